@@ -1,0 +1,106 @@
+"""Trivial scores that a representation has to beat: the best constant prediction, and a bag of word pieces under the same probe and grid."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from src import metrics, probe
+from src.config import Config
+from src.data import Data
+from src.encoder import Tokens
+from src.features import Extractor, texts
+
+
+def scores(read: Data, estimator: Any, config: Config, extractor: Extractor) -> dict[str, Any]:
+    """Both trivial scores on the headline metric; the bag's is computed once for all poolings and layers, and stored.
+
+    Returns
+    -------
+    dict
+        ``constant`` and ``bag_of_word_pieces``, each ``{metric, value, ...}``; a value that is undefined is None with its reason.
+    """
+    from src.pipeline import data_identity
+
+    name = read.metrics[0]
+    assert config.probe is not None
+    constant = metrics.best_constant(name, read.train.label, read.test.label, len(read.classes))
+    identity = {
+        "kind": "bag",
+        "tokenizer": extractor.checkpoint.tokenizer,
+        "max_length": extractor.facts.max_length,
+        **data_identity(read),
+        "probe": {key: value for key, value in asdict(config.probe).items() if key != "name"},
+        "seed": config.seed,
+    }
+    store = extractor.store
+    key = store.key(identity)
+    with store.lock(key, "fitting the bag of word pieces"):
+        value = store.get("baseline", key)
+        if value is None:
+            bag = _bag(read, estimator, config, extractor)
+            store.put("baseline", key, {}, bag)
+        else:
+            bag = value.meta
+    return {
+        "constant": {"metric": name, "value": constant, "reason": None if constant is not None else "a constant has no correlation"},
+        "bag_of_word_pieces": bag,
+    }
+
+
+def _bag(read: Data, estimator: Any, config: Config, extractor: Extractor) -> dict[str, Any]:
+    assert config.probe is not None
+    sides = {
+        role: [extractor.tokens(text) for text in texts(read.splits[name], "separate", read.name)] for role, name in read.roles.items()
+    }
+    pieces = 1 + max(int(side.ids.max(initial=0)) for both in sides.values() for side in both)
+    seen = [np.unique(side.ids[~side.special]) for side in sides["train"]]
+    rows = {
+        role: probe.Rows(
+            features([_counts(side, pieces)[:, keep] for side, keep in zip(both, _shared(seen), strict=True)]),
+            read.splits[read.roles[role]].label,
+        )
+        for role, both in sides.items()
+    }
+    train, development = rows.pop("train"), rows.pop("development", None)
+    tests = {} if read.roles["test"] == read.roles["train"] else {"test": rows["test"]}
+    outcome = probe.run(
+        estimator, config.probe, train, tests, classes=len(read.classes), selection=read.selection, development=development,
+        folds=read.folds, seed=config.seed, draws=1, groups=read.train.row_digests(),
+    )  # fmt: skip
+    name = read.metrics[0]
+    estimate = metrics.evaluate(
+        name, read.test.label, outcome.predictions["test"], classes=len(read.classes), seed=config.seed, resamples=config.probe.resamples
+    )
+    return {
+        "metric": name,
+        **asdict(estimate),
+        "width": int(train.x.shape[1]),
+        "chosen": outcome.choice.value,
+        "converged": outcome.choice.converged,
+    }
+
+
+def _shared(seen: list[np.ndarray]) -> list[np.ndarray]:
+    """The columns kept: word pieces that occur in the training texts, the same for both sides of a pair so that they can be compared."""
+    union = np.unique(np.concatenate(seen))
+    return [union for _ in seen]
+
+
+def _counts(tokens: Tokens, pieces: int) -> sp.csr_matrix:
+    """Word pieces of each row, counted, special tokens left out: (rows, pieces) float32."""
+    row = np.repeat(np.arange(len(tokens.offsets) - 1), tokens.lengths)
+    real = ~tokens.special
+    ones = np.ones(int(real.sum()), np.float32)
+    return sp.csr_matrix((ones, (row[real], tokens.ids[real])), shape=(len(tokens.offsets) - 1, pieces))
+
+
+def features(sides: list[sp.csr_matrix]) -> sp.csr_matrix:
+    """A bag as it stands, or for two texts ``[u; v; |u - v|; u * v]`` as in pairs that were encoded apart."""
+    if len(sides) == 1:
+        return sides[0]
+    u, v = sides
+    return sp.hstack([u, v, abs(u - v), u.multiply(v)], format="csr")

@@ -1,0 +1,128 @@
+"""A checkpoint as files: its folder, its identity and what its configuration says. No torch, so a run whose features are stored stays quick."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from src.config import ModelConfig
+from src.errors import UserError, flatten
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+TOKENIZER = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt",
+    "spiece.model", "sentencepiece.bpe.model", "spm.model",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder in the Hugging Face layout, and the digests that identify it wherever it lies."""
+
+    folder: Path
+    label: str  # hub id, or the folder's last name
+    commit: str | None  # what a hub revision resolved to
+    weights: dict[str, str]  # file name: SHA-256
+    tokenizer: dict[str, str]
+    config: dict[str, Any]  # config.json as it stands
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the hidden states of given token ids."""
+        return {
+            "weights": self.weights,
+            "config": {key: value for key, value in self.config.items() if not key.startswith(("_", "transformers"))},
+        }
+
+
+def find(config: ModelConfig) -> Checkpoint:
+    """Resolve a hub id or a folder to a `Checkpoint`; a hub id is downloaded (configuration, tokenizer, safetensors) or taken from the hub's cache.
+
+    Raises
+    ------
+    UserError
+        No model named, no such folder, a folder that is no model, weights that are not safetensors, a hub that cannot be reached.
+    """
+    if not config.path:
+        raise UserError("no model is named. Use model=checkpoint model.path=<hub id or folder>, or one by name: model=bert-base-uncased.")
+    folder = Path(config.path).expanduser()
+    commit = None
+    label = folder.resolve().name
+    if not folder.is_dir():
+        if looks_like_path(config.path):
+            raise UserError(
+                f"model.path={config.path}: no such folder. Give a folder that holds config.json and model.safetensors, or a hub id such as google-bert/bert-base-uncased."
+            )
+        from src import hub
+
+        label = config.path
+        folder, commit = hub.snapshot(
+            config.path, config.revision, ["config.json", "*.safetensors", "model.safetensors.index.json", *TOKENIZER]
+        )
+    settings = _read_config(folder, config.path)
+    return Checkpoint(
+        folder=folder,
+        label=label,
+        commit=commit,
+        weights={path.name: _sha256(path) for path in _weight_files(folder, config.path)},
+        tokenizer={name: _sha256(folder / name) for name in TOKENIZER if (folder / name).is_file()},
+        config=settings,
+    )
+
+
+def looks_like_path(text: str) -> bool:
+    """Whether a `model.path` can only be meant as a folder: the hub's ids are `name` or `owner/name`."""
+    return text.startswith((".", "/", "~")) or text.count("/") > 1 or "\\" in text or Path(text).exists()
+
+
+def _read_config(folder: Path, given: str) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise UserError(f"model.path={given} is no model: it holds no config.json. Give a folder written by save_pretrained, or a hub id.")
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise UserError(f"model.path={given}: config.json cannot be read ({flatten(error, 120)}).") from error
+    if not isinstance(settings, dict) or "model_type" not in settings:
+        raise UserError(f"model.path={given}: config.json names no model_type. Give a folder written by save_pretrained, or a hub id.")
+    return settings
+
+
+def _weight_files(folder: Path, given: str) -> list[Path]:
+    """The safetensors files of a checkpoint, checked against its index where there is one."""
+    single, index = (folder / name for name in WEIGHTS)
+    if single.is_file():
+        return [single]
+    if index.is_file():
+        try:
+            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"model.path={given}: {index.name} cannot be read ({flatten(error, 120)}).") from error
+        absent = [name for name in names if Path(name).name != name or not (folder / name).is_file()]
+        if absent:
+            raise UserError(f"model.path={given}: {absent[0]}, named by {index.name}, is missing.")
+        return [folder / name for name in names]
+    pickles = sorted(path.name for path in folder.glob("*.bin"))
+    reason = f"{pickles[0]} is a pickle, which is not loaded" if pickles else "there is no model.safetensors"
+    raise UserError(
+        f"model.path={given} holds no weights that can be used: {reason}. Convert it with save_pretrained (transformers writes safetensors), or choose another checkpoint or model.revision."
+    )
+
+
+def _sha256(path: Path) -> str:
+    try:
+        state = path.stat()
+        return _digest(path, state.st_mtime_ns, state.st_size)
+    except OSError as error:
+        raise UserError(f"{path.name} cannot be read: {flatten(error, 160)}.") from error
+
+
+@lru_cache(maxsize=64)
+def _digest(path: Path, modified: int, size: int) -> str:
+    """SHA-256 of a file, once per process for each state of it: a sweep asks for every job."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

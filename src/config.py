@@ -1,0 +1,264 @@
+"""The vocabulary: one dataclass per config group, and `parse`, which checks a composed config once.
+
+Nothing here imports torch, Hydra or anything heavy: every table and figure can read a configuration on any laptop.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.errors import UserError
+from src.registry import unknown
+
+HERE = Path(__file__).resolve().parent
+CONF = next(folder for folder in (HERE.parent / "conf", HERE / "_conf") if (folder / "config.yaml").is_file())
+
+TASKS = ("classification", "regression")
+PAIRINGS = ("joint", "separate")
+SELECTIONS = ("carve", "development", "folds", "nested")
+SCALINGS = ("none", "standardise", "l2")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+DTYPES = ("float32", "bfloat16", "float16")
+MODES = ("offline", "auto", "online")
+
+
+@dataclass
+class ModelConfig:
+    """Which encoder. `path` is a hub id or a folder in the Hugging Face layout."""
+
+    name: str = "checkpoint"
+    path: str | None = None
+    revision: str | None = None  # hub only: branch, tag or commit; a folder has none
+    max_length: int | None = None  # word pieces, special tokens included; unset: what the checkpoint allows
+    license: str | None = None
+    citation: str | None = None
+
+
+@dataclass
+class LocalFiles:
+    """Where the official download of a dataset keeps its splits, and how its files are written."""
+
+    folder: str = ""  # below data_root
+    format: str = "tsv"  # tsv (no quoting), sentences (one a line, the file tells the class), labelled_lines (label, space, sentence)
+    files: dict[str, Any] = field(
+        default_factory=dict
+    )  # split: file name (null: its labels are hidden); for `sentences`, {class: file name}
+    columns: list[str] | None = None  # names for a file without a header; null reads the header
+    text: str | None = None  # column names in the official files, where they differ from the hub's
+    text_pair: str | None = None
+    label: str | None = None
+    label_end: str | None = None  # labelled_lines: what ends the label inside the first word ("COARSE:fine"); unset: the whole word
+    encoding: str = "utf-8"
+
+
+@dataclass
+class HubFiles:
+    """Where the dataset lies on the Hugging Face hub."""
+
+    path: str | None = None
+    name: str | None = None  # the hub's configuration name
+    revision: str = "main"
+
+
+@dataclass
+class DatasetConfig:
+    """One task: its text and label columns, splits and metrics. Split names are the dataset's own."""
+
+    name: str = "files"
+    task: str = "classification"
+    metrics: list[str] = field(default_factory=list)  # the first is the headline
+    classes: list[str] | None = None  # names in id order; unset: the sorted labels of the training split
+    labels: dict[str, str] | None = None  # spelling in the official files: class name; unset: they are the same
+    text: str | None = "sentence"
+    text_pair: str | None = None
+    label: str | None = "label"
+    hub: HubFiles = field(default_factory=HubFiles)
+    local: LocalFiles | None = None
+    splits: dict[str, str] = field(default_factory=dict)  # role (train, test, development): split; other roles are scored beside test
+    selection: str = "carve"  # where the grid is chosen: carve (20 % of train), development, folds (10 on train), nested (10 x 10)
+    folds: int = 10
+    citation: str | None = None
+    # dataset=files alone:
+    train: str | None = None
+    validation: str | None = None
+    test: str | None = None
+    test_fraction: float | None = None
+    group: str | None = None  # column whose rows stay on one side of a split
+    metric: str | None = None
+    quoting: bool | None = None  # are double quotes quoting marks? unset: yes in .csv, no in .tsv
+
+
+@dataclass
+class PoolingConfig:
+    name: str = "mean"
+
+
+@dataclass
+class ProbeConfig:
+    """The probe's estimator and its grid. `grid` holds one parameter of the estimator and the values to try."""
+
+    name: str = "logistic"
+    task: str = "classification"
+    estimator: dict[str, Any] = field(default_factory=dict)  # _target_: class, and its fixed parameters
+    grid: dict[str, list[float]] = field(default_factory=dict)
+    features: str = "standardise"  # none, standardise, l2
+    carve: float = 0.2  # fraction of train that the grid is chosen on
+    resamples: int = 10000  # bootstrap resamples of the test rows
+
+
+@dataclass
+class RuntimeConfig:
+    """Where and how fast. Of these only dtype, token_budget and the attention implementation move last bits; they enter keys as resolved."""
+
+    device: str = "auto"
+    dtype: str = "float32"
+    attention: str | None = None  # implementation; unset: the library's default for the model
+    token_budget: int | None = None  # tokens a batch; unset: 512 on a CPU, 16384 on an accelerator
+    threads: int | None = None  # CPU workers, one thread each; unset: the cores this process may use
+    cache_dir: str | None = None  # unset: $XDG_CACHE_HOME or ~/.cache, then bert-pooling-probes
+    also_layers: list[int] = field(default_factory=list)  # layers that a cache miss stores beside the asked one
+    progress: bool = True
+
+
+@dataclass
+class TrackerConfig:
+    name: str = "wandb"
+    mode: str = "offline"
+    project: str = "bert-pooling-probes"
+    entity: str | None = None
+    group: str | None = None  # set by a sweep
+
+
+@dataclass
+class Config:
+    """One run, checked. Identity: model, dataset, pooling, layer, pairing, probe, seed, draws. The rest decides where and how fast."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    pooling: PoolingConfig = field(default_factory=PoolingConfig)
+    probe: ProbeConfig | None = None
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    tracker: TrackerConfig = field(default_factory=TrackerConfig)
+    data_root: str | None = None
+    layer: int = -1
+    pairing: str = "joint"
+    seed: int = 0
+    draws: int = 1
+    output: str | None = None  # src.extract: folder of the feature files
+
+    def plain(self) -> dict[str, Any]:
+        """The config as plain containers, for records and trackers."""
+        return dataclasses.asdict(self)
+
+
+DEFAULT_PROBE = {"classification": "logistic", "regression": "ridge"}
+
+
+def parse(composed: DictConfig) -> Config:
+    """Check a composed config and turn it into plain dataclasses, once.
+
+    Raises
+    ------
+    UserError
+        An unknown key, a value of the wrong type or out of its range, a pooling, layer, probe or pairing that cannot go together.
+    """
+    if OmegaConf.select(composed, "probe") is None:
+        composed = copy.deepcopy(composed)
+        OmegaConf.set_struct(composed, False)
+        composed = OmegaConf.merge(composed, {"probe": OmegaConf.load(CONF / "probe" / f"{_default_probe(composed)}.yaml")})
+    try:
+        merged = OmegaConf.merge(
+            OmegaConf.structured(Config), {key: value for key, value in composed.items() if key not in ("hydra", "experiment")}
+        )
+        config = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        raise UserError(explain(error)) from error
+    assert isinstance(config, Config)
+    check(config)
+    return config
+
+
+def explain(error: OmegaConfBaseException) -> str:
+    """One line for a value that does not fit its key, without the library's dump of types."""
+    first = str(error).strip().splitlines()[0]
+    key = getattr(error, "full_key", None)
+    return f"{key}: {first}" if key and key not in first else first
+
+
+def check(config: Config) -> None:
+    """Refuse what cannot be meant, before any file is read."""
+    from src.metrics import metrics
+    from src.pooling import poolings
+
+    poolings[config.pooling.name].check_layer(config.layer)
+    _one_of("pairing", config.pairing, PAIRINGS)
+    _one_of("runtime.device", config.runtime.device, DEVICES)
+    _one_of("runtime.dtype", config.runtime.dtype, DTYPES)
+    _one_of("tracker.mode", config.tracker.mode, MODES)
+    _at_least("seed", config.seed, 0)
+    _at_least("draws", config.draws, 1)
+    _at_least("model.max_length", config.model.max_length, 4)
+    _at_least("runtime.token_budget", config.runtime.token_budget, 1)
+    _at_least("runtime.threads", config.runtime.threads, 1)
+    dataset = config.dataset
+    _one_of("dataset.task", dataset.task, TASKS)
+    _one_of("dataset.selection", dataset.selection, SELECTIONS)
+    _at_least("dataset.folds", dataset.folds, 2)
+    if config.pairing == "separate" and dataset.text_pair is None:
+        raise UserError(
+            f"pairing=separate needs two texts a row, and {dataset.name} has one. Leave pairing out, or name dataset.text_pair."
+        )
+    for name in [dataset.metric] if dataset.metric else dataset.metrics:
+        if name not in metrics:
+            raise unknown("metric", name, metrics, where=f"{dataset.name}: ")
+        if metrics[name].task != dataset.task:
+            fitting = ", ".join(each for each in metrics if metrics[each].task == dataset.task)
+            raise UserError(
+                f"{dataset.name}: metric '{name}' is for {metrics[name].task}, and dataset.task is {dataset.task}. Allowed: {fitting}."
+            )
+    probe = config.probe
+    assert probe is not None
+    if probe.task != dataset.task:
+        raise UserError(
+            f"probe={probe.name} is for {probe.task}, and {dataset.name} is {dataset.task}. Leave probe out, or use probe={DEFAULT_PROBE[dataset.task]}."
+        )
+    _one_of("probe.features", probe.features, SCALINGS)
+    if not 0 < probe.carve < 1:
+        raise UserError(f"probe.carve={probe.carve}: a fraction of the training rows between 0 and 1 is needed, such as 0.2.")
+    _at_least("probe.resamples", probe.resamples, 100)
+    if len(probe.grid) != 1 or not all(
+        values and all(math.isfinite(value) and value >= 0 for value in values) for values in probe.grid.values()
+    ):
+        raise UserError("probe.grid needs one parameter with finite values of zero or more, such as probe.grid.alpha=[0.001,0.1].")
+
+
+def _default_probe(composed: DictConfig) -> str:
+    task = OmegaConf.select(composed, "dataset.task", default="classification")
+    _one_of("dataset.task", task, TASKS)
+    return DEFAULT_PROBE[task]
+
+
+def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise unknown(key, value, allowed)
+
+
+def _at_least(key: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise UserError(f"{key}={value}: at least {least} is needed.")
+
+
+def cache_folder(config: RuntimeConfig) -> Path:
+    """Folder of the store: as asked, else in the user's cache."""
+    if config.cache_dir:
+        return Path(config.cache_dir).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bert-pooling-probes"

@@ -1,0 +1,341 @@
+"""A frozen encoder: tokenisation, and one forward pass that gives every layer, the mask and the pooler's output."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from src.checkpoint import Checkpoint
+from src.config import ModelConfig, RuntimeConfig
+from src.errors import UserError, flatten
+from src.pooler import NSP_PAIRS, Pooler, diagnose
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+INITIALIZER_RANGE = 0.02  # BERT's, for a checkpoint that does not say
+RANDOM_POOLER_SEED = 0
+TOKENISE_ROWS = 8192  # rows handed to the tokenizer at once: bounds the memory of its Python objects
+
+
+@dataclass
+class EncoderOutput:
+    """What one forward pass gives, for a batch of rows.
+
+    Attributes
+    ----------
+    hidden : tuple of L+1 tensors (batch, tokens, width)
+        0 is the embeddings, L the last layer.
+    mask, content : bool tensors (batch, tokens)
+        True where a token is real; where it is real and not a special one.
+    pooled : tensor (batch, width) or None
+        The model's own pooler output.
+    pooler_weight, pooler_bias : tensors (width, width), (width,) or None
+        W and b of ``tanh(W h + b)``.
+    random_weight : float32 tensor (width, width)
+    """
+
+    hidden: tuple[Tensor, ...]
+    mask: Tensor
+    content: Tensor
+    pooled: Tensor | None
+    pooler_weight: Tensor | None
+    pooler_bias: Tensor | None
+    random_weight: Tensor
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The word pieces of a split, flat: row i is ``ids[offsets[i]:offsets[i + 1]]``.
+
+    ``segments`` are token type ids, ``special`` is True at the tokens that the tokenizer added; ``truncated`` counts rows that were cut.
+    """
+
+    ids: np.ndarray
+    segments: np.ndarray
+    special: np.ndarray
+    offsets: np.ndarray
+    truncated: int
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.offsets)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a checkpoint once it has been loaded: kept in the store, so that a later hit needs no torch.
+
+    ``layers`` is L, ``width`` the hidden size, ``max_length`` in word pieces, ``attention`` the implementation in use.
+    """
+
+    layers: int
+    width: int
+    max_length: int
+    attention: str
+    pooler: dict[str, Any]
+
+    @property
+    def has_pooler(self) -> bool:
+        return self.pooler["status"] in ("trained", "untrained")
+
+
+def resolve_device(asked: str) -> str:
+    """`auto` is the first of cuda, mps and cpu that is there; a device that is not there is an error."""
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if asked == "auto":
+        return next(name for name, available in there.items() if available)
+    if not there[asked]:
+        raise UserError(f"runtime.device={asked}: there is none here. Use runtime.device=auto.")
+    return asked
+
+
+class Tokenizer:
+    """A checkpoint's tokenizer with truncation and padding of our own: what its files fix of either is overridden."""
+
+    def __init__(self, checkpoint: Checkpoint, max_length: int) -> None:
+        self.max_length = max_length
+        self._tokenizer = load_tokenizer(checkpoint)
+
+    def __call__(self, text: Any, text_pair: Any | None) -> Tokens:
+        """Tokenise a split.
+
+        Parameters
+        ----------
+        text, text_pair : arrow arrays of strings of shape (rows,)
+            A pair becomes ``[CLS] A [SEP] B [SEP]``, the longer side cut first.
+        """
+        chunks = []
+        truncated = 0
+        for start in range(0, len(text), TOKENISE_ROWS):
+            first = text.slice(start, TOKENISE_ROWS).to_pylist()
+            second = None if text_pair is None else text_pair.slice(start, TOKENISE_ROWS).to_pylist()
+            rows = self._encode(first, second, truncation=True)
+            lengths = np.fromiter((len(ids) for ids in rows["input_ids"]), np.int64, len(first))
+            full = np.flatnonzero(lengths == self.max_length)
+            if len(full):
+                again = self._encode([first[i] for i in full], None if second is None else [second[i] for i in full], truncation=False)
+                truncated += sum(len(ids) > self.max_length for ids in again["input_ids"])
+            chunks.append(
+                (
+                    _flat(rows["input_ids"], np.int32),
+                    _flat(rows.get("token_type_ids"), np.int8),
+                    _flat(rows["special_tokens_mask"], np.bool_),
+                    lengths,
+                )
+            )
+        ids, segments, special, lengths = (np.concatenate(column) for column in zip(*chunks, strict=True))
+        if not len(segments):
+            segments = np.zeros(len(ids), np.int8)
+        return Tokens(ids, segments, special, np.concatenate([[0], np.cumsum(lengths)]), truncated)
+
+    def _encode(self, text: list[str], text_pair: list[str] | None, *, truncation: bool) -> Any:
+        return self._tokenizer(
+            text,
+            text_pair,
+            truncation="longest_first" if truncation else False,
+            max_length=self.max_length if truncation else None,
+            padding=False,
+            return_special_tokens_mask=True,
+            return_attention_mask=False,
+            verbose=False,
+        )
+
+
+def _flat(rows: Sequence[Sequence[int]] | None, dtype: Any) -> np.ndarray:
+    if rows is None:
+        return np.zeros(0, dtype)
+    return np.fromiter((value for row in rows for value in row), dtype, sum(map(len, rows)))
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> Any:
+    """The checkpoint's fast tokenizer, with what its file fixes of truncation and padding taken off."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, trust_remote_code=False)
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if backend is not None:
+            backend.no_padding()
+            backend.no_truncation()
+        return tokenizer
+    except Exception as error:  # the library raises whatever its parsers raise
+        raise UserError(
+            f"the tokenizer of '{checkpoint.label}' cannot be loaded: {flatten(error, 160)} A model folder needs its tokenizer files beside the weights."
+        ) from error
+
+
+class Encoder:
+    """A frozen Hugging Face encoder in eval mode."""
+
+    def __init__(self, checkpoint: Checkpoint, model: ModelConfig, runtime: RuntimeConfig) -> None:
+        import torch
+
+        self.checkpoint = checkpoint
+        self.device = resolve_device(runtime.device)
+        self.model, info = _load(checkpoint, getattr(torch, runtime.dtype), runtime.attention)
+        self.model.to(self.device)
+        config = self.model.config
+        width = int(config.hidden_size)
+        self.layers = int(config.num_hidden_layers)
+        self.pooler = _find_pooler(self.model, info["missing_keys"])
+        self.uses_segments = getattr(config, "type_vocab_size", 0) > 1 and config.model_type != "distilbert"
+        scale = getattr(config, "initializer_range", INITIALIZER_RANGE)
+        random = np.random.default_rng(RANDOM_POOLER_SEED).standard_normal((width, width), dtype=np.float32) * scale
+        self.random_weight = torch.from_numpy(random.astype(np.float32)).to(self.device)
+        attention = str(config._attn_implementation)
+        self.facts = Facts(self.layers, width, self._max_length(model), attention, {})
+        self.facts = Facts(self.layers, width, self.facts.max_length, attention, diagnose(self.pooler, self._next_sentence()))
+
+    def _max_length(self, model: ModelConfig) -> int:
+        """The smaller of the position table and the tokenizer's limit, or what `model.max_length` asks within the table."""
+        config = self.model.config
+        table = int(getattr(config, "max_position_embeddings", 0) or 10**6)
+        positions = getattr(getattr(self.model, "embeddings", None), "position_embeddings", None)
+        padding = getattr(positions, "padding_idx", None)
+        if padding is not None:  # RoBERTa numbers positions from padding_idx + 1
+            table -= padding + 1
+        if model.max_length is not None:
+            if model.max_length > table:
+                raise UserError(
+                    f"model.max_length={model.max_length}: '{self.checkpoint.label}' has positions for {table} word pieces. Use model.max_length={table} or less."
+                )
+            return model.max_length
+        return min(table, int(load_tokenizer(self.checkpoint).model_max_length))
+
+    def synchronise(self) -> None:
+        """Wait until the device has done what it was given, so that a clock read afterwards tells the truth."""
+        import torch
+
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+        elif self.device == "mps":
+            torch.mps.synchronize()
+
+    def forward(self, ids: np.ndarray, segments: np.ndarray, special: np.ndarray, lengths: np.ndarray | None = None) -> EncoderOutput:
+        """One forward pass over a batch.
+
+        Parameters
+        ----------
+        ids, segments, special : arrays of shape (batch, tokens)
+        lengths : int array of shape (batch,), optional
+            Real tokens of each row; unset: all of them, and no mask is needed.
+        """
+        import torch
+
+        tokens = torch.from_numpy(ids.astype(np.int64)).to(self.device)
+        mask = torch.ones(tokens.shape, dtype=torch.bool, device=self.device)
+        inputs: dict[str, Any] = {"input_ids": tokens}
+        if lengths is not None:
+            mask = torch.arange(tokens.shape[1], device=self.device) < torch.from_numpy(lengths).to(self.device).unsqueeze(1)
+            inputs["attention_mask"] = mask.long()
+        if self.uses_segments:
+            inputs["token_type_ids"] = torch.from_numpy(segments.astype(np.int64)).to(self.device)
+        with torch.inference_mode():
+            output = self.model(**inputs, output_hidden_states=True)
+        return EncoderOutput(
+            hidden=output.hidden_states,
+            mask=mask,
+            content=mask & ~torch.from_numpy(special.astype(np.bool_)).to(self.device),
+            pooled=output.pooler_output if self.pooler.weight is not None else None,
+            pooler_weight=self.pooler.tensor_weight,
+            pooler_bias=self.pooler.tensor_bias,
+            random_weight=self.random_weight,
+        )
+
+    def _next_sentence(self) -> float | None:
+        """Accuracy of the checkpoint's next-sentence head on pairs of our own, half of them consecutive; None without such a head."""
+        import torch
+
+        head = _next_sentence_head(self.checkpoint)
+        if head is None or self.pooler.weight is None:
+            return None
+        tokenizer = load_tokenizer(self.checkpoint)
+        right = 0
+        for first, second, consecutive in NSP_PAIRS():
+            row = tokenizer(first, second, return_special_tokens_mask=True)
+            ids, special = np.array([row["input_ids"]]), np.array([row["special_tokens_mask"]])
+            output = self.forward(ids, np.array([row.get("token_type_ids", [0] * ids.shape[1])]), special)
+            assert output.pooled is not None
+            logits = output.pooled.float().cpu() @ head[0].T + head[1]
+            right += int((torch.argmax(logits).item() == 0) == consecutive)
+        return right / len(NSP_PAIRS())
+
+
+def _load(checkpoint: Checkpoint, dtype: torch.dtype, attention: str | None) -> tuple[Any, dict[str, Any]]:
+    """Load the weights, and ask the load which of them the checkpoint lacked; anything but a pooler refuses the model."""
+    from transformers import AutoModel
+    from transformers.utils import logging as library
+
+    library.set_verbosity_error()
+    library.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model, info = AutoModel.from_pretrained(
+                checkpoint.folder,
+                output_loading_info=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=dtype,
+                local_files_only=True,
+                **({} if attention is None else {"attn_implementation": attention}),
+            )
+    except Exception as error:  # safetensors, json and torch raise their own classes
+        raise UserError(
+            f"'{checkpoint.label}' cannot be loaded: {flatten(error, 200)} The files may be damaged or cut short: get them again."
+        ) from error
+    lost = sorted(set(map(str, info["missing_keys"])) | {str(key) for key in info["mismatched_keys"]})
+    lost = [key for key in lost if not key.startswith("pooler.")]
+    if lost:
+        raise UserError(
+            f"'{checkpoint.label}' lacks {len(lost)} of its weights ({', '.join(lost[:3])}{', ...' if len(lost) > 3 else ''}): random ones would take their place. Get the checkpoint again."
+        )
+    if info["error_msgs"]:
+        raise UserError(f"'{checkpoint.label}' cannot be loaded: {flatten(Exception('; '.join(info['error_msgs'])), 200)}")
+    if (
+        not hasattr(model.config, "hidden_size")
+        or not hasattr(model.config, "num_hidden_layers")
+        or getattr(model.config, "is_encoder_decoder", False)
+    ):
+        raise UserError(
+            f"'{checkpoint.label}' ({model.config.model_type}) is no encoder of text that this suite knows how to pool. Choose a BERT-like model."
+        )
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return model.eval(), info
+
+
+def _find_pooler(model: Any, missing: Sequence[str]) -> Pooler:
+    """The W and b of a BERT-like pooler (`pooler.dense`) or ALBERT's (`pooler`, bare); `absent` where the architecture has neither."""
+    from torch import nn
+
+    module = getattr(model, "pooler", None)
+    dense = getattr(module, "dense", module)
+    if not isinstance(dense, nn.Linear) or dense.weight.shape[0] != dense.weight.shape[1]:
+        return Pooler(model.config.model_type, None, None, missing=False)
+    lost = any(str(key).startswith("pooler.") for key in missing)
+    return Pooler(model.config.model_type, None if lost else dense.weight.detach(), None if lost else dense.bias.detach(), missing=lost)
+
+
+def _next_sentence_head(checkpoint: Checkpoint) -> tuple[Tensor, Tensor] | None:
+    from safetensors import safe_open
+
+    for name in checkpoint.weights:
+        with safe_open(checkpoint.folder / name, framework="pt") as file:
+            keys = set(file.keys())
+            if {"cls.seq_relationship.weight", "cls.seq_relationship.bias"} <= keys:
+                return file.get_tensor("cls.seq_relationship.weight").float(), file.get_tensor("cls.seq_relationship.bias").float()
+    return None
+
+
+logging.getLogger("transformers").setLevel(logging.ERROR)

@@ -1,0 +1,121 @@
+"""The Hugging Face hub: is it in reach, and a snapshot of a model's files.
+
+Without a network the hub libraries retry for 23 to 47 seconds a call, and `HF_HUB_OFFLINE` is read once, when they are imported.
+So the hub is asked once per process, before that import where possible; out of reach, cached copies load at once and others fail at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import ssl
+import sys
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from src.errors import UserError, flatten
+
+ENDPOINT = "https://huggingface.co"
+SWITCHES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+def go_offline_unless_reachable(seconds: float = 5.0) -> bool:
+    """Whether the hub answers; if it does not within `seconds`, the hub libraries of this process are switched to their caches.
+
+    Any HTTP status counts as an answer. `HF_HUB_OFFLINE=1` is believed without asking. The answer is kept for the life of the process.
+    """
+    if any(os.environ.get(switch, "").upper() in {"1", "ON", "YES", "TRUE"} for switch in SWITCHES):
+        return False
+    reachable = _reachable(os.environ.get("HF_ENDPOINT") or ENDPOINT, seconds)
+    if not reachable:
+        _go_offline()
+    return reachable
+
+
+@functools.cache
+def _reachable(endpoint: str, seconds: float) -> bool:
+    answered = threading.Event()
+
+    def ask() -> None:
+        request = urllib.request.Request(endpoint, method="HEAD")
+        try:
+            urllib.request.urlopen(request, timeout=seconds).close()
+        except urllib.error.HTTPError:
+            answered.set()
+        except urllib.error.URLError as error:
+            # A certificate this Python cannot check still comes from a server; the libraries bring their own authorities.
+            if isinstance(error.reason, ssl.SSLError):
+                answered.set()
+        except (OSError, ValueError):
+            pass
+        else:
+            answered.set()
+
+    # A name look-up has no time limit of its own: only a thread that may be left behind bounds it.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(seconds)
+    return answered.is_set()
+
+
+def _go_offline() -> None:
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    for module in ("huggingface_hub.constants", "datasets.config"):
+        if module in sys.modules:
+            sys.modules[module].HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
+
+
+def snapshot(path: str, revision: str | None, patterns: list[str]) -> tuple[Path, str]:
+    """A local copy of a model's files, from the cache or the hub.
+
+    Parameters
+    ----------
+    path : str
+        Hub id, ``name`` or ``owner/name``.
+    revision : str or None
+        Branch, tag or commit; None is the default branch.
+    patterns : list of str
+        File name patterns to fetch.
+
+    Returns
+    -------
+    (Path, str)
+        The folder and the commit that the revision resolved to.
+
+    Raises
+    ------
+    UserError
+        A malformed or unknown id, an unknown revision, a gated repository, or no network and no copy in the cache.
+    """
+    if not REPOSITORY.fullmatch(path) or "--" in path or ".." in path:
+        raise UserError(f"model.path '{path}' is neither a folder here nor a hub id (name or owner/name).")
+    online = go_offline_unless_reachable()
+
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    wanted = f"'{path}'" + (f" at revision '{revision}'" if revision else "")
+    try:
+        folder = huggingface_hub.snapshot_download(path, revision=revision, allow_patterns=patterns, local_files_only=not online)
+    except errors.GatedRepoError:
+        raise UserError(
+            f"model.path '{path}' is gated on the hub. Accept its terms at {ENDPOINT}/{path} and log in (hf auth login), "
+            "or give model.path=<folder>."
+        ) from None
+    except errors.RepositoryNotFoundError:
+        raise UserError(
+            f"model.path '{path}' is not on the hub, or is private. Check the spelling, log in (hf auth login) or give model.path=<folder>."
+        ) from None
+    except errors.RevisionNotFoundError:
+        raise UserError(f"model.path '{path}' has no revision '{revision}'. Set model.revision to a branch, tag or commit.") from None
+    except errors.HFValidationError as error:
+        raise UserError(f"model.path '{path}' is no hub id: {flatten(error, 160)}") from None
+    except errors.LocalEntryNotFoundError:
+        raise UserError(f"cannot reach the hub, and {wanted} is not in its cache: connect, or give model.path=<folder>.") from None
+    except (errors.HfHubHTTPError, OSError) as error:
+        raise UserError(f"cannot fetch {wanted} from the hub: {flatten(error, 200)}\nTry again, or give model.path=<folder>.") from None
+    return Path(folder), Path(folder).name

@@ -1,0 +1,303 @@
+"""The story of a run: text to features, features to a fitted probe, the probe's predictions to a record."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src import baseline, checkpoint, data, metrics, probe, provenance
+from src.config import Config, ProbeConfig, cache_folder
+from src.data import Data, Split
+from src.features import Extractor, Features, Target, pair_features, saturated, texts
+from src.result import SCHEMA, Result, content_key
+from src.store import Store
+from src.timing import Clock
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Prepared:
+    """A run whose input has been read and checked, and nothing computed: what is needed to tell whether it has been done before."""
+
+    config: Config
+    data: Data
+    extractor: Extractor
+    target: Target
+    clock: Clock
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the numbers, as resolved: digests and values, no option names."""
+        config, probe_config = self.config, self.config.probe
+        assert probe_config is not None
+        pooling, layer = self.target
+        return {
+            "schema": SCHEMA,
+            "encoder": self.extractor.identity(),
+            "pooling": pooling,
+            "layer": layer,
+            "pairing": config.pairing if self.data.train.text_pair is not None else None,
+            **data_identity(self.data),
+            "probe": {key: value for key, value in asdict(probe_config).items() if key != "name"},
+            "seed": config.seed,
+            "draws": config.draws,
+        }
+
+    @property
+    def key(self) -> str:
+        return content_key(self.identity)
+
+    @property
+    def probe(self) -> ProbeConfig:
+        assert self.config.probe is not None
+        return self.config.probe
+
+    @property
+    def model_name(self) -> str:
+        """The option's name, or for `model=checkpoint` the hub id or the folder's last name."""
+        return self.extractor.checkpoint.label if self.config.model.name == "checkpoint" else self.config.model.name
+
+
+@dataclass
+class Run:
+    """A finished run: its record, and the arrays that go beside it."""
+
+    result: Result
+    predictions: dict[str, np.ndarray]
+    probe: dict[str, np.ndarray]
+
+    def write(self, folder: Path) -> None:
+        self.result.write(folder, self.predictions, self.probe)
+
+
+def prepare(config: Config) -> Prepared:
+    """Read and check everything that can be known before a forward pass."""
+    clock = Clock()
+    with clock.phase("load"):
+        store = Store(cache_folder(config.runtime))
+        found = checkpoint.find(config.model)
+        read = data.load(config.dataset, config.data_root)
+        data.check_probe(read)
+    extractor = Extractor(found, config, store, clock, config.runtime.threads or provenance.cores())
+    target = extractor.check(config.pooling.name, config.layer)
+    if extractor.facts.pooler["status"] == "untrained" and target[0] in ("pooler", "pooler_preactivation", "pooler_inverse"):
+        log.warning(
+            "the pooler of %s was never trained (its bias is zero, its weights are noise): '%s' scores a random projection",
+            found.label,
+            target[0],
+        )
+    return Prepared(config, read, extractor, target, clock)
+
+
+def run_probe(prepared: Prepared, estimator: Any) -> Run:
+    """Extract, probe, score. Test rows are scored once.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    estimator : object
+        A scikit-learn-like estimator whose grid parameter is in ``config.probe.grid``.
+    """
+    config, read, extractor, clock = prepared.config, prepared.data, prepared.extractor, prepared.clock
+    assert config.probe is not None
+    parts = {role: _matrix(extractor, read.splits[name], config, prepared.target, read.name) for role, name in _distinct(read).items()}
+    with clock.phase("fit"):
+        outcome = _fit(estimator, config, read, {role: matrix for role, (matrix, _) in parts.items()})
+    with clock.phase("score"):
+        scores = _score(read, outcome, config)
+    with clock.phase("baseline"):
+        trivial = baseline.scores(read, estimator, config, extractor)
+    features = [piece for _, pieces in parts.values() for piece in pieces]
+    result = Result(
+        schema=SCHEMA,
+        key=prepared.key,
+        model=prepared.model_name,
+        dataset=read.name,
+        pooling=prepared.target[0],
+        probe=config.probe.name,
+        layer=prepared.target[1],
+        pairing=config.pairing,
+        seed=config.seed,
+        draws=config.draws,
+        config=_config(prepared),
+        score={"metric": read.metrics[0], **scores[read.metrics[0]]},
+        metrics=scores,
+        baseline=trivial,
+        counts=_counts(read, parts, features),
+        chosen=asdict(outcome.choice),
+        pooler=_pooler(prepared, parts),
+        timing=_timing(extractor, features),
+        provenance=_provenance(prepared),
+    )
+    return Run(result, _predictions(read, outcome), outcome.fitted.arrays())
+
+
+def data_identity(read: Data) -> dict[str, Any]:
+    """Texts, labels, metrics and protocol of a dataset, as they enter keys."""
+    roles = {}
+    for role, name in sorted(read.roles.items()):
+        split = read.splits[name]
+        roles[role] = [split.text_digest, split.text_pair_digest, content_key({"label": split.label.tolist()})]
+    return {"roles": roles, "task": read.task, "metrics": list(read.metrics), "selection": read.selection, "folds": read.folds}
+
+
+def _distinct(read: Data) -> dict[str, str]:
+    """Roles whose rows are scored or fitted, each split once: cross-validation reads one split in two roles."""
+    return {role: name for role, name in read.roles.items() if role != "test" or name != read.roles["train"]}
+
+
+def _matrix(extractor: Extractor, split: Split, config: Config, target: Target, name: str) -> tuple[np.ndarray, list[Features]]:
+    pieces = [extractor.features(text, target, config.runtime.also_layers) for text in texts(split, config.pairing, name)]
+    return pair_features([piece.values for piece in pieces]), pieces
+
+
+def _fit(estimator: Any, config: Config, read: Data, matrices: Mapping[str, np.ndarray]) -> probe.Outcome:
+    assert config.probe is not None
+    rows = {role: probe.Rows(matrix, read.splits[read.roles[role]].label) for role, matrix in matrices.items()}
+    train = rows.pop("train")
+    development = rows.pop("development", None)
+    return probe.run(
+        estimator,
+        config.probe,
+        train,
+        rows,
+        classes=len(read.classes),
+        selection=read.selection,
+        development=development,
+        folds=read.folds,
+        seed=config.seed,
+        draws=config.draws,
+        groups=read.train.row_digests(),
+    )
+
+
+def _score(read: Data, outcome: probe.Outcome, config: Config) -> dict[str, dict[str, Any]]:
+    """Every metric of the task with its interval; splits beside test carry their role in the name."""
+    assert config.probe is not None
+    found = {}
+    for role in outcome.predictions:
+        labels = read.splits[read.roles[role]].label
+        fold = outcome.fold if role == "test" and outcome.fold.max() >= 0 else None
+        drawn = [draw[role] for draw in outcome.draws] if config.draws > 1 else [outcome.predictions[role]]
+        for name in read.metrics:
+            estimates = [
+                metrics.evaluate(
+                    name, labels, predictions, classes=len(read.classes), seed=config.seed, resamples=config.probe.resamples, fold=fold
+                )
+                for predictions in drawn
+            ]
+            found[name if role == "test" else f"{name}_{role}"] = asdict(estimates[0]) if len(estimates) == 1 else over_draws(estimates)
+    return found
+
+
+def over_draws(estimates: Sequence[metrics.Estimate]) -> dict[str, Any]:
+    """Mean of a metric over training draws, and an interval for new rows and a new draw: both spreads, added in quadrature."""
+    values = [estimate.value for estimate in estimates]
+    defined = [
+        (each.value, each.low, each.high) for each in estimates if each.value is not None and each.low is not None and each.high is not None
+    ]
+    if len(defined) < len(estimates):
+        return {"value": None, "low": None, "high": None, "reason": "undefined in some training draws", "method": "draws", "draws": values}
+    value, low, high = np.array(defined).T
+    spread = 1.96 * value.std(ddof=1)
+    mean = float(value.mean())
+    return {
+        "value": mean,
+        "low": mean - float(np.hypot((value - low).mean(), spread)),
+        "high": mean + float(np.hypot((high - value).mean(), spread)),
+        "reason": None,
+        "method": f"mean of {len(values)} training draws; {estimates[0].method}, and the draws' spread, in quadrature",
+        "draws": values,
+    }
+
+
+def _counts(read: Data, parts: Mapping[str, tuple[np.ndarray, list[Features]]], features: list[Features]) -> dict[str, Any]:
+    return {
+        "train": len(read.train),
+        "test": len(read.test),
+        "classes": len(read.classes),
+        "width": int(parts["train"][0].shape[1]),
+        "tokens": sum(piece.tokens for piece in features),
+        "truncated": sum(piece.truncated for piece in features),
+        "test_in_train": read.test_in_train(),
+    }
+
+
+def _timing(extractor: Extractor, features: list[Features]) -> dict[str, Any]:
+    if all(piece.hit for piece in features):
+        cache = "hit"
+    elif any(piece.hit for piece in features) or any(piece.made["shards_resumed"] for piece in features):
+        cache = "partial"
+    else:
+        cache = "miss"
+    passes = [piece.made for piece in features]
+    return {**extractor.clock.seconds(), "warmup": extractor.warmup, "cache": cache, "passes": passes, "rows_encoded": extractor.encoded}
+
+
+def _pooler(prepared: Prepared, parts: Mapping[str, tuple[np.ndarray, list[Features]]]) -> dict[str, Any]:
+    """Status and evidence of the pooler, with what tanh rounded away where the run reads its output."""
+    pooler = dict(prepared.extractor.facts.pooler)
+    counted = [saturated(piece.values, prepared.target[0]) for _, pieces in parts.values() for piece in pieces]
+    if all(count is not None for count in counted):
+        pooler["saturated_entries"] = sum(count or 0 for count in counted)
+    return pooler
+
+
+def _config(prepared: Prepared) -> dict[str, Any]:
+    """The rest of the identity, as resolved."""
+    config, extractor = prepared.config, prepared.extractor
+    assert config.probe is not None
+    return {
+        "model": {"path": extractor.checkpoint.label, "revision": config.model.revision, "max_length": extractor.facts.max_length},
+        "dataset": {
+            "task": prepared.data.task,
+            "selection": prepared.data.selection,
+            "folds": prepared.data.folds,
+            "metrics": list(prepared.data.metrics),
+            "classes": list(prepared.data.classes),
+        },
+        "probe": asdict(config.probe),
+        "runtime": {"dtype": config.runtime.dtype, "attention": extractor.facts.attention, "token_budget": extractor.token_budget},
+    }
+
+
+def _provenance(prepared: Prepared) -> dict[str, Any]:
+    extractor, read = prepared.extractor, prepared.data
+    return provenance.collect(
+        device=extractor.device,
+        gpu=extractor.gpu,
+        threads=extractor.threads,
+        dtype=prepared.config.runtime.dtype,
+        attention=extractor.facts.attention,
+        model={
+            "path": extractor.checkpoint.label,
+            "commit": extractor.checkpoint.commit,
+            "weights": extractor.checkpoint.weights,
+            "tokenizer": extractor.checkpoint.tokenizer,
+        },
+        data=read.source,
+        texts={
+            name: [split.text_digest, *([split.text_pair_digest] if split.text_pair is not None else [])]
+            for name, split in sorted(read.splits.items())
+        },
+    )
+
+
+def _predictions(read: Data, outcome: probe.Outcome) -> dict[str, np.ndarray]:
+    """Per row of the test split its digest, fold, label, prediction and decision value; other splits under their role's name."""
+    arrays: dict[str, np.ndarray] = {}
+    for role, predictions in outcome.predictions.items():
+        split = read.splits[read.roles[role]]
+        prefix = "" if role == "test" else f"{role}."
+        arrays[f"{prefix}row"] = split.row_digests()
+        arrays[f"{prefix}fold"] = outcome.fold if role == "test" else np.full(len(split), -1)
+        arrays[f"{prefix}label"] = split.label
+        arrays[f"{prefix}prediction"] = predictions
+        arrays[f"{prefix}decision"] = outcome.decisions[role]
+    return arrays

@@ -1,0 +1,200 @@
+"""Ways to turn an encoder's output into one vector per row. All of them come out of one forward pass.
+
+The registry is read without torch, so `--help` lists it at no cost: functions use the tensors' own methods.
+Adding a pooling is one decorated function here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from src.errors import UserError
+from src.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from src.encoder import EncoderOutput
+
+    Function = Callable[[EncoderOutput, int], Tensor]
+
+SATURATED = 1 - 2**-24  # the largest float32 below one; tanh of anything above 9.02 rounds past it
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """A registered pooling: where it exists, and what it needs of the checkpoint."""
+
+    name: str
+    function: Function
+    layers: str  # any; last: the last layer alone; own: it names its own layers
+    needs_pooler: bool  # the checkpoint must hold a pooler
+    at_least: int  # encoder layers
+
+    def missing(self, *, layers: int, pooler: bool) -> str | None:
+        """Why an encoder of `layers` layers, with or without a pooler in its checkpoint, cannot be pooled so; None when it can."""
+        if self.needs_pooler and not pooler:
+            return "its checkpoint holds no pooler"
+        if layers < self.at_least:
+            return f"it has {layers} layers, and {self.name} takes {self.at_least}"
+        return None
+
+    def check_layer(self, layer: int) -> None:
+        """Refuse a `layer=` that cannot be meant, before the number of layers is known."""
+        if self.layers == "own" and layer != -1:
+            raise UserError(
+                f"pooling '{self.name}' names its own layers, got layer={layer}. Leave layer out, or use pooling=mean layer={layer}."
+            )
+        if self.layers == "last" and layer < -1:
+            raise self.inner_layer(layer)
+
+    def inner_layer(self, layer: int) -> UserError:
+        return UserError(
+            f"pooling '{self.name}' exists at the last layer only, got layer={layer}. Use pooling=cls for the [CLS] state of layer {layer}."
+        )
+
+
+poolings: Registry[Pooling] = Registry("pooling")
+
+
+def pooling(*, layers: str = "any", needs_pooler: bool = False, at_least: int = 1) -> Callable[[Function], Function]:
+    """Register a function under its own name."""
+
+    def register(function: Function) -> Function:
+        name = function.__name__.rstrip("_")
+        poolings.add(name, Pooling(name, function, layers, needs_pooler, at_least))
+        return function
+
+    return register
+
+
+@pooling()
+def cls(output: EncoderOutput, layer: int) -> Tensor:
+    """Hidden state of the first token, (batch, width) float32: [CLS] in BERT, <s> in RoBERTa.
+
+    sentence-transformers calls it `cls`, bert-as-service `CLS_TOKEN`, SimCSE `cls_before_pooler`.
+    """
+    return output.hidden[layer][:, 0].float()
+
+
+@pooling(layers="last", needs_pooler=True)
+def pooler(output: EncoderOutput, layer: int) -> Tensor:
+    """The model's own `pooler_output`, (batch, width) float32: ``tanh(W h + b)`` of the last layer's `cls`.
+
+    References
+    ----------
+    Devlin et al. (2019), BERT; TF-Hub's `pooled_output`, bert-as-service's `CLS_POOLED`.
+    """
+    assert output.pooled is not None
+    return output.pooled.float()
+
+
+@pooling()
+def mean(output: EncoderOutput, layer: int) -> Tensor:
+    """Average of a layer's token states over the real tokens, [CLS] and [SEP] included.
+
+    Parameters
+    ----------
+    output : EncoderOutput
+        ``hidden[i]`` is (batch, tokens, width); ``mask`` is (batch, tokens), True where a token is real.
+    layer : int
+        0 is the embeddings, -1 the last layer.
+
+    Returns
+    -------
+    Tensor of shape (batch, width), float32
+        Summed in float32 whatever the encoder's precision.
+
+    References
+    ----------
+    Reimers and Gurevych (2019), Sentence-BERT, section 3.
+    """
+    return _average(output.hidden[layer], output.mask)
+
+
+@pooling()
+def max_(output: EncoderOutput, layer: int) -> Tensor:
+    """Largest value of each dimension over the real tokens, (batch, width) float32."""
+    padding = ~output.mask.unsqueeze(-1)
+    return output.hidden[layer].float().masked_fill(padding, float("-inf")).amax(dim=1)
+
+
+@pooling()
+def mean_content(output: EncoderOutput, layer: int) -> Tensor:
+    """Average over the real tokens that are not special ones, (batch, width) float32; zeros for an empty text."""
+    return _average(output.hidden[layer], output.content)
+
+
+@pooling()
+def mean_sqrt_len(output: EncoderOutput, layer: int) -> Tensor:
+    """Sum over the real tokens divided by the square root of their number; `mean_sqrt_len_tokens` of sentence-transformers."""
+    weight = output.mask.unsqueeze(-1).float()
+    return (output.hidden[layer].float() * weight).sum(dim=1) / weight.sum(dim=1).sqrt()
+
+
+@pooling()
+def weighted_mean(output: EncoderOutput, layer: int) -> Tensor:
+    """Average weighted by position, the first token by 1, the n-th by n; `weightedmean` of sentence-transformers.
+
+    References
+    ----------
+    Muennighoff (2022), SGPT, section 3.
+    """
+    position = output.mask.long().cumsum(dim=1) * output.mask
+    return _average(output.hidden[layer], position)
+
+
+@pooling()
+def cls_mean(output: EncoderOutput, layer: int) -> Tensor:
+    """Average of `cls` and `mean`, of the same width as either."""
+    return (cls(output, layer) + mean(output, layer)) / 2
+
+
+@pooling(layers="own")
+def first_last_mean(output: EncoderOutput, layer: int) -> Tensor:
+    """`mean` of the average of layers 1 and L, (batch, width) float32. Layer 1 is the first transformer block, not the embeddings.
+
+    References
+    ----------
+    Li et al. (2020), On the Sentence Embeddings from Pre-trained Language Models; Gao et al. (2021), SimCSE, whose `avg_first_last`
+    reads ``hidden_states[1]`` too (simcse/models.py at princeton-nlp/SimCSE).
+    """
+    return (mean(output, 1) + mean(output, -1)) / 2
+
+
+@pooling(layers="own", at_least=4)
+def last4_mean(output: EncoderOutput, layer: int) -> Tensor:
+    """`mean` of the average of the last four layers, (batch, width) float32."""
+    return (mean(output, -1) + mean(output, -2) + mean(output, -3) + mean(output, -4)) / 4
+
+
+@pooling(layers="last", needs_pooler=True)
+def pooler_preactivation(output: EncoderOutput, layer: int) -> Tensor:
+    """``W h + b``, what the pooler is before its tanh, (batch, width) float32: an affine map of `cls`."""
+    assert output.pooler_weight is not None
+    assert output.pooler_bias is not None
+    return cls(output, layer) @ output.pooler_weight.float().T + output.pooler_bias.float()
+
+
+@pooling(layers="last", needs_pooler=True)
+def pooler_inverse(output: EncoderOutput, layer: int) -> Tensor:
+    """``atanh(pooler)``, (batch, width) float32: ``W h + b`` again, as far as float32 kept it.
+
+    Where tanh rounded to one in magnitude nothing is left to invert: such entries become the largest finite value, `saturation_limit`,
+    and `src.features.saturated` counts them.
+    """
+    return pooler(output, layer).clamp(-SATURATED, SATURATED).atanh()
+
+
+@pooling(layers="last")
+def random_pooler(output: EncoderOutput, layer: int) -> Tensor:
+    """``tanh(R h)`` with fresh weights R of the pooler's shape, the checkpoint's initialiser range and a fixed seed, (batch, width) float32."""
+    return (cls(output, layer) @ output.random_weight.T).tanh()
+
+
+def _average(hidden: Tensor, weight: Tensor) -> Tensor:
+    """Weighted average over tokens, (batch, tokens, width) and (batch, tokens) to (batch, width), in float32; zeros where all weights are."""
+    weight = weight.unsqueeze(-1).float()
+    return (hidden.float() * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1e-9)

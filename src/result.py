@@ -1,0 +1,353 @@
+"""The record of one run: identity, scores, timing, provenance; to and from JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import math
+import os
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from src.errors import UserError, flatten
+from src.timing import PHASES
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SCHEMA = 1
+RECORD, PREDICTIONS, PROBE = "result.json", "predictions.safetensors", "probe.safetensors"
+PREDICTION_FIELDS = ("row", "fold", "label", "prediction", "decision")
+Arrays = Mapping[str, "np.ndarray"]
+
+
+class SchemaError(UserError):
+    """A record that another version of this project wrote."""
+
+
+@dataclass
+class Result:
+    """One run, as ``result.json`` holds it.
+
+    Attributes
+    ----------
+    key : str
+        Content key of all that decides the numbers.
+    model, dataset, pooling, probe : str
+        Option names.
+    config : dict
+        The rest of the identity.
+    score : dict
+        ``{metric, value, low, high}``: headline metric and its 95 % interval, as a fraction.
+    metrics : dict
+        ``{name: {value, low, high, reason}}``; an undefined value is None with its reason, never NaN.
+    baseline : dict
+        Trivial scores on the headline metric: ``{name: value}`` or ``{name: {value, low, high}}``.
+    chosen : dict
+        ``{parameter, value, grid: [{value, loss, converged}], converged, separable}``.
+    timing : dict
+        Seconds by phase, ``cache``, and after a hit the timing of the pass that made the features.
+    """
+
+    schema: int
+    key: str
+    model: str
+    dataset: str
+    pooling: str
+    probe: str
+    layer: int
+    pairing: str
+    seed: int
+    draws: int
+    config: dict[str, Any]
+    score: dict[str, Any]
+    metrics: dict[str, Any]
+    baseline: dict[str, Any]
+    counts: dict[str, Any]
+    chosen: dict[str, Any]
+    pooler: dict[str, Any]
+    timing: dict[str, Any]
+    provenance: dict[str, Any]
+
+    FIELDS: ClassVar[tuple[str, ...]]
+
+    def to_json(self) -> str:
+        """Strict JSON with sorted keys. NaN, infinities and values that JSON lacks are a ValueError or TypeError naming the field."""
+        values = {name: getattr(self, name) for name in self.FIELDS}
+        return json.dumps(_plain(values, ""), sort_keys=True, indent=2, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, source: str = RECORD) -> Result:
+        """The record in `text`; a UserError that names `source` where it is damaged or of another schema."""
+        try:
+            values = json.loads(text, parse_constant=_refuse_constant)
+        except ValueError as error:
+            raise UserError(f"{source} is damaged: {flatten(error)}. Remove it and run again.") from error
+        if not isinstance(values, dict):
+            raise UserError(f"{source} is no record: it holds a {type(values).__name__}. Remove it and run again.")
+        if values.get("schema", SCHEMA) != SCHEMA:
+            raise SchemaError(f"{source} has schema {values['schema']}, this version reads schema {SCHEMA}. Make the record again.")
+        if missing := sorted(set(cls.FIELDS) - set(values)):
+            raise UserError(f"{source} is damaged: no field {', '.join(missing)}. Remove it and run again.")
+        if extra := sorted(set(values) - set(cls.FIELDS)):
+            raise UserError(f"{source}: unknown field {', '.join(extra)}. Known: {', '.join(cls.FIELDS)}.")
+        for name, kind in _TYPES.items():
+            if type(values[name]) is not kind:
+                raise UserError(
+                    f"{source} is damaged: {name} is a {type(values[name]).__name__}, not a {kind.__name__}. Remove it and run again."
+                )
+        return cls(**values)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Result:
+        """The record in a file, or in a run's folder."""
+        path = Path(path)
+        path = path / RECORD if path.is_dir() else path
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"cannot read the record {path}: {_reason(error)}.") from error
+        return cls.from_json(text, source=str(path))
+
+    def write(self, folder: str | Path, predictions: Arrays, probe: Arrays, metadata: Mapping[str, str] | None = None) -> None:
+        """Write predictions, probe and, last, the record, so that a record which exists has its companions.
+
+        Parameters
+        ----------
+        folder : path
+            Made when it is missing. A record already there is replaced; on a full disk it stays as it was.
+        predictions : mapping of arrays
+            ``row`` (rows,) uint64 digests; ``fold`` (rows,), -1 without folds; ``label`` (rows,); ``prediction`` (rows,) or
+            (draws, rows); ``decision`` with the rows in the same place. Roles other than test are prefixed:
+            ``mismatched.prediction``.
+        probe : mapping of arrays
+            The fitted probe with its standardisation.
+        metadata : mapping of str to str, optional
+            Goes into both array files beside the record's key.
+
+        Raises
+        ------
+        UserError
+            The folder cannot be written.
+        """
+        folder = Path(folder)
+        _check_predictions(predictions)
+        notes = {**(metadata or {}), "key": self.key}
+        contents = {PREDICTIONS: _pack(predictions, notes), PROBE: _pack(probe, notes), RECORD: self.to_json().encode()}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            replace_files(folder, contents)
+        except OSError as error:
+            raise UserError(f"cannot write the record into {folder}: {_reason(error)}. Set hydra.run.dir to another folder.") from error
+
+
+Result.FIELDS = tuple(item.name for item in dataclasses.fields(Result))
+_TYPES = {name: typing.get_origin(kind) or kind for name, kind in typing.get_type_hints(Result).items() if name in Result.FIELDS}
+
+
+def content_key(identity: Mapping[str, Any]) -> str:
+    """Hex SHA-256 of an identity's canonical JSON: independent of the order of keys, the same on every machine.
+
+    NaN, infinities and types that JSON lacks are refused (ValueError, TypeError), so that no two identities share a key by accident.
+
+    >>> content_key({"a": 1, "b": [2]}) == content_key({"b": [2], "a": 1})
+    True
+    """
+    text = json.dumps(_plain(identity, "", scalars=False), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Put files in place in their order, each whole or not at all; nothing is replaced unless all could be written.
+
+    The last one is taken away first: while it exists, the others belong to it.
+    """
+    temporary = {name: folder / f".{name}.{os.getpid()}.tmp" for name in contents}
+    try:
+        for name, content in contents.items():
+            with open(temporary[name], "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        if len(contents) > 1:
+            (folder / list(contents)[-1]).unlink(missing_ok=True)
+        for name in contents:
+            os.replace(temporary[name], folder / name)
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)
+
+
+def read_predictions(path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of a predictions file, given as the file or its run's folder; a UserError where it is missing or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    path = Path(path)
+    path = path / PREDICTIONS if path.is_dir() else path
+    try:
+        arrays = load(path.read_bytes())
+        _check_predictions(arrays)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise UserError(f"cannot read the predictions {path}: {_reason(error)}.") from error
+    return arrays
+
+
+def table(result: Result, *, width: int = 80, terminal: bool = False) -> str:
+    """What a run prints: its score with interval, the trivial baselines, the grid's choice, seconds by phase, warnings.
+
+    Parameters
+    ----------
+    width : int
+        Columns; longer lines are folded.
+    terminal : bool
+        Bold and colours by ANSI codes.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(file=io.StringIO(), width=width, force_terminal=terminal, no_color=not terminal, highlight=False, emoji=False)
+    head = f"{result.dataset}  {result.model}  {result.pooling}  layer {result.layer}  {result.probe}  seed {result.seed}"
+    console.print(Text(head, style="bold"))
+    rows = Table.grid(padding=(0, 2), expand=False)
+    for name, text in _lines(result):
+        rows.add_row(Text(name), Text(text, style="bold" if name == result.score["metric"] else ""))
+    console.print(rows)
+    for caution in cautions(result):
+        console.print(Text(f"warning: {caution}", style="yellow"))
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"  # type: ignore[attr-defined]
+
+
+def uses_untrained_pooler(result: Result) -> bool:
+    """Whether the run's pooling needs the checkpoint's pooler and that one was never trained."""
+    from src.pooling import poolings
+
+    return result.pooler.get("status") == "untrained" and result.pooling in poolings and poolings[result.pooling].needs_pooler
+
+
+def cautions(result: Result) -> list[str]:
+    """What a reader of the score has to know, one sentence each."""
+    chosen, counts = result.chosen, result.counts
+    found = []
+    if uses_untrained_pooler(result):
+        found.append("the checkpoint's pooler was never trained: this pooling is a random projection of cls.")
+    if chosen.get("converged") is False:
+        found.append("the probe did not converge.")
+    if chosen.get("separable") and chosen.get("value") == 0:
+        found.append("the training rows are separable and the penalty is zero: the probe has no optimum.")
+    if chosen.get("at_edge"):
+        found.append(f"the grid's {chosen['at_edge']} value was chosen; a wider grid may score higher.")
+    if counts.get("test_in_train"):
+        found.append(f"{counts['test_in_train']} test rows also occur in train.")
+    return found
+
+
+def _lines(result: Result) -> list[tuple[str, str]]:
+    """Name and text of each line of the run's table."""
+    metric, counts, chosen, timing = result.score["metric"], result.counts, result.chosen, result.timing
+    lines = [(metric, estimate(metric, result.score))]
+    lines += [(name, estimate(name, value)) for name, value in result.metrics.items() if name != metric]
+    lines += [(f"baseline {name.replace('_', ' ')}", estimate(metric, value)) for name, value in result.baseline.items()]
+    if "value" in chosen:
+        lines.append((f"chosen {chosen.get('parameter', 'value')}", f"{chosen['value']:g} of {len(chosen.get('grid', []))}"))
+    lines.append(("counts", ", ".join(f"{name.replace('_', ' ')} {counts[name]:,}" for name in counts if counts[name] is not None)))
+    lines.append(("seconds", ", ".join(f"{name} {value:.1f}" for name, value in phases(timing).items() if value)))
+    lines.append(("cache", timing.get("cache", "unknown") + _passes(timing)))
+    return lines
+
+
+def phases(timing: Mapping[str, Any]) -> dict[str, float]:
+    """Seconds by phase of a record's timing, those of its own first, the total last."""
+    own = {name: float(timing.get(name, 0.0)) for name in PHASES}
+    more = {name: value for name, value in timing.items() if isinstance(value, float) and name not in own and name != "total"}
+    return {**own, **more, "total": float(timing.get("total", 0.0))}
+
+
+def _passes(timing: Mapping[str, Any]) -> str:
+    """After a hit: what the passes took that made the features."""
+    if timing.get("cache") != "hit" or not timing.get("passes"):
+        return ""
+    return f"; the pass that made the features took {sum(made.get(name, 0.0) for made in timing['passes'] for name in PHASES):.1f} s"
+
+
+def estimate(metric: str, value: Any) -> str:
+    """A score with its interval, in percent where the metric is a fraction; what is undefined says why.
+
+    >>> estimate("accuracy", {"value": 0.8123, "low": 0.801, "high": 0.823})
+    '81.2 % [80.1, 82.3]'
+    >>> estimate("rmse", 2.5)
+    '2.5'
+    """
+    if not isinstance(value, Mapping):
+        value = {"value": value}
+    if value.get("value") is None:
+        return "undefined" + (f": {value['reason']}" if value.get("reason") else "")
+    text = number(metric, value["value"]) + (" %" if is_fraction(metric) else "")
+    if value.get("low") is not None and value.get("high") is not None:
+        text += f" [{number(metric, value['low'])}, {number(metric, value['high'])}]"
+    return text
+
+
+def number(metric: str, value: float) -> str:
+    """A metric's value in percent, or as it stands where the metric is no fraction."""
+    return f"{100 * value:.1f}" if is_fraction(metric) else f"{value:.4g}"
+
+
+def is_fraction(metric: str) -> bool:
+    """Whether a metric lies within -1 and 1."""
+    from src.metrics import metrics
+
+    return metric not in metrics or metrics[metric].high <= 1
+
+
+def _check_predictions(arrays: Arrays) -> None:
+    """Every role has all fields, and each field as many rows as the role has digests."""
+    roles = {name.rpartition(".")[0] for name in arrays} | {""}
+    for role in sorted(roles):
+        names = [f"{role}.{field}" if role else field for field in PREDICTION_FIELDS]
+        if missing := [name for name in names if name not in arrays]:
+            raise ValueError(f"predictions lack {', '.join(missing)}")
+        rows = arrays[names[0]].size
+        if wrong := [name for name in names if rows not in arrays[name].shape[:2]]:
+            raise ValueError(f"predictions: {', '.join(wrong)} not of {rows} rows")
+
+
+def _pack(arrays: Arrays, metadata: Mapping[str, str]) -> bytes:
+    import numpy as np
+    from safetensors.numpy import save
+
+    # a transposed view would be stored in the order of its memory
+    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata=dict(metadata))
+
+
+def _plain(value: Any, where: str, *, scalars: bool = True) -> Any:
+    """`value` in JSON's own types; numpy's scalars become Python's unless `scalars` is False."""
+    if scalars and hasattr(value, "dtype") and getattr(value, "shape", None) == ():
+        value = value.item()
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{where or 'the value'} is {value}: an undefined value is null with its reason")
+        return value
+    if isinstance(value, Mapping):
+        if odd := [key for key in value if not isinstance(key, str)]:
+            raise TypeError(f"{where or 'the value'} has the key {odd[0]!r}, which is no string")
+        return {key: _plain(item, f"{where}.{key}" if where else key, scalars=scalars) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{where}[{position}]", scalars=scalars) for position, item in enumerate(value)]
+    raise TypeError(f"{where or 'the value'} is a {type(value).__name__}, which JSON lacks")
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _reason(error: BaseException) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else flatten(error)

@@ -1,0 +1,109 @@
+"""The door: ``python -m src.run [group=option ...] [key=value ...]``, one run or, with -m, a sweep."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from src.config import Config, parse
+from src.door import open_door, say_crash
+from src.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Run what the command line asks for; exit 1 when a job of a sweep failed."""
+    open_door(task)
+    from src import sweep
+
+    if sweep.LAST is not None and sweep.LAST.failed:
+        sys.exit(1)
+
+
+def task(composed: DictConfig) -> None:
+    """One job. In a sweep a failure is written down for the closing table, and the other jobs go on."""
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    if hydra.mode != RunMode.MULTIRUN:
+        run(parse(composed), folder)
+        return
+    from src.sweep import write_failure
+
+    overrides = list(hydra.overrides.task)
+    print(f"[{hydra.job.num}] {' '.join(hydra.job.override_dirname.split(','))}", file=sys.stderr)
+    try:
+        config = parse(composed)
+        config.tracker.group = config.tracker.group or Path(hydra.sweep.dir).name
+        run(config, folder, resume=True)
+    except UserError as error:
+        log.error("failed: %s", error)
+        write_failure(folder, overrides, str(error), "user")
+    except Exception as error:
+        log.exception("failed")
+        write_failure(folder, overrides, say_crash(error), "crash")
+
+
+def run(config: Config, folder: Path, *, resume: bool = False) -> None:
+    """Do one run and leave its record in `folder`; with `resume`, a run that was done before is not done again."""
+    from src.pipeline import prepare, run_probe
+    from src.records import recall, remember
+    from src.result import table
+    from src.sweep import write_status
+    from src.trackers import build
+
+    assert config.probe is not None
+    estimator = instantiate(config.probe.estimator)
+    tracker = build(config.tracker)
+    prepared = prepare(config)
+    if resume and recall(prepared, folder):
+        log.info("done before: its record is taken over")
+        write_status(folder, "skipped")
+        return
+    name = f"{prepared.data.name}-{prepared.target[0]}-L{prepared.target[1]}-{config.probe.name}"
+    failed = True
+    tracker.start(
+        config.plain(),
+        name=name,
+        group=config.tracker.group,
+        job_type="probe",
+        tags=[prepared.data.name, prepared.target[0]],
+        folder=folder,
+    )
+    try:
+        finished = run_probe(prepared, estimator)
+        finished.write(folder)
+        print(table(finished.result))
+        tracker.log(finished.result)
+        failed = False
+    finally:
+        hint = tracker.finish(failed)
+    remember(prepared, folder)
+    write_status(folder, "done")
+    if hint:
+        print(hint)
+
+
+def instantiate(target: dict[str, object]) -> object:
+    """The probe's estimator: a class with fit and predict, and its fixed parameters; nothing else is called."""
+    from hydra.errors import InstantiationException
+    from hydra.utils import get_class
+
+    settings = dict(target)
+    name = str(settings.pop("_target_", ""))
+    try:
+        kind = get_class(name)
+        if not (hasattr(kind, "fit") and hasattr(kind, "predict")):
+            raise UserError(f"probe.estimator._target_={name} is no estimator: it has no fit and predict. Use a scikit-learn class.")
+        return kind(**settings)
+    except (InstantiationException, ImportError, ValueError, TypeError) as error:
+        raise UserError(f"probe.estimator._target_={name} cannot be made: {' '.join(str(error).split())[:200]}") from error
+
+
+if __name__ == "__main__":
+    main()

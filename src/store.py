@@ -1,0 +1,230 @@
+"""Arrays on disk under a content key: written whole or not at all, checked when read, mapped into memory. Knows nothing of text or models.
+
+A value is a folder ``<root>/<kind>/<key[:2]>/<key>/`` of plain ``.npy`` files and a ``meta.json`` that holds their SHA-256.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src.errors import UserError, flatten
+from src.result import content_key
+
+FORMAT = 1  # raise it when the meaning of stored bytes changes: older values are then left alone and computed anew
+CHUNK = 1 << 22  # bytes read at once while hashing
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Value:
+    """Stored arrays, mapped and read-only, with what was written beside them."""
+
+    arrays: Mapping[str, np.ndarray]
+    meta: dict[str, Any]
+    folder: Path
+
+
+class Store:
+    """A folder of values, shared by any number of processes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        with self._explained():
+            root.mkdir(parents=True, exist_ok=True)
+            probe = root / f".write-{uuid.uuid4().hex}"
+            probe.touch()
+            probe.unlink()
+
+    @staticmethod
+    def key(identity: Mapping[str, Any]) -> str:
+        """The content key of what decides a value's bytes; the order of the identity's keys does not matter."""
+        return content_key({"format": FORMAT, **identity})
+
+    def folder(self, kind: str, key: str) -> Path:
+        return self.root / kind / key[:2] / key
+
+    def has(self, kind: str, key: str) -> bool:
+        """Whether a value is there; `get` alone tells whether it is sound."""
+        return (self.folder(kind, key) / "meta.json").is_file()
+
+    def get(self, kind: str, key: str) -> Value | None:
+        """The value under a key, or None. A damaged one is set aside with a warning, so that it is computed again."""
+        folder = self.folder(kind, key)
+        if not folder.is_dir():
+            return None
+        try:
+            record = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+            for name, digest in record["sha256"].items():
+                if sha256(folder / f"{name}.npy") != digest:
+                    raise ValueError(f"{name}.npy has changed since it was written")
+            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in record["sha256"]}
+            return Value(arrays, record["meta"], folder)
+        except PermissionError as error:
+            raise self._explain(error) from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning("stored %s %s is damaged (%s): it is computed again", kind, key[:12], flatten(error, 120))
+            self.remove(kind, key)
+            return None
+
+    def remove(self, kind: str, key: str) -> None:
+        shutil.rmtree(self.folder(kind, key), ignore_errors=True)
+
+    def put(self, kind: str, key: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+        """Write a value whole; one that is there already stays, since it has the same content."""
+        with self.writing(kind, key, meta) as folder:
+            for name, array in arrays.items():
+                np.save(folder / f"{name}.npy", array, allow_pickle=False)
+
+    @contextmanager
+    def writing(self, kind: str, key: str, meta: Mapping[str, Any]) -> Iterator[Path]:
+        """A temporary folder to put ``.npy`` files into; it becomes the value when the block ends well, and is gone when it does not."""
+        final = self.folder(kind, key)
+        temporary = self.root / "tmp" / f"{key[:16]}-{uuid.uuid4().hex}"
+        with self._explained():
+            try:
+                temporary.mkdir(parents=True)
+                yield temporary
+                record = {"meta": dict(meta), "sha256": {path.stem: sha256(path) for path in sorted(temporary.glob("*.npy"))}}
+                (temporary / "meta.json").write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
+                final.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    temporary.rename(final)
+                except OSError as error:
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+    @contextmanager
+    def lock(self, key: str, doing: str) -> Iterator[None]:
+        """One process at a time per key; the others wait. The lock goes with its process, however that ends."""
+        from filelock import FileLock, Timeout
+
+        folder = self.root / "locks"
+        with self._explained():
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / f"{key}.lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                log.info("another process is %s: waiting for it", doing)
+                lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def parts(self, key: str) -> Parts:
+        """The finished shards of a pass that is under way, or was when it was killed."""
+        return Parts(self, self.root / "partial" / key)
+
+    def require(self, size: int) -> None:
+        """Refuse work whose `size` bytes cannot fit, before it begins."""
+        free = shutil.disk_usage(self.root).free
+        if size > free:
+            raise UserError(
+                f"the store has {_gigabytes(free)} free and this pass writes {_gigabytes(size)}. Free some room, or set runtime.cache_dir to a larger disk."
+            )
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._explain(error) from error
+
+    def _explain(self, error: OSError) -> UserError:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return UserError(
+                f"the disk of the store ({self.root}) is full. What was stored is sound: free some room, or set runtime.cache_dir, and start again."
+            )
+        return UserError(
+            f"the store ({self.root}) cannot be used: {error.strerror or flatten(error)}. Set runtime.cache_dir to a folder that you can write."
+        )
+
+
+class Parts:
+    """Shards of an unfinished pass, one file each, named by number and digest, so that a torn or damaged one is simply not there."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self.store = store
+        self.folder = folder
+
+    def finished(self) -> dict[int, Path]:
+        """Number and file of every shard that is whole; the others are deleted."""
+        found = {}
+        for path in sorted(self.folder.glob("*")):
+            number, _, digest = path.stem.partition("-")
+            if path.suffix == ".npy" and number.isdigit() and sha256(path) == digest:
+                found[int(number)] = path
+            else:
+                path.unlink()
+        return found
+
+    def write(self, number: int, array: np.ndarray) -> Path:
+        """Write one shard whole."""
+        with self.store._explained():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            temporary = self.folder / f"{number}.tmp"
+            try:
+                with temporary.open("wb") as file:
+                    np.save(file, array, allow_pickle=False)
+                final = self.folder / f"{number:06d}-{sha256(temporary)}.npy"
+                os.replace(temporary, final)
+            finally:
+                temporary.unlink(missing_ok=True)
+        return final
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class ArrayWriter:
+    """Rows of a ``.npy`` file in any order, without the array ever being in memory."""
+
+    def __init__(self, path: Path, shape: tuple[int, int], dtype: Any) -> None:
+        dtype = np.dtype(dtype)
+        self._file = path.open("wb")
+        np.lib.format.write_array_header_2_0(self._file, {"descr": dtype.str, "fortran_order": False, "shape": shape})
+        self._file.flush()
+        self._start = self._file.tell()
+        self._stride = shape[1] * dtype.itemsize
+        if shape[0]:
+            os.posix_fallocate(self._file.fileno(), self._start, shape[0] * self._stride)  # a full disk shows now, not halfway
+
+    def rows(self, numbers: np.ndarray, values: np.ndarray) -> None:
+        """Put ``values[i]`` into row ``numbers[i]``."""
+        data = memoryview(np.ascontiguousarray(values)).cast("B")
+        descriptor, start, stride = self._file.fileno(), self._start, self._stride
+        for place, number in enumerate(numbers.tolist()):
+            os.pwrite(descriptor, data[place * stride : (place + 1) * stride], start + number * stride)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(CHUNK):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.2f} GB"

@@ -1,0 +1,44 @@
+"""Trackers mirror the records: start, log, finish. The local record is written whatever the choice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from src.config import TrackerConfig
+from src.registry import unknown
+from src.result import Result
+
+NAMES = ("none", "wandb")
+
+
+class Tracker(Protocol):
+    """One run in an experiment tracker. A tracker that fails while a run works warns in one line: the record is what counts."""
+
+    def start(self, config: dict[str, Any], *, name: str, group: str | None, job_type: str, tags: list[str], folder: Path) -> None:
+        """Open the run, with its resolved configuration; `folder` is the run's output folder."""
+
+    def log(self, result: Result) -> None:
+        """Hand the record over."""
+
+    def finish(self, failed: bool) -> str | None:
+        """Close the run, also after a failure. Returns one line for the user, if there is something to do."""
+
+
+def build(config: TrackerConfig) -> Tracker:
+    """The tracker that a configuration asks for.
+
+    Raises
+    ------
+    UserError
+        The name is unknown, or ``tracker.mode=online`` cannot be had.
+    """
+    if config.name == "none":
+        from src.trackers.none import NoTracker
+
+        return NoTracker()
+    if config.name == "wandb":
+        from src.trackers.wandb import WandbTracker
+
+        return WandbTracker(config)
+    raise unknown("tracker", config.name, NAMES)

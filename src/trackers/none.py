@@ -1,0 +1,22 @@
+"""No tracker: the local record alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from src.result import Result
+
+
+class NoTracker:
+    """Do nothing, imports nothing."""
+
+    def start(self, config: dict[str, Any], *, name: str, group: str | None, job_type: str, tags: list[str], folder: Path) -> None:
+        """Open nothing."""
+
+    def log(self, result: Result) -> None:
+        """Keep nothing: the record is on disk."""
+
+    def finish(self, failed: bool) -> str | None:
+        """Close nothing and say nothing."""
+        return None

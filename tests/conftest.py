@@ -1,0 +1,97 @@
+"""Shared by all tests: a two-layer BERT with random weights, a handful of sentences, and the real data where it is at hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("WANDB_MODE", "disabled")
+os.environ.setdefault("WANDB_SILENT", "true")
+
+SHARED = Path(os.environ.get("PROBES_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+SENTENCES = (
+    "the cat sat on the mat",
+    "a dog barked",
+    "nobody came to the party because it rained all day and the road was closed",
+    "yes",
+    "what a fine morning this is",
+    "",
+    "the mat sat on the cat",
+    "rain fell , and the dog slept",
+)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data and checkpoints; tests that need it skip where it is not at hand."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip(f"needs the real data: no folder {SHARED.name}/data (set PROBES_SHARED)")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def vocabulary() -> list[str]:
+    words = sorted({word for sentence in SENTENCES for word in sentence.split()})
+    return [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *words,
+        *"abcdefghijklmnopqrstuvwxyz",
+        *(f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"),
+    ]
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint(tmp_path_factory: pytest.TempPathFactory, vocabulary: list[str]) -> Callable[..., Path]:
+    """Write a small checkpoint with random weights: `make_checkpoint(model_class, config)` gives its folder."""
+
+    def make(model: Any, name: str = "tiny") -> Path:
+        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+        from transformers import PreTrainedTokenizerFast
+
+        folder = tmp_path_factory.mktemp("model") / name
+        model.save_pretrained(folder)
+        numbers = {word: number for number, word in enumerate(vocabulary)}
+        tokenizer = Tokenizer(models.WordPiece(numbers, unk_token="[UNK]"))
+        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        tokenizer.post_processor = processors.BertProcessing(("[SEP]", numbers["[SEP]"]), ("[CLS]", numbers["[CLS]"]))
+        fast = PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer, unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]", mask_token="[MASK]",
+            model_max_length=32, model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        )  # fmt: skip
+        fast.save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def bert(make_checkpoint: Callable[..., Path], vocabulary: list[str]) -> Path:
+    """Folder of a two-layer BERT of width 16 whose pooler has a bias, so that it counts as trained."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=32,
+    )
+    model = BertModel(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.2)
+    return make_checkpoint(model, "tiny-bert")

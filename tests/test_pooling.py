@@ -1,0 +1,140 @@
+"""The laws every pooling obeys: the tests walk the registry, so a new one is held to them without being named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from src.checkpoint import find
+from src.config import ModelConfig, RuntimeConfig
+from src.encoder import Encoder, EncoderOutput, Tokenizer, Tokens
+from src.errors import UserError
+from src.features import saturated
+from src.pooling import SATURATED, poolings
+from tests.conftest import SENTENCES
+
+torch = pytest.importorskip("torch")
+
+names = [name for name in poolings if poolings[name].at_least <= 2]
+
+
+@pytest.fixture(scope="module")
+def encoder(bert: Path) -> Encoder:
+    return Encoder(find(ModelConfig(path=str(bert))), ModelConfig(), RuntimeConfig())
+
+
+@pytest.fixture(scope="module")
+def tokens(bert: Path) -> Tokens:
+    import pyarrow as pa
+
+    return Tokenizer(find(ModelConfig(path=str(bert))), 32)(pa.array(SENTENCES, pa.large_string()), None)
+
+
+def padded(tokens: Tokens, rows: list[int], to: int | None = None) -> tuple[np.ndarray, ...]:
+    """Rows side by side, padded to the longest or to a given length."""
+    width = to or max(tokens.lengths[row] for row in rows)
+    arrays = [np.zeros((len(rows), width), np.int64) for _ in range(3)]
+    for place, row in enumerate(rows):
+        span = slice(tokens.offsets[row], tokens.offsets[row + 1])
+        for array, source in zip(arrays, (tokens.ids, tokens.segments, tokens.special), strict=True):
+            array[place, : tokens.lengths[row]] = source[span]
+    return (*arrays, tokens.lengths[rows])
+
+
+def pool(name: str, output: EncoderOutput) -> np.ndarray:
+    return poolings[name].function(output, 2).numpy()
+
+
+@pytest.mark.parametrize("name", names)
+def test_a_row_pools_alike_alone_beside_a_longer_row_and_in_any_order(name: str, encoder: Encoder, tokens: Tokens) -> None:
+    rows = list(range(len(SENTENCES)))
+    together = pool(name, encoder.forward(*padded(tokens, rows)))
+    backwards = pool(name, encoder.forward(*padded(tokens, rows[::-1])))
+    stretched = pool(name, encoder.forward(*padded(tokens, rows, to=32)))
+    np.testing.assert_allclose(backwards[::-1], together, atol=2e-6)
+    np.testing.assert_allclose(stretched, together, atol=2e-6)
+    for row in rows:
+        alone = pool(name, encoder.forward(*padded(tokens, [row])))
+        unmasked = pool(name, encoder.forward(*padded(tokens, [row])[:3]))
+        np.testing.assert_allclose(alone[0], together[row], atol=2e-6)
+        np.testing.assert_allclose(unmasked, alone, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", names)
+def test_shape_and_precision(name: str, encoder: Encoder, tokens: Tokens) -> None:
+    pooled = poolings[name].function(encoder.forward(*padded(tokens, [0, 1, 5])), 2)
+    assert pooled.shape == (3, 16)
+    assert pooled.dtype == torch.float32
+    assert torch.isfinite(pooled).all()
+
+
+def test_definitions_by_hand(encoder: Encoder, tokens: Tokens) -> None:
+    """Each formula again, in float64 over one row without padding."""
+    row = 2
+    output = encoder.forward(*padded(tokens, [row])[:3])
+    hidden = [layer[0].double().numpy() for layer in output.hidden]
+    last, special = hidden[-1], tokens.special[tokens.offsets[row] : tokens.offsets[row + 1]]
+    position = np.arange(1, len(last) + 1)[:, None]
+    expected = {
+        "cls": last[0],
+        "mean": last.mean(0),
+        "max": last.max(0),
+        "mean_content": last[~special].mean(0),
+        "mean_sqrt_len": last.sum(0) / np.sqrt(len(last)),
+        "weighted_mean": (last * position).sum(0) / position.sum(),
+        "cls_mean": (last[0] + last.mean(0)) / 2,
+        "first_last_mean": (hidden[1].mean(0) + hidden[2].mean(0)) / 2,
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(pool(name, output)[0], value, atol=1e-6, err_msg=name)
+
+
+def test_the_ladder(encoder: Encoder, tokens: Tokens) -> None:
+    """pooler == tanh(W cls + b), and its inverse gives W cls + b back where tanh has not saturated."""
+    output = encoder.forward(*padded(tokens, list(range(8))))
+    weight, bias = encoder.model.pooler.dense.weight.numpy(), encoder.model.pooler.dense.bias.numpy()
+    preactivation = pool("cls", output) @ weight.T + bias
+    np.testing.assert_allclose(pool("pooler_preactivation", output), preactivation, atol=1e-6)
+    np.testing.assert_allclose(pool("pooler", output), np.tanh(preactivation), atol=1e-6)
+    # Float32 keeps tanh to 2^-24, and atanh stretches that by 1 / (1 - tanh^2).
+    tolerance = 2**-22 / (1 - np.tanh(preactivation.astype(np.float64)) ** 2)
+    assert (np.abs(pool("pooler_inverse", output) - preactivation) <= tolerance + 1e-6).all()
+
+
+def test_saturated_entries_are_counted_and_stay_finite(encoder: Encoder, tokens: Tokens) -> None:
+    output = encoder.forward(*padded(tokens, list(range(8))))
+    assert output.pooled is not None
+    output.pooled = output.pooled.clone()
+    output.pooled[0, :3] = torch.tensor([1.0, -1.0, SATURATED])
+    inverse = pool("pooler_inverse", output)
+    assert np.isfinite(inverse).all()
+    # The largest value below one is where nothing can be told any more from one itself.
+    assert saturated(inverse, "pooler_inverse") == 3
+    assert saturated(output.pooled.numpy(), "pooler") == 2
+    assert saturated(inverse, "mean") is None
+
+
+def test_random_pooler_is_the_same_at_each_load_and_not_the_pooler(encoder: Encoder, tokens: Tokens, bert: Path) -> None:
+    again = Encoder(find(ModelConfig(path=str(bert))), ModelConfig(), RuntimeConfig())
+    batch = padded(tokens, [0, 1])
+    first = pool("random_pooler", encoder.forward(*batch))
+    np.testing.assert_array_equal(first, pool("random_pooler", again.forward(*batch)))
+    assert np.abs(first - pool("pooler", encoder.forward(*batch))).max() > 0.01
+
+
+def test_layers_that_cannot_be_meant_are_refused() -> None:
+    with pytest.raises(UserError, match="last layer only, got layer=-3"):
+        poolings["pooler"].check_layer(-3)
+    with pytest.raises(UserError, match="names its own layers"):
+        poolings["first_last_mean"].check_layer(2)
+    poolings["cls"].check_layer(-3)
+
+
+def test_the_registry_is_read_without_torch() -> None:
+    import subprocess
+    import sys
+
+    code = "import src.config, src.pooling, sys; assert 'torch' not in sys.modules; print(*src.pooling.poolings)"
+    assert "pooler_inverse" in subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
