@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,9 @@ def scores(read: Data, estimator: Any, config: Config, extractor: Extractor) -> 
     name = read.metrics[0]
     assert config.probe is not None
     constant = metrics.best_constant(name, read.train.label, read.test.label, len(read.classes))
+    # Rows of unit length in place of standardised columns, which would let a piece that occurs once outweigh the rest of its row.
+    config = replace(config, probe=replace(config.probe, features="l2"))
+    assert config.probe is not None
     identity = {
         "kind": "bag",
         "tokenizer": extractor.checkpoint.tokenizer,
@@ -99,8 +102,9 @@ def _counts(tokens: Tokens, pieces: int) -> sp.csr_matrix:
 
 
 def features(sides: list[sp.csr_matrix]) -> sp.csr_matrix:
-    """A bag as it stands, or for two texts ``[u; v; |u - v|; u * v]`` as in pairs that were encoded apart."""
-    if len(sides) == 1:
-        return sides[0]
-    u, v = sides
-    return sp.hstack([u, v, abs(u - v), u.multiply(v)], format="csr")
+    """A bag, or for two texts ``[u; v; |u - v|; u * v]`` as in pairs that were encoded apart; the probe scales rows to unit length."""
+    bag = sides[0]
+    if len(sides) == 2:
+        u, v = sides
+        bag = sp.hstack([u, v, abs(u - v), u.multiply(v)], format="csr")
+    return bag

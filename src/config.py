@@ -217,7 +217,7 @@ def check(config: Config) -> None:
         raise UserError(
             f"pairing=separate needs two texts a row, and {dataset.name} has one. Leave pairing out, or name dataset.text_pair."
         )
-    for name in [dataset.metric] if dataset.metric else dataset.metrics:
+    for name in [*([dataset.metric] if dataset.metric else []), *dataset.metrics]:
         if name not in metrics:
             raise unknown("metric", name, metrics, where=f"{dataset.name}: ")
         if metrics[name].task != dataset.task:
@@ -225,6 +225,8 @@ def check(config: Config) -> None:
             raise UserError(
                 f"{dataset.name}: metric '{name}' is for {metrics[name].task}, and dataset.task is {dataset.task}. Allowed: {fitting}."
             )
+    if dataset.metric and dataset.metrics:
+        dataset.metrics = [dataset.metric, *(name for name in dataset.metrics if name != dataset.metric)]
     probe = config.probe
     assert probe is not None
     if probe.task != dataset.task:

@@ -202,9 +202,7 @@ def _assembled(
     return Data(config.name, config.task, classes, splits, roles, selection, config.folds, metrics, source)
 
 
-def _split(
-    config: DatasetConfig, name: str, table: pa.Table, labels: pa.ChunkedArray, classes: tuple[str, ...], where: str
-) -> Split:
+def _split(config: DatasetConfig, name: str, table: pa.Table, labels: pa.ChunkedArray, classes: tuple[str, ...], where: str) -> Split:
     numbers = _scores(labels, where) if config.task == "regression" else _ids(labels, classes, config, where)
     text_pair = _text(table["text_pair"], where) if "text_pair" in table.column_names else None
     return Split(name, _text(table["text"], where), text_pair, numbers)
@@ -584,7 +582,7 @@ def check_probe(data: Data) -> None:
             raise UserError(f"{data.name}: split '{name}' ({role}) has the label '{label}', which split '{data.train.name}' lacks.")
     counts = np.bincount(data.train.label, minlength=len(data.classes))[kinds]
     if data.selection != "development" and counts.min() < parts:
-        label, rows = data.classes[int(kinds[counts.argmin()])], counts.min()
+        label, rows = data.classes[int(kinds[counts.argmin()])], int(counts.min())
         need = f"the {parts} folds need {parts}" if parts != 2 else "choosing the grid on a part of train needs 2"
         advice = " If the labels are scores, set dataset.task=regression." if all(map(_is_score, data.classes)) else ""
         raise UserError(f"{where} has {rows} row{'s' * (rows != 1)} of the class '{label}'; {need}.{advice}")

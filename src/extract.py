@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from src.config import Config, cache_folder, parse
 from src.door import open_door
 from src.errors import UserError
+from src.pooling import poolings
 
 log = logging.getLogger(__name__)
 BLOCK = 1 << 14  # rows written at once
@@ -46,6 +47,8 @@ def extract(config: Config, folder: Path) -> list[Path]:
     read = data.load(config.dataset, config.data_root)
     extractor = Extractor(found, config, Store(cache_folder(config.runtime)), Clock(), config.runtime.threads or provenance.cores())
     target = extractor.check(config.pooling.name, config.layer)
+    if extractor.facts.pooler["status"] == "untrained" and poolings[target[0]].needs_pooler:
+        log.warning("warning: the pooler of %s was never trained: '%s' is a random projection of its [CLS] state.", found.label, target[0])
     written = []
     for name, split in read.splits.items():
         pieces = [extractor.features(text, target, config.runtime.also_layers) for text in texts(split, config.pairing, read.name)]

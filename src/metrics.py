@@ -284,13 +284,22 @@ def sample_of(name: str, labels: Array, predictions: Array, classes: int, signs:
     share = np.full(len(predictions), 1 / len(predictions)) if signs is None else np.asarray(signs, dtype=np.float64)
     if not classes:
         labels, predictions = labels.astype(np.float64), predictions.astype(np.float64)
-        return Sample(np.ones(len(labels)), lambda weights: sum(part * function(labels, row, weights) for part, row in zip(share, predictions, strict=True)))  # type: ignore[return-value,misc]
+
+        def of_rows(weights: Array) -> Array:
+            return np.sum([part * function(labels, row, weights) for part, row in zip(share, predictions, strict=True)], axis=0)
+
+        return Sample(np.ones(len(labels)), of_rows)
     cells, times = np.unique(np.concatenate([labels[None], predictions]), axis=1, return_counts=True)
     possible = classes ** len(cells)
     spare = np.empty((len(cells), 0), dtype=np.int64)
     if possible <= 1024:  # cells that no row fell into take part with weight zero, for `unseen_bound`
         every = np.stack(np.unravel_index(np.arange(possible), (classes,) * len(cells)))
-        spare = every[:, ~np.isin(np.ravel_multi_index(tuple(every), (classes,) * len(cells)), np.ravel_multi_index(tuple(cells), (classes,) * len(cells)))]
+        spare = every[
+            :,
+            ~np.isin(
+                np.ravel_multi_index(tuple(every), (classes,) * len(cells)), np.ravel_multi_index(tuple(cells), (classes,) * len(cells))
+            ),
+        ]
     units = np.concatenate([cells, spare], axis=1)
     seen = len(times)
 
@@ -320,7 +329,9 @@ def checked(name: str, labels: Array, predictions: Array, classes: int) -> tuple
     if entry.most_classes is not None and classes > entry.most_classes:
         raise UserError(f"metric '{name}' is for {entry.most_classes} classes, the task has {classes}. Use macro_f1 for more.")
     if labels.ndim != 1 or predictions.shape[1:] != labels.shape or not len(labels):
-        raise UserError(f"metric '{name}' needs as many predictions as labels and at least one, got {predictions.shape[1:]} and {labels.shape}.")
+        raise UserError(
+            f"metric '{name}' needs as many predictions as labels and at least one, got {predictions.shape[1:]} and {labels.shape}."
+        )
     return entry, labels, predictions
 
 
@@ -344,7 +355,9 @@ def evaluate(
     entry, labels, predictions = checked(name, labels, predictions, classes)
     note = ""
     if fold is not None and (fold >= 0).any():
-        note = f"; {len(np.unique(fold))} folds share training rows, so their rows are not independent and the interval is somewhat too narrow"
+        note = (
+            f"; {len(np.unique(fold))} folds share training rows, so their rows are not independent and the interval is somewhat too narrow"
+        )
     sample = sample_of(name, labels, predictions, classes)
     value = sample.point()
     if not np.isfinite(value):
@@ -360,7 +373,9 @@ def evaluate(
     bound = unseen_bound(sample)
     if bound is None:
         return Estimate(value, None, None, "all resamples agree, so the bootstrap has no spread", "degenerate bootstrap")
-    return Estimate(value, *bound, "all resamples agree; widened to what unseen kinds of rows could do", "Clopper-Pearson bound on unseen cells" + note)
+    return Estimate(
+        value, *bound, "all resamples agree; widened to what unseen kinds of rows could do", "Clopper-Pearson bound on unseen cells" + note
+    )
 
 
 def best_constant(name: str, train_labels: Array, test_labels: Array, classes: int) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,8 +16,6 @@ from src.features import Extractor, Features, Target, pair_features, saturated, 
 from src.result import SCHEMA, Result, content_key
 from src.store import Store
 from src.timing import Clock
-
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -86,12 +83,6 @@ def prepare(config: Config) -> Prepared:
         data.check_probe(read)
     extractor = Extractor(found, config, store, clock, config.runtime.threads or provenance.cores())
     target = extractor.check(config.pooling.name, config.layer)
-    if extractor.facts.pooler["status"] == "untrained" and target[0] in ("pooler", "pooler_preactivation", "pooler_inverse"):
-        log.warning(
-            "the pooler of %s was never trained (its bias is zero, its weights are noise): '%s' scores a random projection",
-            found.label,
-            target[0],
-        )
     return Prepared(config, read, extractor, target, clock)
 
 
@@ -293,6 +284,8 @@ def _predictions(read: Data, outcome: probe.Outcome) -> dict[str, np.ndarray]:
     """Per row of the test split its digest, fold, label, prediction and decision value; other splits under their role's name."""
     arrays: dict[str, np.ndarray] = {}
     for role, predictions in outcome.predictions.items():
+        if len(outcome.draws) > 1:
+            predictions = np.stack([draw[role] for draw in outcome.draws])
         split = read.splits[read.roles[role]]
         prefix = "" if role == "test" else f"{role}."
         arrays[f"{prefix}row"] = split.row_digests()

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from src.config import ProbeConfig
 from src.errors import UserError
-from src.solvers import Array, Basis, Matrix, Solution, Task, blocks, linear, moments
+from src.solvers import Array, Basis, Matrix, Solution, Task, blocks, linear, moments, separates, threads
 
 TIE = 1e-9  # losses nearer than this are equal: the stronger penalty wins
 Progress = Callable[[str, int, int], None]  # what is being fitted, how many fits are done, of how many
@@ -32,7 +32,7 @@ class Choice:
     """What the grid said.
 
     `grid` holds per value: value, loss (mean log-loss or squared error on the held-out rows), converged, gap (a bound on the objective's distance to
-    its optimum). `converged`: all of the fits behind it; None where the estimator cannot tell. `separable`: True when some fitted probe has every
+    its optimum). `converged`: the fits at the chosen value, the refit included; None where the estimator cannot tell. `separable`: True when some fitted probe has every
     row it was fitted on right, which proves it; False when equal rows carry different labels, which refutes it; None when neither was found.
     `at_edge`: the choice lies at this end of the grid. `rows`: how many were fitted on, held out for the choice, and refitted on.
     `votes`: nested selection, the value chosen in each outer fold.
@@ -70,9 +70,7 @@ class Fitted:
         x = normalise(x) if self.l2 else x
         if self.weight is None or self.bias is None:
             return _foreign_predict(self.model, _scaled(x, self.mean, self.scale), self.classes)
-        weight = self.weight if self.scale is None else self.weight / self.scale
-        bias = self.bias if self.mean is None else self.bias - weight @ self.mean
-        scores = linear(x, weight, bias)
+        scores = linear(x, *_folded(self))
         return decided(scores, self.classes), _squeezed(scores).astype(np.float32)
 
     def arrays(self) -> dict[str, Array]:
@@ -94,6 +92,13 @@ class Outcome:
     choice: Choice
     fitted: Fitted
     draws: list[dict[str, Array]]
+
+
+def _folded(fit: Fitted | Fit) -> tuple[Array, Array]:
+    """Weight and bias that act on features that were not standardised."""
+    assert fit.weight is not None and fit.bias is not None
+    weight = fit.weight if fit.scale is None else fit.weight / fit.scale
+    return weight, fit.bias if fit.mean is None else fit.bias - weight @ fit.mean
 
 
 def decided(scores: Array, classes: int) -> Array:
@@ -180,11 +185,15 @@ def stratified_folds(y: Array, folds: int, seed: int, *, groups: Array | None = 
     """
     unit, stratum = _units(y, groups, regression)
     if len(stratum) < folds:
-        raise UserError(f"{len(stratum)} distinct training rows are fewer than the {folds} folds. Set dataset.folds lower or dataset.selection=carve.")
+        raise UserError(
+            f"{len(stratum)} distinct training rows are fewer than the {folds} folds. Set dataset.folds lower or dataset.selection=carve."
+        )
     counts = np.bincount(stratum)
     if not regression and (small := counts[counts > 0].min()) < folds:
-        raise UserError(f"class {int(np.flatnonzero(counts == small)[0])} has {small} distinct training rows, fewer than the {folds} folds. "
-                        "Set dataset.folds lower or dataset.selection=carve.")
+        raise UserError(
+            f"class {int(np.flatnonzero(counts == small)[0])} has {small} distinct training rows, fewer than the {folds} folds. "
+            "Set dataset.folds lower or dataset.selection=carve."
+        )
     generator = np.random.default_rng([seed, 1])
     fold = np.empty(len(stratum), dtype=np.int64)
     dealt = 0
@@ -226,10 +235,17 @@ class _Bench:
 
     def __init__(self, estimator: Any, config: ProbeConfig, train: Rows, classes: int) -> None:
         if len(config.grid) != 1 or not next(iter(config.grid.values())):
-            raise UserError(f"probe '{config.name}': grid needs one parameter with its values, got {config.grid or 'none'}. Example: probe.grid.alpha=[0.01,0.1]")
+            raise UserError(
+                f"probe '{config.name}': grid needs one parameter with its values, got {config.grid or 'none'}. Example: probe.grid.alpha=[0.01,0.1]"
+            )
         self.parameter, values = next(iter(config.grid.items()))
         self.values = sorted({float(value) for value in values})
         self.stronger_is_larger = self.parameter != "C"
+        if self.parameter not in estimator.get_params():
+            raise UserError(
+                f"probe '{config.name}': {type(estimator).__name__} has no parameter '{self.parameter}'. "
+                f"Known: {', '.join(sorted(estimator.get_params()))}."
+            )
         self.estimator, self.config, self.classes, self.y = estimator, config, classes, train.y
         self.own = hasattr(estimator, "solve") and self.parameter == "alpha"
         self.l2 = config.features == "l2"
@@ -270,8 +286,16 @@ class _Bench:
         weight, bias = solution.weight, solution.bias
         if not self.standardise or sp.issparse(self.x):  # fold what was only conditioning back into the bias
             weight_raw = weight / scale
-            return Fit(solution.alpha, weight if self.standardise else weight_raw, bias - weight_raw @ mean, None, scale if self.standardise else None,
-                       solution.gap, solution.converged, solution)
+            return Fit(
+                solution.alpha,
+                weight if self.standardise else weight_raw,
+                bias - weight_raw @ mean,
+                None,
+                scale if self.standardise else None,
+                solution.gap,
+                solution.converged,
+                solution,
+            )
         return Fit(solution.alpha, weight, bias, mean, scale, solution.gap, solution.converged, solution)
 
     def _foreign(self, value: float, weights: Array | None) -> Fit:
@@ -281,7 +305,8 @@ class _Bench:
         x, y = self.x[rows], self.y[rows]
         mean, scale = _statistics(x) if self.standardise else (None, None)
         mean = None if sp.issparse(x) else mean
-        model = clone(self.estimator).set_params(**{self.parameter: value})
+        whole = isinstance(self.estimator.get_params()[self.parameter], int) and value.is_integer()
+        model = clone(self.estimator).set_params(**{self.parameter: int(value) if whole else value})
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             model.fit(_scaled(x, mean, scale), y)
@@ -297,13 +322,15 @@ class _Bench:
         return Fit(value, weight, bias, mean, scale, None, False if complained else converged, None, model)
 
     def fitted(self, fit: Fit, trained_on: str) -> Fitted:
-        return Fitted(self.classes, fit.mean, fit.scale, fit.weight, fit.bias, self.l2, trained_on, None if fit.weight is not None else fit.model)
+        return Fitted(
+            self.classes, fit.mean, fit.scale, fit.weight, fit.bias, self.l2, trained_on, None if fit.weight is not None else fit.model
+        )
 
     def scores(self, fit: Fit, rows: Array) -> Array:
         """Decision values (rows, outputs) on training rows."""
         if fit.solution is not None:
             return fit.solution.decide(self.x[rows])
-        if fit.weight is None:
+        if fit.weight is None or fit.bias is None:
             return _probabilities(fit.model, _scaled(self.x[rows], fit.mean, fit.scale), self.classes)
         return linear(_scaled(self.x[rows], fit.mean, fit.scale), fit.weight, fit.bias)
 
@@ -321,12 +348,7 @@ class _Bench:
     def separates(self, fit: Fit, weights: Array | None) -> bool:
         """Has this fit every row it was fitted on right, with a positive margin?"""
         rows = np.arange(len(self.y)) if weights is None else np.flatnonzero(weights)
-        scores, label = self.scores(fit, rows), self.y[rows]
-        if scores.shape[1] == 1:
-            return bool((np.where(label == 1, scores[:, 0], -scores[:, 0]) > 0).all())
-        own = scores[np.arange(len(label)), label].copy()
-        scores[np.arange(len(label)), label] = -np.inf
-        return bool((own > scores.max(axis=1)).all())
+        return separates(self.scores(fit, rows), self.y[rows])
 
 
 def _statistics(x: Matrix) -> tuple[Array, Array]:
@@ -353,7 +375,9 @@ def _probabilities(model: Any, x: Matrix, classes: int) -> Array:
     if hasattr(model, "decision_function"):
         scores = np.asarray(model.decision_function(x), dtype=np.float64)
         return scores[:, None] if scores.ndim == 1 else scores
-    raise UserError(f"{type(model).__name__} has neither predict_proba nor decision_function, so its grid cannot be chosen by log-loss. Use another estimator.")
+    raise UserError(
+        f"{type(model).__name__} has neither predict_proba nor decision_function, so its grid cannot be chosen by log-loss. Use another estimator."
+    )
 
 
 def _foreign_predict(model: Any, x: Matrix, classes: int) -> tuple[Array, Array]:
@@ -411,35 +435,57 @@ def run(
         raise UserError(f"the training split holds {len(np.unique(train.y))} class; a classifier needs two.")
     if classes and len(missing := np.setdiff1d(np.arange(classes), train.y)):
         raise UserError(f"class {int(missing[0])} has no training row. Remove it from dataset.classes, or add rows.")
-    bench = _Bench(estimator, config, train, classes)
     tell = progress or (lambda what, done, total: None)
-    if selection == "nested":
-        return _nested(bench, train, folds, seed, draws, groups, tell)
+    with threads():
+        bench = _Bench(estimator, config, train, classes)
+        if selection == "nested":
+            return _nested(bench, train, folds, seed, draws, groups, tell)
+        return _split(bench, train, tests, selection, development, folds, seed, draws, groups, tell)
+
+
+def _split(
+    bench: _Bench,
+    train: Rows,
+    tests: dict[str, Rows],
+    selection: str,
+    development: Rows | None,
+    folds: int,
+    seed: int,
+    draws: int,
+    groups: Array | None,
+    tell: Progress,
+) -> Outcome:
+    config, classes = bench.config, bench.classes
     values = bench.ordered()
     regression = classes == 0
-    starts: list[Solution | None]
+    seen: Array | None
     if selection == "folds":
         fold = stratified_folds(train.y, folds, seed, groups=groups, regression=regression)
         fits, means, weights = _cross_validate(bench, values, fold, None, tell, 0, 1)
-        counts = {"fitted": int(sum(w.sum() for w in weights) / folds), "held_out": len(fold), "refitted": len(train.y)}
+        seen = weights[0]
+        counts = {"fitted": len(fold) - len(fold) // folds, "held_out": len(fold), "refitted": len(train.y)}
         by_value = [[fits[index * len(values) + column] for index in range(folds)] for column in range(len(values))]
     elif selection == "development":
         if development is None:
-            raise UserError("selection=development needs a labelled development split. Set dataset.splits.development or dataset.selection=carve.")
+            raise UserError(
+                "selection=development needs a labelled development split. Set dataset.splits.development or dataset.selection=carve."
+            )
         fits = bench.fit([(value, None) for value in values])
         means = [float(losses_of(bench, fit, development).mean()) for fit in fits]
         counts = {"fitted": len(train.y), "held_out": len(development.y), "refitted": len(train.y)}
-        by_value, weights = [[fit] for fit in fits], [None]
+        by_value, seen = [[fit] for fit in fits], None
     elif selection == "carve":
         held = carve(train.y, config.carve, seed, groups=groups, regression=regression)
         if not held.any():
-            raise UserError(f"{len(train.y)} training rows are too few to hold {config.carve:.0%} of each class out. Give more rows, or dataset.selection=development.")
+            raise UserError(
+                f"{len(train.y)} training rows are too few to hold {config.carve:.0%} of each class out. Give more rows, or dataset.selection=development."
+            )
         kept = (~held).astype(np.float64)
         fits = bench.fit([(value, kept) for value in values])
         rows = np.flatnonzero(held)
         means = [float(bench.loss(fit, rows).mean()) for fit in fits]
         counts = {"fitted": int((~held).sum()), "held_out": len(rows), "refitted": len(train.y)}
-        by_value, weights = [[fit] for fit in fits], [kept]
+        by_value, seen = [[fit] for fit in fits], kept
     else:
         raise UserError(f"unknown selection '{selection}'. Known: carve, development, folds, nested.")
     tell("grid", len(fits), len(fits))
@@ -449,8 +495,7 @@ def run(
     else:
         final = bench.fit([(values[best], None)], [by_value[best][0].solution])[0]
     tell("refit", 1, 1)
-    weakest = by_value[-1][0]
-    separable = _separable(bench, [(final, None), (weakest, weights[0])])
+    separable = _separable(bench, final, by_value[-1][0], seen)
     fitted = bench.fitted(final, "train")
     choice = _choice(bench, values, means, by_value, best, [final], separable, counts)
     outputs = {role: fitted.predict(rows.x) for role, rows in tests.items()}
@@ -458,7 +503,7 @@ def run(
     repeated = [predictions]
     if draws > 1:
         again = [resample(train.y, seed, draw, regression=regression) for draw in range(draws)]
-        drawn = bench.fit([(values[best], weights) for weights in again], [final.solution] * draws)
+        drawn = bench.fit([(values[best], times) for times in again], [final.solution] * draws)
         models = [bench.fitted(fit, f"draw {draw}") for draw, fit in enumerate(drawn)]
         repeated = [{role: model.predict(rows.x)[0] for role, rows in tests.items()} for model in models]
         tell("draws", draws, draws)
@@ -468,13 +513,10 @@ def run(
 
 def losses_of(bench: _Bench, fit: Fit, rows: Rows) -> Array:
     """Loss of each row of another split."""
-    fitted = bench.fitted(fit, "train")
     x = normalise(rows.x) if bench.l2 else rows.x
-    if fitted.weight is None or (fit.solution is None and bench.classes):
+    if fit.weight is None or fit.bias is None or (fit.solution is None and bench.classes):
         return losses(_probabilities(fit.model, _scaled(x, fit.mean, fit.scale), bench.classes), rows.y, bench.classes)
-    weight = fitted.weight if fitted.scale is None else fitted.weight / fitted.scale
-    bias = fitted.bias if fitted.mean is None else fitted.bias - weight @ fitted.mean
-    return losses(linear(x, weight, bias), rows.y, bench.classes)
+    return losses(linear(x, *_folded(fit)), rows.y, bench.classes)
 
 
 def _cross_validate(
@@ -510,8 +552,10 @@ def _nested(bench: _Bench, train: Rows, folds: int, seed: int, draws: int, group
         fits_of.append(fits)
         picked.append(bench.pick(values, loss))
     kept = [(outer != number).astype(np.float64) for number in range(folds)]
-    refits = bench.fit([(values[pick], weights) for pick, weights in zip(picked, kept, strict=True)],
-                       [fits[pick].solution for pick, fits in zip(picked, fits_of, strict=True)])
+    refits = bench.fit(
+        [(values[pick], weights) for pick, weights in zip(picked, kept, strict=True)],
+        [fits[pick].solution for pick, fits in zip(picked, fits_of, strict=True)],
+    )
     scores: Array | None = None
     predictions = np.empty(len(y), dtype=np.float64 if regression else np.int64)
     for number, fit in enumerate(refits):
@@ -524,33 +568,61 @@ def _nested(bench: _Bench, train: Rows, folds: int, seed: int, draws: int, group
     final = bench.fit([(values[best], None)], [refits[0].solution])[0]
     tell("refit", 1, 1)
     by_value = [[fit for fits in fits_of for fit in fits[column :: len(values)]] for column in range(len(values))]
-    counts = {"fitted": int(np.mean([(outer != number).sum() for number in range(folds)]) * (folds - 1) / folds), "held_out": len(y), "refitted": len(y)}
-    separable = _separable(bench, [(final, None)])
-    choice = _choice(bench, values, [float(value) for value in np.mean(means, axis=0)], by_value, best, [*refits, final], separable, counts,
-                     [values[pick] for pick in picked])
+    counts = {
+        "fitted": int(np.mean([(outer != number).sum() for number in range(folds)]) * (folds - 1) / folds),
+        "held_out": len(y),
+        "refitted": len(y),
+    }
+    separable = _separable(bench, final, fits_of[0][len(values) - 1], None)
+    choice = _choice(
+        bench,
+        values,
+        [float(value) for value in np.mean(means, axis=0)],
+        by_value,
+        best,
+        [*refits, final],
+        separable,
+        counts,
+        [values[pick] for pick in picked],
+    )
     fitted = bench.fitted(final, "all rows, at the value chosen most often; the predictions are those of the outer folds")
     outputs = {"test": predictions}
     assert scores is not None
     return Outcome(outputs, {"test": scores}, outer, choice, fitted, [outputs])
 
 
-def _separable(bench: _Bench, fits: Sequence[tuple[Fit, Array | None]]) -> bool | None:
+def _separable(bench: _Bench, final: Fit, weakest: Fit, weights: Array | None) -> bool | None:
+    """True with a separating probe in hand, False with equal rows of different classes, else None.
+
+    Where the weakest penalty separated the rows of its own fit, it is tried on all of them.
+    """
     if bench.classes == 0:
         return None
-    if any(bench.separates(fit, weights) for fit, weights in fits if weights is None):
+    if bench.separates(final, None) or (weights is None and bench.separates(weakest, None)):
         return True
-    return False if _contradicted(bench.x, bench.y) else None
+    if _contradicted(bench.x, bench.y):
+        return False
+    if weights is not None and bench.own and bench.separates(weakest, weights):
+        return bench.separates(bench.fit([(weakest.value, None)], [weakest.solution])[0], None) or None
+    return None
 
 
 def _choice(
-    bench: _Bench, values: Sequence[float], means: Sequence[float], by_value: Sequence[Sequence[Fit]], best: int, refits: Sequence[Fit],
-    separable: bool | None, counts: dict[str, int], votes: list[float] | None = None
+    bench: _Bench,
+    values: Sequence[float],
+    means: Sequence[float],
+    by_value: Sequence[Sequence[Fit]],
+    best: int,
+    refits: Sequence[Fit],
+    separable: bool | None,
+    counts: dict[str, int],
+    votes: list[float] | None = None,
 ) -> Choice:
     grid = []
     for value, loss, fits in zip(values, means, by_value, strict=True):
         gaps = [fit.gap for fit in fits if fit.gap is not None]
         grid.append({"value": value, "loss": loss, "converged": _all(fit.converged for fit in fits), "gap": max(gaps) if gaps else None})
-    converged = _all([*(entry["converged"] for entry in grid), *(fit.converged for fit in refits)])
+    converged = _all([grid[best]["converged"], *(fit.converged for fit in refits)])
     edge = None if len(values) < 2 else "strongest" if best == 0 else "weakest" if best == len(values) - 1 else None
     return Choice(bench.parameter, values[best], grid, converged, separable, edge, counts, votes)
 

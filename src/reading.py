@@ -157,14 +157,18 @@ def read_json_lines(path: Path, given: str, wanted: Iterable[str]) -> pa.Table:
             except ValueError as error:
                 raise UserError(f"'{given}' line {number} is no JSON: {flatten(error, 120)}. Each line holds one object.") from None
             if not isinstance(row, dict):
-                raise UserError(f"'{given}' line {number} is no JSON object. Each line holds one: {{\"text\": ..., \"label\": ...}}.")
+                raise UserError(f'\'{given}\' line {number} is no JSON object. Each line holds one: {{"text": ..., "label": ...}}.')
             if not seen:
                 for name in names:
                     _place(name, list(row), given)
             seen = True
             yield [_spelled(row.get(name), given, number, name) for name in names]
 
-    return _table(names, cells())
+    try:
+        return _table(names, cells())
+    except UnicodeEncodeError as error:  # JSON can spell what UTF-8 cannot hold
+        half = ascii(error.object[max(error.start - 20, 0) : error.start + 20])
+        raise UserError(f"'{given}' has half a surrogate pair in a text, which is no Unicode: {half}. Mend the text.") from None
 
 
 def _spelled(value: Any, given: str, number: int, name: str) -> str | None:
@@ -258,11 +262,7 @@ class _Column:
 
     def extend(self, cells: Sequence[str | None]) -> None:
         self.nulls += [row for row, cell in enumerate(cells, len(self.lengths)) if cell is None]
-        try:
-            encoded = [(cell or "").encode() for cell in cells]
-        except UnicodeEncodeError as error:
-            half = ascii(error.object[max(error.start - 20, 0) : error.start + 20])
-            raise UserError(f"a text holds half a surrogate pair, which no Unicode text does: {half}. Mend the file.") from None
+        encoded = [(cell or "").encode() for cell in cells]
         self.data += b"".join(encoded)
         self.lengths.extend(map(len, encoded))
 

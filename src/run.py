@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from src.config import Config, parse
-from src.door import open_door, say_crash
+from src.door import open_door, say_crash, stop
 from src.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -22,8 +23,16 @@ def main() -> None:
     open_door(task)
     from src import sweep
 
-    if sweep.LAST is not None and sweep.LAST.failed:
-        sys.exit(1)
+    if sweep.ERROR is not None:
+        stop(str(sweep.ERROR))
+    if sweep.LAST is not None:
+        runs = sum(1 for job in sweep.LAST.jobs if any(job.folder.glob("wandb/offline-run-*")))
+        if runs:
+            print(
+                f"W&B: {runs} offline runs; send them with: wandb sync {shlex.quote(str(sweep.LAST.jobs[0].folder.parent))}/*/wandb/offline-run-*"
+            )
+        if sweep.LAST.failed:
+            sys.exit(1)
 
 
 def task(composed: DictConfig) -> None:
@@ -85,7 +94,7 @@ def run(config: Config, folder: Path, *, resume: bool = False) -> None:
         hint = tracker.finish(failed)
     remember(prepared, folder)
     write_status(folder, "done")
-    if hint:
+    if hint and not resume:  # a sweep says it once, at its end
         print(hint)
 
 

@@ -10,14 +10,17 @@ gap is exactly ``||gradient||^2 / (2 alpha)``; it is evaluated in float64 and mu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.linalg import eigh
+from scipy.linalg import eigh, solve_triangular
 from scipy.sparse.linalg import LinearOperator, cg
 
 from src.errors import UserError
@@ -26,6 +29,11 @@ Array = NDArray[Any]
 Matrix = Any  # (rows, width): a float array, or a scipy CSR matrix
 
 BLOCK_BYTES = 4 << 20  # a block of rows is read from memory once and used twice while it is in the cache
+ROUND = 60  # evaluations in one frame
+LIMIT, SPARSE_LIMIT = (
+    1000,
+    200,
+)  # most evaluations of one problem; sparse counts under a weak penalty are separable, and would take thousands
 MEMORY = 12  # pairs that an L-BFGS path remembers
 NULL = 1e-12  # class directions with less curvature than this have none: softmax ignores a constant added to all classes
 
@@ -35,7 +43,7 @@ class Task:
     """One problem on shared rows: fit on the rows with a positive weight, features read as ``(x - mean) / scale``.
 
     ``weights`` (rows,) are multiplicities: 1 or 0 for a subset, counts for a bootstrap resample, None for all rows once.
-    Because the intercept is free, ``mean`` changes the conditioning alone, never the weights found.
+    Because the intercept is free, ``mean`` changes the conditioning alone, never the weights found; None is the mean of the task's own rows.
     """
 
     alpha: float
@@ -69,6 +77,30 @@ class Solution:
         return linear(x, *self.folded())
 
 
+_running: ContextVar[Callable[..., Iterable[Any]] | None] = ContextVar("_running", default=None)
+
+
+@contextmanager
+def threads() -> Iterator[Callable[..., Iterable[Any]]]:
+    """A `map` on as many threads as BLAS may use, BLAS itself on one: the threads then meet once a pass and not at every small product.
+
+    On a machine that is shared, a BLAS thread that waits for its twin costs ten times the product. Entered again, it gives the same `map`.
+    """
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    outer = _running.get()
+    if outer is not None:
+        yield outer
+        return
+    number = max((library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"), default=1)
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(number) as pool:
+        token = _running.set(pool.map)
+        try:
+            yield pool.map
+        finally:
+            _running.reset(token)
+
+
 def blocks(x: Matrix) -> list[slice]:
     """Row ranges that fit the cache."""
     rows = x.shape[0]
@@ -81,19 +113,38 @@ def linear(x: Matrix, weight: Array, bias: Array) -> Array:
     if sp.issparse(x):
         return np.asarray(x.astype(np.float64) @ weight.T) + bias
     out = np.empty((x.shape[0], weight.shape[0]))
-    for part in blocks(x):
+
+    def fill(part: slice) -> None:
         out[part] = x[part].astype(np.float64) @ weight.T + bias
+
+    with threads() as each:
+        list(each(fill, blocks(x)))
     return out
+
+
+def separates(scores: Array, y: Array) -> bool:
+    """Is each row's own class strictly ahead, in decision values (rows, outputs)?"""
+    if scores.shape[1] == 1:
+        return bool((np.where(y == 1, scores[:, 0], -scores[:, 0]) > 0).all())
+    others = scores.copy()
+    others[np.arange(len(y)), y] = -np.inf
+    return bool((scores[np.arange(len(y)), y] > others.max(axis=1)).all())
 
 
 def gram(x: Matrix, dtype: Any = np.float32) -> tuple[Array, Array]:
     """Sum of the rows (width,) and of their outer products (width, width); float64 sums of block products in `dtype`."""
-    total, products = np.zeros(x.shape[1]), np.zeros((x.shape[1], x.shape[1]))
-    for start in range(0, x.shape[0], 8192):
-        part = np.asarray(x[start : start + 8192], dtype=dtype)
-        total += part.sum(axis=0, dtype=np.float64)
-        products += part.T @ part
-    return total, products
+
+    def slab(number: int) -> tuple[Array, Array]:
+        total, products = np.zeros(x.shape[1]), np.zeros((x.shape[1], x.shape[1]))
+        for start in range(number * 4096, x.shape[0], 4 * 4096):  # four slabs whatever the threads, so that the sums do not depend on them
+            part = np.asarray(x[start : start + 4096], dtype=dtype)
+            total += part.sum(axis=0, dtype=np.float64)
+            products += part.T @ part
+        return total, products
+
+    with threads() as each:
+        totals, products = zip(*each(slab, range(4)), strict=True)
+    return np.sum(totals, axis=0), np.sum(products, axis=0)
 
 
 def moments(x: Matrix, weights: Sequence[Array | None]) -> tuple[Array, Array]:
@@ -107,11 +158,16 @@ def moments(x: Matrix, weights: Sequence[Array | None]) -> tuple[Array, Array]:
         exact = x.astype(np.float64)
         mean, square = (exact.T @ mass.T).T, (exact.multiply(exact).T @ mass.T).T
     else:
-        mean, square = np.zeros((len(mass), x.shape[1])), np.zeros((len(mass), x.shape[1]))
-        for part in blocks(x):
+
+        def sums(part: slice) -> tuple[Array, Array]:
             exact = x[part].astype(np.float64)
-            mean += mass[:, part] @ exact
-            square += mass[:, part] @ (exact * exact)
+            return mass[:, part] @ exact, mass[:, part] @ (exact * exact)
+
+        mean, square = np.zeros((len(mass), x.shape[1])), np.zeros((len(mass), x.shape[1]))
+        with threads() as each:
+            for first, second in each(sums, blocks(x)):
+                mean += first
+                square += second
     variance = np.maximum(square - mean**2, 0)
     spread = np.sqrt(variance)
     return mean, np.where(variance <= 1e-12 * np.maximum(square, 1e-300), 1.0, spread)
@@ -209,18 +265,67 @@ def _inverse_hessian(pairs: list[tuple[Array, Array, float]], gradient: Array) -
     return vector
 
 
+@dataclass(frozen=True)
+class _Frame:
+    """Coordinates in which the Hessian is near the identity: class directions, and a stretch for each class and feature direction."""
+
+    spin: Array  # (outputs, outputs), orthogonal
+    stretch: Array  # (outputs, width); 0 where nothing depends on the coordinate
+    lift: Array  # (outputs,), the same for the bias
+
+    def inner(self, basis: Basis, weight: Array, bias: Array) -> Array:
+        """A point in these coordinates, flat."""
+        turned, leaned = self.spin.T @ basis.into(weight), self.spin.T @ bias
+        return np.concatenate(
+            [
+                np.divide(turned, self.stretch, out=np.zeros_like(turned), where=self.stretch > 0).ravel(),
+                np.divide(leaned, self.lift, out=np.zeros_like(leaned), where=self.lift > 0),
+            ]
+        )
+
+    def outer(self, point: Array) -> tuple[Array, Array]:
+        """Weights along the basis (outputs, width) and bias (outputs,) of a flat point."""
+        outputs = len(self.lift)
+        return self.spin @ (self.stretch * point[:-outputs].reshape(outputs, -1)), self.spin @ (self.lift * point[-outputs:])
+
+    def gradient(self, turned: Array, lean: Array) -> Array:
+        """The gradient of a flat point, from those of the weights along the basis and of the bias."""
+        return np.concatenate([(self.stretch * (self.spin.T @ turned)).ravel(), self.lift * (self.spin.T @ lean)])
+
+
+@dataclass(frozen=True)
+class _Factored:
+    """The same from each output's own block of the Hessian, bias included, by its Cholesky factors (outputs, width + 1, width + 1), lower."""
+
+    factors: Array
+
+    def inner(self, basis: Basis, weight: Array, bias: Array) -> Array:
+        joined = np.concatenate([basis.into(weight), bias[:, None]], axis=1)
+        return np.concatenate([factor.T @ part for factor, part in zip(self.factors, joined, strict=True)])
+
+    def outer(self, point: Array) -> tuple[Array, Array]:
+        parts = point.reshape(len(self.factors), -1)
+        joined = np.stack([solve_triangular(factor, part, lower=True, trans="T") for factor, part in zip(self.factors, parts, strict=True)])
+        return joined[:, :-1], joined[:, -1]
+
+    def gradient(self, turned: Array, lean: Array) -> Array:
+        joined = np.concatenate([turned, lean[:, None]], axis=1)
+        return np.concatenate([solve_triangular(factor, part, lower=True) for factor, part in zip(self.factors, joined, strict=True)])
+
+
 class _Softmax:
     """Loss and gradient of several tasks at once. Outputs: 1 (sigmoid) for two classes, else one per class (softmax).
 
     Arrays of coefficients are (outputs, tasks, width): reductions over classes then run along contiguous rows.
     """
 
-    def __init__(self, x: Matrix, y: Array, classes: int, tasks: Sequence[Task]) -> None:
+    def __init__(self, x: Matrix, y: Array, classes: int, tasks: Sequence[Task], each: Callable[..., Iterable[Any]]) -> None:
         self.x, self.y, self.tasks = x, y, tasks
+        self.each = each
         self.outputs = 1 if classes == 2 else classes
         rows, width = x.shape
         distinct: dict[int, int] = {}
-        masses = []
+        masses: list[Array] = []
         for task in tasks:
             if id(task.weights) not in distinct:
                 distinct[id(task.weights)] = len(masses)
@@ -233,6 +338,9 @@ class _Softmax:
         self.scale = np.stack([np.ones(width) if task.scale is None else task.scale for task in tasks])
         self.alpha = np.array([task.alpha for task in tasks])
         self.blocks = blocks(x)
+        if sp.issparse(x):
+            self._wide = x.astype(np.float64)
+            self._square = self._wide.multiply(self._wide).tocsr()
         self.sign = np.where(y == 1, 1, -1).astype(np.float32)
 
     def _scores(self, x: Matrix, weight: Array, bias: Array) -> Array:
@@ -287,16 +395,26 @@ class _Softmax:
         mass = self.mass_single if precision == np.float32 else self.mass
         which = self.which[active]
         shared = bool((which == which[0]).all())
-        value, raw, total = np.zeros(len(active)), np.zeros(weight.shape), np.zeros(bias.shape)
-        for part in self.blocks:
+
+        def one(part: slice) -> tuple[Array, Array, Array]:
             block = self.x[part] if not sp.issparse(self.x) else self.x
             loss, derivative = self._loss(self._scores(block, folded, shift), part)
             share = mass[which[:1], part] if shared else mass[which, part]
-            value += np.einsum("tr,tr->t", loss, np.broadcast_to(share, loss.shape), dtype=np.float64) if not shared else loss @ share[0]
+            value = loss @ share[0] if shared else np.einsum("tr,tr->t", loss, share)
             derivative *= share
-            raw += self._collect(derivative, block)
-            total += derivative.sum(axis=2, dtype=np.float64)
+            return value.astype(np.float64), self._collect(derivative, block), derivative.sum(axis=2, dtype=np.float64)
+
+        value, raw, total = self._summed(one, weight, bias)
         return value + self._objective(weight, active), self._unfold(raw, total, weight, active), total
+
+    def _summed(self, one: Callable[[slice], tuple[Array, Array, Array]], weight: Array, bias: Array) -> tuple[Array, Array, Array]:
+        """Sum what `one` makes of each block, in float64 and in the order of the blocks, so that the threads leave no trace in the bits."""
+        value, raw, total = np.zeros(weight.shape[1]), np.zeros(weight.shape), np.zeros(bias.shape)
+        for parts in self.each(one, self.blocks):
+            value += parts[0]
+            raw += parts[1]
+            total += parts[2]
+        return value, raw, total
 
     def _collect(self, derivative: Array, block: Matrix) -> Array:
         flat = derivative.reshape(-1, derivative.shape[-1])
@@ -310,24 +428,35 @@ class _Softmax:
         """
         folded, shift = self._folded(weight, np.zeros_like(bias), active)
         scores = np.empty((*bias.shape, self.x.shape[0]))
-        for part in self.blocks:
+
+        def score(part: slice) -> None:
             scores[:, :, part] = self._scores(self._double(part), folded, shift)
-        bias = np.stack([self._intercept(scores[:, column], bias[:, column], self.mass[self.which[task]])
-                         for column, task in enumerate(active)], axis=1)
+
+        list(self.each(score, self.blocks))
+        bias = np.stack(
+            list(
+                self.each(
+                    lambda column: self._intercept(scores[:, column], bias[:, column], self.mass[self.which[active[column]]]),
+                    range(len(active)),
+                )
+            ),
+            axis=1,
+        )
+        if self.outputs > 1:  # a constant added to all classes changes nothing; without one, equal problems have equal decision values
+            bias -= bias.mean(axis=0)
         mass = self.mass[self.which[active]]
-        value, raw, total = np.zeros(len(active)), np.zeros(weight.shape), np.zeros(bias.shape)
-        for part in self.blocks:
+
+        def one(part: slice) -> tuple[Array, Array, Array]:
             loss, derivative = self._loss(scores[:, :, part] + bias[:, :, None], part)
-            value += np.einsum("tr,tr->t", loss, mass[:, part])
+            value = np.einsum("tr,tr->t", loss, mass[:, part])
             derivative *= mass[:, part]
-            raw += self._collect(derivative, self._double(part))
-            total += derivative.sum(axis=2)
+            return value, self._collect(derivative, self._double(part)), derivative.sum(axis=2)
+
+        value, raw, total = self._summed(one, weight, bias)
         return value + self._objective(weight, active), self._unfold(raw, total, weight, active), bias
 
     def _double(self, part: slice) -> Matrix:
-        if sp.issparse(self.x):
-            return self.x.astype(np.float64)
-        return self.x[part].astype(np.float64)
+        return self._wide if sp.issparse(self.x) else self.x[part].astype(np.float64)
 
     def _intercept(self, scores: Array, bias: Array, mass: Array) -> Array:
         """The bias (outputs,) that minimises the loss at fixed scores (outputs, rows): Newton's method, halved while it overshoots."""
@@ -361,16 +490,82 @@ class _Softmax:
         probability[self.y, np.arange(len(self.y))] += 1
         return np.diag(probability @ mass) - (probability * mass) @ probability.T
 
-    def curvature(self, weight: Array, bias: Array, task: int) -> Array:
-        """`_class_curvature` of one task at a point: the preconditioner's share of the classes."""
-        active = np.array([task])
-        folded, shift = self._folded(weight[:, None], bias[:, None], active)
-        derivative = np.empty((self.outputs, self.x.shape[0]))
-        for part in self.blocks:
+    def frame(self, weight: Array, bias: Array, task: int, basis: Basis, *, cold: bool, stale: bool) -> _Frame | _Factored:
+        """The frame that fits one task's curvature at a point.
+
+        At weights of zero (`cold`) the Hessian is the class curvature times the covariance, and dense rows see it as the identity. Elsewhere that
+        ignores that rows differ in curvature: where such a frame did not lead to the optimum (`stale`), dense rows get the Hessian's own blocks, and
+        sparse rows, whenever they do not start from zero, its diagonal.
+        """
+        alpha, mass = self.alpha[task], self.mass[self.which[task]]
+        if cold and self.outputs > 1:
+            share = np.exp(bias - bias.max())
+            derivative = np.repeat((share / share.sum())[:, None], self.x.shape[0], axis=1)
+            derivative[self.y, np.arange(len(self.y))] -= 1
+        else:
+            derivative = self._derivative(weight, bias, task)
+        share = np.abs(derivative)
+        bend = share * (1 - share) * mass
+        if stale and basis.vectors is not None:
+            return _Factored(np.stack([self._factor(row, task, basis) for row in bend]))
+        curvature = self._class_curvature(derivative, mass)
+        if basis.vectors is None and not cold:
+            spread = (
+                (self._square.T @ bend.T).T
+                - 2 * self.mean[task] * (self._wide.T @ bend.T).T
+                + self.mean[task] ** 2 * bend.sum(axis=1)[:, None]
+            )
+            spread, bends, spin = np.maximum(spread, 0) / self.scale[task] ** 2, np.diag(curvature), np.eye(self.outputs)
+        else:
+            bends, spin = np.linalg.eigh(curvature)
+            spread = np.outer(np.where(bends > NULL, bends, 0), basis.values)
+        spread = spread + alpha
+        stretch = np.where(spread > NULL, 1 / np.sqrt(np.maximum(spread, NULL)), 0)
+        return _Frame(spin, stretch, np.where(bends > NULL, 1 / np.sqrt(np.maximum(bends, NULL)), 0))
+
+    def _factor(self, bend: Array, task: int, basis: Basis) -> Array:
+        """Cholesky factor (width + 1, width + 1) of one output's block of the Hessian along the basis; rows curve by `bend` (rows,)."""
+        width = self.x.shape[1]
+        outer, cross = np.zeros((width, width)), np.zeros(width)
+        for start in range(0, len(bend), 8192):
+            part = self.x[start : start + 8192]
+            bent = part * bend[start : start + 8192, None].astype(part.dtype) * len(bend)
+            outer += part.T @ bent
+            cross += bent.sum(axis=0, dtype=np.float64)
+        outer, cross = outer / len(bend), cross / len(bend)
+        mean, scale, total = self.mean[task], self.scale[task], float(bend.sum())
+        outer += total * np.outer(mean, mean) - np.outer(mean, cross) - np.outer(cross, mean)
+        hessian = np.empty((width + 1, width + 1))
+        hessian[:-1, :-1] = basis.into(basis.into(outer / np.outer(scale, scale)).T)
+        hessian[:-1, -1] = hessian[-1, :-1] = basis.into((cross - total * mean) / scale)
+        hessian[-1, -1] = total
+        floor = 1e-6 * float(np.trace(hessian)) / (width + 1)  # of the order of float32's rounding in the sums: keeps the factor positive
+        hessian[np.arange(width), np.arange(width)] += self.alpha[task]
+        while True:
+            try:
+                return np.linalg.cholesky(hessian)
+            except np.linalg.LinAlgError:
+                hessian[np.arange(width + 1), np.arange(width + 1)] += floor
+                floor *= 10
+
+    def _derivative(self, weight: Array, bias: Array, task: int) -> Array:
+        """Derivative of each row's loss (outputs, rows) at one task's point."""
+        folded, shift = self._folded(weight[:, None], bias[:, None], np.array([task]))
+        precision = np.float32 if self.x.dtype == np.float32 else np.float64
+        folded, shift = folded.astype(precision), shift.astype(precision)
+        out = np.empty((self.outputs, self.x.shape[0]))
+
+        def fill(part: slice) -> None:
             block = self.x[part] if not sp.issparse(self.x) else self.x
-            precision = np.float32 if block.dtype == np.float32 else np.float64
-            derivative[:, part] = self._loss(self._scores(block, folded.astype(precision), shift.astype(precision)), part)[1][:, 0]
-        return self._class_curvature(derivative, self.mass[self.which[task]])
+            out[:, part] = self._loss(self._scores(block, folded, shift), part)[1][:, 0]
+
+        list(self.each(fill, self.blocks))
+        return out
+
+    def separated(self, solution: Solution, task: int) -> bool:
+        """Are all of the task's rows on their own class's side, with a positive margin?"""
+        kept = self.mass[self.which[task]] > 0
+        return separates(solution.decide(self.x)[kept], self.y[kept])
 
     def prior(self, task: int) -> Array:
         """The bias that is optimal for weights of zero."""
@@ -380,7 +575,14 @@ class _Softmax:
 
 
 def solve_logistic(
-    x: Matrix, y: Array, classes: int, tasks: Sequence[Task], *, basis: Basis | None = None, tolerance: float = 1e-9, limit: int = 1000
+    x: Matrix,
+    y: Array,
+    classes: int,
+    tasks: Sequence[Task],
+    *,
+    basis: Basis | None = None,
+    tolerance: float = 1e-9,
+    limit: int | None = None,
 ) -> list[Solution]:
     """Minimise mean log-loss + alpha / 2 ||W||^2 (bias free) for every task, all in the same passes over the rows.
 
@@ -389,75 +591,105 @@ def solve_logistic(
     x : (rows, width) float32 or float64 array, or CSR matrix
     y : (rows,) int64, class ids 0 to classes - 1; every class occurs among each task's rows
     tolerance : bound on the objective's distance to its optimum
-    limit : most evaluations of one task
+    limit : most evaluations of one task; None: LIMIT, or SPARSE_LIMIT for CSR
 
     Returns
     -------
-    list of Solution, one per task; `gap` is the duality gap, in float64
+    list of Solution, one per task
+        `gap` is the duality gap, in float64. Without a penalty there is none: it is then the squared Newton decrement (for more than two classes by
+        the Hessian's own block of each class, for sparse rows by its diagonal), and where the rows are separable nothing has converged.
     """
-    problem = _Softmax(x, y, classes, tasks)
-    basis = basis or Basis.of(x)
-    outputs, width = problem.outputs, x.shape[1]
-    spins, stretches, lifts, paths, points = [], [], [], [], []
+    with threads() as each:
+        if any(task.mean is None for task in tasks):
+            centre, _ = moments(x, [task.weights for task in tasks])
+            tasks = [task if task.mean is not None else replace(task, mean=row) for task, row in zip(tasks, centre, strict=True)]
+        problem = _Softmax(x, y, classes, tasks, each)
+        most = limit or (SPARSE_LIMIT if sp.issparse(x) else LIMIT)
+        return _in_rounds(problem, basis or Basis.of(x), tolerance, most)
+
+
+def _in_rounds(problem: _Softmax, basis: Basis, tolerance: float, limit: int) -> list[Solution]:
+    """Walk every task, again in a new frame where the old one did not lead to its optimum: the curvature there may be far from that at the start."""
+    tasks = problem.tasks
+    cold = (problem.outputs, problem.x.shape[1])
+    points = [
+        (np.zeros(cold), problem.prior(index)) if task.start is None else (task.start.weight, task.start.bias)
+        for index, task in enumerate(tasks)
+    ]
+    answers: dict[int, Solution] = {}
+    spent = np.zeros(len(tasks), dtype=int)
+    active = list(range(len(tasks)))
+    while active:
+        stale = bool(answers)
+        frames = {
+            index: problem.frame(*points[index], index, basis, cold=not stale and tasks[index].start is None, stale=stale)
+            for index in active
+        }
+        for index, found in _walk(problem, frames, points, basis, tolerance, min(ROUND, limit)).items():
+            spent[index] += found.evaluations
+            points[index] = (found.weight, found.bias)
+            answers[index] = replace(found, evaluations=int(spent[index]))
+        # without a penalty the gap is read off the frame, which has to be the Hessian's own for that
+        done = {index for index in active if answers[index].converged and (tasks[index].alpha > 0 or stale)}
+        active = [index for index in active if index not in done and spent[index] < limit]
     for index, task in enumerate(tasks):
-        start = np.zeros((outputs, width)) if task.start is None else task.start.weight
-        bias = problem.prior(index) if task.start is None else task.start.bias
-        if task.start is None:
-            share = 1 / (1 + np.exp(-bias)) if outputs == 1 else np.exp(bias) / np.exp(bias).sum()
-            curvature = np.array([[float(share[0] * (1 - share[0]))]]) if outputs == 1 else np.diag(share) - np.outer(share, share)
-        else:
-            curvature = problem.curvature(start, bias, index)
-        bends, spin = np.linalg.eigh(curvature)
-        bends = np.where(bends > NULL, bends, 0)
-        spread = np.outer(bends, basis.values) + task.alpha
-        stretch = np.where(spread > NULL, 1 / np.sqrt(np.maximum(spread, NULL)), 0)
-        lift = np.where(bends > 0, 1 / np.sqrt(np.maximum(bends, NULL)), 0)
-        inner = np.where(stretch > 0, (spin.T @ basis.into(start)) / np.where(stretch > 0, stretch, 1), 0)
-        inner_bias = np.where(lift > 0, (spin.T @ bias) / np.where(lift > 0, lift, 1), 0)
-        spins.append(spin)
-        stretches.append(stretch)
-        lifts.append(lift)
-        path = descend(np.concatenate([inner.ravel(), inner_bias]), tolerance, limit)
-        paths.append(path)
-        points.append(next(path))
-    answers: list[tuple[Array, Array, float, float] | None] = [None] * len(tasks)
-    biases: list[Array | None] = [None] * len(tasks)  # once exact: the optimal bias of the last point
-    counts = np.zeros(len(tasks), dtype=int)
-    active = np.arange(len(tasks))
-    while len(active):
+        if task.alpha == 0 and problem.separated(answers[index], index):  # the loss has no least value then
+            answers[index] = replace(answers[index], converged=False)
+    return [answers[index] for index in range(len(tasks))]
+
+
+def _walk(
+    problem: _Softmax,
+    frames: Mapping[int, _Frame | _Factored],
+    points: Sequence[tuple[Array, Array]],
+    basis: Basis,
+    tolerance: float,
+    limit: int,
+) -> dict[int, Solution]:
+    """Advance the paths of several tasks in step, each in its own frame, until each has converged or made `limit` evaluations."""
+    paths = {task: descend(frame.inner(basis, *points[task]), tolerance, limit) for task, frame in frames.items()}
+    asked = {task: next(path) for task, path in paths.items()}
+    biases: dict[int, Array] = {}  # once exact: the optimal bias of the last point, where the next search for it starts
+    answers: dict[int, Solution] = {}
+    counts = dict.fromkeys(frames, 0)
+    while asked:
         for exact in (False, True):
-            chosen = np.array([task for task in active if points[task][1] == exact], dtype=int)
+            chosen = np.array([task for task, (_, wanted) in asked.items() if wanted == exact], dtype=np.int64)
             if not len(chosen):
                 continue
-            inner = np.stack([spins[task] @ (stretches[task] * points[task][0][:-outputs].reshape(outputs, width)) for task in chosen], axis=1)
-            weight = basis.back(inner)
-            bias = np.stack([spins[task] @ (lifts[task] * points[task][0][-outputs:]) if biases[task] is None else biases[task]
-                             for task in chosen], axis=1)
+            parts = [frames[task].outer(asked[task][0]) for task in map(int, chosen)]
+            weight = basis.back(np.stack([part[0] for part in parts], axis=1))
+            bias = np.stack([biases.get(task, part[1]) for task, part in zip(chosen, parts, strict=True)], axis=1)
             if exact:
                 value, gradient, bias = problem.exact(weight, bias, chosen)
                 lean = np.zeros_like(bias)
             else:
                 value, gradient, lean = problem.cheap(weight, bias, chosen)
             turned = basis.into(gradient)
-            counts[chosen] += 1
-            for column, task in enumerate(chosen):
-                size = float(np.sum(gradient[:, column] ** 2))
-                alpha = tasks[task].alpha
-                reply = np.concatenate([(stretches[task] * (spins[task].T @ turned[:, column])).ravel(), lifts[task] * (spins[task].T @ lean[:, column])])
-                gap = size / (2 * alpha) if alpha > 0 else float(reply @ reply)
+            for column, task in enumerate(map(int, chosen)):
+                counts[task] += 1
+                reply = frames[task].gradient(turned[:, column], lean[:, column])
+                alpha = float(problem.alpha[task])
+                gap = float(np.sum(gradient[:, column] ** 2)) / (2 * alpha) if alpha > 0 else float(reply @ reply)
                 if exact:
                     biases[task] = bias[:, column]
-                    answers[task] = (weight[:, column], bias[:, column], float(value[column]), gap)
+                    given = problem.tasks[task]
+                    answers[task] = Solution(
+                        given.alpha,
+                        weight[:, column],
+                        bias[:, column],
+                        float(value[column]),
+                        gap,
+                        gap <= tolerance,
+                        counts[task],
+                        given.mean,
+                        given.scale,
+                    )
                 try:
-                    points[task] = paths[task].send((float(value[column]), reply, gap))
+                    asked[task] = paths[task].send((float(value[column]), reply, gap))
                 except StopIteration:
-                    points[task] = (points[task][0], None)  # type: ignore[assignment]
-        active = np.array([task for task in active if points[task][1] is not None], dtype=int)
-    return [
-        Solution(task.alpha, answer[0], answer[1], answer[2], answer[3], answer[3] <= tolerance, int(count), task.mean, task.scale)
-        for task, answer, count in zip(tasks, answers, counts, strict=True)
-        if answer is not None
-    ]
+                    del asked[task]
+    return answers
 
 
 def solve_ridge(x: Matrix, y: Array, tasks: Sequence[Task], *, tolerance: float = 1e-12) -> list[Solution]:
@@ -469,12 +701,13 @@ def solve_ridge(x: Matrix, y: Array, tasks: Sequence[Task], *, tolerance: float 
     groups: dict[int, list[int]] = {}
     for index, task in enumerate(tasks):
         groups.setdefault(id(task.weights), []).append(index)
-    whole = None if sp.issparse(x) else _products(x, y, np.ones(x.shape[0]))
     answers: dict[int, Solution] = {}
-    for members in groups.values():
-        chosen = [tasks[index] for index in members]
-        found = _ridge_sparse(x, y, chosen, tolerance) if whole is None else _ridge_dense(x, y, chosen, whole, tolerance)
-        answers.update(zip(members, found, strict=True))
+    with threads():
+        whole = None if sp.issparse(x) else _products(x, y, np.ones(x.shape[0]))
+        for members in groups.values():
+            chosen = [tasks[index] for index in members]
+            found = _ridge_sparse(x, y, chosen, tolerance) if whole is None else _ridge_dense(x, y, chosen, whole, tolerance)
+            answers.update(zip(members, found, strict=True))
     return [answers[index] for index in range(len(tasks))]
 
 
@@ -492,7 +725,9 @@ def _products(x: Matrix, y: Array, weights: Array) -> tuple[float, Array, Array,
     return float(weights.sum()), total, outer, np.array([weights @ y, weights @ y**2]), cross
 
 
-def _ridge_dense(x: Matrix, y: Array, tasks: Sequence[Task], whole: tuple[float, Array, Array, Array, Array], tolerance: float) -> list[Solution]:
+def _ridge_dense(
+    x: Matrix, y: Array, tasks: Sequence[Task], whole: tuple[float, Array, Array, Array, Array], tolerance: float
+) -> list[Solution]:
     weights = tasks[0].weights
     if weights is None or (weights == 1).all():
         mass, total, outer, sums, cross = whole
@@ -516,10 +751,26 @@ def _ridge_dense(x: Matrix, y: Array, tasks: Sequence[Task], whole: tuple[float,
         inner = np.where(bent > floor, turned / np.maximum(bent, floor), 0)
         weight = vectors @ inner
         gradient = 2 * (covariance @ weight + task.alpha * weight - slope)
-        gap = float(gradient @ gradient) / (4 * task.alpha) if task.alpha > 0 else float(np.sum(np.where(bent > floor, (gradient @ vectors) ** 2 / (4 * np.maximum(bent, floor)), 0)))
+        gap = (
+            float(gradient @ gradient) / (4 * task.alpha)
+            if task.alpha > 0
+            else float(np.sum(np.where(bent > floor, (gradient @ vectors) ** 2 / (4 * np.maximum(bent, floor)), 0)))
+        )
         objective = spread - 2 * float(slope @ weight) + float(weight @ covariance @ weight) + task.alpha * float(weight @ weight)
         offset = (centre - (0 if task.mean is None else task.mean)) / scale
-        answers.append(Solution(task.alpha, weight[None], np.array([target - weight @ offset]), objective, gap, gap <= max(tolerance, 1e-12 * spread), 1, task.mean, task.scale))
+        answers.append(
+            Solution(
+                task.alpha,
+                weight[None],
+                np.array([target - weight @ offset]),
+                objective,
+                gap,
+                gap <= max(tolerance, 1e-12 * spread),
+                1,
+                task.mean,
+                task.scale,
+            )
+        )
     return answers
 
 
@@ -561,7 +812,9 @@ def _ridge_sparse(x: Matrix, y: Array, tasks: Sequence[Task], tolerance: float) 
         objective = spread - 2 * float(slope @ weight) + float(weight @ bent) + alpha * float(weight @ weight)
         task = tasks[index]
         offset = (centre - (0 if task.mean is None else task.mean)) / scale
-        found[index] = Solution(alpha, weight[None], np.array([target - weight @ offset]), objective, gap, gap <= tolerance, steps, task.mean, task.scale)
+        found[index] = Solution(
+            alpha, weight[None], np.array([target - weight @ offset]), objective, gap, gap <= tolerance, steps, task.mean, task.scale
+        )
     answers.extend(found[index] for index in range(len(tasks)))
     return answers
 
@@ -631,10 +884,8 @@ class LogisticRegression(_Linear):
         names, ids = np.unique(y, return_inverse=True)
         if len(names) < 2:
             raise UserError(f"a classifier needs two classes, the labels hold {len(names)}.")
-        mean, _ = moments(X, [None])
-        tasks = [Task(float(alpha), mean=mean[0]) for alpha in alphas]
         fitted = []
-        for solution in self.solve(X, ids.astype(np.int64), len(names), tasks):
+        for solution in self.solve(X, ids.astype(np.int64), len(names), [Task(float(alpha)) for alpha in alphas]):
             probe = LogisticRegression(solution.alpha, self.tolerance)._take(solution)
             probe.classes_ = names
             fitted.append(probe)
@@ -682,7 +933,10 @@ class Ridge(_Linear):
 
     def fit_path(self, X: Matrix, y: Array, alphas: Sequence[float]) -> list[Ridge]:
         """One fitted probe per penalty, in the order given."""
-        return [Ridge(solution.alpha, self.tolerance)._take(solution) for solution in self.solve(X, y, 0, [Task(float(alpha)) for alpha in alphas])]
+        return [
+            Ridge(solution.alpha, self.tolerance)._take(solution)
+            for solution in self.solve(X, y, 0, [Task(float(alpha)) for alpha in alphas])
+        ]
 
     def fit(self, X: Matrix, y: Array) -> Ridge:
         """Fit on rows (rows, width) and targets (rows,)."""

@@ -68,7 +68,7 @@ def newcombe(correct_a: Array, correct_b: Array, level: float = 0.95) -> tuple[f
     (low_a, high_a), (low_b, high_b) = wilson(right_a, rows, level), wilson(right_b, rows, level)
     share_a, share_b = right_a / rows, right_b / rows
     product = float(right_a) * (rows - right_a) * right_b * (rows - right_b)
-    covariance = both * neither - only_a * only_b
+    covariance = float(both * neither - only_a * only_b)
     if covariance > 0:
         covariance = max(covariance - rows / 2, 0)
     phi = covariance / np.sqrt(product) if product > 0 else 0.0
@@ -89,7 +89,15 @@ def paired_bootstrap(
     found = bca(sample, seed, resamples)
     if found is not None:
         (low, high), (low90, high90) = found.interval(0.95), found.interval(0.90)
-        return Difference(value, min(low, value), max(high, value), min(low90, value), max(high90, value), found.p_value(), f"paired BCa bootstrap, {resamples} resamples")
+        return Difference(
+            value,
+            min(low, value),
+            max(high, value),
+            min(low90, value),
+            max(high90, value),
+            found.p_value(),
+            f"paired BCa bootstrap, {resamples} resamples",
+        )
     wide, narrow = unseen_bound(sample, 0.95), unseen_bound(sample, 0.90)
     if wide is None or narrow is None:
         return Difference(value, None, None, None, None, 1.0 if value == 0 else None, "all resamples agree, so the bootstrap has no spread")
@@ -105,8 +113,13 @@ def compare(
     _, labels, predictions = checked(metric_name, labels, np.stack([np.asarray(pred_a), np.asarray(pred_b)]), classes)
     correct_a, correct_b = predictions == labels
     value = float(correct_a.mean() - correct_b.mean())
-    return Difference(value, *newcombe(correct_a, correct_b, 0.95), *newcombe(correct_a, correct_b, 0.90), mcnemar(correct_a, correct_b),
-                      "McNemar mid-p, Newcombe interval")
+    return Difference(
+        value,
+        *newcombe(correct_a, correct_b, 0.95),
+        *newcombe(correct_a, correct_b, 0.90),
+        mcnemar(correct_a, correct_b),
+        "McNemar mid-p, Newcombe interval",
+    )
 
 
 def equivalent(difference: Difference, margin: float) -> bool:
@@ -132,7 +145,13 @@ def smallest_difference(difference: Difference, power: float = 0.8) -> float | N
 
 
 def verdict(
-    difference: Difference, margin: float, *, level: float = 0.05, p: float | None = None, higher_is_better: bool = True, equivalence: bool | None = None
+    difference: Difference,
+    margin: float,
+    *,
+    level: float = 0.05,
+    p: float | None = None,
+    higher_is_better: bool = True,
+    equivalence: bool | None = None,
 ) -> str:
     """One of `VERDICTS`, of a against b. `p` and `equivalence` take the place of the difference's own where they were corrected for multiplicity."""
     same = equivalent(difference, margin) if equivalence is None else equivalence

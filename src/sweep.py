@@ -160,7 +160,8 @@ def read_job(folder: Path) -> Job:
         raise
     except UserError as error:
         return Job(folder, "failed", error=str(error), overrides=_overrides(folder, {}))
-    return Job(folder, "skipped" if notes.get("status") == "skipped" else "done", result=result, record=record)
+    status = "skipped" if notes.get("status") == "skipped" else "done"
+    return Job(folder, status, result=result, overrides=_overrides(folder, {}), record=record)
 
 
 def _read_notes(path: Path) -> dict[str, Any]:
@@ -371,10 +372,12 @@ def _repeated(comparison: Comparison) -> bool:
 
 
 def tally(comparison: Comparison) -> str:
-    """How many jobs ended how, and for each failure its reason and folder."""
+    """How many jobs ended how, and for each failure what set it apart from the other jobs, its reason and its folder."""
     lines = [", ".join(f"{comparison.count(status)} {status}" for status in STATUSES)]
+    jobs = comparison.jobs
+    shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
     for job in comparison.failed:
-        what = " ".join(job.overrides) or job.folder.name
+        what = " ".join(word for word in job.overrides if word not in shared) or job.folder.name
         lines.append(f"failed: {what}: {flatten(UserError(job.error))} ({job.folder})")
     return "\n".join(lines)
 

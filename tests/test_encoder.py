@@ -20,7 +20,13 @@ from src.encoder import Encoder, Tokenizer, resolve_device
 from src.errors import UserError
 from src.pooler import NSP_PAIRS, marchenko_pastur, quarter_circle, refuse
 
-SMALL: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 40}
+SMALL: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 40,
+}
 
 
 def load(folder: Path, **model: Any) -> Encoder:
@@ -158,7 +164,14 @@ def test_truncation_is_counted_and_what_the_tokenizer_file_fixes_is_overridden(b
     shutil.copytree(bert, folder)
     settings = json.loads((folder / "tokenizer.json").read_text())
     settings["truncation"] = {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0}
-    settings["padding"] = {"strategy": {"Fixed": 6}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}
+    settings["padding"] = {
+        "strategy": {"Fixed": 6},
+        "direction": "Right",
+        "pad_to_multiple_of": None,
+        "pad_id": 0,
+        "pad_type_id": 0,
+        "pad_token": "[PAD]",
+    }
     (folder / "tokenizer.json").write_text(json.dumps(settings))
     column = pa.array(["cat", "cat sat on mat", "the cat sat on the mat", ""], pa.large_string())
     tokens = Tokenizer(find(ModelConfig(path=str(folder))), 6)(column, None)
@@ -197,13 +210,22 @@ def test_files_that_are_no_model_are_refused(bert: Path, tmp_path: Path) -> None
         "short": (lambda f: (f / "model.safetensors").write_bytes(weights[: len(weights) // 2]), "damaged or cut short"),
         "empty": (lambda f: (f / "model.safetensors").write_bytes(b""), "damaged or cut short"),
         "no-tokenizer": (lambda f: [p.unlink() for p in f.glob("token*")], "tokenizer"),
-        "bad-index": (lambda f: [(f / "model.safetensors").unlink(), (f / "model.safetensors.index.json").write_text("[]")], "cannot be read"),
+        "bad-index": (
+            lambda f: [(f / "model.safetensors").unlink(), (f / "model.safetensors.index.json").write_text("[]")],
+            "cannot be read",
+        ),
         "lost-shard": (
-            lambda f: [(f / "model.safetensors").unlink(), (f / "model.safetensors.index.json").write_text('{"weight_map": {"a": "b.safetensors"}}')],
+            lambda f: [
+                (f / "model.safetensors").unlink(),
+                (f / "model.safetensors.index.json").write_text('{"weight_map": {"a": "b.safetensors"}}'),
+            ],
             "b.safetensors, named by",
         ),
         "climbing": (
-            lambda f: [(f / "model.safetensors").unlink(), (f / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../b.safetensors"}}')],
+            lambda f: [
+                (f / "model.safetensors").unlink(),
+                (f / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../b.safetensors"}}'),
+            ],
             "named by",
         ),
     }

@@ -80,8 +80,16 @@ def test_the_division_of_labour_changes_no_bit(bert: Path, tmp_path: Path) -> No
 def test_every_identity_field_changes_the_key(bert: Path, tmp_path: Path) -> None:
     text = make_text()
     base = extractor(bert, tmp_path)
-    keys = [base._key(text, ("mean", 2)), base._key(text, ("cls", 2)), base._key(text, ("mean", 1)), base._key(replace(text, digest="x"), ("mean", 2))]
-    keys += [extractor(bert, tmp_path, **change)._key(text, ("mean", 2)) for change in ({"token_budget": 128}, {"dtype": "bfloat16"}, {"attention": "eager"})]
+    keys = [
+        base._key(text, ("mean", 2)),
+        base._key(text, ("cls", 2)),
+        base._key(text, ("mean", 1)),
+        base._key(replace(text, digest="x"), ("mean", 2)),
+    ]
+    keys += [
+        extractor(bert, tmp_path, **change)._key(text, ("mean", 2))
+        for change in ({"token_budget": 128}, {"dtype": "bfloat16"}, {"attention": "eager"})
+    ]
     shorter = extractor(bert, tmp_path)
     shorter.config.model.max_length = 8
     keys.append(shorter._key(text, ("mean", 2)))

@@ -1,0 +1,296 @@
+"""Laws of the probe: what is fitted on what, what is chosen how, and that nothing of the test rows leaks."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from src import probe
+from src.config import ProbeConfig
+from src.errors import UserError
+from src.probe import Rows, carve, resample, run, stratified_folds
+from src.solvers import LogisticRegression, Ridge
+
+GRID = [30.0, 3.0, 0.3, 0.03, 0.003]
+
+
+def make(rows: int = 300, width: int = 8, classes: int = 2, seed: int = 0, noise: float = 1.0) -> Rows:
+    generator = np.random.default_rng(seed)
+    x = (generator.standard_normal((rows, width)) * np.linspace(0.2, 3, width) + 5).astype(np.float32)
+    turn = np.random.default_rng(99).standard_normal((width, max(classes, 1)))
+    scores = (x - 5) @ turn + noise * generator.gumbel(size=(rows, max(classes, 1)))
+    return Rows(x, scores.argmax(axis=1).astype(np.int64) if classes else scores[:, 0].astype(np.float64))
+
+
+def config(features: str = "standardise", **grid: list[float]) -> ProbeConfig:
+    return ProbeConfig(name="here", grid=grid or {"alpha": GRID}, features=features)
+
+
+def fit(train: Rows, tests: dict[str, Rows], classes: int = 2, features: str = "standardise", **options):
+    estimator = LogisticRegression(tolerance=1e-11) if classes else Ridge()
+    return run(estimator, config(features), train, tests, classes=classes, **options)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_separable_rows_score_one_and_are_called_separable(classes):
+    train, test = make(classes=classes, noise=0.0), make(classes=classes, seed=1, noise=0.0)
+    margin = 0.3
+    far = [np.sort((rows.x - 5) @ np.random.default_rng(99).standard_normal((8, classes)), axis=1) for rows in (train, test)]
+    train, test = (
+        Rows(rows.x[score[:, -1] - score[:, -2] > margin], rows.y[score[:, -1] - score[:, -2] > margin])
+        for rows, score in zip((train, test), far, strict=True)
+    )
+    outcome = run(LogisticRegression(), config(alpha=[1e-2, 1e-4, 1e-6]), train, {"test": test}, classes=classes)
+    assert (outcome.predictions["test"] == test.y).mean() > 0.99
+    assert outcome.choice.separable is True
+
+
+def test_shuffled_labels_score_chance():
+    train, test = make(rows=600), make(rows=2000, seed=1)
+    shuffled = Rows(train.x, np.random.default_rng(0).permutation(train.y))
+    outcome = fit(shuffled, {"test": test})
+    assert abs((outcome.predictions["test"] == test.y).mean() - 0.5) < 0.12
+    assert (fit(train, {"test": test}).predictions["test"] == test.y).mean() > 0.8
+
+
+@pytest.mark.parametrize("classes, selection", [(2, "carve"), (3, "folds"), (2, "nested"), (0, "carve"), (0, "nested"), (0, "folds")])
+def test_two_runs_with_one_seed_agree(classes, selection):
+    train = make(rows=150, classes=classes)
+    tests = {} if selection == "nested" else {"test": make(rows=40, classes=classes, seed=1)}
+    one, two = (fit(train, tests, classes, selection=selection, folds=4) for _ in range(2))
+    assert np.array_equal(one.decisions["test"], two.decisions["test"]) and one.choice == two.choice
+    assert one.choice.converged is True
+
+
+@pytest.mark.parametrize("regression", [False, True])
+def test_splits_depend_on_labels_and_seed_alone_and_are_stratified(regression):
+    y = np.random.default_rng(0).standard_normal(500) if regression else np.repeat([0, 1, 2], [300, 150, 50])
+    held = carve(y, 0.2, 7, regression=regression)
+    assert np.array_equal(held, carve(y, 0.2, 7, regression=regression)) and not np.array_equal(
+        held, carve(y, 0.2, 8, regression=regression)
+    )
+    fold = stratified_folds(y, 10, 7, regression=regression)
+    assert held.mean() == pytest.approx(0.2, abs=0.02) and (np.abs(np.bincount(fold) - 50) <= 1).all()
+    if not regression:
+        assert np.array_equal(np.bincount(y[held]), [60, 30, 10])
+        assert all((np.abs(np.bincount(y[fold == number]) - [30, 15, 5]) <= 1).all() for number in range(10))
+
+
+def test_duplicates_stay_on_one_side():
+    y = np.repeat([0, 1], 100)
+    groups = np.concatenate([np.arange(100) // 3, 50 + np.arange(100) // 2])
+    for sides in (carve(y, 0.2, 0, groups=groups), stratified_folds(y, 5, 0, groups=groups)):
+        assert all(len(set(sides[groups == group])) == 1 for group in groups)
+    assert 25 <= carve(y, 0.2, 0, groups=groups).sum() <= 55
+
+
+def test_a_class_of_one_row_is_fitted_on():
+    held = carve(np.array([0] * 20 + [1] * 20 + [2]), 0.2, 0)
+    assert held.sum() == 8 and not held[-1]
+
+
+def test_resamples_keep_the_classes():
+    y = np.repeat([0, 1], [70, 30])
+    times = resample(y, 0, 1)
+    assert times[y == 0].sum() == 70 and times[y == 1].sum() == 30 and times.max() > 1
+    assert not np.array_equal(times, resample(y, 0, 2)) and np.array_equal(times, resample(y, 0, 1))
+
+
+@pytest.mark.parametrize("features", ["standardise", "none", "l2"])
+@pytest.mark.parametrize("classes", [2, 3, 0])
+def test_the_whole_protocol_equals_one_by_hand(features, classes):
+    from sklearn.linear_model import LogisticRegression as Peer
+    from sklearn.linear_model import Ridge as PeerRidge
+
+    train, test = make(classes=classes), make(classes=classes, seed=1)
+    outcome = fit(train, {"test": test}, classes, features)
+    held = carve(train.y, 0.2, 0, regression=classes == 0)
+
+    def prepare(rows, x):
+        rows, x = rows.astype(np.float64), x.astype(np.float64)
+        if features == "l2":
+            return tuple(part / np.linalg.norm(part, axis=1, keepdims=True) for part in (rows, x))
+        return (
+            ((rows - rows.mean(axis=0)) / rows.std(axis=0), (x - rows.mean(axis=0)) / rows.std(axis=0))
+            if features == "standardise"
+            else (rows, x)
+        )
+
+    def peer(alpha, rows):
+        if not classes:
+            return PeerRidge(alpha=alpha * rows)
+        return Peer(C=1 / (alpha * rows), tol=1e-12, max_iter=50000, solver="newton-cholesky")
+
+    losses = []
+    for alpha in GRID:
+        rows, left = prepare(train.x[~held], train.x[held])
+        model = peer(alpha, len(rows)).fit(rows, train.y[~held])
+        if classes:
+            losses.append(-np.log(model.predict_proba(left)[np.arange(held.sum()), train.y[held]]).mean())
+        else:
+            losses.append(((model.predict(left) - train.y[held]) ** 2).mean())
+    assert np.allclose([entry["loss"] for entry in outcome.choice.grid], losses, atol=2e-5, rtol=1e-5)
+    assert outcome.choice.value == GRID[int(np.argmin(losses))]
+    rows, left = prepare(train.x, test.x)
+    model = peer(outcome.choice.value, len(rows)).fit(rows, train.y)
+    decisions = model.decision_function(left) if classes else model.predict(left)
+    assert np.abs(outcome.decisions["test"] - decisions).max() < 2e-3 * max(1, np.abs(decisions).max())
+    close = np.abs(outcome.predictions["test"] - model.predict(left)) < (1e-3 if not classes else 0.5)
+    assert close.mean() > 0.99
+
+
+def test_standardisation_comes_from_the_fitted_rows():
+    train, test = make(), make(seed=1)
+    shifted = Rows(test.x * 100 - 7, test.y)
+    one, two = (fit(train, {"test": rows}) for rows in (test, shifted))
+    assert np.allclose(one.fitted.mean, train.x.mean(axis=0, dtype=np.float64)) and np.array_equal(one.fitted.mean, two.fitted.mean)
+    assert np.allclose(one.fitted.scale, train.x.std(axis=0, dtype=np.float64), rtol=1e-6)
+    bench = probe._Bench(LogisticRegression(), config(), train, 2)
+    kept = np.zeros(len(train.y))
+    kept[:100] = 1
+    [found] = bench.fit([(0.1, kept)])
+    assert np.allclose(found.mean, train.x[:100].mean(axis=0, dtype=np.float64)) and np.allclose(
+        found.scale, train.x[:100].std(axis=0, dtype=np.float64), rtol=1e-5
+    )
+
+
+def test_a_nested_row_never_touches_its_own_prediction():
+    train = make(rows=120)
+    before = fit(train, {}, selection="nested", folds=4)
+    fold = before.fold
+    assert set(fold) == {0, 1, 2, 3} and len(before.choice.votes) == 4
+    changed = train.x.copy()
+    inside = np.flatnonzero(fold == 1)
+    changed[inside] = changed[inside] * 3 - 10  # features alone: folds depend on labels only
+    after = fit(Rows(changed, train.y), {}, selection="nested", folds=4)
+    assert np.array_equal(after.fold, fold) and after.choice.votes[1] == before.choice.votes[1]
+    one, two = before.fitted, after.fitted
+    assert not np.allclose(one.weight, two.weight)
+    again = fit(Rows(np.where((fold == 1)[:, None], changed, train.x), train.y), {}, selection="nested", folds=4)
+    assert np.array_equal(again.decisions["test"][inside], after.decisions["test"][inside])
+    single = changed.copy()
+    single[inside[0]] += 50  # another row of the fold must not move its neighbours' predictions
+    third = fit(Rows(single, train.y), {}, selection="nested", folds=4)
+    assert np.allclose(third.decisions["test"][inside[1:]], after.decisions["test"][inside[1:]], atol=2e-3)
+
+
+def test_draws_repeat_the_fit_at_the_strength_chosen_once():
+    train, test = make(), make(seed=1)
+    plain, drawn = (fit(train, {"test": test}, draws=draws) for draws in (1, 3))
+    assert plain.choice == drawn.choice and len(plain.draws) == 1 and len(drawn.draws) == 3
+    assert np.array_equal(plain.predictions["test"], drawn.predictions["test"])
+    assert not np.array_equal(drawn.draws[0]["test"], drawn.draws[1]["test"])
+
+
+def test_development_chooses_there_and_fits_train_alone():
+    train, test, development = make(), make(seed=1), make(seed=2)
+    outcome = fit(train, {"test": test}, selection="development", development=development)
+    assert outcome.choice.rows == {"fitted": 300, "held_out": 300, "refitted": 300}
+    assert np.allclose(outcome.fitted.mean, train.x.mean(axis=0, dtype=np.float64))
+
+
+def test_ties_go_to_the_stronger_penalty_and_edges_are_named():
+    bench = probe._Bench(LogisticRegression(), config(), make(), 2)
+    assert bench.pick([3.0, 0.3, 0.03], [0.5 + 5e-10, 0.5, 0.6]) == 0
+    from sklearn.linear_model import LogisticRegression as Peer
+
+    assert probe._Bench(Peer(), config(C=[0.1, 10.0, 1.0]), make(), 2).ordered() == [0.1, 1.0, 10.0]
+    noise = Rows(make().x, np.random.default_rng(0).integers(2, size=300))
+    assert fit(noise, {"test": make(seed=1)}).choice.at_edge in ("strongest", None)
+
+
+def test_the_stored_probe_predicts_again():
+    train, test = make(classes=3), make(classes=3, seed=1)
+    outcome = fit(train, {"test": test}, 3)
+    arrays = outcome.fitted.arrays()
+    scores = ((test.x - arrays["mean"]) / arrays["scale"]) @ arrays["weight"].T + arrays["bias"]
+    assert np.abs(scores - outcome.decisions["test"]).max() < 1e-4
+    assert outcome.decisions["test"].dtype == np.float32 and outcome.predictions["test"].dtype == np.int64
+    assert np.array_equal(outcome.fitted.predict(test.x)[0], outcome.predictions["test"]) and (outcome.fold == -1).all()
+
+
+@pytest.mark.parametrize("classes", [2, 0])
+@pytest.mark.parametrize("features", ["standardise", "none", "l2"])
+def test_sparse_rows_are_scaled_without_centring(classes, features):
+    x = sp.random(300, 60, density=0.2, random_state=0, format="csr", dtype=np.float32)
+    target = np.asarray(x[:, :5].sum(axis=1)).ravel() + 0.3 * np.random.default_rng(0).standard_normal(300)
+    y = (target > np.median(target)).astype(np.int64) if classes else target
+    outcome = fit(Rows(x, y), {"test": Rows(x[:50], y[:50])}, classes, features)
+    dense = fit(Rows(x.toarray(), y), {"test": Rows(x[:50].toarray(), y[:50])}, classes, features)
+    assert outcome.fitted.mean is None and outcome.choice.value == dense.choice.value
+    assert np.abs(outcome.decisions["test"] - dense.decisions["test"]).max() < 5e-3
+
+
+def test_equal_rows_with_different_labels_refute_separability():
+    train = make()
+    doubled = Rows(np.concatenate([train.x, train.x[:1]]), np.append(train.y, 1 - train.y[0]))
+    assert fit(doubled, {"test": train}).choice.separable is False
+    assert fit(make(rows=2000, noise=8.0), {"test": train}).choice.separable is None
+
+
+@pytest.mark.parametrize(
+    "name, grid",
+    [
+        ("LinearDiscriminantAnalysis", {"shrinkage": [0.1, 0.5]}),
+        ("KNeighborsClassifier", {"n_neighbors": [3, 9]}),
+        ("LogisticRegression", {"C": [0.1, 1.0]}),
+        ("LinearSVC", {"C": [0.01, 0.1]}),
+    ],
+)
+def test_any_scikit_learn_classifier_stands_in(name, grid):
+    from sklearn import discriminant_analysis, linear_model, neighbors, svm
+
+    home = next(module for module in (discriminant_analysis, linear_model, neighbors, svm) if hasattr(module, name))
+    options = {"solver": "lsqr"} if name.startswith("LinearD") else {}
+    train, test = make(classes=3), make(classes=3, seed=1)
+    estimator = getattr(home, name)(**options)
+    outcome = run(estimator, config(**grid), train, {"test": test}, classes=3, selection="folds", folds=3)
+    assert (outcome.predictions["test"] == test.y).mean() > 0.6
+    assert outcome.choice.converged is (True if name in ("LogisticRegression", "LinearSVC") else None)
+    assert outcome.choice.parameter == next(iter(grid)) and all(isinstance(array, np.ndarray) for array in outcome.fitted.arrays().values())
+
+
+def test_a_foreign_fit_that_stops_early_says_so():
+    from sklearn.linear_model import LogisticRegression as Peer
+
+    outcome = run(Peer(max_iter=1, tol=1e-12), config(C=[1.0, 10.0]), make(), {"test": make(seed=1)}, classes=2)
+    assert outcome.choice.converged is False
+
+
+def test_constant_features_predict_the_majority():
+    train = Rows(np.ones((60, 4), dtype=np.float32) * 0.3, np.repeat([0, 1, 1], 20))
+    outcome = fit(train, {"test": train})
+    assert (outcome.predictions["test"] == 1).all() and (outcome.fitted.scale == 1).all()
+
+
+def test_progress_is_told():
+    told: list[tuple[str, int, int]] = []
+    fit(make(rows=80), {}, selection="nested", folds=3, progress=lambda *what: told.append(what))
+    assert ("grid", 3, 3) in told
+
+
+@pytest.mark.parametrize(
+    "change, options",
+    [
+        (lambda rows: Rows(rows.x, np.zeros_like(rows.y)), {}),
+        (lambda rows: Rows(rows.x, rows.y * 2), {"classes": 3}),
+        (lambda rows: rows, {"selection": "folds", "folds": 400}),
+        (lambda rows: Rows(rows.x, np.r_[np.zeros(297, int), np.ones(3, int)]), {"selection": "nested"}),
+        (lambda rows: rows, {"selection": "development"}),
+        (lambda rows: rows, {"selection": "elsewhere"}),
+        (lambda rows: rows, {"selection": "nested", "draws": 2}),
+        (lambda rows: Rows(rows.x[:2], np.array([0, 1])), {}),
+    ],
+)
+def test_bad_input_is_refused(change, options):
+    with pytest.raises(UserError):
+        fit(change(make()), {"test": make(seed=1)}, **options)
+
+
+@pytest.mark.parametrize("wrong", [{"grid": {}}, {"grid": {"alpha": []}}, {"features": "whiten"}])
+def test_an_unusable_config_is_refused(wrong):
+    with pytest.raises(UserError):
+        run(LogisticRegression(), dataclasses.replace(config(), **wrong), make(), {}, classes=2)
