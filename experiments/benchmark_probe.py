@@ -2,9 +2,9 @@
 
     python -m experiments.benchmark_probe [classes=2,3] [rows=67000] [width=768]
 
-Rows are standardised float32 features with correlated columns (covariance eigenvalues over three decades). Ours carves, fits the grid, refits on all
-rows and predicts; the peer fits the same grid on the same carved split and refits. The gap is that of the objective in float64 at the weights found,
-to a float64 solution of tolerance 1e-12, at every grid value.
+Rows are standardised float32 features with correlated columns (covariance eigenvalues over three decades). Ours carves, fits the grid,
+refits on all rows and predicts; the peer fits the same grid on the same carved split and refits. The gap is that of the objective in
+float64 at the weights found, to a float64 solution of tolerance 1e-12, at every grid value.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ def main(arguments: list[str]) -> int:
             f"ratio {mine / theirs:.3f}" + (f" (allowed {allowed})" if allowed else "")
         )
         print(
-            f"  chosen alpha: ours {outcome.choice.value:g}, scikit-learn {chosen:g}; largest gap to the float64 optimum {gap:.1e} (allowed 1e-8)"
+            f"  chosen alpha: ours {outcome.choice.value:g}, scikit-learn {chosen:g}; "
+            f"largest gap to the float64 optimum {gap:.1e} (allowed 1e-8)"
         )
         for alpha, found, bound in worst:
             print(f"    alpha {alpha:<8g} gap {found:9.1e}, stated bound {bound:.1e}")

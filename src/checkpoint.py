@@ -18,6 +18,8 @@ TOKENIZER = (
     "spiece.model", "sentencepiece.bpe.model", "spm.model",
 )  # fmt: skip
 
+VOCABULARY = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "spm.model")
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -64,11 +66,14 @@ def find(config: ModelConfig) -> Checkpoint:
             config.path, config.revision, ["config.json", "*.safetensors", "model.safetensors.index.json", *TOKENIZER]
         )
     settings = _read_config(folder, config.path)
+    weights = _weight_files(folder, config.path)
+    if not any((folder / name).is_file() for name in VOCABULARY):  # the library would make an empty one up
+        raise UserError(f"model.path={config.path} holds no tokenizer: one of {', '.join(VOCABULARY)} is needed beside the weights.")
     return Checkpoint(
         folder=folder,
         label=label,
         commit=commit,
-        weights={path.name: _sha256(path) for path in _weight_files(folder, config.path)},
+        weights={path.name: _sha256(path) for path in weights},
         tokenizer={name: _sha256(folder / name) for name in TOKENIZER if (folder / name).is_file()},
         config=settings,
     )

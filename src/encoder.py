@@ -262,7 +262,7 @@ class Encoder:
         tokenizer = load_tokenizer(self.checkpoint)
         right = 0
         for first, second, consecutive in NSP_PAIRS():
-            row = tokenizer(first, second, return_special_tokens_mask=True)
+            row = tokenizer(first, second, return_special_tokens_mask=True, truncation=True, max_length=self.facts.max_length)
             ids, special = np.array([row["input_ids"]]), np.array([row["special_tokens_mask"]])
             output = self.forward(ids, np.array([row.get("token_type_ids", [0] * ids.shape[1])]), special)
             assert output.pooled is not None

@@ -1,8 +1,8 @@
 """Each metric with its range, direction and confidence interval.
 
-A metric is one decorated function. For classification it maps confusion counts (..., classes, classes), indexed [label, prediction], to values (...);
-for regression it maps labels (rows,), predictions (rows,) and weights (..., rows) to values (...). Both forms are vectorised over resamples, and the
-point value is the case of one sample. NaN inside means undefined; it leaves as None with a reason.
+A metric is one decorated function. For classification it maps confusion counts (..., classes, classes), indexed [label, prediction], to
+values (...); for regression it maps labels (rows,), predictions (rows,) and weights (..., rows) to values (...). Both forms are
+vectorised over resamples, and the point value is the case of one sample. NaN inside means undefined; it leaves as None with a reason.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def rmse(labels: Array, predictions: Array, weights: Array) -> Array:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % interval. `value` None: undefined, see `reason`. `low` and `high` None: no interval that could be trusted, see `reason`."""
+    """A value with its 95 % interval. `value` None: undefined; `low` and `high` None: no interval to be trusted. `reason` says why."""
 
     value: float | None
     low: float | None
@@ -160,7 +160,8 @@ class Estimate:
 class Sample:
     """Test rows as the bootstrap sees them: distinct units with their multiplicity, and a statistic of any reweighting of the units.
 
-    Rows of a classification task are pooled into cells (label, prediction, ...); `unseen` are the weights of one row in each cell that is possible.
+    Rows of a classification task are pooled into cells (label, prediction, ...); `unseen` are the weights of one row in each cell that is
+    possible.
     """
 
     times: Array
@@ -247,8 +248,10 @@ def bca(sample: Sample, seed: int, resamples: int) -> Bootstrap | None:
 
 
 def unseen_bound(sample: Sample, level: float = 0.95) -> tuple[float, float] | None:
-    """An interval where the resamples do not vary: how far the statistic moves if some cell that no test row fell into holds as much of the population as
-    a Clopper-Pearson bound allows. Covers at least at `level`; None for rows that are not pooled into cells.
+    """An interval where the resamples do not vary, from what the rows that were not seen could do.
+
+    How far the statistic moves if some cell that no test row fell into holds as much of the population as a Clopper-Pearson bound allows.
+    Covers at least at `level`; None for rows that are not pooled into cells.
     """
     if sample.unseen is None:
         return None
@@ -279,7 +282,7 @@ def confusion(labels: Array, predictions: Array, classes: int) -> Array:
 
 
 def sample_of(name: str, labels: Array, predictions: Array, classes: int, signs: Array | None = None) -> Sample:
-    """Rows as a `Sample` of the metric, averaged over predictions (draws, rows); `signs` (draws,) replaces the average, e.g. [1, -1] for a difference."""
+    """Rows as a `Sample` of the metric, averaged over predictions (draws, rows), or summed with `signs` (draws,): [1, -1] is a difference."""
     function = metrics[name].function
     share = np.full(len(predictions), 1 / len(predictions)) if signs is None else np.asarray(signs, dtype=np.float64)
     if not classes:
@@ -352,7 +355,7 @@ def evaluate(
     Estimate
         Wilson's interval for accuracy; else the BCa bootstrap over rows (Efron 1987); where all resamples agree, `unseen_bound`.
     """
-    entry, labels, predictions = checked(name, labels, predictions, classes)
+    _, labels, predictions = checked(name, labels, predictions, classes)
     note = ""
     if fold is not None and (fold >= 0).any():
         note = (
@@ -379,8 +382,9 @@ def evaluate(
 
 
 def best_constant(name: str, train_labels: Array, test_labels: Array, classes: int) -> float | None:
-    """The metric of the best constant prediction: for accuracy-like metrics and error the one best on the training labels, for F1 class 1 throughout,
-    0 for MCC; None for correlations, which a constant leaves undefined.
+    """The metric of the best constant prediction, best being judged on the training labels.
+
+    That is class 1 throughout for F1, 0 for MCC, and None for correlations, which a constant leaves undefined.
     """
     entry = metrics[name]
     if entry.task == "regression":

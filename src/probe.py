@@ -31,11 +31,11 @@ class Rows:
 class Choice:
     """What the grid said.
 
-    `grid` holds per value: value, loss (mean log-loss or squared error on the held-out rows), converged, gap (a bound on the objective's distance to
-    its optimum). `converged`: the fits at the chosen value, the refit included; None where the estimator cannot tell. `separable`: True when some fitted probe has every
-    row it was fitted on right, which proves it; False when equal rows carry different labels, which refutes it; None when neither was found.
-    `at_edge`: the choice lies at this end of the grid. `rows`: how many were fitted on, held out for the choice, and refitted on.
-    `votes`: nested selection, the value chosen in each outer fold.
+    `grid` holds per value: value, loss (mean log-loss or squared error on the held-out rows), converged, gap (a bound on the objective's
+    distance to its optimum). `converged`: the fits at the chosen value, the refit included; None where the estimator cannot tell.
+    `separable`: True when some fitted probe has every row it was fitted on right, which proves it; False when equal rows carry different
+    labels, which refutes it; None when neither was found. `at_edge`: the choice lies at this end of the grid. `rows`: how many were
+    fitted on, held out for the choice, and refitted on. `votes`: nested selection, the value chosen in each outer fold.
     """
 
     parameter: str
@@ -159,8 +159,8 @@ def _units(y: Array, groups: Array | None, regression: bool) -> tuple[Array, Arr
 def carve(y: Array, fraction: float, seed: int, *, groups: Array | None = None, regression: bool = False) -> Array:
     """Which rows are held out for the choice, (rows,) bool: a stratified fraction (regression: by tenths of the target).
 
-    A function of labels, groups and seed alone, hence the same for every pooling. Every class keeps at least one row (with its group) to be fitted
-    on; a class with one such unit is never held out.
+    A function of labels, groups and seed alone, hence the same for every pooling. Every class keeps at least one row (with its group) to
+    be fitted on; a class with one such unit is never held out.
     """
     unit, stratum = _units(y, groups, regression)
     size = np.bincount(unit)
@@ -236,7 +236,8 @@ class _Bench:
     def __init__(self, estimator: Any, config: ProbeConfig, train: Rows, classes: int) -> None:
         if len(config.grid) != 1 or not next(iter(config.grid.values())):
             raise UserError(
-                f"probe '{config.name}': grid needs one parameter with its values, got {config.grid or 'none'}. Example: probe.grid.alpha=[0.01,0.1]"
+                f"probe '{config.name}': grid needs one parameter with its values, got {config.grid or 'none'}. "
+                "Example: probe.grid.alpha=[0.01,0.1]"
             )
         self.parameter, values = next(iter(config.grid.items()))
         self.values = sorted({float(value) for value in values})
@@ -376,7 +377,8 @@ def _probabilities(model: Any, x: Matrix, classes: int) -> Array:
         scores = np.asarray(model.decision_function(x), dtype=np.float64)
         return scores[:, None] if scores.ndim == 1 else scores
     raise UserError(
-        f"{type(model).__name__} has neither predict_proba nor decision_function, so its grid cannot be chosen by log-loss. Use another estimator."
+        f"{type(model).__name__} has neither predict_proba nor decision_function, so its grid cannot be chosen by log-loss. "
+        "Use another estimator."
     )
 
 
@@ -421,8 +423,9 @@ def run(
     estimator : `src.solvers.LogisticRegression` or `Ridge`, or any scikit-learn estimator that has the grid's parameter
     train, tests, development : rows with labels 0 to classes - 1, or targets
     classes : 0 for regression
-    selection : where the grid is chosen: "carve" (`config.carve` of train), "development" (that split), "folds" (cross-validation on train),
-        "nested" (cross-validation of train within cross-validation of train: predictions are of the training rows, role "test", `tests` is empty)
+    selection : where the grid is chosen: "carve" (`config.carve` of train), "development" (that split), "folds" (cross-validation on
+        train), "nested" (cross-validation of train within cross-validation of train: predictions are of the training rows, role "test",
+        `tests` is empty)
     draws : 1 fits on train as it stands; k repeats the fit on k stratified resamples of train, at the strength chosen once
     groups : (rows of train,), rows with equal entries fall on one side of every split
 
@@ -478,7 +481,8 @@ def _split(
         held = carve(train.y, config.carve, seed, groups=groups, regression=regression)
         if not held.any():
             raise UserError(
-                f"{len(train.y)} training rows are too few to hold {config.carve:.0%} of each class out. Give more rows, or dataset.selection=development."
+                f"{len(train.y)} training rows are too few to hold {config.carve:.0%} of each class out. "
+                "Give more rows, or dataset.selection=development."
             )
         kept = (~held).astype(np.float64)
         fits = bench.fit([(value, kept) for value in values])
@@ -490,10 +494,8 @@ def _split(
         raise UserError(f"unknown selection '{selection}'. Known: carve, development, folds, nested.")
     tell("grid", len(fits), len(fits))
     best = bench.pick(values, means)
-    if selection == "development":
-        final = by_value[best][0]
-    else:
-        final = bench.fit([(values[best], None)], [by_value[best][0].solution])[0]
+    last = by_value[best][0]
+    final = last if selection == "development" else bench.fit([(values[best], None)], [last.solution])[0]
     tell("refit", 1, 1)
     separable = _separable(bench, final, by_value[-1][0], seen)
     fitted = bench.fitted(final, "train")

@@ -1,11 +1,12 @@
 """Linear probes solved to a checked optimum: multinomial logistic regression and ridge, dense or sparse.
 
-A grid of penalties, on one or many subsets of the same rows, is one call: every problem walks its own L-BFGS path, and each step evaluates all of
-them in a single pass over the rows. The paths run in coordinates in which the Hessian at the start is the identity (eigenvectors of the Gram matrix
-for the features, of the start's class covariance for the classes), so that a dozen passes suffice where raw coordinates need many dozens.
+A grid of penalties, on one or many subsets of the same rows, is one call: every problem walks its own L-BFGS path, and each step
+evaluates all of them in a single pass over the rows. The paths run in coordinates in which the Hessian at the start is the identity
+(eigenvectors of the Gram matrix for the features, of the start's class covariance for the classes), so that a dozen passes suffice where
+raw coordinates need many dozens.
 
-The stopping rule is a proof. Where the intercept is optimal for the weights, the class probabilities are feasible in the dual problem and the duality
-gap is exactly ``||gradient||^2 / (2 alpha)``; it is evaluated in float64 and must fall below the tolerance.
+The stopping rule is a proof. Where the intercept is optimal for the weights, the class probabilities are feasible in the dual problem and
+the duality gap is exactly ``||gradient||^2 / (2 alpha)``; it is evaluated in float64 and must fall below the tolerance.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ NULL = 1e-12  # class directions with less curvature than this have none: softma
 class Task:
     """One problem on shared rows: fit on the rows with a positive weight, features read as ``(x - mean) / scale``.
 
-    ``weights`` (rows,) are multiplicities: 1 or 0 for a subset, counts for a bootstrap resample, None for all rows once.
-    Because the intercept is free, ``mean`` changes the conditioning alone, never the weights found; None is the mean of the task's own rows.
+    ``weights`` (rows,) are multiplicities: 1 or 0 for a subset, counts for a bootstrap resample, None for all rows once. Because the
+    intercept is free, ``mean`` changes the conditioning alone, never the weights found; None is the mean of the task's own rows.
     """
 
     alpha: float
@@ -206,8 +207,9 @@ Step = Generator[tuple[Array, bool], tuple[float, Array, float], None]
 def descend(point: Array, tolerance: float, limit: int) -> Step:
     """L-BFGS for a smooth convex function, as a coroutine: yields (point, exact), is sent (value, gradient, gap bound) there.
 
-    It asks for cheap evaluations until the bound falls below the tolerance or rounding stops the progress, then for exact ones. The last point it
-    yields is the answer. Steps are accepted by Armijo's rule or, where rounding hides the decrease, by the slope alone (Hager and Zhang 2005).
+    It asks for cheap evaluations until the bound falls below the tolerance or rounding stops the progress, then for exact ones. The last
+    point it yields is the answer. Steps are accepted by Armijo's rule or, where rounding hides the decrease, by the slope alone (Hager
+    and Zhang 2005).
     """
     exact = False
     value, gradient, gap = yield point, exact
@@ -295,7 +297,7 @@ class _Frame:
 
 @dataclass(frozen=True)
 class _Factored:
-    """The same from each output's own block of the Hessian, bias included, by its Cholesky factors (outputs, width + 1, width + 1), lower."""
+    """The same from the Hessian's own block of each output, bias included: lower Cholesky factors (outputs, width + 1, width + 1)."""
 
     factors: Array
 
@@ -493,9 +495,9 @@ class _Softmax:
     def frame(self, weight: Array, bias: Array, task: int, basis: Basis, *, cold: bool, stale: bool) -> _Frame | _Factored:
         """The frame that fits one task's curvature at a point.
 
-        At weights of zero (`cold`) the Hessian is the class curvature times the covariance, and dense rows see it as the identity. Elsewhere that
-        ignores that rows differ in curvature: where such a frame did not lead to the optimum (`stale`), dense rows get the Hessian's own blocks, and
-        sparse rows, whenever they do not start from zero, its diagonal.
+        At weights of zero (`cold`) the Hessian is the class curvature times the covariance, and dense rows see it as the identity.
+        Elsewhere that ignores that rows differ in curvature: where such a frame did not lead to the optimum (`stale`), dense rows get the
+        Hessian's own blocks, and sparse rows, whenever they do not start from zero, its diagonal.
         """
         alpha, mass = self.alpha[task], self.mass[self.which[task]]
         if cold and self.outputs > 1:
@@ -596,8 +598,9 @@ def solve_logistic(
     Returns
     -------
     list of Solution, one per task
-        `gap` is the duality gap, in float64. Without a penalty there is none: it is then the squared Newton decrement (for more than two classes by
-        the Hessian's own block of each class, for sparse rows by its diagonal), and where the rows are separable nothing has converged.
+        `gap` is the duality gap, in float64. Without a penalty there is none: it is then the squared Newton decrement (for more than two
+        classes by the Hessian's own block of each class, for sparse rows by its diagonal), and where the rows are separable nothing has
+        converged.
     """
     with threads() as each:
         if any(task.mean is None for task in tasks):
@@ -609,7 +612,7 @@ def solve_logistic(
 
 
 def _in_rounds(problem: _Softmax, basis: Basis, tolerance: float, limit: int) -> list[Solution]:
-    """Walk every task, again in a new frame where the old one did not lead to its optimum: the curvature there may be far from that at the start."""
+    """Walk every task, and again in a new frame where the old one did not lead to its optimum, as it fits the start's curvature."""
     tasks = problem.tasks
     cold = (problem.outputs, problem.x.shape[1])
     points = [
@@ -622,7 +625,9 @@ def _in_rounds(problem: _Softmax, basis: Basis, tolerance: float, limit: int) ->
     while active:
         stale = bool(answers)
         frames = {
-            index: problem.frame(*points[index], index, basis, cold=not stale and tasks[index].start is None, stale=stale)
+            index: problem.frame(
+                points[index][0], points[index][1], index, basis, cold=not stale and tasks[index].start is None, stale=stale
+            )
             for index in active
         }
         for index, found in _walk(problem, frames, points, basis, tolerance, min(ROUND, limit)).items():
@@ -695,8 +700,8 @@ def _walk(
 def solve_ridge(x: Matrix, y: Array, tasks: Sequence[Task], *, tolerance: float = 1e-12) -> list[Solution]:
     """Minimise mean squared error + alpha ||w||^2 (bias free) for every task, in float64.
 
-    Dense rows: the closed form, through one eigendecomposition of each subset's covariance, which is the covariance of all rows less that of the
-    rows left out. Sparse rows: conjugate gradients, to a bound on the objective's distance to its optimum.
+    Dense rows: the closed form, through one eigendecomposition of each subset's covariance, which is the covariance of all rows less that
+    of the rows left out. Sparse rows: conjugate gradients, to a bound on the objective's distance to its optimum.
     """
     groups: dict[int, list[int]] = {}
     for index, task in enumerate(tasks):
@@ -860,8 +865,9 @@ class LogisticRegression(_Linear):
     """Multinomial logistic regression: mean log-loss + alpha / 2 ||W||^2, the intercept free.
 
     The objective of scikit-learn's `LogisticRegression(C=1 / (alpha * rows))`: one weight vector for two classes, one per class for more.
-    `alpha` is a strength per row, so one grid means the same at every number of rows. `tolerance` bounds the objective's distance to its optimum,
-    by the duality gap where alpha > 0; without a penalty by the Newton decrement, and only where the classes overlap: separable rows have no optimum.
+    `alpha` is a strength per row, so one grid means the same at every number of rows. `tolerance` bounds the objective's distance to its
+    optimum, by the duality gap where alpha > 0; without a penalty by the Newton decrement, and only where the classes overlap: separable
+    rows have no optimum.
 
     >>> import numpy as np
     >>> probe = LogisticRegression(alpha=0.1).fit(np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 0, 1, 1]))

@@ -80,8 +80,8 @@ def newcombe(correct_a: Array, correct_b: Array, level: float = 0.95) -> tuple[f
 def paired_bootstrap(
     metric_name: str, labels: Array, pred_a: Array, pred_b: Array, *, classes: int, seed: int = 0, resamples: int = 10000
 ) -> Difference:
-    """BCa bootstrap of metric(a) - metric(b) over rows, each drawn with its label and both predictions; the p-value inverts the interval."""
-    entry, labels, predictions = checked(metric_name, labels, np.stack([np.asarray(pred_a), np.asarray(pred_b)]), classes)
+    """BCa bootstrap of metric(a) - metric(b): rows are drawn with their label and both predictions; the p-value inverts the interval."""
+    _, labels, predictions = checked(metric_name, labels, np.stack([np.asarray(pred_a), np.asarray(pred_b)]), classes)
     sample = sample_of(metric_name, labels, predictions, classes, signs=np.array([1.0, -1.0]))
     value = sample.point()
     if not np.isfinite(value):
@@ -153,7 +153,7 @@ def verdict(
     higher_is_better: bool = True,
     equivalence: bool | None = None,
 ) -> str:
-    """One of `VERDICTS`, of a against b. `p` and `equivalence` take the place of the difference's own where they were corrected for multiplicity."""
+    """One of `VERDICTS`, of a against b. `p` and `equivalence` replace the difference's own where they were corrected for multiplicity."""
     same = equivalent(difference, margin) if equivalence is None else equivalence
     tested = difference.p if p is None else p
     differs = tested is not None and tested <= level

@@ -143,7 +143,7 @@ def test_no_penalty_where_rows_are_separable_is_not_called_converged():
 def test_ridge_is_scikit_learns(store, rows, width, alpha):
     from sklearn.linear_model import Ridge as Peer
 
-    x, y = make(rows, width)
+    x, _ = make(rows, width)
     target = x @ np.linspace(-1, 1, width) + np.random.default_rng(2).standard_normal(rows)
     probe, peer = Ridge(alpha).fit(store(x), target), Peer(alpha=alpha * rows, solver="svd").fit(x, target)
     assert probe.converged_
