@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 SHARD_BATCHES = 16  # a shard is what a killed pass repeats at most: seconds of work
+LEAST_SHARDS = 32  # so that a small split, too, keeps every worker busy to its end
 
 
 def plan(lengths: np.ndarray, token_budget: int) -> list[np.ndarray]:
@@ -34,5 +35,5 @@ def plan(lengths: np.ndarray, token_budget: int) -> list[np.ndarray]:
 
 def shards(batches: list[np.ndarray]) -> list[list[np.ndarray]]:
     """Deal the batches out like cards: every shard gets short and long rows alike, so that the time that is left can be told from the time spent."""
-    count = -(-len(batches) // SHARD_BATCHES)
+    count = max(-(-len(batches) // SHARD_BATCHES), min(LEAST_SHARDS, len(batches)))
     return [batches[start::count] for start in range(count)]

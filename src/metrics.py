@@ -282,7 +282,7 @@ def confusion(labels: Array, predictions: Array, classes: int) -> Array:
 
 
 def sample_of(name: str, labels: Array, predictions: Array, classes: int, signs: Array | None = None) -> Sample:
-    """Rows as a `Sample` of the metric, averaged over predictions (draws, rows), or summed with `signs` (draws,): [1, -1] is a difference."""
+    """Rows as a `Sample` of the metric: averaged over predictions (draws, rows), or summed with `signs` (draws,), as in [1, -1]."""
     function = metrics[name].function
     share = np.full(len(predictions), 1 / len(predictions)) if signs is None else np.asarray(signs, dtype=np.float64)
     if not classes:

@@ -193,3 +193,16 @@ def test_sparse_rows_stay_sparse(monkeypatch):
     monkeypatch.setattr(sp.csr_matrix, "toarray", lambda *_: pytest.fail("made dense"))
     assert LogisticRegression(1e-2).fit(x, y).converged_
     assert solvers.Basis.of(x).vectors is None
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_number_of_threads_leaves_no_trace_in_the_bits(classes):
+    from threadpoolctl import threadpool_limits
+
+    x, y = make(rows=9000, width=40, classes=classes)
+    found = []
+    for number in (1, 2):
+        with threadpool_limits(number, "blas"):
+            found.append(solve_logistic(x.astype(np.float32), y, classes, [Task(alpha) for alpha in (1.0, 1e-2, 1e-4)]))
+    for one, other in zip(*found, strict=True):
+        assert np.array_equal(one.weight, other.weight) and np.array_equal(one.bias, other.bias) and one.gap == other.gap

@@ -1,0 +1,243 @@
+"""A run's numbers against the same computed by hand with transformers and scikit-learn."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+from sklearn.linear_model import LogisticRegression as Reference
+from sklearn.linear_model import Ridge as RidgeReference
+
+from src import metrics
+from src.config import Config, parse
+from src.pipeline import Run, over_draws, prepare, run_probe
+from src.solvers import LogisticRegression, Ridge
+
+WORDS = "the cat sat on a mat dog barked nobody came to party because it rained all day and road was closed yes what fine morning this is".split()
+
+
+def write_rows(path: Path, rows: int, seed: int, *, pair: bool = False, regression: bool = False) -> Path:
+    """Sentences whose label is whether a cat is in them: something a probe can learn."""
+    rng = np.random.default_rng(seed)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", *(["other"] if pair else []), "label"])
+        for _ in range(rows):
+            words = list(rng.choice(WORDS[6:], size=rng.integers(3, 9)))
+            has_cat = rng.random() < 0.5
+            if has_cat:
+                words[rng.integers(len(words))] = "cat"
+            label: Any = len(words) + 5 * has_cat if regression else ("cat" if has_cat else "none")
+            writer.writerow([" ".join(words), *([" ".join(rng.choice(WORDS, size=4))] if pair else []), label])
+    return path
+
+
+def config(bert: Path, tmp_path: Path, *, regression: bool = False, pair: bool = False, **changes: Any) -> Config:
+    train = write_rows(tmp_path / "train.csv", 240, 0, pair=pair, regression=regression)
+    test = write_rows(tmp_path / "test.csv", 150, 1, pair=pair, regression=regression)
+    values: dict[str, Any] = {
+        "model.path": str(bert),
+        "dataset.train": str(train),
+        "dataset.test": str(test),
+        "dataset.text": "text",
+        "dataset.label": "label",
+        "dataset.task": "regression" if regression else "classification",
+        "runtime.cache_dir": str(tmp_path / "store"),
+        "runtime.progress": False,
+        "tracker.name": "none",
+        "pooling.name": "mean",
+        **({"dataset.text_pair": "other"} if pair else {}),
+        **changes,
+    }
+    composed = OmegaConf.create({})
+    for key, value in values.items():
+        OmegaConf.update(composed, key, value, force_add=True)
+    return parse(composed)
+
+
+def run(settings: Config) -> Run:
+    return run_probe(prepare(settings), Ridge() if settings.dataset.task == "regression" else LogisticRegression())
+
+
+def by_hand(folder: Path, sentences: list[str]) -> np.ndarray:
+    """Mean-pooled last layer, one sentence at a time: (rows, width)."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    tokenizer.backend_tokenizer.no_padding()
+    with torch.inference_mode():
+        return np.stack(
+            [model(**tokenizer(text, return_tensors="pt", padding=False)).last_hidden_state[0].mean(0).numpy() for text in sentences]
+        )
+
+
+def standardised(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    mean, scale = train.mean(0, dtype=np.float64), train.std(0, dtype=np.float64)
+    return (train - mean) / scale, (test - mean) / scale
+
+
+def column(path: Path, name: str) -> list[str]:
+    with path.open(newline="") as file:
+        return [row[name] for row in csv.DictReader(file)]
+
+
+def test_the_score_is_that_of_scikit_learn_at_the_chosen_strength(bert: Path, tmp_path: Path) -> None:
+    finished = run(config(bert, tmp_path))
+    result = finished.result
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    x, z = standardised(by_hand(bert, column(train, "text")), by_hand(bert, column(test, "text")))
+    y = np.array(column(train, "label")) == "none"
+    reference = Reference(C=1 / (result.chosen["value"] * len(y)), tol=1e-10, max_iter=10000).fit(x, y)
+    expected = np.mean(reference.predict(z) == (np.array(column(test, "label")) == "none"))
+    assert result.score["metric"] == "accuracy"
+    assert result.score["value"] == pytest.approx(expected, abs=1e-12)
+    assert result.score["low"] < expected < result.score["high"]
+    np.testing.assert_allclose(finished.predictions["decision"], reference.decision_function(z), atol=2e-3)
+    assert result.counts == {**result.counts, "train": 240, "test": 150, "classes": 2, "width": 16, "truncated": 0}
+    assert result.score["value"] > 0.6, "a cat can be seen in the mean"
+
+
+def test_the_saved_probe_predicts_as_the_run_did(bert: Path, tmp_path: Path) -> None:
+    finished = run(config(bert, tmp_path))
+    probe = finished.probe
+    z = by_hand(bert, column(tmp_path / "test.csv", "text"))
+    decision = ((z - probe["mean"]) / probe["scale"]) @ probe["weight"].T + probe["bias"]
+    np.testing.assert_allclose(decision[:, 0], finished.predictions["decision"], atol=2e-3)
+
+
+def test_regression_is_scikit_learns_ridge(bert: Path, tmp_path: Path) -> None:
+    finished = run(config(bert, tmp_path, regression=True))
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    x, z = standardised(by_hand(bert, column(train, "text")), by_hand(bert, column(test, "text")))
+    y = np.array(column(train, "label"), float)
+    reference = RidgeReference(alpha=finished.result.chosen["value"] * len(y)).fit(x, y)
+    np.testing.assert_allclose(finished.predictions["prediction"], reference.predict(z), atol=2e-3)
+    assert finished.result.baseline["constant"] == {"metric": "pearson", "value": None, "reason": "a constant has no correlation"}
+    assert finished.result.score["metric"] == "pearson"
+
+
+def test_the_same_run_twice_differs_in_timing_alone(bert: Path, tmp_path: Path) -> None:
+    first, second = run(config(bert, tmp_path)), run(config(bert, tmp_path))
+    assert first.result.timing["cache"] == "miss"
+    assert second.result.timing["cache"] == "hit"
+    assert second.result.timing["rows_encoded"] == 0
+    assert second.result.timing["passes"] == first.result.timing["passes"], "a hit carries the timing of the pass that made the features"
+    for name in first.predictions:
+        np.testing.assert_array_equal(first.predictions[name], second.predictions[name])
+    first.result.timing = second.result.timing
+    assert first.result.to_json() == second.result.to_json()
+
+
+def test_the_key_moves_with_the_numbers_and_not_with_names(bert: Path, tmp_path: Path) -> None:
+    base = prepare(config(bert, tmp_path)).key
+    for change in (
+        {"pooling.name": "cls"},
+        {"layer": 1},
+        {"seed": 1},
+        {"draws": 2},
+        {"probe": {**load_probe(), "features": "l2"}},
+        {"dataset.metric": "mcc"},
+    ):
+        assert prepare(config(bert, tmp_path, **change)).key != base, change
+    for change in ({"model.name": "mine"}, {"dataset.name": "mine"}, {"runtime.threads": 1}, {"tracker.project": "x"}):
+        assert prepare(config(bert, tmp_path, **change)).key == base, change
+
+
+def load_probe() -> dict[str, Any]:
+    from src.config import CONF
+
+    return OmegaConf.to_container(OmegaConf.load(CONF / "probe" / "logistic.yaml"))  # type: ignore[return-value]
+
+
+def test_pairs_joint_and_separate(bert: Path, tmp_path: Path) -> None:
+    joint = run(config(bert, tmp_path, pair=True))
+    separate = run(config(bert, tmp_path, pair=True, pairing="separate"))
+    assert joint.result.counts["width"] == 16
+    assert separate.result.counts["width"] == 64
+    assert joint.result.key != separate.result.key
+    assert joint.result.baseline == separate.result.baseline, "the bag knows no pairing"
+
+
+def test_draws_spread_the_interval(bert: Path, tmp_path: Path) -> None:
+    once, drawn = run(config(bert, tmp_path)), run(config(bert, tmp_path, draws=4))
+    score = drawn.result.score
+    assert len(score["draws"]) == 4
+    assert score["value"] == pytest.approx(np.mean(score["draws"]))
+    assert score["high"] - score["low"] >= 0.9 * (once.result.score["high"] - once.result.score["low"])
+    assert drawn.predictions["prediction"].shape == (4, 150)
+
+
+def test_an_undefined_draw_makes_the_mean_undefined() -> None:
+    estimates = [metrics.Estimate(0.5, 0.4, 0.6, None, "x"), metrics.Estimate(None, None, None, "constant", "x")]
+    found = over_draws(estimates)
+    assert found["value"] is None
+    assert "undefined" in found["reason"]
+
+
+def test_nested_folds_predict_every_row_once(bert: Path, tmp_path: Path) -> None:
+    settings = config(bert, tmp_path, **{"dataset.selection": "nested", "dataset.folds": 4, "dataset.test": None})
+    finished = run(settings)
+    assert sorted(set(finished.predictions["fold"].tolist())) == [0, 1, 2, 3]
+    assert len(finished.predictions["prediction"]) == 240
+    assert finished.result.counts["test_in_train"] == 0
+
+
+def test_shuffled_labels_score_chance(bert: Path, tmp_path: Path) -> None:
+    settings = config(bert, tmp_path)
+    rng = np.random.default_rng(0)
+    with (tmp_path / "train.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    labels = rng.permutation([row[-1] for row in rows[1:]])
+    with (tmp_path / "train.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([rows[0], *([*row[:-1], label] for row, label in zip(rows[1:], labels, strict=True))])
+    result = run(settings).result
+    assert result.score["low"] < 0.5 < result.score["high"]
+
+
+def test_layer_zero_cls_is_a_constant_and_scores_chance(bert: Path, tmp_path: Path) -> None:
+    finished = run(config(bert, tmp_path, **{"pooling.name": "cls", "layer": 0}))
+    assert len(set(finished.predictions["prediction"].tolist())) == 1
+
+
+def test_a_linear_probe_reads_cls_and_its_affine_image_alike(bert: Path, tmp_path: Path) -> None:
+    """Law of the ladder: least squares on W h + b predicts as on h, since W can be inverted."""
+    settings = {
+        "regression": True,
+        "probe": {**load_probe(), "name": "ridge", "task": "regression", "estimator": {}, "grid": {"alpha": [0.0]}},
+    }
+    cls = run(config(bert, tmp_path, **settings, **{"pooling.name": "cls"}))
+    image = run(config(bert, tmp_path, **settings, **{"pooling.name": "pooler_preactivation"}))
+    tanh = run(config(bert, tmp_path, **settings, **{"pooling.name": "pooler"}))
+    np.testing.assert_allclose(cls.predictions["prediction"], image.predictions["prediction"], atol=2e-2)
+    assert np.abs(cls.predictions["prediction"] - tanh.predictions["prediction"]).max() > 0.05, "the tanh is what the probe cannot undo"
+
+
+def test_real_rows_with_the_real_checkpoint(shared: Path, tmp_path: Path) -> None:
+    """CoLA's first rows: features within 1e-5 of a plain pass, the score within its interval of scikit-learn's."""
+    lines = (shared / "data/glue_data/CoLA/train.tsv").read_text().split("\n")[:700]
+    for name, part in (("train", lines[:500]), ("test", lines[500:])):
+        with (tmp_path / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([["text", "label"], *([row.split("\t")[3], row.split("\t")[1]] for row in part)])
+    folder = shared / "models" / "all-MiniLM-L6-v2"
+    (tmp_path / "unused").mkdir()
+    settings = config(folder, tmp_path / "unused")
+    settings.dataset.train, settings.dataset.test = str(tmp_path / "train.csv"), str(tmp_path / "test.csv")
+    prepared = prepare(settings)
+    finished = run_probe(prepared, LogisticRegression())
+    x, z = (by_hand(folder, column(tmp_path / f"{name}.csv", "text")) for name in ("train", "test"))
+    from src.features import texts
+
+    for split, expected in (("train", x), ("test", z)):
+        (text,) = texts(prepared.data.splits[split], "joint", "files")
+        np.testing.assert_allclose(prepared.extractor.features(text, prepared.target).values, expected, atol=1e-5)
+    x, z = standardised(x, z)
+    y = np.array(column(tmp_path / "train.csv", "label"))
+    reference = Reference(C=1 / (finished.result.chosen["value"] * len(y)), tol=1e-8, max_iter=10000).fit(x, y)
+    expected_score = np.mean(reference.predict(z) == np.array(column(tmp_path / "test.csv", "label")))
+    assert finished.result.score["low"] <= expected_score <= finished.result.score["high"]
+    assert finished.result.pooler["status"] == "untrained"
