@@ -14,6 +14,8 @@ from src.data import Data
 from src.encoder import Tokens
 from src.features import Extractor, texts
 
+LENGTH = 3.0  # of a row: the probe's grid then spans from over- to under-regularised for bags as it does for features
+
 
 def scores(read: Data, estimator: Any, config: Config, extractor: Extractor) -> dict[str, Any]:
     """Both trivial scores on the headline metric; the bag's is computed once for all poolings and layers, and stored.
@@ -28,8 +30,8 @@ def scores(read: Data, estimator: Any, config: Config, extractor: Extractor) -> 
     name = read.metrics[0]
     assert config.probe is not None
     constant = metrics.best_constant(name, read.train.label, read.test.label, len(read.classes))
-    # Rows of unit length in place of standardised columns, which would let a piece that occurs once outweigh the rest of its row.
-    config = replace(config, probe=replace(config.probe, features="l2"))
+    # Rows of one length in place of standardised columns, which would let a piece that occurs once outweigh the rest of its row.
+    config = replace(config, probe=replace(config.probe, features="none"))
     assert config.probe is not None
     identity = {
         "kind": "bag",
@@ -102,9 +104,9 @@ def _counts(tokens: Tokens, pieces: int) -> sp.csr_matrix:
 
 
 def features(sides: list[sp.csr_matrix]) -> sp.csr_matrix:
-    """A bag, or for two texts ``[u; v; |u - v|; u * v]`` as in pairs that were encoded apart; the probe scales rows to unit length."""
+    """A bag, or for two texts ``[u; v; |u - v|; u * v]`` as in pairs that were encoded apart; rows are scaled to `LENGTH`."""
     bag = sides[0]
     if len(sides) == 2:
         u, v = sides
         bag = sp.hstack([u, v, abs(u - v), u.multiply(v)], format="csr")
-    return bag
+    return probe.normalise(bag) * np.float32(LENGTH)

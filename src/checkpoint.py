@@ -79,6 +79,14 @@ def find(config: ModelConfig) -> Checkpoint:
     )
 
 
+def is_remote(config: ModelConfig) -> bool:
+    """Whether a model is to be fetched from the hub, or from the hub's cache."""
+    from src import hub
+
+    path = config.path or ""
+    return bool(hub.REPOSITORY.fullmatch(path)) and not Path(path).is_dir() and not looks_like_path(path)
+
+
 def looks_like_path(text: str) -> bool:
     """Whether a `model.path` can only be meant as a folder: the hub's ids are `name` or `owner/name`."""
     return text.startswith((".", "/", "~")) or text.count("/") > 1 or "\\" in text or Path(text).exists()

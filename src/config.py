@@ -5,16 +5,17 @@ Nothing here imports torch, Hydra or anything heavy: every table and figure can 
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 import os
+import types
+import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from src.errors import UserError
 from src.registry import unknown
@@ -163,6 +164,19 @@ class Config:
 DEFAULT_PROBE = {"classification": "logistic", "regression": "ridge"}
 
 
+@dataclass
+class Schema(Config):
+    """What Hydra composes upon, so that every key is known whether or not a file in conf/ names it. What is null of the probe is the task's."""
+
+    probe: Any = field(
+        default_factory=lambda: {
+            **dict.fromkeys(each.name for each in dataclasses.fields(ProbeConfig)),
+            "estimator": {"_target_": None},
+            "grid": {"alpha": None},
+        }
+    )
+
+
 def parse(composed: DictConfig) -> Config:
     """Check a composed config and turn it into plain dataclasses, once.
 
@@ -171,27 +185,40 @@ def parse(composed: DictConfig) -> Config:
     UserError
         An unknown key, a value of the wrong type or out of its range, a pooling, layer, probe or pairing that cannot go together.
     """
-    if OmegaConf.select(composed, "probe") is None:
-        composed = copy.deepcopy(composed)
-        OmegaConf.set_struct(composed, False)
-        composed = OmegaConf.merge(composed, {"probe": OmegaConf.load(CONF / "probe" / f"{_default_probe(composed)}.yaml")})
     try:
-        merged = OmegaConf.merge(
-            OmegaConf.structured(Config), {key: value for key, value in composed.items() if key not in ("hydra", "experiment")}
-        )
-        config = OmegaConf.to_object(merged)
+        plain = OmegaConf.to_container(composed, throw_on_missing=True)
+        assert isinstance(plain, dict)
+        plain = {str(key): value for key, value in plain.items() if key not in ("hydra", "experiment")}
+        plain["probe"] = _probe(plain.get("probe") or {}, composed)
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), plain))
     except OmegaConfBaseException as error:
-        raise UserError(explain(error)) from error
+        raise explain(error) from error
     assert isinstance(config, Config)
     check(config)
     return config
 
 
-def explain(error: OmegaConfBaseException) -> str:
-    """One line for a value that does not fit its key, without the library's dump of types."""
-    first = str(error).strip().splitlines()[0]
-    key = getattr(error, "full_key", None)
-    return f"{key}: {first}" if key and key not in first else first
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", list: "a list such as [a,b]", dict: "a mapping"}
+
+
+def explain(error: OmegaConfBaseException) -> UserError:
+    """One line for an unknown key or a value that does not fit its key, without the library's dump of types."""
+    first = str(error).strip().splitlines()[0].rstrip(".")
+    key = str(getattr(error, "full_key", None) or getattr(error, "key", None) or "")
+    if isinstance(error, (ConfigKeyError, ConfigAttributeError)) and isinstance(error.parent_node, DictConfig):
+        parent, _, name = key.rpartition(".")
+        return unknown("key", name, sorted(set(map(str, error.parent_node)) - {"hydra"}), where=f"{parent}: " if parent else "")
+    wanted = _kind(key.split("."))
+    return UserError(f"{key}: {wanted} is needed. {first}." if wanted else f"{key}: {first}" if key not in first else first)
+
+
+def _kind(path: list[str]) -> str | None:
+    """What a key holds, in words; None where it cannot be told."""
+    kind: Any = Config
+    for name in path:
+        kind = typing.get_type_hints(kind).get(name) if dataclasses.is_dataclass(kind) else None
+        kind = next((each for each in typing.get_args(kind) if isinstance(kind, types.UnionType) and each is not type(None)), kind)
+    return "a mapping" if dataclasses.is_dataclass(kind) else KINDS.get(typing.get_origin(kind) or kind)
 
 
 def check(config: Config) -> None:
@@ -240,13 +267,27 @@ def check(config: Config) -> None:
     if len(probe.grid) != 1 or not all(
         values and all(math.isfinite(value) and value >= 0 for value in values) for values in probe.grid.values()
     ):
-        raise UserError("probe.grid needs one parameter with finite values of zero or more, such as probe.grid.alpha=[0.001,0.1].")
+        raise UserError(
+            f"probe.grid={probe.grid}: one parameter with finite values of zero or more is needed, such as probe.grid.alpha=[0.001,0.1]. "
+            "To try another parameter, take this one away: probe.grid.alpha=null."
+        )
 
 
-def _default_probe(composed: DictConfig) -> str:
+def _probe(asked: dict[str, Any], composed: DictConfig) -> dict[str, Any]:
+    """The probe as asked; what is left null is that of the probe which the task picks."""
+    asked = {key: value for key, value in asked.items() if value is not None}
+    if isinstance(asked.get("grid"), dict):
+        asked["grid"] = {name: values for name, values in asked["grid"].items() if values is not None}
+    if "name" in asked:
+        return asked
     task = OmegaConf.select(composed, "dataset.task", default="classification")
     _one_of("dataset.task", task, TASKS)
-    return DEFAULT_PROBE[task]
+    if isinstance(asked.get("estimator"), dict) and asked["estimator"].get("_target_") is None:
+        asked["estimator"].pop("_target_", None)
+    default = OmegaConf.load(CONF / "probe" / f"{DEFAULT_PROBE[task]}.yaml")
+    merged = OmegaConf.to_container(OmegaConf.merge(default, asked))
+    assert isinstance(merged, dict)
+    return {str(key): value for key, value in merged.items()}
 
 
 def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -342,7 +342,11 @@ def _load_files(config: DatasetConfig) -> Data:
     given = {name: f"'{path}'" for name, path in paths.items()}
     roles = {role: name for role, name in (("train", "train"), ("development", "validation"), ("test", "test")) if name in paths}
     source = {"from": "files", "path": None, "revision": None, "files": files}
-    data = _assembled(config, tables, given, roles, "development" if "validation" in paths else "carve", source)
+    nested = config.selection == "nested"
+    if nested:
+        roles["test"] = "train"
+    selection = "development" if "validation" in paths and not nested else config.selection
+    data = _assembled(config, tables, given, roles, selection, source)
     if config.test_fraction is None:
         return data
     in_test = _test_rows(config, data, _group(config, tables["train"]))
@@ -367,8 +371,12 @@ def _group(config: DatasetConfig, table: pa.Table | None) -> pa.ChunkedArray | N
 def _check_files(config: DatasetConfig, paths: dict[str, str]) -> None:
     if "train" not in paths:
         raise UserError(f"{config.name}: no training file. Give dataset.train=<file> ({', '.join(EXTENSIONS)}).")
-    if ("test" in paths) == (config.test_fraction is not None):
+    if "test" in paths and config.test_fraction is not None:
         raise UserError(f"{config.name}: give either dataset.test=<file> or dataset.test_fraction=<between 0 and 1>.")
+    if config.selection == "nested" and (config.test_fraction is not None or set(paths) != {"train"}):
+        raise UserError(f"{config.name}: dataset.selection=nested scores train's own rows in folds. Give dataset.train alone.")
+    if config.selection == "development" and "validation" not in paths:
+        raise UserError(f"{config.name}: dataset.selection=development chooses on dataset.validation=<file>, which is not given.")
     if config.test_fraction is not None and not 0 < config.test_fraction < 1:
         raise UserError(f"{config.name}: dataset.test_fraction is a share between 0 and 1, got {config.test_fraction}.")
     if config.group is not None and config.test_fraction is None:
@@ -566,6 +574,8 @@ def check_probe(data: Data) -> None:
     UserError
         A training split of one class or one score, a label elsewhere that train lacks, too few rows to choose the grid on.
     """
+    if "test" not in data.roles:
+        raise UserError(f"{data.name}: nothing to score on. Give dataset.test=<file> or dataset.test_fraction=<between 0 and 1>.")
     where = f"{data.name}: split '{data.train.name}'"
     kinds = np.unique(data.train.label)
     if len(kinds) < 2:

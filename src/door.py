@@ -2,124 +2,164 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import functools
+import io
+import itertools
 import logging
 import os
 import sys
-from collections.abc import Callable
-from typing import Any
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
-from src.config import CONF, explain
+from src.config import CONF, Config, Schema, explain
 from src.errors import UserError, flatten
 from src.pooling import poolings
 from src.registry import unknown
 
-QUOTING = "Values with commas, equals signs or spaces need quotes inside quotes: 'dataset.train=\"my, file.csv\"'."
+QUOTING = "Write key=value; a value with commas, equals signs, brackets or quotes is quoted twice: 'dataset.train=\"my, file.csv\"'."
+KEYS = tuple(each.name for each in dataclasses.fields(Config))
+GROUPS = tuple(each.name for each in dataclasses.fields(Config) if (CONF / each.name).is_dir() or each.name == "pooling")
+# What a folder that cannot be written raises; any other operating system error is a bug of ours.
+UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG}
 
 
 def register() -> None:
-    """Make the registry's poolings the options of the pooling group, which has no folder."""
+    """Give Hydra the schema, and the registry's poolings as the options of a group that has no folder."""
     store = ConfigStore.instance()
+    store.store(name="schema", node=Schema, provider="src.config")
     for name in poolings:
         store.store(group="pooling", name=name, node={"name": name}, provider="src.pooling")
 
 
-def open_door(task: Callable[[DictConfig], Any]) -> None:
-    """Run a task under Hydra. Bad input ends with its line on stderr and status 1, an interruption with status 130; only a bug of ours shows a traceback."""
+def open_door(task: Callable[[DictConfig], Any], *, sweeps: bool = True) -> None:
+    """Run a task under Hydra. Bad input ends with its lines on stderr and status 1, an interruption with status 130; only a bug of ours shows a traceback."""
     # Hydra prints and exits by itself unless asked for the full error, which is then ours to put into words.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("src").setLevel(logging.INFO)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # of libraries; ours are logged
+    _outlive_readers()
     register()
     failure: list[Exception] = []
 
     @functools.wraps(task)
     def guarded(composed: DictConfig) -> None:
-        # An exception that passes through Hydra is announced with a line of Hydra's before ours.
+        # Whatever else leaves hydra.main is Hydra's own, so that no kind of refusal can be missed.
         try:
             task(composed)
         except Exception as error:
             failure.append(error)
 
     try:
+        check_words(sys.argv[1:], sweeps=sweeps)
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(guarded)()
-        if failure:
-            raise failure[0]
-    except UserError as error:
-        stop(str(error))
-    except (HydraException, OmegaConfBaseException) as error:
-        stop(say(error))
-    except OSError as error:
-        if error.filename is None or error.errno not in (
-            errno.EACCES,
-            errno.EROFS,
-            errno.ENOTDIR,
-            errno.EEXIST,
-            errno.ENOSPC,
-            errno.ENAMETOOLONG,
-            errno.EPERM,
-        ):
-            raise
-        stop(
-            f"'{error.filename}' cannot be written: {error.strerror}. Choose another folder with hydra.run.dir= (a sweep: hydra.sweep.dir=)."
-        )
     except KeyboardInterrupt:
         print("stopped. What is stored is kept: the same command goes on from there.", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        stop(say(error))
+    if failure:
+        if not isinstance(failure[0], UserError) and not _is_unwritable(failure[0]):
+            raise failure[0]
+        stop(say(failure[0]))
 
 
-def stop(message: str) -> None:
-    """Print an error's lines and exit 1."""
+def stop(message: str, status: int = 1) -> NoReturn:
+    """Print an error's lines and exit."""
     print(f"error: {message}", file=sys.stderr)
-    sys.exit(1)
+    sys.exit(status)
+
+
+def check_words(words: list[str], *, sweeps: bool = True) -> None:
+    """Refuse what Hydra would refuse at length, in the name of another thing, or not at all.
+
+    Raises
+    ------
+    UserError, HydraException
+    """
+    parser = get_args_parser()
+    parser.error = _refuse_flag  # type: ignore[method-assign]  # argparse's own prints the usage of every flag
+    flags = parser.parse_args(words)
+    if flags.multirun and not sweeps:
+        raise UserError("-m: this door does one job at a time. Call it once for each, or sweep with python -m src.run -m.")
+    for override in OverridesParser.create().parse_overrides(flags.overrides):
+        word, key = override.input_line, override.key_or_group
+        if not key:
+            raise UserError(f"cannot read '{word}': there is no key before the equals sign.")
+        if override.is_delete() and key in KEYS:
+            raise UserError(f"'{word}' takes {key} away, which every run needs. Give it another value, or leave '{word}' out.")
+        if override.is_sweep_override():
+            if not flags.multirun and not any("hydra.mode" in each for each in words):
+                raise UserError(f"'{word}' holds several values. Add -m to run one job for each.\n{QUOTING}")
+        elif key in GROUPS and not override.is_delete() and not isinstance(override.value(), str):
+            raise UserError(f"'{word}': the group {key} takes the name of one of its options. python -m src.run --help lists them.")
+
+
+def _refuse_flag(message: str) -> NoReturn:
+    stop(f"{message}. python -m src.run --help shows what there is.", 2 if message.startswith("unrecognized") else 1)
 
 
 def say(error: Exception) -> str:
-    """Hydra's own refusals, which take 22 to 37 lines, in at most three."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:
+    """What went wrong, in at most three lines; Hydra's own refusals take 22 to 37."""
+    if isinstance(error, UserError):
+        return str(error)
+    for cause in _causes(error):
+        if isinstance(cause, MissingConfigException) and cause.missing_cfg_file and (cause.options or "/" in str(cause.missing_cfg_file)):
             group, _, option = str(cause.missing_cfg_file).rpartition("/")
-            if cause.options:
-                return str(unknown(group or "option", option, cause.options))
-        if isinstance(cause, (ConfigKeyError, ConfigAttributeError)):
-            return _unknown_key(str(getattr(cause, "full_key", None) or getattr(cause, "key", "")))
-        cause = cause.__cause__ or cause.__context__
+            if not cause.options:
+                return f"there is no {group} '{option}', nor any other {group} yet. Leave it out."
+            return str(unknown(group or "option", option, cause.options))
+        if isinstance(cause, OmegaConfBaseException):
+            return str(explain(cause))
     if isinstance(error, OverrideParseException):
-        return f"cannot read '{error.override}': {flatten(error, 120)}\n{QUOTING}"
-    if isinstance(error, OmegaConfBaseException):
-        return explain(error)
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return "\n".join(lines[:2])
-
-
-def _unknown_key(key: str) -> str:
-    """The error for a key that no config group has, with the nearest one there is."""
-    import dataclasses
-
-    from src.config import Config
-
-    schema: Any = Config()
-    known: list[str] = []
-    for part in dataclasses.fields(schema):
-        value = getattr(schema, part.name)
-        known += [f"{part.name}.{each.name}" for each in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else [part.name]
-    if key.split(".")[0] == "probe":
-        return f"unknown key '{key}'. Name the probe with it: probe=logistic {key}=... (python -m src.run --cfg job shows every key)."
-    from difflib import get_close_matches
-
-    near = get_close_matches(key, known, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else "."
-    return f"unknown key '{key}'{hint} python -m src.run --cfg job shows every key."
+        return f"cannot read '{error.override}'. {QUOTING}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"'{error.filename}' cannot be written: {error.strerror}. Choose another folder with hydra.run.dir= (a sweep: hydra.sweep.dir=)."
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    # A heading announces a dump.
+    return "\n".join(itertools.islice(itertools.takewhile(lambda line: not line.endswith(":"), lines), 2)) or lines[0]
 
 
 def say_crash(error: Exception) -> str:
     """One line for an error that nobody foresaw; its traceback is on stderr."""
     return f"{type(error).__name__}: {flatten(error)}"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_unwritable(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.filename is not None and error.errno in UNWRITABLE
+
+
+class _Patient(io.FileIO):
+    """A descriptor whose reader may leave, as `| head -1` does: the work goes on, and what nobody reads is dropped."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return len(data)
+
+
+def _outlive_readers() -> None:
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper):
+            raw = io.BufferedWriter(_Patient(stream.fileno(), "w", closefd=False))
+            setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, stream.errors, line_buffering=True))

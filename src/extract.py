@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ BLOCK = 1 << 14  # rows written at once
 
 def main() -> None:
     """Extract what the command line asks for."""
-    open_door(task)
+    open_door(task, sweeps=False)
 
 
 def task(composed: DictConfig) -> None:
@@ -41,11 +42,14 @@ def extract(config: Config, folder: Path) -> list[Path]:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
     except OSError as error:
         raise UserError(f"output={folder} cannot be written: {error.strerror}. Choose another folder.") from error
-    found = checkpoint.find(config.model)
+    store = Store(cache_folder(config.runtime))
+    found = None if checkpoint.is_remote(config.model) else checkpoint.find(config.model)
     read = data.load(config.dataset, config.data_root)
-    extractor = Extractor(found, config, Store(cache_folder(config.runtime)), Clock(), config.runtime.threads or provenance.cores())
+    found = found or checkpoint.find(config.model)
+    extractor = Extractor(found, config, store, Clock(), config.runtime.threads or provenance.cores())
     target = extractor.check(config.pooling.name, config.layer)
     if extractor.facts.pooler["status"] == "untrained" and poolings[target[0]].needs_pooler:
         log.warning("warning: the pooler of %s was never trained: '%s' is a random projection of its [CLS] state.", found.label, target[0])

@@ -78,9 +78,11 @@ def prepare(config: Config) -> Prepared:
     clock = Clock()
     with clock.phase("load"):
         store = Store(cache_folder(config.runtime))
-        found = checkpoint.find(config.model)
+        # What is here is read before anything is downloaded.
+        found = None if checkpoint.is_remote(config.model) else checkpoint.find(config.model)
         read = data.load(config.dataset, config.data_root)
         data.check_probe(read)
+        found = found or checkpoint.find(config.model)
     extractor = Extractor(found, config, store, clock, config.runtime.threads or provenance.cores())
     target = extractor.check(config.pooling.name, config.layer)
     return Prepared(config, read, extractor, target, clock)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,15 +11,17 @@ from src.errors import UserError
 from src.result import PREDICTIONS, PROBE, RECORD, Result, replace_files
 
 if TYPE_CHECKING:
-    from src.pipeline import Prepared
+    from src.pipeline import Prepared, Run
+
+log = logging.getLogger(__name__)
 
 
-def remember(prepared: Prepared, folder: Path) -> None:
-    """Keep a copy of a run's record under its key."""
-    kept = _folder(prepared)
-    kept.mkdir(parents=True, exist_ok=True)
-    for name in (PREDICTIONS, PROBE, RECORD):  # the record last: one that exists has its companions
-        replace_files(kept, {name: (folder / name).read_bytes()})
+def remember(prepared: Prepared, finished: Run) -> None:
+    """Keep a copy of a run's record under its key. A store that takes no more costs the copy, not the run."""
+    try:
+        finished.write(_folder(prepared))
+    except UserError as error:
+        log.warning("this run's record is not kept in the store: %s", error)
 
 
 def recall(prepared: Prepared, folder: Path) -> bool:
@@ -33,10 +35,12 @@ def recall(prepared: Prepared, folder: Path) -> bool:
         return False
     if result.key != prepared.key:
         return False
-    for name in (PREDICTIONS, PROBE):
-        shutil.copyfile(kept / name, folder / name)
     named = replace(result, dataset=prepared.data.name, model=prepared.model_name, probe=prepared.probe.name)
-    replace_files(folder, {RECORD: named.to_json().encode()})
+    try:
+        copies = {name: (kept / name).read_bytes() for name in (PREDICTIONS, PROBE)}
+        replace_files(folder, copies | {RECORD: named.to_json().encode()})
+    except OSError as error:
+        raise UserError(f"cannot write the record into {folder}: {error.strerror}. Set hydra.sweep.dir to another folder.") from error
     return True
 
 

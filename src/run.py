@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import shlex
 import sys
@@ -13,18 +14,21 @@ from omegaconf import DictConfig
 
 from src.config import Config, parse
 from src.door import open_door, say_crash, stop
-from src.errors import UserError
+from src.errors import UserError, flatten
 
 log = logging.getLogger(__name__)
 
 
 def main() -> None:
     """Run what the command line asks for; exit 1 when a job of a sweep failed."""
-    open_door(task)
     from src import sweep
 
-    if sweep.ERROR is not None:
+    sweep.LAST = sweep.ERROR = None
+    open_door(task)
+    if isinstance(sweep.ERROR, UserError):
         stop(str(sweep.ERROR))
+    if sweep.ERROR is not None:
+        raise sweep.ERROR
     if sweep.LAST is not None:
         runs = sum(1 for job in sweep.LAST.jobs if any(job.folder.glob("wandb/offline-run-*")))
         if runs:
@@ -45,7 +49,7 @@ def task(composed: DictConfig) -> None:
     from src.sweep import write_failure
 
     overrides = list(hydra.overrides.task)
-    print(f"[{hydra.job.num}] {' '.join(hydra.job.override_dirname.split(','))}", file=sys.stderr)
+    log.info("[%s] %s", hydra.job.num, " ".join(overrides))
     try:
         config = parse(composed)
         config.tracker.group = config.tracker.group or Path(hydra.sweep.dir).name
@@ -86,13 +90,13 @@ def run(config: Config, folder: Path, *, resume: bool = False) -> None:
     )
     try:
         finished = run_probe(prepared, estimator)
+        remember(prepared, finished)  # first: whatever becomes of the folder, what hours have made is kept
         finished.write(folder)
         print(table(finished.result))
         tracker.log(finished.result)
         failed = False
     finally:
         hint = tracker.finish(failed)
-    remember(prepared, folder)
     write_status(folder, "done")
     if hint and not resume:  # a sweep says it once, at its end
         print(hint)
@@ -100,18 +104,20 @@ def run(config: Config, folder: Path, *, resume: bool = False) -> None:
 
 def instantiate(target: dict[str, object]) -> object:
     """The probe's estimator: a class with fit and predict, and its fixed parameters; nothing else is called."""
-    from hydra.errors import InstantiationException
-    from hydra.utils import get_class
-
     settings = dict(target)
     name = str(settings.pop("_target_", ""))
+    where = f"probe.estimator._target_={name}"
+    module, _, attribute = name.rpartition(".")
     try:
-        kind = get_class(name)
-        if not (hasattr(kind, "fit") and hasattr(kind, "predict")):
-            raise UserError(f"probe.estimator._target_={name} is no estimator: it has no fit and predict. Use a scikit-learn class.")
+        kind = getattr(importlib.import_module(module), attribute)
+    except (ImportError, ValueError, AttributeError) as error:
+        raise UserError(f"{where} cannot be found: {flatten(error, 160)}. Name a class, such as sklearn.svm.LinearSVC.") from error
+    if not (isinstance(kind, type) and hasattr(kind, "fit") and hasattr(kind, "predict")):
+        raise UserError(f"{where} is no estimator: it is no class with fit and predict. Use a scikit-learn class.")
+    try:
         return kind(**settings)
-    except (InstantiationException, ImportError, ValueError, TypeError) as error:
-        raise UserError(f"probe.estimator._target_={name} cannot be made: {' '.join(str(error).split())[:200]}") from error
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where} cannot be made: {flatten(error, 160)}. Its parameters are those beside _target_.") from error
 
 
 if __name__ == "__main__":

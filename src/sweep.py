@@ -551,7 +551,7 @@ def report(folder: Path) -> Comparison:
 
 
 LAST: Comparison | None = None  # of the sweep that ended last in this process
-ERROR: UserError | None = None  # why it could not be compared
+ERROR: Exception | None = None  # why it could not be compared
 
 
 class SweepTable(Callback):
@@ -563,5 +563,5 @@ class SweepTable(Callback):
         LAST = ERROR = None
         try:
             LAST = report(Path(config.hydra.sweep.dir))
-        except UserError as error:
+        except Exception as error:
             ERROR = error

@@ -493,7 +493,8 @@ def test_a_word_that_other_readers_take_for_nothing_is_a_label(tmp_path: Path) -
     ("changes", "message"),
     [
         ({"train": None}, "no training file"),
-        ({"test": None}, "give either dataset.test=<file> or dataset.test_fraction"),
+        ({"test": None, "selection": "development"}, "which is not given"),
+        ({"selection": "nested"}, "Give dataset.train alone"),
         ({"test_fraction": 0.5}, "give either dataset.test=<file> or dataset.test_fraction"),
         ({"test": None, "test_fraction": 1.0}, "is a share between 0 and 1, got 1.0"),
         ({"group": "g"}, "dataset.group keeps rows together in a split by dataset.test_fraction"),
