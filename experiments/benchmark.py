@@ -1,4 +1,5 @@
-"""Speed as ratios: ``python -m experiments.benchmark model.path=FOLDER data_root=FOLDER [part=all|encoder|probe] [rows=N] [base_rows=2000]``.
+"""Speed as ratios: ``python -m experiments.benchmark model.path=FOLDER data_root=FOLDER [part=all|encoder|probe] [rows=N]
+[base_rows=2000]``.
 
 Every figure stands beside a named peer that ran in the same process on the same cores: sentence-transformers for extraction,
 scikit-learn's LogisticRegressionCV for the probe. ``rows`` takes the first N rows of SST-2 in place of all.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.config import explain
@@ -23,7 +24,9 @@ def main(arguments: list[str]) -> None:
     try:
         options = OmegaConf.create(DEFAULTS)
         OmegaConf.set_struct(options, True)
-        options = OmegaConf.merge(options, OmegaConf.from_cli(arguments))
+        merged = OmegaConf.merge(options, OmegaConf.from_cli(arguments))
+        assert isinstance(merged, DictConfig)
+        options = merged
         if options.part not in ("all", "encoder", "probe"):
             raise UserError(f"part={options.part}: one of all, encoder, probe is needed.")
         if options.part != "probe":
@@ -41,7 +44,7 @@ def main(arguments: list[str]) -> None:
     except UserError as error:
         stop(str(error))
     except OmegaConfBaseException as error:
-        stop(explain(error))
+        stop(str(explain(error)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Extraction against sentence-transformers, in one process on the same cores, and against what the machine's matrix product allows.
 
-Both read the same rows with the same checkpoint; sentence-transformers gives one pooling with its default batch size, the suite all that the
-checkpoint supports, stored. They take turns over slices of the rows, so that a machine whose speed drifts slows both.
+Both read the same rows with the same checkpoint; sentence-transformers gives one pooling with its default batch size,
+the suite all that the checkpoint supports, stored. They take turns over slices of the rows, so that a machine whose speed drifts slows both.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ BATCH = 32  # sentence-transformers' default
 
 @dataclass(frozen=True)
 class Figures:
-    """One comparison: seconds of both, real tokens, and the machine's rate in floating-point operations a second, measured between the turns."""
+    """One comparison: seconds of both, real tokens, and the machine's rate in floating-point operations a second,
+    measured between the turns.
+    """
 
     name: str
     rows: int
@@ -57,9 +59,11 @@ class Figures:
     def lines(self) -> str:
         return (
             f"{self.name}: {self.rows:,} rows, {self.tokens:,} real tokens, {cores()} cores\n"
-            f"  the suite, {self.poolings} poolings stored   {self.ours:8.1f} s   share of the matrix-product rate {self.share(self.ours):.2f}\n"
+            f"  the suite, {self.poolings} poolings stored   {self.ours:8.1f} s   share of the matrix-product rate "
+            f"{self.share(self.ours):.2f}\n"
             f"  sentence-transformers, one pooling  {self.theirs:8.1f} s   share of the matrix-product rate {self.share(self.theirs):.2f}\n"
-            f"  ratio {self.ratio:.2f}   matrix product {self.rate / 1e9:.0f} GFLOP/s   largest difference of unit vectors {self.difference:.1e}"
+            f"  ratio {self.ratio:.2f}   matrix product {self.rate / 1e9:.0f} GFLOP/s   largest difference of unit "
+            f"vectors {self.difference:.1e}"
         )
 
 
@@ -69,7 +73,7 @@ def product_rate(seconds: float = 1.0) -> float:
 
     torch.set_num_threads(cores())
     a, b = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE)
-    rates = []
+    rates: list[float] = []
     a @ b
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(rates) < 5:

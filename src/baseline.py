@@ -1,4 +1,6 @@
-"""Trivial scores that a representation has to beat: the best constant prediction, and a bag of word pieces under the same probe and grid."""
+"""Trivial scores that a representation has to beat: the best constant prediction,
+and a bag of word pieces under the same probe and grid.
+"""
 
 from __future__ import annotations
 

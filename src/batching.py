@@ -34,6 +34,8 @@ def plan(lengths: np.ndarray, token_budget: int) -> list[np.ndarray]:
 
 
 def shards(batches: list[np.ndarray]) -> list[list[np.ndarray]]:
-    """Deal the batches out like cards: every shard gets short and long rows alike, so that the time that is left can be told from the time spent."""
+    """Deal the batches out like cards: every shard gets short and long rows alike,
+    so that the time that is left can be told from the time spent.
+    """
     count = max(-(-len(batches) // SHARD_BATCHES), min(LEAST_SHARDS, len(batches)))
     return [batches[start::count] for start in range(count)]

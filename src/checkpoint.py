@@ -1,4 +1,6 @@
-"""A checkpoint as files: its folder, its identity and what its configuration says. No torch, so a run whose features are stored stays quick."""
+"""A checkpoint as files: its folder, its identity and what its configuration says. No torch,
+so a run whose features are stored stays quick.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,7 @@ TOKENIZER = (
     "spiece.model", "sentencepiece.bpe.model", "spm.model",
 )  # fmt: skip
 
+PATTERNS = ["config.json", "*.safetensors", "model.safetensors.index.json", *TOKENIZER]  # what is fetched of a hub id
 VOCABULARY = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "spm.model")
 
 
@@ -42,7 +45,8 @@ class Checkpoint:
 
 
 def find(config: ModelConfig) -> Checkpoint:
-    """Resolve a hub id or a folder to a `Checkpoint`; a hub id is downloaded (configuration, tokenizer, safetensors) or taken from the hub's cache.
+    """Resolve a hub id or a folder to a `Checkpoint`; a hub id is downloaded (configuration, tokenizer,
+    safetensors) or taken from the hub's cache.
 
     Raises
     ------
@@ -57,14 +61,21 @@ def find(config: ModelConfig) -> Checkpoint:
     if not folder.is_dir():
         if looks_like_path(config.path):
             raise UserError(
-                f"model.path={config.path}: no such folder. Give a folder that holds config.json and model.safetensors, or a hub id such as google-bert/bert-base-uncased."
+                f"model.path={config.path}: no such folder. Give a folder that holds config.json and model.safetensors, "
+                "or a hub id such as google-bert/bert-base-uncased."
             )
         from src import hub
 
         label = config.path
-        folder, commit = hub.snapshot(
-            config.path, config.revision, ["config.json", "*.safetensors", "model.safetensors.index.json", *TOKENIZER]
-        )
+        folder, commit = hub.snapshot(config.path, config.revision, PATTERNS)
+        if config.revision is None and not any((folder / name).is_file() for name in WEIGHTS):
+            if reference := hub.conversion(config.path):
+                folder, commit = hub.snapshot(config.path, reference, PATTERNS)
+            else:
+                raise UserError(
+                    f"model.path={config.path} has no safetensors weights on its main branch, and pickles are not loaded. "
+                    "Name a revision that has them in model.revision (often refs/pr/1), or choose another checkpoint."
+                )
     settings = _read_config(folder, config.path)
     weights = _weight_files(folder, config.path)
     if not any((folder / name).is_file() for name in VOCABULARY):  # the library would make an empty one up
@@ -122,7 +133,8 @@ def _weight_files(folder: Path, given: str) -> list[Path]:
     pickles = sorted(path.name for path in folder.glob("*.bin"))
     reason = f"{pickles[0]} is a pickle, which is not loaded" if pickles else "there is no model.safetensors"
     raise UserError(
-        f"model.path={given} holds no weights that can be used: {reason}. Convert it with save_pretrained (transformers writes safetensors), or choose another checkpoint or model.revision."
+        f"model.path={given} holds no weights that can be used: {reason}. Convert it with save_pretrained (transformers "
+        "writes safetensors), or choose another checkpoint or model.revision."
     )
 
 

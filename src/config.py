@@ -118,7 +118,7 @@ class ProbeConfig:
 
 @dataclass
 class RuntimeConfig:
-    """Where and how fast. Of these only dtype, token_budget and the attention implementation move last bits; they enter keys as resolved."""
+    """Where and how fast. Of these only dtype, token_budget and the attention move last bits; they enter keys as resolved."""
 
     device: str = "auto"
     dtype: str = "float32"
@@ -166,7 +166,7 @@ DEFAULT_PROBE = {"classification": "logistic", "regression": "ridge"}
 
 @dataclass
 class Schema(Config):
-    """What Hydra composes upon, so that every key is known whether or not a file in conf/ names it. What is null of the probe is the task's."""
+    """What Hydra composes upon, so that every key is known, also one that no file in conf/ names. What is null of the probe is the task's."""
 
     probe: Any = field(
         default_factory=lambda: {
@@ -258,7 +258,8 @@ def check(config: Config) -> None:
     assert probe is not None
     if probe.task != dataset.task:
         raise UserError(
-            f"probe={probe.name} is for {probe.task}, and {dataset.name} is {dataset.task}. Leave probe out, or use probe={DEFAULT_PROBE[dataset.task]}."
+            f"probe={probe.name} is for {probe.task}, and {dataset.name} is {dataset.task}. "
+            f"Leave probe out, or use probe={DEFAULT_PROBE[dataset.task]}."
         )
     _one_of("probe.features", probe.features, SCALINGS)
     if not 0 < probe.carve < 1:
@@ -277,7 +278,9 @@ def _probe(asked: dict[str, Any], composed: DictConfig) -> dict[str, Any]:
     """The probe as asked; what is left null is that of the probe which the task picks."""
     asked = {key: value for key, value in asked.items() if value is not None}
     if isinstance(asked.get("grid"), dict):
-        asked["grid"] = {name: values for name, values in asked["grid"].items() if values is not None}
+        # One value is a grid too, as in a sweep over the strengths themselves; whole numbers are numbers.
+        grid = {name: values if isinstance(values, list) else [values] for name, values in asked["grid"].items() if values is not None}
+        asked["grid"] = {name: [float(value) if type(value) is int else value for value in values] for name, values in grid.items()}
     if "name" in asked:
         return asked
     task = OmegaConf.select(composed, "dataset.task", default="classification")

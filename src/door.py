@@ -18,7 +18,7 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -43,7 +43,10 @@ def register() -> None:
 
 
 def open_door(task: Callable[[DictConfig], Any], *, sweeps: bool = True) -> None:
-    """Run a task under Hydra. Bad input ends with its lines on stderr and status 1, an interruption with status 130; only a bug of ours shows a traceback."""
+    """Run a task under Hydra; `sweeps` says whether -m is understood.
+
+    Bad input ends with its lines on stderr and status 1, an interruption with status 130; only a bug of ours shows a traceback.
+    """
     # Hydra prints and exits by itself unless asked for the full error, which is then ours to put into words.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
@@ -63,7 +66,7 @@ def open_door(task: Callable[[DictConfig], Any], *, sweeps: bool = True) -> None
             failure.append(error)
 
     try:
-        check_words(sys.argv[1:], sweeps=sweeps)
+        sys.argv[1:] = check_words(sys.argv[1:], sweeps=sweeps)
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(guarded)()
     except KeyboardInterrupt:
         print("stopped. What is stored is kept: the same command goes on from there.", file=sys.stderr)
@@ -82,8 +85,8 @@ def stop(message: str, status: int = 1) -> NoReturn:
     sys.exit(status)
 
 
-def check_words(words: list[str], *, sweeps: bool = True) -> None:
-    """Refuse what Hydra would refuse at length, in the name of another thing, or not at all.
+def check_words(words: list[str], *, sweeps: bool = True) -> list[str]:
+    """The command line with its flags in front; refuses what Hydra would refuse at length, in the name of another thing, or not at all.
 
     Raises
     ------
@@ -91,10 +94,13 @@ def check_words(words: list[str], *, sweeps: bool = True) -> None:
     """
     parser = get_args_parser()
     parser.error = _refuse_flag  # type: ignore[method-assign]  # argparse's own prints the usage of every flag
-    flags = parser.parse_args(words)
+    flags, rest = parser.parse_known_args(words)  # the rest is what follows a flag in the midst of overrides
+    if odd := [word for word in rest if word.startswith("-")]:
+        _refuse_flag(f"unrecognized arguments: {' '.join(odd)}")
+    overrides = [*flags.overrides, *rest]
     if flags.multirun and not sweeps:
         raise UserError("-m: this door does one job at a time. Call it once for each, or sweep with python -m src.run -m.")
-    for override in OverridesParser.create().parse_overrides(flags.overrides):
+    for override in OverridesParser.create().parse_overrides(overrides):
         word, key = override.input_line, override.key_or_group
         if not key:
             raise UserError(f"cannot read '{word}': there is no key before the equals sign.")
@@ -105,6 +111,7 @@ def check_words(words: list[str], *, sweeps: bool = True) -> None:
                 raise UserError(f"'{word}' holds several values. Add -m to run one job for each.\n{QUOTING}")
         elif key in GROUPS and not override.is_delete() and not isinstance(override.value(), str):
             raise UserError(f"'{word}': the group {key} takes the name of one of its options. python -m src.run --help lists them.")
+    return [*(word for word in words if word not in overrides), *overrides]
 
 
 def _refuse_flag(message: str) -> NoReturn:
@@ -126,7 +133,7 @@ def say(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
         return f"cannot read '{error.override}'. {QUOTING}"
     if isinstance(error, OSError) and error.filename is not None:
-        return f"'{error.filename}' cannot be written: {error.strerror}. Choose another folder with hydra.run.dir= (a sweep: hydra.sweep.dir=)."
+        return f"'{error.filename}' cannot be written: {error.strerror}. Set hydra.run.dir (for a sweep hydra.sweep.dir) to another folder."
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     # A heading announces a dump.
     return "\n".join(itertools.islice(itertools.takewhile(lambda line: not line.endswith(":"), lines), 2)) or lines[0]
@@ -148,12 +155,12 @@ def _is_unwritable(error: Exception) -> bool:
 
 
 class _Patient(io.FileIO):
-    """A descriptor whose reader may leave, as `| head -1` does: the work goes on, and what nobody reads is dropped."""
+    """A descriptor whose reader may leave, as `| head -1` does: the work goes on, and what nobody can read is dropped."""
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except OSError:
             return len(data)
 
 

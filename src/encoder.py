@@ -170,7 +170,8 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
         return tokenizer
     except Exception as error:  # the library raises whatever its parsers raise
         raise UserError(
-            f"the tokenizer of '{checkpoint.label}' cannot be loaded: {flatten(error, 160)} A model folder needs its tokenizer files beside the weights."
+            f"the tokenizer of '{checkpoint.label}' cannot be loaded: {flatten(error, 160)} A model folder needs its "
+            "tokenizer files beside the weights."
         ) from error
 
 
@@ -207,7 +208,8 @@ class Encoder:
         if model.max_length is not None:
             if model.max_length > table:
                 raise UserError(
-                    f"model.max_length={model.max_length}: '{self.checkpoint.label}' has positions for {table} word pieces. Use model.max_length={table} or less."
+                    f"model.max_length={model.max_length}: '{self.checkpoint.label}' has positions for {table} word "
+                    f"pieces. Use model.max_length={table} or less."
                 )
             return model.max_length
         return min(table, int(load_tokenizer(self.checkpoint).model_max_length))
@@ -291,14 +293,16 @@ def _load(checkpoint: Checkpoint, dtype: torch.dtype, attention: str | None) -> 
                 **({} if attention is None else {"attn_implementation": attention}),
             )
     except Exception as error:  # safetensors, json and torch raise their own classes
-        raise UserError(
-            f"'{checkpoint.label}' cannot be loaded: {flatten(error, 200)} The files may be damaged or cut short: get them again."
-        ) from error
+        hint = "The files may be damaged or cut short: get them again."
+        if attention is not None:
+            hint = f"Leave runtime.attention={attention} out, or get the files again if they are damaged."
+        raise UserError(f"'{checkpoint.label}' cannot be loaded: {flatten(error, 160)}.\n{hint}") from error
     lost = sorted(set(map(str, info["missing_keys"])) | {str(key) for key in info["mismatched_keys"]})
     lost = [key for key in lost if not key.startswith("pooler.")]
     if lost:
         raise UserError(
-            f"'{checkpoint.label}' lacks {len(lost)} of its weights ({', '.join(lost[:3])}{', ...' if len(lost) > 3 else ''}): random ones would take their place. Get the checkpoint again."
+            f"'{checkpoint.label}' lacks {len(lost)} of its weights "
+            f"({', '.join(lost[:3])}{', ...' if len(lost) > 3 else ''}): random ones would take their place. Get the checkpoint again."
         )
     if info["error_msgs"]:
         raise UserError(f"'{checkpoint.label}' cannot be loaded: {flatten(Exception('; '.join(info['error_msgs'])), 200)}")
@@ -308,7 +312,8 @@ def _load(checkpoint: Checkpoint, dtype: torch.dtype, attention: str | None) -> 
         or getattr(model.config, "is_encoder_decoder", False)
     ):
         raise UserError(
-            f"'{checkpoint.label}' ({model.config.model_type}) is no encoder of text that this suite knows how to pool. Choose a BERT-like model."
+            f"'{checkpoint.label}' ({model.config.model_type}) is no encoder of text that this suite knows how to pool. "
+            "Choose a BERT-like model."
         )
     for parameter in model.parameters():
         parameter.requires_grad_(False)

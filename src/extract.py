@@ -17,7 +17,7 @@ from src.door import open_door
 from src.errors import UserError
 from src.pooling import poolings
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("src.extract")  # __main__ when run
 BLOCK = 1 << 14  # rows written at once
 
 
@@ -34,7 +34,7 @@ def task(composed: DictConfig) -> None:
 
 
 def extract(config: Config, folder: Path) -> list[Path]:
-    """Write ``<split>.safetensors`` for every labelled split: ``features`` (rows, width) float32 in the order of the input, and ``labels``."""
+    """Write ``<split>.safetensors`` for every labelled split: ``features`` (rows, width) float32 in the order of the rows, ``labels``."""
     from src import checkpoint, data, provenance
     from src.features import Extractor, texts
     from src.store import Store

@@ -52,8 +52,8 @@ class Text:
 class Features:
     """Pooled vectors of a split.
 
-    ``values`` is (rows, width) float32, mapped from the store; ``hit`` says that no row was encoded for it; ``made`` is the timing of the pass
-    that made it.
+    ``values`` is (rows, width) float32, mapped from the store; ``hit`` says that no row was encoded for it; ``made`` is the
+    timing of the pass that made it.
     """
 
     values: np.ndarray
@@ -106,7 +106,8 @@ class Extractor:
         layers = self.facts.layers
         if not -layers - 1 <= layer <= layers:
             raise UserError(
-                f"layer={layer} is out of range: '{self.checkpoint.label}' has layers 0 (embeddings) to {layers}, or -1 (last) to {-layers - 1}."
+                f"layer={layer} is out of range: '{self.checkpoint.label}' has layers 0 (embeddings) to {layers}, or -1 "
+                f"(last) to {-layers - 1}."
             )
         return layer % (layers + 1)
 
@@ -117,6 +118,8 @@ class Extractor:
         resolved = self.layer(layer)
         if pooling.layers == "last" and resolved != self.facts.layers:
             raise pooling.inner_layer(layer)
+        for also in self.config.runtime.also_layers:
+            self.layer(also)
         if pooling.needs_pooler and not self.facts.has_pooler:
             raise refuse(name, self.checkpoint.label, self.facts.pooler)
         if reason := pooling.missing(layers=self.facts.layers, pooler=self.facts.has_pooler):
@@ -134,18 +137,23 @@ class Extractor:
                         self._tokenizer = Tokenizer(self.checkpoint, self.facts.max_length)
                     tokens = self._tokenizer(text.text, text.text_pair)
                 with self.clock.phase("store"):
+                    self.store.sweep([key])
                     arrays = {"ids": tokens.ids, "segments": tokens.segments, "special": tokens.special, "offsets": tokens.offsets}
                     self.store.put("tokens", key, arrays, {"truncated": tokens.truncated})
                 return tokens
         return Tokens(**value.arrays, truncated=value.meta["truncated"])
 
     def features(self, text: Text, target: Target, also_layers: Sequence[int] = ()) -> Features:
-        """The features of a split, encoding it if they are not stored: then every pooling that the model supports at the layer is stored with them."""
+        """The features of a split, encoding it if they are not stored:
+        then every pooling that the model supports at the layer is stored with them.
+        """
         tokens = self.tokens(text)
         key = self._key(text, target)
         with self.clock.phase("store"):
             value = self.store.get("features", key)
         hit = value is not None
+        if hit:
+            self._tidy(text, self._targets(target, also_layers))
         if value is None:
             with self.store.lock(self._key(text, ("", -1)), f"encoding {text.label}"):
                 with self.clock.phase("store"):
@@ -156,16 +164,30 @@ class Extractor:
         return Features(value.arrays["values"], hit, value.meta["pass"], int(tokens.offsets[-1]), tokens.truncated)
 
     def _encode(self, text: Text, tokens: Tokens, target: Target, also_layers: Sequence[int]) -> Value:
-        layers = sorted({target[1], *(self.layer(layer) for layer in also_layers)})
-        wanted = [each for each in self.supported(layers) if each == target or not self.store.has("features", self._key(text, each))]
-        one_pass = Pass(self, text, tokens, wanted)
-        one_pass.run({each: self._key(text, each) for each in wanted})
+        targets = self._targets(target, also_layers)
+        missing = [each for each in targets if each != target and not self.store.has("features", self._key(text, each))]
+        Pass(self, text, tokens, targets).run({each: self._key(text, each) for each in (target, *missing)})
         value = self.store.get("features", self._key(text, target))
         if value is None:
             raise UserError(
-                f"the features of {text.label} cannot be read back from the store: its disk may be failing. Set runtime.cache_dir to another."
+                f"the features of {text.label} cannot be read back from the store: its disk may be failing. Set "
+                "runtime.cache_dir to another."
             )
         return value
+
+    def _targets(self, target: Target, also_layers: Sequence[int]) -> list[Target]:
+        """What a pass for this target computes, stored or not: a pass that was killed while it wrote its values finds its shards again."""
+        return self.supported(sorted({target[1], *(self.layer(layer) for layer in also_layers)}))
+
+    def _tidy(self, text: Text, targets: list[Target]) -> None:
+        """Remove the shards of a pass that was killed after it had written its last value."""
+        parts = self.parts(text, targets)
+        if parts.folder.is_dir() and all(self.store.has("features", self._key(text, each)) for each in targets):
+            parts.remove()
+
+    def parts(self, text: Text, targets: list[Target]) -> Parts:
+        """The finished shards of the pass that computes these targets."""
+        return self.store.parts(self._key(text, (",".join(f"{name}@{layer}" for name, layer in targets), -1)))
 
     def supported(self, layers: Sequence[int]) -> list[Target]:
         """Every registered pooling that the model has at the given layers."""
@@ -243,17 +265,21 @@ class Pass:
         self.tokens = tokens
         self.targets = targets
         self.shards = shards(plan(tokens.lengths, extractor.token_budget))
-        self.parts: Parts = extractor.store.parts(extractor._key(text, (",".join(f"{name}@{layer}" for name, layer in targets), -1)))
+        self.parts = extractor.parts(text, targets)
         self.seconds = {"encode": 0.0, "pool": 0.0}
         self.resumed = 0  # shards that an earlier, interrupted pass had finished
         self._lock = Lock()
 
     def run(self, keys: dict[Target, str]) -> None:
-        """Encode every shard that is not finished, then write one value per target."""
+        """Encode every shard that is not finished, then write one value for each key; the first of them last, so that where it is,
+        all are.
+        """
         extractor = self.extractor
         width, rows = extractor.facts.width, len(self.text)
         finished = self.parts.finished()
-        extractor.store.require(len(self.targets) * rows * width * 4 * 2)
+        extractor.store.sweep(keys.values())
+        written = sum(path.stat().st_size for path in finished.values())
+        extractor.store.require((len(self.targets) + len(keys)) * rows * width * 4 - written)
         encoder = extractor.encoder
         self._warm_up(encoder)
         started = time.perf_counter()
@@ -334,16 +360,16 @@ class Pass:
         store, shape = self.extractor.store, (len(self.text), self.extractor.facts.width)
         meta = {"pass": self._timing()}
         with ExitStack() as stack:
-            writers = []
-            for target in self.targets:
-                folder = stack.enter_context(store.writing("features", keys[target], meta))
-                writers.append(ArrayWriter(folder / "values.npy", shape, np.float32))
-                stack.callback(writers[-1].close)
+            writers = {}
+            for target, key in keys.items():
+                folder = stack.enter_context(store.writing("features", key, meta))
+                writers[self.targets.index(target)] = writer = ArrayWriter(folder / "values.npy", shape, np.float32)
+                stack.callback(writer.close)
             for number, batches in enumerate(self.shards):
                 rows = np.concatenate(batches)
                 shard = np.load(finished[number], allow_pickle=False)
-                for writer, values in zip(writers, shard, strict=True):
-                    writer.rows(rows, values)
+                for place, writer in writers.items():
+                    writer.rows(rows, shard[place])
 
     def _timing(self) -> dict[str, Any]:
         return {
@@ -376,7 +402,7 @@ def texts(split: Split, pairing: str, name: str) -> list[Text]:
         return [Text(split.text, None, split.text_digest, label)]
     if pairing == "joint":
         return [Text(split.text, split.text_pair, content_key({"a": split.text_digest, "b": split.text_pair_digest}), label)]
-    return [Text(split.text, None, split.text_digest, f"{label} a"), Text(split.text_pair, None, split.text_pair_digest, f"{label} b")]
+    return [Text(split.text, None, split.text_digest, f"{label} a"), Text(split.text_pair, None, str(split.text_pair_digest), f"{label} b")]
 
 
 def pair_features(sides: list[np.ndarray]) -> np.ndarray:
@@ -393,7 +419,9 @@ def pair_features(sides: list[np.ndarray]) -> np.ndarray:
 
 
 def saturated(values: np.ndarray, pooling: str) -> int | None:
-    """Entries of `pooler` or `pooler_inverse` features where tanh had rounded to one in magnitude, so that nothing can be inverted; None for other poolings."""
+    """Entries of `pooler` or `pooler_inverse` features where tanh had rounded to one in magnitude, so that nothing can be inverted;
+    None for other poolings.
+    """
     limit = {"pooler": 1.0, "pooler_inverse": float(np.arctanh(np.float32(SATURATED)))}.get(pooling)
     return (
         None

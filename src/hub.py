@@ -19,6 +19,7 @@ from pathlib import Path
 from src.errors import UserError, flatten
 
 ENDPOINT = "https://huggingface.co"
+CONVERTER = "SFconvertbot"  # the hub's own account, the one that transformers trusts for this
 SWITCHES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
@@ -119,3 +120,23 @@ def snapshot(path: str, revision: str | None, patterns: list[str]) -> tuple[Path
     except (errors.HfHubHTTPError, OSError) as error:
         raise UserError(f"cannot fetch {wanted} from the hub: {flatten(error, 200)}\nTry again, or give model.path=<folder>.") from None
     return Path(folder), Path(folder).name
+
+
+def conversion(path: str) -> str | None:
+    """Reference of the hub's own conversion of a model to safetensors, where it waits as an open pull request; None without one.
+
+    Several of Google's miniatures have pickles on their main branch and such a pull request beside it.
+    """
+    if not go_offline_unless_reachable():
+        return None
+
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    try:
+        for discussion in huggingface_hub.HfApi().get_repo_discussions(path, author=CONVERTER, discussion_type="pull_request"):
+            if discussion.git_reference is not None:
+                return str(discussion.git_reference)
+    except (errors.HfHubHTTPError, OSError):
+        return None
+    return None

@@ -12,6 +12,7 @@ import numpy as np
 from src import baseline, checkpoint, data, metrics, probe, provenance
 from src.config import Config, ProbeConfig, cache_folder
 from src.data import Data, Split
+from src.errors import UserError
 from src.features import Extractor, Features, Target, pair_features, saturated, texts
 from src.result import SCHEMA, Result, content_key
 from src.store import Store
@@ -82,6 +83,10 @@ def prepare(config: Config) -> Prepared:
         found = None if checkpoint.is_remote(config.model) else checkpoint.find(config.model)
         read = data.load(config.dataset, config.data_root)
         data.check_probe(read)
+        if config.draws > 1 and read.selection == "nested":
+            raise UserError(
+                f"draws={config.draws} needs a test split of its own, and {read.name} is scored in folds of train. Set draws=1."
+            )
         found = found or checkpoint.find(config.model)
     extractor = Extractor(found, config, store, clock, config.runtime.threads or provenance.cores())
     target = extractor.check(config.pooling.name, config.layer)

@@ -114,11 +114,14 @@ def refuse(pooling: str, label: str, pooler: dict[str, Any]) -> UserError:
     """The error for a pooling that needs a pooler where the checkpoint holds none."""
     if pooler["status"] == "missing":
         return UserError(
-            f"encoder '{label}' has no trained pooler: pooler.dense.weight is missing from its checkpoint, and random weights would stand in for it.\n"
-            f"Choose another pooling than '{pooling}' (cls, mean, or random_pooler to measure just that), or a checkpoint saved with its pooler."
+            f"encoder '{label}' has no trained pooler: pooler.dense.weight is missing from its checkpoint, and random "
+            "weights would stand in for it.\n"
+            f"Choose another pooling than '{pooling}' (cls, mean, or random_pooler to measure just that), or a "
+            "checkpoint saved with its pooler."
         )
     return UserError(
-        f"encoder '{label}' ({pooler['evidence']['model_type']}) has no pooler: its architecture has none.\nChoose another pooling than '{pooling}': cls or mean."
+        f"encoder '{label}' ({pooler['evidence']['model_type']}) has no pooler: its architecture has none.\nChoose "
+        f"another pooling than '{pooling}': cls or mean."
     )
 
 

@@ -190,11 +190,15 @@ def pooler_inverse(output: EncoderOutput, layer: int) -> Tensor:
 
 @pooling(layers="last")
 def random_pooler(output: EncoderOutput, layer: int) -> Tensor:
-    """``tanh(R h)`` with fresh weights R of the pooler's shape, the checkpoint's initialiser range and a fixed seed, (batch, width) float32."""
+    """``tanh(R h)`` with fresh weights R of the pooler's shape, the checkpoint's initialiser range and a fixed seed, (batch,
+    width) float32.
+    """
     return (cls(output, layer) @ output.random_weight.T).tanh()
 
 
 def _average(hidden: Tensor, weight: Tensor) -> Tensor:
-    """Weighted average over tokens, (batch, tokens, width) and (batch, tokens) to (batch, width), in float32; zeros where all weights are."""
+    """Weighted average over tokens, (batch, tokens, width) and (batch, tokens) to (batch, width), in float32;
+    zeros where all weights are.
+    """
     weight = weight.unsqueeze(-1).float()
     return (hidden.float() * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1e-9)

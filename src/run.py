@@ -12,11 +12,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from src.config import Config, parse
+from src.config import Config, ProbeConfig, parse
 from src.door import open_door, say_crash, stop
 from src.errors import UserError, flatten
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("src.run")  # __main__ when run
 
 
 def main() -> None:
@@ -32,9 +32,8 @@ def main() -> None:
     if sweep.LAST is not None:
         runs = sum(1 for job in sweep.LAST.jobs if any(job.folder.glob("wandb/offline-run-*")))
         if runs:
-            print(
-                f"W&B: {runs} offline runs; send them with: wandb sync {shlex.quote(str(sweep.LAST.jobs[0].folder.parent))}/*/wandb/offline-run-*"
-            )
+            folder = shlex.quote(str(sweep.LAST.jobs[0].folder.parent))
+            print(f"W&B: {runs} offline runs; send them with: wandb sync {folder}/*/wandb/offline-run-*")
         if sweep.LAST.failed:
             sys.exit(1)
 
@@ -71,7 +70,7 @@ def run(config: Config, folder: Path, *, resume: bool = False) -> None:
     from src.trackers import build
 
     assert config.probe is not None
-    estimator = instantiate(config.probe.estimator)
+    estimator = instantiate(config.probe)
     tracker = build(config.tracker)
     prepared = prepare(config)
     if resume and recall(prepared, folder):
@@ -102,9 +101,9 @@ def run(config: Config, folder: Path, *, resume: bool = False) -> None:
         print(hint)
 
 
-def instantiate(target: dict[str, object]) -> object:
-    """The probe's estimator: a class with fit and predict, and its fixed parameters; nothing else is called."""
-    settings = dict(target)
+def instantiate(probe: ProbeConfig) -> object:
+    """The probe's estimator, of a class with fit and predict, checked before anything is encoded; nothing else is called."""
+    settings = dict(probe.estimator)
     name = str(settings.pop("_target_", ""))
     where = f"probe.estimator._target_={name}"
     module, _, attribute = name.rpartition(".")
@@ -115,9 +114,19 @@ def instantiate(target: dict[str, object]) -> object:
     if not (isinstance(kind, type) and hasattr(kind, "fit") and hasattr(kind, "predict")):
         raise UserError(f"{where} is no estimator: it is no class with fit and predict. Use a scikit-learn class.")
     try:
-        return kind(**settings)
+        estimator = kind(**settings)
     except (TypeError, ValueError) as error:
         raise UserError(f"{where} cannot be made: {flatten(error, 160)}. Its parameters are those beside _target_.") from error
+    known = estimator.get_params() if hasattr(estimator, "get_params") else {}
+    parameter = next(iter(probe.grid))
+    if parameter not in known:
+        way_out = f"Set probe.grid.{parameter}=null and +probe.grid.NAME=[...]."
+        raise UserError(
+            f"probe.grid.{parameter}: {kind.__name__} has no such parameter. Known: {', '.join(sorted(known)) or 'none'}.\n{way_out}"
+        )
+    if probe.task == "classification" and not any(hasattr(estimator, each) for each in ("predict_proba", "decision_function", "solve")):
+        raise UserError(f"{where} gives no probabilities and no decision values, which the grid is chosen by. Use a classifier that does.")
+    return estimator
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Arrays on disk under a content key: written whole or not at all, checked when read, mapped into memory. Knows nothing of text or models.
 
-A value is a folder ``<root>/<kind>/<key[:2]>/<key>/`` of plain ``.npy`` files and a ``meta.json`` that holds their SHA-256.
+A value is a folder ``<root>/<kind>/<key[:2]>/<key>/`` of plain ``.npy`` files and a ``meta.json`` that holds their SHA-256 and its own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ import numpy as np
 from src.errors import UserError, flatten
 from src.result import content_key
 
-FORMAT = 1  # raise it when the meaning of stored bytes changes: older values are then left alone and computed anew
+FORMAT = 2  # raise it when the meaning of stored bytes changes: older values are then left alone and computed anew
 CHUNK = 1 << 22  # bytes read at once while hashing
 
 log = logging.getLogger(__name__)
@@ -68,6 +68,8 @@ class Store:
             return None
         try:
             record = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+            if record.pop("digest") != content_key(record):
+                raise ValueError("meta.json has changed since it was written")
             for name, digest in record["sha256"].items():
                 if sha256(folder / f"{name}.npy") != digest:
                     raise ValueError(f"{name}.npy has changed since it was written")
@@ -98,7 +100,11 @@ class Store:
             try:
                 temporary.mkdir(parents=True)
                 yield temporary
-                record = {"meta": dict(meta), "sha256": {path.stem: sha256(path) for path in sorted(temporary.glob("*.npy"))}}
+                record: dict[str, Any] = {
+                    "meta": dict(meta),
+                    "sha256": {path.stem: sha256(path) for path in sorted(temporary.glob("*.npy"))},
+                }
+                record["digest"] = content_key(record)
                 (temporary / "meta.json").write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
                 final.parent.mkdir(parents=True, exist_ok=True)
                 try:
@@ -108,6 +114,12 @@ class Store:
                         raise
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
+
+    def sweep(self, keys: Iterable[str]) -> None:
+        """Remove what killed processes left of half-written values; for the holder of the lock under which these keys are written."""
+        for key in keys:
+            for folder in (self.root / "tmp").glob(f"{key[:16]}-*"):
+                shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def lock(self, key: str, doing: str) -> Iterator[None]:
@@ -137,7 +149,8 @@ class Store:
         free = shutil.disk_usage(self.root).free
         if size > free:
             raise UserError(
-                f"the store has {_gigabytes(free)} free and this pass writes {_gigabytes(size)}. Free some room, or set runtime.cache_dir to a larger disk."
+                f"the store has {_gigabytes(free)} free and this pass writes {_gigabytes(size)}. Free some room, or set "
+                "runtime.cache_dir to a larger disk."
             )
 
     @contextmanager
@@ -150,10 +163,12 @@ class Store:
     def _explain(self, error: OSError) -> UserError:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return UserError(
-                f"the disk of the store ({self.root}) is full. What was stored is sound: free some room, or set runtime.cache_dir, and start again."
+                f"the disk of the store ({self.root}) is full. What was stored is sound: free some room, or set "
+                "runtime.cache_dir, and start again."
             )
         return UserError(
-            f"the store ({self.root}) cannot be used: {error.strerror or flatten(error)}. Set runtime.cache_dir to a folder that you can write."
+            f"the store ({self.root}) cannot be used: {error.strerror or flatten(error)}. Set runtime.cache_dir to a "
+            "folder that you can write."
         )
 
 
@@ -167,12 +182,15 @@ class Parts:
     def finished(self) -> dict[int, Path]:
         """Number and file of every shard that is whole; the others are deleted."""
         found = {}
-        for path in sorted(self.folder.glob("*")):
-            number, _, digest = path.stem.partition("-")
-            if path.suffix == ".npy" and number.isdigit() and sha256(path) == digest:
-                found[int(number)] = path
-            else:
-                path.unlink()
+        with self.store._explained():
+            for path in sorted(self.folder.glob("*")):
+                number, _, digest = path.stem.partition("-")
+                if path.suffix == ".npy" and number.isdigit() and path.is_file() and sha256(path) == digest:
+                    found[int(number)] = path
+                elif path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
         return found
 
     def write(self, number: int, array: np.ndarray) -> Path:
@@ -208,7 +226,7 @@ class ArrayWriter:
 
     def rows(self, numbers: np.ndarray, values: np.ndarray) -> None:
         """Put ``values[i]`` into row ``numbers[i]``."""
-        data = memoryview(np.ascontiguousarray(values)).cast("B")
+        data = memoryview(np.ascontiguousarray(values).view(np.uint8).reshape(-1).data)
         descriptor, start, stride = self._file.fileno(), self._start, self._stride
         for place, number in enumerate(numbers.tolist()):
             os.pwrite(descriptor, data[place * stride : (place + 1) * stride], start + number * stride)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +98,54 @@ def bert(make_checkpoint: Callable[..., Path], vocabulary: list[str]) -> Path:
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.2)
     return make_checkpoint(model, "tiny-bert")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a door ended: exit status, and what it wrote on stdout and stderr."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.err.splitlines()
+
+
+@pytest.fixture
+def door(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Ended]:
+    """Call a door in this process, from an empty folder and with an empty store: `door(run.main, "pooling=cls")`."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def call(main: Callable[[], None], *words: str) -> Ended:
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", ["door", *words])
+        capsys.readouterr()
+        status = 0
+        try:
+            main()
+        except SystemExit as ending:
+            status = int(ending.code or 0)
+        captured = capsys.readouterr()
+        return Ended(status, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def files(tmp_path: Path, bert: Path) -> list[str]:
+    """The words of a quick run on the small BERT, and its files train.csv (40 rows, two classes) and test.csv (20) in the test's folder."""
+    for name, number in (("train", 40), ("test", 20)):
+        rows = [(SENTENCES[place % 5] + " the" * (place % 7), "no" if place % 5 < 2 else "yes") for place in range(number)]
+        write_csv(tmp_path / f"{name}.csv", rows)
+    quick = ["runtime.threads=1", "runtime.progress=false", "probe.resamples=200", "tracker=none"]
+    return [f"model.path={bert}", "dataset=files", "dataset.train=train.csv", "dataset.test=test.csv", *quick]
+
+
+def write_csv(path: Path, rows: Iterable[Sequence[object]], header: Sequence[str] = ("text", "label")) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])

@@ -255,5 +255,5 @@ def test_remote_code_is_not_run(bert: Path, tmp_path: Path) -> None:
 def test_a_device_that_is_not_there_is_refused() -> None:
     assert resolve_device("cpu") == "cpu"
     if not torch.cuda.is_available():
-        with pytest.raises(UserError, match="runtime.device=cuda"):
+        with pytest.raises(UserError, match=r"runtime\.device=cuda"):
             resolve_device("cuda")

@@ -154,3 +154,40 @@ def test_a_missing_model_offline_fails_at_once(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(UserError, match="cannot reach the hub, and 'nobody/nothing' is not in its cache"):
         hub.snapshot("nobody/nothing", None, ["*.json"])
     assert time.perf_counter() - start < 5
+
+
+def test_the_hubs_own_conversion_stands_in_for_pickles(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def discussions(self: object, path: str, **wanted: Any) -> list[Any]:
+        asked.update(wanted, path=path)
+        return [Mock(git_reference="refs/pr/2")]
+
+    monkeypatch.setattr(hub, "go_offline_unless_reachable", lambda: True)
+    monkeypatch.setattr(huggingface_hub.HfApi, "get_repo_discussions", discussions)
+    assert hub.conversion("google/bert") == "refs/pr/2"
+    assert asked == {"path": "google/bert", "author": "SFconvertbot", "discussion_type": "pull_request"}, "nobody else's weights are taken"
+    monkeypatch.setattr(huggingface_hub.HfApi, "get_repo_discussions", lambda *a, **k: [])
+    assert hub.conversion("google/bert") is None
+    monkeypatch.setattr(huggingface_hub.HfApi, "get_repo_discussions", Mock(side_effect=OSError))
+    assert hub.conversion("google/bert") is None
+    monkeypatch.setattr(hub, "go_offline_unless_reachable", lambda: False)
+    assert hub.conversion("google/bert") is None
+
+
+def test_a_hub_model_of_pickles_goes_on_with_its_conversion(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from src import checkpoint
+    from src.config import ModelConfig
+
+    for name, files in (("main", ("config.json", "vocab.txt")), ("pr", ("config.json", "vocab.txt", "model.safetensors"))):
+        (tmp_path / name).mkdir()
+        for file in files:
+            (tmp_path / name / file).write_text('{"model_type": "bert"}')
+    monkeypatch.setattr(
+        hub, "snapshot", lambda path, revision, patterns: (tmp_path / ("pr" if revision == "refs/pr/1" else "main"), "c" * 40)
+    )
+    monkeypatch.setattr(hub, "conversion", lambda path: "refs/pr/1")
+    assert checkpoint.find(ModelConfig(path="google/bert")).folder == tmp_path / "pr"
+    monkeypatch.setattr(hub, "conversion", lambda path: None)
+    with pytest.raises(UserError, match=r"no safetensors weights on its main branch.*model\.revision"):
+        checkpoint.find(ModelConfig(path="google/bert"))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import subprocess
@@ -75,7 +76,7 @@ def test_no_pickle_is_loaded(store: Store) -> None:
     np.save(folder / "values.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     from src.store import sha256
 
-    (folder / "meta.json").write_text('{"meta": {}, "sha256": {"values": "%s"}}' % sha256(folder / "values.npy"))
+    (folder / "meta.json").write_text(json.dumps({"meta": {}, "sha256": {"values": sha256(folder / "values.npy")}}))
     assert store.get("features", KEY) is None
 
 

@@ -1,0 +1,385 @@
+"""Bad input ends with exit status 1 and one to three lines that name it; nothing is computed, downloaded or lost on the way."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from src import extract, run
+from src.door import GROUPS, _Patient, say, say_crash
+from src.errors import UserError
+from tests.conftest import SENTENCES, Ended, write_csv
+
+ROOT = Path(__file__).resolve().parents[1]
+Door = Callable[..., Ended]
+
+
+@pytest.fixture
+def no_forward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr("src.features.load_encoder", refuse)
+
+
+def refused(ended: Ended, *named: str) -> None:
+    """The law of every refusal."""
+    assert ended.status == 1, ended
+    assert ended.lines[0].startswith("error: ")
+    assert 1 <= len(ended.lines) <= 3, ended.err
+    assert max(map(len, ended.lines)) < 400
+    assert "Traceback" not in ended.err
+    assert not ended.out
+    for text in named:
+        assert text in ended.err, ended.err
+
+
+OPTIONS = {
+    "pooling": "pooling=clss",
+    "dataset": "dataset=rt",
+    "model": "model=bert-base-uncase",
+    "probe": "probe=logistc",
+    "tracker": "tracker=wand",
+    "runtime": "runtime=aut",
+}
+
+
+@pytest.mark.parametrize("main", [run.main, extract.main])
+@pytest.mark.parametrize("group", GROUPS)
+def test_an_unknown_option_names_the_nearest(door: Door, main: Callable[[], None], group: str) -> None:
+    refused(door(main, OPTIONS[group]), f"unknown {group} ", OPTIONS[group].partition("=")[2], "did you mean", "Known: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        # keys
+        ("trackr=none", ["unknown key 'trackr'", "did you mean 'tracker'"]),
+        ("dataset.txt=a", ["dataset: unknown key 'txt'", "did you mean 'text'"]),
+        ("runtime.thread=2", ["runtime: unknown key 'thread'", "did you mean 'threads'"]),
+        ("probe.grid.alpah=[1.0]", ["probe.grid: unknown key 'alpah'", "did you mean 'alpha'"]),
+        ("dataset.local.encodng=ascii", ["dataset.local: unknown key 'encodng'", "did you mean 'encoding'"]),
+        ("hydra.run.dr=x", ["hydra.run: unknown key 'dr'", "did you mean 'dir'"]),
+        ("+new=1", ["unknown key 'new'"]),
+        # values
+        ("seed=abc", ["seed: a whole number", "'abc'"]),
+        ("seed=-1", ["seed=-1", "at least 0"]),
+        ("seed=null", ["seed: a whole number"]),
+        ("seed=???", ["seed", "Missing"]),
+        ("seed=${nowhere}", ["seed", "'nowhere'"]),
+        ("layer=x", ["layer: a whole number", "'x'"]),
+        ("draws=0", ["draws=0", "at least 1"]),
+        ("runtime.threads=-1", ["runtime.threads=-1", "at least 1"]),
+        ("runtime.progress=maybe", ["runtime.progress: true or false", "'maybe'"]),
+        ("runtime.device=gpu", ["unknown runtime.device 'gpu'", "cuda"]),
+        ("dataset.classes=abc", ["dataset.classes: a list"]),
+        ("dataset.hub=3", ["dataset.hub: a mapping"]),
+        ("dataset.metric=acuracy", ["'acuracy'", "did you mean 'accuracy'"]),
+        ("dataset.metric=pearson", ["'pearson' is for regression", "Allowed: accuracy"]),
+        ("dataset.task=ranking", ["unknown dataset.task 'ranking'", "classification"]),
+        ("tracker.mode=of", ["unknown tracker.mode 'of'", "offline"]),
+        ("pairing=separate", ["pairing=separate", "cola", "dataset.text_pair"]),
+        ("pooling=pooler layer=1 model.path=/nowhere", ["/nowhere"]),
+        ("pooling=pooler layer=-2", ["'pooler'", "layer=-2", "pooling=cls"]),
+        ("probe=ridge", ["probe=ridge", "probe=logistic"]),
+        ("probe.grid.alpha=[]", ["probe.grid", "alpha"]),
+        ("probe.grid.alpha=[x]", ["probe.grid.alpha", "'x'"]),
+        ("probe=logistic +probe.grid.beta=[1]", ["probe.grid", "beta", "probe.grid.alpha=null"]),
+        ("probe.estimator._target_=os.system", ["os.system", "no estimator"]),
+        ("probe.estimator._target_=nowhere.Thing", ["nowhere.Thing", "cannot be found"]),
+        ("probe.estimator._target_=collections.OrderedDict", ["collections.OrderedDict", "fit and predict"]),
+        ("probe=logistic +probe.estimator.shape=1", ["'shape'", "cannot be made"]),
+        ("probe.estimator._target_=sklearn.cluster.KMeans", ["KMeans", "alpha", "n_clusters"]),
+        ("probe.estimator._target_=sklearn.linear_model.Ridge", ["sklearn.linear_model.Ridge", "classifier"]),
+        # Hydra's own refusals
+        ("dataset.train=a=b", ["'dataset.train=a=b'", "quoted twice"]),
+        ("dataset.train=a,b", ["'dataset.train=a,b'", "-m", "quoted twice"]),
+        ('dataset.train="abc', ["dataset.train=", "quoted twice"]),
+        ("dataset.train=[a", ["'dataset.train=[a'", "quoted twice"]),
+        ("seed", ["'seed'", "key=value"]),
+        ("=3", ["'=3'", "no key"]),
+        ("~seed", ["'~seed'", "every run needs"]),
+        ("~tracker", ["'~tracker'", "every run needs"]),
+        ("tracker=null", ["'tracker=null'", "one of its options"]),
+        ("hydra/launcher=nowhere", ["hydra/launcher", "'nowhere'", "basic"]),
+        ("experiment=nope", ["experiment", "'nope'"]),
+        ("+experiment=nope", ["experiment", "'nope'"]),
+        ("--config-dir nowhere", ["nowhere"]),
+        ("--config-name nope", ["'nope'"]),
+        ("--config-dir", ["--config-dir", "--help"]),
+        ("--run -m", ["--multirun"]),
+        ("-m pooling=cls,clss", ["unknown pooling 'clss'"]),
+        ("-m seed=0,x", ["seed: a whole number", "'x'"]),
+        # folders
+        ("hydra.run.dir=/dev/null/x", ["'/dev/null/x'", "hydra.run.dir"]),
+        ("hydra.run.dir=/proc/x", ["'/proc/x'", "hydra.run.dir"]),
+        ("-m hydra.sweep.dir=/dev/null/x seed=0,1", ["'/dev/null/x'", "hydra.sweep.dir"]),
+        ("runtime.cache_dir=/dev/null/x model.path=x", ["/dev/null/x", "runtime.cache_dir"]),
+        ("runtime.cache_dir=/proc/x model.path=x", ["/proc/x", "runtime.cache_dir"]),
+        ("tracker=none", ["no model is named", "model.path"]),
+    ],
+)  # fmt: skip
+def test_bad_words_are_refused_before_anything_is_read(door: Door, no_forward_pass: None, words: str, named: list[str]) -> None:
+    refused(door(run.main, *words.split(" ")), *named)
+
+
+def test_a_path_with_a_space_that_is_no_folder_and_no_hub_id(door: Door) -> None:
+    refused(door(run.main, "model.path=a b"), "'a b'", "hub id")
+
+
+@pytest.mark.parametrize("main", [run.main, extract.main])
+@pytest.mark.parametrize("word", ["--nope", "-x", "--multirunn"])
+def test_an_unknown_flag_ends_with_status_2(door: Door, main: Callable[[], None], word: str) -> None:
+    ended = door(main, "pooling=cls", word)
+    assert ended.status == 2
+    assert len(ended.lines) == 1 and word in ended.err and "--help" in ended.err
+
+
+def edited(name: str, rows: Callable[[], list[tuple[str, object]]]) -> Callable[[Path], None]:
+    return lambda folder: write_csv(folder / f"{name}.csv", rows())
+
+
+def labelled(*labels: object) -> Callable[[], list[tuple[str, object]]]:
+    return lambda: [(SENTENCES[place % 5], label) for place, label in enumerate(labels)]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words", "named"),
+    [
+        (lambda folder: (folder / "train.csv").unlink(), [], ["no file 'train.csv'"]),
+        (lambda folder: (folder / "test.csv").unlink(), [], ["no file 'test.csv'"]),
+        (lambda folder: (folder / "train.csv").write_bytes(b""), [], ["'train.csv' is empty"]),
+        (lambda folder: (folder / "train.csv").write_bytes(b"text,label\n"), [], ["'train.csv' has no rows"]),
+        (lambda folder: (folder / "train.csv").write_bytes(b"text,label\ncaf\xe9,a\n"), [], ["'train.csv' line 2", "UTF-8", "iconv"]),
+        (edited("train", labelled(*"aaaa")), [], ["'train'", "one label 'a'"]),
+        (edited("test", labelled("no", "maybe")), [], ["'test'", "label 'maybe'", "'train' lacks"]),
+        (edited("train", labelled("a", "b", "nan")), [], ["'train.csv': row 3", "'nan'"]),
+        (edited("train", labelled("a", "b", "")), [], ["'train.csv': row 3", "no label"]),
+        (edited("train", labelled(*"aabb")), ["dataset.selection=folds"], ["4 rows", "10 folds"]),
+        (edited("train", labelled(*"aabb")), ["dataset.selection=nested", "dataset.test=null"], ["4 rows", "10 folds"]),
+        (edited("train", labelled(1.5, 2, "high")), ["dataset.task=regression"], ["'train.csv': row 3", "'high'", "number"]),
+        (None, ["dataset.text=sentence"], ["no column 'sentence'", "text, label"]),
+        (None, ["dataset.label=gold"], ["no column 'gold'", "text, label"]),
+        (None, ["dataset.train=null"], ["dataset.train=<file>"]),
+        (None, ["dataset.test=null"], ["dataset.test=<file>", "dataset.test_fraction"]),
+        (None, ["dataset.test_fraction=0.2"], ["dataset.test"]),
+        (None, ["dataset.selection=nested"], ["dataset.selection=nested"]),
+        (None, ["dataset.selection=development"], ["dataset.selection=development"]),
+        (None, ["dataset=mr"], ["mr: dataset.train is for your own files"]),
+        (None, ["dataset=rte", "dataset.train=null", "dataset.test=null", "data_root=nowhere"], ["data_root 'nowhere'"]),
+    ],
+)
+def test_bad_data_is_refused_before_a_model_is_loaded(
+    door: Door, files: list[str], tmp_path: Path, no_forward_pass: None, spoil: Any, words: list[str], named: list[str]
+) -> None:
+    if spoil:
+        spoil(tmp_path)
+    refused(door(run.main, *files, *words), *named)
+
+
+def test_data_that_is_here_is_read_before_a_model_is_fetched(door: Door, files: list[str], tmp_path: Path) -> None:
+    (tmp_path / "test.csv").unlink()
+    refused(door(run.main, *files, "model.path=owner/name"), "'test.csv'")
+
+
+def test_a_model_that_is_here_is_read_before_a_dataset_is_fetched(door: Door, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    refused(door(run.main, f"model.path={tmp_path / 'empty'}", "dataset=rte", "tracker=none"), "empty", "config.json")
+
+
+def test_no_network_names_the_way_out(door: Door, files: list[str], bert: Path) -> None:
+    refused(door(run.main, *files, "model.path=owner/name"), "'owner/name'", "model.path=<folder>")
+    refused(door(run.main, f"model.path={bert}", "dataset=rte", "tracker=none"), "rte", "data_root=")
+
+
+def test_online_without_a_key(door: Door, files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setattr("src.trackers.wandb.obstacle", lambda: "no W&B API key was found")
+    refused(door(run.main, *files, "tracker=wandb", "tracker.mode=online"), "tracker.mode=online", "tracker.mode=offline", "tracker=none")
+
+
+@pytest.fixture(scope="module")
+def broken(make_checkpoint: Callable[..., Path], bert: Path, vocabulary: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of checkpoints, each with something wrong."""
+    from transformers import BertConfig, BertForMaskedLM, DistilBertConfig, DistilBertModel
+
+    folder = tmp_path_factory.mktemp("broken")
+    small = BertConfig(
+        vocab_size=len(vocabulary), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, max_position_embeddings=32
+    )
+    distilled = DistilBertConfig(vocab_size=len(vocabulary), dim=16, n_layers=2, n_heads=2, hidden_dim=32, max_position_embeddings=32)
+    shutil.copytree(make_checkpoint(BertForMaskedLM(small)), folder / "missing")
+    shutil.copytree(make_checkpoint(DistilBertModel(distilled)), folder / "absent")
+    for name, size in (("cut", 2000), ("torn", 5)):
+        shutil.copytree(bert, folder / name)
+        os.truncate(folder / name / "model.safetensors", size)
+    shutil.copytree(bert, folder / "mute", ignore=shutil.ignore_patterns("tokenizer*"))
+    (folder / "nothing").mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("main", [run.main, extract.main])
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("missing", ["'missing' has no trained pooler", "pooler.dense.weight", "Choose another pooling"]),
+        ("absent", ["'absent'", "has no pooler", "Choose another pooling"]),
+        ("cut", ["'cut' cannot be loaded", "cut short"]),
+        ("torn", ["'torn' cannot be loaded", "cut short"]),
+        ("mute", ["mute", "tokenizer"]),
+        ("nothing", ["nothing is no model", "config.json"]),
+        ("nowhere", ["nowhere: no such folder", "hub id"]),
+    ],
+)
+def test_bad_models(door: Door, files: list[str], broken: Path, main: Callable[[], None], name: str, named: list[str]) -> None:
+    refused(door(main, *files, f"model.path={broken / name}", "pooling=pooler", "output=out"), *named)
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["layer=3"], ["layer=3 is out of range", "0 (embeddings) to 2"]),
+        (["layer=-4"], ["layer=-4 is out of range"]),
+        (["pooling=pooler", "layer=1"], ["'pooler'", "layer=1", "pooling=cls"]),
+        (["pooling=last4_mean"], ["'last4_mean'", "2 layers"]),
+        (["runtime.also_layers=[9]"], ["layer=9 is out of range"]),
+        (["model.max_length=99"], ["model.max_length=99", "32"]),
+        (["runtime.attention=nowhere"], ["runtime.attention=nowhere"]),
+    ],
+)
+def test_what_only_the_checkpoint_can_tell(door: Door, files: list[str], words: list[str], named: list[str]) -> None:
+    refused(door(run.main, *files, *words), *named)
+
+
+def test_paths_with_commas_equals_signs_and_spaces(door: Door, files: list[str], tmp_path: Path, bert: Path) -> None:
+    odd = tmp_path / "we,ird =dir"
+    shutil.copytree(bert, odd / "bert")
+    shutil.copy(tmp_path / "train.csv", odd / "tr,ain =x.csv")
+    words = [f'model.path="{odd / "bert"}"', f'dataset.train="{odd / "tr,ain =x.csv"}"', f'runtime.cache_dir="{odd / "cache"}"']
+    assert door(run.main, *files, *words, f'hydra.run.dir="{odd / "out"}"').status == 0
+    assert (odd / "out" / "result.json").is_file()
+    assert door(run.main, "-m", *files, *words, f'hydra.sweep.dir="{odd / "sweep"}"', "pooling=cls,max").status == 0
+    assert (odd / "sweep" / "1" / "result.json").is_file()
+
+
+def test_a_flag_may_stand_amid_the_overrides(door: Door, files: list[str], tmp_path: Path) -> None:
+    ended = door(run.main, *files, "-m", f"hydra.sweep.dir={tmp_path / 'sweep'}", "pooling=cls")
+    assert ended.status == 0 and "1 done" in ended.out
+
+
+def test_a_bug_of_ours_keeps_its_traceback(door: Door, files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr("src.pipeline.prepare", fail)
+    with pytest.raises(RuntimeError, match="unforeseen"):
+        door(run.main, *files)
+
+
+def test_a_folder_that_fails_midway_takes_one_line(door: Door, files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere")
+
+    monkeypatch.setattr("src.pipeline.prepare", fail)
+    refused(door(run.main, *files), "'/somewhere'", "No space left")
+
+
+def test_an_interruption_takes_one_line(door: Door, files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("src.pipeline.prepare", interrupt)
+    ended = door(run.main, *files)
+    assert ended.status == 130 and len(ended.lines) == 1 and "goes on from there" in ended.err
+
+
+def test_what_nobody_foresaw_still_has_a_line() -> None:
+    assert say(ValueError()) == "ValueError"
+    assert say(ValueError("one\ntwo:\nthree")) == "one"
+    assert say(UserError("a\nb")) == "a\nb"
+    assert say_crash(KeyError("x")) == "KeyError: 'x'"
+
+
+def test_a_reader_that_leaves_stops_no_work() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with _Patient(writing, "w") as stream:
+        assert stream.write(b"unheard") == 7
+
+
+# The real thing: a process of its own -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path / "cache"), "WANDB_MODE": "disabled"}
+
+
+@pytest.mark.parametrize("name", ["src.run", "src.extract"])
+def test_help_is_quick_and_imports_no_torch(environment: dict[str, str], tmp_path: Path, name: str) -> None:
+    code = f"import runpy, sys; sys.argv = ['door', '--help']\ntry: runpy.run_module('{name}', run_name='__main__')\nfinally: print(*sys.modules)"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert ended.returncode == 0, ended.stderr
+    assert "pooling: " in ended.stdout and "first_last_mean" in ended.stdout
+    heavy = {"torch", "transformers", "sklearn", "datasets", "wandb", "pandas", "scipy"}
+    assert not heavy & set(ended.stdout.splitlines()[-1].split())
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
+
+
+def test_a_good_run_says_nothing_that_is_not_ours(environment: dict[str, str], files: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "src.run", *files]
+    ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert [line.split(":")[0].split(" ")[0] for line in ended.stderr.splitlines()] == ["loading", "files/train", "files/test"]
+    piped = subprocess.Popen([*command, "pooling=cls"], env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert piped.stdout is not None and piped.stderr is not None
+    piped.stdout.close()
+    assert piped.stderr.read() == ""
+    assert piped.wait() == 0
+
+
+def test_an_interrupted_pass_keeps_its_shards(environment: dict[str, str], door: Door, files: list[str], tmp_path: Path) -> None:
+    write_csv(tmp_path / "train.csv", [(SENTENCES[place % 5] + f" {place}" * 9, place % 2) for place in range(20_000)])
+    write_csv(tmp_path / "test.csv", [(SENTENCES[place % 5], place % 2) for place in range(20)])
+    words = [*files, "runtime.token_budget=256"]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "src.run", *words],
+        env=environment,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+    def shards() -> Iterator[Path]:
+        return (tmp_path / "cache").glob("*/partial/*/*.npy")
+
+    deadline = time.monotonic() + 60
+    while not any(shards()) and running.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode in (130, -signal.SIGINT)
+    assert [line for line in errors.splitlines() if not line.startswith("loading")] == [
+        "stopped. What is stored is kept: the same command goes on from there."
+    ]
+    assert any(shards())
+    ended = door(run.main, *words)
+    assert ended.status == 0, ended.err
+    assert "cache                        partial" in ended.out
+
+
