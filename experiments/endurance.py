@@ -217,9 +217,14 @@ def is_writing(store: Path) -> bool:
     return any(store.glob("tmp/*/values.npy"))
 
 
+def is_written(store: Path) -> bool:
+    """Whether a value of the pass is there; the first is there when all have been put together."""
+    return any(store.glob("features/*/*/values.npy"))
+
+
 @dataclass
 class Course:
-    """What an undisturbed pass looks like from outside: shards in all, seconds until they are done, and from there to the end."""
+    """What an undisturbed pass looks like from outside: shards in all, seconds until they are done, seconds in which values are written."""
 
     shards: int
     encoding: float
@@ -227,31 +232,29 @@ class Course:
 
 
 def watch(door: Door, store: Path) -> Course:
-    """Follow a pass from its first shard to the process's end."""
-    began = done = None
+    """Follow a pass from its first shard to its first value."""
+    began = writing = written = None
     most = 0
     while door.running():
-        count = shards(store)
         now = time.perf_counter()
-        if count > most:
-            began, done, most = began or now, now, count
+        most = max(most, shards(store))
+        began = began or (now if most else None)
+        writing = writing or (now if is_writing(store) else None)
+        written = written or (now if is_written(store) else None)
         time.sleep(POLL)
-    if began is None or done is None:
+    if began is None or writing is None or written is None:
         sound(door.ended())
-        raise UserError("no shard was seen: give more pass_rows.")
-    return Course(most, done - began, time.perf_counter() - done)
+        raise UserError("the pass was too short to be seen: give more pass_rows.")
+    return Course(most, writing - began, written - writing)
 
 
 def kill_at(door: Door, store: Path, moment: float, course: Course) -> bool:
-    """Kill when the pass has come to `moment`, in shards; beyond the last shard, in the time that the writing takes. False if it ended before."""
-    target = min(int(moment), course.shards)
-    inside = moment - target
-    started = shards(store)
-    # A pass has begun when it makes a shard, or, with all shards there, when it writes.
-    while door.running() and not (shards(store) >= target and (shards(store) > started or is_writing(store))):
+    """Kill when the pass has come to `moment`: so many shards, or a share of the writing above the last of them. False if it ended before."""
+    target = int(moment)
+    at_start = shards(store)
+    while door.running() and not (shards(store) > max(at_start, target - 1) or is_writing(store)):
         time.sleep(POLL)
-    share = inside / course.shards * (course.encoding + course.writing)
-    time.sleep(share if target == course.shards else course.encoding / course.shards * inside)
+    time.sleep((moment - target) * (course.writing if target == course.shards else course.encoding / course.shards))
     alive = door.running()
     door.kill()
     return alive
@@ -262,33 +265,36 @@ def kills(bench: Bench, rows: int, count: int) -> None:
     store, output = bench.new("store"), bench.new("output")
     door = bench.extract(rows, store, output)
     course = watch(door, store)
-    sound(door.ended())
+    undisturbed = sound(door.ended())
     expected = features_digest(output)
-    print(f"kills: {rows:,} rows, {course.shards} shards in {course.encoding:.1f} s, then {course.writing:.1f} s of writing", flush=True)
-
+    print(
+        f"kills: undisturbed, {rows:,} rows: {course.shards} shards in {course.encoding:.1f} s, written in {course.writing:.1f} s; "
+        f"the whole command {undisturbed.seconds:.1f} s",
+        flush=True,
+    )
     store, output = bench.new("store"), bench.new("output")
-    # The writing's seconds count as if they were shards, so that every second of the pass is as likely as any other.
-    whole = course.shards * (1 + 0.9 * course.writing / (course.encoding + course.writing))
-    moments = np.sort(bench.rng.uniform(0, whole, count))
+    at_end = max(1, count // 10)  # the writing is short: it gets its kills whatever is drawn
+    moments = [*bench.rng.uniform(0, course.shards, count - at_end), *(course.shards + bench.rng.uniform(0, 0.8, at_end))]
     found, late = [], 0
-    for moment in moments:
+    for moment in sorted(moments):
         found.append(shards(store))
         door = bench.extract(rows, store, output)
         late += not kill_at(door, store, float(moment), course)
         door.ended()
-    found.append(shards(store))
+    found.append(course.shards if is_written(store) else shards(store))
+    left = [path.name for path in store.glob("tmp/*")]
     last = sound(bench.extract(rows, store, output).ended())
-    grew = all(before <= after for before, after in zip(found, found[1:], strict=False)) and found[-1] > found[0]
+    grew = found == sorted(found) and found[-1] > found[0]
     same = features_digest(output) == expected
-    beyond = int((moments >= course.shards).sum())
     bench.report(
         "kills",
         grew and same and not late,
-        f"{count} ({beyond} of them while writing, {late} too late), shards at each start {' '.join(map(str, found))}; "
-        f"last run {last.seconds:.1f} s; features {'bit-identical' if same else 'DIFFER'} ({expected[:12]})",
+        f"{count}, {at_end} of them while values were written{f', {late} TOO LATE' if late else ''}; "
+        f"shards at each start {' '.join(map(str, found))} of {course.shards}; last run {last.seconds:.1f} s; "
+        f"features {'bit-identical' if same else 'DIFFER'} ({expected[:12]})",
     )
-    left = [str(path.relative_to(store)) for kind in ("tmp", "partial") for path in store.glob(f"{kind}/*")]
-    bench.report("kills", not left, f"left over in the store: {', '.join(left[:3]) or 'nothing'}")
+    after = [str(path.relative_to(store)) for kind in ("tmp", "partial") for path in store.glob(f"{kind}/*")]
+    bench.report("kills", not after, f"{len(left)} half-written values when killed last, left over at the end: {', '.join(after[:3]) or 'nothing'}")
 
 
 # Crowd -------------------------------------------------------------------------------------------------------------------------------

@@ -27,8 +27,6 @@ def scores(read: Data, estimator: Any, config: Config, extractor: Extractor) -> 
     dict
         ``constant`` and ``bag_of_word_pieces``, each ``{metric, value, ...}``; a value that is undefined is None with its reason.
     """
-    from src.pipeline import data_identity
-
     name = read.metrics[0]
     assert config.probe is not None
     constant = metrics.best_constant(name, read.train.label, read.test.label, len(read.classes))
@@ -39,7 +37,7 @@ def scores(read: Data, estimator: Any, config: Config, extractor: Extractor) -> 
         "kind": "bag",
         "tokenizer": extractor.checkpoint.tokenizer,
         "max_length": extractor.facts.max_length,
-        **data_identity(read),
+        **read.identity(),
         "probe": {key: value for key, value in asdict(config.probe).items() if key != "name"},
         "seed": config.seed,
     }

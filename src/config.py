@@ -166,7 +166,7 @@ DEFAULT_PROBE = {"classification": "logistic", "regression": "ridge"}
 
 @dataclass
 class Schema(Config):
-    """What Hydra composes upon, so that every key is known, also one that no file in conf/ names. What is null of the probe is the task's."""
+    """What Hydra composes upon, so that a key is known also where no file in conf/ names it. What is null of the probe is the task's."""
 
     probe: Any = field(
         default_factory=lambda: {

@@ -136,6 +136,15 @@ class Data:
     def test(self) -> Split:
         return self.splits[self.roles["test"]]
 
+    def identity(self) -> dict[str, Any]:
+        """Texts, labels, metrics and protocol, as they enter keys: digests and values, no names."""
+        roles = {}
+        for role, name in sorted(self.roles.items()):
+            split = self.splits[name]
+            roles[role] = [split.text_digest, split.text_pair_digest, hashlib.sha256(split.label.tobytes()).hexdigest()]
+        protocol = {"metrics": list(self.metrics), "selection": self.selection, "folds": self.folds}
+        return {"roles": roles, "task": self.task, "classes": len(self.classes), **protocol}
+
     def test_in_train(self) -> int:
         """How many test rows also occur, word for word, in train; 0 where both roles are the same rows, divided by folds."""
         if self.roles["train"] == self.roles["test"]:

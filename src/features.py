@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from src.batching import plan, shards
+from src.batching import layout, plan, shards
 from src.checkpoint import Checkpoint
 from src.config import Config
 from src.data import Split
@@ -31,6 +31,7 @@ from src.timing import Clock
 
 log = logging.getLogger(__name__)
 
+WINDOW = 1 << 26  # bytes of features in memory while shards are put together
 TOKEN_BUDGET = {"cpu": 512, "cuda": 16384, "mps": 4096}
 Target = tuple[str, int]  # pooling and layer, 0 to L
 
@@ -200,7 +201,13 @@ class Extractor:
 
     def identity(self) -> dict[str, Any]:
         """What decides the features of given texts, as resolved."""
-        return {**self._tokenisation(), **self._model_identity(), "attention": self.facts.attention, "token_budget": self.token_budget}
+        return {
+            **self._tokenisation(),
+            **self._model_identity(),
+            "attention": self.facts.attention,
+            "token_budget": self.token_budget,
+            "plan": layout(),
+        }
 
     @property
     def device(self) -> str:
@@ -356,20 +363,27 @@ class Pass:
         self.extractor.warmup += time.perf_counter() - began
 
     def _assemble(self, keys: dict[Target, str], finished: dict[int, Path]) -> None:
-        """One value per target, its rows in the order of the text; a shard is in memory at a time."""
-        store, shape = self.extractor.store, (len(self.text), self.extractor.facts.width)
+        """One value per target, its rows in the order of the text; a window of rows is in memory at a time."""
+        store, rows, width = self.extractor.store, len(self.text), self.extractor.facts.width
         meta = {"pass": self._timing()}
+        places = [self.targets.index(target) for target in keys]
+        numbers = [np.concatenate(batches) for batches in self.shards]
+        step = max(1, WINDOW // (len(keys) * width * 4))
         with ExitStack() as stack:
-            writers = {}
-            for target, key in keys.items():
+            writers = []
+            for key in keys.values():
                 folder = stack.enter_context(store.writing("features", key, meta))
-                writers[self.targets.index(target)] = writer = ArrayWriter(folder / "values.npy", shape, np.float32)
-                stack.callback(writer.close)
-            for number, batches in enumerate(self.shards):
-                rows = np.concatenate(batches)
-                shard = np.load(finished[number], allow_pickle=False)
-                for place, writer in writers.items():
-                    writer.rows(rows, shard[place])
+                writers.append(ArrayWriter(folder / "values.npy", (rows, width), np.float32))
+                stack.callback(writers[-1].close)
+            for start in range(0, rows, step):
+                window = np.empty((len(keys), min(step, rows - start), width), np.float32)
+                for number, mine in enumerate(numbers):
+                    inside = np.flatnonzero((mine >= start) & (mine < start + step))
+                    shard = np.load(finished[number], mmap_mode="r", allow_pickle=False)
+                    for values, place in zip(window, places, strict=True):
+                        values[mine[inside] - start] = shard[place, inside]
+                for writer, values in zip(writers, window, strict=True):
+                    writer.rows(np.arange(start, start + len(values)), values)
 
     def _timing(self) -> dict[str, Any]:
         return {

@@ -41,7 +41,7 @@ class Prepared:
             "pooling": pooling,
             "layer": layer,
             "pairing": config.pairing if self.data.train.text_pair is not None else None,
-            **data_identity(self.data),
+            **self.data.identity(),
             "probe": {key: value for key, value in asdict(probe_config).items() if key != "name"},
             "seed": config.seed,
             "draws": config.draws,
@@ -87,10 +87,32 @@ def prepare(config: Config) -> Prepared:
             raise UserError(
                 f"draws={config.draws} needs a test split of its own, and {read.name} is scored in folds of train. Set draws=1."
             )
+        _divide(config, read)
         found = found or checkpoint.find(config.model)
     extractor = Extractor(found, config, store, clock, config.runtime.threads or provenance.cores())
     target = extractor.check(config.pooling.name, config.layer)
     return Prepared(config, read, extractor, target, clock)
+
+
+def _divide(config: Config, read: Data) -> None:
+    """Divide the training rows as the choice of the grid will, so that rows which cannot be divided are told of before they are encoded."""
+    assert config.probe is not None
+    label, groups, regression = read.train.label, read.train.row_digests(), not read.classes
+    try:
+        if read.selection in ("folds", "nested"):
+            fold = probe.stratified_folds(label, read.folds, config.seed, groups=groups, regression=regression)
+            for number in range(read.folds if read.selection == "nested" else 0):
+                inner = fold != number
+                probe.stratified_folds(label[inner], read.folds, config.seed, groups=groups[inner], regression=regression)
+        elif read.selection == "carve":
+            held = probe.carve(label, config.probe.carve, config.seed, groups=groups, regression=regression)
+            if not held.any():
+                raise UserError(
+                    f"{len(label)} training rows, {len(np.unique(groups))} of them distinct, are too few to hold {config.probe.carve:.0%} "
+                    "out for the choice of the grid. Give more rows, or rows to choose on in dataset.validation."
+                )
+    except UserError as error:
+        raise UserError(f"{read.name}: {error}") from error
 
 
 def run_probe(prepared: Prepared, estimator: Any) -> Run:
@@ -134,15 +156,6 @@ def run_probe(prepared: Prepared, estimator: Any) -> Run:
         provenance=_provenance(prepared),
     )
     return Run(result, _predictions(read, outcome), outcome.fitted.arrays())
-
-
-def data_identity(read: Data) -> dict[str, Any]:
-    """Texts, labels, metrics and protocol of a dataset, as they enter keys."""
-    roles = {}
-    for role, name in sorted(read.roles.items()):
-        split = read.splits[name]
-        roles[role] = [split.text_digest, split.text_pair_digest, content_key({"label": split.label.tolist()})]
-    return {"roles": roles, "task": read.task, "metrics": list(read.metrics), "selection": read.selection, "folds": read.folds}
 
 
 def _distinct(read: Data) -> dict[str, str]:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from src import batching
 from src.batching import plan, shards
 
 lengths = st.lists(st.integers(1, 40), min_size=1, max_size=300).map(np.array)
@@ -32,3 +34,15 @@ def test_every_shard_holds_short_and_long_rows() -> None:
     lengths = rng.integers(3, 60, size=20000)
     averages = [np.mean([lengths[batch].mean() for batch in shard]) for shard in shards(plan(lengths, 512))]
     assert np.ptp(averages) < 0.2 * np.mean(averages)
+
+
+def test_another_way_to_deal_is_another_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shards that an older version left unfinished hold other rows: they must not be taken up."""
+    base = batching.layout()
+    for name in ("SHARD_BATCHES", "LEAST_SHARDS"):
+        monkeypatch.setattr(batching, name, 7)
+        batching.layout.cache_clear()
+        assert batching.layout() != base
+    monkeypatch.undo()
+    batching.layout.cache_clear()
+    assert batching.layout() == base

@@ -219,3 +219,13 @@ def test_progress_speaks_of_tokens(bert: Path, tmp_path: Path, capsys: pytest.Ca
     assert f"{total / 1000:.2f}k" in shown
     assert "tok/s" in shown
     assert features.device_kind("cpu") == "cpu"
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_is_near_and_stored_apart(dtype: str, bert: Path, tmp_path: Path) -> None:
+    text = make_text(40)
+    full = extractor(bert, tmp_path).features(text, ("mean", 2)).values
+    half = extractor(bert, tmp_path, dtype=dtype).features(text, ("mean", 2))
+    assert not half.hit
+    assert half.values.dtype == np.float32
+    assert 0 < np.abs(half.values - full).max() < 0.1

@@ -1,0 +1,137 @@
+"""The second door writes what a run would probe: the same features, in the order of the rows, with the labels beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+from src import extract, features, run
+from tests.conftest import SENTENCES, Ended, write_csv
+
+Door = Callable[..., Ended]
+
+
+def notes(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="numpy") as file:
+        metadata: dict[str, str] = file.metadata()
+    return metadata
+
+
+def test_features_are_those_that_a_run_probes(door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    probed = []
+    read = features.Extractor.features
+
+    def watched(self: features.Extractor, text: features.Text, *rest: object) -> features.Features:
+        found = read(self, text, *rest)  # type: ignore[arg-type]
+        probed.append(np.array(found.values))
+        return found
+
+    ended = door(extract.main, *files, "pooling=cls", "output=out")
+    assert ended.status == 0, ended.err
+    assert ended.out.splitlines() == ["out/train.safetensors: 40 rows, encoded", "out/test.safetensors: 20 rows, encoded"]
+    monkeypatch.setattr(features.Extractor, "features", watched)
+    assert door(run.main, *files, "pooling=cls").status == 0
+    for name, values in zip(("train", "test"), probed, strict=True):
+        written = load_file(tmp_path / "out" / f"{name}.safetensors")
+        assert written["features"].dtype == np.float32
+        np.testing.assert_array_equal(written["features"], values)
+    again = door(extract.main, *files, "pooling=cls", "output=again")
+    assert again.out.count("from the store") == 2
+
+
+def test_rows_keep_their_order_and_labels_their_names(door: Door, files: list[str], tmp_path: Path) -> None:
+    rows = [(SENTENCES[place], label) for place, label in zip((2, 0, 3, 1, 0), ("yes", "no", "no", "yes", "no"), strict=True)]
+    write_csv(tmp_path / "train.csv", rows)
+    write_csv(tmp_path / "test.csv", rows[::-1])
+    assert door(extract.main, *files, "output=out").status == 0
+    train, test = (load_file(tmp_path / "out" / f"{name}.safetensors") for name in ("train", "test"))
+    np.testing.assert_allclose(train["features"], test["features"][::-1], atol=1e-6)
+    assert np.array_equal(train["features"][1], train["features"][4]) and not np.allclose(train["features"][0], train["features"][1])
+    assert train["labels"].dtype == np.int64
+    about = notes(tmp_path / "out" / "train.safetensors")
+    assert [json.loads(about["classes"])[label] for label in train["labels"]] == [label for _, label in rows]
+    assert (about["pooling"], about["layer"], about["model"], about["pairing"]) == ("mean", "2", "tiny-bert", "joint")
+
+
+def test_regression_labels_are_numbers(door: Door, files: list[str], tmp_path: Path) -> None:
+    write_csv(tmp_path / "train.csv", [("yes", 0.5), ("a dog", 2), ("the cat", -1.25)])
+    write_csv(tmp_path / "test.csv", [("yes", 3)])
+    assert door(extract.main, *files, "dataset.task=regression", "output=out").status == 0
+    labels = load_file(tmp_path / "out" / "train.safetensors")["labels"]
+    assert labels.dtype == np.float32 and labels.tolist() == [0.5, 2.0, -1.25]
+
+
+def test_separate_pairs_are_four_times_as_wide(door: Door, files: list[str], tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        write_csv(tmp_path / f"{name}.csv", [("a dog", "yes", 0), ("yes", "a dog", 1)], ("text", "other", "label"))
+    pair = [*files, "dataset.text_pair=other"]
+    assert door(extract.main, *pair, "pairing=separate", "output=apart").status == 0
+    assert door(extract.main, *pair, "output=joint").status == 0
+    apart, joint = (load_file(tmp_path / name / "train.safetensors")["features"] for name in ("apart", "joint"))
+    assert apart.shape == (2, 64) and joint.shape == (2, 16)
+    u, v, difference, product = np.split(apart, 4, axis=1)
+    np.testing.assert_allclose(difference, np.abs(u - v), rtol=1e-6)
+    np.testing.assert_allclose(product, u * v, rtol=1e-6)
+    np.testing.assert_allclose(u, v[::-1], atol=1e-6)
+
+
+def test_texts_and_labels_are_checked_and_not_whether_a_probe_could_be_fitted(door: Door, files: list[str], tmp_path: Path) -> None:
+    write_csv(tmp_path / "train.csv", [("yes", "only")] * 3)
+    write_csv(tmp_path / "test.csv", [("yes", "another"), ("a dog", "only")])
+    assert door(extract.main, *files, "output=out").status == 0
+    about = notes(tmp_path / "out" / "test.safetensors")
+    assert json.loads(about["classes"]) == ["only", "another"]
+    assert load_file(tmp_path / "out" / "test.safetensors")["labels"].tolist() == [1, 0]
+    write_csv(tmp_path / "test.csv", [("yes", "")])
+    assert "no label" in door(extract.main, *files, "output=out").err
+
+
+def test_blocks_join_without_a_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extract, "BLOCK", 3)
+    values = np.arange(40, dtype=np.float32).reshape(10, 4)
+    extract.write(tmp_path / "x.safetensors", [values], np.arange(10), {"a": "b"})
+    written = load_file(tmp_path / "x.safetensors")
+    np.testing.assert_array_equal(written["features"], values)
+    np.testing.assert_array_equal(written["labels"], np.arange(10))
+    assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ([], ["output=FOLDER"]),
+        (["output=/dev/null/x"], ["output=/dev/null/x", "Not a directory"]),
+        (["output=train.csv"], ["output=train.csv"]),
+        (["output=out", "-m", "pooling=cls,max"], ["-m", "src.run"]),
+    ],
+)
+def test_where_it_cannot_write(door: Door, files: list[str], words: list[str], named: list[str]) -> None:
+    ended = door(extract.main, *files, *words)
+    assert ended.status == 1 and len(ended.lines) == 1 and all(text in ended.err for text in named), ended
+
+
+def test_a_disk_that_fills_up(tmp_path: Path) -> None:
+    from src.errors import UserError
+
+    (tmp_path / "x.safetensors").mkdir()  # in the way of the last step
+    with pytest.raises(UserError, match=r"cannot be written.*output="):
+        extract.write(tmp_path / "x.safetensors", [np.zeros((2, 2), np.float32)], np.zeros(2), {})
+    assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
+
+
+def test_an_untrained_pooler_is_warned_of(
+    door: Door, files: list[str], make_checkpoint: Callable[..., Path], vocabulary: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    from transformers import BertConfig, BertModel
+
+    sizes = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 32}
+    fresh = make_checkpoint(BertModel(BertConfig(vocab_size=len(vocabulary), **sizes)), "fresh")
+    words = [f"model.path={fresh}", "pooling=pooler", "layer=1", "output=out"]
+    assert door(extract.main, *files, *words).status == 0
+    assert "never trained" in caplog.text

@@ -1,0 +1,233 @@
+"""A run leaves its record; a sweep goes on where it stopped, and its records do not depend on the order of its jobs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from src import run
+from src.config import ProbeConfig
+from src.errors import UserError
+from src.result import PREDICTIONS, PROBE, RECORD, Result
+from tests.conftest import Ended, write_csv
+
+Door = Callable[..., Ended]
+
+
+def record(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / RECORD).read_text())
+    return content
+
+
+def settled(folder: Path) -> tuple[dict[str, Any], bytes, bytes]:
+    """What a job leaves, without what it measured of the machine."""
+    content = record(folder)
+    del content["timing"], content["provenance"]
+    return content, (folder / PREDICTIONS).read_bytes(), (folder / PROBE).read_bytes()
+
+
+@pytest.fixture
+def no_work(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    def forbid() -> None:
+        def refuse(*_: object) -> None:
+            raise AssertionError("work was done twice")
+
+        monkeypatch.setattr("src.features.load_encoder", refuse)
+        monkeypatch.setattr("src.pipeline.run_probe", refuse)
+
+    return forbid
+
+
+def test_a_run_leaves_its_record_and_another_pooling_is_a_hit(door: Door, files: list[str], tmp_path: Path) -> None:
+    ended = door(run.main, *files, "hydra.run.dir=first")
+    assert ended.status == 0, ended.err
+    assert "accuracy" in ended.out and "baseline" in ended.out and "seconds" in ended.out
+    first = record(tmp_path / "first")
+    assert set(first) == set(Result.FIELDS)
+    names = ("model", "dataset", "pooling", "probe", "layer", "pairing", "seed", "draws")
+    assert [first[name] for name in names] == ["tiny-bert", "files", "mean", "logistic", 2, "joint", 0, 1]
+    assert first["score"]["metric"] == "accuracy" and first["score"]["low"] <= first["score"]["value"] <= first["score"]["high"]
+    assert first["pooler"]["status"] == "trained"
+    assert first["timing"]["cache"] == "miss"
+    counts = {"train": 40, "test": 20, "classes": 2, "width": 16}
+    assert {name: first["counts"][name] for name in counts} == counts
+    assert str(tmp_path) not in json.dumps(first)
+
+    predictions, probe = load_file(tmp_path / "first" / PREDICTIONS), load_file(tmp_path / "first" / PROBE)
+    assert {"row", "fold", "label", "prediction", "decision"} <= set(predictions)
+    assert all(len(array) == 20 for array in predictions.values())
+    assert np.mean(predictions["label"] == predictions["prediction"]) == pytest.approx(first["score"]["value"])
+    assert probe and all(np.isfinite(array).all() for array in probe.values())
+
+    assert door(run.main, *files, "hydra.run.dir=second", "pooling=pooler").status == 0
+    second = record(tmp_path / "second")
+    assert second["timing"]["cache"] == "hit" and second["timing"]["rows_encoded"] == 0
+    assert second["key"] != first["key"]
+
+
+def test_a_probe_is_changed_without_being_named(door: Door, files: list[str], tmp_path: Path) -> None:
+    assert door(run.main, *files, "hydra.run.dir=out", "probe.grid.alpha=1", "probe.features=none").status == 0
+    result = record(tmp_path / "out")
+    assert result["probe"] == "logistic"
+    assert result["config"]["probe"]["grid"] == {"alpha": [1.0]} and result["config"]["probe"]["features"] == "none"
+
+
+def test_a_stopped_sweep_does_what_is_missing(
+    door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_work: Callable[[], None]
+) -> None:
+    from src import pipeline
+
+    done = pipeline.run_probe
+
+    def stop_at_the_second(prepared: pipeline.Prepared, estimator: Any) -> pipeline.Run:
+        if prepared.target[0] == "mean":
+            raise KeyboardInterrupt
+        return done(prepared, estimator)
+
+    sweep = ["-m", *files, "pooling=cls,mean,max"]
+    with monkeypatch.context() as stopped:
+        stopped.setattr("src.pipeline.run_probe", stop_at_the_second)
+        assert door(run.main, *sweep, "hydra.sweep.dir=one").status == 130
+    ended = door(run.main, *sweep, "hydra.sweep.dir=two")
+    assert ended.status == 0 and "2 done, 1 skipped, 0 failed" in ended.out
+    assert settled(tmp_path / "two" / "0") == settled(tmp_path / "one" / "0")
+    no_work()
+    ended = door(run.main, *sweep, "hydra.sweep.dir=three")
+    assert ended.status == 0 and "0 done, 3 skipped, 0 failed" in ended.out
+    with (tmp_path / "three" / "comparison.csv").open() as table:
+        assert [row["pooling"] for row in csv.DictReader(table)] == ["cls", "mean", "max"]
+
+
+def test_records_do_not_depend_on_the_order_of_jobs(door: Door, files: list[str], tmp_path: Path) -> None:
+    for name, poolings in (("there", "cls,pooler"), ("back", "pooler,cls")):
+        words = [f"pooling={poolings}", f"hydra.sweep.dir={name}", f"runtime.cache_dir={name}-cache"]
+        assert door(run.main, "-m", *files, *words).status == 0
+    assert settled(tmp_path / "there" / "0") == settled(tmp_path / "back" / "1")
+    assert settled(tmp_path / "there" / "1") == settled(tmp_path / "back" / "0")
+
+
+def test_a_bad_job_is_written_down_and_the_others_go_on(
+    door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from src import pipeline
+
+    done = pipeline.run_probe
+
+    def fail_at_max(prepared: pipeline.Prepared, estimator: Any) -> pipeline.Run:
+        if prepared.target[0] == "max":
+            raise RuntimeError("unforeseen")
+        return done(prepared, estimator)
+
+    monkeypatch.setattr("src.pipeline.run_probe", fail_at_max)
+    ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=last4_mean,max,cls")
+    assert ended.status == 1
+    assert "1 done, 0 skipped, 2 failed" in ended.out
+    notes = [json.loads((tmp_path / "sweep" / job / "failure.json").read_text()) for job in "01"]
+    assert [note["kind"] for note in notes] == ["user", "crash"]
+    assert "2 layers" in notes[0]["error"] and "unforeseen" in notes[1]["error"]
+    assert (tmp_path / "sweep" / "2" / RECORD).is_file()
+
+
+def test_a_sweep_that_cannot_be_compared_says_why(door: Door, files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise UserError("the table cannot be had")
+
+    monkeypatch.setattr("src.sweep.report", fail)
+    ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep")
+    assert ended.status == 1 and ended.lines[-1] == "error: the table cannot be had"
+    monkeypatch.setattr("src.sweep.report", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        door(run.main, "-m", *files, "hydra.sweep.dir=sweep")
+
+
+def test_a_result_folder_that_is_lost_costs_no_work(
+    door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_work: Callable[[], None]
+) -> None:
+    from src import pipeline
+
+    done = pipeline.run_probe
+
+    def lose_the_folder(prepared: pipeline.Prepared, estimator: Any) -> pipeline.Run:
+        shutil.rmtree(tmp_path / "out")
+        (tmp_path / "out").write_text("in the way")
+        return done(prepared, estimator)
+
+    with monkeypatch.context() as losing:
+        losing.setattr("src.pipeline.run_probe", lose_the_folder)
+        ended = door(run.main, *files, "hydra.run.dir=out")
+    assert ended.status == 1 and "cannot write the record" in ended.err and "hydra.run.dir" in ended.err
+    no_work()
+    assert "1 skipped" in door(run.main, "-m", *files, "hydra.sweep.dir=sweep").out
+
+
+def test_a_damaged_record_in_the_store_is_made_again(door: Door, files: list[str], tmp_path: Path) -> None:
+    assert door(run.main, *files).status == 0
+    (kept,) = tmp_path.glob(f"cache/*/records/*/*/{RECORD}")
+    kept.write_text(kept.read_text()[:100])
+    assert "1 done, 0 skipped" in door(run.main, "-m", *files, "hydra.sweep.dir=one").out
+    kept.unlink()
+    assert "1 done, 0 skipped" in door(run.main, "-m", *files, "hydra.sweep.dir=two").out
+
+
+def test_a_store_that_takes_no_record_costs_the_copy_alone(door: Door, files: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "cache" / "bert-pooling-probes"
+    folder.mkdir(parents=True)
+    (folder / "records").write_text("in the way")
+    assert door(run.main, *files, "hydra.run.dir=out").status == 0
+    assert (tmp_path / "out" / RECORD).is_file()
+
+
+@pytest.mark.parametrize("selection", ["carve", "folds", "nested"])
+def test_every_selection_runs_on_own_files(door: Door, files: list[str], tmp_path: Path, selection: str) -> None:
+    rows = [(f"{'dog' if place % 2 else 'cat'} {'the ' * (place // 2)}", place % 2) for place in range(20)]
+    write_csv(tmp_path / "train.csv", rows)
+    write_csv(tmp_path / "test.csv", rows)
+    words = ["dataset.test=null"] if selection == "nested" else []
+    assert door(run.main, *files, *words, "dataset.folds=4", f"dataset.selection={selection}", "hydra.run.dir=out").status == 0
+    fold = load_file(tmp_path / "out" / PREDICTIONS)["fold"]
+    assert set(fold.tolist()) == (set(range(4)) if selection == "nested" else {-1})
+
+
+def test_regression_picks_ridge(door: Door, files: list[str], tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        write_csv(tmp_path / f"{name}.csv", [("cat " * (place % 25), 0.5 * (place % 25)) for place in range(50)])
+    assert door(run.main, *files, "dataset.task=regression", "hydra.run.dir=out").status == 0
+    result = record(tmp_path / "out")
+    assert result["probe"] == "ridge" and result["score"]["metric"] == "pearson"
+    assert result["baseline"]["constant"] is None or result["baseline"]["constant"]["value"] is None
+
+
+def test_offline_runs_of_a_sweep_are_told_once(door: Door, files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Offline:
+        def start(self, config: dict[str, Any], *, folder: Path, **_: Any) -> None:
+            (folder / "wandb" / "offline-run-1").mkdir(parents=True)
+            assert config["tracker"]["group"] in (None, "sweep")
+
+        def log(self, result: Result) -> None:
+            assert result.score
+
+        def finish(self, failed: bool) -> str:
+            return f"hint, failed={failed}"
+
+    monkeypatch.setattr("src.trackers.build", lambda _: Offline())
+    assert "hint, failed=False" in door(run.main, *files).out
+    ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,max")
+    assert "hint" not in ended.out
+    assert ended.out.count("W&B: 2 offline runs; send them with: wandb sync sweep/*/wandb/offline-run-*") == 1
+
+
+def test_an_estimator_is_checked_before_it_is_used() -> None:
+    grid = {"alpha": [0.1]}
+    assert run.instantiate(ProbeConfig(estimator={"_target_": "src.solvers.LogisticRegression"}, grid=grid))
+    foreign = run.instantiate(ProbeConfig(estimator={"_target_": "sklearn.linear_model.SGDClassifier", "loss": "log_loss"}, grid=grid))
+    assert foreign.loss == "log_loss"  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match=r"probe\.grid\.C: LogisticRegression has no such parameter\. Known: alpha"):
+        run.instantiate(ProbeConfig(estimator={"_target_": "src.solvers.LogisticRegression"}, grid={"C": [1.0]}))
