@@ -585,15 +585,6 @@ def check_probe(data: Data) -> None:
     """
     if "test" not in data.roles:
         raise UserError(f"{data.name}: nothing to score on. Give dataset.test=<file> or dataset.test_fraction=<between 0 and 1>.")
-    if data.selection == "development" and "development" not in data.roles:
-        raise UserError(
-            f"{data.name}: dataset.selection=development needs dataset.splits.development. Name a labelled split, or use carve."
-        )
-    if (data.selection == "nested") != (data.roles["test"] == data.roles["train"]):
-        raise UserError(
-            f"{data.name}: dataset.selection=nested scores train's own rows in folds, and nothing else does: the test split is "
-            f"'{data.test.name}', train is '{data.train.name}', the selection is {data.selection}. Leave dataset.selection out."
-        )
     where = f"{data.name}: split '{data.train.name}'"
     kinds = np.unique(data.train.label)
     if len(kinds) < 2:

@@ -83,9 +83,13 @@ class Extractor:
     def facts(self) -> Facts:
         """Layers, width, limits and the pooler's status: from the store, or from the model once it is loaded."""
         if self._facts is None:
-            key = self.store.key(
-                {"kind": "facts", "versions": library_versions(), "tokenizer": self.checkpoint.tokenizer, **self._model_identity()}
-            )
+            asked = {
+                "attention": self.config.runtime.attention,
+                "max_length": self.config.model.max_length,
+                "dtype": self.config.runtime.dtype,
+            }
+            loaded = {"model": self.checkpoint.identity, "tokenizer": self.checkpoint.tokenizer, "versions": library_versions()}
+            key = self.store.key({"kind": "facts", **asked, **loaded})
             value = self.store.get("facts", key)
             if value is None:
                 self._facts = self.encoder.facts
@@ -203,7 +207,8 @@ class Extractor:
         """What decides the features of given texts, as resolved."""
         return {
             **self._tokenisation(),
-            **self._model_identity(),
+            "model": self.checkpoint.identity,
+            "dtype": self.config.runtime.dtype,
             "attention": self.facts.attention,
             "token_budget": self.token_budget,
             "plan": layout(),
@@ -226,11 +231,6 @@ class Extractor:
     def _tokenisation(self) -> dict[str, Any]:
         return {"tokenizer": self.checkpoint.tokenizer, "max_length": self.facts.max_length}
 
-    def _model_identity(self) -> dict[str, Any]:
-        runtime = self.config.runtime
-        asked = {"attention_asked": runtime.attention, "max_length_asked": self.config.model.max_length}
-        return {"model": self.checkpoint.identity, "dtype": runtime.dtype, **asked}
-
     @property
     def token_budget(self) -> int:
         """Tokens a batch: what was asked, or what suits the device."""
@@ -240,7 +240,8 @@ class Extractor:
 
     def _key(self, text: Text, target: Target) -> str:
         pooling, layer = target
-        return self.store.key({"kind": "features", "text": text.digest, "pooling": pooling, "layer": layer, **self.identity()})
+        made = {"pooling": pooling, "code": poolings[pooling].code if pooling in poolings else None, "layer": layer}
+        return self.store.key({"kind": "features", "text": text.digest, **made, **self.identity()})
 
 
 _loaded: dict[str, Encoder] = {}

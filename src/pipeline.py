@@ -14,6 +14,7 @@ from src.config import Config, ProbeConfig, cache_folder
 from src.data import Data, Split
 from src.errors import UserError
 from src.features import Extractor, Features, Target, pair_features, saturated, texts
+from src.pooling import poolings
 from src.result import SCHEMA, Result, content_key
 from src.store import Store
 from src.timing import Clock
@@ -39,6 +40,7 @@ class Prepared:
             "schema": SCHEMA,
             "encoder": self.extractor.identity(),
             "pooling": pooling,
+            "code": poolings[pooling].code,
             "layer": layer,
             "pairing": config.pairing if self.data.train.text_pair is not None else None,
             **self.data.identity(),
@@ -97,6 +99,15 @@ def prepare(config: Config) -> Prepared:
 def _divide(config: Config, read: Data) -> None:
     """Divide the training rows as the choice of the grid will, so that rows which cannot be divided are told of before they are encoded."""
     assert config.probe is not None
+    if read.selection == "development" and "development" not in read.roles:
+        raise UserError(
+            f"{read.name}: dataset.selection=development needs dataset.splits.development. Name a labelled split, or use carve."
+        )
+    if (read.selection == "nested") != (read.roles["test"] == read.roles["train"]):
+        raise UserError(
+            f"{read.name}: dataset.selection=nested scores train's own rows in folds, and nothing else does: train is '{read.train.name}', "
+            f"test is '{read.test.name}', the selection is {read.selection}. Leave dataset.selection out."
+        )
     label, groups, regression = read.train.label, read.train.row_digests(), not read.classes
     try:
         if read.selection in ("folds", "nested"):

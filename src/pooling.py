@@ -6,8 +6,13 @@ Adding a pooling is one decorated function here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ast
+import hashlib
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from src.errors import UserError
@@ -32,6 +37,11 @@ class Pooling:
     layers: str  # any; last: the last layer alone; own: it names its own layers
     needs_pooler: bool  # the checkpoint must hold a pooler
     at_least: int  # encoder layers
+
+    @cached_property
+    def code(self) -> str:
+        """Digest of the function and of the helpers beside it, comments and docstrings apart: who changes a pooling gets new features."""
+        return hashlib.sha256("\n".join(_source(self.function, set())).encode()).hexdigest()
 
     def missing(self, *, layers: int, pooler: bool) -> str | None:
         """Why an encoder of `layers` layers, with or without a pooler in its checkpoint, cannot be pooled so; None when it can."""
@@ -202,3 +212,18 @@ def _average(hidden: Tensor, weight: Tensor) -> Tensor:
     """
     weight = weight.unsqueeze(-1).float()
     return (hidden.float() * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1e-9)
+
+
+def _source(function: Callable[..., object], seen: set[str]) -> Iterator[str]:
+    """A function's source as the parser sees it, then that of the functions of its own module that it names."""
+    seen.add(function.__name__)
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    assert isinstance(tree, ast.FunctionDef)
+    tree.decorator_list = []
+    if ast.get_docstring(tree) is not None:
+        tree.body = tree.body[1:] or [ast.Pass()]
+    yield ast.unparse(tree)
+    for name in function.__code__.co_names:
+        other = function.__globals__.get(name)
+        if inspect.isfunction(other) and other.__module__ == function.__module__ and other.__name__ not in seen:
+            yield from _source(other, seen)

@@ -224,6 +224,14 @@ def table(result: Result, *, width: int = 80, terminal: bool = False) -> str:
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"  # type: ignore[attr-defined]
 
 
+def summary(result: Result) -> str:
+    """A run in one line, as a sweep prints it: score with its interval, cache and seconds."""
+    score = estimate(result.score["metric"], result.score)
+    untrained = " (untrained)" if uses_untrained_pooler(result) else ""
+    where = f"{result.dataset}  {result.pooling}{untrained}  layer {result.layer}"
+    return f"{where}  {result.score['metric']} {score}  {result.timing['cache']}, {result.timing['total']:.1f} s"
+
+
 def uses_untrained_pooler(result: Result) -> bool:
     """Whether the run's pooling needs the checkpoint's pooler and that one was never trained."""
     from src.pooling import poolings

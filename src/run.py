@@ -65,7 +65,7 @@ def run(config: Config, folder: Path, *, resume: bool = False) -> None:
     """Do one run and leave its record in `folder`; with `resume`, a run that was done before is not done again."""
     from src.pipeline import prepare, run_probe
     from src.records import recall, remember
-    from src.result import table
+    from src.result import summary, table
     from src.sweep import write_status
     from src.trackers import build
 
@@ -91,7 +91,7 @@ def run(config: Config, folder: Path, *, resume: bool = False) -> None:
         finished = run_probe(prepared, estimator)
         remember(prepared, finished)  # first: whatever becomes of the folder, what hours have made is kept
         finished.write(folder)
-        print(table(finished.result))
+        print(summary(finished.result) if resume else table(finished.result))  # a sweep ends with a table of all
         tracker.log(finished.result)
         failed = False
     finally:

@@ -227,7 +227,7 @@ class ArrayWriter:
 
     def rows(self, numbers: np.ndarray, values: np.ndarray) -> None:
         """Put ``values[i]`` into row ``numbers[i]``; rows that follow one another in the file are written at once."""
-        data = memoryview(np.ascontiguousarray(values)).cast("B")
+        data = np.ascontiguousarray(values).data.cast("B")
         runs = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), len(numbers)]
         for first, end in itertools.pairwise(runs):
             piece, place = data[first * self._stride : end * self._stride], self._start + int(numbers[first]) * self._stride

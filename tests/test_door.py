@@ -9,11 +9,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from src import extract, run
@@ -314,6 +314,27 @@ def test_an_interruption_takes_one_line(door: Door, files: list[str], monkeypatc
     assert ended.status == 130 and len(ended.lines) == 1 and "goes on from there" in ended.err
 
 
+def test_an_interrupted_pass_keeps_its_shards(door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from src.store import Parts
+
+    write_csv(tmp_path / "train.csv", [(SENTENCES[place % 5] + f" {place}" * 9, ("no", "yes")[place % 2]) for place in range(2_000)])
+    write = Parts.write
+
+    def interrupted(self: Parts, number: int, array: np.ndarray) -> Path:
+        signal.raise_signal(signal.SIGINT)
+        return write(self, number, array)
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(
+            Parts, "write", lambda self, number, array: (interrupted if any(self.folder.glob("*")) else write)(self, number, array)
+        )
+        assert door(run.main, *files, "runtime.token_budget=256").status == 130
+    assert len(list(tmp_path.glob("cache/*/partial/*/*.npy"))) == 1
+    ended = door(run.main, *files, "runtime.token_budget=256")
+    assert ended.status == 0, ended.err
+    assert "cache                        partial" in ended.out
+
+
 def test_what_nobody_foresaw_still_has_a_line() -> None:
     assert say(ValueError()) == "ValueError"
     assert say(ValueError("one\ntwo:\nthree")) == "one"
@@ -361,36 +382,7 @@ def test_a_broken_pipe_shows_no_traceback(environment: dict[str, str], tmp_path:
     assert piped.wait() == 0
 
 
-def test_an_interrupted_pass_keeps_its_shards_and_a_good_run_says_nothing_that_is_not_ours(
-    environment: dict[str, str], files: list[str], tmp_path: Path
-) -> None:
-    write_csv(tmp_path / "train.csv", [(SENTENCES[place % 5] + f" {place}" * 9, place % 2) for place in range(4_000)])
-    write_csv(tmp_path / "test.csv", [(SENTENCES[place % 5], place % 2) for place in range(20)])
-    command = [sys.executable, "-m", "src.run", *files, "runtime.token_budget=256"]
-    running = subprocess.Popen(
-        command,
-        env=environment,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-
-    def shards() -> Iterator[Path]:
-        return (tmp_path / "cache").glob("*/partial/*/*.npy")
-
-    deadline = time.monotonic() + 60
-    while not any(shards()) and running.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    running.send_signal(signal.SIGINT)
-    _, errors = running.communicate(timeout=60)
-    assert running.returncode in (130, -signal.SIGINT)
-    assert [line for line in errors.splitlines() if not line.startswith("loading")] == [
-        "stopped. What is stored is kept: the same command goes on from there."
-    ]
-    assert any(shards())
-    ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+def test_a_good_run_says_nothing_that_is_not_ours(environment: dict[str, str], files: list[str], tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-m", "src.run", *files], env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert [line.split(":")[0].split(" ")[0] for line in ended.stderr.splitlines()] == ["loading", "files/train", "files/test"]
-    assert "cache                        partial" in ended.stdout

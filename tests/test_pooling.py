@@ -12,7 +12,7 @@ from src.config import ModelConfig, RuntimeConfig
 from src.encoder import Encoder, EncoderOutput, Tokenizer, Tokens
 from src.errors import UserError
 from src.features import saturated
-from src.pooling import SATURATED, poolings
+from src.pooling import SATURATED, Pooling, poolings
 from tests.conftest import SENTENCES
 
 torch = pytest.importorskip("torch")
@@ -138,3 +138,24 @@ def test_the_registry_is_read_without_torch() -> None:
 
     code = "import src.config, src.pooling, sys; assert 'torch' not in sys.modules; print(*src.pooling.poolings)"
     assert "pooler_inverse" in subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
+def test_a_changed_pooling_has_another_digest_and_a_comment_changes_none(tmp_path: Path) -> None:
+    import importlib.util
+
+    def digest(name: str, source: str) -> str:
+        path = tmp_path / f"{name}.py"
+        path.write_text(source)
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return Pooling("p", module.p, "any", False, 1).code
+
+    helper = "def _half(x):\n    return x / 2\n"
+    base = digest("a", helper + "def p(output, layer):\n    return _half(output)\n")
+    assert digest("b", helper + '\ndef p(output, layer):\n    """Words."""\n    # why\n    return _half(output)\n') == base
+    assert digest("c", helper.replace("2", "3") + "def p(output, layer):\n    return _half(output)\n") != base
+    assert digest("d", helper + "def p(output, layer):\n    return _half(output) + 1\n") != base
+    assert len({poolings[name].code for name in poolings}) == len(poolings)

@@ -293,3 +293,10 @@ def test_nothing_is_told_where_nothing_is_wrong():
 def test_records_need_no_heavy_library():
     line = "import sys, src.result, src.timing, src.provenance as p; print(sorted({'torch', 'numpy', 'rich', 'hydra'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_sweeps_line_holds_the_score_and_what_it_cost() -> None:
+    line = module.summary(make_result(pooling="pooler", pooler={"status": "untrained", "evidence": {}}))
+    assert "\n" not in line
+    for part in ("pooler (untrained)", "%", "[", " s"):
+        assert part in line
