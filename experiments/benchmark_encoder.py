@@ -1,7 +1,8 @@
 """Extraction against sentence-transformers, in one process on the same cores, and against what the machine's matrix product allows.
 
 Both read the same rows with the same checkpoint; sentence-transformers gives one pooling with its default batch size,
-the suite all that the checkpoint supports, stored. They take turns over slices of the rows, so that a machine whose speed drifts slows both.
+the suite all that the checkpoint supports, stored. They take turns over slices of the rows, so that a machine whose speed
+drifts slows both.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -632,20 +631,3 @@ def _choice(
 def _all(flags: Any) -> bool | None:
     found = list(flags)
     return False if False in found else None if None in found else True
-
-
-def build(config: ProbeConfig) -> Any:
-    """The estimator that a probe's `_target_` names, with its fixed parameters.
-
-    Raises
-    ------
-    UserError
-        No such class, or it refuses a parameter.
-    """
-    parameters = dict(config.estimator)
-    target = str(parameters.pop("_target_", ""))
-    module, _, name = target.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), name)(**parameters)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise UserError(f"probe '{config.name}': cannot build estimator._target_={target or 'unset'}: {error}") from error

@@ -24,6 +24,7 @@ PACKAGES = (
     "safetensors",
     "scikit-learn",
     "scipy",
+    "threadpoolctl",
     "tokenizers",
     "torch",
     "tqdm",
