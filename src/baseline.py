@@ -15,6 +15,7 @@ from src.config import Config
 from src.data import Data
 from src.encoder import Tokens
 from src.features import Extractor, texts
+from src.provenance import method
 
 LENGTH = 3.0  # of a row: the probe's grid then spans from over- to under-regularised for bags as it does for features
 
@@ -35,6 +36,7 @@ def scores(read: Data, estimator: Any, config: Config, extractor: Extractor) -> 
     assert config.probe is not None
     identity = {
         "kind": "bag",
+        "method": method(),
         "tokenizer": extractor.checkpoint.tokenizer,
         "max_length": extractor.facts.max_length,
         **read.identity(),

@@ -156,10 +156,6 @@ class Config:
     draws: int = 1
     output: str | None = None  # src.extract: folder of the feature files
 
-    def plain(self) -> dict[str, Any]:
-        """The config as plain containers, for records and trackers."""
-        return dataclasses.asdict(self)
-
 
 DEFAULT_PROBE = {"classification": "logistic", "regression": "ridge"}
 

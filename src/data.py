@@ -207,7 +207,15 @@ def _assembled(
         if name not in labelled:
             raise _hidden(config, role, name, [other for other in labelled if other != roles.get("train")])
     splits = {name: _split(config, name, read[name], labels[name], classes, where[name]) for name in labelled}
+    from src.metrics import metrics as known_metrics
+
     metrics = tuple(config.metrics) or _default_metrics(config, classes)
+    for name in metrics:
+        most = known_metrics[name].most_classes if name in known_metrics else None
+        if most is not None and len(classes) > most:
+            raise UserError(
+                f"{config.name}: metric '{name}' is for {most} classes, and there are {len(classes)}. Use accuracy, macro_f1 or mcc."
+            )
     return Data(config.name, config.task, classes, splits, roles, selection, config.folds, metrics, source)
 
 

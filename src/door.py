@@ -98,7 +98,7 @@ def check_words(words: list[str], *, sweeps: bool = True) -> list[str]:
     if odd := [word for word in rest if word.startswith("-")]:
         _refuse_flag(f"unrecognized arguments: {' '.join(odd)}")
     overrides = [*flags.overrides, *rest]
-    if flags.multirun and not sweeps:
+    if not sweeps and (flags.multirun or any(word.lstrip("+").startswith("hydra.mode=") for word in overrides)):
         raise UserError("-m: this door does one job at a time. Call it once for each, or sweep with python -m src.run -m.")
     for override in OverridesParser.create().parse_overrides(overrides):
         word, key = override.input_line, override.key_or_group

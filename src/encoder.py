@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 INITIALIZER_RANGE = 0.02  # BERT's, for a checkpoint that does not say
 RANDOM_POOLER_SEED = 0
+PACKED_ROWS = 512  # rows of a batch's matrices on a CPU
 TOKENISE_ROWS = 8192  # rows handed to the tokenizer at once: bounds the memory of its Python objects
 
 
@@ -73,13 +75,15 @@ class Tokens:
 class Facts:
     """What is known of a checkpoint once it has been loaded: kept in the store, so that a later hit needs no torch.
 
-    ``layers`` is L, ``width`` the hidden size, ``max_length`` in word pieces, ``attention`` the implementation in use.
+    ``layers`` is L, ``width`` the hidden size, ``max_length`` in word pieces, ``attention`` and ``kernel``
+    (of the linear layers) the implementations in use.
     """
 
     layers: int
     width: int
     max_length: int
     attention: str
+    kernel: str
     pooler: dict[str, Any]
 
     @property
@@ -194,8 +198,10 @@ class Encoder:
         random = np.random.default_rng(RANDOM_POOLER_SEED).standard_normal((width, width), dtype=np.float32) * scale
         self.random_weight = torch.from_numpy(random.astype(np.float32)).to(self.device)
         attention = str(config._attn_implementation)
-        self.facts = Facts(self.layers, width, self._max_length(model), attention, {})
-        self.facts = Facts(self.layers, width, self.facts.max_length, attention, diagnose(self.pooler, self._next_sentence()))
+        packs = self.device == "cpu" and runtime.dtype == "float32"
+        kernel = pack(self.model, runtime.token_budget or PACKED_ROWS) if packs else "plain"
+        self.facts = Facts(self.layers, width, self._max_length(model), attention, kernel, {})
+        self.facts = replace(self.facts, pooler=diagnose(self.pooler, self._next_sentence()))
 
     def _max_length(self, model: ModelConfig) -> int:
         """The smaller of the position table and the tokenizer's limit, or what `model.max_length` asks within the table."""
@@ -271,6 +277,35 @@ class Encoder:
             logits = output.pooled.float().cpu() @ head[0].T + head[1]
             right += int((torch.argmax(logits).item() == 0) == consecutive)
         return right / len(NSP_PAIRS())
+
+
+def pack(model: Any, rows: int) -> str:
+    """Let a frozen model's linear layers run on weights packed once for oneDNN, a fifth to a quarter faster than packing at each call.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of the matrices to come, which the packing is tuned to; others work too.
+
+    Returns
+    -------
+    str
+        ``packed``, or ``plain`` where this build of torch has no oneDNN.
+    """
+    import torch
+    from torch import nn
+
+    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return "plain"
+
+    def forward(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+    for module in model.modules():
+        if type(module) is nn.Linear:
+            packed = torch.ops.mkldnn._reorder_linear_weight(module.weight.detach(), rows)
+            module.forward = functools.partial(forward, packed, None if module.bias is None else module.bias.detach())  # type: ignore[method-assign]
+    return "packed"
 
 
 def _load(checkpoint: Checkpoint, dtype: torch.dtype, attention: str | None) -> tuple[Any, dict[str, Any]]:

@@ -210,6 +210,7 @@ class Extractor:
             "model": self.checkpoint.identity,
             "dtype": self.config.runtime.dtype,
             "attention": self.facts.attention,
+            "kernel": self.facts.kernel,
             "token_budget": self.token_budget,
             "plan": layout(),
         }
@@ -226,7 +227,7 @@ class Extractor:
             return None
         import torch
 
-        return str(torch.cuda.get_device_name())
+        return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
 
     def _tokenisation(self) -> dict[str, Any]:
         return {"tokenizer": self.checkpoint.tokenizer, "max_length": self.facts.max_length}
@@ -348,7 +349,14 @@ class Pass:
         with self._lock:
             self.seconds["encode"] += encode
             self.seconds["pool"] += pool
-        return np.concatenate(pieces, axis=1)
+        pooled = np.concatenate(pieces, axis=1)
+        if not np.isfinite(pooled).all():
+            broken = next(name for (name, _), values in zip(self.targets, pooled, strict=True) if not np.isfinite(values).all())
+            raise UserError(
+                f"'{self.extractor.checkpoint.label}' gives values that are no finite numbers ({self.text.label}, {broken}). "
+                "Its weights are damaged, or runtime.dtype is too narrow for it: float32 reaches further than float16."
+            )
+        return pooled
 
     def _batch(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Ids, segments and special marks of rows of one length, each (rows, tokens)."""

@@ -20,6 +20,7 @@ from src.registry import Registry
 
 Array = NDArray[Any]
 CHUNK = 100_000  # weights held at once: they stay in the cache
+THIN = 5  # fewer rows of a class, or predictions of one, and resamples may miss what a new test set would show
 
 
 @dataclass(frozen=True)
@@ -248,7 +249,7 @@ def bca(sample: Sample, seed: int, resamples: int) -> Bootstrap | None:
 
 
 def unseen_bound(sample: Sample, level: float = 0.95) -> tuple[float, float] | None:
-    """An interval where the resamples do not vary, from what the rows that were not seen could do.
+    """An interval where the resamples do not vary, or miss a kind of row, from what the rows that were not seen could do.
 
     How far the statistic moves if some cell that no test row fell into holds as much of the population as a Clopper-Pearson bound allows.
     Covers at least at `level`; None for rows that are not pooled into cells.
@@ -338,6 +339,22 @@ def checked(name: str, labels: Array, predictions: Array, classes: int) -> tuple
     return entry, labels, predictions
 
 
+def thin(labels: Array, predictions: Array, classes: int) -> bool:
+    """Has some class fewer than `THIN` rows, or fewer than `THIN` predictions in some draw of predictions (draws, rows)?"""
+    return classes > 0 and any(np.bincount(row, minlength=classes).min() < THIN for row in (labels, *predictions))
+
+
+def widened(ends: tuple[float, float], bound: tuple[float, float] | None) -> tuple[float, float]:
+    """The interval that holds both."""
+    return ends if bound is None else (min(ends[0], bound[0]), max(ends[1], bound[1]))
+
+
+def thin_note(bound: tuple[float, float] | None) -> str:
+    """What `method` says of an interval from `thin` rows."""
+    few = f"; a class has fewer than {THIN} rows or predictions"
+    return few + (", so the interval may be too narrow" if bound is None else ": widened by the Clopper-Pearson bound on unseen cells")
+
+
 def evaluate(
     name: str, labels: Array, predictions: Array, *, classes: int, seed: int = 0, resamples: int = 10000, fold: Array | None = None
 ) -> Estimate:
@@ -353,7 +370,8 @@ def evaluate(
     Returns
     -------
     Estimate
-        Wilson's interval for accuracy; else the BCa bootstrap over rows (Efron 1987); where all resamples agree, `unseen_bound`.
+        Wilson's interval for accuracy; else the BCa bootstrap over rows (Efron 1987), widened by `unseen_bound` where a class is `thin`;
+        where all resamples agree, `unseen_bound`.
     """
     _, labels, predictions = checked(name, labels, predictions, classes)
     note = ""
@@ -368,12 +386,13 @@ def evaluate(
         return Estimate(None, None, None, f"the {side} constant", "undefined")
     if name == "accuracy" and len(predictions) == 1:
         return Estimate(value, *wilson(round(value * len(labels)), len(labels)), None, "Wilson" + note)
-    found = bca(sample, seed, resamples)
+    found, bound = bca(sample, seed, resamples), unseen_bound(sample)
     if found is not None:
         low, high = found.interval()
+        if thin(labels, predictions, classes):
+            (low, high), note = widened((low, high), bound), thin_note(bound) + note
         reason = f"undefined in {found.undefined} of {resamples} resamples, which were left out" if found.undefined else None
         return Estimate(value, min(low, value), max(high, value), reason, f"BCa bootstrap over rows, {resamples} resamples" + note)
-    bound = unseen_bound(sample)
     if bound is None:
         return Estimate(value, None, None, "all resamples agree, so the bootstrap has no spread", "degenerate bootstrap")
     return Estimate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,6 +60,13 @@ class Prepared:
         return self.config.probe
 
     @property
+    def resolved(self) -> dict[str, Any]:
+        """The configuration as resolved, without a path of this machine: what trackers show."""
+        names = {"model": self.model_name, "dataset": self.data.name, "pooling": self.target[0], "probe": self.probe.name}
+        values = {"layer": self.target[1], "pairing": self.config.pairing, "seed": self.config.seed, "draws": self.config.draws}
+        return {**names, **values, "settings": _config(self), "key": self.key}
+
+    @property
     def model_name(self) -> str:
         """The option's name, or for `model=checkpoint` the hub id or the folder's last name."""
         return self.extractor.checkpoint.label if self.config.model.name == "checkpoint" else self.config.model.name
@@ -72,8 +80,10 @@ class Run:
     predictions: dict[str, np.ndarray]
     probe: dict[str, np.ndarray]
 
+    notes: dict[str, str]  # what a reader of the probe's arrays has to know
+
     def write(self, folder: Path) -> None:
-        self.result.write(folder, self.predictions, self.probe)
+        self.result.write(folder, self.predictions, self.probe, self.notes)
 
 
 def prepare(config: Config) -> Prepared:
@@ -166,7 +176,15 @@ def run_probe(prepared: Prepared, estimator: Any) -> Run:
         timing=_timing(extractor, features),
         provenance=_provenance(prepared),
     )
-    return Run(result, _predictions(read, outcome), outcome.fitted.arrays())
+    notes = {
+        "features": config.probe.features,
+        "trained_on": outcome.fitted.trained_on,
+        "classes": json.dumps(list(read.classes)),
+        "pooling": prepared.target[0],
+        "layer": str(prepared.target[1]),
+        "pairing": config.pairing,
+    }
+    return Run(result, _predictions(read, outcome), outcome.fitted.arrays(), notes)
 
 
 def _distinct(read: Data) -> dict[str, str]:
@@ -214,11 +232,13 @@ def _score(read: Data, outcome: probe.Outcome, config: Config) -> dict[str, dict
                 )
                 for predictions in drawn
             ]
-            found[name if role == "test" else f"{name}_{role}"] = asdict(estimates[0]) if len(estimates) == 1 else over_draws(estimates)
+            found[name if role == "test" else f"{name}_{role}"] = (
+                asdict(estimates[0]) if len(estimates) == 1 else over_draws(name, estimates)
+            )
     return found
 
 
-def over_draws(estimates: Sequence[metrics.Estimate]) -> dict[str, Any]:
+def over_draws(name: str, estimates: Sequence[metrics.Estimate]) -> dict[str, Any]:
     """Mean of a metric over training draws, and an interval for new rows and a new draw: both spreads, added in quadrature."""
     values = [estimate.value for estimate in estimates]
     defined = [
@@ -231,8 +251,8 @@ def over_draws(estimates: Sequence[metrics.Estimate]) -> dict[str, Any]:
     mean = float(value.mean())
     return {
         "value": mean,
-        "low": mean - float(np.hypot((value - low).mean(), spread)),
-        "high": mean + float(np.hypot((high - value).mean(), spread)),
+        "low": max(metrics.metrics[name].low, mean - float(np.hypot((value - low).mean(), spread))),
+        "high": min(metrics.metrics[name].high, mean + float(np.hypot((high - value).mean(), spread))),
         "reason": None,
         "method": f"mean of {len(values)} training draws; {estimates[0].method}, and the draws' spread, in quadrature",
         "draws": values,
@@ -285,7 +305,12 @@ def _config(prepared: Prepared) -> dict[str, Any]:
             "classes": list(prepared.data.classes),
         },
         "probe": asdict(config.probe),
-        "runtime": {"dtype": config.runtime.dtype, "attention": extractor.facts.attention, "token_budget": extractor.token_budget},
+        "runtime": {
+            "dtype": config.runtime.dtype,
+            "attention": extractor.facts.attention,
+            "kernel": extractor.facts.kernel,
+            "token_budget": extractor.token_budget,
+        },
     }
 
 
@@ -323,5 +348,6 @@ def _predictions(read: Data, outcome: probe.Outcome) -> dict[str, np.ndarray]:
         arrays[f"{prefix}fold"] = outcome.fold if role == "test" else np.full(len(split), -1)
         arrays[f"{prefix}label"] = split.label
         arrays[f"{prefix}prediction"] = predictions
-        arrays[f"{prefix}decision"] = outcome.decisions[role]
+        drawn = len(outcome.draws) > 1
+        arrays[f"{prefix}decision"] = np.stack([draw[role] for draw in outcome.draw_decisions]) if drawn else outcome.decisions[role]
     return arrays

@@ -34,11 +34,11 @@ class Pooler:
 
     @property
     def weight(self) -> np.ndarray | None:
-        return None if self.tensor_weight is None else self.tensor_weight.double().cpu().numpy()
+        return None if self.tensor_weight is None else self.tensor_weight.cpu().double().numpy()
 
     @property
     def bias(self) -> np.ndarray | None:
-        return None if self.tensor_bias is None else self.tensor_bias.double().cpu().numpy()
+        return None if self.tensor_bias is None else self.tensor_bias.cpu().double().numpy()
 
 
 def diagnose(pooler: Pooler, next_sentence: float | None) -> dict[str, Any]:

@@ -192,7 +192,7 @@ def pooler_preactivation(output: EncoderOutput, layer: int) -> Tensor:
 def pooler_inverse(output: EncoderOutput, layer: int) -> Tensor:
     """``atanh(pooler)``, (batch, width) float32: ``W h + b`` again, as far as float32 kept it.
 
-    Where tanh rounded to one in magnitude nothing is left to invert: such entries become the largest finite value, `saturation_limit`,
+    Where tanh rounded to one in magnitude nothing is left to invert: such entries become the largest finite value, ``atanh(SATURATED)``,
     and `src.features.saturated` counts them.
     """
     return pooler(output, layer).clamp(-SATURATED, SATURATED).atanh()

@@ -31,10 +31,10 @@ class Choice:
     """What the grid said.
 
     `grid` holds per value: value, loss (mean log-loss or squared error on the held-out rows), converged, gap (a bound on the objective's
-    distance to its optimum). `converged`: the fits at the chosen value, the refit included; None where the estimator cannot tell.
-    `separable`: True when some fitted probe has every row it was fitted on right, which proves it; False when equal rows carry different
-    labels, which refutes it; None when neither was found. `at_edge`: the choice lies at this end of the grid. `rows`: how many were
-    fitted on, held out for the choice, and refitted on. `votes`: nested selection, the value chosen in each outer fold.
+    distance to its optimum). `converged`: the fits at the chosen value, the refit and the draws included; None where the estimator
+    cannot tell. `separable`: True when some fitted probe has every row it was fitted on right, which proves it; False when equal rows
+    carry different labels, which refutes it; None when neither was found. `at_edge`: the choice lies at this end of the grid. `rows`: how
+    many were fitted on, held out for the choice, and refitted on. `votes`: nested selection, the value chosen in each outer fold.
     """
 
     parameter: str
@@ -80,9 +80,10 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Predictions and decision values by role, of the first draw; `draws` holds the predictions of every draw.
+    """Predictions and decision values by role, of the probe fitted on train as it stands, which is also `fitted`.
 
-    `fold` (test rows,): the outer fold in which a row was predicted, -1 without folds.
+    `draws` and `draw_decisions` hold the same of each probe that is scored: with several draws, those fitted on the resamples, else the
+    one above. `fold` (test rows,): the outer fold in which a row was predicted, -1 without folds.
     """
 
     predictions: dict[str, Array]
@@ -91,6 +92,7 @@ class Outcome:
     choice: Choice
     fitted: Fitted
     draws: list[dict[str, Array]]
+    draw_decisions: list[dict[str, Array]]
 
 
 def _folded(fit: Fitted | Fit) -> tuple[Array, Array]:
@@ -340,8 +342,8 @@ class _Bench:
             return losses(_probabilities(fit.model, _scaled(self.x[rows], fit.mean, fit.scale), self.classes), self.y[rows], self.classes)
         return losses(self.scores(fit, rows), self.y[rows], self.classes)
 
-    def pick(self, values: Sequence[float], means: Sequence[float]) -> int:
-        """Index of the value with the least loss; within a tie, the strongest penalty. `values` run from strong to weak."""
+    def pick(self, means: Sequence[float]) -> int:
+        """Index of the least loss; within a tie, of the strongest penalty. `means` run from strong to weak."""
         least = min(means)
         return next(index for index, loss in enumerate(means) if loss <= least + TIE)
 
@@ -492,24 +494,24 @@ def _split(
     else:
         raise UserError(f"unknown selection '{selection}'. Known: carve, development, folds, nested.")
     tell("grid", len(fits), len(fits))
-    best = bench.pick(values, means)
+    best = bench.pick(means)
     last = by_value[best][0]
     final = last if selection == "development" else bench.fit([(values[best], None)], [last.solution])[0]
     tell("refit", 1, 1)
     separable = _separable(bench, final, by_value[-1][0], seen)
     fitted = bench.fitted(final, "train")
-    choice = _choice(bench, values, means, by_value, best, [final], separable, counts)
     outputs = {role: fitted.predict(rows.x) for role, rows in tests.items()}
-    predictions = {role: pair[0] for role, pair in outputs.items()}
-    repeated = [predictions]
+    repeated, drawn = [outputs], []
     if draws > 1:
         again = [resample(train.y, seed, draw, regression=regression) for draw in range(draws)]
         drawn = bench.fit([(values[best], times) for times in again], [final.solution] * draws)
         models = [bench.fitted(fit, f"draw {draw}") for draw, fit in enumerate(drawn)]
-        repeated = [{role: model.predict(rows.x)[0] for role, rows in tests.items()} for model in models]
+        repeated = [{role: model.predict(rows.x) for role, rows in tests.items()} for model in models]
         tell("draws", draws, draws)
+    choice = _choice(bench, values, means, by_value, best, [final, *drawn], separable, counts)
     fold_of = np.full(len(tests["test"].y) if "test" in tests else 0, -1, dtype=np.int64)
-    return Outcome(predictions, {role: pair[1] for role, pair in outputs.items()}, fold_of, choice, fitted, repeated)
+    predictions, decisions = ([{role: pair[part] for role, pair in each.items()} for each in (outputs, *repeated)] for part in (0, 1))
+    return Outcome(predictions[0], decisions[0], fold_of, choice, fitted, predictions[1:], decisions[1:])
 
 
 def losses_of(bench: _Bench, fit: Fit, rows: Rows) -> Array:
@@ -551,7 +553,7 @@ def _nested(bench: _Bench, train: Rows, folds: int, seed: int, draws: int, group
         fits, loss, _ = _cross_validate(bench, values, inner, rows, tell, number, folds)
         means.append(loss)
         fits_of.append(fits)
-        picked.append(bench.pick(values, loss))
+        picked.append(bench.pick(loss))
     kept = [(outer != number).astype(np.float64) for number in range(folds)]
     refits = bench.fit(
         [(values[pick], weights) for pick, weights in zip(picked, kept, strict=True)],
@@ -587,9 +589,9 @@ def _nested(bench: _Bench, train: Rows, folds: int, seed: int, draws: int, group
         [values[pick] for pick in picked],
     )
     fitted = bench.fitted(final, "all rows, at the value chosen most often; the predictions are those of the outer folds")
-    outputs = {"test": predictions}
     assert scores is not None
-    return Outcome(outputs, {"test": scores}, outer, choice, fitted, [outputs])
+    outputs, decisions = {"test": predictions}, {"test": scores}
+    return Outcome(outputs, decisions, outer, choice, fitted, [outputs], [decisions])
 
 
 def _separable(bench: _Bench, final: Fit, weakest: Fit, weights: Array | None) -> bool | None:

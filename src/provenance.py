@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -130,3 +131,14 @@ def _cpu() -> str:
         lines = []
     models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(models, "") or platform.processor() or platform.machine()
+
+
+@cache
+def method() -> str:
+    """Digest of the code and the libraries that turn features into scores: who mends them does not get old scores back from the store."""
+    digest = hashlib.sha256()
+    for name in ("probe", "solvers", "metrics", "baseline", "pipeline"):
+        digest.update((HERE / f"{name}.py").read_bytes())
+    for package in ("numpy", "scipy", "scikit-learn"):
+        digest.update(f"{package} {_version(package)}".encode())
+    return digest.hexdigest()

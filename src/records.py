@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.errors import UserError
-from src.result import PREDICTIONS, PROBE, RECORD, Result, replace_files
+from src.provenance import method
+from src.result import PREDICTIONS, PROBE, RECORD, Result, content_key, replace_files
 
 if TYPE_CHECKING:
     from src.pipeline import Prepared, Run
@@ -45,4 +46,4 @@ def recall(prepared: Prepared, folder: Path) -> bool:
 
 
 def _folder(prepared: Prepared) -> Path:
-    return prepared.extractor.store.folder("records", prepared.key)
+    return prepared.extractor.store.folder("records", content_key({"key": prepared.key, "method": method()}))

@@ -137,7 +137,8 @@ class Result:
         """
         folder = Path(folder)
         _check_predictions(predictions)
-        notes = {**(metadata or {}), "key": self.key}
+        # One entry: the library writes several in an order that changes from run to run.
+        notes = {"notes": json.dumps({**(metadata or {}), "key": self.key}, sort_keys=True)}
         contents = {PREDICTIONS: _pack(predictions, notes), PROBE: _pack(probe, notes), RECORD: self.to_json().encode()}
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -247,6 +248,9 @@ def cautions(result: Result) -> list[str]:
         found.append("the checkpoint's pooler was never trained: this pooling is a random projection of cls.")
     if chosen.get("converged") is False:
         found.append("the probe did not converge.")
+    bag = result.baseline.get("bag_of_word_pieces")
+    if isinstance(bag, Mapping) and bag.get("converged") is False:
+        found.append("the bag of word pieces did not converge: its score is a lower estimate.")
     if chosen.get("separable") and chosen.get("value") == 0:
         found.append("the training rows are separable and the penalty is zero: the probe has no optimum.")
     if chosen.get("at_edge"):

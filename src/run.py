@@ -80,7 +80,7 @@ def run(config: Config, folder: Path, *, resume: bool = False) -> None:
     name = f"{prepared.data.name}-{prepared.target[0]}-L{prepared.target[1]}-{config.probe.name}"
     failed = True
     tracker.start(
-        config.plain(),
+        prepared.resolved,
         name=name,
         group=config.tracker.group,
         job_type="probe",

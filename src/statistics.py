@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import bdtr, ndtri
 
 from src.errors import UserError
-from src.metrics import bca, checked, sample_of, unseen_bound, wilson
+from src.metrics import Sample, bca, checked, sample_of, thin, thin_note, unseen_bound, widened, wilson
 
 Array = NDArray[Any]
 VERDICTS = ("equivalent", "equivalent with a small difference", "better", "worse", "undecided")
@@ -77,28 +77,46 @@ def newcombe(correct_a: Array, correct_b: Array, level: float = 0.95) -> tuple[f
     return float(share_a - share_b - np.sqrt(max(below, 0))), float(share_a - share_b + np.sqrt(max(above, 0)))
 
 
+def _unseen_p(sample: Sample) -> float:
+    """Two-sided: one less the level of the widest `unseen_bound` that leaves no difference out; 0 without such a bound."""
+    inside, outside = 0.0, 1.0
+    for _ in range(40):
+        level = 1 - (middle := (inside + outside) / 2)
+        bound = unseen_bound(sample, level)
+        if bound is None:
+            return 0.0
+        inside, outside = (middle, outside) if bound[0] <= 0 <= bound[1] else (inside, middle)
+    return outside
+
+
 def paired_bootstrap(
     metric_name: str, labels: Array, pred_a: Array, pred_b: Array, *, classes: int, seed: int = 0, resamples: int = 10000
 ) -> Difference:
-    """BCa bootstrap of metric(a) - metric(b): rows are drawn with their label and both predictions; the p-value inverts the interval."""
+    """BCa bootstrap of metric(a) - metric(b): rows are drawn with their label and both predictions; the p-value inverts the interval.
+
+    Where a class is thin (`src.metrics.thin`), both are widened by `src.metrics.unseen_bound`.
+    """
     _, labels, predictions = checked(metric_name, labels, np.stack([np.asarray(pred_a), np.asarray(pred_b)]), classes)
     sample = sample_of(metric_name, labels, predictions, classes, signs=np.array([1.0, -1.0]))
     value = sample.point()
     if not np.isfinite(value):
         return Difference(None, None, None, None, None, None, "undefined: constant predictions or labels")
     found = bca(sample, seed, resamples)
+    wide, narrow = unseen_bound(sample, 0.95), unseen_bound(sample, 0.90)
     if found is not None:
-        (low, high), (low90, high90) = found.interval(0.95), found.interval(0.90)
+        (low, high), (low90, high90), p, note = found.interval(0.95), found.interval(0.90), found.p_value(), ""
+        if thin(labels, predictions, classes):
+            (low, high), (low90, high90) = widened((low, high), wide), widened((low90, high90), narrow)
+            p, note = max(p, _unseen_p(sample)), thin_note(wide)
         return Difference(
             value,
             min(low, value),
             max(high, value),
             min(low90, value),
             max(high90, value),
-            found.p_value(),
-            f"paired BCa bootstrap, {resamples} resamples",
+            p,
+            f"paired BCa bootstrap, {resamples} resamples" + note,
         )
-    wide, narrow = unseen_bound(sample, 0.95), unseen_bound(sample, 0.90)
     if wide is None or narrow is None:
         return Difference(value, None, None, None, None, 1.0 if value == 0 else None, "all resamples agree, so the bootstrap has no spread")
     return Difference(value, *wide, *narrow, 1.0 if value == 0 else None, "all resamples agree; Clopper-Pearson bound on unseen cells")

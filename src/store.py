@@ -63,11 +63,12 @@ class Store:
         return (self.folder(kind, key) / "meta.json").is_file()
 
     def get(self, kind: str, key: str) -> Value | None:
-        """The value under a key, or None. A damaged one is set aside with a warning, so that it is computed again."""
+        """The value under a key, or None. A damaged one is removed with a warning, so that it is computed again."""
         folder = self.folder(kind, key)
         if not folder.is_dir():
             return None
         try:
+            read = folder.stat().st_ino
             record = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
             if record.pop("digest") != content_key(record):
                 raise ValueError("meta.json has changed since it was written")
@@ -80,7 +81,8 @@ class Store:
             raise self._explain(error) from error
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("stored %s %s is damaged (%s): it is computed again", kind, key[:12], flatten(error, 120))
-            self.remove(kind, key)
+            if folder.is_dir() and folder.stat().st_ino == read:  # another process may have put a sound one in its place
+                self.remove(kind, key)
             return None
 
     def remove(self, kind: str, key: str) -> None:
@@ -223,7 +225,9 @@ class ArrayWriter:
         self._start = self._file.tell()
         self._stride = shape[1] * dtype.itemsize
         if shape[0]:
-            os.posix_fallocate(self._file.fileno(), self._start, shape[0] * self._stride)  # a full disk shows now, not halfway
+            # Where the system can reserve the room, a full disk shows now, not halfway.
+            reserve = getattr(os, "posix_fallocate", lambda file, start, size: os.ftruncate(file, start + size))
+            reserve(self._file.fileno(), self._start, shape[0] * self._stride)
 
     def rows(self, numbers: np.ndarray, values: np.ndarray) -> None:
         """Put ``values[i]`` into row ``numbers[i]``; rows that follow one another in the file are written at once."""

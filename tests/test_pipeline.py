@@ -175,7 +175,7 @@ def test_draws_spread_the_interval(bert: Path, tmp_path: Path) -> None:
 
 def test_an_undefined_draw_makes_the_mean_undefined() -> None:
     estimates = [metrics.Estimate(0.5, 0.4, 0.6, None, "x"), metrics.Estimate(None, None, None, "constant", "x")]
-    found = over_draws(estimates)
+    found = over_draws("accuracy", estimates)
     assert found["value"] is None
     assert "undefined" in found["reason"]
 

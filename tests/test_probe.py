@@ -185,6 +185,32 @@ def test_draws_repeat_the_fit_at_the_strength_chosen_once():
     assert not np.array_equal(drawn.draws[0]["test"], drawn.draws[1]["test"])
 
 
+@pytest.mark.parametrize("classes, draws", [(2, 1), (2, 3), (3, 3), (0, 3)])
+def test_predictions_and_decisions_of_a_draw_come_from_one_probe(classes, draws):
+    outcome = fit(make(classes=classes), {"test": make(classes=classes, seed=1)}, classes, draws=draws)
+    assert len(outcome.draws) == len(outcome.draw_decisions) == draws
+    pairs = [(outcome.predictions, outcome.decisions), *zip(outcome.draws, outcome.draw_decisions, strict=True)]
+    for predictions, decisions in pairs:
+        scores = decisions["test"].reshape(len(predictions["test"]), -1)
+        assert np.allclose(probe.decided(scores, classes), predictions["test"], atol=1e-4)
+    if draws > 1:
+        assert not np.array_equal(outcome.draw_decisions[0]["test"], outcome.draw_decisions[1]["test"])
+
+
+def test_a_draw_that_did_not_converge_is_not_called_converged(monkeypatch):
+    whole = probe._Bench.fit
+
+    def failing(bench, wanted, starts=None):
+        repeats = [weights is not None and weights.max() > 1 for _, weights in wanted]
+        return [
+            dataclasses.replace(found, converged=False) if drawn else found
+            for found, drawn in zip(whole(bench, wanted, starts), repeats, strict=True)
+        ]
+
+    monkeypatch.setattr(probe._Bench, "fit", failing)
+    assert [fit(make(), {"test": make(seed=1)}, draws=draws).choice.converged for draws in (1, 3)] == [True, False]
+
+
 def test_development_chooses_there_and_fits_train_alone():
     train, test, development = make(), make(seed=1), make(seed=2)
     outcome = fit(train, {"test": test}, selection="development", development=development)
@@ -194,7 +220,7 @@ def test_development_chooses_there_and_fits_train_alone():
 
 def test_ties_go_to_the_stronger_penalty_and_edges_are_named():
     bench = probe._Bench(LogisticRegression(), config(), make(), 2)
-    assert bench.pick([3.0, 0.3, 0.03], [0.5 + 5e-10, 0.5, 0.6]) == 0
+    assert bench.pick([0.5 + 5e-10, 0.5, 0.6]) == 0
     from sklearn.linear_model import LogisticRegression as Peer
 
     assert probe._Bench(Peer(), config(C=[0.1, 10.0, 1.0]), make(), 2).ordered() == [0.1, 1.0, 10.0]

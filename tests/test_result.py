@@ -111,7 +111,7 @@ def test_both_array_files_carry_the_key(tmp_path):
     make_result().write(tmp_path, make_predictions(LABELS, LABELS), PROBE_ARRAYS, {"classes": "[]"})
     for name in (PREDICTIONS, PROBE):
         with safe_open(tmp_path / name, "numpy") as file:
-            assert file.metadata() == {"classes": "[]", "key": make_result().key}
+            assert json.loads(file.metadata()["notes"]) == {"classes": "[]", "key": make_result().key}
 
 
 def test_predictions_without_their_fields_or_rows_are_refused(tmp_path):

@@ -209,7 +209,7 @@ def test_offline_runs_of_a_sweep_are_told_once(door: Door, files: list[str], mon
     class Offline:
         def start(self, config: dict[str, Any], *, folder: Path, **_: Any) -> None:
             (folder / "wandb" / "offline-run-1").mkdir(parents=True)
-            assert config["tracker"]["group"] in (None, "sweep")
+            assert config["layer"] == 2, "resolved"
 
         def log(self, result: Result) -> None:
             assert result.score

@@ -77,6 +77,27 @@ def test_the_bootstrap_p_agrees_with_its_interval():
         assert (found.p < 0.10) == (found.low90 > 0 or found.high90 < 0) or abs(found.p - 0.10) < 0.003
 
 
+def test_one_row_of_a_predicted_class_decides_nothing():
+    y, a = np.repeat([[0, 0, 1], [0, 1, 1]], [1, 321, 721], axis=1)
+    b = np.ones_like(y)
+    forth, back = (paired_bootstrap("mcc", y, *pair, classes=2, resamples=500) for pair in ((a, b), (b, a)))
+    assert forth.low < forth.low90 < 0 < forth.value < forth.high90 <= forth.high and "unseen" in forth.method
+    assert forth.p > 0.1 and back.p > 0.1 and -back.high == pytest.approx(forth.low, abs=1e-9)
+
+
+def test_with_a_thin_class_the_p_still_agrees_with_its_interval():
+    seen = set()
+    for right in range(5):
+        for wrong in range(5 - right):
+            y = np.repeat([0, 1, 0, 1], [right, wrong, 90, 200])
+            a, b = np.repeat([0, 1], [right + wrong, 290]), np.ones(right + wrong + 290, dtype=int)
+            found = paired_bootstrap("macro_f1", y, a, b, classes=2, resamples=1000)
+            if found.p is not None:
+                assert (found.p < 0.05) == (found.low > 0 or found.high < 0) or abs(found.p - 0.05) < 0.006
+                seen.add(found.p < 0.05)
+    assert seen
+
+
 def test_pairing_narrows_the_interval():
     y, a, b = draw(600, 2, 0.8, 0.78, shared=0.95)
     turned = np.random.default_rng(0).permutation(600)
