@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
         if options.part != "encoder":
             from experiments import benchmark_probe
 
-            benchmark_probe.main([])
+            sys.exit(benchmark_probe.main([]))
     except UserError as error:
         stop(str(error))
     except OmegaConfBaseException as error:

@@ -124,7 +124,9 @@ class RuntimeConfig:
     dtype: str = "float32"
     attention: str | None = None  # implementation; unset: the library's default for the model
     token_budget: int | None = None  # tokens a batch; unset: 512 on a CPU, 16384 on an accelerator
-    threads: int | None = None  # CPU workers, one thread each; unset: the cores this process may use
+    threads: int | None = (
+        None  # CPU workers that encode, one thread each; unset: the cores this process may use
+    )
     cache_dir: str | None = None  # unset: $XDG_CACHE_HOME or ~/.cache, then bert-pooling-probes
     also_layers: list[int] = field(default_factory=list)  # layers that a cache miss stores beside the asked one
     progress: bool = True

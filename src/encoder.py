@@ -14,7 +14,7 @@ import numpy as np
 from src.checkpoint import Checkpoint
 from src.config import ModelConfig, RuntimeConfig
 from src.errors import UserError, flatten
-from src.pooler import NSP_PAIRS, Pooler, diagnose
+from src.pooler import Pooler, diagnose, sentence_pairs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -269,14 +269,14 @@ class Encoder:
             return None
         tokenizer = load_tokenizer(self.checkpoint)
         right = 0
-        for first, second, consecutive in NSP_PAIRS():
+        for first, second, consecutive in sentence_pairs():
             row = tokenizer(first, second, return_special_tokens_mask=True, truncation=True, max_length=self.facts.max_length)
             ids, special = np.array([row["input_ids"]]), np.array([row["special_tokens_mask"]])
             output = self.forward(ids, np.array([row.get("token_type_ids", [0] * ids.shape[1])]), special)
             assert output.pooled is not None
             logits = output.pooled.float().cpu() @ head[0].T + head[1]
             right += int((torch.argmax(logits).item() == 0) == consecutive)
-        return right / len(NSP_PAIRS())
+        return right / len(sentence_pairs())
 
 
 def pack(model: Any, rows: int) -> str:

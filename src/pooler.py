@@ -157,7 +157,7 @@ PASSAGES = (
 )
 
 
-def NSP_PAIRS() -> list[tuple[str, str, bool]]:
+def sentence_pairs() -> list[tuple[str, str, bool]]:
     """Pairs of sentences, and whether the second follows the first: all consecutive ones of our passages, and as many across passages."""
     pairs = []
     for number, passage in enumerate(PASSAGES):

@@ -19,7 +19,6 @@ PACKAGES = (
     "hydra-core",
     "numpy",
     "omegaconf",
-    "pillow",
     "pyarrow",
     "rich",
     "safetensors",

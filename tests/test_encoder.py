@@ -18,7 +18,7 @@ from src.checkpoint import find
 from src.config import ModelConfig, RuntimeConfig
 from src.encoder import Encoder, Tokenizer, resolve_device
 from src.errors import UserError
-from src.pooler import NSP_PAIRS, marchenko_pastur, quarter_circle, refuse
+from src.pooler import marchenko_pastur, quarter_circle, refuse, sentence_pairs
 
 SMALL: dict[str, Any] = {
     "hidden_size": 16,
@@ -147,7 +147,7 @@ def test_a_next_sentence_head_is_evidence(make_checkpoint: Any, vocabulary: list
     encoder = load(make_checkpoint(transformers.BertForPreTraining(config), "pretraining"))
     accuracy = encoder.facts.pooler["evidence"]["next_sentence_accuracy"]
     assert 0 <= accuracy <= 1
-    pairs = NSP_PAIRS()
+    pairs = sentence_pairs()
     assert sum(consecutive for *_, consecutive in pairs) * 2 == len(pairs) == len(set(pairs))
 
 
