@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -139,16 +138,6 @@ def test_known_overlaps_and_oddities_of_the_official_files(shared: Path) -> None
         split = data.load(option(name), root).train
         both = zip(split.text.to_pylist(), pairs(split), strict=True)
         assert sum(first.startswith('"') or second.startswith('"') for first, second in both) == expected
-
-
-def test_sst2_loads_in_a_moment(shared: Path) -> None:
-    data.load(option("cola"), str(shared / "data"))
-    start = time.process_time()
-    data.load(option("sst2"), str(shared / "data"))
-    assert time.process_time() - start < 1.0
-
-
-# The traps of the official layouts, in miniature --------------------------------------------------------------------------------------
 
 
 def test_cola_has_no_header_and_no_last_newline(tmp_path: Path) -> None:
