@@ -35,7 +35,9 @@ def test_every_option_composes_under_its_own_name(path: Path) -> None:
         config = OmegaConf.merge(OmegaConf.structured(ProbeConfig), OmegaConf.load(path))
         assert config.name == path.stem
         return
-    config = composed(f"{group}={path.stem}", *(["dataset.train=a.csv"] if path.stem == "files" else []))
+    config = composed(
+        f"{'+' if group == 'experiment' else ''}{group}={path.stem}", *(["dataset.train=a.csv"] if path.stem == "files" else [])
+    )
     if group in ("model", "dataset", "tracker"):
         assert getattr(config, group).name == path.stem
         # What a YAML says survives composition.

@@ -112,7 +112,7 @@ def test_an_unknown_option_names_the_nearest(door: Door, group: str) -> None:
         ("~tracker", ["'~tracker'", "every run needs"]),
         ("tracker=null", ["'tracker=null'", "one of its options"]),
         ("hydra/launcher=nowhere", ["hydra/launcher", "'nowhere'", "basic"]),
-        ("experiment=nope", ["experiment", "'nope'"]),
+        ("experiment=nope", ["experiment", "+experiment=nope"]),
         ("+experiment=nope", ["experiment", "'nope'"]),
         ("--config-dir nowhere", ["nowhere"]),
         ("--config-name nope", ["'nope'"]),
