@@ -28,6 +28,7 @@ PAIRINGS = ("joint", "separate")
 SELECTIONS = ("carve", "development", "folds", "nested")
 SCALINGS = ("none", "standardise", "l2")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+MOST_DRAWS = 1000
 DTYPES = ("float32", "bfloat16", "float16")
 MODES = ("offline", "auto", "online")
 
@@ -124,9 +125,7 @@ class RuntimeConfig:
     dtype: str = "float32"
     attention: str | None = None  # implementation; unset: the library's default for the model
     token_budget: int | None = None  # tokens a batch; unset: 512 on a CPU, 16384 on an accelerator
-    threads: int | None = (
-        None  # CPU workers that encode, one thread each; unset: the cores this process may use
-    )
+    threads: int | None = None  # CPU workers that encode, one thread each; unset: the cores this process may use
     cache_dir: str | None = None  # unset: $XDG_CACHE_HOME or ~/.cache, then bert-pooling-probes
     also_layers: list[int] = field(default_factory=list)  # layers that a cache miss stores beside the asked one
     progress: bool = True
@@ -231,6 +230,8 @@ def check(config: Config) -> None:
     _one_of("tracker.mode", config.tracker.mode, MODES)
     _at_least("seed", config.seed, 0)
     _at_least("draws", config.draws, 1)
+    if config.draws > MOST_DRAWS:
+        raise UserError(f"draws={config.draws}: at most {MOST_DRAWS} are fitted.")
     _at_least("model.max_length", config.model.max_length, 4)
     _at_least("runtime.token_budget", config.runtime.token_budget, 1)
     _at_least("runtime.threads", config.runtime.threads, 1)

@@ -274,7 +274,8 @@ def wilson(right: float, rows: int, level: float = 0.95) -> tuple[float, float]:
     z = float(ndtri((1 + level) / 2))
     share = right / rows
     centre, half = share + z**2 / (2 * rows), z * float(np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2)))
-    return max(0.0, (centre - half) / (1 + z**2 / rows)), min(1.0, (centre + half) / (1 + z**2 / rows))
+    low, high = (centre - half) / (1 + z**2 / rows), (centre + half) / (1 + z**2 / rows)
+    return max(0.0, min(share, low)), min(1.0, max(share, high))  # rounding must not shut the share itself out
 
 
 def confusion(labels: Array, predictions: Array, classes: int) -> Array:

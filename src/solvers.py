@@ -631,7 +631,7 @@ def _in_rounds(problem: _Softmax, basis: Basis, tolerance: float, limit: int) ->
             for index in active
         }
         for index, found in _walk(problem, frames, points, basis, tolerance, min(ROUND, limit)).items():
-            spent[index] += found.evaluations
+            spent[index] += max(1, found.evaluations)  # a round that found nothing to do has to end too
             points[index] = (found.weight, found.bias)
             answers[index] = replace(found, evaluations=int(spent[index]))
         # without a penalty the gap is read off the frame, which has to be the Hessian's own for that
