@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
-from src.config import explain
+from experiments.options import read
 from src.door import stop
 from src.errors import UserError
 
@@ -22,11 +19,7 @@ DEFAULTS = {"part": "all", "data_root": None, "model": {"path": None}, "rows": N
 def main(arguments: list[str]) -> None:
     """Print the ratios; bad input ends with a line and status 1."""
     try:
-        options = OmegaConf.create(DEFAULTS)
-        OmegaConf.set_struct(options, True)
-        merged = OmegaConf.merge(options, OmegaConf.from_cli(arguments))
-        assert isinstance(merged, DictConfig)
-        options = merged
+        options = read(DEFAULTS, arguments)
         if options.part not in ("all", "encoder", "probe"):
             raise UserError(f"part={options.part}: one of all, encoder, probe is needed.")
         if options.part != "probe":
@@ -43,8 +36,6 @@ def main(arguments: list[str]) -> None:
             sys.exit(benchmark_probe.main([]))
     except UserError as error:
         stop(str(error))
-    except OmegaConfBaseException as error:
-        stop(str(explain(error)))
 
 
 if __name__ == "__main__":

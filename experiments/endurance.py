@@ -25,10 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from src.config import explain
+from experiments.options import read
 from src.door import stop
 from src.errors import UserError
 
@@ -535,9 +533,7 @@ def read_only(bench: Bench, rows: int, expected: str) -> None:
 def main(arguments: list[str]) -> None:
     """Run the parts that are asked for."""
     try:
-        known = OmegaConf.create(DEFAULTS)
-        OmegaConf.set_struct(known, True)
-        options = OmegaConf.merge(known, OmegaConf.from_cli(arguments))
+        options = read(DEFAULTS, arguments)
         with tempfile.TemporaryDirectory(prefix="endurance-") as folder:
             parts: dict[str, Callable[[Bench], None]] = {
                 "kills": lambda bench: kills(bench, options.pass_rows, options.kills),
@@ -556,8 +552,6 @@ def main(arguments: list[str]) -> None:
             stop(f"{bench.failures} checks failed.")
     except UserError as error:
         stop(str(error))
-    except OmegaConfBaseException as error:
-        stop(str(explain(error)))
 
 
 if __name__ == "__main__":
