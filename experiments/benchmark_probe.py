@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from src import probe, solvers
+from src import probe, solvers, splits
 from src.config import ProbeConfig
 from src.errors import UserError
 
@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> int:
     missed = False
     for classes in map(int, options["classes"].split(",")):
         x, y = make(int(options["rows"]), int(options["width"]), classes)
-        held = probe.carve(y, 0.2, 0)
+        held = splits.carve(y, 0.2, 0)
         start = time.perf_counter()
         outcome = ours(x, y, classes)
         mine = time.perf_counter() - start

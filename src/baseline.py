@@ -15,6 +15,7 @@ from src.config import Config
 from src.data import Data
 from src.encoder import Tokens
 from src.features import Extractor, texts
+from src.fitting import normalise, progress_bar
 from src.provenance import method
 
 LENGTH = 3.0  # of a row: the probe's grid then spans from over- to under-regularised for bags as it does for features
@@ -74,10 +75,11 @@ def _bag(read: Data, estimator: Any, config: Config, extractor: Extractor) -> di
     }
     train, development = rows.pop("train"), rows.pop("development", None)
     tests = {} if read.roles["test"] == read.roles["train"] else {"test": rows["test"]}
-    outcome = probe.run(
-        estimator, config.probe, train, tests, classes=len(read.classes), selection=read.selection, development=development,
-        folds=read.folds, seed=config.seed, draws=1, groups=read.train.row_digests(),
-    )  # fmt: skip
+    with progress_bar(f"{read.name}: bag of word pieces", config.runtime.progress) as progress:
+        outcome = probe.run(
+            estimator, config.probe, train, tests, classes=len(read.classes), selection=read.selection, development=development,
+            folds=read.folds, seed=config.seed, draws=1, groups=read.together, mixed=read.group is not None, progress=progress,
+        )  # fmt: skip
     name = read.metrics[0]
     estimate = metrics.evaluate(
         name, read.test.label, outcome.predictions["test"], classes=len(read.classes), seed=config.seed, resamples=config.probe.resamples
@@ -111,4 +113,4 @@ def features(sides: list[sp.csr_matrix]) -> sp.csr_matrix:
     if len(sides) == 2:
         u, v = sides
         bag = sp.hstack([u, v, abs(u - v), u.multiply(v)], format="csr")
-    return probe.normalise(bag) * np.float32(LENGTH)
+    return normalise(bag) * np.float32(LENGTH)

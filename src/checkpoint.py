@@ -13,7 +13,10 @@ from typing import Any
 
 from src.config import ModelConfig
 from src.errors import UserError, flatten
+from src.registry import unknown
 
+EMBEDDED = "embedded:"  # before the name of a checkpoint that comes with the suite
+SHELF = Path(__file__).resolve().parent / "embedded"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt",
@@ -55,9 +58,14 @@ def find(config: ModelConfig) -> Checkpoint:
     """
     if not config.path:
         raise UserError("no model is named. Use model=checkpoint model.path=<hub id or folder>, or one by name: model=bert-base-uncased.")
-    folder = Path(config.path).expanduser()
+    folder = shelved(config.path) if config.path.startswith(EMBEDDED) else Path(config.path).expanduser()
     commit = None
     label = folder.resolve().name
+    if folder.is_dir() and config.revision is not None:
+        raise UserError(
+            f"model.revision={config.revision}: model.path={config.path} is a folder here, and a folder has no revision. "
+            "Set model.revision=null, or give model.path a hub id."
+        )
     if not folder.is_dir():
         if looks_like_path(config.path):
             raise UserError(
@@ -88,6 +96,15 @@ def find(config: ModelConfig) -> Checkpoint:
         tokenizer={name: _sha256(folder / name) for name in TOKENIZER if (folder / name).is_file()},
         config=settings,
     )
+
+
+def shelved(path: str) -> Path:
+    """Folder of a checkpoint that comes with the suite; UserError for a name that is not there."""
+    known = sorted(place.name for place in SHELF.glob("*") if (place / "config.json").is_file())
+    name = path.removeprefix(EMBEDDED)
+    if name not in known:
+        raise unknown("embedded checkpoint", name, known)
+    return SHELF / name
 
 
 def is_remote(config: ModelConfig) -> bool:

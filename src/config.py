@@ -29,13 +29,15 @@ SELECTIONS = ("carve", "development", "folds", "nested")
 SCALINGS = ("none", "standardise", "l2")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 MOST_DRAWS = 1000
+MOST_FOLDS = 1000
+MOST_RESAMPLES = 1_000_000
 DTYPES = ("float32", "bfloat16", "float16")
 MODES = ("offline", "auto", "online")
 
 
 @dataclass
 class ModelConfig:
-    """Which encoder. `path` is a hub id or a folder in the Hugging Face layout."""
+    """Which encoder. `path` is a hub id, a folder in the Hugging Face layout, or ``embedded:NAME`` for one that comes with the suite."""
 
     name: str = "checkpoint"
     path: str | None = None
@@ -72,6 +74,15 @@ class HubFiles:
 
 
 @dataclass
+class Generated:
+    """A task that the project writes itself, by one of the grammars of src/demo."""
+
+    grammar: str = ""
+    seed: int = 0  # of the task; the run's own seed changes no text
+    rows: dict[str, int] = field(default_factory=dict)  # split: number of rows
+
+
+@dataclass
 class DatasetConfig:
     """One task: its text and label columns, splits and metrics. Split names are the dataset's own."""
 
@@ -85,6 +96,7 @@ class DatasetConfig:
     label: str | None = "label"
     hub: HubFiles = field(default_factory=HubFiles)
     local: LocalFiles | None = None
+    generated: Generated | None = None  # in place of hub and local
     splits: dict[str, str] = field(default_factory=dict)  # role (train, test, development): split; other roles are scored beside test
     selection: str = "carve"  # where the grid is chosen: carve (20 % of train), development, folds (10 on train), nested (10 x 10)
     folds: int = 10
@@ -191,8 +203,16 @@ def parse(composed: DictConfig) -> Config:
     except OmegaConfBaseException as error:
         raise explain(error) from error
     assert isinstance(config, Config)
+    _rename(config.model)
     check(config)
     return config
+
+
+def _rename(model: ModelConfig) -> None:
+    """A model whose path is not its option's own is a checkpoint like any other, and is not called by the option's name."""
+    option = CONF / "model" / f"{Path(model.name).name}.yaml"
+    if option.is_file() and OmegaConf.select(OmegaConf.load(option), "path") != model.path:
+        model.name, model.license, model.citation = ModelConfig.name, None, None
 
 
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", list: "a list such as [a,b]", dict: "a mapping"}
@@ -230,8 +250,7 @@ def check(config: Config) -> None:
     _one_of("tracker.mode", config.tracker.mode, MODES)
     _at_least("seed", config.seed, 0)
     _at_least("draws", config.draws, 1)
-    if config.draws > MOST_DRAWS:
-        raise UserError(f"draws={config.draws}: at most {MOST_DRAWS} are fitted.")
+    _at_most("draws", config.draws, MOST_DRAWS)
     _at_least("model.max_length", config.model.max_length, 4)
     _at_least("runtime.token_budget", config.runtime.token_budget, 1)
     _at_least("runtime.threads", config.runtime.threads, 1)
@@ -239,6 +258,7 @@ def check(config: Config) -> None:
     _one_of("dataset.task", dataset.task, TASKS)
     _one_of("dataset.selection", dataset.selection, SELECTIONS)
     _at_least("dataset.folds", dataset.folds, 2)
+    _at_most("dataset.folds", dataset.folds, MOST_FOLDS)
     if config.pairing == "separate" and dataset.text_pair is None:
         raise UserError(
             f"pairing=separate needs two texts a row, and {dataset.name} has one. Leave pairing out, or name dataset.text_pair."
@@ -264,6 +284,7 @@ def check(config: Config) -> None:
     if not 0 < probe.carve < 1:
         raise UserError(f"probe.carve={probe.carve}: a fraction of the training rows between 0 and 1 is needed, such as 0.2.")
     _at_least("probe.resamples", probe.resamples, 100)
+    _at_most("probe.resamples", probe.resamples, MOST_RESAMPLES)
     if len(probe.grid) != 1 or not all(
         values and all(math.isfinite(value) and value >= 0 for value in values) for values in probe.grid.values()
     ):
@@ -287,6 +308,8 @@ def _probe(asked: dict[str, Any], composed: DictConfig) -> dict[str, Any]:
     if isinstance(asked.get("estimator"), dict) and asked["estimator"].get("_target_") is None:
         asked["estimator"].pop("_target_", None)
     default = OmegaConf.load(CONF / "probe" / f"{DEFAULT_PROBE[task]}.yaml")
+    if asked.get("grid"):
+        del default.grid  # a grid of another parameter takes its place, it does not stand beside it
     merged = OmegaConf.to_container(OmegaConf.merge(default, asked))
     assert isinstance(merged, dict)
     return {str(key): value for key, value in merged.items()}
@@ -300,6 +323,11 @@ def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
 def _at_least(key: str, value: int | None, least: int) -> None:
     if value is not None and value < least:
         raise UserError(f"{key}={value}: at least {least} is needed.")
+
+
+def _at_most(key: str, value: int, most: int) -> None:
+    if value > most:
+        raise UserError(f"{key}={value}: at most {most:,} is allowed.")
 
 
 def cache_folder(config: RuntimeConfig) -> Path:

@@ -1,7 +1,7 @@
 """Text in: each split as text, text_pair and label, checked at the border.
 
-What is particular to a task stands in its file in conf/dataset; nothing here names one. Three sources give the same thing: the
-Hugging Face hub, a folder in the layout of the official download, and the user's own files.
+What is particular to a task stands in its file in conf/dataset; nothing here names one. Four sources give the same thing: the
+Hugging Face hub, a folder in the layout of the official download, the user's own files, and the grammars of src/demo.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,11 +20,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from src import hub, reading
-from src.config import DatasetConfig, LocalFiles
+from src.config import DatasetConfig, Generated, LocalFiles
 from src.errors import UserError, flatten
 from src.registry import unknown
+from src.splits import Division, joined, parted
 
 EXTENSIONS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+MOST_SCORE = 1e30  # squares of labels, and labels in float32, stay finite
 HIDDEN = {"-1", "-1.0"}  # how GLUE's files on the hub spell a label that is kept back
 
 
@@ -114,8 +115,11 @@ class Data:
         Where the grid is chosen: ``carve``, ``development``, ``folds`` or ``nested``.
     metrics : tuple of str
         The headline first.
+    group : ndarray of (rows of train,) int64, or None
+        Equal where rows belong together by dataset.group or as duplicates; None where no group is given.
     source : dict
-        Provenance: ``from`` (hub, folder, files), ``path``, ``revision``, ``files`` (name to SHA-256). No absolute path.
+        Provenance: ``from`` (hub, folder, files, generated), ``path``, ``revision``, ``files`` (name to SHA-256), and ``seed`` where
+        the text is generated from one. No absolute path.
     """
 
     name: str
@@ -127,6 +131,7 @@ class Data:
     folds: int
     metrics: tuple[str, ...]
     source: dict[str, Any]
+    group: np.ndarray | None = None
 
     @property
     def train(self) -> Split:
@@ -136,6 +141,11 @@ class Data:
     def test(self) -> Split:
         return self.splits[self.roles["test"]]
 
+    @property
+    def together(self) -> np.ndarray:
+        """(rows of train,): rows with equal entries fall on one side of every split."""
+        return self.train.row_digests() if self.group is None else self.group
+
     def identity(self) -> dict[str, Any]:
         """Texts, labels, metrics and protocol, as they enter keys: digests and values, no names."""
         roles = {}
@@ -143,7 +153,8 @@ class Data:
             split = self.splits[name]
             roles[role] = [split.text_digest, split.text_pair_digest, hashlib.sha256(split.label.tobytes()).hexdigest()]
         protocol = {"metrics": list(self.metrics), "selection": self.selection, "folds": self.folds}
-        return {"roles": roles, "task": self.task, "classes": len(self.classes), **protocol}
+        group = {} if self.group is None else {"group": hashlib.sha256(self.group.tobytes()).hexdigest()}
+        return {"roles": roles, "task": self.task, "classes": len(self.classes), **protocol, **group}
 
     def test_in_train(self) -> int:
         """How many test rows also occur, word for word, in train; 0 where both roles are the same rows, divided by folds."""
@@ -160,7 +171,7 @@ def load(config: DatasetConfig, data_root: str | None) -> Data:
     config : DatasetConfig
         One file of conf/dataset, with the user's changes.
     data_root : str or None
-        A folder in the layout of the official downloads; None reads from the hub. The user's own files heed neither.
+        A folder in the layout of the official downloads; None reads from the hub. The user's own files and generated tasks heed neither.
 
     Raises
     ------
@@ -169,13 +180,16 @@ def load(config: DatasetConfig, data_root: str | None) -> Data:
     """
     if config.text is None or config.label is None:
         raise UserError(f"{config.name}: dataset.text and dataset.label name the columns of the text and its label; both are needed.")
-    if config.local is None and config.hub.path is None:
+    if config.local is None and config.hub.path is None and config.generated is None:
         return _load_files(config)
     if own := [key for key in ("train", "validation", "test", "test_fraction", "group") if getattr(config, key) is not None]:
         raise UserError(f"{config.name}: dataset.{own[0]} is for your own files. Add dataset=files, or leave it out.")
     if missing := {"train", "test"} - set(config.splits):
         raise UserError(f"{config.name}: dataset.splits.{min(missing)} is not set. It names the split for that role.")
-    if config.local is not None and data_root is not None:
+    if config.generated is not None:
+        tables, source = _generate(config, config.generated)
+        given = {name: f"split '{name}'" for name in tables}
+    elif config.local is not None and data_root is not None:
         tables, source = _read_folder(config, config.local, data_root)
         given = {name: f"{config.local.folder}, split '{name}'" for name in tables}
     elif config.hub.path is not None:
@@ -340,6 +354,20 @@ def _from_hub(split: Any, columns: dict[str, str], given: str) -> pa.Table | Non
     return spelled.set_column(spelled.column_names.index("label"), "label", labels)
 
 
+# The project's own tasks ------------------------------------------------------------------------------------------------------------
+
+
+def _generate(config: DatasetConfig, generated: Generated) -> tuple[dict[str, pa.Table | None], dict[str, Any]]:
+    from src import demo
+
+    tables: dict[str, pa.Table | None] = {}
+    for name, rows in demo.generate(generated.grammar, generated.seed, generated.rows).items():
+        columns = [*zip(*(texts for texts, _ in rows), strict=True), [label for _, label in rows]]
+        roles = ("text", "text_pair", "label") if len(columns) == 3 else ("text", "label")
+        tables[name] = pa.table({role: pa.array(column, pa.large_string()) for role, column in zip(roles, columns, strict=True)})
+    return tables, {"from": "generated", "path": generated.grammar, "revision": None, "files": {}, "seed": generated.seed}
+
+
 # The user's own files ----------------------------------------------------------------------------------------------------------------
 
 
@@ -364,11 +392,18 @@ def _load_files(config: DatasetConfig) -> Data:
         roles["test"] = "train"
     selection = "development" if "validation" in paths and not nested else config.selection
     data = _assembled(config, tables, given, roles, selection, source)
+    if (group := _group(config, tables["train"])) is not None:
+        data = replace(data, group=joined(data.train.row_digests(), group))
     if config.test_fraction is None:
         return data
-    in_test = _test_rows(config, data, _group(config, tables["train"]))
+    digests, kinds = data.train.row_digests(), data.train.label if data.classes else None
+    try:
+        in_test = parted(joined(data.together, None), digests, kinds, config.test_fraction)
+    except UserError as error:
+        raise UserError(f"{config.name}: dataset.test_fraction={config.test_fraction:g} {error}") from error
     parts = {"train": _rows(data.train, "train", ~in_test), "test": _rows(data.train, "test", in_test)}
-    return replace(data, splits=data.splits | parts, roles=roles | {"test": "test"})
+    group = None if data.group is None else data.group[~in_test]
+    return replace(data, splits=data.splits | parts, roles=roles | {"test": "test"}, group=group)
 
 
 def _rows(split: Split, name: str, chosen: np.ndarray) -> Split:
@@ -376,13 +411,14 @@ def _rows(split: Split, name: str, chosen: np.ndarray) -> Split:
     return Split(name, split.text.filter(mask), None if split.text_pair is None else split.text_pair.filter(mask), split.label[chosen])
 
 
-def _group(config: DatasetConfig, table: pa.Table | None) -> pa.ChunkedArray | None:
+def _group(config: DatasetConfig, table: pa.Table | None) -> np.ndarray | None:
+    """A number for the group of each row of train."""
     if table is None or "group" not in table.column_names:
         return None
     missing = pc.or_kleene(pc.is_null(table["group"]), pc.equal(table["group"], ""))
     if pc.any(missing).as_py():
         raise UserError(f"{config.name}: row {_first(missing)} has no group in column '{config.group}'. Give it one of its own.")
-    return table["group"]
+    return np.asarray(table["group"].combine_chunks().dictionary_encode().indices.to_numpy(), dtype=np.int64)
 
 
 def _check_files(config: DatasetConfig, paths: dict[str, str]) -> None:
@@ -396,8 +432,8 @@ def _check_files(config: DatasetConfig, paths: dict[str, str]) -> None:
         raise UserError(f"{config.name}: dataset.selection=development chooses on dataset.validation=<file>, which is not given.")
     if config.test_fraction is not None and not 0 < config.test_fraction < 1:
         raise UserError(f"{config.name}: dataset.test_fraction is a share between 0 and 1, got {config.test_fraction}.")
-    if config.group is not None and config.test_fraction is None:
-        raise UserError(f"{config.name}: dataset.group keeps rows together in a split by dataset.test_fraction, which is not given.")
+    if config.group is not None and config.test_fraction is None and "validation" in paths:
+        raise UserError(f"{config.name}: dataset.group keeps rows together where train is divided, and with dataset.validation it is not.")
 
 
 def _read_user_file(path: Path, given: str, columns: Iterable[str], quoting: bool | None) -> pa.Table:
@@ -411,72 +447,6 @@ def _read_user_file(path: Path, given: str, columns: Iterable[str], quoting: boo
         comma = extension == ".csv"
         return reading.read_delimited(path, given, names, delimiter="," if comma else "\t", quoting=comma if quoting is None else quoting)
     return reading.read_json_lines(path, given, names)
-
-
-def _test_rows(config: DatasetConfig, data: Data, group: pa.ChunkedArray | None) -> np.ndarray:
-    """Which rows of train go to test, (rows,) bool: `test_fraction` of each class, rows that belong together on one side.
-
-    The choice follows from the texts alone, whatever their order. Rows belong together when they share a text (and text_pair) or a
-    group. Units of several rows come first, in the order of their digests, each to the side that keeps the classes' shares nearest
-    to the fraction among the rows placed so far; single rows then fill up what each class lacks.
-    """
-    digests = data.train.row_digests()
-    unit = _units(digests, group)
-    kind = data.train.label if data.classes else np.zeros(len(digests), dtype=np.int64)
-    totals = np.bincount(kind)
-    fraction = float(config.test_fraction or 0)
-    in_test = np.zeros(len(digests), dtype=bool)
-    sizes = np.bincount(unit)
-    order = np.lexsort((digests, unit))
-    starts = np.cumsum(sizes) - sizes
-    several = np.flatnonzero(sizes > 1)
-    placed, taken = np.zeros(len(totals)), np.zeros(len(totals))
-    for chosen in several[np.argsort(digests[order[starts[several]]], kind="stable")]:
-        rows = order[starts[chosen] : starts[chosen] + sizes[chosen]]
-        counts = np.bincount(kind[rows], minlength=len(totals))
-        placed += counts
-        lacking = fraction * placed - taken
-        if np.square(lacking - counts).sum() < np.square(lacking).sum():
-            in_test[rows] = True
-            taken += counts
-    single = np.flatnonzero(sizes[unit] == 1)
-    single = single[np.argsort(digests[single], kind="stable")]
-    available = np.bincount(kind[single], minlength=len(totals))
-    if data.classes:
-        available = np.minimum(available, totals - taken - 1)  # a class leaves at least one row for training
-    for each, rows_wanted in enumerate(_whole_numbers(np.clip(fraction * totals - taken, 0, np.maximum(available, 0)))):
-        in_test[single[kind[single] == each][:rows_wanted]] = True
-    if in_test.all() or not in_test.any():
-        raise UserError(
-            f"{config.name}: dataset.test_fraction={fraction:g} leaves no {'training' if in_test.all() else 'test'} row: "
-            f"{len(digests)} rows form {len(sizes)} units that stay together (same text or same group).\n"
-            "Change the fraction, or give dataset.test=<file>."
-        )
-    return in_test
-
-
-def _whole_numbers(quota: np.ndarray) -> np.ndarray:
-    """Integers of the same rounded sum as `quota`, each next to its own: the largest remainders are rounded up."""
-    whole: np.ndarray = np.floor(quota).astype(np.int64)
-    rest = int(np.round(quota.sum())) - int(whole.sum())
-    whole[np.argsort(whole - quota, kind="stable")[:rest]] += 1
-    return whole
-
-
-def _units(digests: np.ndarray, group: pa.ChunkedArray | None) -> np.ndarray:
-    """A number for each row, (rows,) int64, equal where rows belong together, however long the chain between them."""
-    unit: np.ndarray = np.unique(digests, return_inverse=True)[1]
-    if group is None:
-        return unit
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    member = group.combine_chunks().dictionary_encode().indices.to_numpy() + unit.max() + 1
-    size = int(member.max()) + 1
-    links = coo_array((np.ones(len(unit), dtype=bool), (unit, member)), shape=(size, size))
-    _, component = connected_components(links, directed=False)
-    units: np.ndarray = np.unique(component[unit], return_inverse=True)[1]
-    return units
 
 
 # Labels and texts --------------------------------------------------------------------------------------------------------------------
@@ -505,7 +475,9 @@ def _labels(config: DatasetConfig, column: pa.ChunkedArray, where: str) -> pa.Ch
         for label in labels.unique().to_pylist():
             if not _is_class(label):
                 row = _first(pc.equal(labels, label))
-                raise UserError(f"{where}: row {row} has the label '{label}', which is no class. Remove the row, or rename the class.")
+                raise UserError(
+                    f"{where}: row {row} has the label '{_short(label)}', which is no class. Remove the row, or rename the class."
+                )
     if config.labels:
         known = pc.index_in(labels, pa.array(list(config.labels), pa.large_string()))
         labels = pc.coalesce(pa.array(list(config.labels.values()), pa.large_string()).take(known), labels)
@@ -549,13 +521,17 @@ def _ids(labels: pa.ChunkedArray, classes: tuple[str, ...], config: DatasetConfi
     ids = pc.index_in(labels, pa.array(classes, pa.large_string()))
     if ids.null_count:
         row = _first(pc.is_null(ids))
-        known = ", ".join(dict.fromkeys([*(config.labels or {}), *classes]))
+        known = _short(", ".join(dict.fromkeys([*(config.labels or {}), *classes])), 300)
         raise UserError(f"{where}: row {row} has the label '{_quoted(labels, row)}'. Known are {known}.")
     return np.asarray(ids.to_numpy(), dtype=np.int64)
 
 
 def _quoted(labels: pa.ChunkedArray, row: int) -> str:
-    return textwrap.shorten(labels[row - 1].as_py(), 60, placeholder="...")
+    return _short(labels[row - 1].as_py())
+
+
+def _short(text: str, most: int = 60) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _scores(labels: pa.ChunkedArray, where: str) -> np.ndarray:
@@ -570,6 +546,12 @@ def _scores(labels: pa.ChunkedArray, where: str) -> np.ndarray:
             f"{where}: row {row} has the label '{_quoted(labels, row)}', which is no finite number.\n"
             "Mend it, or set dataset.task=classification."
         )
+    if len(large := np.flatnonzero(np.abs(scores) > MOST_SCORE)):
+        row = int(large[0]) + 1
+        raise UserError(
+            f"{where}: row {row} has the label '{_quoted(labels, row)}', whose size is above {MOST_SCORE:g}: its square would overflow.\n"
+            "Mend it, or give the labels in another unit."
+        )
     return scores
 
 
@@ -583,8 +565,8 @@ def _number(label: str) -> float:
 # Can a probe be fitted? --------------------------------------------------------------------------------------------------------------
 
 
-def check_probe(data: Data) -> None:
-    """Refuse data that no probe can be fitted to or scored on.
+def check_probe(data: Data, *, fraction: float = 0.2, seed: int = 0) -> None:
+    """Refuse data that no probe can be fitted to or scored on, the training rows being divided as the choice of the grid will divide them.
 
     Raises
     ------
@@ -593,26 +575,40 @@ def check_probe(data: Data) -> None:
     """
     if "test" not in data.roles:
         raise UserError(f"{data.name}: nothing to score on. Give dataset.test=<file> or dataset.test_fraction=<between 0 and 1>.")
+    _check_selection(data)
     where = f"{data.name}: split '{data.train.name}'"
     kinds = np.unique(data.train.label)
     if len(kinds) < 2:
-        label = data.classes[int(kinds[0])] if data.classes else f"{kinds[0]:g}"
+        label = _short(data.classes[int(kinds[0])]) if data.classes else f"{kinds[0]:g}"
         raise UserError(f"{where} has the one label '{label}' in all of its {len(data.train)} rows; a probe needs at least two.")
-    parts = data.folds if data.selection in ("folds", "nested") else 2
-    if len(data.train) < parts:
-        raise UserError(f"{where} has {len(data.train)} rows, fewer than the {parts} folds of dataset.folds.")
-    if data.task == "regression":
-        return
-    for role, name in data.roles.items():
+    names = [_short(name) for name in data.classes]
+    division = Division(
+        data.train.label, seed, fraction=fraction, folds=data.folds, groups=data.together, mixed=data.group is not None,
+        regression=not data.classes, names=names,
+    )  # fmt: skip
+    try:
+        division.check(data.selection)
+    except UserError as error:
+        advice = " If the labels are scores, set dataset.task=regression." if names and all(map(_is_score, data.classes)) else ""
+        raise UserError(f"{where}: {error}{advice}") from error
+    for role, name in data.roles.items() if data.classes else ():
         if lacking := sorted(set(np.unique(data.splits[name].label).tolist()) - set(kinds.tolist())):
-            label = data.classes[lacking[0]]
-            raise UserError(f"{data.name}: split '{name}' ({role}) has the label '{label}', which split '{data.train.name}' lacks.")
-    counts = np.bincount(data.train.label, minlength=len(data.classes))[kinds]
-    if data.selection != "development" and counts.min() < parts:
-        label, rows = data.classes[int(kinds[counts.argmin()])], int(counts.min())
-        need = f"the {parts} folds need {parts}" if parts != 2 else "choosing the grid on a part of train needs 2"
-        advice = " If the labels are scores, set dataset.task=regression." if all(map(_is_score, data.classes)) else ""
-        raise UserError(f"{where} has {rows} row{'s' * (rows != 1)} of the class '{label}'; {need}.{advice}")
+            raise UserError(
+                f"{data.name}: split '{name}' ({role}) has the label '{names[lacking[0]]}', which split '{data.train.name}' lacks."
+            )
+
+
+def _check_selection(data: Data) -> None:
+    """The selection and the roles of the splits have to go together."""
+    if data.selection == "development" and "development" not in data.roles:
+        raise UserError(
+            f"{data.name}: dataset.selection=development needs dataset.splits.development. Name a labelled split, or use carve."
+        )
+    if (data.selection == "nested") != (data.roles["test"] == data.roles["train"]):
+        raise UserError(
+            f"{data.name}: dataset.selection=nested scores train's own rows in folds, and nothing else does: train is "
+            f"'{data.train.name}', test is '{data.test.name}', the selection is {data.selection}. Leave dataset.selection out."
+        )
 
 
 def _is_score(label: str) -> bool:

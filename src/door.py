@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from src.config import CONF, Config, Schema, explain
-from src.errors import UserError, flatten
+from src.errors import UserError, flatten, printable
 from src.pooling import poolings
 from src.registry import unknown
 
@@ -31,7 +31,9 @@ QUOTING = "Write key=value; a value with commas, equals signs, brackets or quote
 KEYS = tuple(each.name for each in dataclasses.fields(Config))
 GROUPS = tuple(each.name for each in dataclasses.fields(Config) if (CONF / each.name).is_dir() or each.name == "pooling")
 # What a folder that cannot be written raises; any other operating system error is a bug of ours.
-UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG}
+UNWRITABLE = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG,
+}  # fmt: skip
 
 
 def register() -> None:
@@ -42,18 +44,20 @@ def register() -> None:
         store.store(group="pooling", name=name, node={"name": name}, provider="src.pooling")
 
 
-def open_door(task: Callable[[DictConfig], Any], *, sweeps: bool = True) -> None:
-    """Run a task under Hydra; `sweeps` says whether -m is understood.
+def open_door(task: Callable[[DictConfig], Any], *, sweeps: bool = True, config: str = "config") -> None:
+    """Run a task under Hydra; `sweeps` says whether -m is understood, `config` which file of conf/ is the root.
 
     Bad input ends with its lines on stderr and status 1, an interruption with status 130; only a bug of ours shows a traceback.
     """
     # Hydra prints and exits by itself unless asked for the full error, which is then ours to put into words.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    _open_streams()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Printable())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("src").setLevel(logging.INFO)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of libraries; ours are logged
-    _outlive_readers()
     register()
     failure: list[Exception] = []
 
@@ -67,7 +71,7 @@ def open_door(task: Callable[[DictConfig], Any], *, sweeps: bool = True) -> None
 
     try:
         sys.argv[1:] = check_words(sys.argv[1:], sweeps=sweeps)
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(guarded)()
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config)(guarded)()
     except KeyboardInterrupt:
         print("stopped. What is stored is kept: the same command goes on from there.", file=sys.stderr)
         sys.exit(130)
@@ -81,8 +85,13 @@ def open_door(task: Callable[[DictConfig], Any], *, sweeps: bool = True) -> None
 
 def stop(message: str, status: int = 1) -> NoReturn:
     """Print an error's lines and exit."""
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {printable(message)}", file=sys.stderr)
     sys.exit(status)
+
+
+def tell(text: str) -> None:
+    """Print what a job has to say on stdout."""
+    print(printable(text))
 
 
 def check_words(words: list[str], *, sweeps: bool = True) -> list[str]:
@@ -133,7 +142,8 @@ def say(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
         return f"cannot read '{error.override}'. {QUOTING}"
     if isinstance(error, OSError) and error.filename is not None:
-        return f"'{error.filename}' cannot be written: {error.strerror}. Set hydra.run.dir (for a sweep hydra.sweep.dir) to another folder."
+        place = error.filename2 or error.filename  # a file is put into place under its second name
+        return f"'{place}' cannot be written: {error.strerror}. Set hydra.run.dir (for a sweep hydra.sweep.dir) to another folder."
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     # A heading announces a dump.
     return "\n".join(itertools.islice(itertools.takewhile(lambda line: not line.endswith(":"), lines), 2)) or lines[0]
@@ -154,6 +164,13 @@ def _is_unwritable(error: Exception) -> bool:
     return isinstance(error, OSError) and error.filename is not None and error.errno in UNWRITABLE
 
 
+class _Printable(logging.Formatter):
+    """The message as it stands, its control characters escaped."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 class _Patient(io.FileIO):
     """A descriptor whose reader may leave, as `| head -1` does: the work goes on, and what nobody can read is dropped."""
 
@@ -164,9 +181,12 @@ class _Patient(io.FileIO):
             return len(data)
 
 
-def _outlive_readers() -> None:
-    for name in ("stdout", "stderr"):
+def _open_streams() -> None:
+    """Streams that outlive their readers and take any character; the null device for one that is closed, as after `>&-`."""
+    for name in ("stdin", "stdout", "stderr"):  # in the order of their descriptors: the null device gets the lowest that is free
         stream = getattr(sys, name)
-        if stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper):
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
+        elif name != "stdin" and stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper):
             raw = io.BufferedWriter(_Patient(stream.fileno(), "w", closefd=False))
-            setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, stream.errors, line_buffering=True))
+            setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, "backslashreplace", line_buffering=True))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import functools
+import gc
+import itertools
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 from src.checkpoint import Checkpoint
 from src.config import ModelConfig, RuntimeConfig
 from src.errors import UserError, flatten
+from src.kernels import pack, shorten
 from src.pooler import Pooler, diagnose, sentence_pairs
 
 TYPE_CHECKING = False
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 INITIALIZER_RANGE = 0.02  # BERT's, for a checkpoint that does not say
 RANDOM_POOLER_SEED = 0
 PACKED_ROWS = 512  # rows of a batch's matrices on a CPU
+LEAST_LENGTH = 4  # word pieces: two texts beside [CLS] and [SEP]
+MOST_LAYERS = 1000
 TOKENISE_ROWS = 8192  # rows handed to the tokenizer at once: bounds the memory of its Python objects
 
 
@@ -103,6 +108,18 @@ def resolve_device(asked: str) -> str:
     return asked
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Hold the garbage collector off lists made by the hundred thousand, none of them garbage: walking them is a third of tokenising."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 class Tokenizer:
     """A checkpoint's tokenizer with truncation and padding of our own: what its files fix of either is overridden."""
 
@@ -110,6 +127,7 @@ class Tokenizer:
         self.max_length = max_length
         self._tokenizer = load_tokenizer(checkpoint)
 
+    @uncollected()
     def __call__(self, text: Any, text_pair: Any | None) -> Tokens:
         """Tokenise a split.
 
@@ -158,7 +176,7 @@ class Tokenizer:
 def _flat(rows: Sequence[Sequence[int]] | None, dtype: Any) -> np.ndarray:
     if rows is None:
         return np.zeros(0, dtype)
-    return np.fromiter((value for row in rows for value in row), dtype, sum(map(len, rows)))
+    return np.fromiter(itertools.chain.from_iterable(rows), dtype, sum(map(len, rows)))
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> Any:
@@ -173,18 +191,17 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
             backend.no_truncation()
         return tokenizer
     except Exception as error:  # the library raises whatever its parsers raise
-        raise UserError(
-            f"the tokenizer of '{checkpoint.label}' cannot be loaded: {flatten(error, 160)} A model folder needs its "
-            "tokenizer files beside the weights."
-        ) from error
+        reason, hint = _explain(error) or (flatten(error, 160), "A model folder needs its tokenizer files beside the weights.")
+        raise UserError(f"the tokenizer of '{checkpoint.label}' cannot be loaded: {reason} {hint}") from error
 
 
 class Encoder:
-    """A frozen Hugging Face encoder in eval mode."""
+    """A frozen Hugging Face encoder in eval mode; ``warm`` once a batch has gone through it."""
 
     def __init__(self, checkpoint: Checkpoint, model: ModelConfig, runtime: RuntimeConfig) -> None:
         import torch
 
+        self.warm = False
         self.checkpoint = checkpoint
         self.device = resolve_device(runtime.device)
         self.model, info = _load(checkpoint, getattr(torch, runtime.dtype), runtime.attention)
@@ -197,9 +214,12 @@ class Encoder:
         scale = getattr(config, "initializer_range", INITIALIZER_RANGE)
         random = np.random.default_rng(RANDOM_POOLER_SEED).standard_normal((width, width), dtype=np.float32) * scale
         self.random_weight = torch.from_numpy(random.astype(np.float32)).to(self.device)
+        kernel = "plain"
+        if self.device == "cpu" and runtime.dtype == "float32":
+            kernel = pack(self.model, runtime.token_budget or PACKED_ROWS)
+            if runtime.attention is None:
+                shorten(self.model)
         attention = str(config._attn_implementation)
-        packs = self.device == "cpu" and runtime.dtype == "float32"
-        kernel = pack(self.model, runtime.token_budget or PACKED_ROWS) if packs else "plain"
         self.facts = Facts(self.layers, width, self._max_length(model), attention, kernel, {})
         self.facts = replace(self.facts, pooler=diagnose(self.pooler, self._next_sentence()))
 
@@ -218,7 +238,22 @@ class Encoder:
                     f"pieces. Use model.max_length={table} or less."
                 )
             return model.max_length
-        return min(table, int(load_tokenizer(self.checkpoint).model_max_length))
+        stated = load_tokenizer(self.checkpoint).model_max_length
+        if not isinstance(stated, int | float) or not min(table, stated) >= LEAST_LENGTH:
+            raise UserError(
+                f"'{self.checkpoint.label}' has model_max_length={stated} in its tokenizer_config.json and positions for {table} word "
+                f"pieces: {LEAST_LENGTH} or more of both are needed. Set model.max_length."
+            )
+        return int(min(table, stated))
+
+    def check(self, ids: np.ndarray) -> None:
+        """Refuse word pieces that the model has no embedding for: the tokenizer is another model's."""
+        table = int(self.model.get_input_embeddings().num_embeddings)
+        if len(ids) and ids.max() >= table:
+            raise UserError(
+                f"the tokenizer of '{self.checkpoint.label}' gives word piece {ids.max()}, and its weights embed {table} of them (0 to "
+                f"{table - 1}). Get tokenizer and weights of one checkpoint."
+            )
 
     def synchronise(self) -> None:
         """Wait until the device has done what it was given, so that a clock read afterwards tells the truth."""
@@ -250,6 +285,7 @@ class Encoder:
             inputs["token_type_ids"] = torch.from_numpy(segments.astype(np.int64)).to(self.device)
         with torch.inference_mode():
             output = self.model(**inputs, output_hidden_states=True)
+        self.warm = True
         return EncoderOutput(
             hidden=output.hidden_states,
             mask=mask,
@@ -272,40 +308,12 @@ class Encoder:
         for first, second, consecutive in sentence_pairs():
             row = tokenizer(first, second, return_special_tokens_mask=True, truncation=True, max_length=self.facts.max_length)
             ids, special = np.array([row["input_ids"]]), np.array([row["special_tokens_mask"]])
+            self.check(ids)
             output = self.forward(ids, np.array([row.get("token_type_ids", [0] * ids.shape[1])]), special)
             assert output.pooled is not None
             logits = output.pooled.float().cpu() @ head[0].T + head[1]
             right += int((torch.argmax(logits).item() == 0) == consecutive)
         return right / len(sentence_pairs())
-
-
-def pack(model: Any, rows: int) -> str:
-    """Let a frozen model's linear layers run on weights packed once for oneDNN, a fifth to a quarter faster than packing at each call.
-
-    Parameters
-    ----------
-    rows : int
-        Rows of the matrices to come, which the packing is tuned to; others work too.
-
-    Returns
-    -------
-    str
-        ``packed``, or ``plain`` where this build of torch has no oneDNN.
-    """
-    import torch
-    from torch import nn
-
-    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        return "plain"
-
-    def forward(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-
-    for module in model.modules():
-        if type(module) is nn.Linear:
-            packed = torch.ops.mkldnn._reorder_linear_weight(module.weight.detach(), rows)
-            module.forward = functools.partial(forward, packed, None if module.bias is None else module.bias.detach())  # type: ignore[method-assign]
-    return "packed"
 
 
 def _load(checkpoint: Checkpoint, dtype: torch.dtype, attention: str | None) -> tuple[Any, dict[str, Any]]:
@@ -315,6 +323,13 @@ def _load(checkpoint: Checkpoint, dtype: torch.dtype, attention: str | None) -> 
 
     library.set_verbosity_error()
     library.disable_progress_bar()
+    for key in ("num_hidden_layers", "n_layers"):
+        layers = checkpoint.config.get(key)
+        if isinstance(layers, int) and not 1 <= layers <= MOST_LAYERS:  # the library would build them all before it misses their weights
+            raise UserError(
+                f"'{checkpoint.label}' cannot be loaded: its config.json says {key}={layers}, and 1 to {MOST_LAYERS} are possible. "
+                "Get the file again."
+            )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -328,10 +343,10 @@ def _load(checkpoint: Checkpoint, dtype: torch.dtype, attention: str | None) -> 
                 **({} if attention is None else {"attn_implementation": attention}),
             )
     except Exception as error:  # safetensors, json and torch raise their own classes
-        hint = "The files may be damaged or cut short: get them again."
+        reason, hint = _explain(error) or (f"{flatten(error, 160)}.", "The files may be damaged or cut short: get them again.")
         if attention is not None:
             hint = f"Leave runtime.attention={attention} out, or get the files again if they are damaged."
-        raise UserError(f"'{checkpoint.label}' cannot be loaded: {flatten(error, 160)}.\n{hint}") from error
+        raise UserError(f"'{checkpoint.label}' cannot be loaded: {reason}\n{hint}") from error
     lost = sorted(set(map(str, info["missing_keys"])) | {str(key) for key in info["mismatched_keys"]})
     lost = [key for key in lost if not key.startswith("pooler.")]
     if lost:
@@ -353,6 +368,18 @@ def _load(checkpoint: Checkpoint, dtype: torch.dtype, attention: str | None) -> 
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     return model.eval(), info
+
+
+def _explain(error: Exception) -> tuple[str, str] | None:
+    """What came and the way out, where the library's own message advises an argument that nobody can give here."""
+    if "trust_remote_code" in str(error):
+        return (
+            "it needs code of its own, and a checkpoint's code is not run.",
+            "Choose a model whose architecture transformers itself knows.",
+        )
+    if "ignore_mismatched_sizes" in str(error):
+        return "its weights have other shapes than config.json says.", "Get config.json and the weights of one checkpoint."
+    return None
 
 
 def _find_pooler(model: Any, missing: Sequence[str]) -> Pooler:

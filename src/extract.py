@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
-from src.config import Config, cache_folder, parse
+from src.config import Config, parse
 from src.door import open_door
 from src.errors import UserError
 from src.pooling import poolings
@@ -35,38 +35,33 @@ def task(composed: DictConfig) -> None:
 
 def extract(config: Config, folder: Path) -> list[Path]:
     """Write ``<split>.safetensors`` for every labelled split: ``features`` (rows, width) float32 in the order of the rows, ``labels``."""
-    from src import checkpoint, data, provenance
-    from src.features import Extractor, texts
-    from src.store import Store
-    from src.timing import Clock
+    from src.features import texts
+    from src.pipeline import opened
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=folder).close()
     except OSError as error:
         raise UserError(f"output={folder} cannot be written: {error.strerror}. Choose another folder.") from error
-    store = Store(cache_folder(config.runtime))
-    found = None if checkpoint.is_remote(config.model) else checkpoint.find(config.model)
-    read = data.load(config.dataset, config.data_root)
-    found = found or checkpoint.find(config.model)
-    extractor = Extractor(found, config, store, Clock(), config.runtime.threads or provenance.cores())
-    target = extractor.check(config.pooling.name, config.layer)
+    prepared = opened(config)
+    read, extractor, target, model = prepared.data, prepared.extractor, prepared.target, prepared.extractor.checkpoint.label
     if extractor.facts.pooler["status"] == "untrained" and poolings[target[0]].needs_pooler:
-        log.warning("warning: the pooler of %s was never trained: '%s' is a random projection of its [CLS] state.", found.label, target[0])
+        log.warning("warning: the pooler of %s was never trained: '%s' is a random projection of its [CLS] state.", model, target[0])
     written = []
     for name, split in read.splits.items():
+        before = extractor.encoded
         pieces = [extractor.features(text, target, config.runtime.also_layers) for text in texts(split, config.pairing, read.name)]
         notes = {
             "pooling": target[0],
             "layer": str(target[1]),
             "pairing": config.pairing,
-            "model": found.label,
+            "model": model,
             "classes": json.dumps(list(read.classes)),
         }
         path = folder / f"{name}.safetensors"
         write(path, [piece.values for piece in pieces], split.label, notes)
         written.append(path)
-        print(f"{path}: {len(split):,} rows, {'from the store' if all(piece.hit for piece in pieces) else 'encoded'}")
+        print(f"{path}: {len(split):,} rows, {'encoded' if extractor.encoded > before else 'from the store'}")
     return written
 
 

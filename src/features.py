@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +23,7 @@ from src.config import Config
 from src.data import Split
 from src.encoder import Encoder, Facts, Tokenizer, Tokens
 from src.errors import UserError
+from src.kernels import VERSION
 from src.pooler import refuse
 from src.pooling import SATURATED, Pooling, poolings
 from src.result import content_key
@@ -31,7 +32,7 @@ from src.timing import Clock
 
 log = logging.getLogger(__name__)
 
-WINDOW = 1 << 26  # bytes of features in memory while shards are put together
+WINDOW = 1 << 26  # bytes of features in memory, of all workers together, while shards are put together
 TOKEN_BUDGET = {"cpu": 512, "cuda": 16384, "mps": 4096}
 Target = tuple[str, int]  # pooling and layer, 0 to L
 
@@ -87,6 +88,8 @@ class Extractor:
                 "attention": self.config.runtime.attention,
                 "max_length": self.config.model.max_length,
                 "dtype": self.config.runtime.dtype,
+                "device": self.device,
+                "kernels": VERSION,
             }
             loaded = {"model": self.checkpoint.identity, "tokenizer": self.checkpoint.tokenizer, "versions": library_versions()}
             key = self.store.key({"kind": "facts", **asked, **loaded})
@@ -290,7 +293,9 @@ class Pass:
         written = sum(path.stat().st_size for path in finished.values())
         extractor.store.require((len(self.targets) + len(keys)) * rows * width * 4 - written)
         encoder = extractor.encoder
-        self._warm_up(encoder)
+        encoder.check(self.tokens.ids)
+        if not encoder.warm:
+            self._warm_up(encoder)
         started = time.perf_counter()
         todo = [number for number in range(len(self.shards)) if number not in finished]
         with self._progress(sum(self._tokens_of(number) for number in finished)) as bar:
@@ -372,27 +377,33 @@ class Pass:
         self.extractor.warmup += time.perf_counter() - began
 
     def _assemble(self, keys: dict[Target, str], finished: dict[int, Path]) -> None:
-        """One value per target, its rows in the order of the text; a window of rows is in memory at a time."""
-        store, rows, width = self.extractor.store, len(self.text), self.extractor.facts.width
+        """One value per key, the first of them last, its rows in the order of the text."""
         meta = {"pass": self._timing()}
-        places = [self.targets.index(target) for target in keys]
         numbers = [np.concatenate(batches) for batches in self.shards]
-        step = max(1, WINDOW // (len(keys) * width * 4))
-        with ExitStack() as stack:
-            writers = []
-            for key in keys.values():
-                folder = stack.enter_context(store.writing("features", key, meta))
-                writers.append(ArrayWriter(folder / "values.npy", (rows, width), np.float32))
-                stack.callback(writers[-1].close)
+        step = max(1, WINDOW // (self.extractor.threads * self.extractor.facts.width * 4))
+
+        def write(target: Target) -> None:
+            self._write(keys[target], meta, numbers, finished, self.targets.index(target), step)
+
+        first, *others = keys
+        with ThreadPoolExecutor(self.extractor.threads) as pool:
+            list(pool.map(write, others))
+        write(first)
+
+    def _write(self, key: str, meta: dict[str, Any], numbers: list[np.ndarray], finished: dict[int, Path], place: int, step: int) -> None:
+        """The value of the target at `place`; `step` of its rows are in memory at a time."""
+        store, rows, width = self.extractor.store, len(self.text), self.extractor.facts.width
+        with (
+            store.writing("features", key, meta) as folder,
+            closing(ArrayWriter(folder / "values.npy", (rows, width), np.float32)) as writer,
+        ):
             for start in range(0, rows, step):
-                window = np.empty((len(keys), min(step, rows - start), width), np.float32)
+                window = np.empty((min(step, rows - start), width), np.float32)
                 for number, mine in enumerate(numbers):
                     inside = np.flatnonzero((mine >= start) & (mine < start + step))
                     shard = np.load(finished[number], mmap_mode="r", allow_pickle=False)
-                    for values, place in zip(window, places, strict=True):
-                        values[mine[inside] - start] = shard[place, inside]
-                for writer, values in zip(writers, window, strict=True):
-                    writer.rows(np.arange(start, start + len(values)), values)
+                    window[mine[inside] - start] = shard[place, inside]
+                writer.rows(np.arange(start, start + len(window)), window)
 
     def _timing(self) -> dict[str, Any]:
         return {

@@ -127,12 +127,13 @@ def conversion(path: str) -> str | None:
 
     Several of Google's miniatures have pickles on their main branch and such a pull request beside it.
     """
-    if not go_offline_unless_reachable():
-        return None
+    online = go_offline_unless_reachable()
 
     import huggingface_hub
     from huggingface_hub import errors
 
+    if not online:
+        return _cached_conversion(path)
     try:
         for discussion in huggingface_hub.HfApi().get_repo_discussions(path, author=CONVERTER, discussion_type="pull_request"):
             if discussion.git_reference is not None:
@@ -140,3 +141,14 @@ def conversion(path: str) -> str | None:
     except (errors.HfHubHTTPError, OSError):
         return None
     return None
+
+
+def _cached_conversion(path: str) -> str | None:
+    """The pull request that lies in the hub's cache with its weights; None where there is none, or more than one to choose from."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    kept = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=path, repo_type="model")
+    commits = {f"refs/pr/{each.name}": each.read_text(encoding="utf-8").strip() for each in kept.glob("refs/refs/pr/*")}
+    whole = [reference for reference, commit in commits.items() if any((kept / "snapshots" / commit).glob("*.safetensors"))]
+    return whole[0] if len(whole) == 1 else None

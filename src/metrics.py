@@ -383,8 +383,8 @@ def evaluate(
     sample = sample_of(name, labels, predictions, classes)
     value = sample.point()
     if not np.isfinite(value):
-        side = "predictions are" if np.ptp(labels) else "labels are"
-        return Estimate(None, None, None, f"the {side} constant", "undefined")
+        why = "the probe predicts one value for all rows" if np.ptp(labels) else "the labels to be predicted are all equal"
+        return Estimate(None, None, None, why, "undefined")
     if name == "accuracy" and len(predictions) == 1:
         return Estimate(value, *wilson(round(value * len(labels)), len(labels)), None, "Wilson" + note)
     found, bound = bca(sample, seed, resamples), unseen_bound(sample)

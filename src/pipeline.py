@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ from src.config import Config, ProbeConfig, cache_folder
 from src.data import Data, Split
 from src.errors import UserError
 from src.features import Extractor, Features, Target, pair_features, saturated, texts
+from src.fitting import Rows, progress_bar
 from src.pooling import poolings
 from src.result import SCHEMA, Result, content_key
 from src.store import Store
 from src.timing import Clock
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -88,52 +92,30 @@ class Run:
 
 def prepare(config: Config) -> Prepared:
     """Read and check everything that can be known before a forward pass."""
+    return opened(config, _check)
+
+
+def opened(config: Config, check: Callable[[Config, Data], None] | None = None) -> Prepared:
+    """Store, checkpoint, data and pooling of a run; `check` looks at the data before anything of the model is downloaded."""
     clock = Clock()
     with clock.phase("load"):
         store = Store(cache_folder(config.runtime))
         # What is here is read before anything is downloaded.
         found = None if checkpoint.is_remote(config.model) else checkpoint.find(config.model)
         read = data.load(config.dataset, config.data_root)
-        data.check_probe(read)
-        if config.draws > 1 and read.selection == "nested":
-            raise UserError(
-                f"draws={config.draws} needs a test split of its own, and {read.name} is scored in folds of train. Set draws=1."
-            )
-        _divide(config, read)
+        if check is not None:
+            check(config, read)
         found = found or checkpoint.find(config.model)
     extractor = Extractor(found, config, store, clock, config.runtime.threads or provenance.cores())
     target = extractor.check(config.pooling.name, config.layer)
     return Prepared(config, read, extractor, target, clock)
 
 
-def _divide(config: Config, read: Data) -> None:
-    """Divide the training rows as the choice of the grid will, so that rows which cannot be divided are told of before they are encoded."""
+def _check(config: Config, read: Data) -> None:
     assert config.probe is not None
-    if read.selection == "development" and "development" not in read.roles:
-        raise UserError(
-            f"{read.name}: dataset.selection=development needs dataset.splits.development. Name a labelled split, or use carve."
-        )
-    if (read.selection == "nested") != (read.roles["test"] == read.roles["train"]):
-        raise UserError(
-            f"{read.name}: dataset.selection=nested scores train's own rows in folds, and nothing else does: train is '{read.train.name}', "
-            f"test is '{read.test.name}', the selection is {read.selection}. Leave dataset.selection out."
-        )
-    label, groups, regression = read.train.label, read.train.row_digests(), not read.classes
-    try:
-        if read.selection in ("folds", "nested"):
-            fold = probe.stratified_folds(label, read.folds, config.seed, groups=groups, regression=regression)
-            for number in range(read.folds if read.selection == "nested" else 0):
-                inner = fold != number
-                probe.stratified_folds(label[inner], read.folds, config.seed, groups=groups[inner], regression=regression)
-        elif read.selection == "carve":
-            held = probe.carve(label, config.probe.carve, config.seed, groups=groups, regression=regression)
-            if not held.any():
-                raise UserError(
-                    f"{len(label)} training rows, {len(np.unique(groups))} of them distinct, are too few to hold {config.probe.carve:.0%} "
-                    "out for the choice of the grid. Give more rows, or rows to choose on in dataset.validation."
-                )
-    except UserError as error:
-        raise UserError(f"{read.name}: {error}") from error
+    if config.draws > 1 and read.selection == "nested":
+        raise UserError(f"draws={config.draws} needs a test split of its own, and {read.name} is scored in folds of train. Set draws=1.")
+    data.check_probe(read, fraction=config.probe.carve, seed=config.seed)
 
 
 def run_probe(prepared: Prepared, estimator: Any) -> Run:
@@ -171,7 +153,7 @@ def run_probe(prepared: Prepared, estimator: Any) -> Run:
         metrics=scores,
         baseline=trivial,
         counts=_counts(read, parts, features),
-        chosen=asdict(outcome.choice),
+        chosen={**asdict(outcome.choice), "reusable": outcome.fitted.weight is not None},
         pooler=_pooler(prepared, parts),
         timing=_timing(extractor, features),
         provenance=_provenance(prepared),
@@ -184,6 +166,10 @@ def run_probe(prepared: Prepared, estimator: Any) -> Run:
         "layer": str(prepared.target[1]),
         "pairing": config.pairing,
     }
+    if outcome.fitted.weight is None:
+        kind = type(outcome.fitted.model).__name__
+        notes["incomplete"] = f"{kind} has no linear coefficients that could be kept: these arrays alone cannot predict"
+        log.warning("warning: %s has no linear coefficients that could be kept: probe.safetensors cannot predict by itself.", kind)
     return Run(result, _predictions(read, outcome), outcome.fitted.arrays(), notes)
 
 
@@ -199,22 +185,14 @@ def _matrix(extractor: Extractor, split: Split, config: Config, target: Target, 
 
 def _fit(estimator: Any, config: Config, read: Data, matrices: Mapping[str, np.ndarray]) -> probe.Outcome:
     assert config.probe is not None
-    rows = {role: probe.Rows(matrix, read.splits[read.roles[role]].label) for role, matrix in matrices.items()}
+    rows = {role: Rows(matrix, read.splits[read.roles[role]].label) for role, matrix in matrices.items()}
     train = rows.pop("train")
     development = rows.pop("development", None)
-    return probe.run(
-        estimator,
-        config.probe,
-        train,
-        rows,
-        classes=len(read.classes),
-        selection=read.selection,
-        development=development,
-        folds=read.folds,
-        seed=config.seed,
-        draws=config.draws,
-        groups=read.train.row_digests(),
-    )
+    with progress_bar(f"{read.name}: probe", config.runtime.progress) as progress:
+        return probe.run(
+            estimator, config.probe, train, rows, classes=len(read.classes), selection=read.selection, development=development,
+            folds=read.folds, seed=config.seed, draws=config.draws, groups=read.together, mixed=read.group is not None, progress=progress,
+        )  # fmt: skip
 
 
 def _score(read: Data, outcome: probe.Outcome, config: Config) -> dict[str, dict[str, Any]]:
@@ -245,16 +223,19 @@ def over_draws(name: str, estimates: Sequence[metrics.Estimate]) -> dict[str, An
         (each.value, each.low, each.high) for each in estimates if each.value is not None and each.low is not None and each.high is not None
     ]
     if len(defined) < len(estimates):
-        return {"value": None, "low": None, "high": None, "reason": "undefined in some training draws", "method": "draws", "draws": values}
+        reason = next((each.reason for each in estimates if each.value is None), "some have no interval")
+        reason = f"{reason} (in {len(estimates) - len(defined)} of {len(estimates)} training draws)"
+        return {"value": None, "low": None, "high": None, "reason": reason, "method": "draws", "draws": values}
     value, low, high = np.array(defined).T
     spread = 1.96 * value.std(ddof=1)
     mean = float(value.mean())
+    methods = " or ".join(dict.fromkeys(each.method for each in estimates))
     return {
         "value": mean,
         "low": max(metrics.metrics[name].low, mean - float(np.hypot((value - low).mean(), spread))),
         "high": min(metrics.metrics[name].high, mean + float(np.hypot((high - value).mean(), spread))),
         "reason": None,
-        "method": f"mean of {len(values)} training draws; {estimates[0].method}, and the draws' spread, in quadrature",
+        "method": f"mean of {len(values)} training draws; {methods}, and the draws' spread, in quadrature",
         "draws": values,
     }
 
@@ -272,9 +253,9 @@ def _counts(read: Data, parts: Mapping[str, tuple[np.ndarray, list[Features]]], 
 
 
 def _timing(extractor: Extractor, features: list[Features]) -> dict[str, Any]:
-    if all(piece.hit for piece in features):
+    if not extractor.encoded:  # all was stored, if only as the shards of a pass that was stopped
         cache = "hit"
-    elif any(piece.hit for piece in features) or any(piece.made["shards_resumed"] for piece in features):
+    elif any(piece.hit or piece.made["shards_resumed"] for piece in features):
         cache = "partial"
     else:
         cache = "miss"

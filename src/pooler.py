@@ -49,6 +49,9 @@ def diagnose(pooler: Pooler, next_sentence: float | None) -> dict[str, Any]:
     weight, bias = pooler.weight, pooler.bias
     if weight is None or bias is None:
         return {"status": "missing" if pooler.missing else "absent", "evidence": {"model_type": pooler.model_type}}
+    broken = int(np.count_nonzero(~np.isfinite(weight)) + np.count_nonzero(~np.isfinite(bias)))
+    if broken:
+        return {"status": "missing", "evidence": {"model_type": pooler.model_type, "not_finite": broken}}
     spectrum = marchenko_pastur(weight)
     zero_bias = not bias.any()
     evidence = {
@@ -112,6 +115,11 @@ def quarter_circle(values: np.ndarray) -> np.ndarray:
 
 def refuse(pooling: str, label: str, pooler: dict[str, Any]) -> UserError:
     """The error for a pooling that needs a pooler where the checkpoint holds none."""
+    if broken := pooler["evidence"].get("not_finite"):
+        return UserError(
+            f"encoder '{label}' has no pooler that can be used: {broken} of its weights are no finite numbers.\nChoose another pooling "
+            f"than '{pooling}' (cls or mean), or get the checkpoint again."
+        )
     if pooler["status"] == "missing":
         return UserError(
             f"encoder '{label}' has no trained pooler: pooler.dense.weight is missing from its checkpoint, and random "

@@ -132,11 +132,17 @@ def _cpu() -> str:
     return next(models, "") or platform.processor() or platform.machine()
 
 
+# The files that turn features into scores.
+METHOD = (
+    "baseline", "descent", "fitting", "linear", "logistic", "metrics", "pipeline", "probe", "ridge", "solvers", "splits",
+)  # fmt: skip
+
+
 @cache
 def method() -> str:
     """Digest of the code and the libraries that turn features into scores: who mends them does not get old scores back from the store."""
     digest = hashlib.sha256()
-    for name in ("probe", "solvers", "metrics", "baseline", "pipeline"):
+    for name in METHOD:
         digest.update((HERE / f"{name}.py").read_bytes())
     for package in ("numpy", "scipy", "scikit-learn"):
         digest.update(f"{package} {_version(package)}".encode())

@@ -29,6 +29,8 @@ LONGEST_FIELD = 2**31 - 1  # characters; the csv module's own limit is 131,072
 EXACT = 2.0**53  # below it every whole number is a float of its own
 BOM = b"\xef\xbb\xbf"
 STRING = pa.large_string()
+SEPARATORS = {";": "';'", "\t": "tabs", ",": "','", "|": "'|'"}
+LONE_RETURNS = "seems to end its lines with lone carriage returns.\nSave it with line feeds, for example: tr '\\r' '\\n' < OLD > NEW"
 
 
 def opened(path: Path, given: str) -> BufferedReader:
@@ -99,6 +101,8 @@ def read_delimited(
     if header is None:
         raise UserError(f"'{given}' is empty: not even a header line.")
     names = list(wanted)
+    if any("\r" in name for name in header) and not quoting:
+        raise UserError(f"'{given}' {LONE_RETURNS}")
     places = [_place(name, header, given) for name in names]
 
     def cells() -> Iterator[list[str]]:
@@ -128,6 +132,8 @@ def _quoted_records(path: Path, given: str, delimiter: str, encoding: str) -> It
                 yield start, fields
             start = reader.line_num + 1
     except csv.Error as error:
+        if start == 1 and "new-line character" in str(error):
+            raise UserError(f"'{given}' {LONE_RETURNS}") from None
         raise UserError(
             f"'{given}' line {start} is no valid CSV: {flatten(error, 120)}.\n"
             "Mend it (a quote inside a quoted field is written twice), or set dataset.quoting=false if quotes are plain characters."
@@ -140,7 +146,15 @@ def _place(name: str, header: list[str], given: str) -> int:
     if name in header:
         raise UserError(f"'{given}' has {header.count(name)} columns called '{name}'. Rename all but one.")
     there = textwrap.shorten(", ".join(header), 300, placeholder=" ...")
-    raise UserError(f"'{given}' has no column '{name}'. There are: {there}.")
+    raise UserError(f"'{given}' has no column '{name}'. There are: {there}.{_separated(header) if header else ''}")
+
+
+def _separated(header: list[str]) -> str:
+    """What a header of one name tells of a file that was read with the wrong separator."""
+    other = max(SEPARATORS, key=header[0].count)
+    if len(header) != 1 or other not in header[0]:
+        return ""
+    return f"\nThe file seems to be separated by {SEPARATORS[other]}. Save it with commas as .csv, or with tabs as .tsv."
 
 
 def read_json_lines(path: Path, given: str, wanted: Iterable[str]) -> pa.Table:

@@ -251,13 +251,25 @@ def cautions(result: Result) -> list[str]:
     bag = result.baseline.get("bag_of_word_pieces")
     if isinstance(bag, Mapping) and bag.get("converged") is False:
         found.append("the bag of word pieces did not converge: its score is a lower estimate.")
+    if chosen.get("reusable") is False:
+        found.append("the estimator has no linear coefficients: probe.safetensors cannot predict by itself.")
     if chosen.get("separable") and chosen.get("value") == 0:
         found.append("the training rows are separable and the penalty is zero: the probe has no optimum.")
-    if chosen.get("at_edge"):
+    if chosen.get("at_edge") and not _perfect(result.score):
         found.append(f"the grid's {chosen['at_edge']} value was chosen; a wider grid may score higher.")
     if counts.get("test_in_train"):
         found.append(f"{counts['test_in_train']} test rows also occur in train.")
     return found
+
+
+def _perfect(score: Mapping[str, Any]) -> bool:
+    """Whether nothing can score higher."""
+    from src.metrics import metrics
+
+    if score["metric"] not in metrics:
+        return False
+    metric = metrics[score["metric"]]
+    return bool(score["value"] == (metric.high if metric.higher_is_better else metric.low))
 
 
 def _lines(result: Result) -> list[tuple[str, str]]:
@@ -267,7 +279,7 @@ def _lines(result: Result) -> list[tuple[str, str]]:
     lines += [(name, estimate(name, value)) for name, value in result.metrics.items() if name != metric]
     lines += [(f"baseline {name.replace('_', ' ')}", estimate(metric, value)) for name, value in result.baseline.items()]
     if "value" in chosen:
-        lines.append((f"chosen {chosen.get('parameter', 'value')}", f"{chosen['value']:g} of {len(chosen.get('grid', []))}"))
+        lines.append((f"chosen {chosen.get('parameter', 'value')}", f"{chosen['value']:g} (of {len(chosen.get('grid', []))} values)"))
     lines.append(("counts", ", ".join(f"{name.replace('_', ' ')} {counts[name]:,}" for name in counts if counts[name] is not None)))
     lines.append(("seconds", ", ".join(f"{name} {value:.1f}" for name, value in phases(timing).items() if value)))
     lines.append(("cache", timing.get("cache", "unknown") + _passes(timing)))

@@ -6,15 +6,20 @@ import importlib
 import logging
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from src.config import Config, ProbeConfig, parse
-from src.door import open_door, say_crash, stop
+from src.door import open_door, say_crash, stop, tell
 from src.errors import UserError, flatten
+
+if TYPE_CHECKING:
+    from src.pipeline import Prepared
 
 log = logging.getLogger("src.run")  # __main__ when run
 
@@ -24,6 +29,7 @@ def main() -> None:
     from src import sweep
 
     sweep.LAST = sweep.ERROR = None
+    sweep.LAYERS = ()
     open_door(task)
     if isinstance(sweep.ERROR, UserError):
         stop(str(sweep.ERROR))
@@ -33,7 +39,8 @@ def main() -> None:
         runs = sum(1 for job in sweep.LAST.jobs if any(job.folder.glob("wandb/offline-run-*")))
         if runs:
             folder = shlex.quote(str(sweep.LAST.jobs[0].folder.parent))
-            print(f"W&B: {runs} offline runs; send them with: wandb sync {folder}/*/wandb/offline-run-*")
+            what = "1 offline run; send it" if runs == 1 else f"{runs} offline runs; send them"
+            tell(f"W&B: {what} with: wandb sync {folder}/*/wandb/offline-run-*")
         if sweep.LAST.failed:
             sys.exit(1)
 
@@ -45,24 +52,27 @@ def task(composed: DictConfig) -> None:
     if hydra.mode != RunMode.MULTIRUN:
         run(parse(composed), folder)
         return
-    from src.sweep import write_failure
+    from src import sweep
 
     overrides = list(hydra.overrides.task)
     log.info("[%s] %s", hydra.job.num, " ".join(overrides))
     try:
         config = parse(composed)
         config.tracker.group = config.tracker.group or Path(hydra.sweep.dir).name
-        run(config, folder, resume=True)
+        run(config, folder, resume=True, layers=sweep.LAYERS)
     except UserError as error:
         log.error("failed: %s", error)
-        write_failure(folder, overrides, str(error), "user")
+        sweep.write_failure(folder, overrides, str(error), "user")
     except Exception as error:
         log.exception("failed")
-        write_failure(folder, overrides, say_crash(error), "crash")
+        sweep.write_failure(folder, overrides, say_crash(error), "crash")
 
 
-def run(config: Config, folder: Path, *, resume: bool = False) -> None:
-    """Do one run and leave its record in `folder`; with `resume`, a run that was done before is not done again."""
+def run(config: Config, folder: Path, *, resume: bool = False, layers: Sequence[int] = ()) -> None:
+    """Do one run and leave its record in `folder`; with `resume`, a run that was done before is not done again.
+
+    `layers` are those of the sweep that the run is one of: a forward pass stores what the model has of them.
+    """
     from src.pipeline import prepare, run_probe
     from src.records import recall, remember
     from src.result import summary, table
@@ -73,6 +83,7 @@ def run(config: Config, folder: Path, *, resume: bool = False) -> None:
     estimator = instantiate(config.probe)
     tracker = build(config.tracker)
     prepared = prepare(config)
+    _also(prepared, layers)
     if resume and recall(prepared, folder):
         log.info("done before: its record is taken over")
         write_status(folder, "skipped")
@@ -91,14 +102,21 @@ def run(config: Config, folder: Path, *, resume: bool = False) -> None:
         finished = run_probe(prepared, estimator)
         remember(prepared, finished)  # first: whatever becomes of the folder, what hours have made is kept
         finished.write(folder)
-        print(summary(finished.result) if resume else table(finished.result))  # a sweep ends with a table of all
+        tell(summary(finished.result) if resume else table(finished.result))  # a sweep ends with a table of all
         tracker.log(finished.result)
         failed = False
     finally:
         hint = tracker.finish(failed)
     write_status(folder, "done")
     if hint and not resume:  # a sweep says it once, at its end
-        print(hint)
+        tell(hint)
+
+
+def _also(prepared: Prepared, layers: Sequence[int]) -> None:
+    """Have a forward pass store these layers too; one that the model lacks is refused by the job that asks for it."""
+    deepest = prepared.extractor.facts.layers
+    also = prepared.config.runtime.also_layers
+    also += [layer for layer in layers if -deepest - 1 <= layer <= deepest and layer not in also]
 
 
 def instantiate(probe: ProbeConfig) -> object:

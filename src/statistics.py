@@ -100,7 +100,9 @@ def paired_bootstrap(
     sample = sample_of(metric_name, labels, predictions, classes, signs=np.array([1.0, -1.0]))
     value = sample.point()
     if not np.isfinite(value):
-        return Difference(None, None, None, None, None, None, "undefined: constant predictions or labels")
+        return Difference(
+            None, None, None, None, None, None, "undefined: one side predicts one value for all rows, or the labels are all equal"
+        )
     found = bca(sample, seed, resamples)
     wide, narrow = unseen_bound(sample, 0.95), unseen_bound(sample, 0.90)
     if found is not None:

@@ -66,6 +66,8 @@ class Store:
         """The value under a key, or None. A damaged one is removed with a warning, so that it is computed again."""
         folder = self.folder(kind, key)
         if not folder.is_dir():
+            if place := _in_the_way(folder):
+                raise self._refused(place)
             return None
         try:
             read = folder.stat().st_ino
@@ -169,9 +171,17 @@ class Store:
                 f"the disk of the store ({self.root}) is full. What was stored is sound: free some room, or set "
                 "runtime.cache_dir, and start again."
             )
+        if error.errno in (errno.EEXIST, errno.ENOTDIR) and (place := _in_the_way(Path(error.filename2 or error.filename or self.root))):
+            return self._refused(place)
         return UserError(
             f"the store ({self.root}) cannot be used: {error.strerror or flatten(error)}. Set runtime.cache_dir to a "
             "folder that you can write."
+        )
+
+    def _refused(self, place: Path) -> UserError:
+        return UserError(
+            f"the store ({self.root}) cannot be used: '{place}' is a file where a folder belongs. Remove it, or set runtime.cache_dir to "
+            "another folder."
         )
 
 
@@ -250,6 +260,11 @@ def sha256(path: Path) -> str:
         while piece := file.read(CHUNK):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def _in_the_way(folder: Path) -> Path | None:
+    """The file that keeps a folder from being made, itself or above it."""
+    return next((place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()), None)
 
 
 def _gigabytes(size: int) -> str:

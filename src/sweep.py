@@ -1,36 +1,22 @@
-"""What a multirun does at its end: one table that compares its runs, and the count of done, skipped, failed."""
+"""What a multirun leaves: each job's outcome in its folder, and at the end one table that compares the runs."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
-import re
 import shutil
 import sys
-import textwrap
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from src.errors import UserError, flatten
-from src.result import RECORD, Result, SchemaError, number, read_predictions, replace_files, uses_untrained_pooler
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-STATUS, FAILURE = "status.json", "failure.json"
-STATUSES = ("done", "skipped", "failed")
-IDENTITY = ("dataset", "model", "layer", "pairing", "probe", "seed", "draws")
-LEVEL = 0.05  # family-wise, within a group
-WIDEST = 5  # poolings that stand side by side
+from src.comparison import FAILURE, STATUS, STATUSES, Comparison, compare_records, find_jobs, render, to_csv, to_markdown
+from src.errors import UserError
+from src.result import replace_files
 
 
 def write_status(folder: Path, status: str, *, record: Path | None = None) -> None:
@@ -58,504 +44,46 @@ def _json(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
 
 
-@dataclass(frozen=True)
-class Job:
-    """One job of a sweep: its folder, what became of it, and its record or the reason why there is none."""
+def swept_layers(words: Sequence[str]) -> tuple[int, ...]:
+    """The values of ``layer`` that a sweep's words ask for; none where it has one layer.
 
-    folder: Path
-    status: str
-    result: Result | None = None
-    error: str = ""
-    overrides: tuple[str, ...] = ()
-    record: Path | None = None  # folder of the record
-
-
-@dataclass(frozen=True)
-class Run:
-    """One pooling's run within its group.
-
-    ``mark`` is best, tie (not told apart from the best), lower, untested, or empty where there is nothing to compare with.
-    ``difference`` is the best's score minus this one's, ``p`` that of the paired test, ``adjusted`` the same after Holm.
+    >>> swept_layers(["pooling=cls,mean", "layer=0,1,-1"]), swept_layers(["layer=3"])
+    ((0, 1, -1), ())
     """
-
-    result: Result
-    folder: Path
-    mark: str = ""
-    difference: float | None = None
-    p: float | None = None
-    adjusted: float | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Runs that differ in their pooling alone. ``label`` holds what tells the group from the others."""
-
-    label: dict[str, str]
-    runs: tuple[Run, ...]
-
-    @property
-    def metric(self) -> str:
-        """The headline metric, the same in all runs."""
-        return str(self.runs[0].result.score["metric"])
-
-    @property
-    def baseline(self) -> dict[str, Any]:
-        """Trivial scores, which no pooling changes."""
-        return self.runs[0].result.baseline
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A sweep's jobs, its runs by group, and what all groups share."""
-
-    jobs: tuple[Job, ...]
-    groups: tuple[Group, ...]
-    common: dict[str, str] = field(default_factory=dict)
-
-    def count(self, status: str) -> int:
-        """Number of jobs that ended so."""
-        return sum(job.status == status for job in self.jobs)
-
-    @property
-    def failed(self) -> tuple[Job, ...]:
-        """The jobs that left no record."""
-        return tuple(job for job in self.jobs if job.status == "failed")
-
-    @property
-    def poolings(self) -> list[str]:
-        """Names in order of their first appearance."""
-        return list(dict.fromkeys(run.result.pooling for group in self.groups for run in group.runs))
-
-
-def find_jobs(folder: Path) -> list[Path]:
-    """The job folders below a sweep's folder, in the order of their numbers.
-
-    A folder with Hydra's own notes and nothing else counts too: its job was killed.
-    """
-    found = []
-    for path, folders, files in os.walk(folder):
-        if {STATUS, FAILURE, RECORD} & set(files) or (".hydra" in folders and Path(path) != folder):
-            found.append(Path(path))
-            folders.clear()
-    return sorted(found, key=lambda job: _natural(str(job)))
-
-
-def _natural(text: str) -> list[tuple[int, str]]:
-    """Sort key that puts 2 before 10."""
-    return [(int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", text)]
-
-
-def read_job(folder: Path) -> Job:
-    """What became of one job. A record that cannot be read is a failure, one of another schema a SchemaError."""
-    notes = _read_notes(folder / STATUS)
-    record = folder / notes["record"] if isinstance(notes.get("record"), str) else folder
-    if notes.get("status") == "failed" or not (record / RECORD).is_file():
-        failure = _read_notes(folder / FAILURE)
-        error = str(failure.get("error") or "left no record: it was killed, or is still running")
-        return Job(folder, "failed", error=error, overrides=_overrides(folder, failure))
-    try:
-        result = Result.read(record)
-    except SchemaError:
-        raise
-    except UserError as error:
-        return Job(folder, "failed", error=str(error), overrides=_overrides(folder, {}))
-    status = "skipped" if notes.get("status") == "skipped" else "done"
-    return Job(folder, status, result=result, overrides=_overrides(folder, {}), record=record)
-
-
-def _read_notes(path: Path) -> dict[str, Any]:
-    """A small JSON file of ours; empty where it is missing or torn, as a killed job leaves it."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _overrides(folder: Path, failure: Mapping[str, Any]) -> tuple[str, ...]:
-    """A job's command-line words: from its failure, else from Hydra's notes."""
-    if failure.get("overrides"):
-        return tuple(map(str, failure["overrides"]))
-    try:
-        lines = (folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+    asked = [word for word in OverridesParser.create().parse_overrides(list(words)) if word.key_or_group == "layer"]
+    if not asked or not asked[-1].is_discrete_sweep():
         return ()
-    return tuple(line.removeprefix("- ") for line in lines if line.startswith("- "))
-
-
-def compare_records(folders: Iterable[Path]) -> Comparison:
-    """Compare the records of job folders: within a group each run is tested against the best, on the same rows.
-
-    Raises
-    ------
-    SchemaError
-        A record was written by another version: its numbers may mean something else.
-    """
-    jobs = tuple(read_job(folder) for folder in folders)
-    groups: dict[str, list[Job]] = {}
-    for job in _distinct(jobs):
-        assert job.result is not None
-        groups.setdefault(json.dumps([_identity(job.result), _rest(job.result)], sort_keys=True), []).append(job)
-    labels, common = _labels([_first(members) for members in groups.values()])
-    compared = [Group(label, _test(members)) for label, members in zip(labels, groups.values(), strict=True)]
-    return Comparison(jobs, tuple(sorted(compared, key=lambda group: _position(compared, group))), common)
-
-
-def _distinct(jobs: Iterable[Job]) -> Iterator[Job]:
-    """Jobs with a record, each record once: the same identity run again gives the same numbers."""
-    seen = set()
-    for job in jobs:
-        if job.result is not None and job.result.key not in seen:
-            seen.add(job.result.key)
-            yield job
-
-
-def _first(members: Sequence[Job]) -> Result:
-    assert members[0].result is not None
-    return members[0].result
-
-
-def _position(groups: Sequence[Group], group: Group) -> int:
-    """Groups of one dataset stand together, datasets in order of their first appearance."""
-    dataset = group.runs[0].result.dataset
-    return next(place for place, other in enumerate(groups) if other.runs[0].result.dataset == dataset)
-
-
-def _identity(result: Result) -> dict[str, str]:
-    return {name: str(getattr(result, name)) for name in IDENTITY} | {"metric": str(result.score["metric"])}
-
-
-def _rest(result: Result) -> dict[str, str]:
-    """The rest of the identity by dotted name; what belongs to the pooling is left out."""
-    return {name: value for name, value in _leaves(result.config, "") if name.split(".")[0] != "pooling"}
-
-
-def _leaves(value: Any, where: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping) and value:
-        for name, item in value.items():
-            yield from _leaves(item, f"{where}.{name}" if where else name)
-    else:
-        yield where, value if isinstance(value, str) else json.dumps(value)
-
-
-def _labels(results: Sequence[Result]) -> tuple[list[dict[str, str]], dict[str, str]]:
-    """What tells each group from the others, and what all share.
-
-    The rest of the identity is named only where groups would else look the same: two datasets differ in much that their name stands for.
-    """
-    identities = [_identity(result) for result in results]
-    names = [name for name in (*IDENTITY, "metric") if len({identity[name] for identity in identities}) > 1]
-    shown = [name for name in (*IDENTITY, "metric") if name in {"dataset", "metric", *names}]
-    labels = [{name: identity[name] for name in shown} for identity in identities]
-    for twins in _twins(identities):
-        rests = [_rest(results[place]) for place in twins]
-        differing = sorted(name for name in set().union(*rests) if len({rest.get(name) for rest in rests}) > 1)
-        for place, rest in zip(twins, rests, strict=True):
-            labels[place] |= {name: rest.get(name, "unset") for name in differing}
-    common = {name: value for name, value in identities[0].items() if name not in shown} if identities else {}
-    return labels, common
-
-
-def _twins(identities: Sequence[Mapping[str, str]]) -> list[list[int]]:
-    """Places of equal identities, where there are two or more."""
-    places: dict[tuple[str, ...], list[int]] = {}
-    for place, identity in enumerate(identities):
-        places.setdefault(tuple(identity.values()), []).append(place)
-    return [equal for equal in places.values() if len(equal) > 1]
-
-
-def _test(members: Sequence[Job]) -> tuple[Run, ...]:
-    """Mark the best of a group and test each of the others against it; Holm over the group's tests."""
-    from src.statistics import holm
-
-    runs = [Run(job.result, job.record or job.folder) for job in members if job.result is not None]
-    scored = [run for run in runs if run.result.score["value"] is not None]
-    if len(scored) < 2:
-        return tuple(runs)
-    best = max(scored, key=lambda run: _sign(run) * run.result.score["value"])
-    tested = [_against(best, run) for run in runs]
-    adjusted = iter(holm([run.p for run in tested if run.p is not None]))
-    return tuple(run if run.p is None else _judged(run, next(adjusted)) for run in tested)
-
-
-def _judged(run: Run, adjusted: float) -> Run:
-    return replace(run, mark="lower" if adjusted <= LEVEL else "tie", adjusted=adjusted)
-
-
-def _sign(run: Run) -> int:
-    """1 where more is better, -1 for an error."""
-    from src.metrics import metrics
-
-    name = run.result.score["metric"]
-    return 1 if name not in metrics or metrics[name].higher_is_better else -1
-
-
-def _against(best: Run, run: Run) -> Run:
-    """Test one run against the best of its group, where both predicted the same rows."""
-    if run is best:
-        return replace(run, mark="best")
-    value = run.result.score["value"]
-    if value is None:
-        return replace(run, mark="untested", reason="its score is undefined")
-    difference = best.result.score["value"] - value
-    try:
-        p = _paired(best, run)
-    except UserError as error:
-        return replace(run, mark="untested", difference=difference, reason=str(error))
-    return replace(run, difference=difference, p=p)
-
-
-def _paired(best: Run, run: Run) -> float:
-    """p of the paired test on the same rows.
-
-    With several draws, twice the median p over the draws, which is valid however they depend on each other (Meinshausen, Meier and
-    Bühlmann, 2009, p-values for high-dimensional regression, theorem 3.1).
-    """
-    import numpy as np
-
-    from src.statistics import compare
-
-    one, other = read_predictions(best.folder), read_predictions(run.folder)
-    if any(not np.array_equal(one[name], other[name]) for name in ("row", "label")):
-        raise UserError("its test rows are not those of the best")
-    result = best.result
-    if result.draws > 1 and not one["prediction"].ndim == other["prediction"].ndim == 2:
-        raise UserError("its score is a mean over draws, its predictions are those of one draw")
-    classes = int(result.counts.get("classes") or 0)
-    draws = zip(np.atleast_2d(one["prediction"]), np.atleast_2d(other["prediction"]), strict=True)
-    found = [compare(result.score["metric"], one["label"], first, second, classes=classes, seed=result.seed) for first, second in draws]
-    p = [difference.p for difference in found if difference.p is not None]
-    if len(p) < len(found):
-        raise UserError(next(difference.method for difference in found if difference.p is None))
-    return p[0] if len(p) == 1 else min(1.0, 2 * median(p))
-
-
-MARKS = {"best": "*", "tie": "~", "untested": "?", "lower": "", "": ""}
-LEGEND = {
-    "*": "the best of its group",
-    "~": f"not told apart from the best (paired test on the same rows, Holm, {100 * LEVEL:g} % level)",
-    "?": "not tested against the best",
-    "u": "made with a pooler that was never trained",
-}
-
-
-def mark(run: Run) -> str:
-    """A run's marks, as the legend explains them."""
-    return MARKS[run.mark] + ("u" if uses_untrained_pooler(run.result) else "")
-
-
-def render(comparison: Comparison, *, width: int = 100, terminal: bool = False) -> str:
-    """The comparison as text: poolings side by side where they fit `width` columns, else one below the other."""
-    from rich.console import Console
-
-    console = Console(file=io.StringIO(), width=width, force_terminal=terminal, no_color=not terminal, highlight=False, emoji=False)
-    if comparison.groups:
-        shared = ", ".join(f"{name} {value}" for name, value in comparison.common.items())
-        console.print(f"Score in % with its 95 % interval{'; ' * bool(shared)}{shared}", markup=False)
-        columns, rows = _wide(comparison)
-        if len(comparison.poolings) <= WIDEST and _width(columns, rows) <= width and not _repeated(comparison):
-            _print(console, columns, rows)
-        else:
-            _print_long(console, comparison)
-        if legend := _legend(comparison):
-            console.print(legend, markup=False)
-    console.print(tally(comparison), markup=False, soft_wrap=True)  # a folder's name stays whole
-    file = console.file
-    assert isinstance(file, io.StringIO)
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
-
-
-def _repeated(comparison: Comparison) -> bool:
-    """Whether a group holds a pooling twice, which one cell could not show."""
-    return any(len({run.result.pooling for run in group.runs}) < len(group.runs) for group in comparison.groups)
-
-
-def tally(comparison: Comparison) -> str:
-    """How many jobs ended how, and for each failure what set it apart from the other jobs, its reason and its folder."""
-    lines = [", ".join(f"{comparison.count(status)} {status}" for status in STATUSES)]
-    jobs = comparison.jobs
-    shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
-    for job in comparison.failed:
-        what = " ".join(word for word in job.overrides if word not in shared) or job.folder.name
-        lines.append(f"failed: {what}: {flatten(UserError(job.error))} ({job.folder})")
-    return "\n".join(lines)
-
-
-def _legend(comparison: Comparison) -> str:
-    used = {sign for group in comparison.groups for run in group.runs for sign in mark(run)}
-    lines = [f"{sign} {meaning}" for sign, meaning in LEGEND.items() if sign in used]
-    reasons = Counter(run.reason for group in comparison.groups for run in group.runs if run.reason)
-    lines += [f"  not tested, {number} of the runs: {reason}" for reason, number in reasons.items()]
-    return "\n".join(lines)
-
-
-def _wide(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    """One row per group, one column per pooling: score and marks, below them interval, cache and seconds."""
-    names = list(dict.fromkeys(name for group in comparison.groups for name in group.label))
-    trivial = _trivial(comparison.groups)
-    columns = [*names, *comparison.poolings, *(textwrap.fill(name.replace("_", " "), 9) for name in trivial)]
-    rows = []
-    for group in comparison.groups:
-        cells = {
-            run.result.pooling: "\n".join((f"{score(group.metric, run.result.score)} {mark(run)}", interval(run), cost(run)))
-            for run in group.runs
-        }
-        rows.append(
-            [group.label.get(name, "") for name in names]
-            + [cells.get(pooling, "") for pooling in comparison.poolings]
-            + [score(group.metric, group.baseline[name]) if name in group.baseline else "" for name in trivial]
-        )
-    return columns, rows
-
-
-def _long(group: Group) -> list[list[str]]:
-    """One row per run: pooling, score and marks, interval, distance to the best, cache and seconds."""
-    return [
-        [
-            run.result.pooling,
-            f"{score(group.metric, run.result.score)} {mark(run)}".rstrip(),
-            interval(run),
-            "" if run.difference is None else _signed(group.metric, -run.difference),
-            _p(run.adjusted),
-            cost(run),
-        ]
-        for run in group.runs
-    ]
-
-
-def _signed(metric: str, value: float) -> str:
-    return f"{'+' * (value > 0)}{number(metric, value)}"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return ""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-LONG = ["pooling", "score", "interval", "to best", "p (Holm)", "cache, seconds"]
-
-
-def _print_long(console: Console, comparison: Comparison) -> None:
-    tables = [_long(group) for group in comparison.groups]
-    widths = [max(len(cell) for cell in cells) for cells in zip(LONG, *(row for rows in tables for row in rows), strict=True)]
-    for group, rows in zip(comparison.groups, tables, strict=True):
-        trivial = [f"{name.replace('_', ' ')} {score(group.metric, value)}" for name, value in group.baseline.items()]
-        console.print(f"\n{'  '.join([_title(group), *trivial])}", style="bold", markup=False)
-        _print(console, LONG, rows, widths)
-
-
-def _title(group: Group) -> str:
-    names = ("dataset", "metric")
-    return " ".join([group.label[name] for name in names] + [f"{name}={value}" for name, value in group.label.items() if name not in names])
-
-
-def _print(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int] | None = None) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    rule = box.Box("    \n    \n -  \n    \n    \n    \n    \n    \n", ascii=True)  # a line of dashes below the head
-    table = Table(box=rule, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
-    for place, name in enumerate(columns):
-        table.add_column(Text(name), min_width=widths[place] if widths else None, overflow="fold", vertical="top")
-    for row in rows:
-        table.add_row(*(Text(cell, style="bold" if "*" in cell.split("\n")[0] else "") for cell in row))
-    console.print(table)
-
-
-def _width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """Columns of the terminal that a table takes unfolded."""
-    return sum(2 + max(len(line) for cell in cells for line in cell.split("\n")) for cells in zip(columns, *rows, strict=True))
-
-
-def _trivial(groups: Iterable[Group]) -> list[str]:
-    return list(dict.fromkeys(name for group in groups for name in group.baseline))
-
-
-def score(metric: str, value: Any) -> str:
-    """A score, in percent where its metric is a fraction.
-
-    >>> score("accuracy", {"value": 0.5}), score("accuracy", None)
-    ('50.0', 'undefined')
-    """
-    found = _number(value)
-    return "undefined" if found is None else number(metric, found)
-
-
-def interval(run: Run) -> str:
-    """The 95 % interval, empty where there is none."""
-    metric, low, high = (run.result.score.get(name) for name in ("metric", "low", "high"))
-    return "" if low is None or high is None else f"[{number(str(metric), low)}, {number(str(metric), high)}]"
-
-
-def cost(run: Run) -> str:
-    """Cache state and seconds of the whole run."""
-    timing = run.result.timing
-    return f"{timing.get('cache', '')} {timing.get('total', 0.0):.0f} s".strip()
-
-
-def to_markdown(comparison: Comparison) -> str:
-    """The comparison as a Markdown document, one row per run."""
-    lines = ["# Comparison", "", "Score in % with its 95 % interval.", ""]
-    for group in comparison.groups:
-        trivial = ", ".join(f"{name.replace('_', ' ')} {score(group.metric, value)}" for name, value in group.baseline.items())
-        lines += [f"## {_title(group)}", "", f"Trivial: {trivial}", ""] if trivial else [f"## {_title(group)}", ""]
-        lines += ["| " + " | ".join(LONG) + " |", "| --- " * len(LONG) + "|"]
-        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in _long(group)] + [""]
-    lines += [f"- `{sign.strip()}`: {meaning}" for sign, meaning in LEGEND.items()]
-    return "\n".join([*lines, "", *tally(comparison).splitlines()]) + "\n"
-
-
-def to_csv(comparison: Comparison) -> str:
-    """The comparison as a tidy table, one row per run, scores as fractions; undefined values are empty."""
-    labels = list(dict.fromkeys(name for group in comparison.groups for name in group.label if name not in (*IDENTITY, "metric")))
-    trivial = _trivial(comparison.groups)
-    measured = ["value", "low", "high", "mark", "difference", "p", "p_holm", "pooler", "cache", "seconds", "key", "folder"]
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*IDENTITY, *labels, "pooling", "metric", *measured, *(f"baseline_{name}" for name in trivial)])
-    for group in comparison.groups:
-        for run in group.runs:
-            result, numbers = run.result, run.result.score
-            writer.writerow(
-                [
-                    *(getattr(result, name) for name in IDENTITY),
-                    *(group.label.get(name, "") for name in labels),
-                    *(result.pooling, group.metric, numbers["value"], numbers.get("low"), numbers.get("high")),
-                    *(run.mark, run.difference, run.p, run.adjusted, result.pooler.get("status")),
-                    *(result.timing.get("cache"), result.timing.get("total"), result.key, run.folder.name),
-                    *(_number(group.baseline.get(name)) for name in trivial),
-                ]
-            )
-    return out.getvalue()
-
-
-def _number(value: Any) -> Any:
-    return value.get("value") if isinstance(value, Mapping) else value
+    # What is no number ends its own job.
+    return tuple(int(value) for value in asked[-1].sweep_string_iterator() if value.lstrip("-").isdecimal())
 
 
 def report(folder: Path) -> Comparison:
-    """Compare a sweep's jobs: print the table, write ``comparison.csv`` and ``comparison.md`` into its folder."""
+    """Compare a sweep's jobs: write ``comparison.csv`` and ``comparison.md`` into its folder, then print the table."""
     comparison = compare_records(find_jobs(folder))
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size((100, 24)).columns if terminal else 100
-    sys.stdout.write(render(comparison, width=width, terminal=terminal))
-    sys.stdout.flush()
     try:
         replace_files(folder, {"comparison.csv": to_csv(comparison).encode(), "comparison.md": to_markdown(comparison).encode()})
     except OSError as error:
         raise UserError(f"cannot write the comparison into {folder}: {error.strerror}. Set hydra.sweep.dir to another folder.") from error
+    finally:  # a folder that takes no more costs the files, not the table
+        print(render(comparison, width=width, terminal=terminal), end="", flush=True)
     return comparison
 
 
 LAST: Comparison | None = None  # of the sweep that ended last in this process
 ERROR: Exception | None = None  # why it could not be compared
+LAYERS: tuple[int, ...] = ()  # that the sweep under way asks for: its first forward pass over a split stores them all
 
 
 class SweepTable(Callback):
-    """Hydra callback: compare the runs when a multirun ends. Hydra calls it only where no job raised."""
+    """Hydra callback: plan a multirun when it starts, compare its runs when it ends. Hydra calls the latter only where no job raised."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Keep the layers that the sweep asks for in `LAYERS`."""
+        global LAYERS
+        params = config.hydra.sweeper.get("params") or {}  # of an experiment's file; the command line wins over it
+        LAYERS = swept_layers([*(f"{key}={value}" for key, value in params.items()), *config.hydra.overrides.task])
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the table and keep it in `LAST`; why there is none goes to `ERROR`, since Hydra turns exceptions into warnings."""

@@ -18,6 +18,10 @@ os.environ.setdefault("WANDB_SILENT", "true")
 
 SHARED = Path(os.environ.get("PROBES_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
+# The BERT of the tests, but for its vocabulary.
+SMALL: dict[str, int] = {
+    "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 32,
+}  # fmt: skip
 SENTENCES = (
     "the cat sat on the mat",
     "a dog barked",
@@ -85,15 +89,7 @@ def bert(make_checkpoint: Callable[..., Path], vocabulary: list[str]) -> Path:
     from transformers import BertConfig, BertModel
 
     torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=32,
-    )
-    model = BertModel(config)
+    model = BertModel(BertConfig(vocab_size=len(vocabulary), **SMALL))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.2)

@@ -9,6 +9,9 @@ import numpy as np
 
 from src.result import SCHEMA, Result, content_key
 
+ROWS = 400
+LABELS = np.arange(ROWS) % 2
+
 
 def make_result(**changes: Any) -> Result:
     """A record as a run leaves it; `value` sets the score and its interval."""
@@ -63,3 +66,27 @@ def make_job(folder: Path, labels: np.ndarray, predictions: np.ndarray, **change
     result = make_result(**{"value": float(np.mean(labels == predictions)), **changes})
     result.write(folder, make_predictions(labels, predictions), {"weight": np.zeros((1, 8))})
     return result
+
+
+def wrong(count: int, start: int = 0) -> np.ndarray:
+    """Predictions that miss `count` rows from `start` on."""
+    predictions = LABELS.copy()
+    predictions[start : start + count] = 1 - predictions[start : start + count]
+    return predictions
+
+
+def job(folder: Path, number: int, predictions: np.ndarray, **changes: Any) -> Result:
+    """The finished job of this number, one of a sweep's."""
+    from src.sweep import write_status
+
+    result = make_job(folder / str(number), LABELS, predictions, **changes)
+    write_status(folder / str(number), "done")
+    return result
+
+
+def make_four(folder: Path) -> Path:
+    """A sweep: two datasets under four poolings, mean best, cls a tie, pooler and max lower."""
+    for place, dataset in enumerate(("one", "two")):
+        for number, (pooling, misses) in enumerate({"cls": 42, "pooler": 90, "mean": 40, "max": 100}.items()):
+            job(folder, 4 * place + number, wrong(misses), pooling=pooling, dataset=dataset)
+    return folder

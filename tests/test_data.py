@@ -445,6 +445,8 @@ def test_paths_are_relative_to_the_current_folder_or_the_home(tmp_path: Path, mo
         ("text,label\na,0\nb,nan\n", "regression", "row 2 has the label 'nan', which is no finite number"),
         ("text,label\na,0\nb,-inf\n", "regression", "row 2 has the label '-inf', which is no finite number"),
         ("text,label\na,0\nb,high\n", "regression", "row 2 has the label 'high', which is no finite number"),
+        ("text,label\na,0\nb,-1e300\n", "regression", "row 2 has the label '-1e300', whose size is above 1e\\+30"),
+        (f"text,label\na,0\nb,{'high' * 50}\n", "regression", "row 2 has the label '(high){14}h\\.\\.\\.', which is no finite number"),
         ("text,label\n", "classification", "has no rows"),
         ("text,class\na,0\n", "classification", "no column 'label'. There are: text, class"),
     ],
@@ -486,7 +488,8 @@ def test_a_word_that_other_readers_take_for_nothing_is_a_label(tmp_path: Path) -
         ({"selection": "nested"}, "Give dataset.train alone"),
         ({"test_fraction": 0.5}, "give either dataset.test=<file> or dataset.test_fraction"),
         ({"test": None, "test_fraction": 1.0}, "is a share between 0 and 1, got 1.0"),
-        ({"group": "g"}, "dataset.group keeps rows together in a split by dataset.test_fraction"),
+        ({"group": "g", "validation": "rows.csv"}, "dataset.group keeps rows together where train is divided"),
+        ({"group": "g"}, "no column 'g'"),
         ({"train": "rows.xlsx"}, "'rows.xlsx' ends in '.xlsx'. Known are .csv"),
         ({"train": "rows"}, "'rows' ends in ''. Known are .csv"),
         ({"train": "none.csv"}, "there is no file 'none.csv'"),
@@ -576,6 +579,22 @@ def test_regression_is_split_by_size_alone(tmp_path: Path) -> None:
     )
 
 
+def test_a_group_is_kept_together_in_train_too_and_enters_the_identity(tmp_path: Path) -> None:
+    rows = [{"text": f"text {number}", "label": number % 2, "g": f"g{number % 13}"} for number in range(60)]
+    path = write(tmp_path, {"rows.jsonl": "\n".join(map(json.dumps, rows))}) + "/rows.jsonl"
+    plain, grouped = (data.load(option("files", train=path, test=path, **more), None) for more in ({}, {"group": "g"}))
+    assert plain.group is None and np.array_equal(plain.together, plain.train.row_digests())
+    home = [row["g"] for row in rows]
+    assert len(set(zip(grouped.together.tolist(), home, strict=True))) == len(set(grouped.together.tolist())) == 13
+    assert set(grouped.identity()) - set(plain.identity()) == {"group"}
+    parted = halves(tmp_path, rows, group="g")
+    assert len(parted.together) == len(parted.train) < 60
+    home_of = {row["text"]: row["g"] for row in rows}
+    pairs_of = {(number, home_of[text]) for number, text in zip(parted.together.tolist(), parted.train.text.to_pylist(), strict=True)}
+    assert len(pairs_of) == len(set(parted.together.tolist())) == len({group for _, group in pairs_of})
+    data.check_probe(parted)
+
+
 def test_a_side_that_would_be_empty_is_an_error(tmp_path: Path) -> None:
     rows = [{"text": f"text {number}", "label": number % 2, "g": "all"} for number in range(10)]
     with pytest.raises(UserError, match="leaves no test row: 10 rows form 1 units"):
@@ -639,10 +658,16 @@ def labelled(labels: list[float], name: str = "train") -> data.Split:
     [
         ([0] * 9, [0], {}, "split 'train' has the one label 'no' in all of its 9 rows"),
         ([0, 1] * 9, [0, 2], {}, r"split 'test' \(test\) has the label 'rare', which split 'train' lacks"),
-        ([0, 1, 1], [0], {}, "has 1 row of the class 'no'; choosing the grid on a part of train needs 2.$"),
+        ([0, 1, 1], [0], {}, "split 'train': class 'no' has 1 training row; choosing the grid on a part of train needs 2.$"),
+        ([0, 1, 1], [0], {"classes": ("n" * 70, "yes")}, "class 'n{57}\\.\\.\\.' has 1 training row"),
+        ([0] * 9, [0], {"classes": ("n" * 70, "yes")}, "has the one label 'n{57}\\.\\.\\.' in all"),
+        ([0, 1] * 9, [0, 2], {"classes": ("no", "yes", "r" * 70)}, "has the label 'r{57}\\.\\.\\.', which split"),
+        ([0, 1, 0, 1], [0], {}, "4 training rows, 4 of them distinct, are too few to hold 20% out"),
+        ([0, 1] * 9, [0], {"selection": "development"}, "dataset.selection=development needs dataset.splits.development"),
+        ([0, 1] * 9, [0], {"selection": "nested"}, "train is 'train', test is 'test', the selection is nested"),
         ([0, 1, 1], [0], {"classes": ("1.5", "2.5")}, "If the labels are scores, set dataset.task=regression"),
-        ([0, 1] * 4, [0], {"selection": "folds"}, "has 8 rows, fewer than the 10 folds"),
-        ([0] * 20 + [1] * 9, [0], {"selection": "nested"}, "has 9 rows of the class 'yes'; the 10 folds need 10"),
+        ([0, 1] * 4, [0], {"selection": "folds"}, "8 rows hold 8 distinct training rows, fewer than the 10 folds"),
+        ([0] * 20 + [1] * 9, [0], {"selection": "folds"}, "class 'yes' has 9 distinct training rows, fewer than the 10 folds"),
         ([2.5] * 9, [1.0], {"task": "regression", "classes": ()}, "has the one label '2.5' in all of its 9 rows"),
     ],
 )
@@ -654,10 +679,10 @@ def test_data_that_no_probe_fits(train: list[float], test: list[float], changes:
 @pytest.mark.parametrize(
     ("train", "changes"),
     [
-        ([0, 0, 1, 1], {}),
-        ([0, 1], {"selection": "development"}),
-        ([0, 1] * 10, {"selection": "nested"}),
-        ([0.5, 1.5], {"task": "regression", "classes": ()}),
+        ([0, 0, 0, 1, 1, 1], {}),
+        ([0, 1], {"selection": "development", "roles": {"train": "train", "development": "test", "test": "test"}}),
+        ([0, 1] * 12, {"selection": "nested", "roles": {"train": "train", "test": "train"}}),
+        (list(np.arange(30) / 7), {"task": "regression", "classes": ()}),
     ],
 )
 def test_data_that_a_probe_fits(train: list[float], changes: dict[str, Any]) -> None:
@@ -665,7 +690,7 @@ def test_data_that_a_probe_fits(train: list[float], changes: dict[str, Any]) -> 
 
 
 def test_a_test_label_that_train_lacks_is_read_but_not_fitted(tmp_path: Path) -> None:
-    train = own(tmp_path, ".csv", [("a", "x"), ("b", "y"), ("c", "x"), ("d", "y")])
+    train = own(tmp_path, ".csv", [(text, "xy"[number % 2]) for number, text in enumerate("abcdef")])
     test = own(tmp_path, ".csv", [("a", "m"), ("b", "x")], name="test")
     read = data.load(option("files", train=train, test=test), None)
     assert read.classes == ("x", "y", "m") and read.test.label.tolist() == [2, 0]

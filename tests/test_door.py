@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import resource
 import shutil
@@ -17,9 +18,9 @@ import numpy as np
 import pytest
 
 from src import extract, run
-from src.door import GROUPS, _Patient, say, say_crash
-from src.errors import UserError
-from tests.conftest import SENTENCES, Ended, write_csv
+from src.door import GROUPS, _open_streams, _Patient, _Printable, say, say_crash, stop, tell
+from src.errors import UserError, printable
+from tests.conftest import SENTENCES, SMALL, Ended, write_csv
 
 ROOT = Path(__file__).resolve().parents[1]
 Door = Callable[..., Ended]
@@ -40,6 +41,7 @@ def refused(ended: Ended, *named: str) -> None:
     assert 1 <= len(ended.lines) <= 3, ended.err
     assert max(map(len, ended.lines)) < 400
     assert "Traceback" not in ended.err
+    assert ended.err == printable(ended.err)
     assert not ended.out
     for text in named:
         assert text in ended.err, ended.err
@@ -74,11 +76,16 @@ def test_an_unknown_option_names_the_nearest(door: Door, group: str) -> None:
         # values
         ("seed=abc", ["seed: a whole number", "'abc'"]),
         ("seed=-1", ["seed=-1", "at least 0"]),
+        ("seed=\x1b[2J", [r"\x1b"]),
+        ("pooling='a\u202eb\x07'", [r"unknown pooling 'a\u202eb\x07'"]),
         ("seed=null", ["seed: a whole number"]),
         ("seed=???", ["seed", "Missing"]),
         ("seed=${nowhere}", ["seed", "'nowhere'"]),
         ("layer=x", ["layer: a whole number", "'x'"]),
         ("draws=0", ["draws=0", "at least 1"]),
+        ("draws=1001", ["draws=1001", "at most 1,000"]),
+        ("dataset.folds=1001", ["dataset.folds=1001", "at most 1,000"]),
+        ("probe.resamples=1000001", ["probe.resamples=1000001", "at most 1,000,000"]),
         ("runtime.threads=-1", ["runtime.threads=-1", "at least 1"]),
         ("runtime.progress=maybe", ["runtime.progress: true or false", "'maybe'"]),
         ("runtime.device=gpu", ["unknown runtime.device 'gpu'", "cuda"]),
@@ -93,6 +100,7 @@ def test_an_unknown_option_names_the_nearest(door: Door, group: str) -> None:
         ("pooling=pooler layer=-2", ["'pooler'", "layer=-2", "pooling=cls"]),
         ("probe=ridge", ["probe=ridge", "probe=logistic"]),
         ("probe.grid.alpha=[]", ["probe.grid", "alpha"]),
+        ("+probe.grid.beta=[1]", ["probe.grid.beta", "Known: alpha"]),
         ("probe.grid.alpha=[x]", ["probe.grid.alpha", "'x'"]),
         ("probe=logistic +probe.grid.beta=[1]", ["probe.grid", "beta", "probe.grid.alpha=null"]),
         ("probe.estimator._target_=os.system", ["os.system", "no estimator"]),
@@ -126,11 +134,25 @@ def test_an_unknown_option_names_the_nearest(door: Door, group: str) -> None:
         ("-m hydra.sweep.dir=/dev/null/x seed=0,1", ["'/dev/null/x'", "hydra.sweep.dir"]),
         ("runtime.cache_dir=/dev/null/x model.path=x", ["/dev/null/x", "runtime.cache_dir"]),
         ("runtime.cache_dir=/proc/x model.path=x", ["/proc/x", "runtime.cache_dir"]),
-        ("tracker=none", ["no model is named", "model.path"]),
+        ("tracker=none model=checkpoint", ["no model is named", "model.path"]),
     ],
 )  # fmt: skip
 def test_bad_words_are_refused_before_anything_is_read(door: Door, no_forward_pass: None, words: str, named: list[str]) -> None:
     refused(door(run.main, *words.split(" ")), *named)
+
+
+@pytest.mark.parametrize("place", ["hydra.run.dir", "runtime.cache_dir"])
+@pytest.mark.parametrize("below", ["", "/below"])
+def test_a_file_where_a_folder_belongs(door: Door, files: list[str], place: str, below: str) -> None:
+    refused(door(run.main, *files, f"{place}=train.csv{below}"), f"train.csv{below}", place)
+
+
+def test_a_folder_where_a_file_belongs(door: Door, files: list[str], tmp_path: Path) -> None:
+    (tmp_path / "sweep" / "0" / "failure.json").mkdir(parents=True)
+    ended = door(run.main, "-m", *files, "layer=9", "hydra.sweep.dir=sweep")
+    assert ended.status == 1
+    (line,) = ended.lines
+    assert "failure.json' cannot be written: Is a directory" in line and "hydra.sweep.dir" in line
 
 
 def test_a_path_with_a_space_that_is_no_folder_and_no_hub_id(door: Door) -> None:
@@ -216,14 +238,7 @@ def broken(make_checkpoint: Callable[..., Path], bert: Path, vocabulary: list[st
     from transformers import BertConfig, BertForMaskedLM, DistilBertConfig, DistilBertModel
 
     folder = tmp_path_factory.mktemp("broken")
-    small = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=32,
-    )
+    small = BertConfig(vocab_size=len(vocabulary), **SMALL)
     distilled = DistilBertConfig(vocab_size=len(vocabulary), dim=16, n_layers=2, n_heads=2, hidden_dim=32, max_position_embeddings=32)
     shutil.copytree(make_checkpoint(BertForMaskedLM(small)), folder / "missing")
     shutil.copytree(make_checkpoint(DistilBertModel(distilled)), folder / "absent")
@@ -244,11 +259,13 @@ def broken(make_checkpoint: Callable[..., Path], bert: Path, vocabulary: list[st
         ("torn", ["'torn' cannot be loaded", "cut short"]),
         ("mute", ["mute", "tokenizer"]),
         ("nothing", ["nothing is no model", "config.json"]),
+        ("cut model.revision=main", ["model.revision=main", "a folder has no revision", "model.revision=null"]),
         ("nowhere", ["nowhere: no such folder", "hub id"]),
     ],
 )
 def test_bad_models(door: Door, files: list[str], broken: Path, name: str, named: list[str]) -> None:
-    refused(door(run.main, *files, f"model.path={broken / name}", "pooling=pooler"), *named)
+    folder, *words = name.split(" ")
+    refused(door(run.main, *files, f"model.path={broken / folder}", *words, "pooling=pooler"), *named)
 
 
 def test_the_second_door_refuses_alike(door: Door, files: list[str], broken: Path) -> None:
@@ -347,6 +364,32 @@ def test_a_reader_that_leaves_stops_no_work() -> None:
     os.close(reading)
     with _Patient(writing, "w") as stream:
         assert stream.write(b"unheard") == 7
+
+
+def test_closed_streams_are_opened_on_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+        monkeypatch.setattr(sys, f"__{name}__", None)
+    _open_streams()
+    try:
+        assert sys.stdin.read() == ""
+        assert sys.stdout.write("unheard") == sys.stderr.write("unheard") == 7
+        assert not sys.stdout.isatty()
+    finally:
+        for stream in (sys.stdin, sys.stdout, sys.stderr):
+            stream.close()
+
+
+def test_what_reaches_a_terminal_cannot_command_it(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "a\x1b[2J\rb\x9b\u2028\ud800\nc é 数 \u200d"
+    harmless = "a\\x1b[2J\\rb\\x9b\\u2028\\ud800\nc é 数 \u200d"
+    tell(evil)
+    with pytest.raises(SystemExit):
+        stop(evil)
+    captured = capsys.readouterr()
+    assert captured.out == f"{harmless}\n"
+    assert captured.err == f"error: {harmless}\n"
+    assert _Printable().format(logging.LogRecord("src", logging.INFO, "", 0, "%s", (evil,), None)) == harmless
 
 
 # The real thing: a process of its own -------------------------------------------------------------------------------------------------

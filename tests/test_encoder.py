@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 from collections.abc import Callable
@@ -32,6 +33,10 @@ SMALL: dict[str, Any] = {
 def load(folder: Path, **model: Any) -> Encoder:
     config = ModelConfig(path=str(folder), **model)
     return Encoder(find(config), config, RuntimeConfig())
+
+
+def amend(file: Path, **changes: Any) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
 def tensors(folder: Path) -> dict[str, torch.Tensor]:
@@ -112,6 +117,24 @@ def test_the_pooler_is_trained_unless_both_signs_say_otherwise(bert: Path, tmp_p
         assert pooler["evidence"]["spectrum_is_random"] == (name != "spiked")
 
 
+@pytest.mark.parametrize(("name", "value"), [("weight", float("nan")), ("weight", float("inf")), ("bias", float("-inf"))])
+def test_a_pooler_that_is_no_finite_numbers_leaves_the_other_poolings(name: str, value: float, bert: Path, tmp_path: Path) -> None:
+    def spoil(weights: dict[str, torch.Tensor]) -> None:
+        weights[f"pooler.dense.{name}"].view(-1)[5] = value
+
+    facts = load(rewrite(bert, tmp_path / "spoilt", spoil)).facts
+    assert facts.pooler["evidence"]["not_finite"] == 1
+    assert not facts.has_pooler
+    assert "1 of its weights are no finite numbers" in str(refuse("pooler", "x", facts.pooler))
+
+
+def test_word_pieces_without_an_embedding_are_refused(bert: Path, vocabulary: list[str]) -> None:
+    encoder = load(bert)
+    encoder.check(np.array([0, len(vocabulary) - 1]))
+    with pytest.raises(UserError, match=f"gives word piece {len(vocabulary)}, and its weights embed {len(vocabulary)} of them"):
+        encoder.check(np.array([2, len(vocabulary), 3]))
+
+
 @pytest.mark.parametrize("width", [16, 64, 256, 768])
 def test_noise_of_any_scale_passes_for_noise_and_a_structured_matrix_does_not(width: int) -> None:
     rng = np.random.default_rng(width)
@@ -184,6 +207,15 @@ def test_truncation_is_counted_and_what_the_tokenizer_file_fixes_is_overridden(b
     assert pairs.segments[:5].tolist() == [0, 0, 0, 1, 1]
 
 
+def test_the_collector_is_as_it_was_once_a_split_is_tokenised(bert: Path) -> None:
+    tokenizer = Tokenizer(find(ModelConfig(path=str(bert))), 6)
+    tokenizer(pa.array(["cat"]), None)
+    assert gc.isenabled()
+    with pytest.raises(ValueError, match="text input"):
+        tokenizer(pa.array([1]), None)
+    assert gc.isenabled()
+
+
 def test_the_limit_is_the_smaller_of_the_table_and_the_tokenizer(bert: Path, make_checkpoint: Any, vocabulary: list[str]) -> None:
     assert load(bert).facts.max_length == 32
     assert load(bert, max_length=12).facts.max_length == 12
@@ -205,6 +237,12 @@ def test_files_that_are_no_model_are_refused(bert: Path, tmp_path: Path) -> None
         "bad-config": (lambda f: (f / "config.json").write_text("{"), r"config\.json cannot be read"),
         "no-type": (lambda f: (f / "config.json").write_text("{}"), "no model_type"),
         "unknown-type": (lambda f: (f / "config.json").write_text('{"model_type": "wordbag"}'), "cannot be loaded"),
+        "own-code": (lambda f: amend(f / "config.json", model_type="x", auto_map={"AutoConfig": "x.Config"}), "code is not run"),
+        "other-shapes": (lambda f: amend(f / "config.json", hidden_size=32), "other shapes than config.json says"),
+        "no-layer": (lambda f: amend(f / "config.json", num_hidden_layers=0), "num_hidden_layers=0, and 1 to 1000 are possible"),
+        "a-million-layers": (lambda f: amend(f / "config.json", num_hidden_layers=10**6), "num_hidden_layers=1000000, and 1 to 1000"),
+        "short-limit": (lambda f: amend(f / "tokenizer_config.json", model_max_length=2), r"model_max_length=2 .* Set model\.max_length"),
+        "worded-limit": (lambda f: amend(f / "tokenizer_config.json", model_max_length="long"), "model_max_length=long"),
         "no-weights": (lambda f: (f / "model.safetensors").unlink(), r"no model\.safetensors"),
         "pickle": (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "is a pickle"),
         "short": (lambda f: (f / "model.safetensors").write_bytes(weights[: len(weights) // 2]), "damaged or cut short"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from src import features
+from src import features, kernels
 from src.checkpoint import find
 from src.config import Config, ModelConfig, RuntimeConfig
 from src.data import Split
@@ -96,6 +98,39 @@ def test_every_identity_field_changes_the_key(bert: Path, tmp_path: Path) -> Non
     assert len(set(keys)) == len(keys)
     # Where it runs and how fast is no part of the identity.
     assert extractor(bert, tmp_path / "elsewhere", threads=1)._key(text, ("mean", 2)) == keys[0]
+
+
+def test_other_kernels_get_other_features(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the store says of a model must not outlive the kernels that it was found with."""
+    first, second = extractor(bert, tmp_path), extractor(bert, tmp_path)
+    first_key = first._key(make_text(), ("mean", 2))
+    assert second._key(make_text(), ("mean", 2)) == first_key
+    assert second._encoder is None
+    for module in (kernels, features):
+        monkeypatch.setattr(module, "VERSION", kernels.VERSION + 1)
+    monkeypatch.setattr(features, "_loaded", {})
+    assert extractor(bert, tmp_path)._key(make_text(), ("mean", 2)) != first_key
+
+
+def test_a_model_is_warmed_up_once(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "_loaded", {})
+    first, second = extractor(bert, tmp_path), extractor(bert, tmp_path)
+    first.features(make_text(), ("mean", 2))
+    assert first.warmup > 0
+    second.features(make_text(seed=1), ("mean", 2))
+    assert second.encoded > 0
+    assert second.warmup == 0
+
+
+def test_a_tokenizer_of_another_model_is_refused_before_anything_is_encoded(bert: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    shutil.copytree(bert, folder)
+    settings = json.loads((folder / "tokenizer.json").read_text())
+    settings["model"]["vocab"]["zebra"] = 5000
+    (folder / "tokenizer.json").write_text(json.dumps(settings))
+    text = Text(pa.array(["the cat", "the zebra"], pa.large_string()), None, "zebra", "words/train")
+    with pytest.raises(UserError, match="gives word piece 5000"):
+        extractor(folder, tmp_path / "store").features(text, ("mean", 2))
 
 
 def test_also_layers_are_stored_by_the_same_pass(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

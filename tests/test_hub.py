@@ -171,8 +171,24 @@ def test_the_hubs_own_conversion_stands_in_for_pickles(monkeypatch: pytest.Monke
     assert hub.conversion("google/bert") is None
     monkeypatch.setattr(huggingface_hub.HfApi, "get_repo_discussions", Mock(side_effect=OSError))
     assert hub.conversion("google/bert") is None
+
+
+def test_offline_the_conversion_in_the_cache_serves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(hub, "go_offline_unless_reachable", lambda: False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     assert hub.conversion("google/bert") is None
+    for number, file in ((1, "config.json"), (4, "model.safetensors"), (9, "model.safetensors")):
+        reference, files = (
+            tmp_path / "models--google--bert" / part for part in (f"refs/refs/pr/{number}", f"snapshots/{40 * str(number)}")
+        )
+        reference.parent.mkdir(parents=True, exist_ok=True)
+        files.mkdir(parents=True)
+        reference.write_text(40 * str(number))
+        (files / file).touch()
+        assert hub.conversion("google/bert") == {1: None, 4: "refs/pr/4", 9: None}[number], "of two, nobody can tell which is meant"
+    (tmp_path / "models--google--bert/refs/refs/pr/9").unlink()
+    folder, commit = hub.snapshot("google/bert", str(hub.conversion("google/bert")), ["*.safetensors"])
+    assert commit == 40 * "4" and (folder / "model.safetensors").is_file()
 
 
 def test_a_hub_model_of_pickles_goes_on_with_its_conversion(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

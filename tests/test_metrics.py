@@ -116,6 +116,13 @@ def test_no_nan_leaves_a_degenerate_case(name, classes):
         assert (found.value is not None and found.low is not None) or found.reason
 
 
+@pytest.mark.parametrize("name", ["pearson", "spearman"])
+def test_an_undefined_correlation_says_which_side_does_not_vary(name):
+    y, one = np.arange(9.0), np.ones(9)
+    assert evaluate(name, y, one, classes=0).reason == "the probe predicts one value for all rows"
+    assert evaluate(name, one, y, classes=0).reason == "the labels to be predicted are all equal"
+
+
 @pytest.mark.parametrize("name", CLASSIFICATION)
 def test_a_perfect_score_keeps_a_width_that_covers(name):
     y, _ = draw(71, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from omegaconf import OmegaConf
 from sklearn.linear_model import LogisticRegression as Reference
 from sklearn.linear_model import Ridge as RidgeReference
 
-from src import metrics
+from src import features, fitting, metrics
 from src.config import Config, parse
 from src.pipeline import Run, over_draws, prepare, run_probe
 from src.solvers import LogisticRegression, Ridge
+from src.splits import carve
 from tests.conftest import SENTENCES
 
 WORDS = [word for word in dict.fromkeys(" ".join(SENTENCES).split()) if word not in ("the", "a", "cat", ",")]
@@ -71,10 +73,15 @@ def by_hand(folder: Path, sentences: list[str]) -> np.ndarray:
 
     model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     tokenizer.backend_tokenizer.no_padding()
-    with torch.inference_mode():
-        return np.stack(
-            [model(**tokenizer(text, return_tensors="pt", padding=False)).last_hidden_state[0].mean(0).numpy() for text in sentences]
-        )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on a busy machine, threads that wait for each other after every small product cost a hundredfold
+    try:
+        with torch.inference_mode():
+            return np.stack(
+                [model(**tokenizer(text, return_tensors="pt", padding=False)).last_hidden_state[0].mean(0).numpy() for text in sentences]
+            )
+    finally:
+        torch.set_num_threads(threads)
 
 
 def standardised(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -177,7 +184,72 @@ def test_an_undefined_draw_makes_the_mean_undefined() -> None:
     estimates = [metrics.Estimate(0.5, 0.4, 0.6, None, "x"), metrics.Estimate(None, None, None, "constant", "x")]
     found = over_draws("accuracy", estimates)
     assert found["value"] is None
-    assert "undefined" in found["reason"]
+    assert found["reason"] == "constant (in 1 of 2 training draws)"
+
+
+def test_the_methods_of_all_draws_are_named_once_each() -> None:
+    estimates = [metrics.Estimate(0.5, 0.4, 0.6, None, method) for method in ("BCa", "BCa", "bound on unseen cells")]
+    assert "draws; BCa or bound on unseen cells, and" in over_draws("f1", estimates)["method"]
+    assert "draws; BCa, and" in over_draws("f1", estimates[:2])["method"]
+
+
+def test_a_pass_that_only_puts_finished_shards_together_is_a_hit(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = config(bert, tmp_path)
+
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    for _ in ("train", "test"):  # stopped once in each split, after its last shard
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(features.Pass, "_assemble", killed)
+            run(settings)
+        if _ == "train":
+            prepared = prepare(settings)
+            (text,) = features.texts(prepared.data.train, "joint", "files")
+            prepared.extractor.features(text, prepared.target)
+            assert prepared.extractor.encoded == 0
+    timing = run(settings).result.timing
+    assert (timing["cache"], timing["rows_encoded"]) == ("hit", 0)
+    assert timing["passes"][1]["shards_resumed"] == timing["passes"][1]["shards"] > 0
+
+
+def test_a_probe_that_cannot_be_kept_says_so(bert: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from sklearn.linear_model import LogisticRegression as Linear
+    from sklearn.neighbors import KNeighborsClassifier
+
+    for estimator, grid, reusable in ((KNeighborsClassifier(), {"n_neighbors": [3.0]}, False), (Linear(), {"C": [0.1]}, True)):
+        caplog.clear()
+        finished = run_probe(prepare(config(bert, tmp_path, probe={**load_probe(), "estimator": {}, "grid": grid})), estimator)
+        assert finished.result.chosen["reusable"] is reusable
+        assert ("weight" in finished.probe) is reusable
+        assert ("incomplete" in finished.notes, "KNeighborsClassifier has no linear coefficients" in caplog.text) == (not reusable,) * 2
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_long_fits_are_not_silent_on_a_terminal(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wanted: bool
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setattr(fitting, "PATIENCE", 0.0)
+    run(config(bert, tmp_path, **{"runtime.progress": wanted}))
+    shown = capsys.readouterr().err
+    assert all((label in shown) is wanted for label in ("files: probe", "files: bag of word pieces")), shown
+
+
+def test_groups_are_kept_together_in_the_choice_and_the_key(bert: Path, tmp_path: Path) -> None:
+    plain = config(bert, tmp_path)
+    for name in ("train", "test"):
+        with (tmp_path / f"{name}.csv").open(newline="") as file:
+            header, *rows = csv.reader(file)
+        with (tmp_path / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([[*header, "author"], *([*row, f"author {number // 9}"] for number, row in enumerate(rows))])
+    grouped = dataclasses.replace(plain, dataset=dataclasses.replace(plain.dataset, group="author"))
+    assert prepare(grouped).key != prepare(plain).key
+    finished = run(grouped)
+    groups = prepare(grouped).data.together
+    held = carve(prepare(grouped).data.train.label, 0.2, 0, groups=groups, mixed=True)
+    assert finished.result.chosen["rows"]["held_out"] == held.sum() > 0
+    assert all(len(set(held[groups == group])) == 1 for group in groups)
 
 
 def test_nested_folds_predict_every_row_once(bert: Path, tmp_path: Path) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from src import probe
+from src import fitting
 from src.config import ProbeConfig
 from src.errors import UserError
-from src.probe import Rows, carve, resample, run, stratified_folds
+from src.fitting import Bench, Rows, decided
+from src.probe import pick, run
 from src.solvers import LogisticRegression, Ridge
+from src.splits import carve
 
 GRID = [30.0, 3.0, 0.3, 0.03, 0.003]
 
@@ -65,40 +68,6 @@ def test_two_runs_with_one_seed_agree(classes, selection):
     assert one.choice.converged is True
 
 
-@pytest.mark.parametrize("regression", [False, True])
-def test_splits_depend_on_labels_and_seed_alone_and_are_stratified(regression):
-    y = np.random.default_rng(0).standard_normal(500) if regression else np.repeat([0, 1, 2], [300, 150, 50])
-    held = carve(y, 0.2, 7, regression=regression)
-    assert np.array_equal(held, carve(y, 0.2, 7, regression=regression)) and not np.array_equal(
-        held, carve(y, 0.2, 8, regression=regression)
-    )
-    fold = stratified_folds(y, 10, 7, regression=regression)
-    assert held.mean() == pytest.approx(0.2, abs=0.02) and (np.abs(np.bincount(fold) - 50) <= 1).all()
-    if not regression:
-        assert np.array_equal(np.bincount(y[held]), [60, 30, 10])
-        assert all((np.abs(np.bincount(y[fold == number]) - [30, 15, 5]) <= 1).all() for number in range(10))
-
-
-def test_duplicates_stay_on_one_side():
-    y = np.repeat([0, 1], 100)
-    groups = np.concatenate([np.arange(100) // 3, 50 + np.arange(100) // 2])
-    for sides in (carve(y, 0.2, 0, groups=groups), stratified_folds(y, 5, 0, groups=groups)):
-        assert all(len(set(sides[groups == group])) == 1 for group in groups)
-    assert 25 <= carve(y, 0.2, 0, groups=groups).sum() <= 55
-
-
-def test_a_class_of_one_row_is_fitted_on():
-    held = carve(np.array([0] * 20 + [1] * 20 + [2]), 0.2, 0)
-    assert held.sum() == 8 and not held[-1]
-
-
-def test_resamples_keep_the_classes():
-    y = np.repeat([0, 1], [70, 30])
-    times = resample(y, 0, 1)
-    assert times[y == 0].sum() == 70 and times[y == 1].sum() == 30 and times.max() > 1
-    assert not np.array_equal(times, resample(y, 0, 2)) and np.array_equal(times, resample(y, 0, 1))
-
-
 @pytest.mark.parametrize("features", ["standardise", "none", "l2"])
 @pytest.mark.parametrize("classes", [2, 3, 0])
 def test_the_whole_protocol_equals_one_by_hand(features, classes):
@@ -148,7 +117,7 @@ def test_standardisation_comes_from_the_fitted_rows():
     one, two = (fit(train, {"test": rows}) for rows in (test, shifted))
     assert np.allclose(one.fitted.mean, train.x.mean(axis=0, dtype=np.float64)) and np.array_equal(one.fitted.mean, two.fitted.mean)
     assert np.allclose(one.fitted.scale, train.x.std(axis=0, dtype=np.float64), rtol=1e-6)
-    bench = probe._Bench(LogisticRegression(), config(), train, 2)
+    bench = Bench(LogisticRegression(), config(), train, 2)
     kept = np.zeros(len(train.y))
     kept[:100] = 1
     [found] = bench.fit([(0.1, kept)])
@@ -192,22 +161,22 @@ def test_predictions_and_decisions_of_a_draw_come_from_one_probe(classes, draws)
     pairs = [(outcome.predictions, outcome.decisions), *zip(outcome.draws, outcome.draw_decisions, strict=True)]
     for predictions, decisions in pairs:
         scores = decisions["test"].reshape(len(predictions["test"]), -1)
-        assert np.allclose(probe.decided(scores, classes), predictions["test"], atol=1e-4)
+        assert np.allclose(decided(scores, classes), predictions["test"], atol=1e-4)
     if draws > 1:
         assert not np.array_equal(outcome.draw_decisions[0]["test"], outcome.draw_decisions[1]["test"])
 
 
 def test_a_draw_that_did_not_converge_is_not_called_converged(monkeypatch):
-    whole = probe._Bench.fit
+    whole = Bench.fit
 
-    def failing(bench, wanted, starts=None):
+    def failing(bench, wanted, starts=None, **options):
         repeats = [weights is not None and weights.max() > 1 for _, weights in wanted]
         return [
             dataclasses.replace(found, converged=False) if drawn else found
-            for found, drawn in zip(whole(bench, wanted, starts), repeats, strict=True)
+            for found, drawn in zip(whole(bench, wanted, starts, **options), repeats, strict=True)
         ]
 
-    monkeypatch.setattr(probe._Bench, "fit", failing)
+    monkeypatch.setattr(Bench, "fit", failing)
     assert [fit(make(), {"test": make(seed=1)}, draws=draws).choice.converged for draws in (1, 3)] == [True, False]
 
 
@@ -219,11 +188,10 @@ def test_development_chooses_there_and_fits_train_alone():
 
 
 def test_ties_go_to_the_stronger_penalty_and_edges_are_named():
-    bench = probe._Bench(LogisticRegression(), config(), make(), 2)
-    assert bench.pick([0.5 + 5e-10, 0.5, 0.6]) == 0
+    assert pick([0.5 + 5e-10, 0.5, 0.6]) == 0
     from sklearn.linear_model import LogisticRegression as Peer
 
-    assert probe._Bench(Peer(), config(C=[0.1, 10.0, 1.0]), make(), 2).ordered() == [0.1, 1.0, 10.0]
+    assert Bench(Peer(), config(C=[0.1, 10.0, 1.0]), make(), 2).ordered() == [0.1, 1.0, 10.0]
     noise = Rows(make().x, np.random.default_rng(0).integers(2, size=300))
     assert fit(noise, {"test": make(seed=1)}).choice.at_edge in ("strongest", None)
 
@@ -290,12 +258,55 @@ def test_constant_features_predict_the_majority():
     train = Rows(np.ones((60, 4), dtype=np.float32) * 0.3, np.repeat([0, 1, 1], 20))
     outcome = fit(train, {"test": train})
     assert (outcome.predictions["test"] == 1).all() and (outcome.fitted.scale == 1).all()
+    assert outcome.choice.at_edge is None, "no wider grid would help"
 
 
 def test_progress_is_told():
-    told: list[tuple[str, int, int]] = []
-    fit(make(rows=80), {}, selection="nested", folds=3, progress=lambda *what: told.append(what))
-    assert ("grid", 3, 3) in told
+    def told_of(estimator=None, **options):
+        told: list[tuple[str, int, int]] = []
+        tests = {} if options.get("selection") == "nested" else {"test": make(seed=1)}
+        grid = config(C=[0.1, 1.0]) if estimator else config()
+        run(estimator or LogisticRegression(), grid, make(rows=80), tests, classes=2, progress=lambda *what: told.append(what), **options)
+        return told
+
+    from sklearn.linear_model import LogisticRegression as Peer
+
+    fits = len(GRID)
+    for told, total in (
+        (told_of(selection="nested", folds=3), 9 * fits + 4),
+        (told_of(selection="folds", folds=3, draws=2), 3 * fits + 3),
+        (told_of(), fits + 1),
+        (told_of(Peer()), 3),
+    ):
+        done = [each[1] for each in told]
+        assert {each[2] for each in told} == {total} and done[-1] == total and len(set(done)) > 2
+        assert told[0][0] == "grid" and {"grid", "refit"} <= {each[0] for each in told}
+
+
+def test_a_bar_is_shown_on_a_terminal_once_fits_take_long(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    for patience, wanted in ((0.0, True), (60.0, True), (0.0, False)):
+        monkeypatch.setattr(fitting, "PATIENCE", patience)
+        with fitting.progress_bar("toy: probe", wanted) as tell:
+            time.sleep(0.15)
+            tell("grid", 3, 7)
+        shown = capsys.readouterr().err
+        assert ("toy: probe, grid" in shown and "3/7" in shown) == (patience == 0 and wanted), shown
+
+
+def test_an_infinite_loss_is_never_the_least_and_nothing_else_is_an_error():
+    assert pick([np.nan, np.inf, 0.5, 0.5]) == 2
+    with pytest.raises(UserError, match="no finite number"):
+        pick([np.nan, np.inf])
+
+
+def test_mixed_groups_are_kept_together_where_the_grid_is_chosen():
+    train = make(rows=200)
+    groups = np.random.default_rng(0).integers(40, size=200)
+    outcome = fit(train, {}, selection="nested", folds=4, groups=groups, mixed=True)
+    assert all(len(set(outcome.fold[groups == group])) == 1 for group in set(groups))
+    held = carve(train.y, 0.2, 0, groups=groups, mixed=True)
+    assert fit(train, {"test": train}, groups=groups, mixed=True).choice.rows["held_out"] == held.sum()
 
 
 @pytest.mark.parametrize(

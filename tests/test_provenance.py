@@ -163,3 +163,19 @@ def test_the_working_folder_has_a_name(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     assert folder_name(".") == "here"
+
+
+def test_the_method_holds_every_file_that_scores() -> None:
+    """What the fitting and scoring files import of each other is in the list, so that no mend of one leaves old scores in the store."""
+    ours = {path.stem for path in provenance.HERE.glob("*.py")}
+    shared = {"config", "data", "encoder", "errors", "features", "pooling", "provenance", "registry", "result", "timing", "checkpoint"}
+    found, todo = set(), {"probe", "solvers", "metrics", "baseline"}
+    while todo:
+        name = todo.pop()
+        found.add(name)
+        text = (provenance.HERE / f"{name}.py").read_text(encoding="utf-8")
+        names = set(re.findall(r"from src\.(\w+) import", text)) | set(
+            re.findall(r"\w+", "".join(re.findall(r"from src import (.*)", text)))
+        )
+        todo |= (names & ours) - shared - found
+    assert found <= set(provenance.METHOD)

@@ -94,6 +94,12 @@ def test_a_quote_inside_an_unquoted_field_is_a_character(tmp_path: Path) -> None
         ("text\tlabel\na\t0\tx\n", "line 2 has 3 fields, not 2"),
         ("sentence\tlabel\na\t0\n", "no column 'text'. There are: sentence, label"),
         ("text\ttext\tlabel\na\tb\t0\n", "2 columns called 'text'"),
+        (
+            "text,label\na,0\n",
+            "no column 'text'. There are: text,label.\nThe file seems to be separated by ','. Save it with commas as .csv",
+        ),
+        ("text;label\na;0\n", "no column 'text'. There are: text;label.\nThe file seems to be separated by ';'"),
+        ("text\tlabel\ra\t0\rb\t1\r", "seems to end its lines with lone carriage returns.\n.*tr "),
         ("", "is empty"),
         (b"text\tlabel\na\t0\nbl\xe9\t1\n", "line 3, byte 3 of the line \\(0xE9\\) is not UTF-8"),
     ],
@@ -106,6 +112,17 @@ def test_refused_tables_name_file_and_line(tmp_path: Path, content: bytes | str,
 def test_a_carriage_return_outside_quotes_is_refused_not_a_row(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="line 2 is no valid CSV"):
         tsv(written(tmp_path / "a.csv", "text,label\na\rb,0\n"), delimiter=",", quoting=True)
+
+
+def test_a_csv_that_is_none_says_what_it_seems_to_be(tmp_path: Path) -> None:
+    for content, message in (
+        ("text;label\na;0\n", "(?s)no column 'text'.*separated by ';'"),
+        ("text\tlabel\na\t0\n", "(?s)no column 'text'.*separated by tabs"),
+        ("text,label\ra,0\r", "lone carriage returns"),
+        ("words\na\n", r"no column 'text'. There are: words\.$"),
+    ):
+        with pytest.raises(UserError, match=message):
+            tsv(written(tmp_path / "a.csv", content), delimiter=",", quoting=True)
 
 
 def test_files_that_cannot_be_opened(tmp_path: Path) -> None:

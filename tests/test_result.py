@@ -242,7 +242,7 @@ def test_the_table_says_what_a_reader_needs_in_80_columns():
         "mcc undefined: one class was predicted",
         "baseline constant 50.0 %",
         "baseline bag of word pieces 70.0 % [60.0, 80.0]",
-        "chosen alpha 0.01 of 2",
+        "chosen alpha 0.01 (of 2 values)",
         "encode 30.0",
         "baseline 4.5",
         "total 36.0",
@@ -282,6 +282,14 @@ def test_seconds_of_phases_beyond_the_usual_are_shown_before_the_total():
 def test_each_flaw_is_told_and_nothing_else(changes, word):
     (caution,) = cautions(make_result(**changes))
     assert word in caution
+
+
+@pytest.mark.parametrize(("metric", "value"), [("accuracy", 1.0), ("rmse", 0.0)])
+def test_a_grid_is_not_to_be_widened_where_nothing_can_score_higher(metric, value):
+    score = {"metric": metric, "value": value, "low": None, "high": None}
+    assert cautions(make_result(chosen={"at_edge": "weakest"}, score=score)) == []
+    assert cautions(make_result(chosen={"at_edge": "weakest"}, score=score | {"value": 0.5})) != []
+    assert cautions(make_result(chosen={"at_edge": "weakest"}, score=score | {"metric": "unheard of"})) != []
 
 
 def test_nothing_is_told_where_nothing_is_wrong():

@@ -80,6 +80,31 @@ def test_a_probe_is_changed_without_being_named(door: Door, files: list[str], tm
     assert result["config"]["probe"]["grid"] == {"alpha": [1.0]} and result["config"]["probe"]["features"] == "none"
 
 
+def test_another_parameter_is_tried_without_naming_a_probe(door: Door, files: list[str], tmp_path: Path) -> None:
+    words = ["probe.estimator._target_=sklearn.linear_model.LogisticRegression", "probe.grid.alpha=null", "+probe.grid.C=[0.1,1]"]
+    assert door(run.main, *files, *words, "hydra.run.dir=out").status == 0
+    probe = record(tmp_path / "out")["config"]["probe"]
+    assert probe["grid"] == {"C": [0.1, 1.0]} and probe["features"] == "standardise"
+
+
+def test_one_forward_pass_serves_a_sweep_over_layers(door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from src.features import Pass
+
+    passes: list[str] = []
+    whole = Pass.run
+
+    def counted(self: Pass, keys: Any) -> None:
+        passes.append(self.text.label)
+        whole(self, keys)
+
+    monkeypatch.setattr(Pass, "run", counted)
+    ended = door(run.main, "-m", *files, "layer=0,-1,7", "hydra.sweep.dir=sweep")
+    assert sorted(passes) == ["files/test", "files/train"]
+    assert "2 done, 0 skipped, 1 failed" in ended.out  # a layer that the model lacks costs its own job alone
+    door(run.main, *files, "runtime.cache_dir=alone", "hydra.run.dir=alone")
+    assert settled(tmp_path / "alone") == settled(tmp_path / "sweep" / "1")
+
+
 def test_a_stopped_sweep_does_what_is_missing(
     door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_work: Callable[[], None]
 ) -> None:
@@ -168,11 +193,23 @@ def test_a_result_folder_that_is_lost_costs_no_work(
     assert "1 skipped" in door(run.main, "-m", *files, "hydra.sweep.dir=sweep").out
 
 
-def test_a_damaged_record_in_the_store_is_made_again(door: Door, files: list[str], tmp_path: Path) -> None:
+def test_a_damaged_record_in_the_store_is_made_again(
+    door: Door, files: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert door(run.main, *files).status == 0
     (kept,) = tmp_path.glob(f"cache/*/records/*/*/{RECORD}")
     kept.write_text(kept.read_text()[:100])
     assert "1 done, 0 skipped" in door(run.main, "-m", *files, "hydra.sweep.dir=one").out
+    assert "is damaged" in caplog.text
+    for name in (PREDICTIONS, PROBE):
+        path = kept.with_name(name)
+        content = bytearray(path.read_bytes())
+        content[-2] ^= 1
+        path.write_bytes(content)
+        caplog.clear()
+        assert "1 done, 0 skipped" in door(run.main, "-m", *files, f"hydra.sweep.dir={name}").out
+        assert "have changed since they were written" in caplog.text
+    assert "0 done, 1 skipped" in door(run.main, "-m", *files, "hydra.sweep.dir=whole").out
     kept.unlink()
     assert "1 done, 0 skipped" in door(run.main, "-m", *files, "hydra.sweep.dir=two").out
 
@@ -219,7 +256,9 @@ def test_offline_runs_of_a_sweep_are_told_once(door: Door, files: list[str], mon
 
     monkeypatch.setattr("src.trackers.build", lambda _: Offline())
     assert "hint, failed=False" in door(run.main, *files).out
-    ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,max")
+    ended = door(run.main, "-m", *files, "hydra.sweep.dir=one", "pooling=cls")
+    assert "W&B: 1 offline run; send it with: wandb sync one/*/wandb/offline-run-*" in ended.out
+    ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=max,cls_mean")
     assert "hint" not in ended.out
     assert ended.out.count("W&B: 2 offline runs; send them with: wandb sync sweep/*/wandb/offline-run-*") == 1
 

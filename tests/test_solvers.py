@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from src import solvers
+from src.descent import Basis
 from src.errors import UserError
-from src.solvers import LogisticRegression, Ridge, Task, moments, solve_logistic, solve_ridge
+from src.linear import Task, moments
+from src.logistic import solve_logistic
+from src.ridge import solve_ridge
+from src.solvers import LogisticRegression, Ridge
 
 
 def make(rows: int = 240, width: int = 12, classes: int = 2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -192,7 +195,7 @@ def test_sparse_rows_stay_sparse(monkeypatch):
     y = (np.asarray(x[:, :50].sum(axis=1)).ravel() > 0).astype(np.int64)
     monkeypatch.setattr(sp.csr_matrix, "toarray", lambda *_: pytest.fail("made dense"))
     assert LogisticRegression(1e-2).fit(x, y).converged_
-    assert solvers.Basis.of(x).vectors is None
+    assert Basis.of(x).vectors is None
 
 
 @pytest.mark.parametrize("classes", [2, 3])

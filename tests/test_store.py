@@ -115,6 +115,23 @@ def test_a_file_in_place_of_the_folder_is_said(tmp_path: Path) -> None:
         Store(tmp_path / "file" / "store")
 
 
+@pytest.mark.parametrize("place", ["features", f"features/{KEY[:2]}", f"features/{KEY[:2]}/{KEY}", "tmp", "locks"])
+def test_a_file_inside_the_store_where_a_folder_belongs_is_named(store: Store, place: str) -> None:
+    path = store.root / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    message = f"'{path}' is a file where a folder belongs. Remove it"
+    with pytest.raises(UserError, match=message), store.lock(KEY, "x"):
+        if not place.startswith("tmp"):
+            store.get("features", KEY)
+        store.put("features", KEY, {"values": np.ones(3)}, {})
+    with pytest.raises(UserError, match=message), store.lock(KEY, "x"):
+        store.put("features", KEY, {"values": np.ones(3)}, {})
+    path.unlink()
+    store.put("features", KEY, {"values": np.ones(3)}, {})
+    assert store.get("features", KEY) is not None
+
+
 def test_finished_shards_survive_and_damaged_ones_do_not(store: Store) -> None:
     parts = store.parts("pass")
     for number in range(3):

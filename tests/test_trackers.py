@@ -402,3 +402,14 @@ def test_each_tracker_has_its_option(name):
 
     option = OmegaConf.load(ROOT / "conf" / "tracker" / f"{name}.yaml")
     assert OmegaConf.merge(OmegaConf.structured(TrackerConfig), option).name == name
+
+
+@pytest.mark.parametrize("mode", ["offline", "auto"])
+def test_without_a_home_nothing_is_said_and_nothing_left(tmp_path, mode):
+    (tmp_path / "tmp").mkdir()
+    script = f"tracker = start('job', 'homeless', mode='{mode}'); tracker.log(make_result()); print(tracker.finish(False))"
+    done = python(script, tmp_path, HOME="", XDG_CACHE_HOME="", TMPDIR=str(tmp_path / "tmp"))
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert "wandb sync" in done.stdout
+    assert offline_runs(tmp_path / "job")

@@ -9,11 +9,12 @@ import csv
 import sys
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
+from experiments import options
 from experiments.figures import style
 from src.door import stop
 from src.errors import UserError
+
+DEFAULTS = {"table": "experiments/records/first.csv", "output": "docs/scores.png"}
 
 
 def read(path: Path) -> dict[str, list[dict[str, str]]]:
@@ -64,9 +65,9 @@ def draw(tasks: dict[str, list[dict[str, str]]], output: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     """Draw; bad input ends with a line and status 1."""
-    options = OmegaConf.merge({"table": "experiments/records/first.csv", "output": "docs/scores.png"}, OmegaConf.from_cli(arguments))
     try:
-        draw(read(Path(options.table)), Path(options.output))
+        asked = options.read(DEFAULTS, arguments)
+        draw(read(Path(asked.table)), Path(asked.output))
     except UserError as error:
         stop(str(error))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from src.pooling import poolings
+
 # Okabe and Ito's palette, which colour-blind readers can tell apart; the same colour for a pooling in every figure.
 COLOURS = {
     "cls": "#0072B2",
@@ -30,7 +32,8 @@ OTHER = "#000000"
 def label(pooling: str, pooler: str) -> str:
     """A pooling's name in a legend; a pooler that was never trained is called so wherever it appears."""
     name = LABELS.get(pooling, pooling)
-    return f"{name} (untrained)" if pooling.startswith("pooler") and pooler == "untrained" else name
+    needs_pooler = pooling in poolings and poolings[pooling].needs_pooler
+    return f"{name} (untrained)" if needs_pooler and pooler == "untrained" else name
 
 
 def figure(width: float, height: float, columns: int) -> tuple[Any, Any]:

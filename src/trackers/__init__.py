@@ -21,6 +21,9 @@ class Tracker(Protocol):
     def log(self, result: Result) -> None:
         """Hand the record over."""
 
+    def measure(self, values: dict[str, float], step: int) -> None:
+        """Add one point to the run's curves, while long work goes on."""
+
     def finish(self, failed: bool) -> str | None:
         """Close the run, also after a failure. Returns one line for the user, if there is something to do."""
 

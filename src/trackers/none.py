@@ -17,6 +17,9 @@ class NoTracker:
     def log(self, result: Result) -> None:
         """Keep nothing: the record is on disk."""
 
+    def measure(self, values: dict[str, float], step: int) -> None:
+        """Keep nothing."""
+
     def finish(self, failed: bool) -> str | None:
         """Close nothing and say nothing."""
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import shlex
@@ -11,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -57,6 +59,7 @@ class WandbTracker:
 
     def __init__(self, config: TrackerConfig) -> None:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # the library's own crash reports
+        _keep_service_quiet()
         self.config = config
         self.mode: Any = config.mode
         self._note = ""
@@ -131,6 +134,15 @@ class WandbTracker:
         except Exception as error:
             self._lost("could not log the record", error)
 
+    def measure(self, values: dict[str, float], step: int) -> None:
+        """Add one point to the run's curves."""
+        if self._run is None:
+            return
+        try:
+            self._run.log(values, step=step)
+        except Exception as error:
+            self._lost("could not log a step", error)
+
     def finish(self, failed: bool) -> str | None:
         """Close the run, marked failed where the job failed; say where an offline run lies and how to send it."""
         run, self._run = self._run, None
@@ -151,6 +163,15 @@ class WandbTracker:
             import wandb
 
             wandb.teardown()
+
+
+def _keep_service_quiet() -> None:
+    """The library's service logs into the user's cache, and on stderr where it finds none, as without a HOME: give it a passing folder."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("HOME") or ""
+    if "WANDB_CACHE_DIR" not in os.environ and not os.access(home, os.W_OK):
+        folder = TemporaryDirectory(prefix="wandb-", ignore_cleanup_errors=True)
+        atexit.register(folder.cleanup)
+        os.environ["WANDB_CACHE_DIR"] = folder.name
 
 
 @contextmanager

@@ -1,0 +1,75 @@
+"""What a checkpoint knows of held-out text: ``python -m experiments.held_out text=FOLDER [model.path=FOLDER] [rows=4096]``.
+
+Measures masked language modelling and next-sentence prediction on the last part of every document, as pre-training held it out, and the
+pooler's spectrum. Without ``model.path`` it measures the embedded model.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from experiments.options import read
+from src.door import stop, tell
+from src.errors import UserError
+
+DEFAULTS = {"text": None, "model": {"path": None}, "held_out": 0.02, "rows": 4096, "lengths": [64, 128, 256], "output": None}
+
+
+def main(arguments: list[str]) -> None:
+    """Print the figures, and write them to `output` as JSON where it is named; bad input ends with a line and status 1."""
+    try:
+        options = read(DEFAULTS, arguments)
+        if not options.text:
+            raise UserError("text is not set. Name the folder of .txt files that the model was trained on: text=FOLDER.")
+        figures = measure(Path(options.text), options.model.path, options.held_out, options.rows, list(options.lengths))
+    except UserError as error:
+        stop(str(error))
+    for length, found in figures["held_out"].items():
+        low, high = found["nsp_interval"]
+        tell(
+            f"{length:>4} word pieces a row: next sentence {found['nsp_accuracy']:.3f} [{low:.3f}, {high:.3f}], "
+            f"masked pieces {found['mlm_accuracy']:.3f}, perplexity {found['mlm_perplexity']:.1f}"
+        )
+    pooler = figures["pooler"]
+    tell(f"pooler: {pooler['status']}; " + ", ".join(f"{key} {value}" for key, value in pooler.items() if key != "status"))
+    if options.output:
+        Path(options.output).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def measure(text: Path, path: str | None, held_out: float, rows: int, lengths: list[int]) -> dict[str, Any]:
+    """Held-out figures by row length, with a 95 % Wilson interval for next-sentence accuracy, and the pooler's evidence."""
+    from transformers import BertForPreTraining
+
+    from experiments.pretraining import corpus
+    from experiments.pretraining.examples import Examples
+    from experiments.pretraining.loop import evaluate
+    from src import checkpoint
+    from src.config import ModelConfig, RuntimeConfig
+    from src.encoder import Encoder, load_tokenizer
+    from src.metrics import wilson
+
+    model = ModelConfig(path=path or "embedded:bert-books")
+    opened = checkpoint.find(model)
+    encoder = Encoder(opened, model, RuntimeConfig())
+    loaded: Any = BertForPreTraining.from_pretrained(opened.folder, output_loading_info=True, local_files_only=True, dtype="float32")
+    heads, info = loaded
+    if info["missing_keys"]:
+        raise UserError(
+            f"'{opened.label}' lacks {', '.join(sorted(info['missing_keys'])[:3])}: a checkpoint with both of BERT's heads is needed."
+        )
+    _, tail = corpus.split(corpus.read(text), held_out)
+    tokenizer = load_tokenizer(opened)
+    examples = Examples(corpus.encode(tail, tokenizer), len(tokenizer))
+    found = {}
+    for length in lengths:
+        figures: dict[str, Any] = dict(evaluate(heads, examples, rows=rows, length=length, device="cpu"))
+        figures["nsp_interval"] = wilson(round(figures["nsp_accuracy"] * rows), rows)
+        found[str(length)] = figures
+    return {"model": opened.label, "weights": opened.weights, "rows": rows, "held_out": found, "pooler": encoder.facts.pooler}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

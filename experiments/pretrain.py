@@ -1,0 +1,108 @@
+"""Pre-train a small BERT on plain text: ``python -m experiments.pretrain text=FOLDER output=FOLDER``.
+
+A folder of .txt files, a document each, becomes a checkpoint in the Hugging Face layout with a WordPiece tokenizer of its own, trained by
+masked language modelling and next-sentence prediction. The same command goes on after a kill, to the same weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from experiments.pretraining.recipe import Pace, Schedule, Shape
+from src import trackers
+from src.config import TrackerConfig, explain
+from src.door import open_door, tell
+from src.errors import UserError
+
+
+@dataclass
+class Pretraining:
+    """One pre-training, checked by `parse`."""
+
+    text: str | None = None  # folder of .txt files
+    output: str = "outputs/pretrain"
+    held_out: float = 0.02  # last part of every document, never trained on
+    shape: Shape = field(default_factory=Shape)
+    schedule: Schedule = field(default_factory=Schedule)
+    pace: Pace = field(default_factory=Pace)
+    tracker: TrackerConfig = field(default_factory=TrackerConfig)
+
+
+def main() -> None:
+    ConfigStore.instance().store(name="pretraining", node=Pretraining, provider="experiments.pretrain")
+    open_door(task, config="pretrain", sweeps=False)
+
+
+def task(composed: DictConfig) -> None:
+    """Prepare the text, start the workers, log and report."""
+    config = parse(composed)
+    output = Path(config.output)
+    output.mkdir(parents=True, exist_ok=True)
+    tracker = trackers.build(config.tracker)
+    failed = True
+    tracker.start(asdict(config), name="pretrain", group=config.tracker.group, job_type="pretrain", tags=["pretrain"], folder=output)
+    try:
+        from experiments.pretraining import workers
+
+        workers.run(config, output, log=lambda row: tracker.measure(row, int(row["step"])))
+        failed = False
+    finally:
+        line = tracker.finish(failed)
+        if line:
+            tell(line)
+    tell(f"checkpoint: {output}, its figures by step in {output / 'training.csv'}")
+
+
+def parse(composed: DictConfig) -> Pretraining:
+    """Check a composed configuration.
+
+    Raises
+    ------
+    UserError
+        An unknown key, a value of the wrong type or out of its range.
+    """
+    try:
+        plain: Any = OmegaConf.to_container(composed, throw_on_missing=True)
+        plain.pop("hydra", None)
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Pretraining), plain))
+    except OmegaConfBaseException as error:
+        raise explain(error) from error
+    assert isinstance(config, Pretraining)
+    if config.text is None:
+        raise UserError("text is not set. Name a folder of .txt files, a document each: text=FOLDER.")
+    shape, schedule, pace = config.shape, config.schedule, config.pace
+    for name, part, least in (
+        ("shape", shape, {"layers": 1, "width": 1, "heads": 1, "vocab_size": 100}),
+        ("schedule", schedule, {"steps": 1, "seed": 0, "warmup": 0, "decay": 0}),
+        ("pace", pace, {"evaluate": 1, "save": 1, "workers": 1, "held_out_rows": 1}),
+    ):
+        for key, smallest in least.items():
+            value = getattr(part, key)
+            if value is not None and value < smallest:
+                raise UserError(f"{name}.{key}={value}: at least {smallest} is needed.")
+    if shape.width % shape.heads:
+        raise UserError(f"shape.width={shape.width} cannot be shared by shape.heads={shape.heads}: use a multiple.")
+    if not schedule.lengths or min(schedule.lengths.values()) < 0 or sum(schedule.lengths.values()) <= 0:
+        raise UserError(
+            f"schedule.lengths={schedule.lengths}: word pieces a row with their shares of the steps are needed, such as {{128: 1}}."
+        )
+    asked = [pace.held_out_length, *(length for length, share in schedule.lengths.items() if share)]
+    if min(asked) < 16 or max(asked) > shape.positions:
+        raise UserError(f"schedule.lengths={schedule.lengths}: rows of 16 to shape.positions={shape.positions} word pieces are allowed.")
+    if not 0 < config.held_out < 1:
+        raise UserError(f"held_out={config.held_out}: a fraction between 0 and 1 is needed, such as 0.02.")
+    if pace.device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"pace.device={pace.device}: one of auto, cpu, cuda is needed.")
+    if schedule.embeddings not in ("svd", "random"):
+        raise UserError(f"schedule.embeddings={schedule.embeddings}: one of svd, random is needed.")
+    return config
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""Plain text to flat token arrays: sentences of whole documents, a held-out tail of each, and a WordPiece vocabulary of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src.errors import UserError
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+# A sentence ends at . ! or ? (with its closing quotes) before a space and a capital, but not after a title or an initial.
+END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?=[\"'“‘(\[]*[A-Z])")
+TITLES = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Prof|Rev|Col|Capt|Gen|Lieut|Sergt|Hon|Messrs|Mme|Mlle|M|No|vol|viz)|\b[A-Z])\.$")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Documents as one flat array of word pieces, without special tokens.
+
+    Attributes
+    ----------
+    tokens : uint16 or int32 array of (tokens,)
+    starts : int64 array of (sentences,)
+        Where each sentence begins.
+    documents : int64 array of (documents + 1,)
+        Where each document begins; the last entry is the number of tokens.
+    """
+
+    tokens: np.ndarray
+    starts: np.ndarray
+    documents: np.ndarray
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the arrays."""
+        hashed = hashlib.sha256()
+        for array in (self.tokens, self.starts, self.documents):
+            hashed.update(np.ascontiguousarray(array).tobytes())
+        return hashed.hexdigest()
+
+
+def read(folder: Path) -> dict[str, str]:
+    """The text files below a folder by name, in the order of their names.
+
+    Raises
+    ------
+    UserError
+        No such folder, no text file in it, or a file that is not UTF-8.
+    """
+    if not folder.is_dir():
+        raise UserError(f"text={folder}: there is no such folder. Name one that holds .txt files, a document each.")
+    paths = sorted(folder.rglob("*.txt"))
+    if len(paths) < 2:
+        raise UserError(
+            f"text={folder}: {len(paths)} .txt files, and at least 2 are needed: half of all second segments come from another document."
+        )
+    found = {}
+    for path in paths:
+        try:
+            found[path.relative_to(folder).as_posix()] = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path.name}: byte {error.start} is not UTF-8. Convert it, for instance with iconv -t UTF-8.") from error
+    return found
+
+
+def sentences(text: str) -> list[str]:
+    """Split a text into sentences; a line's end always ends one.
+
+    Examples
+    --------
+    >>> sentences('Mr. Day came in. "Well?" he said.\\n\\nNobody spoke.')
+    ['Mr. Day came in.', '"Well?" he said.', 'Nobody spoke.']
+    """
+    found = []
+    for line in text.splitlines():
+        begin = 0
+        for end in END.finditer(line):
+            if not TITLES.search(line[begin : end.start()]):
+                found.append(line[begin : end.end()].strip())
+                begin = end.end()
+        found.append(line[begin:].strip())
+    return [sentence for sentence in found if sentence]
+
+
+def split(documents: dict[str, str], held_out: float) -> tuple[list[list[str]], list[list[str]]]:
+    """Sentences of each document: those before its last part, and those of that part, measured in characters."""
+    train, tail = [], []
+    for text in documents.values():
+        lines = sentences(text)
+        ends = np.cumsum([len(line) for line in lines])
+        cut = int(np.searchsorted(ends, ends[-1] * (1 - held_out))) if lines else 0
+        train.append(lines[:cut])
+        tail.append(lines[cut:])
+    return train, tail
+
+
+def train_tokenizer(documents: list[list[str]], vocab_size: int) -> Any:
+    """A lower-casing WordPiece tokenizer as BERT's, trained on these sentences.
+
+    References
+    ----------
+    Devlin et al. (2019), BERT, section 3; the splitting rules are those of google-research/bert's tokenization.py.
+    """
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertTokenizer
+
+    tokenizer = BertWordPieceTokenizer(lowercase=True)
+    lines: Iterator[str] = (line for document in documents for line in document)
+    tokenizer.train_from_iterator(lines, vocab_size=vocab_size, min_frequency=2, special_tokens=list(SPECIAL), show_progress=False)
+    return BertTokenizer(vocab=tokenizer.get_vocab(), do_lower_case=True)
+
+
+def encode(documents: list[list[str]], tokenizer: Any) -> Corpus:
+    """Word pieces of all documents, flat."""
+    backend = tokenizer.backend_tokenizer
+    pieces, starts, bounds = [], [], [0]
+    offset = 0
+    for document in documents:
+        for row in backend.encode_batch_fast(document, add_special_tokens=False):
+            if row.ids:
+                pieces.append(np.asarray(row.ids, np.uint16 if len(tokenizer) <= 2**16 else np.int32))
+                starts.append(offset)
+                offset += len(row.ids)
+        bounds.append(offset)
+    return Corpus(np.concatenate(pieces), np.asarray(starts, np.int64), np.asarray(bounds, np.int64))
+
+
+def save(corpus: Corpus, path: Path) -> None:
+    np.savez(path, tokens=corpus.tokens, starts=corpus.starts, documents=corpus.documents)
+
+
+def load(path: Path) -> Corpus:
+    with np.load(path, allow_pickle=False) as arrays:
+        return Corpus(arrays["tokens"], arrays["starts"], arrays["documents"])
+
+
+def prepare(folder: Path, work: Path, vocab_size: int, held_out: float) -> tuple[Corpus, Corpus, Path]:
+    """Training part, held-out part and the tokenizer's folder, made once for a text folder and kept below `work`."""
+    documents = read(folder)
+    made_of = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in documents.items()}
+    recipe = json.dumps({"text": made_of, "vocab_size": vocab_size, "held_out": held_out}, sort_keys=True)
+    place = work / f"corpus-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}"
+    if not (place / "made").is_file():
+        place.mkdir(parents=True, exist_ok=True)
+        train, tail = split(documents, held_out)
+        tokenizer = train_tokenizer(train, vocab_size)
+        tokenizer.save_pretrained(place / "tokenizer")
+        save(encode(train, tokenizer), place / "train.npz")
+        save(encode(tail, tokenizer), place / "held_out.npz")
+        (place / "made").write_text(recipe)
+    return load(place / "train.npz"), load(place / "held_out.npz"), place / "tokenizer"

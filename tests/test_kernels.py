@@ -1,0 +1,83 @@
+"""Whatever a model runs on, its hidden states are those of the plain one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from src import kernels
+from src.checkpoint import find
+from src.config import ModelConfig, RuntimeConfig
+from src.encoder import Encoder
+
+SMALL: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 80}
+
+
+def load(folder: Path, **runtime: Any) -> Encoder:
+    config = ModelConfig(path=str(folder))
+    return Encoder(find(config), config, RuntimeConfig(**runtime))
+
+
+@pytest.fixture(scope="module")
+def folder(make_checkpoint: Any, vocabulary: list[str]) -> Path:
+    """A BERT whose weights are large enough for attention to be uneven and GELU to bend."""
+    torch.manual_seed(0)
+    model = transformers.BertModel(transformers.BertConfig(vocab_size=len(vocabulary), intermediate_size=48, **SMALL))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.2)
+    place: Path = make_checkpoint(model, "uneven")
+    return place
+
+
+LENGTHS = [1, 2, kernels.LANES - 1, kernels.LANES, kernels.LANES + 1, kernels.SHORT - 1, kernels.SHORT, 80]
+
+
+@pytest.mark.parametrize("tokens", LENGTHS)
+@pytest.mark.parametrize("masked", [False, True])
+def test_hidden_states_are_those_of_the_plain_model(tokens: int, masked: bool, folder: Path, vocabulary: list[str]) -> None:
+    encoder = load(folder)
+    assert (encoder.facts.kernel, encoder.facts.attention) == (f"packed-{kernels.VERSION}", kernels.ATTENTION)
+    assert not any(isinstance(module, transformers.activations.GELUActivation) for module in encoder.model.modules())
+    plain = transformers.BertModel.from_pretrained(folder, attn_implementation="eager").eval()
+    rows = 5
+    ids = np.random.default_rng(tokens).integers(0, len(vocabulary), (rows, tokens))
+    lengths = np.maximum(1, tokens - np.arange(rows)) if masked else None
+    found = encoder.forward(ids, np.zeros_like(ids), np.zeros_like(ids), lengths)
+    with torch.inference_mode():
+        mask = found.mask.long()
+        expected = plain(torch.from_numpy(ids), mask, output_hidden_states=True).hidden_states
+    for ours, theirs in zip(found.hidden, expected, strict=True):
+        torch.testing.assert_close(ours[found.mask], theirs[found.mask], atol=1e-5, rtol=1e-5)
+
+
+def test_scores_of_any_size_give_finite_weights() -> None:
+    query, key, value = torch.randn(3, 2, 4, 5, 8).mul(1e4).unbind()
+    module = torch.nn.Module()
+    found, _ = kernels.attention(module, query, key, value, None, scaling=1.0)
+    expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=1.0).transpose(1, 2)
+    torch.testing.assert_close(found, expected)
+
+
+def test_an_attention_that_was_asked_for_is_the_one_in_use(folder: Path) -> None:
+    assert load(folder, attention="sdpa").facts.attention == "sdpa"
+    assert load(folder, attention="eager").facts.attention == "eager"
+
+
+def test_other_activations_and_other_models_keep_their_own(make_checkpoint: Any, vocabulary: list[str]) -> None:
+    settings = {"vocab_size": len(vocabulary), "intermediate_size": 48, **SMALL}
+    bent = load(make_checkpoint(transformers.BertModel(transformers.BertConfig(hidden_act="gelu_new", **settings)), "bent"))
+    assert any(type(module).__name__ == "NewGELUActivation" for module in bent.model.modules())
+    roberta = load(make_checkpoint(transformers.RobertaModel(transformers.RobertaConfig(**settings)), "roberta"))
+    assert roberta.facts.attention == "sdpa"
+    assert any(isinstance(module, transformers.activations.GELUActivation) for module in roberta.model.modules())
+
+
+def test_half_precision_runs_on_the_library_alone(folder: Path) -> None:
+    facts = load(folder, dtype="bfloat16").facts
+    assert (facts.kernel, facts.attention) == ("plain", "sdpa")

@@ -1,0 +1,126 @@
+"""Laws of dividing rows: labels and a seed decide, classes keep their shares, what belongs together stays together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from src.errors import UserError
+from src.splits import Division, carve, resample, stratified_folds
+
+
+@pytest.mark.parametrize("regression", [False, True])
+def test_splits_depend_on_labels_and_seed_alone_and_are_stratified(regression):
+    y = np.random.default_rng(0).standard_normal(500) if regression else np.repeat([0, 1, 2], [300, 150, 50])
+    held = carve(y, 0.2, 7, regression=regression)
+    assert np.array_equal(held, carve(y, 0.2, 7, regression=regression)) and not np.array_equal(
+        held, carve(y, 0.2, 8, regression=regression)
+    )
+    fold = stratified_folds(y, 10, 7, regression=regression)
+    assert held.mean() == pytest.approx(0.2, abs=0.02) and (np.abs(np.bincount(fold) - 50) <= 1).all()
+    if not regression:
+        assert np.array_equal(np.bincount(y[held]), [60, 30, 10])
+        assert all((np.abs(np.bincount(y[fold == number]) - [30, 15, 5]) <= 1).all() for number in range(10))
+
+
+def test_duplicates_stay_on_one_side():
+    y = np.repeat([0, 1], 100)
+    groups = np.concatenate([np.arange(100) // 3, 50 + np.arange(100) // 2])
+    for sides in (carve(y, 0.2, 0, groups=groups), stratified_folds(y, 5, 0, groups=groups)):
+        assert all(len(set(sides[groups == group])) == 1 for group in groups)
+    assert 25 <= carve(y, 0.2, 0, groups=groups).sum() <= 55
+
+
+def test_a_class_of_one_row_is_fitted_on():
+    held = carve(np.array([0] * 20 + [1] * 20 + [2]), 0.2, 0)
+    assert held.sum() == 8 and not held[-1]
+
+
+def test_resamples_keep_the_classes():
+    y = np.repeat([0, 1], [70, 30])
+    times = resample(y, 0, 1)
+    assert times[y == 0].sum() == 70 and times[y == 1].sum() == 30 and times.max() > 1
+    assert not np.array_equal(times, resample(y, 0, 2)) and np.array_equal(times, resample(y, 0, 1))
+
+
+def test_the_division_of_ungrouped_rows_is_pinned():
+    """Another division of the same rows would move every published score."""
+    y = np.tile([0, 0, 1], 10)
+    assert np.flatnonzero(carve(y, 0.2, 0)).tolist() == [3, 6, 8, 9, 20, 28]
+    assert stratified_folds(y, 5, 0).tolist() == [1, 1, 4, 3, 0, 0, 0, 4, 0, 3, 3, 2, 1, 4, 3, 0, 4, 1, 2, 3, 2, 0, 2, 3, 4, 2, 1, 1, 2, 4]
+
+
+def mixed_groups(seed: int, rows: int = 600, groups: int = 90) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of three classes, and groups of uneven sizes, each with a class of its own that most of its rows have."""
+    generator = np.random.default_rng(seed)
+    group = generator.choice(groups, p=generator.dirichlet(np.ones(groups)), size=rows)
+    home = generator.integers(3, size=groups)
+    return np.where(generator.random(rows) < 0.7, home[group], generator.integers(3, size=rows)), group
+
+
+@pytest.mark.parametrize("regression", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_mixed_groups_stay_on_one_side_and_classes_keep_their_shares(seed, regression):
+    y, group = mixed_groups(seed)
+    target = y + np.random.default_rng(seed).random(len(y)) if regression else y
+    held = carve(target, 0.2, seed, groups=group, mixed=True, regression=regression)
+    fold = stratified_folds(target, 5, seed, groups=group, mixed=True, regression=regression)
+    for sides in (held, fold):
+        assert all(len(set(sides[group == each])) == 1 for each in set(group))
+    shares = np.bincount(y, weights=held) / np.bincount(y)
+    assert np.abs(shares - 0.2).max() < 0.1
+    table = np.stack([np.bincount(y, weights=fold == number, minlength=3) for number in range(5)])
+    assert np.abs(table / np.bincount(y) - 0.2).max() < 0.12
+    assert not np.array_equal(held, carve(target, 0.2, seed + 1, groups=group, mixed=True, regression=regression))
+
+
+def test_every_class_is_fitted_on_however_the_groups_mix_them():
+    generator = np.random.default_rng(0)
+    for seed in range(50):
+        group = generator.integers(6, size=40)
+        y = generator.integers(4, size=40)
+        y[group == 0] = 4  # a class in one group alone
+        held = carve(y, 0.4, seed, groups=group, mixed=True)
+        assert set(y[~held]) == set(y) and held.any()
+
+
+@pytest.mark.parametrize(
+    "divide", [lambda y, groups: carve(y, 0.5, 0, groups=groups), lambda y, groups: stratified_folds(y, 2, 0, groups=groups)]
+)
+def test_a_class_whose_rows_all_stay_with_another_class_is_refused(divide):
+    y = np.array([0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 2, 2, 2])
+    lost = 0
+    for order in range(13):
+        groups = np.roll(np.arange(13), order)
+        groups[8] = groups[0]
+        try:
+            sides = divide(y, groups)
+        except UserError as error:
+            assert "class 1 cannot be on both sides" in str(error)
+            lost += 1
+        else:
+            assert all(set(y[sides != side]) == {0, 1, 2} or (sides.dtype == bool and side == 0) for side in set(sides))
+    assert lost
+
+
+@pytest.mark.parametrize(
+    ("options", "selection", "message"),
+    [
+        ({}, "carve", "class 'b' has 1 training row; choosing the grid on a part of train needs 2"),
+        ({"fraction": 0.01, "y": np.arange(8) % 2}, "carve", "8 training rows, 8 of them distinct, are too few to hold 1% out"),
+        (
+            {"groups": np.zeros(21), "mixed": True, "y": np.arange(21) % 2},
+            "carve",
+            "21 training rows in 1 group are too few to hold 20% out",
+        ),
+        ({}, "folds", "class 'b' has 1 distinct training row, fewer than the 10 folds"),
+        ({"groups": np.arange(21) % 4, "mixed": True}, "folds", "21 rows hold 4 groups of training rows, fewer than the 10 folds"),
+        ({"groups": np.arange(21) % 12, "mixed": True}, "folds", "class 'b' has 1 group of training rows, fewer than the 10 folds"),
+        ({"y": np.repeat([0, 1], 10)}, "nested", "class 'a' has 9 distinct training rows, fewer than the 10 folds"),
+    ],
+)
+def test_rows_that_cannot_be_divided_are_told_of(options, selection, message):
+    fields = {"y": np.array([0] * 20 + [1]), "seed": 0, "names": ["a", "b"], **options}
+    with pytest.raises(UserError, match=message):
+        Division(**fields).check(selection)
+    Division(**fields).check("development")
