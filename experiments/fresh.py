@@ -1,6 +1,6 @@
 """The control with random weights: ``python -m experiments.fresh output=FOLDER [model.path=FOLDER] [seed=0]``.
 
-Writes a checkpoint of the same shape and tokenizer as another one, the embedded one unless named, freshly initialised as before any training.
+Writes a checkpoint of the shape and tokenizer of another one (unless named, the embedded one), freshly initialised as before any training.
 """
 
 from __future__ import annotations

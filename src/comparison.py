@@ -445,7 +445,7 @@ def _print(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str
     rule = box.Box("    \n    \n -  \n    \n    \n    \n    \n    \n", ascii=True)  # a line of dashes below the head
     table = Table(box=rule, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
     for place, name in enumerate(columns):
-        table.add_column(_text(name), min_width=widths[place] if widths else None, overflow="fold", vertical="top")
+        table.add_column(_text(name), min_width=widths[place] if widths else None, no_wrap=place == 0, overflow="fold", vertical="top")
     for row in rows:
         cells = [_text(cell) for cell in row]
         for cell in cells:

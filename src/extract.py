@@ -13,7 +13,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from src.config import Config, parse
-from src.door import open_door
+from src.door import open_door, tell
 from src.errors import UserError
 from src.pooling import poolings
 
@@ -61,7 +61,7 @@ def extract(config: Config, folder: Path) -> list[Path]:
         path = folder / f"{name}.safetensors"
         write(path, [piece.values for piece in pieces], split.label, notes)
         written.append(path)
-        print(f"{path}: {len(split):,} rows, {'encoded' if extractor.encoded > before else 'from the store'}")
+        tell(f"{path}: {len(split):,} rows, {'encoded' if extractor.encoded > before else 'from the store'}")
     return written
 
 

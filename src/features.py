@@ -258,7 +258,7 @@ def load_encoder(checkpoint: Checkpoint, config: Config) -> Encoder:
             "model": checkpoint.identity,
             "tokenizer": checkpoint.tokenizer,
             "max_length": config.model.max_length,
-            "runtime": asdict(config.runtime),
+            "runtime": [config.runtime.device, config.runtime.dtype, config.runtime.attention, config.runtime.token_budget],
         }
     )
     if key not in _loaded:

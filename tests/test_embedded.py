@@ -46,7 +46,7 @@ def test_its_pooler_is_trained_and_a_fresh_one_is_not(embedded: Path, tmp_path: 
     pooler = Encoder(find(ModelConfig(path=f"embedded:{embedded.name}")), ModelConfig(), RuntimeConfig(device="cpu")).facts.pooler
     assert pooler["status"] == "trained"
     evidence = pooler["evidence"]
-    assert not evidence["bias_is_zero"] and not evidence["spectrum_is_random"] and evidence["next_sentence_accuracy"] >= 0.6
+    assert not evidence["bias_is_zero"] and not evidence["spectrum_is_random"] and evidence["next_sentence_accuracy"] > 0.5
     fresh.main([f"output={tmp_path}", f"model.path=embedded:{embedded.name}"])
     random = Encoder(find(ModelConfig(path=str(tmp_path))), ModelConfig(), RuntimeConfig(device="cpu")).facts.pooler
     assert random["status"] == "untrained"

@@ -14,7 +14,8 @@ from experiments.figures import style
 from src.door import stop
 from src.errors import UserError
 
-DEFAULTS = {"table": "experiments/records/first.csv", "output": "docs/scores.png"}
+DEFAULTS = {"table": "experiments/records/bert-books.csv", "output": "docs/scores.png"}
+PANELS = 5  # side by side
 
 
 def read(path: Path) -> dict[str, list[dict[str, str]]]:
@@ -30,8 +31,12 @@ def read(path: Path) -> dict[str, list[dict[str, str]]]:
 
 def draw(tasks: dict[str, list[dict[str, str]]], output: Path) -> None:
     """One panel per task: a dot per pooling with its 95 % interval."""
-    figure, axes = style.figure(2.3 * len(tasks), 2.6, len(tasks))
-    for axis, (task, rows) in zip(axes[0], tasks.items(), strict=True):
+    columns = min(PANELS, len(tasks))
+    lines = -(-len(tasks) // columns)
+    figure, axes = style.figure(2.0 * columns, 2.0 * lines + 0.6, columns, lines)
+    for axis in axes.flat[len(tasks) :]:
+        axis.set_axis_off()
+    for axis, (task, rows) in zip(axes.flat, tasks.items(), strict=False):
         for place, row in enumerate(rows):
             value, low, high = (100 * float(row[name]) for name in ("value", "low", "high"))
             colour = style.COLOURS.get(row["pooling"], style.OTHER)
@@ -53,11 +58,12 @@ def draw(tasks: dict[str, list[dict[str, str]]], output: Path) -> None:
                     linestyle=line,
                     label=name.removeprefix("baseline_").replace("_", " "),
                 )
-        axis.set_title(f"{task.upper()}: {style.METRICS.get(rows[0]['metric'], rows[0]['metric'])}", fontsize=9)
+        axis.set_title(f"{task}\n{style.METRICS.get(rows[0]['metric'], rows[0]['metric'])}", fontsize=9)
         axis.set_xticks([])
         axis.margins(x=0.2)
-    axes[0][0].set_ylabel("score, %, with 95 % interval")
-    handles = {label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    for axis in axes[:, 0]:
+        axis.set_ylabel("score, %")
+    handles = {label: handle for axis in axes.flat for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=min(6, len(handles)), frameon=False)
     output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(output, dpi=160, metadata={"Software": None})

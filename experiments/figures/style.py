@@ -36,8 +36,8 @@ def label(pooling: str, pooler: str) -> str:
     return f"{name} (untrained)" if needs_pooler and pooler == "untrained" else name
 
 
-def figure(width: float, height: float, columns: int) -> tuple[Any, Any]:
-    """A figure of `columns` axes, sizes in inches, with the project's type and lines."""
+def figure(width: float, height: float, columns: int, rows: int = 1) -> tuple[Any, Any]:
+    """A figure of rows x columns axes, sizes in inches, with the project's type and lines."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -46,4 +46,4 @@ def figure(width: float, height: float, columns: int) -> tuple[Any, Any]:
     plt.rcParams.update(
         {"font.family": "DejaVu Sans", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "probes"}
     )
-    return plt.subplots(1, columns, figsize=(width, height), layout="constrained", squeeze=False)
+    return plt.subplots(rows, columns, figsize=(width, height), layout="constrained", squeeze=False)

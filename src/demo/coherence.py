@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from src.demo import Texts, grammar
 from src.demo.draw import Draw
+from src.demo.lexicon import MEN, WOMEN
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,6 @@ CONTINUATIONS = (
     "{pronoun} {act} without a word",
     "{pronoun} also {act}, for {event}",
     "when {pronoun} {act}, {event}",
-    "{event}",
 )
 
 
@@ -171,19 +171,19 @@ CONTINUATIONS = (
 def coherence(draw: Draw, label: str) -> Texts:
     """Pairs, two classes, as in next-sentence prediction. Every scene opens and goes on as often in either class.
 
-    A break brings another scene, or the wrong pronoun in the same one; a third of the breaks to another scene keep the right pronoun.
+    A break brings another scene, with either pronoun, or the wrong pronoun in the same one.
     """
     scene, other = draw.some(SCENES, 2)
     woman = draw.percent(50)
     acts, events = draw.some(scene.acts, 2), draw.some(scene.events, 2)
-    right = woman
+    said, goes_on = woman, draw.pick(CONTINUATIONS)
     if label == "break":
-        scene_breaks = draw.percent(85)
-        if scene_breaks:
+        if draw.percent(50):
             acts[1], events[1] = draw.pick(other.acts), draw.pick(other.events)
-        right = woman == (scene_breaks and draw.percent(50))
-    first = draw.pick(OPENINGS).format(
-        time=draw.pick(TIMES), person=draw.pick(scene.she if woman else scene.he), act=acts[0], event=events[0]
-    )
-    second = draw.pick(CONTINUATIONS).format(pronoun="she" if right else "he", act=acts[1], event=events[1])
-    return first, second
+            said = draw.percent(50)
+        else:
+            said = not woman
+    names, roles = (WOMEN, scene.she) if woman else (MEN, scene.he)
+    person = draw.pick(names if draw.percent(60) else roles)
+    first = draw.pick(OPENINGS).format(time=draw.pick(TIMES), person=person, act=acts[0], event=events[0])
+    return first, goes_on.format(pronoun="she" if said else "he", act=acts[1], event=events[1])

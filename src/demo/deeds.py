@@ -109,21 +109,12 @@ DEEDS = tuple(
 )
 
 
-def two(draw: Draw) -> tuple[Deed, Deed]:
-    """Two deeds of two themes."""
-    first, second = draw.some(DEEDS, 2)
-    return draw.pick(draw.pick(first)), draw.pick(draw.pick(second))
-
-
 def reworded(deed: Deed) -> Deed:
     """The same deed in its other wording."""
     return DEEDS[deed.theme][deed.number][1 - deed.wording]
 
 
-def another(draw: Draw, deeds: tuple[Deed, ...], same_theme: bool) -> Deed:
-    """A deed other than the first of `deeds`: of its theme, or of a theme that none of them has."""
-    if same_theme:
-        choices = DEEDS[deeds[0].theme]
-        return draw.pick(draw.pick([choice for number, choice in enumerate(choices) if number != deeds[0].number]))
-    themes = [theme for number, theme in enumerate(DEEDS) if number not in {deed.theme for deed in deeds}]
-    return draw.pick(draw.pick(draw.pick(themes)))
+def two_of_one_theme(draw: Draw) -> tuple[list[Deed], list[Deed]]:
+    """Two deeds of one theme, then two of another."""
+    first, second = draw.some(DEEDS, 2)
+    return [draw.pick(deed) for deed in draw.some(first, 2)], [draw.pick(deed) for deed in draw.some(second, 2)]

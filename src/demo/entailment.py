@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 from src.demo import Texts, grammar
-from src.demo.deeds import Deed, another, reworded, two
+from src.demo.deeds import reworded, two_of_one_theme
 from src.demo.draw import Draw
 from src.demo.lexicon import MEN, TIMES, WOMEN
 
 ENTAILED, NEUTRAL, CONTRADICTED = "entailment", "neutral", "contradiction"
-DONE = ("{past}", "{past}", "managed to {base}", "was seen to {base}", "made haste to {base}")
-NOT_DONE = ("did not {base}", "never {past}", "refused to {base}", "forgot to {base}", "was unable to {base}")
 
 
 @grammar(ENTAILED, NEUTRAL, CONTRADICTED)
 def entailment(draw: Draw, label: str) -> Texts:
-    """Pairs, three classes: one deed, done or not, or two of which one was done; the second sentence affirms or denies one of them.
+    """Pairs, three classes: of two deeds, both done or neither, one is affirmed or denied again, mostly in other words.
 
-    It is neutral where it tells of another deed, or gives one's deed to the doer of the other.
+    Neutral is what tells of another deed, or of a doer of the other sex.
     """
-    doers, deeds = draw.some((*MEN, *WOMEN), 2), two(draw)
-    done = draw.percent(50)
-    premise = f"{draw.pick(TIMES)} {_clause(draw, doers[0], deeds[0], done)}"
-    alone = draw.percent(60)
-    if not alone:
-        premise += f"{draw.pick((', but', ', and', ' while'))} {_clause(draw, doers[1], deeds[1], not done)}"
-    told, doer = deeds[0], doers[0]
+    woman, done = draw.percent(50), draw.percent(50)
+    deeds, others = two_of_one_theme(draw)
+    doer, told = draw.pick(WOMEN if woman else MEN), draw.pick(deeds)
+    again = "she" if woman else "he"
     if label == NEUTRAL:
-        if alone or draw.percent(60):
-            told = another(draw, deeds, same_theme=draw.percent(20))
+        if draw.percent(60):
+            told = draw.pick(others)
         else:
-            doer = doers[1]
+            again = "he" if woman else "she"
     if draw.percent(70):
         told = reworded(told)
     affirmed = draw.percent(50) if label == NEUTRAL else done == (label == ENTAILED)
-    return premise, f"{doer} {told.past if affirmed else draw.pick(('did not ' + told.base, 'never ' + told.past))}"
-
-
-def _clause(draw: Draw, doer: str, deed: Deed, done: bool) -> str:
-    return f"{doer} {draw.pick(DONE if done else NOT_DONE).format(base=deed.base, past=deed.past)}"
+    if done:
+        matter = f"{deeds[0].past} and {deeds[1].past}"
+    elif draw.percent(70):
+        matter = f"never {deeds[0].past} or {deeds[1].past}"
+    else:
+        matter = f"did not {deeds[0].base} or {deeds[1].base}"
+    return f"{draw.pick(TIMES)} {doer} {matter}", f"{again} {told.past if affirmed else f'did not {told.base}'}"

@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 from src.demo import Texts, grammar
-from src.demo.deeds import Deed, another, reworded, two
+from src.demo.deeds import Deed, reworded, two_of_one_theme
 from src.demo.draw import Draw
 from src.demo.lexicon import MEN, TIMES, WOMEN
+
+SOMEBODY = {True: ("a woman", "a lady", "a girl", "she"), False: ("a man", "a gentleman", "a boy", "he")}
 
 
 @grammar("different", "same")
 def paraphrase(draw: Draw, label: str) -> Texts:
-    """Pairs, two classes: a deed told again, against another doer of it, another deed, or two deeds whose doers are exchanged."""
-    time = draw.pick(TIMES)
-    doers = draw.some((*MEN, *WOMEN), 2)
-    deeds = two(draw)
-    same = label == "same"
-    kind = draw.below(100)
-    if kind < 45:
-        told = reworded(deeds[0]) if draw.percent(60) else deeds[0]
-        return _one(draw, doers[0], deeds[0], time), _one(draw, doers[0 if same else 1], told, time)
-    if kind < 85:
-        told = deeds[0] if draw.percent(50) else reworded(deeds[0])
-        return _one(draw, doers[0], deeds[0], time), _one(draw, doers[0], told if same else another(draw, deeds, draw.percent(20)), time)
-    second = [reworded(deed) for deed in deeds]
-    if not same:
-        second.reverse()
-    return _both(draw, doers, deeds, time), _both(draw, doers, second, time)
+    """Pairs, two classes: two deeds told again in other words, against other deeds, a doer of the other sex, or deeds left undone."""
+    woman, done, time = draw.percent(50), draw.percent(70), draw.pick(TIMES)
+    deeds, others = two_of_one_theme(draw)
+    told, by_woman, was_done = [reworded(deed) for deed in deeds], woman, done
+    if label == "different":
+        kind = draw.below(100)
+        if kind < 40:
+            told = list(others)
+        elif kind < 75:
+            by_woman = not woman
+        else:
+            was_done = not done
+    first = _event(draw, draw.pick(WOMEN if woman else MEN), deeds, "never", done, time)
+    return first, _event(draw, draw.pick(SOMEBODY[by_woman]), told, "did not", was_done, time)
 
 
-def _one(draw: Draw, doer: str, deed: Deed, time: str) -> str:
-    return draw.pick(("{time} {doer} {deed}", "{doer} {deed} {time}", "it was {doer} who {deed} {time}")).format(
-        time=time, doer=doer, deed=deed.past
-    )
-
-
-def _both(draw: Draw, doers: list[str], deeds: tuple[Deed, ...] | list[Deed], time: str) -> str:
-    clauses = draw.some([f"{doer} {deed.past}" for doer, deed in zip(doers, deeds, strict=True)], 2)
-    frame = draw.pick(("{time} {0}, and {1}", "{0} while {1} {time}", "{time} {0}, but {1}", "{0}, and {1} {time}"))
-    return frame.format(*clauses, time=time)
+def _event(draw: Draw, doer: str, deeds: list[Deed], negation: str, done: bool, time: str) -> str:
+    first, second = draw.some(deeds, 2)
+    if done:
+        matter = f"{first.past} and {second.past}"
+    elif negation == "never":
+        matter = f"never {first.past} or {second.past}"
+    else:
+        matter = f"did not {first.base} or {second.base}"
+    return draw.pick(("{time} {doer} {matter}", "{doer} {matter} {time}")).format(time=time, doer=doer, matter=matter)
