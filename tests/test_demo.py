@@ -33,10 +33,10 @@ CLASSIFIED = [task for task in demo.TASKS if task != "similarity"]
 DIGESTS = {
     "sentiment": "16c2946a4944bf91",
     "acceptability": "038e754555d82988",
-    "paraphrase": "cc6ab6446c5854d1",
-    "entailment": "b0084e06b36e1a6f",
+    "paraphrase": "244a27440e933be2",
+    "entailment": "25cca3b7e28c988d",
     "similarity": "dcbd550b1dbba026",
-    "coherence": "2f535abcecfa8d17",
+    "coherence": "c7ec0141a81f0095",
 }
 FUNCTION_WORDS = (
     "a an the of to in on at for with from by into upon out up down off over away towards past about and but as all some no not "

@@ -1,4 +1,4 @@
-"""Do two sentences tell of the same event? Nearly every word of the matter differs in both classes; the meaning in one."""
+"""Do two sentences tell of the same event? Most words of the matter differ in both classes; the meaning in one."""
 
 from __future__ import annotations
 
@@ -7,33 +7,23 @@ from src.demo.deeds import Deed, reworded, two_of_one_theme
 from src.demo.draw import Draw
 from src.demo.lexicon import MEN, TIMES, WOMEN
 
-SOMEBODY = {True: ("a woman", "a lady", "a girl", "she"), False: ("a man", "a gentleman", "a boy", "he")}
-
 
 @grammar("different", "same")
 def paraphrase(draw: Draw, label: str) -> Texts:
-    """Pairs, two classes: two deeds told again in other words, against other deeds, a doer of the other sex, or deeds left undone."""
-    woman, done, time = draw.percent(50), draw.percent(70), draw.pick(TIMES)
+    """Pairs, two classes: two deeds of one person told again, mostly in other words, against other deeds or a doer of the other sex."""
+    woman, time = draw.percent(50), draw.pick(TIMES)
     deeds, others = two_of_one_theme(draw)
-    told, by_woman, was_done = [reworded(deed) for deed in deeds], woman, done
-    if label == "different":
-        kind = draw.below(100)
-        if kind < 40:
-            told = list(others)
-        elif kind < 75:
-            by_woman = not woman
-        else:
-            was_done = not done
-    first = _event(draw, draw.pick(WOMEN if woman else MEN), deeds, "never", done, time)
-    return first, _event(draw, draw.pick(SOMEBODY[by_woman]), told, "did not", was_done, time)
+    told = [deed if draw.percent(30) else reworded(deed) for deed in deeds]
+    by_woman = woman
+    if label == "different" and draw.percent(40):
+        told, by_woman = others, draw.percent(50)
+    elif label == "different":
+        by_woman = not woman
+    again = ("she", "the woman") if by_woman else ("he", "the man")
+    return _event(draw, draw.pick(WOMEN if woman else MEN), deeds, time), _event(draw, draw.pick(again), told, time)
 
 
-def _event(draw: Draw, doer: str, deeds: list[Deed], negation: str, done: bool, time: str) -> str:
+def _event(draw: Draw, doer: str, deeds: list[Deed], time: str) -> str:
     first, second = draw.some(deeds, 2)
-    if done:
-        matter = f"{first.past} and {second.past}"
-    elif negation == "never":
-        matter = f"never {first.past} or {second.past}"
-    else:
-        matter = f"did not {first.base} or {second.base}"
-    return draw.pick(("{time} {doer} {matter}", "{doer} {matter} {time}")).format(time=time, doer=doer, matter=matter)
+    frame = draw.pick(("{time} {doer} {first} and {second}", "{doer} {first} and {second} {time}"))
+    return frame.format(time=time, doer=doer, first=first.past, second=second.past)
