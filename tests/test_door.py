@@ -70,7 +70,7 @@ def test_an_unknown_option_names_the_nearest(door: Door, group: str) -> None:
         ("dataset.txt=a", ["dataset: unknown key 'txt'", "did you mean 'text'"]),
         ("runtime.thread=2", ["runtime: unknown key 'thread'", "did you mean 'threads'"]),
         ("probe.grid.alpah=[1.0]", ["probe.grid: unknown key 'alpah'", "did you mean 'alpha'"]),
-        ("dataset.local.encodng=ascii", ["dataset.local: unknown key 'encodng'", "did you mean 'encoding'"]),
+        ("dataset=cola dataset.local.encodng=ascii", ["dataset.local: unknown key 'encodng'", "did you mean 'encoding'"]),
         ("hydra.run.dr=x", ["hydra.run: unknown key 'dr'", "did you mean 'dir'"]),
         ("+new=1", ["unknown key 'new'"]),
         # values
@@ -95,7 +95,7 @@ def test_an_unknown_option_names_the_nearest(door: Door, group: str) -> None:
         ("dataset.metric=pearson", ["'pearson' is for regression", "Allowed: accuracy"]),
         ("dataset.task=ranking", ["unknown dataset.task 'ranking'", "classification"]),
         ("tracker.mode=of", ["unknown tracker.mode 'of'", "offline"]),
-        ("pairing=separate", ["pairing=separate", "cola", "dataset.text_pair"]),
+        ("dataset=cola pairing=separate", ["pairing=separate", "cola", "dataset.text_pair"]),
         ("pooling=pooler layer=1 model.path=/nowhere", ["/nowhere"]),
         ("pooling=pooler layer=-2", ["'pooler'", "layer=-2", "pooling=cls"]),
         ("probe=ridge", ["probe=ridge", "probe=logistic"]),
