@@ -298,3 +298,8 @@ def test_a_grammar_that_runs_dry_says_so() -> None:
     with pytest.raises(UserError, match="no more than about 3 texts"):
         for _ in range(4):
             demo._unseen(found, "count", Draw(), "yes", seen)
+
+
+def test_a_split_has_a_bound() -> None:
+    with pytest.raises(UserError, match="at most 100,000"):
+        demo.generate("sentiment", 0, {"train": 10**8})

@@ -20,12 +20,12 @@ class Shape:
 class Schedule:
     """What is learnt from, in which order and how fast."""
 
-    steps: int = 12000
+    steps: int = 8000
     tokens: int = 4096  # a step, over all workers
     lengths: dict[int, float] = field(default_factory=lambda: {64: 0.15, 128: 0.65, 256: 0.2})  # word pieces a row: share of the steps
     rate: float = 1e-3  # learning rate after the warm-up
     warmup: int = 400  # steps of linear rise
-    decay: int = 3000  # last steps of linear fall to zero; between them the rate stays
+    decay: int = 5750  # last steps of linear fall to zero; between them the rate stays
     weight_decay: float = 0.01
     clip: float = 1.0  # largest norm of the gradient
     dropout: float = 0.0

@@ -18,6 +18,7 @@ from src.registry import Registry
 
 Texts = tuple[str, ...]
 TASKS = ("sentiment", "acceptability", "paraphrase", "entailment", "similarity", "coherence")
+MOST_ROWS = 100_000
 MOST_TRIES = 1000  # in a row without a new text; then the grammar has run dry
 
 
@@ -78,6 +79,8 @@ def generate(name: str, seed: int, rows: Mapping[str, int]) -> dict[str, list[tu
     for split, number in rows.items():
         if number < 1:
             raise UserError(f"demo task {name}: dataset.generated.rows.{split}={number}: at least 1 is needed.")
+        if number > MOST_ROWS:
+            raise UserError(f"demo task {name}: dataset.generated.rows.{split}={number}: at most {MOST_ROWS:,} are written.")
         draw = Draw(name, seed, split)
         labels = [found.labels[place % len(found.labels)] for place in range(number)]
         splits[split] = [(_unseen(found, name, draw, label, seen), label) for label in draw.some(labels, number)]
