@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> int:
     missed = False
     for classes in map(int, options["classes"].split(",")):
         x, y = make(int(options["rows"]), int(options["width"]), classes)
-        held = splits.carve(y, 0.2, 0)
+        held = splits.Division(y, 0).held()
         start = time.perf_counter()
         outcome = ours(x, y, classes)
         mine = time.perf_counter() - start

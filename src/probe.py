@@ -199,7 +199,7 @@ def _nested(bench: Bench, train: Rows, division: Division, draws: int) -> Outcom
     searches = []
     for number in range(folds):
         rows = np.flatnonzero(outer != number)
-        searches.append(_cross_validate(bench, values, division.fold(rows), rows)[0])
+        searches.append(_cross_validate(bench, values, division.among(rows).fold(), rows)[0])
     picked = [pick(search.means) for search in searches]
     refits = bench.fit(
         [(values[best], (outer != number).astype(np.float64)) for number, best in enumerate(picked)],

@@ -6,7 +6,7 @@ Labels, groups and a seed (for the test part the texts) decide, never features: 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,12 +39,71 @@ class Division:
     names: Sequence[str] = ()
 
     def held(self) -> Array:
-        """Which rows are held out, (rows,) bool: see `carve`."""
-        return carve(self.y, self.fraction, self.seed, **self._options(slice(None)))
+        """Which rows are held out for the choice, (rows,) bool: a stratified fraction (regression: by tenths of the target).
 
-    def fold(self, rows: Any = slice(None)) -> Array:
-        """Fold of each of these rows: see `stratified_folds`."""
-        return stratified_folds(self.y[rows], self.folds, self.seed, **self._options(rows))
+        Every class keeps at least one row (with its group) to be fitted on; a class with one such unit is never held out.
+
+        Raises
+        ------
+        UserError
+            Too few rows or groups to hold any out.
+        """
+        y = self.y
+        unit, stratum = _units(y, self.groups, self.regression)
+        generator = np.random.default_rng([self.seed, 0])
+        if self.mixed:
+            shares = np.array([1 - self.fraction, self.fraction])
+            held = _dealt(unit, _tenths(y) if self.regression else y, shares, generator, keep=True) == 1
+        else:
+            held = _by_class(stratum, np.bincount(unit), self.fraction, generator)
+        if not held.any():
+            units = f" in {len(held)} group{'s' * (len(held) != 1)}" if self.mixed else f", {len(held)} of them distinct,"
+            raise UserError(
+                f"{len(y)} training rows{units} are too few to hold {self.fraction:.0%} out for the choice of the grid. "
+                "Give more rows, or rows to choose on in dataset.validation."
+            )
+        rows = held[unit]
+        if not self.regression:
+            _refuse_lost(np.setdiff1d(y, y[~rows]), self.names)
+        return rows
+
+    def fold(self) -> Array:
+        """Fold of each row, (rows,) int64; classes (regression: tenths of the target) and groups are dealt out evenly.
+
+        Raises
+        ------
+        UserError
+            Fewer rows (or groups) than folds, in all or of a class.
+        """
+        y, folds, mixed = self.y, self.folds, self.mixed
+        unit, stratum = _units(y, self.groups, self.regression)
+        way_out = f"fewer than the {folds} folds. Set dataset.folds lower, or dataset.selection=carve."
+        if len(stratum) < folds:
+            raise UserError(f"{len(y)} rows hold {_counted(len(stratum), mixed)}, {way_out}")
+        if not self.regression:
+            counts = np.bincount(np.unique(unit * (y.max() + 1) + y) % (y.max() + 1) if mixed else stratum)
+            if (small := counts[counts > 0].min()) < folds:
+                name = _name(int(np.flatnonzero(counts == small)[0]), self.names)
+                raise UserError(f"class {name} has {_counted(int(small), mixed)}, {way_out}")
+        generator = np.random.default_rng([self.seed, 1])
+        if mixed:
+            fold = _dealt(unit, _tenths(y) if self.regression else y, np.full(folds, 1 / folds), generator)
+        else:
+            fold = np.empty(len(stratum), dtype=np.int64)
+            dealt = 0
+            for name in np.unique(stratum):
+                members = generator.permutation(np.flatnonzero(stratum == name))
+                fold[members] = (dealt + np.arange(len(members))) % folds
+                dealt += len(members)
+        rows = fold[unit]
+        if not self.regression:
+            places = np.unique(y * folds + rows) // folds
+            _refuse_lost(np.flatnonzero(np.bincount(places) == 1), self.names)
+        return rows
+
+    def among(self, rows: Array) -> Division:
+        """The same rule for these rows alone."""
+        return replace(self, y=self.y[rows], groups=None if self.groups is None else self.groups[rows])
 
     def check(self, selection: str) -> None:
         """Divide as this selection will; a UserError where the rows do not suffice."""
@@ -56,91 +115,7 @@ class Division:
         elif selection in ("folds", "nested"):
             fold = self.fold()
             for number in range(self.folds if selection == "nested" else 0):
-                self.fold(fold != number)
-
-    def _options(self, rows: Any) -> dict[str, Any]:
-        groups = None if self.groups is None else self.groups[rows]
-        return {"groups": groups, "mixed": self.mixed, "regression": self.regression, "names": self.names}
-
-
-def carve(
-    y: Array,
-    fraction: float,
-    seed: int,
-    *,
-    groups: Array | None = None,
-    mixed: bool = False,
-    regression: bool = False,
-    names: Sequence[str] = (),
-) -> Array:
-    """Which rows are held out for the choice, (rows,) bool: a stratified fraction (regression: by tenths of the target).
-
-    Every class keeps at least one row (with its group) to be fitted on; a class with one such unit is never held out.
-
-    Raises
-    ------
-    UserError
-        Too few rows or groups to hold any out.
-    """
-    unit, stratum = _units(y, groups, regression)
-    generator = np.random.default_rng([seed, 0])
-    if mixed:
-        held = _dealt(unit, _tenths(y) if regression else y, np.array([1 - fraction, fraction]), generator, keep=True) == 1
-    else:
-        held = _by_class(stratum, np.bincount(unit), fraction, generator)
-    if not held.any():
-        units = f" in {len(held)} group{'s' * (len(held) != 1)}" if mixed else f", {len(held)} of them distinct,"
-        raise UserError(
-            f"{len(y)} training rows{units} are too few to hold {fraction:.0%} out for the choice of the grid. "
-            "Give more rows, or rows to choose on in dataset.validation."
-        )
-    rows = held[unit]
-    if not regression:
-        _refuse_lost(np.setdiff1d(y, y[~rows]), names)
-    return rows
-
-
-def stratified_folds(
-    y: Array,
-    folds: int,
-    seed: int,
-    *,
-    groups: Array | None = None,
-    mixed: bool = False,
-    regression: bool = False,
-    names: Sequence[str] = (),
-) -> Array:
-    """Fold of each row, (rows,) int64; classes (regression: tenths of the target) and groups are dealt out evenly.
-
-    Raises
-    ------
-    UserError
-        Fewer rows (or groups) than folds, in all or of a class.
-    """
-    unit, stratum = _units(y, groups, regression)
-    way_out = f"fewer than the {folds} folds. Set dataset.folds lower, or dataset.selection=carve."
-    if len(stratum) < folds:
-        raise UserError(f"{len(y)} rows hold {_counted(len(stratum), mixed)}, {way_out}")
-    if not regression:
-        counts = np.bincount(np.unique(unit * (y.max() + 1) + y) % (y.max() + 1) if mixed else stratum)
-        if (small := counts[counts > 0].min()) < folds:
-            name = _name(int(np.flatnonzero(counts == small)[0]), names)
-            raise UserError(f"class {name} has {_counted(int(small), mixed)}, {way_out}")
-    generator = np.random.default_rng([seed, 1])
-    if mixed:
-        fold = _dealt(unit, _tenths(y) if regression else y, np.full(folds, 1 / folds), generator)
-    else:
-        fold = np.empty(len(stratum), dtype=np.int64)
-        dealt = 0
-        for name in np.unique(stratum):
-            members = generator.permutation(np.flatnonzero(stratum == name))
-            fold[members] = (dealt + np.arange(len(members))) % folds
-            dealt += len(members)
-    rows = fold[unit]
-    if not regression:
-        places = np.unique(y * folds + rows) // folds
-        _refuse_lost(np.flatnonzero(np.bincount(places) == 1), names)
-    return rows
+                self.among(fold != number).fold()
 
 
 def parted(unit: Array, digests: Array, kinds: Array | None, fraction: float) -> Array:

@@ -17,7 +17,7 @@ from src import features, fitting, metrics
 from src.config import Config, parse
 from src.pipeline import Run, over_draws, prepare, run_probe
 from src.solvers import LogisticRegression, Ridge
-from src.splits import carve
+from src.splits import Division
 from tests.conftest import SENTENCES
 
 WORDS = [word for word in dict.fromkeys(" ".join(SENTENCES).split()) if word not in ("the", "a", "cat", ",")]
@@ -247,7 +247,7 @@ def test_groups_are_kept_together_in_the_choice_and_the_key(bert: Path, tmp_path
     assert prepare(grouped).key != prepare(plain).key
     finished = run(grouped)
     groups = prepare(grouped).data.together
-    held = carve(prepare(grouped).data.train.label, 0.2, 0, groups=groups, mixed=True)
+    held = Division(prepare(grouped).data.train.label, 0, fraction=0.2, groups=groups, mixed=True).held()
     assert finished.result.chosen["rows"]["held_out"] == held.sum() > 0
     assert all(len(set(held[groups == group])) == 1 for group in groups)
 

@@ -15,7 +15,7 @@ from src.errors import UserError
 from src.fitting import Bench, Rows, decided
 from src.probe import pick, run
 from src.solvers import LogisticRegression, Ridge
-from src.splits import carve
+from src.splits import Division
 
 GRID = [30.0, 3.0, 0.3, 0.03, 0.003]
 
@@ -76,7 +76,7 @@ def test_the_whole_protocol_equals_one_by_hand(features, classes):
 
     train, test = make(classes=classes), make(classes=classes, seed=1)
     outcome = fit(train, {"test": test}, classes, features)
-    held = carve(train.y, 0.2, 0, regression=classes == 0)
+    held = Division(train.y, 0, fraction=0.2, regression=classes == 0).held()
 
     def prepare(rows, x):
         rows, x = rows.astype(np.float64), x.astype(np.float64)
@@ -305,7 +305,7 @@ def test_mixed_groups_are_kept_together_where_the_grid_is_chosen():
     groups = np.random.default_rng(0).integers(40, size=200)
     outcome = fit(train, {}, selection="nested", folds=4, groups=groups, mixed=True)
     assert all(len(set(outcome.fold[groups == group])) == 1 for group in set(groups))
-    held = carve(train.y, 0.2, 0, groups=groups, mixed=True)
+    held = Division(train.y, 0, fraction=0.2, groups=groups, mixed=True).held()
     assert fit(train, {"test": train}, groups=groups, mixed=True).choice.rows["held_out"] == held.sum()
 
 
