@@ -50,7 +50,7 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def parts(books: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, Corpus, Path]:
-    return corpus.prepare(books, tmp_path_factory.mktemp("work"), VOCABULARY, 0.1)
+    return corpus.opened(corpus.prepare(books, tmp_path_factory.mktemp("work"), VOCABULARY, 0.1))
 
 
 def numbered(sizes: list[list[int]]) -> Corpus:
@@ -85,7 +85,7 @@ def test_documents_are_encoded_whole_and_in_order(books: Path, parts: tuple[Corp
         for number, document in enumerate(lines):
             pieces = part.tokens[part.documents[number] : part.documents[number + 1]]
             assert tokenizer.decode(pieces).replace(" ", "") == "".join(document).lower().replace(" ", "")
-    again = corpus.prepare(books, folder.parent.parent, VOCABULARY, 0.1)
+    again = corpus.opened(corpus.prepare(books, folder.parent.parent, VOCABULARY, 0.1))
     assert again[0].digest == train.digest != tail.digest
 
 

@@ -141,8 +141,8 @@ def load(path: Path) -> Corpus:
         return Corpus(arrays["tokens"], arrays["starts"], arrays["documents"])
 
 
-def prepare(folder: Path, work: Path, vocab_size: int, held_out: float) -> tuple[Corpus, Corpus, Path]:
-    """Training part, held-out part and the tokenizer's folder, made once for a text folder and kept below `work`."""
+def prepare(folder: Path, work: Path, vocab_size: int, held_out: float) -> Path:
+    """Folder below `work` with the training part, the held-out part and the tokenizer of a text folder, made once."""
     documents = read(folder)
     made_of = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in documents.items()}
     recipe = json.dumps({"text": made_of, "vocab_size": vocab_size, "held_out": held_out}, sort_keys=True)
@@ -155,4 +155,9 @@ def prepare(folder: Path, work: Path, vocab_size: int, held_out: float) -> tuple
         save(encode(train, tokenizer), place / "train.npz")
         save(encode(tail, tokenizer), place / "held_out.npz")
         (place / "made").write_text(recipe)
+    return place
+
+
+def opened(place: Path) -> tuple[Corpus, Corpus, Path]:
+    """Training part, held-out part and the tokenizer's folder of what `prepare` made."""
     return load(place / "train.npz"), load(place / "held_out.npz"), place / "tokenizer"

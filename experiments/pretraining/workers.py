@@ -33,9 +33,9 @@ def run(config: Pretraining, output: Path, log: Callable[[dict[str, Any]], None]
     except Timeout as error:
         raise UserError(f"output={output}: another process is pre-training there. Wait for it, or name another output.") from error
     with lock, TemporaryDirectory() as meeting:
-        corpus.prepare(Path(str(config.text)), output, config.shape.vocab_size, config.held_out)
+        place = corpus.prepare(Path(str(config.text)), output, config.shape.vocab_size, config.held_out)
         context = torch.multiprocessing.get_context("spawn")
-        arguments = (config, output, str(Path(meeting) / "store"))
+        arguments = (config, output, place, str(Path(meeting) / "store"))
         others = [context.Process(target=join, args=(rank, *arguments), daemon=True) for rank in range(1, workers)]
         for other in others:
             other.start()
@@ -47,8 +47,10 @@ def run(config: Pretraining, output: Path, log: Callable[[dict[str, Any]], None]
                 other.kill()
 
 
-def join(rank: int, config: Pretraining, output: Path, store: str, log: Callable[[dict[str, Any]], None] = lambda row: None) -> None:
-    """One worker's part."""
+def join(
+    rank: int, config: Pretraining, output: Path, place: Path, store: str, log: Callable[[dict[str, Any]], None] = lambda row: None
+) -> None:
+    """One worker's part; `place` is the prepared text, `store` the file where the workers meet."""
     import torch
     import torch.distributed as dist
 
@@ -62,7 +64,7 @@ def join(rank: int, config: Pretraining, output: Path, store: str, log: Callable
     if workers > 1:
         backend = "nccl" if pace.device == "cuda" else "gloo"
         dist.init_process_group(backend, init_method=f"file://{store}", rank=rank, world_size=workers)
-    train_part, held_out, tokenizer = corpus.prepare(Path(str(config.text)), output, shape.vocab_size, config.held_out)
+    train_part, held_out, tokenizer = corpus.opened(place)
     from transformers import BertTokenizer
 
     train(
