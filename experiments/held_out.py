@@ -15,7 +15,9 @@ from experiments.options import read
 from src.door import stop, tell
 from src.errors import UserError
 
-DEFAULTS = {"text": None, "model": {"path": None}, "held_out": 0.02, "rows": 4096, "lengths": [64, 128, 256], "output": None}
+DEFAULTS = {
+    "text": None, "model": {"path": "embedded:bert-books"}, "held_out": 0.02, "rows": 4096, "lengths": [64, 128, 256], "output": None,
+}  # fmt: skip
 
 
 def main(arguments: list[str]) -> None:
@@ -39,7 +41,7 @@ def main(arguments: list[str]) -> None:
         Path(options.output).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
-def measure(text: Path, path: str | None, held_out: float, rows: int, lengths: list[int]) -> dict[str, Any]:
+def measure(text: Path, path: str, held_out: float, rows: int, lengths: list[int]) -> dict[str, Any]:
     """Held-out figures by row length, with a 95 % Wilson interval for next-sentence accuracy, and the pooler's evidence."""
     from transformers import BertForPreTraining
 
@@ -51,7 +53,7 @@ def measure(text: Path, path: str | None, held_out: float, rows: int, lengths: l
     from src.encoder import Encoder, load_tokenizer
     from src.metrics import wilson
 
-    model = ModelConfig(path=path or "embedded:bert-books")
+    model = ModelConfig(path=path)
     opened = checkpoint.find(model)
     encoder = Encoder(opened, model, RuntimeConfig())
     loaded: Any = BertForPreTraining.from_pretrained(opened.folder, output_loading_info=True, local_files_only=True, dtype="float32")
