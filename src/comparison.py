@@ -170,8 +170,8 @@ def compare_records(folders: Iterable[Path]) -> Comparison:
     groups: dict[str, list[Job]] = {}
     for job in _distinct(jobs):
         assert job.result is not None
-        groups.setdefault(json.dumps([_identity(job.result), _rest(job.result)], sort_keys=True), []).append(job)
-    labels, common = _labels([_first(members) for members in groups.values()])
+        groups.setdefault(json.dumps([identity_of(job.result), rest_of(job.result)], sort_keys=True), []).append(job)
+    labels, common = labels_of([_first(members) for members in groups.values()])
     compared = [Group(label, _test(members)) for label, members in zip(labels, groups.values(), strict=True)]
     return Comparison(jobs, tuple(sorted(compared, key=lambda group: _position(compared, group))), common)
 
@@ -196,11 +196,12 @@ def _position(groups: Sequence[Group], group: Group) -> int:
     return next(place for place, other in enumerate(groups) if other.runs[0].result.dataset == dataset)
 
 
-def _identity(result: Result) -> dict[str, str]:
+def identity_of(result: Result) -> dict[str, str]:
+    """What tells runs apart beside their pooling, by name, with the headline metric."""
     return {name: str(getattr(result, name)) for name in IDENTITY} | {"metric": str(result.score["metric"])}
 
 
-def _rest(result: Result) -> dict[str, str]:
+def rest_of(result: Result) -> dict[str, str]:
     """The rest of the identity by dotted name; what belongs to the pooling is left out."""
     return {name: value for name, value in _leaves(result.config, "") if name.split(".")[0] != "pooling"}
 
@@ -213,17 +214,17 @@ def _leaves(value: Any, where: str) -> Iterator[tuple[str, str]]:
         yield where, value if isinstance(value, str) else json.dumps(value)
 
 
-def _labels(results: Sequence[Result]) -> tuple[list[dict[str, str]], dict[str, str]]:
+def labels_of(results: Sequence[Result]) -> tuple[list[dict[str, str]], dict[str, str]]:
     """What tells each group from the others, and what all share.
 
     The rest of the identity is named only where groups would else look the same: two datasets differ in much that their name stands for.
     """
-    identities = [_identity(result) for result in results]
+    identities = [identity_of(result) for result in results]
     names = [name for name in (*IDENTITY, "metric") if len({identity[name] for identity in identities}) > 1]
     shown = [name for name in (*IDENTITY, "metric") if name in {"dataset", "metric", *names}]
     labels = [{name: identity[name] for name in shown} for identity in identities]
     for twins in _twins(identities):
-        rests = [_rest(results[place]) for place in twins]
+        rests = [rest_of(results[place]) for place in twins]
         differing = sorted(name for name in set().union(*rests) if len({rest.get(name) for rest in rests}) > 1)
         for place, rest in zip(twins, rests, strict=True):
             labels[place] |= {name: rest.get(name, "unset") for name in differing}

@@ -68,6 +68,8 @@ def report(folder: Path) -> Comparison:
         raise UserError(f"cannot write the comparison into {folder}: {error.strerror}. Set hydra.sweep.dir to another folder.") from error
     finally:  # a folder that takes no more costs the files, not the table
         print(render(comparison, width=width, terminal=terminal), end="", flush=True)
+    if comparison.groups:
+        print(f"Which pooling to use, and why: python -m experiments.report records={folder}", flush=True)
     return comparison
 
 

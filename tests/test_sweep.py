@@ -25,7 +25,8 @@ def test_a_status_is_one_of_three(tmp_path):
 
 def test_report_prints_and_leaves_both_files(four, capsys):
     comparison = report(four)
-    assert capsys.readouterr().out == render(comparison)
+    table, _, hint = capsys.readouterr().out.rpartition("Which pooling to use")
+    assert table == render(comparison) and f"experiments.report records={four}" in hint
     assert (four / "comparison.csv").read_text() == to_csv(comparison)
     assert (four / "comparison.md").read_text() == to_markdown(comparison)
 
