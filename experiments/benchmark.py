@@ -1,41 +1,62 @@
 """Speed as ratios: ``python -m experiments.benchmark model.path=FOLDER data_root=FOLDER [part=all|encoder|probe] [rows=N]
-[base_rows=2000]``.
+[base_rows=2000] [output=FILE]``.
 
 Every figure stands beside a named peer that ran in the same process on the same cores: sentence-transformers for extraction,
-scikit-learn's LogisticRegressionCV for the probe. ``rows`` takes the first N rows of SST-2 in place of all.
+scikit-learn's LogisticRegressionCV for the probe. ``rows`` takes the first N rows of SST-2 in place of all; ``output`` keeps the figures.
 """
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
+from typing import Any
 
 from experiments.options import read
 from src.door import stop
 from src.errors import UserError
+from src.provenance import collect
 
-DEFAULTS = {"part": "all", "data_root": None, "model": {"path": None}, "rows": None, "base_rows": 2000}
+DEFAULTS = {"part": "all", "data_root": None, "model": {"path": None}, "rows": None, "base_rows": 2000, "output": None}
 
 
 def main(arguments: list[str]) -> None:
-    """Print the ratios; bad input ends with a line and status 1."""
+    """Print the ratios; bad input ends with a line and status 1, a probe that misses what is asked of it with status 1 too."""
+    met = True
     try:
         options = read(DEFAULTS, arguments)
         if options.part not in ("all", "encoder", "probe"):
             raise UserError(f"part={options.part}: one of all, encoder, probe is needed.")
+        figures: dict[str, list[dict[str, Any]]] = {}
         if options.part != "probe":
             if not options.data_root or not options.model.path:
                 raise UserError(
                     "the encoder's benchmark needs data_root=FOLDER (with glue_data/SST-2) and model.path=FOLDER; part=probe needs neither."
                 )
-            from experiments.benchmark_encoder import run
+            from experiments import benchmark_encoder
 
-            run(options.data_root, options.model.path, options.rows, options.base_rows)
+            found = benchmark_encoder.run(options.data_root, options.model.path, options.rows, options.base_rows)
+            figures["encoder"] = [each.record() for each in found]
         if options.part != "encoder":
             from experiments import benchmark_probe
 
-            sys.exit(benchmark_probe.main([]))
+            timed = benchmark_probe.run()
+            figures["probe"] = [each.record() for each in timed]
+            met = all(each.met for each in timed)
+        if options.output:
+            write(Path(options.output), figures)
     except UserError as error:
         stop(str(error))
+    sys.exit(not met)
+
+
+def write(output: Path, figures: dict[str, list[dict[str, Any]]]) -> None:
+    """Keep the figures with where they come from, as JSON."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps({**figures, "provenance": collect()}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"output={output} cannot be written: {error.strerror}. Name another file.") from error
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from src.timing import Clock
 SLICES = 4
 SIDE = 2048  # of the matrix product that sets the machine's rate
 BATCH = 32  # sentence-transformers' default
+PEER = "sentence-transformers"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,10 @@ class Figures:
     def share(self, seconds: float) -> float:
         """The part of the machine's matrix-product rate that was reached."""
         return self.tokens * self.operations / seconds / self.rate
+
+    def record(self) -> dict[str, Any]:
+        """The figures by name, ratio and shares among them."""
+        return {**asdict(self), "ratio": self.ratio, "share": self.share(self.ours), "share_peer": self.share(self.theirs), "peer": PEER}
 
     def lines(self) -> str:
         return (

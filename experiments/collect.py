@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
-from src.paired import Task
 
 from experiments import options
 from src.comparison import find_jobs, identity_of, read_job, rest_of
 from src.door import stop, tell
 from src.errors import UserError, flatten
+from src.paired import Task
 from src.result import Result, SchemaError, read_predictions, replace_files
 
 RECORDS = Path(__file__).parent / "records"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from experiments.collect import RECORDS, Record, committed, labelled, tasks
-from src.errors import UserError
+from src.errors import UserError, flatten
 from src.paired import Contrast, Overall, Task, contrasts, over_tasks
 from src.result import Result
 
@@ -58,10 +60,25 @@ class Evidence(Mapping[str, Sequence[Record]]):
     def __len__(self) -> int:
         return len(self.bundles)
 
+    def json(self, name: str) -> Any:
+        """A file of records that is no bundle."""
+        try:
+            return json.loads((self.files / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{name} of the records cannot be read: {flatten(error)}. experiments/README.md names its command.") from error
+
+    def csv(self, name: str) -> list[dict[str, str]]:
+        """The rows of a table among the records."""
+        try:
+            with (self.files / name).open(newline="", encoding="utf-8") as file:
+                return list(csv.DictReader(file))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{name} of the records cannot be read: {flatten(error)}. experiments/README.md names its command.") from error
+
     @cached_property
     def models(self) -> tuple[str, ...]:
         """Models that all poolings were compared on, the embedded one first."""
-        names = [name.partition("/")[2] for name in self if name.startswith("poolings/")]
+        names = [name.partition("/")[2] for name in self if name.startswith("poolings/") and not name.endswith("-random")]
         return tuple(sorted(names, key=lambda name: (name != "bert-books", name)))
 
     def tasks(self, bundle: str, wanted: Callable[[Result], bool] = _any) -> list[Task]:

@@ -46,7 +46,7 @@ def task(composed: DictConfig) -> None:
     output.mkdir(parents=True, exist_ok=True)
     tracker = trackers.build(config.tracker)
     failed = True
-    tracker.start(asdict(config), name="pretrain", group=config.tracker.group, job_type="pretrain", tags=["pretrain"], folder=output)
+    tracker.start(shown(config), name="pretrain", group=config.tracker.group, job_type="pretrain", tags=["pretrain"], folder=output)
     try:
         from experiments.pretraining import workers
 
@@ -57,6 +57,11 @@ def task(composed: DictConfig) -> None:
         if line:
             tell(line)
     tell(f"checkpoint: {output}, its figures by step in {output / 'training.csv'}")
+
+
+def shown(config: Pretraining) -> dict[str, Any]:
+    """The configuration as a tracker shows it, with no path of the machine."""
+    return {name: value for name, value in asdict(config).items() if name not in ("text", "output", "tracker")}
 
 
 def parse(composed: DictConfig) -> Pretraining:

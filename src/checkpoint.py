@@ -15,6 +15,10 @@ from src.config import ModelConfig
 from src.errors import UserError, flatten
 from src.registry import unknown
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from src.google.original import Original
+
 EMBEDDED = "embedded:"  # before the name of a checkpoint that comes with the suite
 SHELF = Path(__file__).resolve().parent / "embedded"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -37,6 +41,7 @@ class Checkpoint:
     weights: dict[str, str]  # file name: SHA-256
     tokenizer: dict[str, str]
     config: dict[str, Any]  # config.json as it stands
+    original: Original | None = None  # TensorFlow's, which its own reader loads; None in the Hugging Face layout
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -56,6 +61,10 @@ def find(config: ModelConfig) -> Checkpoint:
     UserError
         No model named, no such folder, a folder that is no model, weights that are not safetensors, a hub that cannot be reached.
     """
+    if config.format == "tensorflow":
+        from src.google import original
+
+        return original.find(config)
     if not config.path:
         raise UserError("no model is named. Use model=checkpoint model.path=<hub id or folder>, or one by name: model=bert-base-uncased.")
     folder = shelved(config.path) if config.path.startswith(EMBEDDED) else Path(config.path).expanduser()
@@ -92,8 +101,8 @@ def find(config: ModelConfig) -> Checkpoint:
         folder=folder,
         label=label,
         commit=commit,
-        weights={path.name: _sha256(path) for path in weights},
-        tokenizer={name: _sha256(folder / name) for name in TOKENIZER if (folder / name).is_file()},
+        weights={path.name: sha256(path) for path in weights},
+        tokenizer={name: sha256(folder / name) for name in TOKENIZER if (folder / name).is_file()},
         config=settings,
     )
 
@@ -112,7 +121,7 @@ def is_remote(config: ModelConfig) -> bool:
     from src import hub
 
     path = config.path or ""
-    return bool(hub.REPOSITORY.fullmatch(path)) and not Path(path).is_dir() and not looks_like_path(path)
+    return config.format == "huggingface" and bool(hub.REPOSITORY.fullmatch(path)) and not Path(path).is_dir() and not looks_like_path(path)
 
 
 def looks_like_path(text: str) -> bool:
@@ -123,6 +132,10 @@ def looks_like_path(text: str) -> bool:
 def _read_config(folder: Path, given: str) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
+        if any(folder.glob("*.index")) or (folder / "saved_model.pb").is_file():
+            raise UserError(
+                f"model.path={given} is in TensorFlow's format: model=google reads that (original BERT checkpoints and modules)."
+            )
         raise UserError(f"model.path={given} is no model: it holds no config.json. Give a folder written by save_pretrained, or a hub id.")
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
@@ -155,7 +168,8 @@ def _weight_files(folder: Path, given: str) -> list[Path]:
     )
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Digest of a file's content; UserError for one that cannot be read."""
     try:
         state = path.stat()
         return _digest(path, state.st_mtime_ns, state.st_size)

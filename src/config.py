@@ -33,6 +33,8 @@ MOST_FOLDS = 1000
 MOST_RESAMPLES = 1_000_000
 DTYPES = ("float32", "bfloat16", "float16")
 MODES = ("offline", "auto", "online")
+FORMATS = ("huggingface", "tensorflow")
+HIDDEN_ACTS = ("gelu", "gelu_pytorch_tanh", "gelu_new", "relu", "tanh")  # as transformers calls them; gelu is by the error function
 
 
 @dataclass
@@ -43,6 +45,11 @@ class ModelConfig:
     path: str | None = None
     revision: str | None = None  # hub only: branch, tag or commit; a folder has none
     max_length: int | None = None  # word pieces, special tokens included; unset: what the checkpoint allows
+    format: str = "huggingface"  # or tensorflow (model=google), which alone reads the next four
+    config: str | None = None  # bert_config.json, where it is not in the folder
+    vocab: str | None = None  # vocab.txt, likewise
+    hidden_act: str | None = None  # unset: what bert_config.json says, for which Google's code has computed gelu_pytorch_tanh since 2019
+    do_lower_case: bool | None = None  # unset: what bert_config.json says, else whether the vocabulary is without capitals
     license: str | None = None
     citation: str | None = None
 
@@ -116,6 +123,10 @@ class PoolingConfig:
     name: str = "mean"
 
 
+def _suite() -> dict[str, Any]:
+    return {"name": "suite"}
+
+
 @dataclass
 class ProbeConfig:
     """The probe's estimator and its grid. `grid` holds one parameter of the estimator and the values to try."""
@@ -127,6 +138,13 @@ class ProbeConfig:
     features: str = "standardise"  # none, standardise, l2
     carve: float = 0.2  # fraction of train that the grid is chosen on
     resamples: int = 10000  # bootstrap resamples of the test rows
+    protocol: dict[str, Any] = field(default_factory=_suite)  # name: whose rules (src/protocols), and their settings
+    shuffled_labels: bool = False  # a control: the labels of the training rows are permuted before anything is fitted
+
+    def plain(self) -> dict[str, Any]:
+        """As records and keys hold it: what was added to it later is left out where it changes nothing, so that older keys stay."""
+        later = {"protocol": _suite(), "shuffled_labels": False}
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in later or value != later[name]}
 
 
 @dataclass
@@ -150,6 +168,8 @@ class TrackerConfig:
     project: str = "bert-pooling-probes"
     entity: str | None = None
     group: str | None = None  # set by a sweep
+    examples: bool = False  # a table with a row per test row: label, prediction, correct
+    text: bool = False  # with the texts in it
 
 
 @dataclass
@@ -182,6 +202,7 @@ class Schema(Config):
             **dict.fromkeys(each.name for each in dataclasses.fields(ProbeConfig)),
             "estimator": {"_target_": None},
             "grid": {"alpha": None},
+            "protocol": {"name": None},
         }
     )
 
@@ -242,16 +263,20 @@ def check(config: Config) -> None:
     """Refuse what cannot be meant, before any file is read."""
     from src.metrics import metrics
     from src.pooling import poolings
+    from src.protocols import rules
 
     poolings[config.pooling.name].check_layer(config.layer)
     _one_of("pairing", config.pairing, PAIRINGS)
     _one_of("runtime.device", config.runtime.device, DEVICES)
     _one_of("runtime.dtype", config.runtime.dtype, DTYPES)
     _one_of("tracker.mode", config.tracker.mode, MODES)
+    if config.tracker.text and not config.tracker.examples:
+        raise UserError("tracker.text=true adds the texts to the table of examples: set tracker.examples=true beside it.")
     _at_least("seed", config.seed, 0)
     _at_least("draws", config.draws, 1)
     _at_most("draws", config.draws, MOST_DRAWS)
     _at_least("model.max_length", config.model.max_length, 4)
+    check_model(config.model)
     _at_least("runtime.token_budget", config.runtime.token_budget, 1)
     _at_least("runtime.threads", config.runtime.threads, 1)
     dataset = config.dataset
@@ -280,6 +305,7 @@ def check(config: Config) -> None:
             f"probe={probe.name} is for {probe.task}, and {dataset.name} is {dataset.task}. "
             f"Leave probe out, or use probe={DEFAULT_PROBE[dataset.task]}."
         )
+    rules(probe).settle(config)
     _one_of("probe.features", probe.features, SCALINGS)
     if not 0 < probe.carve < 1:
         raise UserError(f"probe.carve={probe.carve}: a fraction of the training rows between 0 and 1 is needed, such as 0.2.")
@@ -294,9 +320,28 @@ def check(config: Config) -> None:
         )
 
 
+def check_model(model: ModelConfig) -> None:
+    """Refuse a format that is not known, and what only the other format has."""
+    _one_of("model.format", model.format, FORMATS)
+    if model.format == "tensorflow":
+        if model.hidden_act is not None:
+            _one_of("model.hidden_act", model.hidden_act, HIDDEN_ACTS)
+        if model.revision is not None:
+            raise UserError(f"model.revision={model.revision}: model=google reads folders, which have no revision. Leave it out.")
+        return
+    for key in ("config", "vocab", "hidden_act", "do_lower_case"):
+        if (value := getattr(model, key)) is not None:
+            raise UserError(f"model.{key}={value} is for original TensorFlow checkpoints (model=google). Add that, or leave this out.")
+
+
 def _probe(asked: dict[str, Any], composed: DictConfig) -> dict[str, Any]:
     """The probe as asked; what is left null is that of the probe which the task picks."""
     asked = {key: value for key, value in asked.items() if value is not None}
+    for key, name in (("estimator", "_target_"), ("protocol", "name")):
+        if isinstance(asked.get(key), dict) and asked[key].get(name) is None:
+            asked[key].pop(name, None)
+    if not asked.get("protocol"):
+        asked.pop("protocol", None)
     if isinstance(asked.get("grid"), dict):
         # One value is a grid too, as in a sweep over the strengths themselves; whole numbers are numbers.
         grid = {name: values if isinstance(values, list) else [values] for name, values in asked["grid"].items() if values is not None}
@@ -305,8 +350,6 @@ def _probe(asked: dict[str, Any], composed: DictConfig) -> dict[str, Any]:
         return asked
     task = OmegaConf.select(composed, "dataset.task", default="classification")
     _one_of("dataset.task", task, TASKS)
-    if isinstance(asked.get("estimator"), dict) and asked["estimator"].get("_target_") is None:
-        asked["estimator"].pop("_target_", None)
     default = OmegaConf.load(CONF / "probe" / f"{DEFAULT_PROBE[task]}.yaml")
     if asked.get("grid"):
         del default.grid  # a grid of another parameter takes its place, it does not stand beside it

@@ -21,7 +21,6 @@ from src.pooler import Pooler, diagnose, sentence_pairs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 INITIALIZER_RANGE = 0.02  # BERT's, for a checkpoint that does not say
@@ -184,7 +183,10 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, trust_remote_code=False)
+        if checkpoint.original is not None:
+            tokenizer = checkpoint.original.tokenizer()
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, trust_remote_code=False)
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is not None:
             backend.no_padding()
@@ -204,7 +206,7 @@ class Encoder:
         self.warm = False
         self.checkpoint = checkpoint
         self.device = resolve_device(runtime.device)
-        self.model, info = _load(checkpoint, getattr(torch, runtime.dtype), runtime.attention)
+        self.model, info = load_model(checkpoint, runtime.dtype, runtime.attention)
         self.model.to(self.device)
         config = self.model.config
         width = int(config.hidden_size)
@@ -221,7 +223,10 @@ class Encoder:
                 shorten(self.model)
         attention = str(config._attn_implementation)
         self.facts = Facts(self.layers, width, self._max_length(model), attention, kernel, {})
-        self.facts = replace(self.facts, pooler=diagnose(self.pooler, self._next_sentence()))
+        pooler = diagnose(self.pooler, self._next_sentence())
+        if checkpoint.original is not None:
+            pooler["evidence"] |= checkpoint.original.evidence(str(config.hidden_act))
+        self.facts = replace(self.facts, pooler=pooler)
 
     def _max_length(self, model: ModelConfig) -> int:
         """The smaller of the position table and the tokenizer's limit, or what `model.max_length` asks within the table."""
@@ -316,9 +321,10 @@ class Encoder:
         return right / len(sentence_pairs())
 
 
-def _load(checkpoint: Checkpoint, dtype: torch.dtype, attention: str | None) -> tuple[Any, dict[str, Any]]:
+def load_model(checkpoint: Checkpoint, dtype: str = "float32", attention: str | None = None) -> tuple[Any, dict[str, Any]]:
     """Load the weights, and ask the load which of them the checkpoint lacked; anything but a pooler refuses the model."""
-    from transformers import AutoModel
+    import torch
+    from transformers import AutoModel, BertConfig, BertModel
     from transformers.utils import logging as library
 
     library.set_verbosity_error()
@@ -330,18 +336,21 @@ def _load(checkpoint: Checkpoint, dtype: torch.dtype, attention: str | None) -> 
                 f"'{checkpoint.label}' cannot be loaded: its config.json says {key}={layers}, and 1 to {MOST_LAYERS} are possible. "
                 "Get the file again."
             )
+    asked: dict[str, Any] = {"output_loading_info": True, "dtype": getattr(torch, dtype)}
+    if attention is not None:
+        asked["attn_implementation"] = attention
+    parameters = None if checkpoint.original is None else checkpoint.original.parameters()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model, info = AutoModel.from_pretrained(
-                checkpoint.folder,
-                output_loading_info=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                dtype=dtype,
-                local_files_only=True,
-                **({} if attention is None else {"attn_implementation": attention}),
-            )
+            if parameters is not None:
+                config = BertConfig(**{key: value for key, value in checkpoint.config.items() if key != "model_type"})
+                loaded: Any = BertModel.from_pretrained(None, config=config, state_dict=parameters, **asked)
+            else:
+                loaded = AutoModel.from_pretrained(
+                    checkpoint.folder, trust_remote_code=False, use_safetensors=True, local_files_only=True, **asked
+                )
+        model, info = loaded
     except Exception as error:  # safetensors, json and torch raise their own classes
         reason, hint = _explain(error) or (f"{flatten(error, 160)}.", "The files may be damaged or cut short: get them again.")
         if attention is not None:
@@ -397,11 +406,15 @@ def _find_pooler(model: Any, missing: Sequence[str]) -> Pooler:
 def _next_sentence_head(checkpoint: Checkpoint) -> tuple[Tensor, Tensor] | None:
     from safetensors import safe_open
 
+    wanted = ("cls.seq_relationship.weight", "cls.seq_relationship.bias")
+    if checkpoint.original is not None:
+        heads = checkpoint.original.parameters(heads=True)
+        return (heads[wanted[0]], heads[wanted[1]]) if wanted[0] in heads else None
     for name in checkpoint.weights:
         with safe_open(checkpoint.folder / name, framework="pt") as file:
             keys = set(file.keys())
-            if {"cls.seq_relationship.weight", "cls.seq_relationship.bias"} <= keys:
-                return file.get_tensor("cls.seq_relationship.weight").float(), file.get_tensor("cls.seq_relationship.bias").float()
+            if keys.issuperset(wanted):
+                return file.get_tensor(wanted[0]).float(), file.get_tensor(wanted[1]).float()
     return None
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,16 @@ import numpy as np
 from src import baseline, checkpoint, data, metrics, probe, provenance
 from src.config import Config, ProbeConfig, cache_folder
 from src.data import Data, Split
-from src.errors import UserError
-from src.features import Extractor, Features, Target, pair_features, saturated, texts
+from src.features import Extractor, Features, Target, saturated, texts
 from src.fitting import Rows, progress_bar
+from src.metrics import Estimate
 from src.pooling import poolings
+from src.protocols import over_draws, rules
 from src.result import SCHEMA, Result, content_key
 from src.store import Store
 from src.timing import Clock
 
-log = logging.getLogger(__name__)
+__all__ = ["Prepared", "Run", "opened", "over_draws", "prepare", "run_probe"]
 
 
 @dataclass
@@ -49,7 +50,7 @@ class Prepared:
             "layer": layer,
             "pairing": config.pairing if self.data.train.text_pair is not None else None,
             **self.data.identity(),
-            "probe": {key: value for key, value in asdict(probe_config).items() if key != "name"},
+            "probe": {key: value for key, value in probe_config.plain().items() if key != "name"},
             "seed": config.seed,
             "draws": config.draws,
         }
@@ -113,9 +114,7 @@ def opened(config: Config, check: Callable[[Config, Data], None] | None = None) 
 
 def _check(config: Config, read: Data) -> None:
     assert config.probe is not None
-    if config.draws > 1 and read.selection == "nested":
-        raise UserError(f"draws={config.draws} needs a test split of its own, and {read.name} is scored in folds of train. Set draws=1.")
-    data.check_probe(read, fraction=config.probe.carve, seed=config.seed)
+    rules(config.probe).check(config, read)
 
 
 def run_probe(prepared: Prepared, estimator: Any) -> Run:
@@ -153,7 +152,7 @@ def run_probe(prepared: Prepared, estimator: Any) -> Run:
         metrics=scores,
         baseline=trivial,
         counts=_counts(read, parts, features),
-        chosen={**asdict(outcome.choice), "reusable": outcome.fitted.weight is not None},
+        chosen=_chosen(read, outcome, config),
         pooler=_pooler(prepared, parts),
         timing=_timing(extractor, features),
         provenance=_provenance(prepared),
@@ -169,7 +168,6 @@ def run_probe(prepared: Prepared, estimator: Any) -> Run:
     if outcome.fitted.weight is None:
         kind = type(outcome.fitted.model).__name__
         notes["incomplete"] = f"{kind} has no linear coefficients that could be kept: these arrays alone cannot predict"
-        log.warning("warning: %s has no linear coefficients that could be kept: probe.safetensors cannot predict by itself.", kind)
     return Run(result, _predictions(read, outcome), outcome.fitted.arrays(), notes)
 
 
@@ -179,8 +177,9 @@ def _distinct(read: Data) -> dict[str, str]:
 
 
 def _matrix(extractor: Extractor, split: Split, config: Config, target: Target, name: str) -> tuple[np.ndarray, list[Features]]:
+    assert config.probe is not None
     pieces = [extractor.features(text, target, config.runtime.also_layers) for text in texts(split, config.pairing, name)]
-    return pair_features([piece.values for piece in pieces]), pieces
+    return rules(config.probe).pair_features([piece.values for piece in pieces]), pieces
 
 
 def _fit(estimator: Any, config: Config, read: Data, matrices: Mapping[str, np.ndarray]) -> probe.Outcome:
@@ -191,7 +190,8 @@ def _fit(estimator: Any, config: Config, read: Data, matrices: Mapping[str, np.n
     with progress_bar(f"{read.name}: probe", config.runtime.progress) as progress:
         return probe.run(
             estimator, config.probe, train, rows, classes=len(read.classes), selection=read.selection, development=development,
-            folds=read.folds, seed=config.seed, draws=config.draws, groups=read.together, mixed=read.group is not None, progress=progress,
+            folds=read.folds, seed=config.seed, draws=config.draws, groups=read.together, mixed=read.group is not None,
+            order=rules(config.probe).order(read.train), progress=progress,
         )  # fmt: skip
 
 
@@ -202,42 +202,28 @@ def _score(read: Data, outcome: probe.Outcome, config: Config) -> dict[str, dict
     for role in outcome.predictions:
         labels = read.splits[read.roles[role]].label
         fold = outcome.fold if role == "test" and outcome.fold.max() >= 0 else None
-        drawn = [draw[role] for draw in outcome.draws] if config.draws > 1 else [outcome.predictions[role]]
         for name in read.metrics:
-            estimates = [
-                metrics.evaluate(
-                    name, labels, predictions, classes=len(read.classes), seed=config.seed, resamples=config.probe.resamples, fold=fold
-                )
-                for predictions in drawn
-            ]
-            found[name if role == "test" else f"{name}_{role}"] = (
-                asdict(estimates[0]) if len(estimates) == 1 else over_draws(name, estimates)
-            )
+            evaluate = partial(_evaluate, read, config, name, labels, fold)
+            score = rules(config.probe).score(name, labels, [draw[role] for draw in outcome.draws], fold, evaluate)
+            found[name if role == "test" else f"{name}_{role}"] = score
     return found
 
 
-def over_draws(name: str, estimates: Sequence[metrics.Estimate]) -> dict[str, Any]:
-    """Mean of a metric over training draws, and an interval for new rows and a new draw: both spreads, added in quadrature."""
-    values = [estimate.value for estimate in estimates]
-    defined = [
-        (each.value, each.low, each.high) for each in estimates if each.value is not None and each.low is not None and each.high is not None
-    ]
-    if len(defined) < len(estimates):
-        reason = next((each.reason for each in estimates if each.value is None), "some have no interval")
-        reason = f"{reason} (in {len(estimates) - len(defined)} of {len(estimates)} training draws)"
-        return {"value": None, "low": None, "high": None, "reason": reason, "method": "draws", "draws": values}
-    value, low, high = np.array(defined).T
-    spread = 1.96 * value.std(ddof=1)
-    mean = float(value.mean())
-    methods = " or ".join(dict.fromkeys(each.method for each in estimates))
-    return {
-        "value": mean,
-        "low": max(metrics.metrics[name].low, mean - float(np.hypot((value - low).mean(), spread))),
-        "high": min(metrics.metrics[name].high, mean + float(np.hypot((high - value).mean(), spread))),
-        "reason": None,
-        "method": f"mean of {len(values)} training draws; {methods}, and the draws' spread, in quadrature",
-        "draws": values,
-    }
+def _evaluate(read: Data, config: Config, name: str, labels: np.ndarray, fold: np.ndarray | None, predictions: np.ndarray) -> Estimate:
+    """A metric of one role's predictions (rows,) or (draws, rows)."""
+    assert config.probe is not None
+    resamples = config.probe.resamples
+    return metrics.evaluate(name, labels, predictions, classes=len(read.classes), seed=config.seed, resamples=resamples, fold=fold)
+
+
+def _chosen(read: Data, outcome: probe.Outcome, config: Config) -> dict[str, Any]:
+    """What the grid said, what the protocol adds to it, and the headline metric along a learning curve where there is one."""
+    curve = []
+    for rows, predictions in outcome.curve:
+        point = _evaluate(read, config, read.metrics[0], read.test.label, None, predictions["test"])
+        curve.append({"rows": rows, "value": point.value, "low": point.low, "high": point.high})
+    found = {**asdict(outcome.choice), "reusable": outcome.fitted.weight is not None, **outcome.details}
+    return found | ({"curve": curve} if curve else {})
 
 
 def _counts(read: Data, parts: Mapping[str, tuple[np.ndarray, list[Features]]], features: list[Features]) -> dict[str, Any]:
@@ -285,7 +271,7 @@ def _config(prepared: Prepared) -> dict[str, Any]:
             "metrics": list(prepared.data.metrics),
             "classes": list(prepared.data.classes),
         },
-        "probe": asdict(config.probe),
+        "probe": config.probe.plain(),
         "runtime": {
             "dtype": config.runtime.dtype,
             "attention": extractor.facts.attention,

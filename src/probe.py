@@ -1,9 +1,12 @@
-"""The protocol of a probe: choose from the grid on held-out training rows, refit, predict. Test rows are scored once."""
+"""How a probe is fitted: choose from the grid on held-out training rows, refit, predict. Test rows are scored once.
+
+`run` follows the rules that the config names, those of src/protocols; this suite's own are `own`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -44,7 +47,9 @@ class Outcome:
     """Predictions and decision values by role, of the probe fitted on train as it stands, which is also `fitted`.
 
     `draws` and `draw_decisions` hold the same of each probe that is scored: with several draws, those fitted on the resamples, else the
-    one above. `fold` (test rows,): the outer fold in which a row was predicted, -1 without folds.
+    one above. `fold` (test rows,): the outer fold in which a row was predicted, -1 without folds. A protocol that fits no probe on all of
+    train has its draws, (draws, rows), in `predictions` too. `curve`: predictions by role of probes on growing parts of train, each with
+    its number of rows. `details`: what a protocol adds to the record.
     """
 
     predictions: dict[str, Array]
@@ -54,6 +59,42 @@ class Outcome:
     fitted: Fitted
     draws: list[dict[str, Array]]
     draw_decisions: list[dict[str, Array]]
+    curve: list[tuple[int, dict[str, Array]]] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a protocol is told beside the rows; see `run`."""
+
+    classes: int
+    selection: str = "carve"
+    development: Rows | None = None
+    folds: int = 10
+    seed: int = 0
+    draws: int = 1
+    groups: Array | None = None
+    mixed: bool = False
+    order: Array | None = None
+    progress: Progress | None = None
+
+    def division(self, config: ProbeConfig, y: Array) -> Division:
+        """This suite's rule for dividing the training rows."""
+        return Division(
+            y, self.seed, fraction=config.carve, folds=self.folds, groups=self.groups, mixed=self.mixed, regression=self.classes == 0
+        )
+
+
+class Criterion:
+    """What the grid is chosen by: the loss of each held-out row, and their mean. Here log-loss, or squared error, over all rows alike."""
+
+    def losses(self, bench: Bench, fit: Fit, rows: Array | Rows) -> Array:
+        """Of these training rows, or of the rows of another split."""
+        return bench.loss_on(fit, rows) if isinstance(rows, Rows) else bench.loss(fit, rows)
+
+    def mean(self, folds: Sequence[Array]) -> float:
+        """Of the losses (rows,) of each fold."""
+        return float(sum(losses.sum() for losses in folds) / sum(len(losses) for losses in folds))
 
 
 def _contradicted(x: Matrix, y: Array) -> bool:
@@ -70,7 +111,7 @@ def _contradicted(x: Matrix, y: Array) -> bool:
 
 
 @dataclass(frozen=True)
-class _Search:
+class Search:
     """The grid as fitted, from the strongest penalty to the weakest: each value's fits and its mean loss.
 
     `rows` counts those fitted on and held out; `seen` (rows of train,) weighs those that the first fit of a value saw, None: all.
@@ -96,9 +137,10 @@ def run(
     draws: int = 1,
     groups: Array | None = None,
     mixed: bool = False,
+    order: Array | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Fit the probe and predict.
+    """Fit the probe and predict, by the rules of `config.protocol`.
 
     Parameters
     ----------
@@ -111,6 +153,7 @@ def run(
     draws : 1 fits on train as it stands; k repeats the fit on k stratified resamples of train, at the strength chosen once
     groups : (rows of train,), rows with equal entries fall on one side of every split
     mixed : whether groups hold rows of several classes by their nature, as in `src.splits.Division`
+    order : (rows of train,), the training rows in the order in which a protocol divides them; None: as they come
     progress : called as the fits get done
 
     Raises
@@ -122,38 +165,65 @@ def run(
         raise UserError(f"the training split holds {len(np.unique(train.y))} class; a classifier needs two.")
     if classes and len(missing := np.setdiff1d(np.arange(classes), train.y)):
         raise UserError(f"class {int(missing[0])} has no training row. Remove it from dataset.classes, or add rows.")
-    division = Division(train.y, seed, fraction=config.carve, folds=folds, groups=groups, mixed=mixed, regression=classes == 0)
+    from src.protocols import rules  # the protocols are built on this module
+
+    if config.shuffled_labels:
+        train, development = _shuffled(train, development, seed)
+    setup = Setup(classes, selection, development, folds, seed, draws, groups, mixed, order, progress)
     with threads():
-        bench = Bench(estimator, config, train, classes, progress)
-        if selection == "nested":
-            return _nested(bench, train, division, draws)
-        return _split(bench, train, tests, _search(bench, selection, division, development, draws), selection, draws, seed)
+        return rules(config).fit(estimator, config, train, tests, setup)
 
 
-def _search(bench: Bench, selection: str, division: Division, development: Rows | None, draws: int) -> _Search:
+def _shuffled(train: Rows, development: Rows | None, seed: int) -> tuple[Rows, Rows | None]:
+    """The same rows with their labels permuted, each split by itself."""
+    generator = np.random.default_rng([seed, 4])
+    first = replace(train, y=generator.permutation(train.y))
+    return first, None if development is None else replace(development, y=generator.permutation(development.y))
+
+
+def own(
+    estimator: Any,
+    config: ProbeConfig,
+    train: Rows,
+    tests: dict[str, Rows],
+    setup: Setup,
+    *,
+    division: Division | None = None,
+    criterion: Criterion | None = None,
+) -> Outcome:
+    """This suite's own rules, or such as differ from them in how rows are divided and in what the grid is chosen by."""
+    division = division or setup.division(config, train.y)
+    criterion = criterion or Criterion()
+    bench = Bench(estimator, config, train, setup.classes, setup.progress)
+    if setup.selection == "nested":
+        return _nested(bench, train, division, criterion, setup.draws)
+    return _split(bench, train, tests, _search(bench, division, criterion, setup), setup)
+
+
+def _search(bench: Bench, division: Division, criterion: Criterion, setup: Setup) -> Search:
     values, rows = bench.ordered(), len(bench.y)
-    bench.total = len(values) * (division.folds if selection == "folds" else 1) + 1 + (draws if draws > 1 else 0)
-    if selection == "folds":
-        search, _ = _cross_validate(bench, values, division.fold(), np.arange(rows))
-        return search
-    if selection == "development":
-        if development is None:
+    folds = division.folds if setup.selection == "folds" else 1
+    bench.total = len(values) * folds + 1 + (setup.draws if setup.draws > 1 else 0)
+    if setup.selection == "folds":
+        return _cross_validate(bench, values, division.fold(), np.arange(rows), criterion)
+    if setup.selection == "development":
+        if setup.development is None:
             raise UserError(
                 "selection=development needs a labelled development split. Set dataset.splits.development or dataset.selection=carve."
             )
         fits = bench.fit([(value, None) for value in values])
-        means = [float(bench.loss_on(fit, development).mean()) for fit in fits]
-        return _Search([[fit] for fit in fits], means, {"fitted": rows, "held_out": len(development.y)})
-    if selection == "carve":
+        means = [criterion.mean([criterion.losses(bench, fit, setup.development)]) for fit in fits]
+        return Search([[fit] for fit in fits], means, {"fitted": rows, "held_out": len(setup.development.y)})
+    if setup.selection == "carve":
         held = division.held()
         kept, out = (~held).astype(np.float64), np.flatnonzero(held)
         fits = bench.fit([(value, kept) for value in values])
-        means = [float(bench.loss(fit, out).mean()) for fit in fits]
-        return _Search([[fit] for fit in fits], means, {"fitted": rows - len(out), "held_out": len(out)}, kept)
-    raise UserError(f"unknown selection '{selection}'. Known: carve, development, folds, nested.")
+        means = [criterion.mean([criterion.losses(bench, fit, out)]) for fit in fits]
+        return Search([[fit] for fit in fits], means, {"fitted": rows - len(out), "held_out": len(out)}, kept)
+    raise UserError(f"unknown selection '{setup.selection}'. Known: carve, development, folds, nested.")
 
 
-def _cross_validate(bench: Bench, values: Sequence[float], fold: Array, rows: Array) -> tuple[_Search, list[Array]]:
+def _cross_validate(bench: Bench, values: Sequence[float], fold: Array, rows: Array, criterion: Criterion) -> Search:
     """Fit every value without each fold of `rows` and average the loss over the rows left out."""
     folds = int(fold.max()) + 1
     weights = []
@@ -162,35 +232,32 @@ def _cross_validate(bench: Bench, values: Sequence[float], fold: Array, rows: Ar
         kept[rows[fold != number]] = 1
         weights.append(kept)
     fits = bench.fit([(value, kept) for kept in weights for value in values])
-    sums = np.zeros(len(values))
-    for index, fit in enumerate(fits):
-        sums[index % len(values)] += bench.loss(fit, rows[fold == index // len(values)]).sum()
     by_value = [fits[column :: len(values)] for column in range(len(values))]
-    means = [float(value) for value in sums / len(rows)]
-    return _Search(by_value, means, {"fitted": len(rows) - len(rows) // folds, "held_out": len(rows)}, weights[0]), weights
+    means = [criterion.mean([criterion.losses(bench, fit, rows[fold == number]) for number, fit in enumerate(mine)]) for mine in by_value]
+    return Search(by_value, means, {"fitted": len(rows) - len(rows) // folds, "held_out": len(rows)}, weights[0])
 
 
-def _split(bench: Bench, train: Rows, tests: dict[str, Rows], search: _Search, selection: str, draws: int, seed: int) -> Outcome:
-    values = bench.ordered()
+def _split(bench: Bench, train: Rows, tests: dict[str, Rows], search: Search, setup: Setup) -> Outcome:
+    values, draws = bench.ordered(), setup.draws
     best = pick(search.means)
     last = search.fits[best][0]
-    final = last if selection == "development" else bench.fit([(values[best], None)], [last.solution], what="refit")[0]
-    separable = _separable(bench, final, search.fits[-1][0], search.seen)
+    final = last if setup.selection == "development" else bench.fit([(values[best], None)], [last.solution], what="refit")[0]
+    found = separable(bench, final, search.fits[-1][0], search.seen)
     fitted = bench.fitted(final, "train")
     outputs = {role: fitted.predict(rows.x) for role, rows in tests.items()}
     repeated, drawn = [outputs], []
     if draws > 1:
-        again = [resample(train.y, seed, draw, regression=bench.classes == 0) for draw in range(draws)]
+        again = [resample(train.y, setup.seed, draw, regression=bench.classes == 0) for draw in range(draws)]
         drawn = bench.fit([(values[best], times) for times in again], [final.solution] * draws, what="draws")
         models = [bench.fitted(fit, f"draw {draw}") for draw, fit in enumerate(drawn)]
         repeated = [{role: model.predict(rows.x) for role, rows in tests.items()} for model in models]
-    choice = _choice(bench, search, best, [final, *drawn], separable)
+    choice = choice_of(bench, search, best, [final, *drawn], found)
     fold_of = np.full(len(tests["test"].y) if "test" in tests else 0, -1, dtype=np.int64)
     predictions, decisions = ([{role: pair[part] for role, pair in each.items()} for each in (outputs, *repeated)] for part in (0, 1))
     return Outcome(predictions[0], decisions[0], fold_of, choice, fitted, predictions[1:], decisions[1:])
 
 
-def _nested(bench: Bench, train: Rows, division: Division, draws: int) -> Outcome:
+def _nested(bench: Bench, train: Rows, division: Division, criterion: Criterion, draws: int) -> Outcome:
     if draws > 1:
         raise UserError("draws above 1 needs a test split of its own, but selection=nested predicts the training rows. Set draws=1.")
     values, y, folds = bench.ordered(), train.y, division.folds
@@ -199,7 +266,7 @@ def _nested(bench: Bench, train: Rows, division: Division, draws: int) -> Outcom
     searches = []
     for number in range(folds):
         rows = np.flatnonzero(outer != number)
-        searches.append(_cross_validate(bench, values, division.among(rows).fold(), rows)[0])
+        searches.append(_cross_validate(bench, values, division.among(rows).fold(), rows, criterion))
     picked = [pick(search.means) for search in searches]
     refits = bench.fit(
         [(values[best], (outer != number).astype(np.float64)) for number, best in enumerate(picked)],
@@ -216,13 +283,13 @@ def _nested(bench: Bench, train: Rows, division: Division, draws: int) -> Outcom
     assert scores is not None
     best = int(np.bincount(picked, minlength=len(values)).argmax())  # the first of equals is the stronger penalty
     final = bench.fit([(values[best], None)], [refits[0].solution], what="refit")[0]
-    separable = _separable(bench, final, searches[0].fits[-1][0], None)
-    whole = _Search(
+    found = separable(bench, final, searches[0].fits[-1][0], None)
+    whole = Search(
         [[fit for search in searches for fit in search.fits[column]] for column in range(len(values))],
         [float(value) for value in np.mean([search.means for search in searches], axis=0)],
         {"fitted": int(np.mean([(outer != number).sum() for number in range(folds)]) * (folds - 1) / folds), "held_out": len(y)},
     )
-    choice = _choice(bench, whole, best, [*refits, final], separable, [values[each] for each in picked])
+    choice = choice_of(bench, whole, best, [*refits, final], found, [values[each] for each in picked])
     fitted = bench.fitted(final, "all rows, at the value chosen most often; the predictions are those of the outer folds")
     outputs, decisions = {"test": predictions}, {"test": scores}
     return Outcome(outputs, decisions, outer, choice, fitted, [outputs], [decisions])
@@ -244,7 +311,7 @@ def pick(means: Sequence[float]) -> int:
     return next(index for index, loss in enumerate(means) if loss <= min(finite) + TIE)
 
 
-def _separable(bench: Bench, final: Fit, weakest: Fit, weights: Array | None) -> bool | None:
+def separable(bench: Bench, final: Fit, weakest: Fit, weights: Array | None) -> bool | None:
     """True with a separating probe in hand, False with equal rows of different classes, else None.
 
     Where the weakest penalty separated the rows of its own fit, it is tried on all of them.
@@ -260,8 +327,8 @@ def _separable(bench: Bench, final: Fit, weakest: Fit, weights: Array | None) ->
     return None
 
 
-def _choice(
-    bench: Bench, search: _Search, best: int, refits: Sequence[Fit], separable: bool | None, votes: list[float] | None = None
+def choice_of(
+    bench: Bench, search: Search, best: int, refits: Sequence[Fit], separable: bool | None, votes: list[float] | None = None
 ) -> Choice:
     grid, values = [], bench.ordered()
     for value, loss, fits in zip(values, search.means, search.fits, strict=True):
@@ -281,7 +348,7 @@ def _choice(
 
 def _edge(means: Sequence[float], best: int) -> str | None:
     """The end of the grid that the choice lies at; None where all values are as good, as on features that say nothing."""
-    if max(means) <= min(means) + TIE:
+    if not max(means) > min(means) + TIE:
         return None
     return "strongest" if best == 0 else "weakest" if best == len(means) - 1 else None
 

@@ -49,7 +49,10 @@ class Result:
     baseline : dict
         Trivial scores on the headline metric: ``{name: value}`` or ``{name: {value, low, high}}``.
     chosen : dict
-        ``{parameter, value, grid: [{value, loss, converged}], converged, separable}``.
+        ``{parameter, value, grid: [{value, loss, converged}], converged, separable}``. With ``probe=mdl`` also ``online_code``: ``bits``,
+        ``uniform_bits``, ``compression`` (their ratio), ``uniform_rows`` (sent by the uniform code) and ``blocks``, each ``{rows (fitted
+        on), the strength chosen, coded (rows sent by it), bits, converged}``; and ``curve``: ``[{rows, value, low, high}]``, the headline
+        metric of the probe fitted on so many rows.
     timing : dict
         Seconds by phase, ``cache``, and after a hit the timing of the pass that made the features.
     """
@@ -257,6 +260,8 @@ def cautions(result: Result) -> list[str]:
         found.append("the training rows are separable and the penalty is zero: the probe has no optimum.")
     if chosen.get("at_edge") and not _perfect(result.score):
         found.append(f"the grid's {chosen['at_edge']} value was chosen; a wider grid may score higher.")
+    if result.config.get("probe", {}).get("shuffled_labels"):
+        found.append("the labels of the training rows were shuffled: a control, whose score says nothing but chance.")
     if counts.get("test_in_train"):
         found.append(f"{counts['test_in_train']} test rows also occur in train.")
     return found
@@ -280,6 +285,8 @@ def _lines(result: Result) -> list[tuple[str, str]]:
     lines += [(f"baseline {name.replace('_', ' ')}", estimate(metric, value)) for name, value in result.baseline.items()]
     if "value" in chosen:
         lines.append((f"chosen {chosen.get('parameter', 'value')}", f"{chosen['value']:g} (of {len(chosen.get('grid', []))} values)"))
+    if code := chosen.get("online_code"):
+        lines.append(("code length", f"{code['bits']:,.0f} of {code['uniform_bits']:,.0f} bits, compression {code['compression']:.2f}"))
     lines.append(("counts", ", ".join(f"{name.replace('_', ' ')} {counts[name]:,}" for name in counts if counts[name] is not None)))
     lines.append(("seconds", ", ".join(f"{name} {value:.1f}" for name, value in phases(timing).items() if value)))
     lines.append(("cache", timing.get("cache", "unknown") + _passes(timing)))

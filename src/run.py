@@ -6,9 +6,9 @@ import importlib
 import logging
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -20,6 +20,7 @@ from src.errors import UserError, flatten
 
 if TYPE_CHECKING:
     from src.pipeline import Prepared
+    from src.trackers import Tracker
 
 log = logging.getLogger("src.run")  # __main__ when run
 
@@ -78,21 +79,26 @@ def run(config: Config, folder: Path, *, resume: bool = False, layers: Sequence[
     from src.result import summary, table
     from src.sweep import write_status
     from src.trackers import build
+    from src.trackers.examples import examples
 
     assert config.probe is not None
     estimator = instantiate(config.probe)
     tracker = build(config.tracker)
-    prepared = prepare(config)
+    try:
+        prepared = prepare(config)
+    except Exception:
+        if resume:
+            _track_refused(tracker, config, folder)
+        raise
     _also(prepared, layers)
     if resume and recall(prepared, folder):
         log.info("done before: its record is taken over")
         write_status(folder, "skipped")
         return
-    name = f"{prepared.data.name}-{prepared.target[0]}-L{prepared.target[1]}-{config.probe.name}"
     failed = True
     tracker.start(
         prepared.resolved,
-        name=name,
+        name=_name(prepared.resolved),
         group=config.tracker.group,
         job_type="probe",
         tags=[prepared.data.name, prepared.target[0]],
@@ -104,12 +110,28 @@ def run(config: Config, folder: Path, *, resume: bool = False, layers: Sequence[
         finished.write(folder)
         tell(summary(finished.result) if resume else table(finished.result))  # a sweep ends with a table of all
         tracker.log(finished.result)
+        if config.tracker.examples:
+            tracker.show({"examples": examples(finished.predictions, prepared.data, text=config.tracker.text)})
         failed = False
     finally:
         hint = tracker.finish(failed)
     write_status(folder, "done")
     if hint and not resume:  # a sweep says it once, at its end
         tell(hint)
+
+
+def _name(shown: Mapping[str, Any]) -> str:
+    """What a run is called in its tracker."""
+    return f"{shown['dataset']}-{shown['model']}-{shown['pooling']}-L{shown['layer']}-{shown['probe']}-s{shown['seed']}"
+
+
+def _track_refused(tracker: Tracker, config: Config, folder: Path) -> None:
+    """Leave a failed run for a job of a sweep that was refused before it began, under the names that were asked for."""
+    groups = {name: getattr(config, name).name for name in ("model", "dataset", "pooling", "probe")}
+    shown = groups | {name: getattr(config, name) for name in ("layer", "pairing", "seed", "draws")}
+    tags = [groups["dataset"], groups["pooling"]]
+    tracker.start(shown, name=_name(shown), group=config.tracker.group, job_type="probe", tags=tags, folder=folder)
+    tracker.finish(failed=True)
 
 
 def _also(prepared: Prepared, layers: Sequence[int]) -> None:

@@ -1,25 +1,32 @@
-"""Offline runs are made by real processes and read back with W&B's own reader: `wandb leet inspect`."""
+"""Offline runs are made by real processes and read back with W&B's own reader: `wandb leet inspect`. Whole sweeps: test_wandb_runs.py."""
 
 import json
 import os
 import pty
+import re
 import select
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from src.config import TrackerConfig
+from src.data import Data, Split
 from src.errors import UserError
 from src.trackers import build
 from src.trackers import wandb as module
+from src.trackers.examples import examples
 from src.trackers.none import NoTracker
 from src.trackers.wandb import WandbTracker, summary, unreachable
-from tests.records import make_result
+from tests.records import make_predictions, make_result
 
 ROOT = Path(__file__).resolve().parents[1]
 KEY = "fake" + 36 * "7"
@@ -178,7 +185,8 @@ def _runs(process: int) -> bool:
 
 def test_a_killed_job_keeps_what_it_logged(tmp_path):
     (tmp_path / "home").mkdir()
-    script = HEAD + "tracker = start('job', 'killed'); tracker.log(make_result()); print('logged', flush=True); time.sleep(60)"
+    script = HEAD + "tracker = start('job', 'killed'); tracker.log(make_result()); tracker.measure({'loss': 2.5}, 7)"
+    script += "; print('logged', flush=True); time.sleep(60)"
     process = subprocess.Popen(
         [sys.executable, "-c", script], cwd=tmp_path, env=environment(tmp_path / "home"), stdout=subprocess.PIPE, text=True
     )
@@ -191,7 +199,9 @@ def test_a_killed_job_keeps_what_it_logged(tmp_path):
         process.wait()
         process.stdout.close()
     (run,) = offline_runs(tmp_path / "job")
-    assert merged(inspect(run), "summary")["score"] == 0.8
+    records = inspect(run)
+    assert merged(records, "summary")["score"] == 0.8
+    assert [record["history"]["item"]["loss"] for record in records if "loss" in record.get("history", {}).get("item", {})] == [2.5]
 
 
 def test_a_crash_of_the_library_costs_one_line_each_and_neither_the_job_nor_the_next(tmp_path):
@@ -266,23 +276,60 @@ def clean(monkeypatch):
     for name in list(os.environ):
         if name.startswith("WANDB_") or "proxy" in name.lower():
             monkeypatch.delenv(name)
+    monkeypatch.setattr(module, "_refusal", None)
     return monkeypatch
 
 
-def test_an_open_door_is_no_obstacle_and_a_closed_one_is_named(clean):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        assert unreachable(f"http://127.0.0.1:{server.getsockname()[1]}") is None
+@pytest.fixture
+def server():
+    """A web server on loopback that answers with the status set on it, or not at all where that is 0."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            if not self.server.status:
+                time.sleep(3)
+            self.send_response(self.server.status or 200)
+            self.end_headers()
+
+        do_CONNECT = do_GET  # what a proxy is asked
+
+        def log_message(self, *arguments):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as listening:
+        listening.daemon_threads = True
+        listening.block_on_close = False
+        listening.status = 200
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield listening
+        listening.shutdown()
+
+
+@pytest.mark.parametrize(("status", "reason"), [(200, None), (401, None), (404, None), (502, "127.0.0.1 answered: 502 Bad Gateway")])
+def test_a_server_at_work_is_no_obstacle(clean, server, status, reason):
+    server.status = status
+    assert unreachable(f"http://127.0.0.1:{server.server_port}") == reason
+
+
+def test_a_closed_door_is_named(clean):
     assert unreachable(f"http://127.0.0.1:{closed_port()}").startswith("127.0.0.1 cannot be reached: ")
+    assert unreachable("http://no-such-host.invalid").startswith("no-such-host.invalid ")
 
 
-def test_a_proxy_is_knocked_at_instead_of_the_server(clean):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        for proxy in (f"http://127.0.0.1:{port}", f"127.0.0.1:{port}"):
-            clean.setenv("https_proxy", proxy)
-            assert unreachable("https://no-such-host.invalid") is None
-        clean.setenv("no_proxy", "127.0.0.1")
-        assert unreachable(f"https://127.0.0.1:{closed_port()}") is not None
+def test_an_open_door_that_nobody_answers_at_is_an_obstacle(clean, server):
+    server.status = 0
+    clean.setattr(module, "PATIENCE", 0.2)
+    assert unreachable(f"http://127.0.0.1:{server.server_port}") == "127.0.0.1 did not answer within 0.2 s"
+
+
+def test_a_proxy_is_asked_instead_of_the_server(clean, server):
+    server.status = 503
+    clean.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
+    clean.setenv("https_proxy", f"127.0.0.1:{server.server_port}")
+    assert unreachable("http://no-such-host.invalid") == "no-such-host.invalid answered: 503 Service Unavailable"
+    assert "503" in unreachable("https://no-such-host.invalid")
+    clean.setenv("no_proxy", "127.0.0.1")
+    assert unreachable(f"http://127.0.0.1:{closed_port()}").startswith("127.0.0.1 cannot be reached")
 
 
 def test_a_silent_network_is_given_up_even_in_the_look_up_of_the_name(clean):
@@ -292,7 +339,7 @@ def test_a_silent_network_is_given_up_even_in_the_look_up_of_the_name(clean):
         time.sleep(1)
         raise OSError("too late")
 
-    clean.setattr(socket, "create_connection", silent)
+    clean.setattr(socket, "getaddrinfo", silent)
     before = time.monotonic()
     assert unreachable("https://example.invalid") == "example.invalid did not answer within 0.1 s"
     assert time.monotonic() - before < 0.9
@@ -310,6 +357,18 @@ def test_the_mode_is_what_was_asked_and_can_be_had(clean, wanted, obstacle):
         expected = "offline" if wanted == "offline" or obstacle else "online"
         assert WandbTracker(TrackerConfig(mode=wanted)).mode == expected
     assert len(asked) == (wanted != "offline")
+
+
+@pytest.mark.parametrize("wanted", ["auto", "online"])
+def test_what_was_refused_once_is_not_waited_for_by_the_next_job(clean, wanted):
+    asked = []
+    clean.setattr(module, "obstacle", lambda: asked.append(1) or "no answer")
+    for _ in range(3):
+        try:
+            assert WandbTracker(TrackerConfig(mode=wanted)).mode == "offline"
+        except UserError as error:
+            assert "no answer" in str(error)
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("wanted", ["offline", "auto", "online"])
@@ -353,12 +412,14 @@ def test_a_server_that_refuses_the_run_ends_online_and_not_auto(clean, tmp_path,
     auto = start(Refusing(TrackerConfig(mode="auto")), tmp_path)
     assert auto.opened == ["online", "offline"]
     assert auto._note == " (the server refused the run: permission denied for this entity)"
+    clean.setattr(module, "_refusal", None)
     with pytest.raises(UserError, match="refused the run: permission denied"):
         start(Refusing(TrackerConfig(mode="online")), tmp_path)
     assert not caplog.records
     Refusing.disk = False
     try:
         for mode in ("offline", "auto"):
+            clean.setattr(module, "_refusal", None)
             tracker = start(Refusing(TrackerConfig(mode=mode)), tmp_path)
             tracker.log(make_result())
             assert tracker.finish(False) is None
@@ -380,11 +441,80 @@ def test_the_summary_is_flat_and_without_undefined_values():
     assert all(isinstance(value, str | int | float | bool) for value in flat.values())
 
 
+def test_the_contract_names_all_that_a_run_holds():
+    promised = re.findall(r"^summary: (.+?)  ", module.__doc__, re.MULTILINE)
+    names = {name.strip() for line in promised for name in line.split(",") if not name.strip().startswith("_")}
+    assert {re.sub("_(low|high)$", "", re.sub("/.*", "/NAME", name)) for name in summary(make_result())} == {
+        re.sub("/PHASE|/status", "/NAME", name) for name in names
+    }
+
+
+def test_a_job_done_again_in_its_folder_continues_its_run_and_no_other(clean, tmp_path):
+    identity = module._identity
+    first = identity(tmp_path, "abcdef0123")
+    assert first["id"].startswith("abcdef01_") and set(first) == {"id"}
+    assert identity(tmp_path, "abcdef0123") != first
+    (tmp_path / "wandb" / f"offline-run-20260131_120000-{first['id']}").mkdir(parents=True)
+    assert identity(tmp_path, "abcdef0123") == {**first, "resume": "allow"}
+    assert "resume" not in identity(tmp_path, "0123456789")
+    assert identity(tmp_path, "") == {}
+    clean.setenv("WANDB_RUN_ID", "chosen")  # by a W&B sweep's agent
+    assert identity(tmp_path, "abcdef0123") == {}
+
+
+def make_data(labels: np.ndarray, classes: tuple[str, ...] = (), **roles: str) -> Data:
+    texts = [f"text {number}" for number in range(len(labels))]
+    split = Split("dev", pa.array(texts, pa.large_string()), pa.array(reversed(texts), pa.large_string()), labels)
+    return Data("toy", "", classes, {"dev": split}, {"train": "train", "test": "dev", **roles}, "carve", 0, ("accuracy",), {})
+
+
+def rows(table):
+    columns, lines = table
+    return [dict(zip(columns, line, strict=True)) for line in lines]
+
+
+def test_examples_say_of_each_row_whether_it_was_right():
+    labels = np.array([0, 1, 1])
+    arrays = make_predictions(labels, np.array([0, 1, 0])) | make_predictions(labels, np.array([1, 1, 1]), role="mismatched")
+    found = rows(examples(arrays, make_data(labels, ("no", "yes"), mismatched="dev")))
+    assert [row["correct"] for row in found] == [1, 1, 0, 0, 1, 1]
+    assert [row["split"] for row in found] == 3 * ["test"] + 3 * ["mismatched"]
+    assert found[2] == {"split": "test", "row": f"{2:016x}", "fold": -1, "label": "yes", "prediction": "no", "correct": 0.0}
+
+
+def test_examples_of_draws_are_shares_and_of_numbers_errors():
+    labels = np.array([0, 1])
+    found = rows(examples(make_predictions(labels, np.array([[0, 1], [1, 1], [1, 1], [1, 0]])), make_data(labels, ("no", "yes"))))
+    assert [(row["prediction"], row["correct"]) for row in found] == [("yes", 0.25), ("yes", 0.75)]
+    scores = np.array([1.0, 2.0])
+    found = rows(examples(make_predictions(scores, np.array([[1.0, 3.0], [2.0, 4.0]])), make_data(scores)))
+    assert [(row["prediction"], row["error"]) for row in found] == [(1.5, 0.5), (3.5, 1.5)]
+
+
+def test_texts_are_in_the_examples_only_where_they_were_asked_for():
+    labels = np.array([0, 1])
+    arrays, data = make_predictions(labels, labels), make_data(labels, ("no", "yes"))
+    assert "text 0" not in str(examples(arrays, data))
+    assert [(row["text"], row["text_pair"]) for row in rows(examples(arrays, data, text=True))] == [
+        ("text 0", "text 1"),
+        ("text 1", "text 0"),
+    ]
+
+
+def test_pre_training_shows_no_path():
+    from experiments.pretrain import Pretraining, shown
+
+    text = json.dumps(shown(Pretraining(text="/home/me/secret books", output="/home/me/secret model")))
+    assert "secret" not in text and '"rate"' in text and '"layers"' in text
+
+
 def test_none_does_nothing_and_imports_nothing(tmp_path):
     tracker = build(TrackerConfig(name="none"))
     assert isinstance(tracker, NoTracker)
     tracker.start({}, name="a", group=None, job_type="probe", tags=[], folder=tmp_path / "job")
     tracker.log(make_result())
+    tracker.show({"table": (["column"], [[1]])})
+    tracker.measure({"loss": 1.0}, 0)
     assert tracker.finish(True) is None
     assert not (tmp_path / "job").exists()
     done = python("t = start('job', 'a', name='none'); t.log(make_result()); t.finish(False); print('wandb' in sys.modules)", tmp_path)

@@ -1,82 +1,52 @@
-"""Scores with their intervals, a panel per task: ``python -m experiments.figures.scores table=comparison.csv output=scores.png``.
-
-The table is the `comparison.csv` that a sweep leaves in its folder. Broken lines are the trivial baselines.
-"""
+"""Every pooling's score on every task, with the trivial baselines."""
 
 from __future__ import annotations
 
-import csv
-import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from experiments import options
 from experiments.figures import style
-from src.door import stop
-from src.errors import UserError
 
-DEFAULTS = {"table": "experiments/records/bert-books.csv", "output": "docs/scores.png"}
-PANELS = 5  # side by side
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
+    from experiments.collect import Record
 
-def read(path: Path) -> dict[str, list[dict[str, str]]]:
-    """Rows of a comparison by dataset, in the order of the file."""
-    if not path.is_file():
-        raise UserError(f"table={path}: there is no such file. A sweep leaves comparison.csv in its folder.")
-    tasks: dict[str, list[dict[str, str]]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            tasks.setdefault(row["dataset"], []).append(row)
-    return tasks
+PLACE = 1
+NEEDS = ("poolings/bert-books",)
+CAPTION = (
+    "Scores of each pooling of the frozen bert-books with 95 % intervals over test rows. Broken lines are the trivial baselines: a bag "
+    "of word pieces under the same probe, and the best constant prediction. Each panel has its own scale."
+)
+COLUMNS = 4
 
 
-def draw(tasks: dict[str, list[dict[str, str]]], output: Path) -> None:
-    """One panel per task: a dot per pooling with its 95 % interval."""
-    columns = min(PANELS, len(tasks))
-    lines = -(-len(tasks) // columns)
-    figure, axes = style.figure(2.0 * columns, 2.0 * lines + 0.6, columns, lines)
+@style.drawing(NEEDS)
+def draw(data: style.Data, files: Path) -> Figure:
+    """A panel per task, a row per pooling."""
+    return panels(data[NEEDS[0]])
+
+
+def panels(records: Sequence[Record]) -> Figure:
+    """A panel per task, a row per pooling; poolings are named at the left."""
+    tasks = style.by_dataset(records)
+    names = style.in_order(record.result.pooling for record in records)
+    status = style.status(records)
+    rows = -(-len(tasks) // COLUMNS)
+    figure, axes = style.figure(style.WIDTH, 0.7 + rows * (0.45 + 0.15 * len(names)), min(COLUMNS, len(tasks)), rows, sharey=True)
     for axis in axes.flat[len(tasks) :]:
         axis.set_axis_off()
-    for axis, (task, rows) in zip(axes.flat, tasks.items(), strict=False):
-        for place, row in enumerate(rows):
-            value, low, high = (100 * float(row[name]) for name in ("value", "low", "high"))
-            colour = style.COLOURS.get(row["pooling"], style.OTHER)
-            axis.errorbar(
-                place,
-                value,
-                [[value - low], [high - value]],
-                fmt="o",
-                color=colour,
-                capsize=3,
-                label=style.label(row["pooling"], row["pooler"]),
-            )
-        for name, line in (("baseline_bag_of_word_pieces", (0, (4, 2))), ("baseline_constant", (0, (1, 2)))):
-            if rows[0].get(name):
-                axis.axhline(
-                    100 * float(rows[0][name]),
-                    color="#666666",
-                    linewidth=1,
-                    linestyle=line,
-                    label=name.removeprefix("baseline_").replace("_", " "),
-                )
-        axis.set_title(f"{task}\n{style.METRICS.get(rows[0]['metric'], rows[0]['metric'])}", fontsize=9)
-        axis.set_xticks([])
-        axis.margins(x=0.2)
-    for axis in axes[:, 0]:
-        axis.set_ylabel("score, %")
-    handles = {label: handle for axis in axes.flat for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=min(6, len(handles)), frameon=False)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(output, dpi=160, metadata={"Software": None})
-
-
-def main(arguments: list[str]) -> None:
-    """Draw; bad input ends with a line and status 1."""
-    try:
-        asked = options.read(DEFAULTS, arguments)
-        draw(read(Path(asked.table)), Path(asked.output))
-    except UserError as error:
-        stop(str(error))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    for axis, (task, members) in zip(axes.flat, tasks.items(), strict=False):
+        axis.grid(axis="y")
+        style.baselines(axis, members[0], horizontal=True)
+        for record in members:
+            pooling = record.result.pooling
+            style.interval(axis, names.index(pooling), record.result.score, horizontal=True, **style.marks(pooling, status))
+        axis.set_title(style.title(task, record.result.score["metric"]))
+        axis.set_yticks(range(len(names)), [style.label(name, status) for name in names])
+        axis.tick_params(axis="y", length=0)
+    axes[0, 0].invert_yaxis()
+    style.name_below(axes, "score, %")
+    style.legend(figure)
+    return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from src.registry import unknown
 from src.result import Result
 
 NAMES = ("none", "wandb")
+Table = tuple[Sequence[str], Sequence[Sequence[Any]]]  # columns, rows
 
 
 class Tracker(Protocol):
@@ -20,6 +22,9 @@ class Tracker(Protocol):
 
     def log(self, result: Result) -> None:
         """Hand the record over."""
+
+    def show(self, tables: Mapping[str, Table], images: Mapping[str, Path] | None = None) -> None:
+        """Add tables and images to the run."""
 
     def measure(self, values: dict[str, float], step: int) -> None:
         """Add one point to the run's curves, while long work goes on."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from src.result import Result
+from src.trackers import Table
 
 
 class NoTracker:
@@ -16,6 +18,9 @@ class NoTracker:
 
     def log(self, result: Result) -> None:
         """Keep nothing: the record is on disk."""
+
+    def show(self, tables: Mapping[str, Table], images: Mapping[str, Path] | None = None) -> None:
+        """Keep nothing."""
 
     def measure(self, values: dict[str, float], step: int) -> None:
         """Keep nothing."""

@@ -1,12 +1,41 @@
-"""Weights & Biases: one run per job, offline unless asked otherwise, always finished, never a question."""
+"""Weights & Biases: one run per job, offline unless asked otherwise, always finished, never a question.
+
+What a run holds. Dashboards and sweeps rely on these names, and nothing else is sent:
+
+================================== =====================================================================================================
+name                               dataset-model-pooling-Llayer-probe-sseed: ``sst2-bert-base-uncased-mean-L12-logistic-s0``
+group                              the sweep: its folder's name, or ``tracker.group``; none for a single run
+job type                           ``probe``; ``comparison`` for a sweep's closing table, ``pretrain`` for pre-training
+tags                               dataset, pooling
+id                                 8 digits of the record's key and 8 at random; a job done again in its folder continues its run
+state                              finished; failed where the job failed; a killed job's run holds what was logged half a second before
+config                             model, dataset, pooling, probe (names), layer (0 to L), pairing, seed, draws, key, and ``settings``:
+                                   the rest as resolved, with no path of the machine
+summary: score, _low, _high        headline metric with its 95 % interval: a fraction (MCC and correlations -1 to 1); errors in the
+                                   label's unit
+summary: score_metric              its name
+summary: metric/NAME, _low, _high  every metric of the task, likewise; what is undefined is left out
+summary: baseline/NAME, _low, _high  trivial scores on the headline metric
+summary: seconds/PHASE             wall time in seconds: load, tokenise, encode, pool, store, fit, score ... total
+summary: counts/NAME               rows: train, test, truncated, test_in_train; tokens; classes; width of the features
+summary: chosen/NAME               parameter and value of the grid's choice, converged, separable
+summary: pooler/status             trained, untrained, missing, absent
+summary: cache, key                hit, partial or miss; the record's key
+table: grid                        the grid: value, loss, converged
+table: examples                    with ``tracker.examples=true``, a row per test row: split, row (digest), fold, label, prediction, correct
+                                   (with draws the share that is right) or error; with ``tracker.text=true`` the texts too
+table: comparison, image: figures/ a sweep's closing table and its figures, in the run that ``hydra/callbacks=wandb`` adds
+================================== =====================================================================================================
+"""
 
 from __future__ import annotations
 
 import atexit
 import logging
 import os
+import secrets
 import shlex
-import socket
+import ssl
 import threading
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -14,21 +43,25 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from src.config import TrackerConfig
 from src.errors import UserError, flatten
 from src.result import Result, phases
+from src.trackers import Table
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 2.0  # seconds to wait for the server's door
+PATIENCE = 2.0  # seconds to wait for the server's answer
+LONGEST_TAG = 64  # characters that the server takes
 QUIET: dict[str, Any] = {
     # What a run would else record beside its numbers: console, command line, host, git remote, installed packages, machine load.
     "console": "off",
     "disable_git": True,
     "disable_job_creation": True,
     "host": "",
+    "program": "src.run",  # by itself it sends the script's absolute path
     "save_code": False,
     "silent": True,
     "x_disable_meta": True,
@@ -41,6 +74,9 @@ QUIET: dict[str, Any] = {
     "finish_timeout": 20.0,
     "finish_timeout_raises": True,
 }
+
+
+_refusal: str | None = None  # why this process sends no runs
 
 
 class WandbTracker:
@@ -69,10 +105,12 @@ class WandbTracker:
         if wanted in ("offline", "disabled"):
             self.mode = wanted
         elif config.mode in ("auto", "online"):
-            self._settle(obstacle())
+            self._settle(_refusal or obstacle())
 
     def _settle(self, obstacle: str | None) -> None:
-        """Turn ``auto`` and ``online`` into what can be had."""
+        """Turn ``auto`` and ``online`` into what can be had; what was refused once is not asked for again by the next job of a sweep."""
+        global _refusal
+        _refusal = obstacle
         if obstacle is None:
             self.mode = "online"
         elif self.config.mode == "online":
@@ -86,7 +124,8 @@ class WandbTracker:
         """Open the run below `folder`."""
         if self.mode == "disabled":
             return
-        about = {"config": config, "name": name, "group": group, "job_type": job_type, "tags": tags, "dir": str(folder)}
+        about: dict[str, Any] = {"config": config, "name": name, "group": group, "job_type": job_type, "dir": str(folder)}
+        about |= {"tags": [tag[:LONGEST_TAG] for tag in tags], **_identity(folder, str(config.get("key", "")))}
         try:
             self._open(about)
         except Exception as error:
@@ -94,13 +133,9 @@ class WandbTracker:
                 self._lost("could not open an offline run", error)
                 return
             self._settle(f"the server refused the run: {flatten(error)}")
-            self._reopen(about)
-
-    def _reopen(self, about: dict[str, Any]) -> None:
-        try:
-            self._open(about)
-        except Exception as error:
-            self._lost("could not open an offline run", error)
+            _let_go()  # of the id, which the service would not give twice
+            with self._guarded("could not open an offline run"):
+                self._open(about)
 
     def _open(self, about: dict[str, Any]) -> None:
         import wandb
@@ -122,47 +157,72 @@ class WandbTracker:
         """Write the record's numbers into the run's summary, and the grid as a table."""
         if self._run is None:
             return
-        try:
+        with self._guarded("could not log the record"):
+            self._run.summary.update(summary(result))
+        if grid := result.chosen.get("grid"):
+            columns = list(grid[0])
+            self.show({"grid": (columns, [[row.get(name) for name in columns] for row in grid])})
+
+    def show(self, tables: Mapping[str, Table], images: Mapping[str, Path] | None = None) -> None:
+        """Add tables and the images of files, these under ``figures/``."""
+        if self._run is None:
+            return
+        with self._guarded("could not log tables and figures"), _staging(self._folder):
             import wandb
 
-            self._run.summary.update(summary(result))
-            if grid := result.chosen.get("grid"):
-                columns = list(grid[0])
-                rows = [[row.get(name) for name in columns] for row in grid]
-                with _staging(self._folder):
-                    self._run.log({"grid": wandb.Table(columns=columns, data=rows)})
-        except Exception as error:
-            self._lost("could not log the record", error)
+            values: dict[str, Any] = {name: wandb.Table(columns=list(columns), data=list(rows)) for name, (columns, rows) in tables.items()}
+            values |= {f"figures/{name}": wandb.Image(str(path)) for name, path in (images or {}).items()}
+            self._run.log(values)
 
     def measure(self, values: dict[str, float], step: int) -> None:
         """Add one point to the run's curves."""
         if self._run is None:
             return
-        try:
-            self._run.log(values, step=step)
-        except Exception as error:
-            self._lost("could not log a step", error)
+        with self._guarded("could not log a step"):
+            self._run.log(values, step=step, commit=True)  # by default a point waits for the next, and a kill loses it
 
     def finish(self, failed: bool) -> str | None:
         """Close the run, marked failed where the job failed; say where an offline run lies and how to send it."""
         run, self._run = self._run, None
         if run is None:
             return None
-        try:
+        with self._guarded("could not close the run"):
             run.finish(exit_code=int(failed))
-        except Exception as error:
-            self._lost("could not close the run", error)
         if self.mode == "online":
             return f"W&B: {run.url}"
         return f"W&B: offline run{self._note}; send it with: wandb sync {shlex.quote(_short(self._folder))}"
 
+    @contextmanager
+    def _guarded(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._lost(what, error)
+
     def _lost(self, what: str, error: Exception) -> None:
         """Warn in one line, and let go of the library's service, so that the next job of a sweep starts with a fresh one."""
         log.warning("W&B %s: %s. The local record is not affected.", what, flatten(error))
-        with suppress(Exception):
-            import wandb
+        _let_go()
 
-            wandb.teardown()
+
+def _let_go() -> None:
+    """Stop the library's service; the next run starts one."""
+    with suppress(Exception):
+        import wandb
+
+        wandb.teardown()
+
+
+def _identity(folder: Path, key: str) -> dict[str, str]:
+    """Id of a job's run: that of the run which an earlier try of the same job left in its folder, to be continued, else a new one.
+
+    The choice is the library's where there is no key, and the agent's in a W&B sweep.
+    """
+    if not key or "WANDB_RUN_ID" in os.environ:
+        return {}
+    if earlier := sorted(folder.glob(f"wandb/*run-*-{key[:8]}_*")):
+        return {"id": earlier[-1].name.rpartition("-")[2], "resume": "allow"}
+    return {"id": f"{key[:8]}_{secrets.token_hex(4)}"}
 
 
 def _keep_service_quiet() -> None:
@@ -176,7 +236,7 @@ def _keep_service_quiet() -> None:
 
 @contextmanager
 def _staging(folder: Path | None) -> Iterator[None]:
-    """Keep a table's staged copy beside its run: by default each job leaves one in the home folder, which may be read-only."""
+    """Keep the staged copy of a table beside its run: by default each job leaves one in the home folder, which may be read-only."""
     before = os.environ.get("WANDB_DATA_DIR")
     os.environ["WANDB_DATA_DIR"] = before or str(folder)
     try:
@@ -189,7 +249,7 @@ def _staging(folder: Path | None) -> Iterator[None]:
 def summary(result: Result) -> dict[str, Any]:
     """A record as W&B's flat summary; undefined values are left out."""
     values: dict[str, Any] = {"key": result.key, "cache": result.timing.get("cache"), "pooler/status": result.pooler.get("status")}
-    values |= _flat("score", result.score)
+    values |= {"score_metric": result.score["metric"], **_flat("score", result.score)}
     for name, value in result.metrics.items():
         values |= _flat(f"metric/{name}", value)
     for name, value in result.baseline.items():
@@ -208,7 +268,7 @@ def _flat(name: str, value: Any) -> dict[str, Any]:
 
 
 def obstacle() -> str | None:
-    """Why no run could be sent now, None where one could: a key must be there and the server's door must open within `PATIENCE`."""
+    """Why no run could be sent now, None where one could: a key must be there, and the server must answer within `PATIENCE`."""
     import wandb
 
     settings = wandb.setup(wandb.Settings(silent=True)).settings
@@ -223,20 +283,23 @@ def obstacle() -> str | None:
 
 
 def unreachable(url: str) -> str | None:
-    """Why no connection to `url` opens within `PATIENCE`, through the environment's proxy where there is one; None where one opens."""
-    address = urlsplit(url)
-    proxy = urllib.request.getproxies().get(address.scheme)
-    if proxy and not urllib.request.proxy_bypass(address.hostname or ""):
-        address = urlsplit(proxy if "//" in proxy else f"//{proxy}", scheme="http")
-    port = address.port or {"http": 80}.get(address.scheme, 443)
-    reasons = [f"{address.hostname} did not answer within {PATIENCE:g} s"]
+    """Why `url` gives no answer within `PATIENCE`, through the environment's proxy where there is one; None where it answers."""
+    host = urlsplit(url).hostname
+    reasons = [f"{host} did not answer within {PATIENCE:g} s"]
 
     def knock() -> None:
         try:
-            socket.create_connection((address.hostname or "", port), PATIENCE).close()
+            urllib.request.build_opener().open(url, timeout=PATIENCE).close()
             reasons.clear()
+        except HTTPError as error:
+            error.close()
+            reasons[:] = [f"{host} answered: {error.code} {error.reason}"] if error.code >= 500 else []  # less: the server is at work
         except OSError as error:
-            reasons[:] = [f"{address.hostname} cannot be reached: {flatten(error)}"]
+            reason = error.reason if isinstance(error, URLError) and isinstance(error.reason, OSError) else error
+            if isinstance(reason, ssl.SSLCertVerificationError):
+                reasons.clear()  # the library's service has certificates of its own
+            elif not isinstance(reason, TimeoutError):
+                reasons[:] = [f"{host} cannot be reached: {flatten(reason)}"]
 
     # In a thread: looking a name up has no time limit of its own.
     thread = threading.Thread(target=knock, daemon=True)

@@ -1,0 +1,144 @@
+"""What the steps from [CLS] to the pooler do to a representation: ``python -m experiments.diagnose [model=NAME] dataset=a,b output=FILE``.
+
+Takes the words of ``python -m src.run``. For every pooling of the ladder, beside mean and max, and for every task: saturation, dimension,
+anisotropy, conditioning, and how alike any two of them are; of the pooler its singular values, and of [CLS] what they leave.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.jobs import configs, write_json
+from src import geometry, provenance
+from src.config import Config
+from src.door import stop, tell
+from src.errors import UserError
+from src.features import texts
+from src.linear import threads
+from src.pipeline import Prepared, opened
+from src.pooler import marchenko_pastur
+
+REPRESENTATIONS = ("cls", "pooler_preactivation", "pooler", "pooler_inverse", "random_pooler", "mean", "max")
+BOUNDED = ("pooler", "random_pooler")  # by tanh
+ROWS = 5000  # of a task's training split, evenly spaced
+Views = dict[str, np.ndarray]
+
+
+def main(arguments: list[str]) -> None:
+    """Write the record and print its main lines; bad input ends with a line and status 1."""
+    try:
+        tasks = configs(arguments)
+        if not tasks[0].output:
+            raise UserError("output is not set. Name the file that the record goes into: output=FILE.json.")
+        output = Path(tasks[0].output)
+        found = diagnose(tasks)
+        write_json(output, found)
+    except UserError as error:
+        stop(str(error))
+    for line in lines(found):
+        tell(line)
+    tell(str(output))
+
+
+def diagnose(tasks: list[Config]) -> dict[str, Any]:
+    """The record of one model on these tasks."""
+    found: dict[str, Any] = {"tasks": {}}
+    for config in tasks:
+        prepared = opened(config)
+        weight = prepared.extractor.encoder.pooler.weight
+        found["tasks"][prepared.data.name] = _task(prepared, weight)
+        found |= {
+            "model": prepared.model_name,
+            "pooler": {**prepared.extractor.facts.pooler, "weight": None if weight is None else spectrum(weight)},
+            "provenance": _provenance(prepared),
+        }
+    return found
+
+
+def _task(prepared: Prepared, weight: np.ndarray | None) -> dict[str, Any]:
+    found, rows = views(prepared)
+    couples = list(combinations(found, 2))
+    with threads() as over:
+        described = list(over(lambda name: describe(name, found[name]), found))
+        alike = list(over(lambda couple: geometry.cka(found[couple[0]], found[couple[1]]), couples))
+    return {
+        "split": prepared.data.train.name,
+        "rows": rows,
+        "pairing": prepared.config.pairing if prepared.data.train.text_pair is not None else None,
+        "texts": [prepared.data.train.text_digest, prepared.data.train.text_pair_digest],
+        "lacking": sorted(set(REPRESENTATIONS) - set(found)),  # for want of a pooler
+        "representations": dict(zip(found, described, strict=True)),
+        "cka": {" ".join(couple): value for couple, value in zip(couples, alike, strict=True)},
+        "difference": {name: geometry.difference(found["cls"], found[name]) for name in found if name != "cls"},
+        "dropped_by_pooler": None if weight is None else geometry.dropped(found["cls"], weight),
+    }
+
+
+def views(prepared: Prepared) -> tuple[Views, int]:
+    """Each representation of the same texts, (texts, width) float32, and the number of rows they come from.
+
+    Of two texts that are encoded apart, each counts as one.
+    """
+    read, extractor, config = prepared.data, prepared.extractor, prepared.config
+    known = [name for name, layer in extractor.supported([extractor.layer(config.layer)]) if name in REPRESENTATIONS]
+    kept = np.unique(np.linspace(0, len(read.train) - 1, min(ROWS, len(read.train))).astype(np.int64))
+    found = {}
+    for name in sorted(known, key=REPRESENTATIONS.index):
+        target = extractor.check(name, config.layer)
+        pieces = [extractor.features(text, target).values[kept] for text in texts(read.train, config.pairing, read.name)]
+        found[name] = np.concatenate(pieces)
+    return found, len(kept)
+
+
+def describe(name: str, values: np.ndarray) -> dict[str, Any]:
+    """The figures of one representation; saturation where tanh is its last step."""
+    return {
+        "width": values.shape[1],
+        "rank": geometry.rank(values),
+        "effective_rank": geometry.effective_rank(values),
+        "participation_ratio": geometry.participation_ratio(values),
+        "condition_number": geometry.condition_number(values),
+        "condition_number_standardised": geometry.condition_number(values, standardise=True),
+        "anisotropy": geometry.anisotropy(values),
+        "saturation": geometry.saturation(values) if name in BOUNDED else None,
+    }
+
+
+def spectrum(weight: np.ndarray) -> dict[str, Any]:
+    """W's singular values, the largest first, its condition number, and the law of a random matrix beside."""
+    singular = np.linalg.svd(weight, compute_uv=False)
+    condition = singular[0] / singular[-1] if singular[-1] else np.inf
+    return {"singular_values": singular.tolist(), "condition_number": float(condition), **marchenko_pastur(weight)}
+
+
+def _provenance(prepared: Prepared) -> dict[str, Any]:
+    extractor, runtime = prepared.extractor, prepared.config.runtime
+    given = extractor.checkpoint
+    return provenance.collect(
+        device=extractor.device, gpu=extractor.gpu, threads=extractor.threads, dtype=runtime.dtype, attention=extractor.facts.attention,
+        model={"path": given.label, "commit": given.commit, "weights": given.weights, "tokenizer": given.tokenizer},
+    )  # fmt: skip
+
+
+def lines(found: Mapping[str, Any]) -> list[str]:
+    """A line for each representation of each task."""
+    printed = [f"{found['model']}: pooler {found['pooler']['status']}"]
+    for task, each in found["tasks"].items():
+        for name, figures in each["representations"].items():
+            ends = figures["saturation"]
+            printed.append(
+                f"{task:<15} {name:<21}effective rank {figures['effective_rank']:6.1f} of {figures['width']}  anisotropy "
+                f"{figures['anisotropy']:6.3f}  condition {figures['condition_number']:9.3g}"
+                + (f"  saturated {ends['nearly']:.3%} (bfloat16 {ends['bfloat16']:.3%})" if ends else "")
+            )
+    return printed
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

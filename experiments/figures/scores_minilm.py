@@ -1,0 +1,23 @@
+"""Every pooling's score on every task, for a sentence encoder whose pooler was never trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.figures import scores, style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PLACE = 2
+NEEDS = ("poolings/all-MiniLM-L6-v2",)
+CAPTION = scores.CAPTION.replace("bert-books", "all-MiniLM-L6-v2") + (
+    " The pooler of this checkpoint was never trained: what goes through it is hollow and called so."
+)
+
+
+@style.drawing(NEEDS)
+def draw(data: style.Data, files: Path) -> Figure:
+    """A panel per task, a row per pooling."""
+    return scores.panels(data[NEEDS[0]])

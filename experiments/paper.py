@@ -1,0 +1,98 @@
+"""The paper: ``python -m experiments.paper [output=paper] [records=experiments/records]``.
+
+Draws every figure (PDF and PNG) and table (Markdown, LaTeX, CSV) and writes report.md, from the committed records alone. The same records
+give the same bytes: nothing of the date, the machine or the order of files is in them. Needs no torch, no git, and writes nowhere else.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from experiments import options
+from experiments.collect import RECORDS
+from experiments.evidence import Evidence
+from src.door import stop, tell
+from src.errors import UserError
+
+DEFAULTS = {"output": "paper", "records": str(RECORDS)}
+
+
+def main(arguments: list[str]) -> None:
+    """Build the paper; bad input ends with a line and status 1."""
+    try:
+        asked = options.read(DEFAULTS, arguments)
+        written = build(Path(asked.output), Path(asked.records))
+    except UserError as error:
+        stop(str(error))
+    except OSError as error:
+        stop(f"output={asked.output} cannot be written: {error.strerror or error}. Name another folder.")
+    tell(f"{asked.output}: report.md and {len(written) - 1} files of figures and tables")
+
+
+def build(output: Path, records: Path = RECORDS) -> list[Path]:
+    """Write ``report.md``, ``figures/`` and ``tables/`` into `output`; gives the files written.
+
+    Raises
+    ------
+    UserError
+        A record is missing, changed or of another schema version: nothing is written then. matplotlib is not installed.
+    """
+    from tqdm import tqdm
+
+    from experiments.tables import every
+
+    evidence = Evidence.read(records)
+    figures = _figures()
+    tables = every(evidence)
+    captions = {name: figure.CAPTION for name, figure in figures.FIGURES.items()}
+    page = report(evidence, captions, {table.name: table.caption for table in tables})
+    (output / "tables").mkdir(parents=True, exist_ok=True)
+    written = [_write(output / "report.md", page)]
+    for table in tables:
+        kinds = {"md": f"{table.markdown()}\n{table.caption}\n", "tex": table.latex(), "csv": table.csv()}
+        written += [_write(output / "tables" / f"{table.name}.{kind}", text) for kind, text in kinds.items()]
+    for name, figure in tqdm(figures.FIGURES.items(), desc="figures", unit="figure", leave=False, disable=None):
+        written += figures.save(figure.draw(evidence, records), output / "figures" / name)
+    return written
+
+
+def _figures():  # type: ignore[no-untyped-def]
+    try:
+        from experiments import figures
+    except ModuleNotFoundError as error:
+        raise UserError(f"the paper's figures need {error.name}: pip install -e '.[paper]'") from error
+    return figures
+
+
+def report(evidence: Evidence, figures: dict[str, str], tables: dict[str, str]) -> str:
+    """The page: the answer, then each claim with its numbers, and what was run."""
+    from experiments.claims import answer, claims, scope
+
+    lines = ["# What [CLS], pooled_output and mean pooling are worth", "", scope(evidence), "", "## The answer", ""]
+    lines += [f"{number}. {sentence}" for number, sentence in enumerate(answer(evidence), 1)]
+    lines += ["", "## Claims", ""]
+    for number, each in enumerate((claim(evidence) for claim in claims), 1):
+        lines += [f"### {number}. {each.title}", "", each.text, ""]
+        lines += ["| what | points | 95 % interval | test |", "| --- | ---: | ---: | --- |"]
+        lines += [f"| {one.what} | {one.value} | {one.interval} | {one.test} |" for one in each.numbers]
+        lines += ["", f"`{each.command}`", "", f"See {', '.join(map(_link, each.see))}.", ""]
+    lines += ["## Figures", ""]
+    for name, caption in figures.items():
+        lines += [f"![{name}](figures/{name}.png)", "", f"*{name}.* {caption}", ""]
+    lines += ["## Tables", "", *(f"- [{name}](tables/{name}.md): {caption}" for name, caption in tables.items()), ""]
+    return "\n".join(lines)
+
+
+def _link(name: str) -> str:
+    folder, _, plain = name.partition("/")
+    return f"[{plain}]({name}.{'png' if folder == 'figures' else 'md'})"
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

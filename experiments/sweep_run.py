@@ -1,0 +1,115 @@
+"""A sweep's own run in W&B, in the group of its jobs: ``python -m src.run -m ... hydra/callbacks=wandb``.
+
+Its closing table, the pooling differences with their intervals, and, where matplotlib is installed, the figures.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from src import trackers
+from src.comparison import STATUSES, Comparison, compare_records, find_jobs, to_csv
+from src.config import TrackerConfig
+from src.door import tell
+from src.errors import UserError, flatten
+
+log = logging.getLogger("src.sweep_run")
+NUMBERS = ("value", "low", "high", "difference", "p", "p_holm", "seconds")
+PAIRS = (("pooler", "cls"), ("mean", "cls"), ("mean", "pooler"))
+
+
+class SweepRun(Callback):
+    """Hydra callback: log a multirun when it ends. Its jobs are done by then, so that a failure here is a warning."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Log the sweep with the tracker of its jobs."""
+        try:
+            asked = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrackerConfig), config.tracker))
+            assert isinstance(asked, TrackerConfig)
+            if line := log_sweep(Path(config.hydra.sweep.dir), asked):
+                tell(line)
+        except Exception as error:
+            log.warning("the sweep's own run could not be logged: %s", flatten(error))
+
+
+def log_sweep(folder: Path, config: TrackerConfig) -> str | None:
+    """Log the sweep in `folder`; one line for the user, if there is something to do."""
+    comparison = compare_records(find_jobs(folder))
+    tracker = trackers.build(config)
+    tracker.start(
+        {"sweep": folder.name},
+        name=f"{folder.name} comparison",
+        group=config.group or folder.name,
+        job_type="comparison",
+        tags=["comparison"],
+        folder=folder,
+    )
+    failed = True
+    try:
+        tracker.measure({f"jobs/{status}": comparison.count(status) for status in STATUSES}, 0)
+        with TemporaryDirectory() as passing:
+            tracker.show(tables(comparison), figures(comparison, Path(passing)))
+        failed = bool(comparison.failed)
+    finally:
+        line = tracker.finish(failed)
+    return line
+
+
+def tables(comparison: Comparison) -> dict[str, trackers.Table]:
+    """The closing table, and the differences between poolings that every group of the sweep has."""
+    columns, *rows = csv.reader(io.StringIO(to_csv(comparison)))
+    numeric = [name in NUMBERS or name.startswith("baseline_") for name in columns]
+    typed = [[(float(cell) if cell else None) if is_number else cell for cell, is_number in zip(row, numeric, strict=True)] for row in rows]
+    found: dict[str, trackers.Table] = {"comparison": (columns, typed)}
+    try:
+        contrasts = differences(comparison)
+    except UserError as error:
+        log.warning("no table of differences: %s", error)
+        contrasts = []
+    if contrasts:
+        found["differences"] = (list(contrasts[0]), [list(row.values()) for row in contrasts])
+    return found
+
+
+def differences(comparison: Comparison) -> list[Mapping[str, Any]]:
+    """One row per task and pair of poolings, a - b with its 95 % interval, as one family of tests."""
+    from experiments.collect import Record, tasks
+    from src.paired import contrasts
+    from src.result import read_predictions
+
+    runs = [run for group in comparison.groups for run in group.runs]
+    compared = tasks([Record("", run.result, read_predictions(run.folder)) for run in runs])
+    pairs = [pair for pair in PAIRS if compared and all({*pair} <= {*task.predictions} for task in compared)]
+    return [
+        {
+            "contrast": f"{each.task}: {each.a} - {each.b}",
+            **{name: getattr(each, name) for name in ("task", "metric", "a", "b", "rows")},
+            "difference": each.difference.value,
+            **{name: asdict(each.difference).get(name) for name in ("low", "high")},
+            **{name: getattr(each, name) for name in ("p_holm", "p_equivalence_holm", "verdict")},
+        }
+        for each in contrasts(compared, pairs)
+    ]
+
+
+def figures(comparison: Comparison, folder: Path) -> dict[str, Path]:
+    """The figures of a sweep, drawn into `folder`; none where matplotlib is not installed."""
+    if not importlib.util.find_spec("matplotlib"):
+        log.warning("no figures in W&B: matplotlib is not installed. Run pip install -e '.[paper]'.")
+        return {}
+    from experiments.collect import Record
+    from experiments.figures import save, scores
+
+    records = [Record("", run.result, {}) for group in comparison.groups for run in group.runs]
+    return {"scores": save(scores.panels(records), folder / "scores")[-1]} if records else {}

@@ -1,0 +1,121 @@
+"""What a protocol decides, with this suite's own rules as the defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, TypeVar
+
+import numpy as np
+
+from src import data, metrics
+from src.config import Config, ProbeConfig
+from src.data import Data, Split
+from src.errors import UserError
+from src.features import pair_features
+from src.linear import Array
+from src.metrics import Estimate
+from src.probe import Outcome, Setup, own
+from src.registry import Registry, unknown
+
+T = TypeVar("T", bound="Protocol")
+
+protocols: Registry[type[Protocol]] = Registry("protocol")
+
+
+def protocol(name: str) -> Callable[[type[T]], type[T]]:
+    """Register a protocol's class."""
+
+    def add(kind: type[T]) -> type[T]:
+        protocols.add(name, kind)
+        return kind
+
+    return add
+
+
+@protocol("suite")
+@dataclass(frozen=True)
+class Protocol:
+    """This suite's own rules, each of which another protocol may replace."""
+
+    def settle(self, config: Config) -> None:
+        """Put into the checked config what the rules decide of a run."""
+
+    def check(self, config: Config, read: Data) -> None:
+        """Refuse data that the rules cannot be followed on, before anything is encoded."""
+        assert config.probe is not None
+        if config.draws > 1 and read.selection == "nested":
+            raise UserError(
+                f"draws={config.draws} needs a test split of its own, and {read.name} is scored in folds of train. Set draws=1."
+            )
+        data.check_probe(read, fraction=config.probe.carve, seed=config.seed)
+
+    def pair_features(self, sides: list[Array]) -> Array:
+        """Features (rows, width) of rows whose texts were encoded apart; one side alone as it stands."""
+        return pair_features(sides)
+
+    def order(self, split: Split) -> Array | None:
+        """The training rows (rows,) in the order in which they are divided; None: as they come."""
+        return None
+
+    def fit(self, estimator: Any, config: ProbeConfig, train: Any, tests: dict[str, Any], setup: Setup) -> Outcome:
+        """Choose, fit and predict; see `src.probe.run`."""
+        return own(estimator, config, train, tests, setup)
+
+    def score(
+        self, name: str, labels: Array, draws: Sequence[Array], fold: Array | None, evaluate: Callable[[Array], Estimate]
+    ) -> dict[str, Any]:
+        """A metric's value and interval.
+
+        Parameters
+        ----------
+        labels : (rows,)
+        draws : predictions (rows,) of each probe that is scored
+        fold : (rows,), the fold in which each row was predicted; None without folds
+        evaluate : value and interval of predictions (rows,), or of the mean over predictions (draws, rows), for new rows
+        """
+        estimates = [evaluate(predictions) for predictions in draws]
+        return asdict(estimates[0]) if len(estimates) == 1 else over_draws(name, estimates)
+
+
+def point(name: str, labels: Array, predictions: Array) -> float:
+    """A classification metric's value on rows (rows,)."""
+    classes = max(2, int(labels.max()) + 1, int(predictions.max()) + 1)
+    return metrics.sample_of(name, labels, predictions[None], classes).point()
+
+
+def over_draws(name: str, estimates: Sequence[Estimate]) -> dict[str, Any]:
+    """Mean of a metric over training draws, and an interval for new rows and a new draw: both spreads, added in quadrature."""
+    values = [estimate.value for estimate in estimates]
+    defined = [
+        (each.value, each.low, each.high) for each in estimates if each.value is not None and each.low is not None and each.high is not None
+    ]
+    if len(defined) < len(estimates):
+        reason = next((each.reason for each in estimates if each.value is None), "some have no interval")
+        reason = f"{reason} (in {len(estimates) - len(defined)} of {len(estimates)} training draws)"
+        return {"value": None, "low": None, "high": None, "reason": reason, "method": "draws", "draws": values}
+    value, low, high = np.array(defined).T
+    spread = 1.96 * value.std(ddof=1)
+    mean = float(value.mean())
+    methods = " or ".join(dict.fromkeys(each.method for each in estimates))
+    return {
+        "value": mean,
+        "low": max(metrics.metrics[name].low, mean - float(np.hypot((value - low).mean(), spread))),
+        "high": min(metrics.metrics[name].high, mean + float(np.hypot((high - value).mean(), spread))),
+        "reason": None,
+        "method": f"mean of {len(values)} training draws; {methods}, and the draws' spread, in quadrature",
+        "draws": values,
+    }
+
+
+def rules(config: ProbeConfig) -> Protocol:
+    """The protocol that the config names, with its settings."""
+    settings = dict(config.protocol)
+    kind = protocols[str(settings.pop("name", "suite"))]
+    defaults = {each.name: each.default for each in fields(kind)}
+    for key, value in settings.items():
+        if key not in defaults:
+            raise unknown("key", key, ["name", *defaults], where="probe.protocol: ")
+        if isinstance(defaults[key], int) and not (type(value) is int and value >= 0):
+            raise UserError(f"probe.protocol.{key}={value}: a whole number of zero or more is needed, such as {defaults[key]}.")
+    return kind(**settings)
