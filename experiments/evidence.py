@@ -11,19 +11,26 @@ from typing import Any
 
 from experiments.collect import RECORDS, Record, committed, labelled, tasks
 from src.errors import UserError, flatten
-from src.paired import Contrast, Overall, Task, contrasts, over_tasks
+from src.paired import Contrast, Overall, Task, as_family, contrasts, over_tasks
 from src.result import Result
 
-# The primary claim's tasks: every real one at hand, but SST with five classes, whose sentences are SST-2's.
+# The primary claim's tasks: every real one at hand, but SST with five classes, whose sentences are SST-2's. Most of SST-2's test sentences
+# are among MR's, and SICK's two tasks have the same pairs: `Evidence.apart` leaves one of each out.
 PRIMARY = ("cola", "sst2", "mrpc", "stsb", "rte", "wnli", "mr", "cr", "mpqa", "sick_e", "sick_r")
+SHARING = ("sst2", "sick_r")
 COMPARED = ("cls", "pooler", "mean")
 PAIRS = (("pooler", "cls"), ("mean", "cls"), ("mean", "pooler"))
-RESAMPLES = 10_000
+RESAMPLES = 10_000  # of the primary claim
+FEWER = 2_000  # of every other one: a page of them in seconds
 STRENGTHS = ("none", "weak", "tuned")
 
 
 def _fits(result: Result, only: Mapping[str, Container[Any]]) -> bool:
     return all(getattr(result, name) in values for name, values in only.items())
+
+
+def _typed(result: Result) -> str:
+    return f"{result.pooling}, {result.config['runtime']['dtype']}"
 
 
 def _any(result: Result) -> bool:
@@ -37,7 +44,8 @@ class Evidence(Mapping[str, Sequence[Record]]):
         self.bundles, self.files = dict(bundles), files
         self._contrasts: dict[tuple[str, tuple[tuple[str, str], ...]], list[Contrast]] = {}
         self._primary: dict[str, list[Task]] = {}
-        self._overall: dict[tuple[str, str, str], Overall] = {}
+        self._ladders: dict[tuple[str, ...], list[Overall]] = {}
+        self._overall: dict[tuple[str, ...], Overall] = {}
 
     @classmethod
     def read(cls, records: Path = RECORDS) -> Evidence:
@@ -53,6 +61,9 @@ class Evidence(Mapping[str, Sequence[Record]]):
         if name not in self.bundles:
             raise UserError(f"the records of {name} are missing. experiments/README.md names the command that makes them.")
         return self.bundles[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.bundles
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.bundles)
@@ -81,9 +92,13 @@ class Evidence(Mapping[str, Sequence[Record]]):
         names = [name.partition("/")[2] for name in self if name.startswith("poolings/") and not name.endswith("-random")]
         return tuple(sorted(names, key=lambda name: (name != "bert-books", name)))
 
-    def tasks(self, bundle: str, wanted: Callable[[Result], bool] = _any) -> list[Task]:
-        """A bundle's tasks, of those runs alone that `wanted` names: what is left may differ in pooling and dataset only."""
-        return tasks(record for record in self[bundle] if wanted(record.result))
+    def having(self, experiment: str) -> list[str]:
+        """The models that an experiment was run on, whether it left a bundle or a file."""
+        return [model for model in self.models if f"{experiment}/{model}" in self or (self.files / experiment / f"{model}.json").is_file()]
+
+    def tasks(self, bundle: str, **only: Container[Any]) -> list[Task]:
+        """A bundle's tasks, of the runs alone that `only` leaves (see `over`): those may differ in pooling and dataset."""
+        return tasks(record for record in self[bundle] if _fits(record.result, only))
 
     def labelled(self, bundles: Sequence[str], label: Callable[[Result], str], wanted: Callable[[Result], bool] = _any) -> list[Task]:
         """Tasks across several bundles, their runs named by `label`; datasets that lack some label are left out."""
@@ -98,7 +113,7 @@ class Evidence(Mapping[str, Sequence[Record]]):
         return self._primary[model]
 
     def _read_primary(self, model: str) -> list[Task]:
-        found = {task.name: task for task in self.tasks(f"poolings/{model}", lambda result: result.pooling in COMPARED)}
+        found = {task.name: task for task in self.tasks(f"poolings/{model}", pooling=COMPARED)}
         if missing := [name for name in PRIMARY if name not in found]:
             raise UserError(f"poolings/{model} lacks {', '.join(missing)}. Run the experiment on all its tasks, then collect it.")
         return [found[name] for name in PRIMARY]
@@ -111,11 +126,18 @@ class Evidence(Mapping[str, Sequence[Record]]):
         return self._contrasts[key]
 
     def overall(self, model: str, a: str, b: str) -> Overall:
-        """The claim over the primary tasks, of a against b."""
-        key = (model, a, b)
-        if key not in self._overall:
-            self._overall[key] = over_tasks(self.primary(model), a, b, resamples=RESAMPLES)
-        return self._overall[key]
+        """The claim over the primary tasks, of a against b: one of `PAIRS`, which are a model's family for Holm."""
+        if (model, a, b) not in self._overall:
+            found = [over_tasks(self.primary(model), *pair, resamples=RESAMPLES) for pair in PAIRS]
+            self._overall |= {(model, each.a, each.b): each for each in as_family(found)}
+        return self._overall[model, a, b]
+
+    def apart(self, model: str, a: str, b: str) -> Overall:
+        """The same over tasks that share no sentence: without SST-2, which shares them with MR, and SICK-R, whose pairs are SICK-E's."""
+        if (model, a, b, "apart") not in self._overall:
+            tasks = [task for task in self.primary(model) if task.name not in SHARING]
+            self._overall[model, a, b, "apart"] = over_tasks(tasks, a, b, resamples=FEWER)
+        return self._overall[model, a, b, "apart"]
 
     def over(self, bundles: Sequence[str], label: Callable[[Result], str], a: str, b: str, **only: Container[Any]) -> Overall:
         """The claim over the tasks of some bundles, of the runs that `label` calls a against those it calls b.
@@ -123,7 +145,7 @@ class Evidence(Mapping[str, Sequence[Record]]):
         `only` narrows the runs: a field of the record and the values it may have, as in ``pairing=["joint"]``.
         """
         found = self.labelled(bundles, label, lambda result: _fits(result, only) and label(result) in (a, b))
-        return over_tasks(found, a, b, resamples=RESAMPLES)
+        return over_tasks(found, a, b, resamples=FEWER)
 
     def means(self, bundle: str, label: Callable[[Result], str], **only: Container[Any]) -> dict[str, float]:
         """Mean score over a bundle's tasks for each label."""
@@ -139,14 +161,20 @@ class Evidence(Mapping[str, Sequence[Record]]):
 
     def ladder(self, model: str, strength: str, steps: Sequence[str]) -> list[Overall]:
         """Each step against [CLS] over the ladder's tasks, at one of `STRENGTHS`."""
-        found = self.tasks(f"ladder/{model}", lambda result: regularisation(result) == strength)
-        return [over_tasks(found, step, "cls", resamples=RESAMPLES) for step in steps]
+        key = (model, strength, *steps)
+        if key not in self._ladders:
+            self._ladders[key] = self._ladder(model, strength, steps)
+        return self._ladders[key]
+
+    def _ladder(self, model: str, strength: str, steps: Sequence[str]) -> list[Overall]:
+        found = tasks(record for record in self[f"ladder/{model}"] if regularisation(record.result) == strength)
+        return [over_tasks(found, step, "cls", resamples=FEWER) for step in steps]
 
     def precision(self, model: str) -> list[Overall]:
-        """Each pooling in half precision against itself in float32."""
-        found = self.labelled([f"precision/{model}"], lambda result: f"{result.pooling}, {result.config['runtime']['dtype']}")
-        halves = [name for name in found[0].predictions if not name.endswith(", float32")]
-        return [over_tasks(found, half, f"{half.partition(',')[0]}, float32", resamples=RESAMPLES) for half in sorted(halves)]
+        """Each pooling in half precision against itself in float32, over the tasks that have both."""
+        bundle = f"precision/{model}"
+        halves = sorted({_typed(record.result) for record in self[bundle] if not _typed(record.result).endswith("float32")})
+        return [self.over([bundle], _typed, half, f"{half.partition(',')[0]}, float32") for half in halves]
 
 
 def regularisation(result: Result) -> str:

@@ -44,6 +44,8 @@ def build(output: Path, records: Path = RECORDS) -> list[Path]:
 
     evidence = Evidence.read(records)
     figures = _figures()
+    bar = tqdm(figures.FIGURES.items(), desc="figures", unit="figure", leave=False, disable=None)
+    drawn = {name: figure.draw(evidence, records) for name, figure in bar}
     tables = every(evidence)
     captions = {name: figure.CAPTION for name, figure in figures.FIGURES.items()}
     page = report(evidence, captions, {table.name: table.caption for table in tables})
@@ -52,8 +54,10 @@ def build(output: Path, records: Path = RECORDS) -> list[Path]:
     for table in tables:
         kinds = {"md": f"{table.markdown()}\n{table.caption}\n", "tex": table.latex(), "csv": table.csv()}
         written += [_write(output / "tables" / f"{table.name}.{kind}", text) for kind, text in kinds.items()]
-    for name, figure in tqdm(figures.FIGURES.items(), desc="figures", unit="figure", leave=False, disable=None):
-        written += figures.save(figure.draw(evidence, records), output / "figures" / name)
+    for name, figure in drawn.items():
+        written += figures.save(figure, output / "figures" / name)
+    for path in {*output.glob("figures/*.p[dn][fg]"), *output.glob("tables/*.*")} - set(written):
+        path.unlink()  # of an earlier paper
     return written
 
 
@@ -67,16 +71,18 @@ def _figures():  # type: ignore[no-untyped-def]
 
 def report(evidence: Evidence, figures: dict[str, str], tables: dict[str, str]) -> str:
     """The page: the answer, then each claim with its numbers, and what was run."""
-    from experiments.claims import answer, claims, scope
+    from experiments.claims import CLAIMS, answer, scope
 
     lines = ["# What [CLS], pooled_output and mean pooling are worth", "", scope(evidence), "", "## The answer", ""]
     lines += [f"{number}. {sentence}" for number, sentence in enumerate(answer(evidence), 1)]
     lines += ["", "## Claims", ""]
-    for number, each in enumerate((claim(evidence) for claim in claims), 1):
+    for number, each in enumerate((claim(evidence) for claim in CLAIMS), 1):
         lines += [f"### {number}. {each.title}", "", each.text, ""]
-        lines += ["| what | points | 95 % interval | test |", "| --- | ---: | ---: | --- |"]
-        lines += [f"| {one.what} | {one.value} | {one.interval} | {one.test} |" for one in each.numbers]
-        lines += ["", f"`{each.command}`", "", f"See {', '.join(map(_link, each.see))}.", ""]
+        if each.numbers:
+            lines += ["| what | points | 95 % interval | test |", "| --- | ---: | ---: | --- |"]
+            lines += [f"| {one.what} | {one.value} | {one.interval} | {one.test} |" for one in each.numbers]
+            lines += [""]
+        lines += [f"`{each.command}`", "", f"See {', '.join(map(_link, each.see))}.", ""]
     lines += ["## Figures", ""]
     for name, caption in figures.items():
         lines += [f"![{name}](figures/{name}.png)", "", f"*{name}.* {caption}", ""]

@@ -231,7 +231,8 @@ def judge(section: Section) -> Verdict:
         return Verdict(
             best.name, f"{_trivial(section)}only {best.name} was scored ({estimate(section.metric, best.result.score)}): {alone}."
         )
-    level = [best, *(run for run in scored[1:] if section.verdict(best.name, run.name) != "better")]
+    names = [run.name for run in scored]
+    level = [run for run in scored if all(section.verdict(name, run.name) != "better" for name in names if name != run.name)] or [best]
     use = min(level, key=_cost)
     rest = [run.name for run in scored if run is not use]
     stands = {name: section.verdict(use.name, name) for name in rest}

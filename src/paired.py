@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -261,6 +261,17 @@ def over_tasks(tasks: Sequence[Task], a: str, b: str, *, margin: float = MARGIN,
         differences=tuple(float(one) for one in values),
         without=tuple(float(one) for one in (values.sum() - values) / (len(values) - 1)),
     )
+
+
+def as_family(found: Sequence[Overall]) -> list[Overall]:
+    """Claims over tasks as one family: their p-values, and with them the verdicts, after Holm over the differences and the equivalences."""
+    adjusted = zip(found, holm([each.p for each in found]), holm([each.p_equivalence for each in found]), strict=True)
+    return [replace(each, p=p, p_equivalence=same, verdict=_verdict(each, p, same)) for each, p, same in adjusted]
+
+
+def _verdict(overall: Overall, p: float, p_equivalence: float) -> str:
+    whole = Difference(overall.value, overall.low, overall.high, overall.low90, overall.high90, p, "over tasks")
+    return verdict(whole, overall.margin, level=LEVEL, p=p, equivalence=p_equivalence <= LEVEL)
 
 
 def _over(values: Array, rows: Array, found: Sequence[Difference], seed: int) -> Interval:

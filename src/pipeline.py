@@ -263,7 +263,12 @@ def _config(prepared: Prepared) -> dict[str, Any]:
     config, extractor = prepared.config, prepared.extractor
     assert config.probe is not None
     return {
-        "model": {"path": extractor.checkpoint.label, "revision": config.model.revision, "max_length": extractor.facts.max_length},
+        "model": {
+            "path": extractor.checkpoint.label,
+            "revision": config.model.revision,
+            "max_length": extractor.facts.max_length,
+            "hidden_act": extractor.checkpoint.config.get("hidden_act"),
+        },
         "dataset": {
             "task": prepared.data.task,
             "selection": prepared.data.selection,

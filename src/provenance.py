@@ -134,7 +134,8 @@ def _cpu() -> str:
 
 # The files that turn features into scores.
 METHOD = (
-    "baseline", "descent", "fitting", "linear", "logistic", "metrics", "pipeline", "probe", "ridge", "solvers", "splits",
+    "baseline", "descent", "fitting", "linear", "logistic", "metrics", "pipeline", "probe", "protocols/base", "protocols/mdl",
+    "protocols/mteb", "protocols/senteval", "ridge", "solvers", "splits",
 )  # fmt: skip
 
 

@@ -151,6 +151,7 @@ FILES = {
     "diagnostics": _diagnostics,
     "cost": _cost,
     "simulation.csv": _simulation,
+    "parity.json": lambda name: (Path(__file__).parents[1] / "experiments" / "records" / name).read_text(encoding="utf-8"),
 }
 
 

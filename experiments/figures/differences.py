@@ -26,7 +26,7 @@ CAPTION = (
 @style.drawing(NEEDS)
 def draw(data: style.Data, files: Path) -> Figure:
     """A row of panels per model, a column per pair of poolings; tasks below one another, their mean last."""
-    evidence = Evidence(data, files)
+    evidence = Evidence.of(data, files)
     models = [name.partition("/")[2] for name in NEEDS]
     names = {model: [task.name for task in evidence.primary(model)] for model in models}
     height = 0.3 + sum(0.45 + 0.16 * len(each) for each in names.values())

@@ -27,7 +27,7 @@ CAPTION = (
 @style.drawing(NEEDS)
 def draw(data: style.Data, files: Path) -> Figure:
     """A row of panels per model, a column per strength of the penalty."""
-    evidence = Evidence(data, files)
+    evidence = Evidence.of(data, files)
     figure, axes = style.figure(style.WIDTH, 1.9 * len(NEEDS) + 0.4, len(STRENGTHS), len(NEEDS), sharey="row", sharex="col")
     for line, name in zip(axes, NEEDS, strict=True):
         model, status = name.partition("/")[2], style.status(data[name])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.evidence import RESAMPLES, Evidence
+from experiments.evidence import FEWER, Evidence
 from experiments.figures import style
 from src.paired import MARGIN, contrasts, over_tasks
 from src.result import Result
@@ -29,7 +29,7 @@ CAPTION = (
 @style.drawing(NEEDS)
 def draw(data: style.Data, files: Path) -> Figure:
     """A row of panels per model, a column per step of the pooler; two marks per task."""
-    evidence = Evidence(data, files)
+    evidence = Evidence.of(data, files)
     figure, axes = style.figure(style.WIDTH, 5.2, len(STEPS), len(MODELS), sharey="row", sharex="col")
     for line, model in zip(axes, MODELS, strict=True):
         tasks = evidence.labelled([f"nsp_pooler/{model}-{kind}" for kind in KINDS], _called)
@@ -41,9 +41,9 @@ def draw(data: style.Data, files: Path) -> Figure:
             for kind, shift, status in zip(KINDS, (-0.17, 0.17), ("untrained", "trained"), strict=True):
                 pair = (f"{step}, {kind}", f"cls, {kind}")
                 marks = {**style.marks(step, status), "label": style.label(step, status)}
-                for contrast in contrasts(tasks, [pair], resamples=RESAMPLES):
+                for contrast in contrasts(tasks, [pair], resamples=FEWER):
                     style.interval(axis, names.index(contrast.task) + shift, vars(contrast.difference), horizontal=True, **marks)
-                style.interval(axis, len(names) + shift, vars(over_tasks(tasks, *pair, resamples=RESAMPLES)), horizontal=True, **marks)
+                style.interval(axis, len(names) + shift, vars(over_tasks(tasks, *pair, resamples=FEWER)), horizontal=True, **marks)
             axis.set_title(f"{model}\n{style.label(step, '')} − [CLS]")
         line[0].set_yticks(range(len(names) + 1), [*names, f"mean of {len(names)} tasks"])
         line[0].set_ylim(len(names) + 0.5, -0.5)

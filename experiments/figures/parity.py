@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+PLACE = 18
 NEEDS = ("parity.json",)
 CAPTION = (
     "The same sentences through every system on the same weights. Left: largest absolute difference from TensorFlow 1 in "

@@ -25,7 +25,7 @@ CAPTION = (
 @style.drawing(NEEDS)
 def draw(data: style.Data, files: Path) -> Figure:
     """A panel per half precision, a mark per pooling."""
-    found = Evidence(data, files).precision("bert-books")
+    found = Evidence.of(data, files).precision("bert-books")
     status = style.status(data[NEEDS[0]])
     kinds = sorted({overall.a.partition(", ")[2] for overall in found})
     figure, axes = style.figure(style.WIDTH, 2.6, len(kinds), sharey=True)

@@ -140,7 +140,7 @@ def marks(pooling: str, pooler: str) -> dict[str, Any]:
 
 
 def _needs_pooler(pooling: str) -> bool:
-    return pooling in poolings and poolings[pooling].needs_pooler
+    return any(part in poolings and poolings[part].needs_pooler for part in pooling.split("+"))
 
 
 def status(records: Iterable[Record]) -> str:
