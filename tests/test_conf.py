@@ -75,7 +75,7 @@ def test_no_yaml_holds_a_path_of_one_machine_and_no_python_names_a_dataset() -> 
         assert not [name for name in names if re.search(rf"['\"]{name}['\"]", code)], path
 
 
-COMMANDS = [line for line in re.findall(r"^(python -m src\.(?:run|extract).*)$", README, re.MULTILINE)]
+COMMANDS = [line for line in re.findall(r"^(python -m src\.(?:run|extract).*?)(?:\s+#.*)?$", README, re.MULTILINE)]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -18,7 +18,7 @@ from experiments.claims.sentences import (
     of,
     words,
 )
-from experiments.evidence import FEWER, Evidence
+from experiments.evidence import FEWER, Evidence, resamples
 from experiments.tables import points
 from src.paired import contrasts
 
@@ -134,7 +134,8 @@ def protocol(evidence: Evidence) -> Claim:
         for probe in PROTOCOLS:
             for a, b in (("mean", "cls"), ("pooler", "cls")):
                 numbers.append(of(evidence.over([f"protocol/{model}"], by_name, a, b, probe=[probe]), f"{model}, {probe}: {a} − {b}"))
-            for each in contrasts(evidence.tasks(f"protocol/{model}", probe=[probe]), [("mean", "cls")], resamples=FEWER):
+            under = evidence.tasks(f"protocol/{model}", probe=[probe])
+            for each in contrasts(under, [("mean", "cls")], resamples=resamples(under)):
                 signs.setdefault(each.task, []).append(each.verdict)
         opposed = [task for task, verdicts in signs.items() if {"better", "worse"} <= set(verdicts)]
         moved = [task for task, verdicts in signs.items() if len(set(verdicts)) > 1]

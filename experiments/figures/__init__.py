@@ -17,7 +17,7 @@ from experiments.figures import style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DPI = 200
+DPI = 150
 RUN_LENGTHS = 3  # Z_RLE of zlib
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.collect import tasks
-from experiments.evidence import FEWER
+from experiments.evidence import resamples
 from experiments.figures import style
 from src.paired import MARGIN, contrasts
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PLACE = 8
-MODELS = ("bert-books", "all-MiniLM-L6-v2")
+MODELS = ("bert-books",)
 NEEDS = tuple(f"protocol/{model}" for model in MODELS)
 CAPTION = (
     "Paired differences to [CLS] under this suite's probe and under the published rules of SentEval and of MTEB, on features of the "
@@ -38,7 +38,7 @@ def draw(data: style.Data, files: Path) -> Figure:
             axis.axvline(0, color=style.GREY, linewidth=0.6)
             for number, (protocol, (colour, marker)) in enumerate(PROTOCOLS.items()):
                 under = tasks(record for record in data[need] if record.result.probe == protocol)
-                for contrast in contrasts(under, [(a, b)], resamples=FEWER):
+                for contrast in contrasts(under, [(a, b)], resamples=resamples(under)):
                     place = each.index(contrast.task) + 0.24 * (number - 1)
                     look: dict[str, Any] = {"color": colour, "marker": marker, "label": protocol}
                     style.interval(axis, place, vars(contrast.difference), horizontal=True, **look)
