@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.claims.sentences import SWEEP, Claim, Number, amount, by_model, by_name, of, words
+from experiments import collect
+from experiments.claims.sentences import SWEEP, Claim, Number, amount, by_model, by_name, listed, of, words
 from experiments.evidence import PAIRS, PRIMARY, Evidence
 from experiments.tables import points
 from src.paired import FEW
@@ -85,10 +86,10 @@ def draws(evidence: Evidence) -> Claim:
             if record.result.score["value"] is not None
         ]
         scores = [record.result.score for record in evidence[f"draws/{model}"] if record.result.score["low"] is not None]
-        rows = [score["high"] - score["low"] for score in scores]
+        widths = [score["high"] - score["low"] for score in scores]
         lines.append(
             f"**{model}**: resampling the training rows moves a score by {points(float(np.median(spread)))} points (the median standard "
-            f"deviation over tasks and poolings); the 95 % interval for new rows and a new draw is {points(float(np.median(rows)))} wide."
+            f"deviation over tasks and poolings); the 95 % interval for new rows and a new draw is {points(float(np.median(widths)))} wide."
         )
     return Claim(
         "The luck of the training rows", " ".join(lines), numbers, SWEEP.format("draws"),
@@ -105,6 +106,13 @@ def controls(evidence: Evidence) -> Claim:
             f"**{model}**: of {len(control)} controls that must score at chance (shuffled labels, layer 0 of [CLS]) {len(hits)} "
             "have the best constant's score in their 95 % interval, or stay below it."
         )
+    for model in evidence.models:
+        beaten = []
+        for task in PRIMARY:
+            here = [row for row in collect.rows(evidence[f"poolings/{model}"]) if row["dataset"] == task and row["value"] is not None]
+            if here and (here[0]["bag_of_word_pieces"] or 0) > max(row["value"] for row in here):
+                beaten.append(task)
+        lines.append(f"**{model}**: a bag of word pieces under the same probe scores above every pooling on {listed(beaten, 'no task')}.")
     random, better = "bert-books-random", 0
     for pooling in ("cls", "pooler", "mean", "max"):
         found = evidence.over(["poolings/bert-books", f"poolings/{random}"], by_model, f"{pooling}, bert-books", f"{pooling}, {random}",
