@@ -155,9 +155,11 @@ class RuntimeConfig:
     dtype: str = "float32"
     attention: str | None = None  # implementation; unset: the library's default for the model
     token_budget: int | None = None  # tokens a batch; unset: 512 on a CPU, 16384 on an accelerator
-    threads: int | None = None  # CPU workers that encode, one thread each; unset: the cores this process may use
+    threads: int | None = None  # CPU workers that encode, one thread each, and that fit; unset: the cores this process has to itself
     cache_dir: str | None = None  # unset: $XDG_CACHE_HOME or ~/.cache, then bert-pooling-probes
     also_layers: list[int] = field(default_factory=list)  # layers that a cache miss stores beside the asked one
+    shards: int = 1  # jobs that a forward pass is shared out among
+    shard: int | None = None  # which of them this one is, 0 to shards - 1 (src.extract); unset: a sweep shares its passes out by itself
     progress: bool = True
 
 
@@ -279,6 +281,11 @@ def check(config: Config) -> None:
     check_model(config.model)
     _at_least("runtime.token_budget", config.runtime.token_budget, 1)
     _at_least("runtime.threads", config.runtime.threads, 1)
+    _at_least("runtime.shards", config.runtime.shards, 1)
+    _at_least("runtime.shard", config.runtime.shard, 0)
+    if config.runtime.shard is not None and config.runtime.shard >= config.runtime.shards:
+        last = config.runtime.shards - 1
+        raise UserError(f"runtime.shard={config.runtime.shard}: with runtime.shards={last + 1} the shares are 0 to {last}.")
     dataset = config.dataset
     _one_of("dataset.task", dataset.task, TASKS)
     _one_of("dataset.selection", dataset.selection, SELECTIONS)

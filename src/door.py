@@ -49,21 +49,14 @@ def open_door(task: Callable[[DictConfig], Any], *, sweeps: bool = True, config:
 
     Bad input ends with its lines on stderr and status 1, an interruption with status 130; only a bug of ours shows a traceback.
     """
-    # Hydra prints and exits by itself unless asked for the full error, which is then ours to put into words.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    _open_streams()
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Printable())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("src").setLevel(logging.INFO)
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # of libraries; ours are logged
+    settle_process()
     register()
     failure: list[Exception] = []
 
     @functools.wraps(task)
     def guarded(composed: DictConfig) -> None:
         # Whatever else leaves hydra.main is Hydra's own, so that no kind of refusal can be missed.
+        settle_process()  # a launcher's process has not come through the door
         try:
             task(composed)
         except Exception as error:
@@ -81,6 +74,20 @@ def open_door(task: Callable[[DictConfig], Any], *, sweeps: bool = True, config:
         if not isinstance(failure[0], UserError) and not _is_unwritable(failure[0]):
             raise failure[0]
         stop(say(failure[0]))
+
+
+def settle_process() -> None:
+    """Streams, log and warnings of a process that runs jobs; once is enough."""
+    # Hydra prints and exits by itself unless asked for the full error, which is then ours to put into words.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    _open_streams()
+    if not any(isinstance(handler.formatter, _Printable) for handler in logging.root.handlers):
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_Printable())
+        logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("src").setLevel(logging.INFO)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # of libraries; ours are logged
 
 
 def stop(message: str, status: int = 1) -> NoReturn:

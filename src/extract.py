@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
+import uuid
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from src.config import Config, parse
-from src.door import open_door, tell
+from src.door import open_door, say_crash, stop, tell
 from src.errors import UserError
 from src.pooling import poolings
 
@@ -22,19 +26,52 @@ BLOCK = 1 << 14  # rows written at once
 
 
 def main() -> None:
-    """Extract what the command line asks for."""
-    open_door(task, sweeps=False)
+    """Extract what the command line asks for; exit 1 when a job of a sweep failed."""
+    from src import sweep
+
+    sweep.LAST = sweep.ERROR = sweep.UNDER_WAY = None
+    try:
+        open_door(task)
+    except SystemExit as ending:
+        if ending.code == 1:
+            sweep.close()
+        raise
+    if sweep.ERROR is not None:
+        stop(say_crash(sweep.ERROR))
+    if sweep.LAST is not None and sweep.LAST.failed:
+        sys.exit(1)
 
 
 def task(composed: DictConfig) -> None:
-    config = parse(composed)
-    if not config.output:
-        raise UserError("src.extract needs output=FOLDER, where <split>.safetensors goes.")
-    extract(config, Path(config.output).expanduser())
+    """One job. In a sweep a failure is written down for the closing lines, and the other jobs go on."""
+    from src.launch import check_shards, kept_to_its_threads
+    from src.sweep import write_failure, write_status
+
+    hydra = HydraConfig.get()
+    sweeps, folder = hydra.mode == RunMode.MULTIRUN, Path(hydra.runtime.output_dir)
+    try:
+        config = parse(composed)
+        if not config.output:
+            raise UserError("src.extract needs output=FOLDER, where <split>.safetensors goes.")
+        check_shards(config.runtime, sweep=sweeps, extracts=True)
+        with kept_to_its_threads(config.runtime):
+            extract(config, Path(config.output).expanduser())
+    except Exception as error:
+        if not sweeps:
+            raise
+        log.error("failed: %s", error, exc_info=not isinstance(error, UserError))
+        user = isinstance(error, UserError)
+        write_failure(folder, list(hydra.overrides.task), str(error) if user else say_crash(error), "user" if user else "crash")
+    else:
+        if sweeps:
+            write_status(folder, "done")
 
 
 def extract(config: Config, folder: Path) -> list[Path]:
-    """Write ``<split>.safetensors`` for every labelled split: ``features`` (rows, width) float32 in the order of the rows, ``labels``."""
+    """Write ``<split>.safetensors`` for every labelled split: ``features`` (rows, width) float32 in the order of the rows, ``labels``.
+
+    With `runtime.shard`, encode that share; the files are written by the job that finds all shares done.
+    """
     from src.features import texts
     from src.pipeline import opened
 
@@ -47,7 +84,14 @@ def extract(config: Config, folder: Path) -> list[Path]:
     read, extractor, target, model = prepared.data, prepared.extractor, prepared.target, prepared.extractor.checkpoint.label
     if extractor.facts.pooler["status"] == "untrained" and poolings[target[0]].needs_pooler:
         log.warning("warning: the pooler of %s was never trained: '%s' is a random projection of its [CLS] state.", model, target[0])
-    written = []
+    written: list[Path] = []
+    runtime = config.runtime
+    if runtime.shard is not None and runtime.shards > 1:
+        every = [text for split in read.splits.values() for text in texts(split, config.pairing, read.name)]
+        left = [extractor.share(text, target, runtime.also_layers, runtime.shard, runtime.shards) for text in every]
+        if any(left):
+            tell(f"share {runtime.shard} of {runtime.shards} is done; the files are written once the other jobs' {sum(left)} parts are")
+            return written
     for name, split in read.splits.items():
         before = extractor.encoded
         pieces = [extractor.features(text, target, config.runtime.also_layers) for text in texts(split, config.pairing, read.name)]
@@ -85,7 +129,7 @@ def write(path: Path, sides: list[np.ndarray], labels: np.ndarray, notes: dict[s
     }
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # the arrays begin aligned
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("wb") as file:
             file.write(len(text).to_bytes(8, "little") + text)

@@ -84,15 +84,7 @@ class Extractor:
     def facts(self) -> Facts:
         """Layers, width, limits and the pooler's status: from the store, or from the model once it is loaded."""
         if self._facts is None:
-            asked = {
-                "attention": self.config.runtime.attention,
-                "max_length": self.config.model.max_length,
-                "dtype": self.config.runtime.dtype,
-                "device": self.device,
-                "kernels": VERSION,
-            }
-            loaded = {"model": self.checkpoint.identity, "tokenizer": self.checkpoint.tokenizer, "versions": library_versions()}
-            key = self.store.key({"kind": "facts", **asked, **loaded})
+            key = self._facts_key()
             value = self.store.get("facts", key)
             if value is None:
                 self._facts = self.encoder.facts
@@ -100,6 +92,22 @@ class Extractor:
             else:
                 self._facts = Facts(**json.loads(value.meta["facts"]))
         return self._facts
+
+    @property
+    def known(self) -> bool:
+        """Whether `facts` can be had without loading the model."""
+        return self._facts is not None or self.store.has("facts", self._facts_key())
+
+    def _facts_key(self) -> str:
+        asked = {
+            "attention": self.config.runtime.attention,
+            "max_length": self.config.model.max_length,
+            "dtype": self.config.runtime.dtype,
+            "device": self.device,
+            "kernels": VERSION,
+        }
+        loaded = {"model": self.checkpoint.identity, "tokenizer": self.checkpoint.tokenizer, "versions": library_versions()}
+        return self.store.key({"kind": "facts", **asked, **loaded})
 
     @property
     def encoder(self) -> Encoder:
@@ -170,6 +178,26 @@ class Extractor:
                 if value is None:
                     value = self._encode(text, tokens, target, also_layers)
         return Features(value.arrays["values"], hit, value.meta["pass"], int(tokens.offsets[-1]), tokens.truncated)
+
+    def missing(self, text: Text, target: Target, also_layers: Sequence[int] = ()) -> list[Target]:
+        """What a pass for this target would compute and the store does not have."""
+        return [each for each in self._targets(target, also_layers) if not self.store.has("features", self._key(text, each))]
+
+    def share(self, text: Text, target: Target, also_layers: Sequence[int], shard: int, shards: int) -> int:
+        """Encode share `shard` of `shards` of a pass, waiting for nobody; whoever finds that all is encoded puts the features together.
+
+        Returns
+        -------
+        int
+            Shards of the pass that other jobs have still to encode; 0 where the features are stored.
+        """
+        if not self.missing(text, target, also_layers):
+            return 0
+        left = Pass(self, text, self.tokens(text), self._targets(target, also_layers)).share(shard, shards)
+        missing = self.missing(text, target, also_layers)
+        if missing and not left:
+            self.features(text, missing[0], [*also_layers, target[1]])
+        return left if missing else 0
 
     def _encode(self, text: Text, tokens: Tokens, target: Target, also_layers: Sequence[int]) -> Value:
         targets = self._targets(target, also_layers)
@@ -279,7 +307,8 @@ class Pass:
         self.shards = shards(plan(tokens.lengths, extractor.token_budget))
         self.parts = extractor.parts(text, targets)
         self.seconds = {"encode": 0.0, "pool": 0.0}
-        self.resumed = 0  # shards that an earlier, interrupted pass had finished
+        self.made: set[int] = set()  # shards that were encoded here
+        self.jobs = 1
         self._lock = Lock()
 
     def run(self, keys: dict[Target, str]) -> None:
@@ -292,51 +321,95 @@ class Pass:
         extractor.store.sweep(keys.values())
         written = sum(path.stat().st_size for path in finished.values())
         extractor.store.require((len(self.targets) + len(keys)) * rows * width * 4 - written)
-        encoder = extractor.encoder
-        encoder.check(self.tokens.ids)
-        if not encoder.warm:
-            self._warm_up(encoder)
-        started = time.perf_counter()
         todo = [number for number in range(len(self.shards)) if number not in finished]
-        with self._progress(sum(self._tokens_of(number) for number in finished)) as bar:
-            finished |= self._encode(encoder, todo, bar)
-        wall = time.perf_counter() - started
-        if todo:
-            done = sum(self._tokens_of(number) for number in todo)
-            log.info(
-                "%s: %s rows, %s tokens in %.1f s (%s tokens/s)", self.text.label, f"{rows:,}", f"{done:,}", wall, f"{done / wall:,.0f}"
-            )
-        # Workers overlap: their busy seconds are shared out over the pass, so that the phases add up to its wall time.
-        busy = sum(self.seconds.values())
-        for phase, seconds in self.seconds.items():
-            self.seconds[phase] = seconds * wall / busy if busy else 0.0
-            extractor.clock.add(phase, self.seconds[phase])
-        self.resumed = len(finished) - len(todo)
-        extractor.encoded += sum(len(batch) for number in todo for batch in self.shards[number])
+        while todo:
+            finished |= self._timed(todo)
+            if todo := [number for number in todo if number not in finished]:
+                log.info("%s: another process is at its last shards: waiting for it", self.text.label)
+                self.parts.claim(todo[0], wait=True).release()
+        notes = self.parts.notes()
+        self.jobs = len(notes) + bool(self.made)
+        for note in notes:
+            for phase in self.seconds:
+                self.seconds[phase] += note[phase]
         with extractor.clock.phase("store"):
             self._assemble(keys, finished)
             self.parts.remove()
 
+    def share(self, shard: int, shards: int) -> int:
+        """Encode one of `shards` equal shares; the number of shards of the pass that are not there yet."""
+        extractor, there = self.extractor, self.parts.named()
+        todo = [number for number in range(shard, len(self.shards), shards) if number not in there]
+        if todo:
+            rows = sum(len(batch) for number in todo for batch in self.shards[number])
+            extractor.store.require(len(self.targets) * rows * extractor.facts.width * 4)
+            self._timed(todo)
+            if self.made:
+                self.parts.note(self.seconds)
+        return len(self.shards) - len(self.parts.named())
+
+    def _timed(self, todo: list[int]) -> dict[int, Path]:
+        """Encode these shards, bill the time, and say how fast it went; what another process is at is left out."""
+        extractor = self.extractor
+        encoder = extractor.encoder
+        encoder.check(self.tokens.ids)
+        if not encoder.warm:
+            self._warm_up(encoder)
+        before, spent = set(self.made), dict(self.seconds)
+        self.seconds = dict.fromkeys(self.seconds, 0.0)
+        started = time.perf_counter()
+        with self._progress(todo) as bar:
+            done = self._encode(encoder, todo, bar)
+        wall = time.perf_counter() - started
+        made = self.made - before
+        if made:
+            tokens, rows = (sum(count(number) for number in made) for count in (self._tokens_of, self._rows_of))
+            log.info(
+                "%s: %s rows, %s tokens in %.1f s (%s tokens/s)", self.text.label, f"{rows:,}", f"{tokens:,}", wall, f"{tokens / wall:,.0f}"
+            )
+            extractor.encoded += rows
+        # Workers overlap: their busy seconds are shared out over the pass, so that the phases add up to its wall time.
+        busy = sum(self.seconds.values())
+        for phase, seconds in self.seconds.items():
+            share = seconds * wall / busy if busy else 0.0
+            self.seconds[phase] = spent[phase] + share
+            extractor.clock.add(phase, share)
+        return done
+
     def _encode(self, encoder: Encoder, todo: list[int], bar: Any) -> dict[int, Path]:
+        """The files of these shards, each encoded by whoever claims it first; without those that another process has claimed."""
         workers = self.extractor.threads if encoder.device == "cpu" else 1
         done: dict[int, Path] = {}
         with ThreadPoolExecutor(workers, initializer=_one_thread if encoder.device == "cpu" else None) as pool:
-            pending: dict[Future[np.ndarray], int] = {}
+            pending: dict[Future[np.ndarray], tuple[int, Any]] = {}
             waiting = iter(todo)
             try:
                 while True:
                     for number in waiting:
-                        pending[pool.submit(self._shard, encoder, number, bar)] = number
+                        claim = self.parts.claim(number)
+                        if claim is None:
+                            continue
+                        if path := self.parts.made(number):  # by another process, since it was last looked for
+                            claim.release()
+                            done[number] = path
+                            continue
+                        pending[pool.submit(self._shard, encoder, number, bar)] = number, claim
                         if len(pending) > workers:
                             break
                     if not pending:
                         return done
                     ready, _ = wait(pending, return_when=FIRST_COMPLETED)
                     for future in ready:
-                        number = pending.pop(future)
-                        done[number] = self.parts.write(number, future.result())
+                        number, claim = pending.pop(future)
+                        try:
+                            done[number] = self.parts.write(number, future.result())
+                            self.made.add(number)
+                        finally:
+                            claim.release()
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
+                for _, claim in pending.values():
+                    claim.release()
 
     def _shard(self, encoder: Encoder, number: int, bar: Any) -> np.ndarray:
         """Every target of a shard's rows, (targets, rows, width) float32."""
@@ -409,7 +482,8 @@ class Pass:
         return {
             **self.seconds,
             "shards": len(self.shards),
-            "shards_resumed": self.resumed,
+            "shards_resumed": len(self.shards) - len(self.made),
+            "jobs": self.jobs,
             "tokens": int(self.tokens.offsets[-1]),
             "rows": len(self.text),
             "workers": self.extractor.threads if self.extractor.device == "cpu" else 1,
@@ -420,11 +494,14 @@ class Pass:
     def _tokens_of(self, number: int) -> int:
         return int(sum(self.tokens.lengths[batch].sum() for batch in self.shards[number]))
 
-    def _progress(self, done: int) -> Any:
+    def _rows_of(self, number: int) -> int:
+        return sum(len(batch) for batch in self.shards[number])
+
+    def _progress(self, todo: list[int]) -> Any:
         from tqdm import tqdm
 
         return tqdm(
-            total=int(self.tokens.offsets[-1]), initial=done, unit="tok", unit_scale=True, desc=self.text.label,
+            total=sum(self._tokens_of(number) for number in todo), unit="tok", unit_scale=True, desc=self.text.label,
             disable=None if self.extractor.config.runtime.progress else True, dynamic_ncols=True, smoothing=0,
         )  # fmt: skip
 

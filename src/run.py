@@ -29,9 +29,14 @@ def main() -> None:
     """Run what the command line asks for; exit 1 when a job of a sweep failed."""
     from src import sweep
 
-    sweep.LAST = sweep.ERROR = None
+    sweep.LAST = sweep.ERROR = sweep.UNDER_WAY = None
     sweep.LAYERS = ()
-    open_door(task)
+    try:
+        open_door(task)
+    except SystemExit as ending:
+        if ending.code == 1:
+            sweep.close()
+        raise
     if isinstance(sweep.ERROR, UserError):
         stop(str(sweep.ERROR))
     if sweep.ERROR is not None:
@@ -48,10 +53,15 @@ def main() -> None:
 
 def task(composed: DictConfig) -> None:
     """One job. In a sweep a failure is written down for the closing table, and the other jobs go on."""
+    from src.launch import check_shards, kept_to_its_threads
+
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     if hydra.mode != RunMode.MULTIRUN:
-        run(parse(composed), folder)
+        config = parse(composed)
+        check_shards(config.runtime, sweep=False, extracts=False)
+        with kept_to_its_threads(config.runtime):
+            run(config, folder)
         return
     from src import sweep
 
@@ -59,8 +69,10 @@ def task(composed: DictConfig) -> None:
     log.info("[%s] %s", hydra.job.num, " ".join(overrides))
     try:
         config = parse(composed)
+        check_shards(config.runtime, sweep=True, extracts=False)
         config.tracker.group = config.tracker.group or Path(hydra.sweep.dir).name
-        run(config, folder, resume=True, layers=sweep.LAYERS)
+        with kept_to_its_threads(config.runtime):
+            run(config, folder, resume=True, layers=sweep.LAYERS)
     except UserError as error:
         log.error("failed: %s", error)
         sweep.write_failure(folder, overrides, str(error), "user")

@@ -129,21 +129,27 @@ class Store:
     @contextmanager
     def lock(self, key: str, doing: str) -> Iterator[None]:
         """One process at a time per key; the others wait. The lock goes with its process, however that ends."""
-        from filelock import FileLock, Timeout
-
-        folder = self.root / "locks"
         with self._explained():
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / f"{key}.lock")
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
+            lock = self._taken(self.root / "locks" / f"{key}.lock")
+            if lock is None:
                 log.info("another process is %s: waiting for it", doing)
-                lock.acquire()
+                lock = self._taken(self.root / "locks" / f"{key}.lock", wait=True)
         try:
             yield
         finally:
             lock.release()
+
+    @staticmethod
+    def _taken(path: Path, *, wait: bool = False) -> Any:
+        """A lock file, locked by this process; None where another one has it and we do not wait."""
+        from filelock import FileLock, Timeout
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            return lock.acquire(timeout=-1 if wait else 0).lock
+        except Timeout:
+            return None
 
     def parts(self, key: str) -> Parts:
         """The finished shards of a pass that is under way, or was when it was killed."""
@@ -186,11 +192,16 @@ class Store:
 
 
 class Parts:
-    """Shards of an unfinished pass, one file each, named by number and digest, so that a torn or damaged one is simply not there."""
+    """Shards of an unfinished pass, one file each, named by number and digest, so that a torn or damaged one is simply not there.
+
+    Several processes may make them at once: each claims a shard before it makes it. Beside them lie the claims, what is half written,
+    and the notes of those who have done a share.
+    """
 
     def __init__(self, store: Store, folder: Path) -> None:
         self.store = store
         self.folder = folder
+        self.claims = folder / "claims"
 
     def finished(self) -> dict[int, Path]:
         """Number and file of every shard that is whole; the others are deleted."""
@@ -198,13 +209,41 @@ class Parts:
         with self.store._explained():
             for path in sorted(self.folder.glob("*")):
                 number, _, digest = path.stem.partition("-")
-                if path.suffix == ".npy" and number.isdigit() and path.is_file() and sha256(path) == digest:
-                    found[int(number)] = path
-                elif path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
+                try:
+                    if path.suffix == ".npy" and number.isdigit() and path.is_file() and sha256(path) == digest:
+                        found[int(number)] = path
+                    elif path.is_dir() and path != self.claims:
+                        shutil.rmtree(path)
+                    elif path.is_file() and path.suffix not in (".tmp", ".json"):
+                        path.unlink()
+                except FileNotFoundError:  # the pass was put together by another process just now
+                    continue
         return found
+
+    def named(self) -> dict[int, Path]:
+        """Number and file of every shard that is there, unread."""
+        return {int(path.name.partition("-")[0]): path for path in self.folder.glob("[0-9]*-*.npy")}
+
+    def made(self, number: int) -> Path | None:
+        """The file of one shard, unread."""
+        return next(self.folder.glob(f"{number:06d}-*.npy"), None)
+
+    def claim(self, number: int, *, wait: bool = False) -> Any:
+        """The right to make a shard, to be released, which goes with its process; None where another process has it and we do not wait."""
+        with self.store._explained():
+            return self.store._taken(self.claims / f"{number}.lock", wait=wait)
+
+    def note(self, content: Mapping[str, float]) -> None:
+        """Leave what a share took, for whoever puts the shards together."""
+        with self.store._explained():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            temporary = self.folder / f"{uuid.uuid4().hex}.tmp"
+            temporary.write_text(json.dumps(dict(content)), encoding="utf-8")
+            os.replace(temporary, temporary.with_suffix(".json"))
+
+    def notes(self) -> list[dict[str, float]]:
+        """What the shares took."""
+        return [json.loads(path.read_text(encoding="utf-8")) for path in self.folder.glob("*.json")]
 
     def write(self, number: int, array: np.ndarray) -> Path:
         """Write one shard whole."""

@@ -108,7 +108,7 @@ def test_blocks_join_without_a_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ([], ["output=FOLDER"]),
         (["output=/dev/null/x"], ["output=/dev/null/x", "Not a directory"]),
         (["output=train.csv"], ["output=train.csv"]),
-        (["output=out", "-m", "pooling=cls,max"], ["-m", "src.run"]),
+        (["output=out", "-m", "pooling=cls,max"], ["output=out", "2 jobs would write into this folder"]),
     ],
 )
 def test_where_it_cannot_write(door: Door, files: list[str], words: list[str], named: list[str]) -> None:

@@ -60,7 +60,8 @@ def test_the_layers_of_a_sweep_are_those_of_its_last_word_on_them(words, layers)
     assert swept_layers(words) == layers
 
 
-def test_a_sweep_begins_with_its_layers_whoever_names_them():
+def test_a_sweep_begins_with_its_layers_whoever_names_them(monkeypatch):
+    monkeypatch.setattr(sweep, "plan", lambda config: None)
     config = {"sweeper": {"params": {"layer": "0,1"}}, "overrides": {"task": ["pooling=cls"]}}
     SweepTable().on_multirun_start(OmegaConf.create({"hydra": config}))
     assert sweep.LAYERS == (0, 1)

@@ -1,0 +1,282 @@
+"""How the jobs of a sweep share the machines: what each may use, forward passes before probes, and what becomes of a job that is killed.
+
+The basic launcher needs none of it: one process does one job after the other, and the first of each task pays for the forward pass.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.config import Config, RuntimeConfig, cache_folder, parse
+from src.door import settle_process
+from src.errors import UserError, flatten
+from src.provenance import cores
+
+if TYPE_CHECKING:
+    from src.features import Extractor, Text
+
+EXTRAS = {"hydra_joblib_launcher": "joblib", "hydra_submitit_launcher": "slurm"}
+LEAST_MINUTES = 5  # submitit tells a job two minutes before its end, which a shorter one would hear at its start
+TOLD = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")  # how launchers and users say what a process may use
+NO_FEATURE = ("pooling", "layer", "probe", "seed", "draws", "tracker")  # what decides no feature: a pass stores every pooling
+MOST_COMPOSED = 500  # jobs whose configurations are kept between Hydra's check of them and their turn
+PASSES = ".passes"  # where, in a sweep's folder, the jobs run that make the forward passes
+
+log = logging.getLogger("src.launch")
+
+
+def threads() -> int:
+    """Cores that this process has to itself: those it may use, or fewer where its launcher or its user says so."""
+    told = [os.environ.get(name, "") for name in TOLD]
+    return min([cores(), *(int(each) for each in told if each.isdecimal() and int(each) > 0)])
+
+
+@contextmanager
+def kept_to_its_threads(runtime: RuntimeConfig) -> Iterator[None]:
+    """Let a job encode and fit on `runtime.threads`, resolved, and no more."""
+    from threadpoolctl import threadpool_limits
+
+    import src.pipeline  # noqa: F401  # with all libraries that are to be kept to them
+
+    runtime.threads = runtime.threads or threads()
+    with threadpool_limits(runtime.threads, "blas"):
+        yield
+
+
+# The jobs of a sweep --------------------------------------------------------------------------------------------------------------------
+
+
+def expand(config: DictConfig) -> list[list[str]]:
+    """The words of each job, as Hydra's own sweeper deals them out; none where another sweeper decides."""
+    if not config.hydra.sweeper.get("_target_", "").endswith(".BasicSweeper"):
+        return []
+    params, words = (OmegaConf.to_container(each, resolve=False) for each in (config.hydra.sweeper, config.hydra.overrides.task))
+    assert isinstance(params, dict) and isinstance(words, list)
+    # Those of an experiment's file; the command line wins over them.
+    words = [*(f"{key}={value}" for key, value in (params.get("params") or {}).items()), *words]
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    return BasicSweeper.split_arguments(parser.parse_overrides(words), None)[0]
+
+
+def kind(config: DictConfig) -> str:
+    """basic, joblib or submitit; the class's name where it is another launcher."""
+    target = str(config.hydra.launcher._target_)
+    known = {"BasicLauncher": "basic", "JoblibLauncher": "joblib", "LocalLauncher": "submitit", "SlurmLauncher": "submitit"}
+    return known.get(target.rpartition(".")[2], target)
+
+
+def check_launcher(launcher: DictConfig) -> None:
+    """Refuse a launcher that is not installed, and a time too short for any job."""
+    package = str(launcher._target_).split(".")[1]
+    try:
+        found = importlib.util.find_spec(f"hydra_plugins.{package}") if package in EXTRAS else True
+    except ModuleNotFoundError:
+        found = None
+    if not found:
+        raise UserError(f"this launcher is not installed. It comes with an extra: pip install 'bert-pooling-probes[{EXTRAS[package]}]'.")
+    minutes = launcher.get("timeout_min")
+    if minutes is not None and minutes < LEAST_MINUTES:
+        why = "a job is told two minutes before its end, and a shorter one would be told at its start"
+        raise UserError(f"hydra.launcher.timeout_min={minutes}: at least {LEAST_MINUTES} is needed, since {why}.")
+
+
+def check_shards(runtime: RuntimeConfig, *, sweep: bool, extracts: bool) -> None:
+    """Refuse shares of a forward pass where nobody would take them up."""
+    if runtime.shard is not None and not extracts:
+        raise UserError(
+            "runtime.shard is for python -m src.extract, which encodes a share and ends. A sweep of runs shares its passes out by itself: "
+            "leave runtime.shard out."
+        )
+    if runtime.shards > 1 and runtime.shard is None and not sweep:
+        raise UserError(
+            f"runtime.shards={runtime.shards} shares a forward pass out among the jobs of a sweep, and this is one job. Add -m and a "
+            f"launcher, or call python -m src.extract with each runtime.shard=0 to {runtime.shards - 1}."
+        )
+
+
+def check_outputs(jobs: Sequence[Sequence[str]]) -> None:
+    """Refuse a sweep of src.extract whose jobs would write different features into one folder."""
+    written: dict[str, set[tuple[str, ...]]] = {}
+    for words in jobs:
+        output = next((word for word in words if word.startswith("output=") and "$" not in word), None)
+        if output:
+            written.setdefault(output, set()).add(tuple(word for word in words if not word.startswith(("runtime.", "hydra."))))
+    for output, features in written.items():
+        if len(features) > 1:
+            raise UserError(
+                f"{output}: {len(features)} jobs would write into this folder, each other features. Give each its own: "
+                "'output=\"features/${dataset.name}/${pooling.name}\"'."
+            )
+
+
+def compose_once() -> None:
+    """Have Hydra compose each job once: it does so to check them all before the first begins, and again when a job's turn comes."""
+    loader = GlobalHydra.instance().config_loader()
+    load: Callable[..., DictConfig] = loader.load_sweep_config
+    composed: dict[tuple[str, ...], DictConfig] = {}
+
+    def load_once(master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        words = tuple(sweep_overrides)
+        if words in composed:
+            found = composed.pop(words)
+            OmegaConf.copy_cache(from_config=master_config, to_config=found)  # the time of day, as it was resolved meanwhile
+            return found
+        found = load(master_config, sweep_overrides)
+        if len(composed) < MOST_COMPOSED:
+            composed[words] = found
+        return found
+
+    loader.load_sweep_config = load_once  # type: ignore[method-assign]
+
+
+def outlive() -> None:
+    """Have a job that was killed, or ran out of time, count as failed: submitit would give the others up."""
+    import submitit
+
+    if hasattr(submitit.Job.results, "__wrapped__"):
+        return
+    results = submitit.Job.results
+
+    def outlived(job: Any) -> list[Any]:
+        try:
+            return list(results(job))
+        except (submitit.core.utils.FailedJobError, submitit.core.utils.UncompletedJobError) as error:
+            log.error("job %s: %s", job.job_id, flatten(error, 200))
+            return [JobReturn(status=JobStatus.COMPLETED)]  # that it failed is told by the record which it did not leave
+
+    outlived.__wrapped__ = results  # type: ignore[attr-defined]
+    submitit.Job.results = outlived
+
+
+# Forward passes -------------------------------------------------------------------------------------------------------------------------
+
+
+def encode_first(config: DictConfig, jobs: Sequence[Sequence[str]]) -> None:
+    """Make the forward passes that the jobs need and the store does not have, so that no job waits for another's.
+
+    On one machine this process makes them, one after the other on all cores; where `runtime.shards` asks for several jobs a pass, and
+    on a cluster, the launcher runs them as jobs of their own before the others. What fails here is left to the jobs that need it, which
+    say why.
+    """
+    loader = GlobalHydra.instance().config_loader()
+    needed: list[tuple[list[str], Config]] = []
+    planned: set[str] = set()
+    for words in passes(jobs):
+        try:
+            composed = loader.load_sweep_config(config, words)
+            one = parse(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
+            wanted = wanting(one)
+        except (UserError, HydraException, OmegaConfBaseException):
+            continue
+        if wanted - planned:
+            planned |= wanted
+            needed.append((words, one))
+    if not needed:
+        return
+    log.info("forward passes first: %d of them", len(planned))
+    if kind(config) == "joblib" and all(one.runtime.shards == 1 for _, one in needed):
+        for _, one in needed:
+            _try(one)
+        return
+    shares = [[*words, f"runtime.shard={shard}"] for words, one in needed for shard in range(one.runtime.shards)]
+    folders = [[*words, f"hydra.sweep.subdir={PASSES}/{number}", "hydra.output_subdir=null"] for number, words in enumerate(shares)]
+    launcher = Plugins.instance().instantiate_launcher(HydraContext(loader, Callbacks()), encode_task, config)
+    try:
+        launcher.launch(folders, initial_job_idx=0)
+    except Exception as error:  # whatever the cluster says: it will say so of the jobs too
+        log.warning("the forward passes could not be made first: %s", flatten(error, 200))
+
+
+def passes(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The words of one job for each set of features: all layers that are asked of it, whatever the pooling, the probe and the seed.
+
+    >>> passes([["dataset=a", "layer=0", "seed=1"], ["dataset=a", "layer=3", "seed=1"], ["dataset=b", "pooling=max"]])
+    [['dataset=a', 'pooling=cls', 'layer=0', 'runtime.also_layers=[3]'], ['dataset=b', 'pooling=cls']]
+    """
+    groups: dict[tuple[str, ...], tuple[list[str], list[str]]] = {}
+    for words in jobs:
+        values = {key: value for key, _, value in (word.lstrip("+").partition("=") for word in words)}
+        kept = (word for word in words if word.lstrip("+~").partition("=")[0].partition(".")[0] not in NO_FEATURE)
+        layers, also = groups.setdefault(tuple(word for word in kept if not word.startswith("runtime.also_layers=")), ([], []))
+        if "layer" in values and values["layer"] not in layers:
+            layers.append(values["layer"])
+        also += [each for each in values.get("runtime.also_layers", "").strip("[]").split(",") if each and each not in also]
+    found = []
+    for words, (layers, also) in groups.items():
+        beside = [f"runtime.also_layers=[{','.join([*layers[1:], *also])}]"] if layers[1:] or also else []
+        found.append([*words, "pooling=cls", *(f"layer={each}" for each in layers[:1]), *beside])
+    return found
+
+
+def wanting(config: Config) -> set[str]:
+    """Names of the passes whose features the store lacks; where the model was never loaded, all of them, for this loads none."""
+    extractor, found = _opened(config)
+    if not extractor.known:
+        return {f"{extractor.checkpoint.identity} {text.digest}" for text in found}
+    target, also = _layers(config, extractor)
+    return {f"{extractor.checkpoint.identity} {text.digest}" for text in found if extractor.missing(text, target, also)}
+
+
+def encode(config: Config) -> None:
+    """Make the passes of one configuration, or this job's share of them."""
+    with kept_to_its_threads(config.runtime):
+        extractor, found = _opened(config)
+        target, also = _layers(config, extractor)
+        for text in found:
+            if config.runtime.shard is not None and config.runtime.shards > 1:
+                extractor.share(text, target, also, config.runtime.shard, config.runtime.shards)
+            elif missing := extractor.missing(text, target, also):
+                extractor.features(text, missing[0], [*also, target[1]])
+
+
+def encode_task(composed: DictConfig) -> None:
+    """`encode` as a launcher runs it."""
+    settle_process()
+    _try(parse(composed))
+
+
+def _try(config: Config) -> None:
+    try:
+        encode(config)
+    except Exception as error:  # the job that needs these features says it in full, and fails by it
+        log.warning("a forward pass could not be made first: %s", flatten(error, 200))
+
+
+def _opened(config: Config) -> tuple[Extractor, list[Text]]:
+    """An extractor, its model not loaded, and the texts that the jobs encode."""
+    from src import checkpoint, data
+    from src.features import Extractor, texts
+    from src.store import Store
+    from src.timing import Clock
+
+    store = Store(cache_folder(config.runtime))
+    read, found = data.load(config.dataset, config.data_root), checkpoint.find(config.model)
+    extractor = Extractor(found, config, store, Clock(), config.runtime.threads or threads())
+    names = list(read.splits) if config.output else list(dict.fromkeys(read.roles.values()))
+    unique = {text.digest: text for name in names for text in texts(read.splits[name], config.pairing, read.name)}
+    return extractor, list(unique.values())
+
+
+def _layers(config: Config, extractor: Extractor) -> tuple[tuple[str, int], list[int]]:
+    """The target of a pass, and the layers beside it; those that the model lacks are refused by the jobs that ask for them."""
+    deepest = extractor.facts.layers
+    layers = [extractor.layer(each) for each in (config.layer, *config.runtime.also_layers) if -deepest - 1 <= each <= deepest]
+    if not layers:
+        extractor.layer(config.layer)
+    return (config.pooling.name, layers[0]), layers[1:]

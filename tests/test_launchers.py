@@ -1,0 +1,269 @@
+"""Whatever launches a sweep's jobs, they leave the same records, make one forward pass a split, and are all accounted for."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from src import launch, run, sweep
+from src.comparison import STATUS
+from src.config import CONF, RuntimeConfig
+from src.errors import UserError
+from src.result import PREDICTIONS, PROBE, RECORD
+from tests.conftest import Ended
+from tests.test_run import record, settled
+
+Door = Callable[..., Ended]
+ROOT = Path(__file__).resolve().parents[1]
+UP = ROOT / "tests" / "slurm" / "up.sh"
+LAUNCHERS = sorted(path.stem for path in (CONF / "hydra" / "launcher").glob("*.yaml"))
+
+
+def swept(files: list[str], folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Two poolings on two seeds on two test files, in processes of their own."""
+    command = [
+        sys.executable, "-m", "src.run", "-m", *files, "dataset.test=test.csv,train.csv", "pooling=cls,mean", "seed=0,1",
+        f"hydra.sweep.dir={folder}", f"runtime.cache_dir={folder}-store", *words,
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"} | environment
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder.parent, timeout=570)
+
+
+def same_as_basic(door: Door, files: list[str], folder: Path) -> None:
+    """The records of a sweep are those of the basic launcher, and no pass was made twice."""
+    poolings = ["dataset.test=test.csv,train.csv", "pooling=cls,mean", "seed=0,1"]
+    assert door(run.main, "-m", *files, *poolings, f"hydra.sweep.dir={folder}-basic").status == 0
+    for job in range(8):
+        assert settled(folder / str(job)) == settled(folder.with_name(f"{folder.name}-basic") / str(job))
+        assert record(folder / str(job))["timing"]["cache"] == "hit"  # the passes were made before the jobs
+    stored = Path(f"{folder}-store").glob("features/*/*/meta.json")
+    passes = {json.dumps(json.loads(path.read_text())["meta"]["pass"]) for path in stored}
+    assert len(passes) == 2  # two splits, each encoded once
+
+
+@pytest.mark.parametrize(("launcher", "package"), [("joblib", "hydra_joblib_launcher"), ("submitit_local", "hydra_submitit_launcher")])
+def test_records_do_not_depend_on_the_launcher(launcher: str, package: str, door: Door, files: list[str], tmp_path: Path) -> None:
+    pytest.importorskip(f"hydra_plugins.{package}")
+    quick = [word for word in files if not word.startswith("runtime.threads")]
+    ended = swept(quick, tmp_path / "sweep", f"hydra/launcher={launcher}", *(["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []))
+    assert ended.returncode == 0, ended.stderr
+    assert "8 done, 0 skipped, 0 failed" in ended.stdout
+    assert {record(tmp_path / "sweep" / str(job))["provenance"]["threads"] for job in range(8)} == {max(1, launch.cores() // 2)} or (
+        launcher != "joblib"
+    )
+    same_as_basic(door, quick, tmp_path / "sweep")
+
+
+@pytest.fixture
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """SLURM_CONF of a cluster of one node on loopback, where PROBES_SLURM asks for one."""
+    if not os.environ.get("PROBES_SLURM"):
+        pytest.skip("starts a Slurm on this machine: set PROBES_SLURM=1 (as root; needs the packages slurm-wlm and munge)")
+    if not shutil.which("slurmctld") or not shutil.which("munged"):
+        pytest.skip("needs the packages slurm-wlm and munge")
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    state = tmp_path_factory.mktemp("slurm")
+    for folder in (state, *state.parents[:2]):
+        folder.chmod(0o755)  # munge has a user of its own
+    environment = {**os.environ, "D": str(state), "PORT": "17917"}
+    subprocess.run(["bash", str(UP)], env=environment, check=True)
+    yield str(state / "slurm.conf")
+    subprocess.run(["bash", str(UP), "down"], env=environment, check=True)
+
+
+def test_records_of_a_real_slurm_are_the_same(slurm: str, door: Door, files: list[str], tmp_path: Path) -> None:
+    words = [
+        "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=1", "hydra.launcher.array_parallelism=2",
+        "hydra.launcher.timeout_min=10", "runtime.shards=2",
+    ]  # fmt: skip
+    ended = swept(files, tmp_path / "sweep", *words, SLURM_CONF=slurm)
+    assert ended.returncode == 0, ended.stderr
+    assert "8 done, 0 skipped, 0 failed" in ended.stdout
+    same_as_basic(door, files, tmp_path / "sweep")
+
+
+@pytest.mark.parametrize("probe", ["probe=logistic", "probe=mdl", "probe=mteb"])
+def test_the_number_of_threads_changes_no_bit_of_a_record(probe: str, door: Door, files: list[str], tmp_path: Path) -> None:
+    quick = [word for word in files if not word.startswith("runtime.threads")]
+    for number in (1, 3):
+        words = [probe, f"runtime.threads={number}", f"hydra.run.dir={number}", f"runtime.cache_dir={number}-store"]
+        ended = door(run.main, *quick, *words)
+        assert ended.status == 0, ended.err
+    assert settled(tmp_path / "1") == settled(tmp_path / "3")
+    assert record(tmp_path / "3")["provenance"]["threads"] == 3
+
+
+# What a sweep is made of -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def composed() -> Any:
+    """`composed(words)` is a sweep's configuration as callbacks get it."""
+    from hydra.types import RunMode
+
+    from src.door import register
+
+    register()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        hydra = GlobalHydra.instance().hydra
+        yield lambda *words: hydra.compose_config("config", list(words), run_mode=RunMode.MULTIRUN, with_log_configuration=False)
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_every_launcher_composes_whether_or_not_it_is_installed(launcher: str, composed: Any) -> None:
+    settings = composed(f"hydra/launcher={launcher}").hydra.launcher
+    assert settings._target_.startswith("hydra_plugins.")
+    assert settings.get("timeout_min", 60) >= launch.LEAST_MINUTES
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_launcher_that_is_not_installed_names_its_extra(
+    launcher: str, door: Door, files: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    ended = door(run.main, "-m", *files, f"hydra/launcher={launcher}")
+    assert ended.status == 1 and len(ended.lines) == 1
+    assert f"pip install 'bert-pooling-probes[{'joblib' if launcher == 'joblib' else 'slurm'}]'" in ended.err
+
+
+def test_a_time_that_would_kill_every_job_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    settings = {"_target_": "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher", "timeout_min": 2}
+    with pytest.raises(UserError, match="at least 5"):
+        launch.check_launcher(OmegaConf.create(settings))
+    launch.check_launcher(OmegaConf.create(settings | {"timeout_min": 5}))
+
+
+def test_jobs_are_those_that_hydra_deals_out(composed: Any) -> None:
+    jobs = launch.expand(composed("pooling=cls,mean", "seed=range(2)", "layer=-1"))
+    assert jobs == [[f"pooling={pooling}", f"seed={seed}", "layer=-1"] for pooling in ("cls", "mean") for seed in (0, 1)]
+    assert launch.kind(composed()) == "basic" and launch.kind(composed("hydra/launcher=joblib")) == "joblib"
+
+
+def test_one_pass_serves_all_jobs_that_read_the_same_features() -> None:
+    jobs = [
+        [f"dataset={dataset}", f"pooling={pooling}", f"layer={layer}", f"seed={seed}", "probe.resamples=200", "runtime.also_layers=[5]"]
+        for dataset in "ab" for pooling in ("cls", "max") for layer in (0, 3) for seed in (0, 1)
+    ]  # fmt: skip
+    words = ["pooling=cls", "layer=0", "runtime.also_layers=[3,5]"]
+    assert launch.passes(jobs) == [["dataset=a", *words], ["dataset=b", *words]]
+
+
+def test_passes_are_made_before_the_jobs_and_only_where_they_are_missing(
+    composed: Any, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = composed(*files, "pooling=cls,mean", "layer=0,-1,9", "runtime.cache_dir=store", "hydra/launcher=joblib")
+    jobs = launch.expand(config)
+    launch.encode_first(config, jobs)
+    stored = sorted((tmp_path / "store").glob("features/*/*"))
+    assert stored
+    made: list[object] = []
+    monkeypatch.setattr(launch, "encode", made.append)
+    launch.encode_first(config, jobs)
+    assert not made and sorted((tmp_path / "store").glob("features/*/*")) == stored
+    (tmp_path / "test.csv").unlink()  # what cannot be read is left to the jobs, which say so
+    launch.encode_first(config, jobs)
+    assert not made
+
+
+def test_passes_go_to_the_launcher_where_they_are_shared_out(
+    composed: Any, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    launched: list[list[str]] = []
+
+    def launcher(context: Any, task: Any, config: Any) -> Any:
+        def run_all(words: list[list[str]], initial_job_idx: int) -> None:
+            launched.extend(words)
+            for each in words:
+                loaded = context.config_loader.load_sweep_config(config, each)
+                task(OmegaConf.masked_copy(loaded, [key for key in loaded if key != "hydra"]))
+
+        return SimpleNamespace(launch=run_all)
+
+    monkeypatch.setattr(launch.Plugins, "instance", lambda: SimpleNamespace(instantiate_launcher=launcher))
+    config = composed(*files, "pooling=cls,mean", "runtime.cache_dir=store", "runtime.shards=2", "hydra/launcher=slurm")
+    launch.encode_first(config, launch.expand(config))
+    assert [next(word for word in words if "runtime.shard=" in word) for words in launched] == ["runtime.shard=0", "runtime.shard=1"]
+    launched.clear()
+    launch.encode_first(config, launch.expand(config))
+    assert not launched
+
+
+def test_a_job_is_composed_once(composed: Any) -> None:
+    config = composed("seed=0,1")
+    loader = GlobalHydra.instance().config_loader()
+    calls: list[list[str]] = []
+    load = loader.load_sweep_config
+    loader.load_sweep_config = lambda master, words: calls.append(words) or load(master, words)  # type: ignore[method-assign, func-returns-value]
+    launch.compose_once()
+    for _ in range(2):
+        found = [loader.load_sweep_config(config, [f"seed={seed}"]).seed for seed in (0, 1)]
+        assert found == [0, 1]
+    assert len(calls) == 2
+
+
+def test_threads_are_what_a_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "cores", lambda: 8)
+    for name in launch.TOLD:
+        monkeypatch.delenv(name, raising=False)
+    assert launch.threads() == 8
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "4")
+    assert launch.threads() == 4
+    monkeypatch.setenv("OMP_NUM_THREADS", "2,1")
+    assert launch.threads() == 4
+    runtime = RuntimeConfig()
+    with launch.kept_to_its_threads(runtime):
+        from threadpoolctl import threadpool_info
+
+        assert runtime.threads == 4
+        assert {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"} == {4}
+
+
+def test_jobs_that_left_no_word_are_counted_as_failed(
+    door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A launcher that gives up, as joblib does when a worker is killed, costs the jobs that it had not run."""
+    basic: Any = launch.Plugins.instance().class_name_to_class["hydra._internal.core_plugins.basic_launcher.BasicLauncher"]
+    launched = basic.launch
+
+    def gives_up(self: Any, words: Any, initial_job_idx: int) -> Any:
+        launched(self, words[:1], initial_job_idx)
+        raise RuntimeError("a worker was killed")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(basic, "launch", gives_up)
+        ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean,max")
+    assert ended.status == 1 and "a worker was killed" in ended.err
+    assert "1 done, 0 skipped, 2 failed" in ended.out and "was killed, ran out of memory or time" in ended.out
+    assert sweep.UNDER_WAY is None
+    ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean,max")
+    assert ended.status == 0 and "2 done, 1 skipped, 0 failed" in ended.out
+    assert all((tmp_path / "sweep" / str(job) / name).is_file() for job in range(3) for name in (RECORD, PREDICTIONS, PROBE, STATUS))
+
+
+def test_a_killed_job_of_submitit_does_not_end_the_waiting_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    submitit = pytest.importorskip("submitit")
+
+    def killed(job: Any) -> list[Any]:
+        raise submitit.core.utils.UncompletedJobError("out of memory")
+
+    monkeypatch.setattr(submitit.Job, "results", killed)
+    launch.outlive()
+    launch.outlive()
+    (left,) = submitit.Job.results(SimpleNamespace(job_id="1_2"))
+    assert left.return_value is None
