@@ -331,3 +331,13 @@ def test_partial_conjunction_is_bonferroni_over_the_larger_p_values():
         assert found == pytest.approx(np.maximum.accumulate(by_hand), abs=1e-12) and found[-1] == pytest.approx(max(found[-2], raw.max()))
         assert largest_conjunction(found) == sum(p <= 0.05 for p in found)
     assert partial_conjunction([]) == [] and largest_conjunction([]) == 0 and largest_conjunction([0.01, 0.04, 0.2]) == 2
+
+
+def test_a_correlation_without_each_row_is_the_jackknifes():
+    generator = np.random.default_rng(0)
+    labels = generator.normal(size=60)
+    runs = np.stack([labels + generator.normal(size=60), generator.normal(size=60), np.full(60, 2.0)])
+    found = statistics.pearson_without(labels, runs)
+    for run, mine in zip(runs, found.T, strict=True):
+        sample = metrics.Sample(np.ones(60, np.int64), lambda weights: metrics.pearson(labels, run, weights))  # noqa: B023
+        np.testing.assert_allclose(mine, sample.jackknife(), atol=1e-12, equal_nan=True)
