@@ -338,6 +338,7 @@ def test_an_interrupted_pass_keeps_its_shards(door: Door, files: list[str], tmp_
     write = Parts.write
 
     def interrupted(self: Parts, number: int, array: np.ndarray) -> Path:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is started with it ignored
         signal.raise_signal(signal.SIGINT)
         return write(self, number, array)
 
