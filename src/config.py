@@ -6,6 +6,7 @@ Nothing here imports torch, Hydra or anything heavy: every table and figure can 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 import types
@@ -222,7 +223,7 @@ def parse(composed: DictConfig) -> Config:
         assert isinstance(plain, dict)
         plain = {str(key): value for key, value in plain.items() if key not in ("hydra", "experiment")}
         plain["probe"] = _probe(plain.get("probe") or {}, composed)
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), plain))
+        config = OmegaConf.to_object(OmegaConf.merge(_schema(), plain))
     except OmegaConfBaseException as error:
         raise explain(error) from error
     assert isinstance(config, Config)
@@ -231,10 +232,26 @@ def parse(composed: DictConfig) -> Config:
     return config
 
 
+@functools.cache
+def _schema() -> DictConfig:
+    return OmegaConf.structured(Config)
+
+
+@functools.cache
+def _option(group: str, name: str) -> DictConfig | None:
+    """An option's file in conf/, read once: a sweep parses hundreds of jobs."""
+    path = CONF / group / f"{Path(name).name}.yaml"
+    if not path.is_file():
+        return None
+    loaded = OmegaConf.load(path)
+    assert isinstance(loaded, DictConfig)
+    return loaded
+
+
 def _rename(model: ModelConfig) -> None:
     """A model whose path is not its option's own is a checkpoint like any other, and is not called by the option's name."""
-    option = CONF / "model" / f"{Path(model.name).name}.yaml"
-    if option.is_file() and OmegaConf.select(OmegaConf.load(option), "path") != model.path:
+    option = _option("model", model.name)
+    if option is not None and OmegaConf.select(option, "path") != model.path:
         model.name, model.license, model.citation = ModelConfig.name, None, None
 
 
@@ -357,9 +374,10 @@ def _probe(asked: dict[str, Any], composed: DictConfig) -> dict[str, Any]:
         return asked
     task = OmegaConf.select(composed, "dataset.task", default="classification")
     _one_of("dataset.task", task, TASKS)
-    default = OmegaConf.load(CONF / "probe" / f"{DEFAULT_PROBE[task]}.yaml")
+    default = OmegaConf.to_container(_option("probe", DEFAULT_PROBE[task]))
+    assert isinstance(default, dict)
     if asked.get("grid"):
-        del default.grid  # a grid of another parameter takes its place, it does not stand beside it
+        del default["grid"]  # a grid of another parameter takes its place, it does not stand beside it
     merged = OmegaConf.to_container(OmegaConf.merge(default, asked))
     assert isinstance(merged, dict)
     return {str(key): value for key, value in merged.items()}

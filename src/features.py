@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -26,6 +25,7 @@ from src.errors import UserError
 from src.kernels import VERSION
 from src.pooler import refuse
 from src.pooling import SATURATED, Pooling, poolings
+from src.provenance import version
 from src.result import content_key
 from src.store import ArrayWriter, Parts, Store, Value
 from src.timing import Clock
@@ -545,14 +545,14 @@ def device_kind(asked: str) -> str:
     """The device that `auto` stands for, without importing torch where no accelerator can be."""
     if asked != "auto":
         return asked
-    if sys.platform == "linux" and version("torch").endswith("+cpu"):
+    if sys.platform == "linux" and (version("torch") or "").endswith("+cpu"):
         return "cpu"
     from src.encoder import resolve_device
 
     return resolve_device(asked)
 
 
-def library_versions() -> dict[str, str]:
+def library_versions() -> dict[str, str | None]:
     """Versions of the libraries whose defaults decide what a loaded model is."""
     return {name: version(name) for name in ("torch", "transformers")}
 

@@ -5,10 +5,12 @@ The basic launcher needs none of it: one process does one job after the other, a
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -29,13 +31,14 @@ from src.errors import UserError, flatten
 from src.provenance import cores
 
 if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
     from src.features import Extractor, Text
 
 EXTRAS = {"hydra_joblib_launcher": "joblib", "hydra_submitit_launcher": "slurm"}
 LEAST_MINUTES = 5  # submitit tells a job two minutes before its end, which a shorter one would hear at its start
 TOLD = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")  # how launchers and users say what a process may use
 NO_FEATURE = ("pooling", "layer", "probe", "seed", "draws", "tracker")  # what decides no feature: a pass stores every pooling
-MOST_COMPOSED = 500  # jobs whose configurations are kept between Hydra's check of them and their turn
 PASSES = ".passes"  # where, in a sweep's folder, the jobs run that make the forward passes
 
 log = logging.getLogger("src.launch")
@@ -50,13 +53,19 @@ def threads() -> int:
 @contextmanager
 def kept_to_its_threads(runtime: RuntimeConfig) -> Iterator[None]:
     """Let a job encode and fit on `runtime.threads`, resolved, and no more."""
-    from threadpoolctl import threadpool_limits
-
     import src.pipeline  # noqa: F401  # with all libraries that are to be kept to them
 
     runtime.threads = runtime.threads or threads()
-    with threadpool_limits(runtime.threads, "blas"):
+    with _pools("torch" in sys.modules).limit(limits=runtime.threads, user_api="blas"):
         yield
+
+
+@functools.cache
+def _pools(with_torch: bool) -> ThreadpoolController:
+    """The thread pools of the libraries that are loaded, looked for once: a look at all of them takes 8 ms, in each job of a sweep."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 # The jobs of a sweep --------------------------------------------------------------------------------------------------------------------
@@ -123,26 +132,6 @@ def check_outputs(jobs: Sequence[Sequence[str]]) -> None:
                 f"{output}: {len(features)} jobs would write into this folder, each other features. Give each its own: "
                 "'output=\"features/${dataset.name}/${pooling.name}\"'."
             )
-
-
-def compose_once() -> None:
-    """Have Hydra compose each job once: it does so to check them all before the first begins, and again when a job's turn comes."""
-    loader = GlobalHydra.instance().config_loader()
-    load: Callable[..., DictConfig] = loader.load_sweep_config
-    composed: dict[tuple[str, ...], DictConfig] = {}
-
-    def load_once(master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
-        words = tuple(sweep_overrides)
-        if words in composed:
-            found = composed.pop(words)
-            OmegaConf.copy_cache(from_config=master_config, to_config=found)  # the time of day, as it was resolved meanwhile
-            return found
-        found = load(master_config, sweep_overrides)
-        if len(composed) < MOST_COMPOSED:
-            composed[words] = found
-        return found
-
-    loader.load_sweep_config = load_once  # type: ignore[method-assign]
 
 
 def outlive() -> None:

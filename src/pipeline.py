@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from src.fitting import Rows, progress_bar
 from src.metrics import Estimate
 from src.pooling import poolings
 from src.protocols import over_draws, rules
-from src.result import SCHEMA, Result, content_key
+from src.result import SCHEMA, Result, content_key, put
 from src.store import Store
 from src.timing import Clock
 
@@ -87,8 +87,13 @@ class Run:
 
     notes: dict[str, str]  # what a reader of the probe's arrays has to know
 
+    @cached_property
+    def files(self) -> dict[str, bytes]:
+        """The record and its arrays as files, by name."""
+        return self.result.pack(self.predictions, self.probe, self.notes)
+
     def write(self, folder: Path) -> None:
-        self.result.write(folder, self.predictions, self.probe, self.notes)
+        put(folder, self.files)
 
 
 def prepare(config: Config) -> Prepared:

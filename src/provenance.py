@@ -111,10 +111,12 @@ def _git(folder: Path, *arguments: str) -> str | None:
 @cache
 def _packages() -> tuple[tuple[str, str | None], ...]:
     """Name and version of the direct dependencies, None where one is not installed."""
-    return tuple((name, _version(name)) for name in PACKAGES)
+    return tuple((name, version(name)) for name in PACKAGES)
 
 
-def _version(package: str) -> str | None:
+@cache
+def version(package: str) -> str | None:
+    """Version of an installed package, None where it is not installed. Looked up once: each look reads the package's files."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -146,5 +148,5 @@ def method() -> str:
     for name in METHOD:
         digest.update((HERE / f"{name}.py").read_bytes())
     for package in ("numpy", "scipy", "scikit-learn"):
-        digest.update(f"{package} {_version(package)}".encode())
+        digest.update(f"{package} {version(package)}".encode())
     return digest.hexdigest()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from src.errors import UserError, flatten
 from src.provenance import method
-from src.result import PREDICTIONS, PROBE, RECORD, Result, content_key, replace_files
+from src.result import PREDICTIONS, PROBE, RECORD, Result, content_key, put, replace_files
 
 if TYPE_CHECKING:
     from src.pipeline import Prepared, Run
@@ -27,8 +27,7 @@ def remember(prepared: Prepared, finished: Run) -> None:
     """Keep a copy of a run's record under its key. A store that takes no more costs the copy, not the run."""
     kept = _folder(prepared)
     try:
-        finished.write(kept)
-        replace_files(kept, {DIGESTS: json.dumps(_digests(_contents(kept)), indent=1).encode()})
+        put(kept, finished.files | {DIGESTS: json.dumps(_digests(finished.files), indent=1).encode()})
     except (UserError, OSError) as error:
         log.warning("this run's record is not kept in the store: %s", flatten(error))
 

@@ -120,10 +120,21 @@ class Result:
     def write(self, folder: str | Path, predictions: Arrays, probe: Arrays, metadata: Mapping[str, str] | None = None) -> None:
         """Write predictions, probe and, last, the record, so that a record which exists has its companions.
 
+        The folder is made when it is missing; a record already there is replaced, and on a full disk it stays as it was. The arrays are
+        those of `pack`.
+
+        Raises
+        ------
+        UserError
+            The folder cannot be written.
+        """
+        put(Path(folder), self.pack(predictions, probe, metadata))
+
+    def pack(self, predictions: Arrays, probe: Arrays, metadata: Mapping[str, str] | None = None) -> dict[str, bytes]:
+        """The files of a record by name, the record itself last.
+
         Parameters
         ----------
-        folder : path
-            Made when it is missing. A record already there is replaced; on a full disk it stays as it was.
         predictions : mapping of arrays
             ``row`` (rows,) uint64 digests; ``fold`` (rows,), -1 without folds; ``label`` (rows,); ``prediction`` (rows,) or
             (draws, rows); ``decision`` with the rows in the same place. Roles other than test are prefixed:
@@ -132,22 +143,11 @@ class Result:
             The fitted probe with its standardisation.
         metadata : mapping of str to str, optional
             Goes into both array files beside the record's key.
-
-        Raises
-        ------
-        UserError
-            The folder cannot be written.
         """
-        folder = Path(folder)
         _check_predictions(predictions)
         # One entry: the library writes several in an order that changes from run to run.
         notes = {"notes": json.dumps({**(metadata or {}), "key": self.key}, sort_keys=True)}
-        contents = {PREDICTIONS: _pack(predictions, notes), PROBE: _pack(probe, notes), RECORD: self.to_json().encode()}
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            replace_files(folder, contents)
-        except OSError as error:
-            raise UserError(f"cannot write the record into {folder}: {_reason(error)}. Set hydra.run.dir to another folder.") from error
+        return {PREDICTIONS: _pack(predictions, notes), PROBE: _pack(probe, notes), RECORD: self.to_json().encode()}
 
 
 Result.FIELDS = tuple(item.name for item in dataclasses.fields(Result))
@@ -164,6 +164,15 @@ def content_key(identity: Mapping[str, Any]) -> str:
     """
     text = json.dumps(_plain(identity, "", scalars=False), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def put(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write a record's files into a folder, which is made when it is missing; UserError where it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_files(folder, contents)
+    except OSError as error:
+        raise UserError(f"cannot write the record into {folder}: {_reason(error)}. Set hydra.run.dir to another folder.") from error
 
 
 def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:

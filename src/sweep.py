@@ -11,14 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from src.comparison import FAILURE, STATUS, STATUSES, Comparison, Job, compare_records, find_jobs, render, to_csv, to_markdown
+from src.composing import compose_once
 from src.door import stop
 from src.errors import UserError
-from src.launch import check_launcher, check_outputs, compose_once, encode_first, expand, kind, outlive
+from src.launch import check_launcher, check_outputs, encode_first, expand, kind, outlive
 from src.provenance import cores
 from src.result import RECORD, replace_files
 
@@ -119,9 +121,9 @@ def plan(config: DictConfig) -> None:
     except UserError as error:
         stop(str(error))  # an exception would become a warning
     UNDER_WAY = config
+    compose_once(GlobalHydra.instance().config_loader())
     launcher = kind(config)
     if launcher == "basic":
-        compose_once()
         return
     os.environ.setdefault("PYTHONWARNINGS", "ignore")  # in the launcher's processes too, libraries warn of what no user can mend
     if launcher == "submitit":

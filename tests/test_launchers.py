@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -16,9 +17,11 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
+from omegaconf.errors import ConfigAttributeError
 
 from src import launch, run, sweep
 from src.comparison import STATUS
+from src.composing import compose_once
 from src.config import CONF, RuntimeConfig
 from src.errors import UserError
 from src.result import PREDICTIONS, PROBE, RECORD
@@ -204,17 +207,60 @@ def test_passes_go_to_the_launcher_where_they_are_shared_out(
     assert not launched
 
 
-def test_a_job_is_composed_once(composed: Any) -> None:
+SHAPES = [
+    ["seed=0", "dataset=mrpc"],
+    ["dataset=mrpc", "seed=7"],
+    ["seed=7", "pooling=cls", "dataset=mrpc", "layer=3"],
+    ["dataset=files", "dataset.train='a, b=c.csv'", "+dataset.metrics=[f1]", "runtime.cache_dir=${oc.env:HOME}/x", "draws=2"],
+    ["dataset=files", "dataset.train=other.csv", "+dataset.metrics=[f1]", "runtime.also_layers=[1,2]", "draws=3"],
+    ["probe=senteval", "probe.grid.C=[1,2]", "hydra.sweep.dir=elsewhere", "tracker=none", "tracker.mode=auto"],
+    ["probe.protocol={name: mdl}", "hydra.verbose=true", "++model.path=m", "model.path=n", "pairing=joint"],
+    ["seed=1", "+experiment=demo", "dataset=cola", "tracker.mode=auto"],
+    ["~tracker", "seed=1"],
+]
+REFUSED = [
+    ["probe.grdi.C=1"], ["dataset.nmae=a"], ["seed=[1"], ["dataset=nothing"], ["runtime=x"], ["runtime.threads.many=1"], ["see=1"],
+    ["probe.foo=1", "+probe.foo=2"],
+]  # fmt: skip
+
+
+def test_a_job_composed_over_others_is_what_hydra_composes(composed: Any) -> None:
+    config = composed("seed=0,1", "hydra.job.config.override_dirname.exclude_keys=[seed]")
+    loader = GlobalHydra.instance().config_loader()
+    plain = [OmegaConf.to_yaml(loader.load_sweep_config(config, words)) for words in SHAPES]
+    refusals = []
+    for words in REFUSED:
+        with pytest.raises(Exception) as refused:  # of whatever kind Hydra chooses
+            loader.load_sweep_config(config, words)
+        refusals.append((type(refused.value), str(refused.value)))
+    compose_once(loader)
+    for _ in range(2):  # the second time nothing is composed
+        assert [OmegaConf.to_yaml(loader.load_sweep_config(config, words)) for words in SHAPES] == plain
+        for words, (kind, message) in zip(REFUSED, refusals, strict=True):
+            with pytest.raises(kind) as refused:
+                loader.load_sweep_config(config, words)
+            assert str(refused.value) == message
+    found = loader.load_sweep_config(config, ["seed=1"])
+    with pytest.raises(ConfigAttributeError):
+        found.nothing = 1  # a copy is as strict as its original
+
+
+def test_each_choice_of_options_is_composed_once(composed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     config = composed("seed=0,1")
     loader = GlobalHydra.instance().config_loader()
     calls: list[list[str]] = []
-    load = loader.load_sweep_config
-    loader.load_sweep_config = lambda master, words: calls.append(words) or load(master, words)  # type: ignore[method-assign, func-returns-value]
-    launch.compose_once()
-    for _ in range(2):
-        found = [loader.load_sweep_config(config, [f"seed={seed}"]).seed for seed in (0, 1)]
-        assert found == [0, 1]
-    assert len(calls) == 2
+    load = type(loader).load_sweep_config
+
+    def counted(self: Any, master: Any, words: list[str]) -> Any:
+        calls.append(words)
+        return load(self, master, words)
+
+    monkeypatch.setattr(type(loader), "load_sweep_config", counted)
+    compose_once(loader)
+    again = pickle.loads(pickle.dumps(loader))  # as a launcher sends it to its processes
+    for each in (loader, again):
+        assert [each.load_sweep_config(config, ["pooling=cls", f"seed={seed}"]).seed for seed in (0, 1)] == [0, 1]
+    assert calls == [["pooling=cls"]]
 
 
 def test_threads_are_what_a_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
