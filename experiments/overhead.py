@@ -78,7 +78,7 @@ def jobs(folder: Path, number: int) -> dict[str, Any]:
 
 def workers(folder: Path, number: int, count: int) -> dict[str, Any]:
     """Seconds of the same fits through the basic launcher and through joblib."""
-    data = ["dataset=demo_sentiment", "draws=3", "tracker=none"]
+    data = ["dataset=demo_sentiment", "draws=10", "tracker=none"]
     sweep(folder / "filled", folder / "features", *data)
     shutil.rmtree(folder / "features" / "records")
     words = [*data, f"pooling={','.join(POOLINGS)}", f"seed=range(1,{1 + -(-number // len(POOLINGS))})"]

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +187,7 @@ def load(config: DatasetConfig, data_root: str | None) -> Data:
     if missing := {"train", "test"} - set(config.splits):
         raise UserError(f"{config.name}: dataset.splits.{min(missing)} is not set. It names the split for that role.")
     if config.generated is not None:
-        tables, source = _generate(config, config.generated)
+        tables, source = _generate(config.generated)
         given = {name: f"split '{name}'" for name in tables}
     elif config.local is not None and data_root is not None:
         tables, source = _read_folder(config, config.local, data_root)
@@ -357,15 +357,22 @@ def _from_hub(split: Any, columns: dict[str, str], given: str) -> pa.Table | Non
 # The project's own tasks ------------------------------------------------------------------------------------------------------------
 
 
-def _generate(config: DatasetConfig, generated: Generated) -> tuple[dict[str, pa.Table | None], dict[str, Any]]:
+def _generate(generated: Generated) -> tuple[dict[str, pa.Table | None], dict[str, Any]]:
+    tables = dict(_written(generated.grammar, generated.seed, tuple(generated.rows.items())))
+    return tables, {"from": "generated", "path": generated.grammar, "revision": None, "files": {}, "seed": generated.seed}
+
+
+@lru_cache(maxsize=4)
+def _written(grammar: str, seed: int, rows: tuple[tuple[str, int], ...]) -> dict[str, pa.Table]:
+    """A generated task, written once for the jobs of a sweep."""
     from src import demo
 
-    tables: dict[str, pa.Table | None] = {}
-    for name, rows in demo.generate(generated.grammar, generated.seed, generated.rows).items():
-        columns = [*zip(*(texts for texts, _ in rows), strict=True), [label for _, label in rows]]
+    tables = {}
+    for name, found in demo.generate(grammar, seed, dict(rows)).items():
+        columns = [*zip(*(texts for texts, _ in found), strict=True), [label for _, label in found]]
         roles = ("text", "text_pair", "label") if len(columns) == 3 else ("text", "label")
         tables[name] = pa.table({role: pa.array(column, pa.large_string()) for role, column in zip(roles, columns, strict=True)})
-    return tables, {"from": "generated", "path": generated.grammar, "revision": None, "files": {}, "seed": generated.seed}
+    return tables
 
 
 # The user's own files ----------------------------------------------------------------------------------------------------------------
