@@ -91,10 +91,19 @@ def _speed(evidence: Evidence) -> str:
     found = evidence.json("benchmark.json")
     lines = ["| measured in one run on the same cores | the suite | named peer | ratio |", "| --- | ---: | ---: | ---: |"]
     lines += [_encoder(each) for each in found["encoder"]] + [_probe(each) for each in found["probe"]]
+    launched = evidence.json("overhead.json")
+    lines += [_workers(launched["workers"])]
     made = found["provenance"]
     share = [f"{each['share']:.2f} against {each['share_peer']:.2f}" for each in found["encoder"]]
     lines += ["", f"{made['cores']} cores of an {made['cpu']}. Share of the machine's own matrix-product rate: {', '.join(share)}."]
+    jobs = launched["jobs"]
+    lines += ["", f"A sweep of {jobs['jobs']} tiny jobs takes {jobs['overhead']:.2f} s a job beyond what the probes take, start-up included."]
     return "\n".join(lines)
+
+
+def _workers(figures: dict[str, Any]) -> str:
+    what = f"{figures['fits']} jobs of ten fits each, {figures['workers']} workers of joblib"
+    return f"| {what} | {figures['joblib']:.0f} s | the basic launcher: {figures['basic']:.0f} s | {figures['joblib'] / figures['basic']:.2f} |"
 
 
 def _encoder(figures: dict[str, Any]) -> str:
