@@ -6,14 +6,19 @@ give the same bytes: nothing of the date, the machine or the order of files is i
 
 from __future__ import annotations
 
+import shutil
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from experiments import options
 from experiments.collect import RECORDS
 from experiments.evidence import Evidence
 from src.door import stop, tell
 from src.errors import UserError
+from src.provenance import cores
 
 DEFAULTS = {"output": "paper", "records": str(RECORDS)}
 
@@ -45,20 +50,22 @@ def build(output: Path, records: Path = RECORDS) -> list[Path]:
     evidence = Evidence.read(records)
     figures = _figures()
     bar = tqdm(figures.FIGURES.items(), desc="figures", unit="figure", leave=False, disable=None)
-    drawn = {name: figure.draw(evidence, records) for name, figure in bar}
-    tables = every(evidence)
-    captions = {name: figure.CAPTION for name, figure in figures.FIGURES.items()}
-    page = report(evidence, captions, {table.name: table.caption for table in tables})
-    (output / "tables").mkdir(parents=True, exist_ok=True)
-    written = [_write(output / "report.md", page)]
+    # Writing a figure takes as long as computing it, so that other processes write while this one goes on.
+    with TemporaryDirectory() as place, ProcessPoolExecutor(min(4, max(1, cores() - 1)), get_context("spawn")) as pool:
+        saving = [pool.submit(figures.save, figure.draw(evidence, records), Path(place) / name) for name, figure in bar]
+        tables = every(evidence)
+        captions = {name: figure.CAPTION for name, figure in figures.FIGURES.items()}
+        page = report(evidence, captions, {table.name: table.caption for table in tables})
+        images = [path for each in saving for path in each.result()]
+        for folder in ("figures", "tables"):
+            (output / folder).mkdir(parents=True, exist_ok=True)
+        written = [Path(shutil.copyfile(path, output / "figures" / path.name)) for path in images]
     for table in tables:
         kinds = {"md": f"{table.markdown()}\n{table.caption}\n", "tex": table.latex(), "csv": table.csv()}
         written += [_write(output / "tables" / f"{table.name}.{kind}", text) for kind, text in kinds.items()]
-    for name, figure in drawn.items():
-        written += figures.save(figure, output / "figures" / name)
     for path in {*output.glob("figures/*.p[dn][fg]"), *output.glob("tables/*.*")} - set(written):
         path.unlink()  # of an earlier paper
-    return written
+    return [_write(output / "report.md", page), *written]
 
 
 def _figures():  # type: ignore[no-untyped-def]

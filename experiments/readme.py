@@ -97,13 +97,17 @@ def _speed(evidence: Evidence) -> str:
     share = [f"{each['share']:.2f} against {each['share_peer']:.2f}" for each in found["encoder"]]
     lines += ["", f"{made['cores']} cores of an {made['cpu']}. Share of the machine's own matrix-product rate: {', '.join(share)}."]
     jobs = launched["jobs"]
-    lines += ["", f"A sweep of {jobs['jobs']} tiny jobs takes {jobs['overhead']:.2f} s a job beyond what the probes take, start-up included."]
+    lines += [
+        "",
+        f"A sweep of {jobs['jobs']} tiny jobs takes {jobs['overhead']:.2f} s a job beyond what the probes take, start-up included.",
+    ]
     return "\n".join(lines)
 
 
 def _workers(figures: dict[str, Any]) -> str:
     what = f"{figures['fits']} jobs of ten fits each, {figures['workers']} workers of joblib"
-    return f"| {what} | {figures['joblib']:.0f} s | the basic launcher: {figures['basic']:.0f} s | {figures['joblib'] / figures['basic']:.2f} |"
+    ours, theirs = figures["joblib"], figures["basic"]
+    return f"| {what} | {ours:.0f} s | the basic launcher: {theirs:.0f} s | {ours / theirs:.2f} |"
 
 
 def _encoder(figures: dict[str, Any]) -> str:

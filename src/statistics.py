@@ -242,6 +242,8 @@ def resample(
 
         def scores(weights: Array) -> Array:
             return np.stack([function((weights @ cell).reshape(-1, kinds, kinds)) for cell in of_unit], axis=-1)
+
+        left_out = np.stack([function((times @ cell - cell).reshape(-1, kinds, kinds)) for cell in of_unit], axis=-1)
     else:
         times = np.ones(len(labels), dtype=np.int64)
         targets, rows = labels.astype(np.float64), runs.reshape(-1, len(labels)).astype(np.float64)
@@ -249,13 +251,12 @@ def resample(
         def scores(weights: Array) -> Array:
             return np.stack([function(targets, row, weights) for row in rows], axis=-1)
 
+        left_out = pearson_without(targets, rows) if metric_name == "pearson" else Sample(times, scores).jackknife()
+
     def of_runs(weights: Array) -> Array:
         return scores(weights).reshape(len(weights), -1, draws).mean(axis=-1)
 
     sample = Sample(times, of_runs)
-    left_out = (
-        sample.jackknife() if metric_name != "pearson" else pearson_without(targets, rows).reshape(len(labels), -1, draws).mean(axis=-1)
-    )
     uniform = np.random.default_rng([seed, 4]).random(resamples)
     return Resampled(
         metric_name,
@@ -264,7 +265,7 @@ def resample(
         runs,
         scores(times[None].astype(np.float64)).reshape(-1, draws),
         sample.bootstrap(seed, resamples),
-        left_out,
+        left_out.reshape(len(times), -1, draws).mean(axis=-1),
         times,
         stdtrit(draws - 1, uniform) if draws > 1 else np.zeros(resamples),
     )

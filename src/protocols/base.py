@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
 import numpy as np
+from scipy.special import stdtrit
 
 from src import data, metrics
 from src.config import Config, ProbeConfig
@@ -85,7 +86,10 @@ def point(name: str, labels: Array, predictions: Array) -> float:
 
 
 def over_draws(name: str, estimates: Sequence[Estimate]) -> dict[str, Any]:
-    """Mean of a metric over training draws, and an interval for new rows and a new draw: both spreads, added in quadrature."""
+    """Mean of a metric over training draws, and an interval for new rows and a new draw: both spreads, added in quadrature.
+
+    That of a new draw is Student's prediction interval, whose spread is estimated from these few draws, as is their mean.
+    """
     values = [estimate.value for estimate in estimates]
     defined = [
         (each.value, each.low, each.high) for each in estimates if each.value is not None and each.low is not None and each.high is not None
@@ -95,7 +99,7 @@ def over_draws(name: str, estimates: Sequence[Estimate]) -> dict[str, Any]:
         reason = f"{reason} (in {len(estimates) - len(defined)} of {len(estimates)} training draws)"
         return {"value": None, "low": None, "high": None, "reason": reason, "method": "draws", "draws": values}
     value, low, high = np.array(defined).T
-    spread = 1.96 * value.std(ddof=1)
+    spread = float(stdtrit(len(value) - 1, 0.975) * value.std(ddof=1) * np.sqrt(1 + 1 / len(value)))
     mean = float(value.mean())
     methods = " or ".join(dict.fromkeys(each.method for each in estimates))
     return {
@@ -103,7 +107,7 @@ def over_draws(name: str, estimates: Sequence[Estimate]) -> dict[str, Any]:
         "low": max(metrics.metrics[name].low, mean - float(np.hypot((value - low).mean(), spread))),
         "high": min(metrics.metrics[name].high, mean + float(np.hypot((high - value).mean(), spread))),
         "reason": None,
-        "method": f"mean of {len(values)} training draws; {methods}, and the draws' spread, in quadrature",
+        "method": f"mean of {len(values)} training draws; {methods}, and Student's t for a new draw, in quadrature",
         "draws": values,
     }
 
