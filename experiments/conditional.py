@@ -29,6 +29,7 @@ from src.door import stop, tell
 from src.errors import UserError
 from src.features import Extractor, Features, Target, Text
 from src.fitting import losses
+from src.outcomes import write_status
 from src.pipeline import Prepared, prepare, run_probe
 from src.pooling import poolings
 from src.records import recall, remember
@@ -90,12 +91,12 @@ def run(config: Config, name: str, folder: Path) -> Result:
     except OSError as error:
         raise UserError(f"output={config.output} cannot be written: {error.strerror}. Name another folder.") from error
     if recall(prepared, folder):
-        sweep.write_status(folder, "skipped")
+        write_status(folder, "skipped")
         return Result.read(folder)
     finished = run_probe(prepared, instantiate(config.probe))
     remember(prepared, finished)
     finished.write(folder)
-    sweep.write_status(folder, "done")
+    write_status(folder, "done")
     tell(summary(finished.result))
     return finished.result
 

@@ -19,14 +19,13 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from src.errors import UserError, flatten, printable
+from src.outcomes import FAILURE, LEFT, STATUS, STATUSES, read_notes
 from src.result import RECORD, Result, SchemaError, number, read_predictions, uses_untrained_pooler
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-STATUS, FAILURE = "status.json", "failure.json"
-STATUSES = ("done", "skipped", "failed")
 IDENTITY = ("dataset", "model", "layer", "pairing", "probe", "seed", "draws")
 LEVEL = 0.05  # family-wise, within a group
 WIDEST = 5  # poolings that stand side by side
@@ -122,10 +121,10 @@ def _natural(text: str) -> list[tuple[int, str]]:
 
 def read_job(folder: Path) -> Job:
     """What became of one job. A record that cannot be read is a failure, one of another schema a SchemaError."""
-    notes = _read_notes(folder / STATUS)
+    notes = read_notes(folder / STATUS)
     record = folder / notes["record"] if isinstance(notes.get("record"), str) else folder
-    if notes.get("status") == "failed" or not (record / RECORD).is_file():
-        failure = _read_notes(folder / FAILURE)
+    if notes.get("status") in ("failed", *LEFT) or not (record / RECORD).is_file():
+        failure = {} if notes.get("status") in LEFT else read_notes(folder / FAILURE)
         error = str(failure.get("error") or "left no record: it was killed, or is still running")
         return Job(folder, "failed", error=error, overrides=_overrides(folder, failure))
     try:
@@ -136,15 +135,6 @@ def read_job(folder: Path) -> Job:
         return Job(folder, "failed", error=str(error), overrides=_overrides(folder, {}))
     status = "skipped" if notes.get("status") == "skipped" else "done"
     return Job(folder, status, result=result, overrides=_overrides(folder, {}), record=record)
-
-
-def _read_notes(path: Path) -> dict[str, Any]:
-    """A small JSON file of ours; empty where it is missing or torn, as a killed job leaves it."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _overrides(folder: Path, failure: Mapping[str, Any]) -> tuple[str, ...]:

@@ -28,16 +28,16 @@ _checked: dict[tuple[object, ...], DictConfig] = {}  # jobs that the sweeper has
 class Composer:
     """`load_sweep_config` of a loader of Hydra's, with the same result, at a tenth of the time from the second job of a kind on."""
 
-    def __init__(self, loader: ConfigLoader) -> None:
-        self.loader = loader
+    def __init__(self, loader: ConfigLoader, *, keep: bool) -> None:
+        self.loader, self.keep = loader, keep
 
     def __call__(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         """The configuration of the job with these words, as `ConfigLoader.load_sweep_config` documents it."""
         settings = (None, *master_config.hydra.overrides.hydra, master_config.hydra.job.config_name)
         if (found := _checked.pop((*sweep_overrides, *settings), None)) is None:
             found = self.compose(master_config, sweep_overrides, settings)
-            if len(_checked) < MOST:
-                _checked[*sweep_overrides, *settings] = found  # Hydra's check changes nothing of it
+            if self.keep and len(_checked) < MOST:
+                _checked[*sweep_overrides, *settings] = copy.deepcopy(found)
         OmegaConf.copy_cache(from_config=master_config, to_config=found)  # the time of day, as it was resolved meanwhile
         return found
 
@@ -61,8 +61,11 @@ class Composer:
         return found
 
 
-def compose_once(loader: ConfigLoader) -> None:
-    """Have a loader compose each choice of options once from now on, in the processes of a launcher too."""
+def compose_once(loader: ConfigLoader, *, keep: bool) -> None:
+    """Have a loader compose each choice of options once from now on, in the processes of a launcher too.
+
+    With `keep`, a job's configuration is kept from the sweeper's check of it to its turn, which then has to come in this process.
+    """
     _checked.clear()
     _composed.clear()  # what an earlier sweep of this process found in conf/ may have changed
-    loader.load_sweep_config = Composer(loader)  # type: ignore[method-assign]
+    loader.load_sweep_config = Composer(loader, keep=keep)  # type: ignore[method-assign]

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import math
 import os
+import re
 import types
 import typing
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ SCALINGS = ("none", "standardise", "l2")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 MOST_DRAWS = 1000
 MOST_FOLDS = 1000
+MOST_SHARDS = 1000  # as many jobs as Slurm takes in one array
 MOST_RESAMPLES = 1_000_000
 DTYPES = ("float32", "bfloat16", "float16")
 MODES = ("offline", "auto", "online")
@@ -289,6 +291,7 @@ def check(config: Config) -> None:
     _one_of("runtime.device", config.runtime.device, DEVICES)
     _one_of("runtime.dtype", config.runtime.dtype, DTYPES)
     _one_of("tracker.mode", config.tracker.mode, MODES)
+    check_tracker(config.tracker)
     if config.tracker.text and not config.tracker.examples:
         raise UserError("tracker.text=true adds the texts to the table of examples: set tracker.examples=true beside it.")
     _at_least("seed", config.seed, 0)
@@ -299,6 +302,7 @@ def check(config: Config) -> None:
     _at_least("runtime.token_budget", config.runtime.token_budget, 1)
     _at_least("runtime.threads", config.runtime.threads, 1)
     _at_least("runtime.shards", config.runtime.shards, 1)
+    _at_most("runtime.shards", config.runtime.shards, MOST_SHARDS)
     _at_least("runtime.shard", config.runtime.shard, 0)
     if config.runtime.shard is not None and config.runtime.shard >= config.runtime.shards:
         last = config.runtime.shards - 1
@@ -342,6 +346,20 @@ def check(config: Config) -> None:
             f"probe.grid={probe.grid}: one parameter with finite values of zero or more is needed, such as probe.grid.alpha=[0.001,0.1]. "
             "To try another parameter, take this one away: probe.grid.alpha=null."
         )
+
+
+def check_tracker(tracker: TrackerConfig) -> None:
+    """Refuse names that W&B refuses, which it says only when a run is sent.
+
+    References
+    ----------
+    `wandb.Settings.validate_project` of wandb 0.31 for the project; for the entity, which becomes a part of addresses, the same.
+    """
+    for key, name in (("project", tracker.project), ("entity", tracker.entity)):
+        if name is not None and not re.fullmatch(r"[^/\\#?%:\x00-\x1f\x7f]{1,128}", name):
+            raise UserError(
+                f"tracker.{key}={name[:40]!r}: 1 to 128 characters are needed, none of them / \\ # ? % : or a control character."
+            )
 
 
 def check_model(model: ModelConfig) -> None:

@@ -71,7 +71,7 @@ def open_door(task: Callable[[DictConfig], Any], *, sweeps: bool = True, config:
     except Exception as error:
         stop(say(error))
     if failure:
-        if not isinstance(failure[0], UserError) and not _is_unwritable(failure[0]):
+        if not isinstance(failure[0], UserError) and not is_unwritable(failure[0]):
             raise failure[0]
         stop(say(failure[0]))
 
@@ -151,6 +151,9 @@ def say(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         place = error.filename2 or error.filename  # a file is put into place under its second name
         return f"'{place}' cannot be written: {error.strerror}. Set hydra.run.dir (for a sweep hydra.sweep.dir) to another folder."
+    if is_unwritable(error):
+        assert isinstance(error, OSError)
+        return f"nothing more can be written: {error.strerror}. Free some room, or set hydra.run.dir (for a sweep hydra.sweep.dir)."
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     # A heading announces a dump.
     return "\n".join(itertools.islice(itertools.takewhile(lambda line: not line.endswith(":"), lines), 2)) or lines[0]
@@ -167,8 +170,10 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _is_unwritable(error: Exception) -> bool:
-    return isinstance(error, OSError) and error.filename is not None and error.errno in UNWRITABLE
+def is_unwritable(error: Exception) -> bool:
+    """Whether a folder or a disk refused to be written to, which is no bug of ours."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)  # which a file that is open says without its name
+    return full or (isinstance(error, OSError) and error.filename is not None and error.errno in UNWRITABLE)
 
 
 class _Printable(logging.Formatter):

@@ -1,4 +1,4 @@
-"""How the jobs of a sweep share the machines: what each may use, forward passes before probes, and what becomes of a job that is killed.
+"""How the jobs of a sweep share the machines: what each may use, and forward passes before probes.
 
 The basic launcher needs none of it: one process does one job after the other, and the first of each task pays for the forward pass.
 """
@@ -6,20 +6,18 @@ The basic launcher needs none of it: one process does one job after the other, a
 from __future__ import annotations
 
 import functools
-import importlib.util
 import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
@@ -28,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from src.config import Config, RuntimeConfig, cache_folder, parse
 from src.door import settle_process
 from src.errors import UserError, flatten
+from src.launchers import kind
 from src.provenance import cores
 
 if TYPE_CHECKING:
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 
     from src.features import Extractor, Text
 
-EXTRAS = {"hydra_joblib_launcher": "joblib", "hydra_submitit_launcher": "slurm"}
-LEAST_MINUTES = 5  # submitit tells a job two minutes before its end, which a shorter one would hear at its start
 TOLD = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")  # how launchers and users say what a process may use
 NO_FEATURE = ("pooling", "layer", "probe", "seed", "draws", "tracker")  # what decides no feature: a pass stores every pooling
 PASSES = ".passes"  # where, in a sweep's folder, the jobs run that make the forward passes
@@ -83,28 +80,6 @@ def expand(config: DictConfig) -> list[list[str]]:
     return BasicSweeper.split_arguments(parser.parse_overrides(words), None)[0]
 
 
-def kind(config: DictConfig) -> str:
-    """basic, joblib or submitit; the class's name where it is another launcher."""
-    target = str(config.hydra.launcher._target_)
-    known = {"BasicLauncher": "basic", "JoblibLauncher": "joblib", "LocalLauncher": "submitit", "SlurmLauncher": "submitit"}
-    return known.get(target.rpartition(".")[2], target)
-
-
-def check_launcher(launcher: DictConfig) -> None:
-    """Refuse a launcher that is not installed, and a time too short for any job."""
-    package = str(launcher._target_).split(".")[1]
-    try:
-        found = importlib.util.find_spec(f"hydra_plugins.{package}") if package in EXTRAS else True
-    except ModuleNotFoundError:
-        found = None
-    if not found:
-        raise UserError(f"this launcher is not installed. It comes with an extra: pip install 'bert-pooling-probes[{EXTRAS[package]}]'.")
-    minutes = launcher.get("timeout_min")
-    if minutes is not None and minutes < LEAST_MINUTES:
-        why = "a job is told two minutes before its end, and a shorter one would be told at its start"
-        raise UserError(f"hydra.launcher.timeout_min={minutes}: at least {LEAST_MINUTES} is needed, since {why}.")
-
-
 def check_shards(runtime: RuntimeConfig, *, sweep: bool, extracts: bool) -> None:
     """Refuse shares of a forward pass where nobody would take them up."""
     if runtime.shard is not None and not extracts:
@@ -132,25 +107,6 @@ def check_outputs(jobs: Sequence[Sequence[str]]) -> None:
                 f"{output}: {len(features)} jobs would write into this folder, each other features. Give each its own: "
                 "'output=\"features/${dataset.name}/${pooling.name}\"'."
             )
-
-
-def outlive() -> None:
-    """Have a job that was killed, or ran out of time, count as failed: submitit would give the others up."""
-    import submitit
-
-    if hasattr(submitit.Job.results, "__wrapped__"):
-        return
-    results = submitit.Job.results
-
-    def outlived(job: Any) -> list[Any]:
-        try:
-            return list(results(job))
-        except (submitit.core.utils.FailedJobError, submitit.core.utils.UncompletedJobError) as error:
-            log.error("job %s: %s", job.job_id, flatten(error, 200))
-            return [JobReturn(status=JobStatus.COMPLETED)]  # that it failed is told by the record which it did not leave
-
-    outlived.__wrapped__ = results  # type: ignore[attr-defined]
-    submitit.Job.results = outlived
 
 
 # Forward passes -------------------------------------------------------------------------------------------------------------------------
@@ -215,7 +171,7 @@ def passes(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
 
 def wanting(config: Config) -> set[str]:
     """Names of the passes whose features the store lacks; where the model was never loaded, all of them, for this loads none."""
-    extractor, found = _opened(config)
+    extractor, found, _ = _opened(config)
     if not extractor.known:
         return {f"{extractor.checkpoint.identity} {text.digest}" for text in found}
     target, also = _layers(config, extractor)
@@ -225,13 +181,16 @@ def wanting(config: Config) -> set[str]:
 def encode(config: Config) -> None:
     """Make the passes of one configuration, or this job's share of them."""
     with kept_to_its_threads(config.runtime):
-        extractor, found = _opened(config)
+        extractor, found, bags = _opened(config)
         target, also = _layers(config, extractor)
         for text in found:
             if config.runtime.shard is not None and config.runtime.shards > 1:
                 extractor.share(text, target, also, config.runtime.shard, config.runtime.shards)
             elif missing := extractor.missing(text, target, also):
                 extractor.features(text, missing[0], [*also, target[1]])
+        if config.runtime.shard in (None, 0):
+            for text in bags:
+                extractor.tokens(text)
 
 
 def encode_task(composed: DictConfig) -> None:
@@ -247,8 +206,8 @@ def _try(config: Config) -> None:
         log.warning("a forward pass could not be made first: %s", flatten(error, 200))
 
 
-def _opened(config: Config) -> tuple[Extractor, list[Text]]:
-    """An extractor, its model not loaded, and the texts that the jobs encode."""
+def _opened(config: Config) -> tuple[Extractor, list[Text], list[Text]]:
+    """An extractor, its model not loaded, the texts that the jobs encode, and those whose word pieces their baseline counts."""
     from src import checkpoint, data
     from src.features import Extractor, texts
     from src.store import Store
@@ -258,8 +217,11 @@ def _opened(config: Config) -> tuple[Extractor, list[Text]]:
     read, found = data.load(config.dataset, config.data_root), checkpoint.find(config.model)
     extractor = Extractor(found, config, store, Clock(), config.runtime.threads or threads())
     names = list(read.splits) if config.output else list(dict.fromkeys(read.roles.values()))
-    unique = {text.digest: text for name in names for text in texts(read.splits[name], config.pairing, read.name)}
-    return extractor, list(unique.values())
+
+    def unique(pairing: str) -> list[Text]:
+        return list({text.digest: text for name in names for text in texts(read.splits[name], pairing, read.name)}.values())
+
+    return extractor, unique(config.pairing), [] if config.output else unique("separate")
 
 
 def _layers(config: Config, extractor: Extractor) -> tuple[tuple[str, int], list[int]]:

@@ -32,11 +32,11 @@ def remember(prepared: Prepared, finished: Run) -> None:
         log.warning("this run's record is not kept in the store: %s", flatten(error))
 
 
-def recall(prepared: Prepared, folder: Path) -> bool:
-    """Put the record of an equal run into `folder`, under the option names of this one; False where there is none that is whole."""
+def recall(prepared: Prepared, folder: Path) -> Result | None:
+    """Put the record of an equal run into `folder`, under the option names of this one; None where there is none that is whole."""
     kept = _folder(prepared)
     if not all((kept / name).is_file() for name in (*FILES, DIGESTS)):
-        return False
+        return None
     try:
         contents = _contents(kept)
         if _digests(contents) != json.loads((kept / DIGESTS).read_bytes()):
@@ -46,13 +46,13 @@ def recall(prepared: Prepared, folder: Path) -> bool:
             raise ValueError("it is another run's")
     except (UserError, ValueError, OSError) as error:
         log.warning("the stored record of this run is damaged (%s): the run is done again", flatten(error, 160))
-        return False
+        return None
     named = replace(result, dataset=prepared.data.name, model=prepared.model_name, probe=prepared.probe.name)
     try:
         replace_files(folder, contents | {RECORD: named.to_json().encode()})
     except OSError as error:
         raise UserError(f"cannot write the record into {folder}: {error.strerror}. Set hydra.sweep.dir to another folder.") from error
-    return True
+    return named
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

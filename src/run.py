@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import importlib
 import logging
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from src.config import Config, ProbeConfig, parse
-from src.door import open_door, say_crash, stop, tell
+from src.config import Config, ProbeConfig, TrackerConfig, parse
+from src.door import is_unwritable, open_door, say, say_crash, stop, tell
 from src.errors import UserError, flatten
+from src.outcomes import write_status
 
 if TYPE_CHECKING:
     from src.pipeline import Prepared
@@ -36,19 +38,25 @@ def main() -> None:
     except SystemExit as ending:
         if ending.code == 1:
             sweep.close()
+            _tell_runs()
         raise
     if isinstance(sweep.ERROR, UserError):
         stop(str(sweep.ERROR))
     if sweep.ERROR is not None:
         raise sweep.ERROR
-    if sweep.LAST is not None:
-        runs = sum(1 for job in sweep.LAST.jobs if any(job.folder.glob("wandb/offline-run-*")))
-        if runs:
-            folder = shlex.quote(str(sweep.LAST.jobs[0].folder.parent))
-            what = "1 offline run; send it" if runs == 1 else f"{runs} offline runs; send them"
-            tell(f"W&B: {what} with: wandb sync {folder}/*/wandb/offline-run-*")
-        if sweep.LAST.failed:
-            sys.exit(1)
+    _tell_runs()
+    if sweep.LAST is not None and sweep.LAST.failed:
+        sys.exit(1)
+
+
+def _tell_runs() -> None:
+    """After a sweep, where its tracker's runs are."""
+    from src import sweep
+    from src.trackers.wandb import closing
+
+    if sweep.LAST is not None and sweep.LAST.jobs:
+        for line in closing([job.folder for job in sweep.LAST.jobs]):
+            tell(line)
 
 
 def task(composed: DictConfig) -> None:
@@ -64,86 +72,123 @@ def task(composed: DictConfig) -> None:
             run(config, folder)
         return
     from src import sweep
+    from src.outcomes import begin, write_failure
 
-    overrides = list(hydra.overrides.task)
-    log.info("[%s] %s", hydra.job.num, " ".join(overrides))
+    words, number = list(hydra.overrides.task), hydra.job.num
+    log.info("[%s] %s", number, " ".join(words))
+    job = Job(number, Path(hydra.sweep.dir).name, composed, layers=sweep.LAYERS)
     try:
-        config = parse(composed)
-        check_shards(config.runtime, sweep=True, extracts=False)
-        config.tracker.group = config.tracker.group or Path(hydra.sweep.dir).name
+        job.settled = begin(folder)
+        try:
+            config = parse(composed)
+            check_shards(config.runtime, sweep=True, extracts=False)
+        except Exception:
+            job.track_refused(folder)
+            raise
+        config.tracker.group = config.tracker.group or job.sweep
         with kept_to_its_threads(config.runtime):
-            run(config, folder, resume=True, layers=sweep.LAYERS)
+            run(config, folder, job)
     except UserError as error:
-        log.error("failed: %s", error)
-        sweep.write_failure(folder, overrides, str(error), "user")
+        log.error("[%s] failed: %s", number, error)
+        write_failure(folder, words, str(error), "user")
     except Exception as error:
-        log.exception("failed")
-        sweep.write_failure(folder, overrides, say_crash(error), "crash")
+        log.error("[%s] failed: %s", number, say_crash(error), exc_info=not is_unwritable(error))
+        write_failure(folder, words, say(error) if is_unwritable(error) else say_crash(error), "crash")
 
 
-def run(config: Config, folder: Path, *, resume: bool = False, layers: Sequence[int] = ()) -> None:
-    """Do one run and leave its record in `folder`; with `resume`, a run that was done before is not done again.
+@dataclass
+class Job:
+    """One of a sweep's: it takes over the record of an equal run, and its forward passes store all `layers` of the sweep.
 
-    `layers` are those of the sweep that the run is one of: a forward pass stores what the model has of them.
+    `settled` says whether a job came to its end in this folder before.
     """
-    from src.pipeline import prepare, run_probe
-    from src.records import recall, remember
-    from src.result import summary, table
-    from src.sweep import write_status
+
+    number: int
+    sweep: str
+    composed: DictConfig
+    layers: Sequence[int] = ()
+    settled: bool = False
+
+    def track_refused(self, folder: Path) -> None:
+        """Leave a failed run for a job that was refused before it began, under the names that were asked for."""
+        from src.trackers import build
+
+        with suppress(Exception):  # also of a tracker that is refused itself
+            groups = {name: OmegaConf.select(self.composed, f"{name}.name") for name in ("model", "dataset", "pooling", "probe")}
+            shown = groups | {name: OmegaConf.select(self.composed, name) for name in ("layer", "pairing", "seed", "draws")}
+            about = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrackerConfig), self.composed.tracker))
+            assert isinstance(about, TrackerConfig)
+            tracker = build(about)
+            tags = [str(groups["dataset"]), str(groups["pooling"])]
+            tracker.start(shown, name=_name(shown), group=about.group or self.sweep, job_type="probe", tags=tags, folder=folder)
+            tracker.finish(failed=True)
+
+
+def run(config: Config, folder: Path, job: Job | None = None) -> None:
+    """Do one run and leave its record in `folder`; one of a sweep that was done before is not done again."""
+    from src.pipeline import prepare
+    from src.records import recall
     from src.trackers import build
-    from src.trackers.examples import examples
 
     assert config.probe is not None
-    estimator = instantiate(config.probe)
     tracker = build(config.tracker)
     try:
+        estimator = instantiate(config.probe)
         prepared = prepare(config)
     except Exception:
-        if resume:
-            _track_refused(tracker, config, folder)
+        if job:
+            job.track_refused(folder)
         raise
-    _also(prepared, layers)
-    if resume and recall(prepared, folder):
-        log.info("done before: its record is taken over")
-        write_status(folder, "skipped")
+    if job is None:
+        _finish(tracker, prepared, estimator, folder, None)
         return
-    failed = True
-    tracker.start(
-        prepared.resolved,
-        name=_name(prepared.resolved),
-        group=config.tracker.group,
-        job_type="probe",
-        tags=[prepared.data.name, prepared.target[0]],
-        folder=folder,
-    )
+    _also(prepared, job.layers)
+    taken = recall(prepared, folder)
+    if taken is None:
+        _finish(tracker, prepared, estimator, folder, job)
+        return
+    log.info("[%s] done before: its record is taken over", job.number)
+    if not (job.settled and tracker.holds(folder, prepared.key)):
+        _start(tracker, prepared, folder)
+        tracker.log(taken)
+        tracker.finish(failed=False)
+    write_status(folder, "skipped")
+
+
+def _finish(tracker: Tracker, prepared: Prepared, estimator: object, folder: Path, job: Job | None) -> None:
+    """Fit and score what is prepared, and hand the record to whoever keeps it."""
+    from src.pipeline import run_probe
+    from src.records import remember
+    from src.result import summary, table
+    from src.trackers.examples import examples
+
+    failed, asked = True, prepared.config.tracker
+    _start(tracker, prepared, folder)
     try:
         finished = run_probe(prepared, estimator)
         remember(prepared, finished)  # first: whatever becomes of the folder, what hours have made is kept
         finished.write(folder)
-        tell(summary(finished.result) if resume else table(finished.result))  # a sweep ends with a table of all
+        tell(summary(finished.result) if job else table(finished.result))  # a sweep ends with a table of all
         tracker.log(finished.result)
-        if config.tracker.examples:
-            tracker.show({"examples": examples(finished.predictions, prepared.data, text=config.tracker.text)})
+        if asked.examples:
+            tracker.show({"examples": examples(finished.predictions, prepared.data, text=asked.text)})
         failed = False
     finally:
         hint = tracker.finish(failed)
     write_status(folder, "done")
-    if hint and not resume:  # a sweep says it once, at its end
+    if hint and not job:  # a sweep says it once, at its end
         tell(hint)
+
+
+def _start(tracker: Tracker, prepared: Prepared, folder: Path) -> None:
+    shown = prepared.resolved
+    tags = [prepared.data.name, prepared.target[0]]
+    tracker.start(shown, name=_name(shown), group=prepared.config.tracker.group, job_type="probe", tags=tags, folder=folder)
 
 
 def _name(shown: Mapping[str, Any]) -> str:
     """What a run is called in its tracker."""
     return f"{shown['dataset']}-{shown['model']}-{shown['pooling']}-L{shown['layer']}-{shown['probe']}-s{shown['seed']}"
-
-
-def _track_refused(tracker: Tracker, config: Config, folder: Path) -> None:
-    """Leave a failed run for a job of a sweep that was refused before it began, under the names that were asked for."""
-    groups = {name: getattr(config, name).name for name in ("model", "dataset", "pooling", "probe")}
-    shown = groups | {name: getattr(config, name) for name in ("layer", "pairing", "seed", "draws")}
-    tags = [groups["dataset"], groups["pooling"]]
-    tracker.start(shown, name=_name(shown), group=config.tracker.group, job_type="probe", tags=tags, folder=folder)
-    tracker.finish(failed=True)
 
 
 def _also(prepared: Prepared, layers: Sequence[int]) -> None:

@@ -1,55 +1,32 @@
-"""What a multirun leaves: each job's outcome in its folder, and at the end one table that compares the runs."""
+"""A multirun: what is planned before its first job, and at the end one table that compares the runs."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from src.comparison import FAILURE, STATUS, STATUSES, Comparison, Job, compare_records, find_jobs, render, to_csv, to_markdown
+from src.comparison import Comparison, Job, compare_records, find_jobs, render, to_csv, to_markdown
 from src.composing import compose_once
+from src.config import TrackerConfig
 from src.door import stop
 from src.errors import UserError
-from src.launch import check_launcher, check_outputs, encode_first, expand, kind, outlive
+from src.launch import check_outputs, encode_first, expand
+from src.launchers import check_folders, check_launcher, job_folders, kind, outlive
+from src.outcomes import FAILURE, LEFT, STATUS, left, postpone, read_notes, write_failure
 from src.provenance import cores
-from src.result import RECORD, replace_files
+from src.result import replace_files
 
 log = logging.getLogger(__name__)
-
-
-def write_status(folder: Path, status: str, *, record: Path | None = None) -> None:
-    """Leave a job's outcome in its folder: `status` is done, skipped or failed.
-
-    `record` is the folder that holds the job's ``result.json`` where it is not the job's own; it is stored relative to `folder`.
-    """
-    if status not in STATUSES:
-        raise ValueError(f"status is {status!r}, not one of {', '.join(STATUSES)}")
-    content = {"status": status} | ({} if record is None else {"record": os.path.relpath(record, folder)})
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_files(folder, {STATUS: _json(content)})
-    if status != "failed":
-        (folder / FAILURE).unlink(missing_ok=True)
-
-
-def write_failure(folder: Path, overrides: Sequence[str], error: str, kind: str) -> None:
-    """Leave a failed job's reason in its folder; `kind` is user (bad input) or crash."""
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_files(folder, {FAILURE: _json({"overrides": list(overrides), "error": error, "kind": kind})})
-    write_status(folder, "failed")
-
-
-def _json(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
 
 
 def swept_layers(words: Sequence[str]) -> tuple[int, ...]:
@@ -86,7 +63,6 @@ ERROR: Exception | None = None  # why it could not be compared
 LAYERS: tuple[int, ...] = ()  # that the sweep under way asks for: its first forward pass over a split stores them all
 UNDER_WAY: DictConfig | None = None  # the sweep that has begun and whose table has not been drawn
 JOBS: list[list[str]] = []  # the words of each of its jobs
-KILLED = "left no word: it was killed, ran out of memory or time, or was never started"
 
 
 class SweepTable(Callback):
@@ -105,7 +81,7 @@ class SweepTable(Callback):
         LAST = ERROR = UNDER_WAY = None
         try:
             folder = Path(config.hydra.sweep.dir)
-            find_killed(config, folder)
+            find_killed(config)
             LAST = tally(folder) if config.get("output") else report(folder)
         except Exception as error:
             ERROR = error
@@ -114,43 +90,63 @@ class SweepTable(Callback):
 def plan(config: DictConfig) -> None:
     """What comes before the first job: refusals, and where a launcher runs several at once, the forward passes that they share."""
     global UNDER_WAY, JOBS
+    launcher = kind(config)
     try:
         check_launcher(config.hydra.launcher)
         JOBS = jobs = expand(config)
         check_outputs(jobs)
+        check_folders(config, len(jobs))
+        settle_tracker(config)
+        for folder in job_folders(config, range(len(jobs))) or []:
+            postpone(folder)
     except UserError as error:
         stop(str(error))  # an exception would become a warning
+    except OSError as error:
+        stop(f"cannot write into {config.hydra.sweep.dir}: {error.strerror}. Set hydra.sweep.dir to another folder.")
     UNDER_WAY = config
-    compose_once(GlobalHydra.instance().config_loader())
-    launcher = kind(config)
+    compose_once(GlobalHydra.instance().config_loader(), keep=launcher == "basic")
     if launcher == "basic":
         return
     os.environ.setdefault("PYTHONWARNINGS", "ignore")  # in the launcher's processes too, libraries warn of what no user can mend
-    if launcher == "submitit":
-        outlive()
-        if config.hydra.launcher._target_.endswith(".LocalLauncher"):  # starts all jobs at once
-            os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // max(1, len(jobs)))))
+    outlive(config)
+    if config.hydra.launcher._target_.endswith(".LocalLauncher"):  # starts all jobs at once
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // max(1, len(jobs)))))
     if not any(word.startswith("runtime.shard=") for words in jobs for word in words):
         encode_first(config, jobs)
 
 
-def find_killed(config: DictConfig, folder: Path) -> None:
-    """Write down the jobs that left no word, so that they are counted: a launcher may give up, or a machine may go down."""
-    settings = OmegaConf.to_container(config.hydra.sweep, resolve=False)
-    if not isinstance(settings, dict) or settings.get("subdir") != "${hydra.job.num}":  # named by the user: which is whose is not known
+def settle_tracker(config: DictConfig) -> None:
+    """Find out once for all jobs whether their runs can be sent, and say why not.
+
+    Raises
+    ------
+    UserError
+        ``tracker.mode=online`` cannot be had.
+    """
+    if config.get("output") or config.tracker.get("name") != "wandb" or config.tracker.get("mode") not in ("auto", "online"):
         return
-    for number, words in enumerate(JOBS):
-        if not any((folder / str(number) / name).is_file() for name in (STATUS, FAILURE, RECORD)):
-            write_failure(folder / str(number), words, KILLED, "crash")
+    from src.trackers.wandb import WandbTracker
+
+    reason = WandbTracker(TrackerConfig(mode=config.tracker.mode)).reason
+    if reason:
+        log.warning("W&B: the runs stay offline, since %s", reason)
+        if not config.hydra.launcher._target_.endswith(("BasicLauncher", "SlurmLauncher")):  # a cluster's nodes see other networks
+            os.environ["WANDB_MODE"] = "offline"
+
+
+def find_killed(config: DictConfig) -> None:
+    """Write down the jobs that left no word, so that they are counted: a launcher may give up, or a machine may go down."""
+    for words, folder in zip(JOBS, job_folders(config, range(len(JOBS))) or [], strict=False):
+        if state := left(folder):
+            write_failure(folder, words, LEFT[state], "crash")
 
 
 def tally(folder: Path) -> Comparison:
     """Count the jobs of a sweep that leaves no records, and name those that failed."""
     jobs = []
     for place in find_jobs(folder):
-        status = json.loads((place / STATUS).read_bytes())["status"] if (place / STATUS).is_file() else "failed"
-        failure: dict[str, Any] = json.loads((place / FAILURE).read_bytes()) if (place / FAILURE).is_file() else {}
-        jobs.append(Job(place, status, error=failure.get("error", KILLED), overrides=tuple(failure.get("overrides", ()))))
+        status, failure = read_notes(place / STATUS).get("status", "failed"), read_notes(place / FAILURE)
+        jobs.append(Job(place, status, error=failure.get("error", LEFT["running"]), overrides=tuple(failure.get("overrides", ()))))
     comparison = Comparison(tuple(jobs), ())
     print(render(comparison), end="", flush=True)
     return comparison

@@ -77,7 +77,7 @@ def wrong(count: int, start: int = 0) -> np.ndarray:
 
 def job(folder: Path, number: int, predictions: np.ndarray, **changes: Any) -> Result:
     """The finished job of this number, one of a sweep's."""
-    from src.sweep import write_status
+    from src.outcomes import write_status
 
     result = make_job(folder / str(number), LABELS, predictions, **changes)
     write_status(folder / str(number), "done")

@@ -10,10 +10,10 @@ import pytest
 
 from src import comparison as module
 from src.comparison import compare_records, find_jobs, mark, render, tally, to_csv, to_markdown
+from src.outcomes import write_failure, write_status
 from src.pooling import poolings
 from src.result import RECORD, Result, SchemaError
 from src.statistics import compare, holm
-from src.sweep import write_failure, write_status
 from tests.records import LABELS, ROWS, job, make_four, make_job, wrong
 
 

@@ -19,7 +19,7 @@ from src.errors import UserError
 from src.pooling import poolings
 
 ROOT = CONF.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README, CLUSTER = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/cluster.md"))
 
 
 def composed(*overrides: str) -> Config:
@@ -75,7 +75,7 @@ def test_no_yaml_holds_a_path_of_one_machine_and_no_python_names_a_dataset() -> 
         assert not [name for name in names if re.search(rf"['\"]{name}['\"]", code)], path
 
 
-COMMANDS = [line for line in re.findall(r"^(python -m src\.(?:run|extract).*?)(?:\s+#.*)?$", README, re.MULTILINE)]
+COMMANDS = [line for line in re.findall(r"^(python -m src\.(?:run|extract).*?)(?:\s+#.*)?$", README + CLUSTER, re.MULTILINE)]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -101,5 +101,5 @@ def test_help_is_quick_to_load_and_brings_in_no_torch() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stderr
-    for name in (*poolings, "bert-base-uncased", "sst_fine"):
+    for name in (*poolings, "bert-base-uncased", "sst_fine", "hydra/launcher=joblib", "tracker.mode="):
         assert name in shown.stdout

@@ -19,11 +19,11 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError
 
-from src import launch, run, sweep
-from src.comparison import STATUS
+from src import launch, launchers, run, sweep
 from src.composing import compose_once
 from src.config import CONF, RuntimeConfig
 from src.errors import UserError
+from src.outcomes import STATUS
 from src.result import PREDICTIONS, PROBE, RECORD
 from tests.conftest import Ended
 from tests.test_run import record, settled
@@ -63,9 +63,8 @@ def test_records_do_not_depend_on_the_launcher(launcher: str, package: str, door
     ended = swept(quick, tmp_path / "sweep", f"hydra/launcher={launcher}", *(["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []))
     assert ended.returncode == 0, ended.stderr
     assert "8 done, 0 skipped, 0 failed" in ended.stdout
-    assert {record(tmp_path / "sweep" / str(job))["provenance"]["threads"] for job in range(8)} == {max(1, launch.cores() // 2)} or (
-        launcher != "joblib"
-    )
+    at_once = 2 if launcher == "joblib" else 8
+    assert {record(tmp_path / "sweep" / str(job))["provenance"]["threads"] for job in range(8)} == {max(1, launch.cores() // at_once)}
     same_as_basic(door, quick, tmp_path / "sweep")
 
 
@@ -111,6 +110,30 @@ def test_the_number_of_threads_changes_no_bit_of_a_record(probe: str, door: Door
 # What a sweep is made of -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["hydra.sweep.subdir=same"], "2 jobs would share this folder"),
+        (["hydra.sweep.subdir=../out"], "a folder below hydra.sweep.dir is needed"),
+        (["hydra/launcher=joblib", "hydra.launcher.n_jobs=0"], "n_jobs=0: 1 to 1000 workers"),
+        (["hydra/launcher=joblib", "hydra.launcher.n_jobs=1000000"], "1 to 1000 workers"),
+        (["hydra/launcher=slurm"], "sbatch is not found"),
+        (["tracker.mode=online", "tracker=wandb"], "tracker.mode=online: no W&B API key was found"),
+    ],
+)
+def test_a_sweep_that_cannot_be_meant_is_refused_before_its_first_job(
+    words: list[str], reason: str, door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "hydra/launcher=" in words[0]:
+        pytest.importorskip(f"hydra_plugins.hydra_{'joblib' if 'joblib' in words[0] else 'submitit'}_launcher")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("src.trackers.wandb.obstacle", lambda: "no W&B API key was found")
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean", *words)
+    assert ended.status == 1 and reason in ended.err and "Traceback" not in ended.err
+    assert not list(tmp_path.glob("sweep/*/result.json"))
+
+
 @pytest.fixture
 def composed() -> Any:
     """`composed(words)` is a sweep's configuration as callbacks get it."""
@@ -129,7 +152,7 @@ def composed() -> Any:
 def test_every_launcher_composes_whether_or_not_it_is_installed(launcher: str, composed: Any) -> None:
     settings = composed(f"hydra/launcher={launcher}").hydra.launcher
     assert settings._target_.startswith("hydra_plugins.")
-    assert settings.get("timeout_min", 60) >= launch.LEAST_MINUTES
+    assert settings.get("timeout_min", 60) >= launchers.LEAST_MINUTES
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
@@ -146,14 +169,14 @@ def test_a_time_that_would_kill_every_job_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
     settings = {"_target_": "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher", "timeout_min": 2}
     with pytest.raises(UserError, match="at least 5"):
-        launch.check_launcher(OmegaConf.create(settings))
-    launch.check_launcher(OmegaConf.create(settings | {"timeout_min": 5}))
+        launchers.check_launcher(OmegaConf.create(settings))
+    launchers.check_launcher(OmegaConf.create(settings | {"timeout_min": 5}))
 
 
 def test_jobs_are_those_that_hydra_deals_out(composed: Any) -> None:
     jobs = launch.expand(composed("pooling=cls,mean", "seed=range(2)", "layer=-1"))
     assert jobs == [[f"pooling={pooling}", f"seed={seed}", "layer=-1"] for pooling in ("cls", "mean") for seed in (0, 1)]
-    assert launch.kind(composed()) == "basic" and launch.kind(composed("hydra/launcher=joblib")) == "joblib"
+    assert launchers.kind(composed()) == "basic" and launchers.kind(composed("hydra/launcher=joblib")) == "joblib"
 
 
 def test_one_pass_serves_all_jobs_that_read_the_same_features() -> None:
@@ -233,7 +256,7 @@ def test_a_job_composed_over_others_is_what_hydra_composes(composed: Any) -> Non
         with pytest.raises(Exception) as refused:  # of whatever kind Hydra chooses
             loader.load_sweep_config(config, words)
         refusals.append((type(refused.value), str(refused.value)))
-    compose_once(loader)
+    compose_once(loader, keep=True)
     for _ in range(2):  # the second time nothing is composed
         assert [OmegaConf.to_yaml(loader.load_sweep_config(config, words)) for words in SHAPES] == plain
         for words, (kind, message) in zip(REFUSED, refusals, strict=True):
@@ -243,6 +266,13 @@ def test_a_job_composed_over_others_is_what_hydra_composes(composed: Any) -> Non
     found = loader.load_sweep_config(config, ["seed=1"])
     with pytest.raises(ConfigAttributeError):
         found.nothing = 1  # a copy is as strict as its original
+    found.seed = 9
+    assert [loader.load_sweep_config(config, ["seed=1"]).seed for _ in range(3)] == [1, 1, 1]  # and whoever has one changes no other
+
+
+def test_a_job_that_is_asked_for_again_is_done_once(door: Door, files: list[str]) -> None:
+    ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,cls", "seed=0,0,1")
+    assert ended.status == 0 and "2 done, 4 skipped, 0 failed" in ended.out
 
 
 def test_each_choice_of_options_is_composed_once(composed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +286,7 @@ def test_each_choice_of_options_is_composed_once(composed: Any, monkeypatch: pyt
         return load(self, master, words)
 
     monkeypatch.setattr(type(loader), "load_sweep_config", counted)
-    compose_once(loader)
+    compose_once(loader, keep=False)
     again = pickle.loads(pickle.dumps(loader))  # as a launcher sends it to its processes
     for each in (loader, again):
         assert [each.load_sweep_config(config, ["pooling=cls", f"seed={seed}"]).seed for seed in (0, 1)] == [0, 1]
@@ -280,36 +310,111 @@ def test_threads_are_what_a_process_is_told(monkeypatch: pytest.MonkeyPatch) -> 
         assert {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"} == {4}
 
 
-def test_jobs_that_left_no_word_are_counted_as_failed(
+DEADLY = """
+import os, signal
+from pathlib import Path
+from src.solvers import LogisticRegression
+class Deadly(LogisticRegression):
+    def solve(self, *arguments, **more):
+        marks = Path(os.environ["MARKS"])
+        (marks / str(os.getpid())).touch()
+        if len(list(marks.iterdir())) <= int(os.environ["DEATHS"]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().solve(*arguments, **more)
+"""
+
+
+def struck(files: list[str], folder: Path, deaths: int, *words: str) -> subprocess.CompletedProcess[str]:
+    """A sweep one of whose four jobs is killed, as the system kills what takes too much memory, as many times as `deaths` says."""
+    (folder / "deadly.py").write_text(DEADLY)
+    marks = folder / f"marks-{deaths}"
+    marks.mkdir()
+    command = [
+        sys.executable, "-m", "src.run", "-m", *files, "hydra.sweep.dir=sweep", "seed=3,4", "runtime.cache_dir=store", "tracker=wandb",
+        "probe.estimator._target_=src.solvers.LogisticRegression,deadly.Deadly", *words,
+    ]  # fmt: skip
+    more = {"PYTHONPATH": f"{ROOT}:{folder}", "HF_HUB_OFFLINE": "1", "MARKS": str(marks), "DEATHS": str(deaths)}
+    more |= {"WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **more}, cwd=folder, timeout=300)
+
+
+def test_joblib_goes_on_without_a_worker_that_was_killed(files: list[str], tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    words = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "pooling=cls"]
+    ended = struck(files, tmp_path, 1, *words)
+    assert ended.returncode == 0 and "4 done, 0 skipped, 0 failed" in ended.stdout, ended.stdout + ended.stderr
+    assert "are tried again, alone" in ended.stderr and "W&B: 4 offline runs" in ended.stdout
+    shutil.rmtree(tmp_path / "store" / "records")
+    ended = struck(files, tmp_path, 99, *words)  # the folders hold the records of the first sweep, which are not this one's
+    assert ended.returncode == 1 and ", 2 failed" in ended.stdout, ended.stdout + ended.stderr
+    assert "left no word: it was killed" in ended.stdout
+
+
+def test_submitit_goes_on_without_a_job_that_was_killed(files: list[str], tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    ended = struck(files, tmp_path, 1, "hydra/launcher=submitit_local", "pooling=cls", "seed=3")
+    assert ended.returncode == 1 and "1 done, 0 skipped, 1 failed" in ended.stdout, ended.stdout + ended.stderr
+    assert "2 jobs submitted" in ended.stderr and "2 of 2 jobs have ended" in ended.stderr and "left no word" in ended.stdout
+    (number,) = (int(path.parent.name) for path in (tmp_path / "sweep").glob("*/failure.json"))
+    ended = struck(files, tmp_path, 0, "hydra/launcher=submitit_local", "pooling=cls", "seed=3")
+    assert ended.returncode == 0 and "1 done, 1 skipped, 0 failed" in ended.stdout, ended.stdout + ended.stderr
+    assert not (tmp_path / "sweep" / str(number) / "failure.json").exists()
+
+
+def test_jobs_that_were_never_started_are_counted_as_failed(
     door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A launcher that gives up, as joblib does when a worker is killed, costs the jobs that it had not run."""
+    """Whatever ends the launcher costs the jobs that it had not run, and no more."""
     basic: Any = launch.Plugins.instance().class_name_to_class["hydra._internal.core_plugins.basic_launcher.BasicLauncher"]
     launched = basic.launch
 
     def gives_up(self: Any, words: Any, initial_job_idx: int) -> Any:
         launched(self, words[:1], initial_job_idx)
-        raise RuntimeError("a worker was killed")
+        raise RuntimeError("the launcher broke")
 
     with monkeypatch.context() as broken:
         broken.setattr(basic, "launch", gives_up)
         ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean,max")
-    assert ended.status == 1 and "a worker was killed" in ended.err
-    assert "1 done, 0 skipped, 2 failed" in ended.out and "was killed, ran out of memory or time" in ended.out
+    assert ended.status == 1 and "the launcher broke" in ended.err
+    assert "1 done, 0 skipped, 2 failed" in ended.out and "was never started" in ended.out
     assert sweep.UNDER_WAY is None
     ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean,max")
     assert ended.status == 0 and "2 done, 1 skipped, 0 failed" in ended.out
     assert all((tmp_path / "sweep" / str(job) / name).is_file() for job in range(3) for name in (RECORD, PREDICTIONS, PROBE, STATUS))
+    with monkeypatch.context() as broken:
+        broken.setattr(basic, "launch", gives_up)
+        ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean,max", "seed=5")
+    assert ended.status == 1 and "1 done, 0 skipped, 2 failed" in ended.out  # the records beside them are of the sweep before
 
 
-def test_a_killed_job_of_submitit_does_not_end_the_waiting_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_who_stops_a_cluster_sweep_stops_its_jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     submitit = pytest.importorskip("submitit")
+    cancelled: list[str] = []
 
-    def killed(job: Any) -> list[Any]:
-        raise submitit.core.utils.UncompletedJobError("out of memory")
+    class Endless(submitit.Job):  # type: ignore[misc, name-defined]
+        def __init__(self, number: int) -> None:
+            self._job_id = f"8_{number}"
 
-    monkeypatch.setattr(submitit.Job, "results", killed)
-    launch.outlive()
-    launch.outlive()
-    (left,) = submitit.Job.results(SimpleNamespace(job_id="1_2"))
-    assert left.return_value is None
+        def __del__(self) -> None: ...
+
+        def done(self, force_check: bool = False) -> bool:
+            return self.job_id == "8_0"
+
+        def cancel(self, check: bool = True) -> None:
+            cancelled.append(self.job_id)
+
+    def interrupted(job: Any) -> list[Any]:
+        if job.job_id == "8_0":
+            raise submitit.core.utils.UncompletedJobError("out of memory")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(submitit.Job, "results", interrupted)
+    monkeypatch.setattr(submitit.AutoExecutor, "map_array", lambda self, function, numbers: [Endless(each) for each in numbers])
+    config = OmegaConf.create({"hydra": {"launcher": {"_target_": "x.SlurmLauncher"}}})
+    launchers.outlive(config)
+    launchers.outlive(config)
+    jobs = submitit.AutoExecutor.map_array(SimpleNamespace(folder=tmp_path), print, range(4))
+    assert submitit.Job.results(jobs[0])[0].return_value is None  # killed, and the others are waited for
+    with pytest.raises(KeyboardInterrupt):
+        submitit.Job.results(jobs[1])
+    assert cancelled == ["8_1", "8_2", "8_3"]

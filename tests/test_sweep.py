@@ -8,8 +8,9 @@ from omegaconf import OmegaConf
 from src import sweep
 from src.comparison import render, to_csv, to_markdown
 from src.errors import UserError
+from src.outcomes import write_failure, write_status
 from src.result import RECORD, SchemaError
-from src.sweep import SweepTable, report, swept_layers, write_failure, write_status
+from src.sweep import SweepTable, report, swept_layers
 from tests.records import make_four
 
 

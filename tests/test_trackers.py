@@ -74,7 +74,7 @@ def offline_runs(folder: Path) -> list[Path]:
 
 def inspect(run: Path) -> list[dict]:
     """What the library's own reader finds in an offline run."""
-    command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(run)]
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(run)]
     done = subprocess.run(command, env=environment(run), capture_output=True, text=True, timeout=60, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -236,9 +236,9 @@ def test_auto_without_a_key_falls_back_and_says_why(tmp_path):
 
 def test_auto_with_a_key_and_no_server_falls_back_and_says_why(tmp_path):
     done = python(
-        "print(build(TrackerConfig(mode='auto'))._note)", tmp_path, WANDB_API_KEY=KEY, WANDB_BASE_URL=f"http://127.0.0.1:{closed_port()}"
+        "print(build(TrackerConfig(mode='auto')).reason)", tmp_path, WANDB_API_KEY=KEY, WANDB_BASE_URL=f"http://127.0.0.1:{closed_port()}"
     )
-    assert done.stdout.startswith(" (127.0.0.1 cannot be reached: ")
+    assert done.stdout.startswith("127.0.0.1 cannot be reached: ")
     assert KEY not in done.stdout + done.stderr
 
 
@@ -320,6 +320,30 @@ def test_an_open_door_that_nobody_answers_at_is_an_obstacle(clean, server):
     server.status = 0
     clean.setattr(module, "PATIENCE", 0.2)
     assert unreachable(f"http://127.0.0.1:{server.server_port}") == "127.0.0.1 did not answer within 0.2 s"
+
+
+def test_a_server_that_talks_nonsense_is_an_obstacle_and_no_traceback(clean, capfd):
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer():
+            connection, _ = listening.accept()
+            connection.sendall(b"\x00\x1b[31mgarbage\r\n\r\n")
+            connection.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        reason = module.unreachable(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        thread.join()
+    assert "is no HTTP" in reason and capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("name", "value"), [("WANDB_BASE_URL", "notaurl"), ("WANDB_BASE_URL", "http://[::1"), ("WANDB_MODE", "garbage")])
+def test_settings_that_cannot_be_read_are_a_reason_and_no_traceback(tmp_path, name, value):
+    done = python("print(start('job', 'auto', mode='auto').finish(False))", tmp_path, WANDB_API_KEY=KEY, **{name: value})
+    assert "Traceback" not in done.stderr and KEY not in done.stdout + done.stderr
+    assert done.stdout.startswith("W&B: offline run (") or "None" in done.stdout
 
 
 def test_a_proxy_is_asked_instead_of_the_server(clean, server):
@@ -411,7 +435,7 @@ def test_a_server_that_refuses_the_run_ends_online_and_not_auto(clean, tmp_path,
     clean.setattr(module, "obstacle", lambda: None)
     auto = start(Refusing(TrackerConfig(mode="auto")), tmp_path)
     assert auto.opened == ["online", "offline"]
-    assert auto._note == " (the server refused the run: permission denied for this entity)"
+    assert auto.reason == "the server refused the run: permission denied for this entity"
     clean.setattr(module, "_refusal", None)
     with pytest.raises(UserError, match="refused the run: permission denied"):
         start(Refusing(TrackerConfig(mode="online")), tmp_path)
@@ -457,7 +481,10 @@ def test_a_job_done_again_in_its_folder_continues_its_run_and_no_other(clean, tm
     (tmp_path / "wandb" / f"offline-run-20260131_120000-{first['id']}").mkdir(parents=True)
     assert identity(tmp_path, "abcdef0123") == {**first, "resume": "allow"}
     assert "resume" not in identity(tmp_path, "0123456789")
-    assert identity(tmp_path, "") == {}
+    assert identity(tmp_path, "")["id"].startswith("refused_")
+    (tmp_path / "1" / "wandb" / "offline-run-20260131_120000-refused_12345678").mkdir(parents=True)
+    for key in ("", "abcdef0123"):  # refused again, and at last let in
+        assert identity(tmp_path / "1", key) == {"id": "refused_12345678", "resume": "allow"}
     clean.setenv("WANDB_RUN_ID", "chosen")  # by a W&B sweep's agent
     assert identity(tmp_path, "abcdef0123") == {}
 

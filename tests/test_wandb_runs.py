@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,11 +17,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from experiments.sweep_run import SweepRun, figures, tables
-from src import run
 from src.comparison import compare_records, find_jobs
 from src.result import Result
-from src.trackers.none import NoTracker
-from tests.conftest import SENTENCES, Ended, write_csv
+from tests.conftest import SENTENCES, write_csv
 from tests.records import make_four
 from tests.test_trackers import KEY, ROOT, closed_port, environment, inspect, merged
 
@@ -93,7 +91,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory, bert: Path) -> Iterator[Simp
     first = process(folder, *words, script=KILL)
     before = {job.name: runs(job) for job in find_jobs(folder / "sweep")}
     second = process(folder, *words, "hydra/callbacks=wandb")
-    yield SimpleNamespace(folder=folder, first=first, before=before, second=second, jobs=find_jobs(folder / "sweep"))
+    yield SimpleNamespace(folder=folder, first=first, before=before, second=second, words=words, jobs=find_jobs(folder / "sweep"))
 
 
 def test_the_kill_leaves_the_runs_that_were_done_and_the_one_it_hit(swept: SimpleNamespace) -> None:
@@ -176,21 +174,38 @@ def test_no_path_of_the_machine_is_in_what_would_be_sent(swept: SimpleNamespace)
         assert not [path for path in (str(swept.folder), str(ROOT), os.path.expanduser("~")) if path in sent]
 
 
-def test_a_job_that_is_refused_before_it_begins_leaves_a_failed_run(
-    door: Callable[..., Ended], files: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[tuple[Any, ...]] = []
+def test_a_job_that_is_refused_leaves_one_failed_run_which_the_next_try_continues(tmp_path: Path, bert: Path) -> None:
+    (tmp_path / "home").mkdir()
+    rows = [(SENTENCES[place % 5] + " the" * (place % 7), "no" if place % 5 < 2 else "yes") for place in range(40)]
+    write_csv(tmp_path / "train.csv", rows, ("text", "label"))
+    words = ["-m", f"model.path={bert}", "dataset=files", "dataset.train=train.csv", "dataset.test=test.csv", "hydra.sweep.dir=sweep"]
+    words += ["layer=1,7", "runtime.threads=1", "probe.resamples=200", "runtime.progress=false"]
+    bad = process(tmp_path, *words, "seed=-1")  # refused before a file is read
+    missing = process(tmp_path, *words)
+    write_csv(tmp_path / "test.csv", rows[:20], ("text", "label"))
+    (tmp_path / "sweep" / "0" / "wandb" / "offline-run-20260131_120000-refused_00000000").mkdir()  # killed before anything was written
+    good = process(tmp_path, *words)
+    assert [each.returncode for each in (bad, missing, good)] == [1, 1, 1] and "1 done, 0 skipped, 1 failed" in good.stdout
+    assert "W&B: 2 offline runs" in good.stdout
+    for job, ends in ((0, [1, 1, 0]), (1, [1, 1, 1])):
+        records = [read(run) for run in runs(tmp_path / "sweep" / str(job))]
+        assert [exits(each) for each in records] == [[end] for end in ends]
+        assert len({head(each)["run_id"] for each in records}) == 1
+        assert {config(each)["layer"] for each in records[:2]} == {(1, 7)[job]}
+        assert all(head(each)["run_group"] == "sweep" for each in records)
 
-    class Kept(NoTracker):
-        def start(self, config: dict[str, Any], *, group: str | None, **about: Any) -> None:
-            seen.append((config["layer"], group))
 
-        def finish(self, failed: bool) -> None:
-            seen[-1] += (failed,)
-
-    monkeypatch.setattr("src.trackers.build", lambda _: Kept())
-    assert door(run.main, "-m", *files, "layer=1,7", "hydra.sweep.dir=refused").status == 1
-    assert seen == [(1, "refused", False), (7, "refused", True)]
+def test_a_job_whose_record_is_taken_over_has_its_run_all_the_same(swept: SimpleNamespace) -> None:
+    again = process(swept.folder, *swept.words, "hydra.sweep.dir=elsewhere", "seed=0,2", "pooling=cls")
+    assert "0 done, 4 skipped, 0 failed" in again.stdout and "W&B: 4 offline runs" in again.stdout
+    assert "the runs stay offline, since 127.0.0.1 cannot be reached" in again.stderr
+    for job in find_jobs(swept.folder / "elsewhere"):
+        (run,) = runs(job)
+        found = merged(read(run), "summary")
+        assert found["score"] == pytest.approx(Result.read(job).score["value"]) and exits(read(run)) == [0]
+    more = process(swept.folder, *swept.words, "hydra.sweep.dir=elsewhere", "seed=0,2", "pooling=cls")
+    assert "0 done, 4 skipped, 0 failed" in more.stdout
+    assert [len(runs(job)) for job in find_jobs(swept.folder / "elsewhere")] == [1] * 4
 
 
 def test_the_sweeps_own_run_costs_no_more_than_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

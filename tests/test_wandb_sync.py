@@ -88,7 +88,7 @@ def python(server: SimpleNamespace, script: str) -> subprocess.CompletedProcess[
 
 
 def sync(server: SimpleNamespace, *runs: Path) -> str:
-    command = [str(Path(sys.executable).with_name("wandb")), "sync", *map(str, runs)]
+    command = [sys.executable, "-m", "wandb", "sync", *map(str, runs)]
     done = subprocess.run(command, cwd=server.folder, env=server.environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stderr

@@ -20,6 +20,9 @@ class Tracker(Protocol):
     def start(self, config: dict[str, Any], *, name: str, group: str | None, job_type: str, tags: list[str], folder: Path) -> None:
         """Open the run, with its resolved configuration; `folder` is the run's output folder."""
 
+    def holds(self, folder: Path, key: str) -> bool:
+        """Whether a run of the record with this key is in `folder`, so that there is none to be made."""
+
     def log(self, result: Result) -> None:
         """Hand the record over."""
 

@@ -16,6 +16,10 @@ class NoTracker:
     def start(self, config: dict[str, Any], *, name: str, group: str | None, job_type: str, tags: list[str], folder: Path) -> None:
         """Open nothing."""
 
+    def holds(self, folder: Path, key: str) -> bool:
+        """There is nothing to be held."""
+        return True
+
     def log(self, result: Result) -> None:
         """Keep nothing: the record is on disk."""
 

@@ -7,8 +7,10 @@ name                               dataset-model-pooling-Llayer-probe-sseed: ``s
 group                              the sweep: its folder's name, or ``tracker.group``; none for a single run
 job type                           ``probe``; ``comparison`` for a sweep's closing table, ``pretrain`` for pre-training
 tags                               dataset, pooling
-id                                 8 digits of the record's key and 8 at random; a job done again in its folder continues its run
-state                              finished; failed where the job failed; a killed job's run holds what was logged half a second before
+id                                 8 digits of the record's key (``refused``: of a job that was refused before it began) and 8 at random;
+                                   a job done again in its folder continues its run
+state                              finished; failed where the job failed; a killed job's run holds what was logged half a second before;
+                                   a job whose record was taken over has a run like any other, with the seconds of the run that made it
 config                             model, dataset, pooling, probe (names), layer (0 to L), pairing, seed, draws, key, and ``settings``:
                                    the rest as resolved, with no path of the machine
 summary: score, _low, _high        headline metric with its 95 % interval: a fraction (MCC and correlations -1 to 1); errors in the
@@ -35,11 +37,13 @@ import logging
 import os
 import secrets
 import shlex
+import shutil
 import ssl
 import threading
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -53,6 +57,8 @@ from src.trackers import Table
 
 log = logging.getLogger(__name__)
 
+HEADER = 7  # bytes with which the library begins a run's file
+REFUSED = "refused"
 PATIENCE = 2.0  # seconds to wait for the server's answer
 LONGEST_TAG = 64  # characters that the server takes
 QUIET: dict[str, Any] = {
@@ -98,7 +104,7 @@ class WandbTracker:
         _keep_service_quiet()
         self.config = config
         self.mode: Any = config.mode
-        self._note = ""
+        self.reason: str | None = None  # why the runs stay offline although another mode was asked for
         self._run: Any = None
         self._folder: Path | None = None
         wanted = {"dryrun": "offline"}.get(os.environ.get("WANDB_MODE", ""), os.environ.get("WANDB_MODE", ""))
@@ -118,14 +124,17 @@ class WandbTracker:
                 f"tracker.mode=online: {obstacle}.\nRun `wandb login`, or use tracker.mode=offline and `wandb sync` later, or tracker=none."
             )
         else:
-            self.mode, self._note = "offline", f" ({obstacle})"
+            self.mode, self.reason = "offline", obstacle
 
     def start(self, config: dict[str, Any], *, name: str, group: str | None, job_type: str, tags: list[str], folder: Path) -> None:
         """Open the run below `folder`."""
         if self.mode == "disabled":
             return
         about: dict[str, Any] = {"config": config, "name": name, "group": group, "job_type": job_type, "dir": str(folder)}
-        about |= {"tags": [tag[:LONGEST_TAG] for tag in tags], **_identity(folder, str(config.get("key", "")))}
+        about |= {"tags": [tag[:LONGEST_TAG] for tag in tags]}
+        if job_type == "probe":
+            about |= _identity(folder, str(config.get("key", "")))
+            drop_empty(folder)
         try:
             self._open(about)
         except Exception as error:
@@ -152,6 +161,10 @@ class WandbTracker:
             **about,
         )
         self._folder = Path(self._run.dir).parent
+
+    def holds(self, folder: Path, key: str) -> bool:
+        """Whether `folder` has a run of the record with this key already."""
+        return self.mode == "disabled" or any(folder.glob(f"wandb/*run-*-{key[:8]}_*"))
 
     def log(self, result: Result) -> None:
         """Write the record's numbers into the run's summary, and the grid as a table."""
@@ -190,7 +203,8 @@ class WandbTracker:
             run.finish(exit_code=int(failed))
         if self.mode == "online":
             return f"W&B: {run.url}"
-        return f"W&B: offline run{self._note}; send it with: wandb sync {shlex.quote(_short(self._folder))}"
+        note = f" ({self.reason})" if self.reason else ""
+        return f"W&B: offline run{note}; send it with: wandb sync {shlex.quote(_short(self._folder))}"
 
     @contextmanager
     def _guarded(self, what: str) -> Iterator[None]:
@@ -216,13 +230,36 @@ def _let_go() -> None:
 def _identity(folder: Path, key: str) -> dict[str, str]:
     """Id of a job's run: that of the run which an earlier try of the same job left in its folder, to be continued, else a new one.
 
-    The choice is the library's where there is no key, and the agent's in a W&B sweep.
+    A try that was refused has no key, and is continued by the next whatever comes of it. In a W&B sweep the choice is the agent's.
     """
-    if not key or "WANDB_RUN_ID" in os.environ:
+    if "WANDB_RUN_ID" in os.environ:
         return {}
-    if earlier := sorted(folder.glob(f"wandb/*run-*-{key[:8]}_*")):
-        return {"id": earlier[-1].name.rpartition("-")[2], "resume": "allow"}
-    return {"id": f"{key[:8]}_{secrets.token_hex(4)}"}
+    name = key[:8] or REFUSED
+    for known in (name, REFUSED):
+        if earlier := sorted(folder.glob(f"wandb/*run-*-{known}_*")):
+            return {"id": earlier[-1].name.rpartition("-")[2], "resume": "allow"}
+    return {"id": f"{name}_{secrets.token_hex(4)}"}
+
+
+def drop_empty(folder: Path) -> None:
+    """Take away the runs of a job that were killed before anything was written: `wandb sync` gives all runs up at the first of these."""
+    for run in folder.glob("wandb/offline-run-*"):
+        if all(path.stat().st_size <= HEADER for path in run.glob("run-*.wandb")):
+            shutil.rmtree(run, ignore_errors=True)
+
+
+def closing(jobs: Sequence[Path]) -> list[str]:
+    """After a sweep: how many runs its jobs' folders hold, and how to send those that are offline."""
+    for job in jobs:
+        drop_empty(job)
+    names = {path.name for job in jobs for path in job.glob("wandb/*run-*") if path.is_dir()}
+    sent, kept = ({name.rpartition("-")[2] for name in names if name.startswith("offline-") == offline} for offline in (False, True))
+    lines = [f"W&B: {len(sent)} runs sent" if len(sent) > 1 else "W&B: 1 run sent"] if sent else []
+    if kept:
+        folder = shlex.quote(str(jobs[0].parent))
+        what = "1 offline run; send it" if len(kept) == 1 else f"{len(kept)} offline runs; send them"
+        lines.append(f"W&B: {what} with: wandb sync {folder}/*/wandb/offline-run-*")
+    return lines
 
 
 def _keep_service_quiet() -> None:
@@ -270,15 +307,19 @@ def _flat(name: str, value: Any) -> dict[str, Any]:
 def obstacle() -> str | None:
     """Why no run could be sent now, None where one could: a key must be there, and the server must answer within `PATIENCE`."""
     import wandb
+    from pydantic import ValidationError
 
-    settings = wandb.setup(wandb.Settings(silent=True)).settings
-    if settings.mode not in ("online", "shared"):
-        return f"the W&B settings say mode={settings.mode}"
     try:
+        settings = wandb.setup(wandb.Settings(silent=True)).settings
+        if settings.mode not in ("online", "shared"):
+            return f"the W&B settings say mode={settings.mode}"
         if not wandb.login(prompt=False, verify=False):
             return "no W&B API key was found"
     except wandb.errors.Error as error:
         return flatten(error)
+    except ValidationError as error:  # without the values, among which a password may be
+        refused = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False))
+        return f"the W&B settings (WANDB_... in the environment) cannot be read: {refused[:300]}"
     return unreachable(settings.base_url)
 
 
@@ -300,6 +341,8 @@ def unreachable(url: str) -> str | None:
                 reasons.clear()  # the library's service has certificates of its own
             elif not isinstance(reason, TimeoutError):
                 reasons[:] = [f"{host} cannot be reached: {flatten(reason)}"]
+        except (HTTPException, ValueError) as error:
+            reasons[:] = [f"what {host} or the proxy answers is no HTTP: {flatten(error, 100)}"]
 
     # In a thread: looking a name up has no time limit of its own.
     thread = threading.Thread(target=knock, daemon=True)

@@ -1,0 +1,89 @@
+"""A job's outcome in its folder: waiting, running, then done, skipped or failed, with a failure's reason beside it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from src.result import RECORD, replace_files
+
+log = logging.getLogger("src.sweep")
+
+STATUS, FAILURE = "status.json", "failure.json"
+STATUSES = ("done", "skipped", "failed")
+# Why a job has none of them yet; after the sweep, why it never will.
+LEFT = {
+    "waiting": "was never started: what ended the sweep came first. The same command starts it",
+    "running": "left no word: it was killed, or ran out of memory or time. The same command tries it again",
+}
+
+
+def write_status(folder: Path, status: str, *, record: Path | None = None) -> None:
+    """Leave a job's outcome in its folder: `status` is done, skipped or failed.
+
+    `record` is the folder that holds the job's ``result.json`` where it is not the job's own; it is stored relative to `folder`.
+    """
+    if status not in STATUSES:
+        raise ValueError(f"status is {status!r}, not one of {', '.join(STATUSES)}")
+    _write(folder, {"status": status} | ({} if record is None else {"record": os.path.relpath(record, folder)}))
+    if status != "failed":
+        (folder / FAILURE).unlink(missing_ok=True)
+
+
+def write_failure(folder: Path, overrides: Sequence[str], error: str, kind: str) -> None:
+    """Leave a failed job's reason in its folder; `kind` is user (bad input) or crash. Where that cannot be written, the sweep goes on."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_files(folder, {FAILURE: _json({"overrides": list(overrides), "error": error, "kind": kind})})
+        write_status(folder, "failed")
+    except OSError as unwritable:
+        log.error("why this job failed cannot be written into %s: %s. Set hydra.sweep.dir.", folder, unwritable.strerror)
+
+
+def postpone(folder: Path) -> None:
+    """Before a sweep's job begins: what an earlier sweep left in its folder is not this one's outcome."""
+    if any((folder / name).is_file() for name in (STATUS, FAILURE, RECORD)):
+        _write(folder, {"status": "waiting", "settled": settled(folder)})
+
+
+def begin(folder: Path) -> bool:
+    """A sweep's job begins; True where one came to its end in this folder before."""
+    before = settled(folder)
+    _write(folder, {"status": "running", "settled": before})
+    return before
+
+
+def settled(folder: Path) -> bool:
+    """Whether a job came to its end in this folder, its tracker's run closed, in this sweep or an earlier one."""
+    notes = read_notes(folder / STATUS)
+    return notes.get("status") in ("done", "skipped") or notes.get("settled") is True
+
+
+def left(folder: Path) -> str | None:
+    """What a job without an outcome is, one of `LEFT`; None where it has one."""
+    status = read_notes(folder / STATUS).get("status")
+    if status in STATUSES:
+        return None
+    return str(status) if status in LEFT else "running" if (folder / ".hydra").is_dir() else "waiting"
+
+
+def read_notes(path: Path) -> dict[str, Any]:
+    """A small JSON file of ours; empty where it is missing or torn, as a killed job leaves it."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write(folder: Path, content: Mapping[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_files(folder, {STATUS: _json(content)})
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
