@@ -45,11 +45,13 @@ def main() -> None:
 def task(composed: DictConfig) -> None:
     """One job. In a sweep a failure is written down for the closing lines, and the other jobs go on."""
     from src.launch import check_shards, kept_to_its_threads
-    from src.sweep import write_failure, write_status
+    from src.outcomes import begin, write_failure, write_status
 
     hydra = HydraConfig.get()
     sweeps, folder = hydra.mode == RunMode.MULTIRUN, Path(hydra.runtime.output_dir)
     try:
+        if sweeps:
+            begin(folder)
         config = parse(composed)
         if not config.output:
             raise UserError("src.extract needs output=FOLDER, where <split>.safetensors goes.")
@@ -88,9 +90,11 @@ def extract(config: Config, folder: Path) -> list[Path]:
     runtime = config.runtime
     if runtime.shard is not None and runtime.shards > 1:
         every = [text for split in read.splits.values() for text in texts(split, config.pairing, read.name)]
-        left = [extractor.share(text, target, runtime.also_layers, runtime.shard, runtime.shards) for text in every]
-        if any(left):
-            tell(f"share {runtime.shard} of {runtime.shards} is done; the files are written once the other jobs' {sum(left)} parts are")
+        for text in every:
+            extractor.share(text, target, runtime.also_layers, runtime.shard, runtime.shards)
+        # Counted when all is done here, not text by text: jobs that end one text each as the last would each leave the files to another.
+        if left := sum(extractor.left(text, target, runtime.also_layers) for text in every):
+            tell(f"share {runtime.shard} of {runtime.shards} is done; the files are written once the other jobs' {left} parts are")
             return written
     for name, split in read.splits.items():
         before = extractor.encoded

@@ -10,11 +10,12 @@ import hashlib
 import itertools
 import json
 import logging
+import math
 import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,8 @@ class Parts:
 
     Several processes may make them at once: each claims a shard before it makes it. Beside them lie the claims, what is half written,
     and the notes of those who have done a share.
+
+    A shard may be larger than the memory that a job has: `begin` gives its file, to be filled in any order, and `write` makes it count.
     """
 
     def __init__(self, store: Store, folder: Path) -> None:
@@ -245,38 +248,64 @@ class Parts:
         """What the shares took."""
         return [json.loads(path.read_text(encoding="utf-8")) for path in self.folder.glob("*.json")]
 
-    def write(self, number: int, array: np.ndarray) -> Path:
-        """Write one shard whole."""
+    @contextmanager
+    def begin(self, number: int, shape: tuple[int, ...]) -> Iterator[ArrayWriter]:
+        """The file of one shard, of float32, for the holder of its claim to fill; `write` makes a shard of it."""
         with self.store._explained():
             self.folder.mkdir(parents=True, exist_ok=True)
-            temporary = self.folder / f"{number}.tmp"
+            # The header that numpy.save writes, so that a shard's bytes and name are the same either way.
+            header = np.lib.format.write_array_header_1_0
+            with closing(ArrayWriter(self._half(number), shape, np.float32, header)) as writer:
+                yield writer
+
+    def write(self, number: int, content: np.ndarray | ArrayWriter) -> Path:
+        """Write one shard whole: an array, or what was filled since `begin`."""
+        half = self._half(number)
+        with self.store._explained():
             try:
-                with temporary.open("wb") as file:
-                    np.save(file, array, allow_pickle=False)
-                final = self.folder / f"{number:06d}-{sha256(temporary)}.npy"
-                os.replace(temporary, final)
+                if isinstance(content, np.ndarray):
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                    with half.open("wb") as file:
+                        np.save(file, content, allow_pickle=False)
+                final = self.folder / f"{number:06d}-{sha256(half)}.npy"
+                os.replace(half, final)
             finally:
-                temporary.unlink(missing_ok=True)
+                self.drop(number)
         return final
+
+    def drop(self, number: int) -> None:
+        """Remove what was begun of a shard that will not be written."""
+        self._half(number).unlink(missing_ok=True)
+
+    def begun(self, numbers: Iterable[int]) -> int:
+        """Bytes that half of these shards take: other jobs are at them, or a killed one left them, to be written over."""
+        size = 0
+        for number in numbers:
+            with suppress(FileNotFoundError):
+                size += self._half(number).stat().st_size
+        return size
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _half(self, number: int) -> Path:
+        return self.folder / f"{number}.tmp"
+
 
 class ArrayWriter:
-    """Rows of a ``.npy`` file in any order, without the array ever being in memory."""
+    """Rows of a ``.npy`` file in any order, without the array ever being in memory; rows are numbered over all axes but the last."""
 
-    def __init__(self, path: Path, shape: tuple[int, int], dtype: Any) -> None:
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any, header: Any = np.lib.format.write_array_header_2_0) -> None:
         dtype = np.dtype(dtype)
         self._file = path.open("wb")
-        np.lib.format.write_array_header_2_0(self._file, {"descr": dtype.str, "fortran_order": False, "shape": shape})
+        header(self._file, {"descr": dtype.str, "fortran_order": False, "shape": shape})
         self._file.flush()
         self._start = self._file.tell()
-        self._stride = shape[1] * dtype.itemsize
-        if shape[0]:
+        self._stride = shape[-1] * dtype.itemsize
+        if size := math.prod(shape) * dtype.itemsize:
             # Where the system can reserve the room, a full disk shows now, not halfway.
             reserve = getattr(os, "posix_fallocate", lambda file, start, size: os.ftruncate(file, start + size))
-            reserve(self._file.fileno(), self._start, shape[0] * self._stride)
+            reserve(self._file.fileno(), self._start, size)
 
     def rows(self, numbers: np.ndarray, values: np.ndarray) -> None:
         """Put ``values[i]`` into row ``numbers[i]``; rows that follow one another in the file are written at once."""

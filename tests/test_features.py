@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from src import features, kernels
 from src.checkpoint import find
 from src.config import Config, ModelConfig, RuntimeConfig
 from src.data import Split
-from src.encoder import Encoder
+from src.encoder import Encoder, EncoderOutput
 from src.errors import UserError
 from src.features import Extractor, Text, pair_features, texts
 from src.pooling import poolings
@@ -208,6 +209,40 @@ def test_killed_and_started_again_the_bits_are_the_same(bert: Path, tmp_path: Pa
         process.wait()
     found = extractor(bert, tmp_path / "b").features(make_text(4000), ("mean", 2))
     np.testing.assert_array_equal(found.values, undisturbed)
+
+
+def test_a_shard_is_never_in_memory(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("src.store.CHUNK", 1 << 16)
+    one = extractor(bert, tmp_path, threads=1, token_budget=2048)
+    text = make_text(20_000)
+    one.features(make_text(), ("mean", 2), [0, 1])  # what is loaded once is not counted
+    whole = features.Pass(one, text, one.tokens(text), one._targets(("mean", 2), [0, 1]))
+    tracemalloc.start()
+    try:
+        whole.share(0, 8)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    shards = [path.stat().st_size for path in whole.parts.named().values()]
+    assert len(shards) == 4 and max(shards) > 2e6
+    assert peak < max(shards) / 2
+
+
+@pytest.mark.parametrize("after", [0, 5, 40])
+def test_a_pass_that_fails_leaves_no_half_shard(after: int, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward, calls = Encoder.forward, itertools.count()
+
+    def overflowing(self: Encoder, *arguments: np.ndarray) -> EncoderOutput:
+        output = forward(self, *arguments)
+        return output if next(calls) < after else replace(output, hidden=[layer * np.nan for layer in output.hidden])
+
+    expected = np.array(extractor(bert, tmp_path / "a").features(make_text(), ("mean", 2)).values)
+    with monkeypatch.context() as patch:
+        patch.setattr(Encoder, "forward", overflowing)
+        with pytest.raises(UserError, match=r"no finite numbers \(words/train, cls\)"):
+            extractor(bert, tmp_path / "b").features(make_text(), ("mean", 2))
+    assert not list(tmp_path.rglob("*.tmp"))
+    np.testing.assert_array_equal(extractor(bert, tmp_path / "b").features(make_text(), ("mean", 2)).values, expected)
 
 
 def test_processes_at_once_make_one_forward_pass(bert: Path, tmp_path: Path) -> None:

@@ -245,7 +245,9 @@ def test_regression_picks_ridge(door: Door, files: list[str], tmp_path: Path) ->
 def test_offline_runs_of_a_sweep_are_told_once(door: Door, files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     class Offline:
         def start(self, config: dict[str, Any], *, folder: Path, **_: Any) -> None:
-            (folder / "wandb" / "offline-run-1").mkdir(parents=True)
+            kept = folder / "wandb" / f"offline-run-1-{folder.name}"
+            kept.mkdir(parents=True)
+            (kept / "run-1.wandb").write_bytes(b"more than the header")
             assert config["layer"] == 2, "resolved"
 
         def log(self, result: Result) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +13,11 @@ from safetensors.numpy import load_file
 
 from src import extract, run
 from src.encoder import Encoder
-from src.store import Store
+from src.features import Extractor, Text
+from src.store import Parts, Store
 from tests.conftest import Ended
 from tests.test_features import extractor, make_text
+from tests.test_pipeline import config
 
 Door = Callable[..., Ended]
 TARGET = ("mean", 2)
@@ -93,6 +97,100 @@ def test_jobs_of_src_extract_share_a_split_and_the_last_writes_the_files(door: D
         for name in ("train", "test"):
             one, other = (load_file(tmp_path / each / f"{name}.safetensors") for each in ("whole", folder))
             assert all(np.array_equal(one[key], other[key]) for key in ("features", "labels"))
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_files_are_written_wherever_in_a_job_the_other_one_does_its_share(
+    place: int, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two splits; the other job runs whole before the first share of this one, between the two, or after them.
+
+    Between the two, each job is the last at one split: each once left the files to the other.
+    """
+    settings = config(bert, tmp_path)
+    alone = replace(settings, runtime=replace(settings.runtime, cache_dir=str(tmp_path / "alone")))
+    whole = extract.extract(alone, tmp_path / "whole")
+    share, began = Extractor.share, False
+
+    def job(number: int) -> None:
+        runtime = replace(settings.runtime, shards=2, shard=number)
+        extract.extract(replace(settings, runtime=runtime), tmp_path / "shared")
+
+    def interrupted(self: Extractor, text: Text, *rest: Any) -> int:
+        nonlocal began
+        name = text.label.partition("/")[2]
+        if not began and (place, name) in ((0, "train"), (1, "test")):
+            began = True
+            job(1)
+        left = share(self, text, *rest)
+        if not began and (place, name) == (2, "test"):
+            began = True
+            job(1)
+        return left
+
+    monkeypatch.setattr(Extractor, "share", interrupted)
+    job(0)
+    assert began
+    for path in whole:
+        assert (tmp_path / "shared" / path.name).read_bytes() == path.read_bytes()
+    assert not any((tmp_path / "store" / "partial").iterdir())
+
+
+def test_what_is_left_of_a_pass_is_counted_without_encoding(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = make_text(300)
+    one = extractor(bert, tmp_path)
+    left = one.share(text, TARGET, [], 0, 2)
+    monkeypatch.setattr(Encoder, "forward", None)
+    assert extractor(bert, tmp_path).left(text, TARGET, []) == left > 0
+    monkeypatch.undo()
+    one.features(text, TARGET)
+    assert one.left(text, TARGET, []) == 0
+
+
+def test_shards_that_are_gone_because_another_job_put_them_together_are_not_left(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = make_text(300)
+    one, named = extractor(bert, tmp_path), Parts.named
+
+    def too_late(self: Parts) -> dict[int, Path]:
+        extractor(bert, tmp_path).features(text, TARGET)
+        return named(self)
+
+    one.share(text, TARGET, [], 0, 2)
+    monkeypatch.setattr(Parts, "named", too_late)
+    assert one.left(text, TARGET, []) == 0
+
+
+@pytest.mark.parametrize("shape", [(3, 7, 5), (1, 1, 1), (13, 300, 16)])
+def test_a_shard_filled_in_any_order_is_the_file_that_numpy_writes(shape: tuple[int, int, int], tmp_path: Path) -> None:
+    values = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    flat = values.reshape(-1, shape[-1])
+    one, other = Store(tmp_path / "a").parts("pass"), Store(tmp_path / "b").parts("pass")
+    with one.begin(4, shape) as writer:
+        for rows in np.array_split(np.random.default_rng(1).permutation(len(flat)), min(3, len(flat))):
+            writer.rows(rows, flat[rows])
+    assert not one.finished()  # full, and no shard before it is written
+    filled, saved = one.write(4, writer), other.write(4, values)
+    assert filled.name == saved.name and filled.read_bytes() == saved.read_bytes()
+    assert set(one.finished()) == {4}
+
+
+def test_half_a_shard_counts_towards_the_room_that_a_pass_needs(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, needed = make_text(300), []
+    monkeypatch.setattr(Store, "require", lambda self, size: needed.append(size))
+    monkeypatch.setattr(Encoder, "forward", None)
+    one = extractor(bert, tmp_path)
+    parts = one.parts(text, one.supported([2]))
+    for half in (0, 1000):
+        with parts.begin(0, (1, half // 4, 1)):
+            pass
+        for once in (lambda: one.share(text, TARGET, [], 0, 1), lambda: one.features(text, TARGET)):
+            with pytest.raises(TypeError):
+                once()
+            with parts.begin(0, (1, half // 4, 1)):  # as a killed job leaves it
+                pass
+    assert [before - after for before, after in zip(needed[:2], needed[2:], strict=True)] == [1000, 1000]
 
 
 @pytest.mark.parametrize(
