@@ -142,7 +142,8 @@ def _outlive_submitit() -> None:
 
     def listed(self: Any, function: Any, *arguments: Any) -> list[Any]:
         submitted[:] = jobs = map_array(self, function, *arguments)
-        log.info("%d jobs submitted, %s to %s; what they print is in %s", len(jobs), jobs[0].job_id, jobs[-1].job_id, self.folder.parent)
+        what = f"{len(jobs)} jobs, {jobs[0].job_id} to {jobs[-1].job_id}" if len(jobs) > 1 else f"1 job, {jobs[0].job_id}"
+        log.info("submitted: %s; what is printed there lies in %s", what, self.folder.parent)
         return list(jobs)
 
     def outlived(job: Any) -> list[Any]:
@@ -158,7 +159,7 @@ def _outlive_submitit() -> None:
             log.warning("%d jobs that had not ended are cancelled", len(going))
             raise
         if job in submitted:
-            log.info("%d of %d jobs have ended", sum(each.done() for each in submitted), len(submitted))
+            log.info("ended: %d of %d", sum(each.done() for each in submitted), len(submitted))
         return found
 
     outlived.__wrapped__ = results  # type: ignore[attr-defined]

@@ -354,7 +354,7 @@ def test_submitit_goes_on_without_a_job_that_was_killed(files: list[str], tmp_pa
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     ended = struck(files, tmp_path, 1, "hydra/launcher=submitit_local", "pooling=cls", "seed=3")
     assert ended.returncode == 1 and "1 done, 0 skipped, 1 failed" in ended.stdout, ended.stdout + ended.stderr
-    assert "2 jobs submitted" in ended.stderr and "2 of 2 jobs have ended" in ended.stderr and "left no word" in ended.stdout
+    assert "submitted: 2 jobs" in ended.stderr and "ended: 2 of 2" in ended.stderr and "left no word" in ended.stdout
     (number,) = (int(path.parent.name) for path in (tmp_path / "sweep").glob("*/failure.json"))
     ended = struck(files, tmp_path, 0, "hydra/launcher=submitit_local", "pooling=cls", "seed=3")
     assert ended.returncode == 0 and "1 done, 1 skipped, 0 failed" in ended.stdout, ended.stdout + ended.stderr
