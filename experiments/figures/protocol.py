@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PLACE = 8
-MODELS = ("bert-books",)
+MODELS = ("bert-books", "all-MiniLM-L6-v2")
 NEEDS = tuple(f"protocol/{model}" for model in MODELS)
 CAPTION = (
     "Paired differences to [CLS] under this suite's probe and under the published rules of SentEval and of MTEB, on features of the "
