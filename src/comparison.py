@@ -123,8 +123,9 @@ def read_job(folder: Path) -> Job:
     """What became of one job. A record that cannot be read is a failure, one of another schema a SchemaError."""
     notes = read_notes(folder / STATUS)
     record = folder / notes["record"] if isinstance(notes.get("record"), str) else folder
-    if notes.get("status") in ("failed", *LEFT) or not (record / RECORD).is_file():
-        failure = {} if notes.get("status") in LEFT else read_notes(folder / FAILURE)
+    killed = notes.get("status") == "running" and not notes.get("settled")  # else it was about to look whether this is done already
+    if killed or notes.get("status") == "failed" or not (record / RECORD).is_file():
+        failure = {} if killed else read_notes(folder / FAILURE)
         error = str(failure.get("error") or "left no record: it was killed, or is still running")
         return Job(folder, "failed", error=error, overrides=_overrides(folder, failure))
     try:
@@ -148,15 +149,21 @@ def _overrides(folder: Path, failure: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(line.removeprefix("- ") for line in lines if line.startswith("- "))
 
 
-def compare_records(folders: Iterable[Path]) -> Comparison:
+def compare_records(folders: Iterable[Path], unbegun: Mapping[Path, Sequence[str]] | None = None) -> Comparison:
     """Compare the records of job folders: within a group each run is tested against the best, on the same rows.
+
+    `unbegun` are folders, with their jobs' words, whose outcome is an earlier sweep's: they count as failed.
 
     Raises
     ------
     SchemaError
         A record was written by another version: its numbers may mean something else.
     """
-    jobs = tuple(read_job(folder) for folder in folders)
+    late = unbegun or {}
+    jobs = tuple(
+        Job(folder, "failed", error=LEFT["waiting"], overrides=tuple(late[folder])) if folder in late else read_job(folder)
+        for folder in folders
+    )
     groups: dict[str, list[Job]] = {}
     for job in _distinct(jobs):
         assert job.result is not None

@@ -33,7 +33,9 @@ class Composer:
 
     def __call__(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         """The configuration of the job with these words, as `ConfigLoader.load_sweep_config` documents it."""
-        settings = (None, *master_config.hydra.overrides.hydra, master_config.hydra.job.config_name)
+        asked = OmegaConf.to_container(master_config.hydra.overrides.hydra, resolve=False)  # these may name what each job alone has
+        assert isinstance(asked, list)
+        settings = (None, *asked, master_config.hydra.job.config_name)
         if (found := _checked.pop((*sweep_overrides, *settings), None)) is None:
             found = self.compose(master_config, sweep_overrides, settings)
             if self.keep and len(_checked) < MOST:

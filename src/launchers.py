@@ -8,16 +8,19 @@ from __future__ import annotations
 import importlib.util
 import logging
 import shutil
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobReturn, JobStatus
-from omegaconf import DictConfig, OmegaConf
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from src.errors import UserError, flatten
-from src.outcomes import left
 
 EXTRAS = {"hydra_joblib_launcher": "joblib", "hydra_submitit_launcher": "slurm"}
 LEAST_MINUTES = 5  # submitit tells a job two minutes before its end, which a shorter one would hear at its start
@@ -54,34 +57,50 @@ def check_launcher(launcher: DictConfig) -> None:
         raise UserError(f"hydra.launcher.timeout_min={minutes}: at least {LEAST_MINUTES} is needed, since {why}.")
 
 
-def check_folders(config: DictConfig, jobs: int) -> None:
-    """Refuse folders of jobs that lie outside the sweep's, or are the same for all."""
+def job_folders(config: DictConfig, jobs: Sequence[Sequence[str]]) -> list[Path] | None:
+    """The folders of a sweep's jobs, in their order; None where they cannot be told, as of jobs that Hydra will refuse.
+
+    Raises
+    ------
+    UserError
+        A folder outside the sweep's, or one that several jobs would share.
+    """
     settings = OmegaConf.to_container(config.hydra.sweep, resolve=False)
-    subdir = str(settings.get("subdir")) if isinstance(settings, dict) else ""
+    assert isinstance(settings, dict)
+    subdir, root = str(settings.get("subdir")), Path(config.hydra.sweep.dir)
+    if subdir == "${hydra.job.num}":
+        return [root / str(number) for number in range(len(jobs))]
     if ".." in Path(subdir).parts or Path(subdir).is_absolute():
         raise UserError(
             f"hydra.sweep.subdir={subdir}: a folder below hydra.sweep.dir is needed, such as '${{hydra.job.override_dirname}}'."
         )
-    if jobs > 1 and "${" not in subdir:
-        raise UserError(
-            f"hydra.sweep.subdir={subdir}: {jobs} jobs would share this folder. Give each its own: '{subdir}/${{hydra.job.num}}'."
-        )
-
-
-def job_folders(config: DictConfig, numbers: Sequence[int]) -> list[Path] | None:
-    """The folders of a sweep's jobs; None where the user names them, so that which is whose is not known beforehand."""
-    settings = OmegaConf.to_container(config.hydra.sweep, resolve=False)
-    if not isinstance(settings, dict) or settings.get("subdir") != "${hydra.job.num}":
+    loader, folders = GlobalHydra.instance().config_loader(), []
+    try:
+        for number, words in enumerate(jobs):
+            composed = loader.load_sweep_config(config, list(words))
+            with open_dict(composed.hydra.job):
+                composed.hydra.job.num, composed.hydra.job.id = number, f"job_id_for_{number}"
+            folders.append(root / str(composed.hydra.sweep.subdir))
+    except (HydraException, OmegaConfBaseException):
         return None
-    return [Path(config.hydra.sweep.dir) / str(number) for number in numbers]
+    shared = [folder for folder, times in Counter(folders).items() if times > 1]
+    if shared:
+        many = folders.count(shared[0])
+        raise UserError(
+            f"hydra.sweep.subdir={subdir}: {many} jobs would share {shared[0]}. Give each its own: '{subdir}/${{hydra.job.num}}'."
+        )
+    return folders
 
 
-def outlive(config: DictConfig) -> None:
-    """Have a launcher go on with the other jobs where one is killed."""
+def outlive(config: DictConfig, state: Callable[[int], str | None] | None) -> None:
+    """Have a launcher go on with the other jobs where one is killed.
+
+    `state` tells of a job's number how it was left (`src.outcomes.left`); without it, joblib gives up as it does by itself.
+    """
     if kind(config) == "submitit":
         _outlive_submitit()
     if kind(config) == "joblib":
-        _outlive_joblib()
+        _outlive_joblib(state)
 
 
 def _unknown() -> JobReturn:
@@ -92,36 +111,35 @@ def _unknown() -> JobReturn:
 # joblib ---------------------------------------------------------------------------------------------------------------------------------
 
 
-def _outlive_joblib() -> None:
+def _outlive_joblib(state: Callable[[int], str | None] | None) -> None:
     """joblib gives up all jobs where the system kills one of its workers: start those that were not begun, then try the others alone."""
     from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
-    if hasattr(JoblibLauncher.launch, "__wrapped__"):
+    JoblibLauncher.launch = launch = getattr(JoblibLauncher.launch, "__wrapped__", JoblibLauncher.launch)
+    if state is None:
         return
-    launch = JoblibLauncher.launch
+
+    def go(self: Any, jobs: dict[int, Sequence[str]], tried: set[int]) -> None:
+        for _, block in groupby(enumerate(jobs), lambda each: each[1] - each[0]):  # the launcher numbers jobs on from the first
+            numbers = [number for _, number in block]
+            try:
+                launch(self, [jobs[number] for number in numbers], numbers[0])
+                continue
+            except BrokenProcessPool:
+                waiting = [number for number in numbers if state(number) == "waiting"]
+                struck = [number for number in numbers if state(number) == "running" and number not in tried]
+            log.warning("a worker was killed, perhaps for want of memory; of its jobs %d are tried again, alone", len(struck))
+            if len(waiting) < len(numbers):  # else the next would be killed as well
+                go(self, {number: jobs[number] for number in waiting}, tried)
+            for number in struck:
+                go(self, {number: jobs[number]}, tried | {number})
 
     def outlived(self: Any, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
-        try:
-            return launch(self, job_overrides, initial_job_idx)
-        except BrokenProcessPool:
-            folders = job_folders(self.config, numbers)
-            if folders is None:
-                raise
-            states = {number: left(folder) for number, folder in zip(numbers, folders, strict=True)}
-            struck, waiting = ([number for number, state in states.items() if state == which] for which in ("running", "waiting"))
-            if len(numbers) in (1, len(waiting)):  # it would be killed again
-                return [_unknown() for _ in numbers]
-        log.warning(
-            "a worker was killed, perhaps for want of memory; the jobs it had in hand (%d) are tried again, alone, at the end", len(struck)
-        )
-        for _, block in groupby(enumerate(waiting), lambda each: each[1] - each[0]):  # jobs are numbered on from the first
-            run = [number for _, number in block]
-            outlived(self, [job_overrides[number - initial_job_idx] for number in run], run[0])
-        for number in struck:
-            outlived(self, [job_overrides[number - initial_job_idx]], number)
-        return [_unknown() for _ in numbers]
+        if any("runtime.shard=" in word for words in job_overrides for word in words):  # passes, which the jobs make where these do not
+            return list(launch(self, job_overrides, initial_job_idx))
+        go(self, dict(enumerate(job_overrides, initial_job_idx)), set())
+        return [_unknown() for _ in job_overrides]
 
     outlived.__wrapped__ = launch  # type: ignore[attr-defined]
     JoblibLauncher.launch = outlived
@@ -139,9 +157,11 @@ def _outlive_submitit() -> None:
     logging.getLogger("submitit").setLevel(logging.ERROR)  # without Slurm's accounting it warns at every look
     results, map_array = submitit.Job.results, submitit.AutoExecutor.map_array
     submitted: list[Any] = []
+    told = [0]
 
     def listed(self: Any, function: Any, *arguments: Any) -> list[Any]:
         submitted[:] = jobs = map_array(self, function, *arguments)
+        told[0] = 0
         what = f"{len(jobs)} jobs, {jobs[0].job_id} to {jobs[-1].job_id}" if len(jobs) > 1 else f"1 job, {jobs[0].job_id}"
         log.info("submitted: %s; what is printed there lies in %s", what, self.folder.parent)
         return list(jobs)
@@ -158,8 +178,9 @@ def _outlive_submitit() -> None:
                 each.cancel(check=False)
             log.warning("%d jobs that had not ended are cancelled", len(going))
             raise
-        if job in submitted:
-            log.info("ended: %d of %d", sum(each.done() for each in submitted), len(submitted))
+        if job in submitted and (ended := sum(each.done() for each in submitted)) > told[0]:
+            told[0] = ended
+            log.info("ended: %d of %d", ended, len(submitted))
         return found
 
     outlived.__wrapped__ = results  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""A job's outcome in its folder: waiting, running, then done, skipped or failed, with a failure's reason beside it."""
+"""A job's outcome in its folder: running, then done, skipped or failed, with a failure's reason beside it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from src.result import RECORD, replace_files
+from src.result import replace_files
 
 log = logging.getLogger("src.sweep")
 
@@ -17,7 +17,7 @@ STATUS, FAILURE = "status.json", "failure.json"
 STATUSES = ("done", "skipped", "failed")
 # Why a job has none of them yet; after the sweep, why it never will.
 LEFT = {
-    "waiting": "was never started: what ended the sweep came first. The same command starts it",
+    "waiting": "was never started, or killed before it began. The same command starts it",
     "running": "left no word: it was killed, or ran out of memory or time. The same command tries it again",
 }
 
@@ -44,12 +44,6 @@ def write_failure(folder: Path, overrides: Sequence[str], error: str, kind: str)
         log.error("why this job failed cannot be written into %s: %s. Set hydra.sweep.dir.", folder, unwritable.strerror)
 
 
-def postpone(folder: Path) -> None:
-    """Before a sweep's job begins: what an earlier sweep left in its folder is not this one's outcome."""
-    if any((folder / name).is_file() for name in (STATUS, FAILURE, RECORD)):
-        _write(folder, {"status": "waiting", "settled": settled(folder)})
-
-
 def begin(folder: Path) -> bool:
     """A sweep's job begins; True where one came to its end in this folder before."""
     before = settled(folder)
@@ -57,18 +51,35 @@ def begin(folder: Path) -> bool:
     return before
 
 
+def begin_anew(folder: Path) -> None:
+    """The job is not the one that came to its end in this folder: what that one left is no longer to be relied on."""
+    if settled(folder):
+        _write(folder, {"status": "running", "settled": False})
+
+
 def settled(folder: Path) -> bool:
-    """Whether a job came to its end in this folder, its tracker's run closed, in this sweep or an earlier one."""
+    """Whether a job came to its end in this folder, its tracker's run closed, and none has begun another since."""
     notes = read_notes(folder / STATUS)
     return notes.get("status") in ("done", "skipped") or notes.get("settled") is True
 
 
-def left(folder: Path) -> str | None:
-    """What a job without an outcome is, one of `LEFT`; None where it has one."""
-    status = read_notes(folder / STATUS).get("status")
-    if status in STATUSES:
+Mark = tuple[int, int, int]
+
+
+def mark(folder: Path) -> Mark | None:
+    """What tells this outcome from any later one, each of which is a new file; None where there is none."""
+    try:
+        found = (folder / STATUS).stat()
+    except OSError:
         return None
-    return str(status) if status in LEFT else "running" if (folder / ".hydra").is_dir() else "waiting"
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def left(folder: Path, before: Mark | None) -> str | None:
+    """What a job without an outcome is, one of `LEFT`; None where it has one. `before` is the mark that an earlier sweep left."""
+    if mark(folder) == before:
+        return "waiting"
+    return "running" if read_notes(folder / STATUS).get("status") == "running" else None
 
 
 def read_notes(path: Path) -> dict[str, Any]:

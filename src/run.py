@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.config import Config, ProbeConfig, TrackerConfig, parse
 from src.door import is_unwritable, open_door, say, say_crash, stop, tell
 from src.errors import UserError, flatten
-from src.outcomes import write_status
+from src.outcomes import begin_anew, write_status
 
 if TYPE_CHECKING:
     from src.pipeline import Prepared
@@ -163,6 +163,7 @@ def _finish(tracker: Tracker, prepared: Prepared, estimator: object, folder: Pat
     from src.trackers.examples import examples
 
     failed, asked = True, prepared.config.tracker
+    begin_anew(folder)
     _start(tracker, prepared, folder)
     try:
         finished = run_probe(prepared, estimator)

@@ -6,23 +6,24 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from src.comparison import Comparison, Job, compare_records, find_jobs, render, to_csv, to_markdown
 from src.composing import compose_once
-from src.config import TrackerConfig
+from src.config import TrackerConfig, check_tracker
 from src.door import stop
 from src.errors import UserError
 from src.launch import check_outputs, encode_first, expand
-from src.launchers import check_folders, check_launcher, job_folders, kind, outlive
-from src.outcomes import FAILURE, LEFT, STATUS, left, postpone, read_notes, write_failure
+from src.launchers import check_launcher, job_folders, kind, outlive
+from src.outcomes import FAILURE, LEFT, STATUS, Mark, left, mark, read_notes, write_failure
 from src.provenance import cores
 from src.result import replace_files
 
@@ -42,9 +43,9 @@ def swept_layers(words: Sequence[str]) -> tuple[int, ...]:
     return tuple(int(value) for value in asked[-1].sweep_string_iterator() if value.lstrip("-").isdecimal())
 
 
-def report(folder: Path) -> Comparison:
+def report(folder: Path, unbegun: Mapping[Path, Sequence[str]] | None = None) -> Comparison:
     """Compare a sweep's jobs: write ``comparison.csv`` and ``comparison.md`` into its folder, then print the table."""
-    comparison = compare_records(find_jobs(folder))
+    comparison = compare_records(find_jobs(folder), unbegun)
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size((100, 24)).columns if terminal else 100
     try:
@@ -62,7 +63,8 @@ LAST: Comparison | None = None  # of the sweep that ended last in this process
 ERROR: Exception | None = None  # why it could not be compared
 LAYERS: tuple[int, ...] = ()  # that the sweep under way asks for: its first forward pass over a split stores them all
 UNDER_WAY: DictConfig | None = None  # the sweep that has begun and whose table has not been drawn
-JOBS: list[list[str]] = []  # the words of each of its jobs
+JOBS: dict[Path, list[str]] = {}  # the words of each of its jobs by its folder; empty where the folders cannot be told
+MARKS: dict[Path, Mark | None] = {}  # the outcomes that earlier sweeps left there
 
 
 class SweepTable(Callback):
@@ -81,34 +83,32 @@ class SweepTable(Callback):
         LAST = ERROR = UNDER_WAY = None
         try:
             folder = Path(config.hydra.sweep.dir)
-            find_killed(config)
-            LAST = tally(folder) if config.get("output") else report(folder)
+            late = find_killed()
+            LAST = tally(folder) if config.get("output") else report(folder, late)
         except Exception as error:
             ERROR = error
 
 
 def plan(config: DictConfig) -> None:
     """What comes before the first job: refusals, and where a launcher runs several at once, the forward passes that they share."""
-    global UNDER_WAY, JOBS
+    global UNDER_WAY, JOBS, MARKS
     launcher = kind(config)
+    compose_once(GlobalHydra.instance().config_loader(), keep=launcher == "basic")
     try:
         check_launcher(config.hydra.launcher)
-        JOBS = jobs = expand(config)
+        jobs = expand(config)
         check_outputs(jobs)
-        check_folders(config, len(jobs))
         settle_tracker(config)
-        for folder in job_folders(config, range(len(jobs))) or []:
-            postpone(folder)
+        JOBS = dict(zip(job_folders(config, jobs) or [], jobs, strict=False))
     except UserError as error:
         stop(str(error))  # an exception would become a warning
-    except OSError as error:
-        stop(f"cannot write into {config.hydra.sweep.dir}: {error.strerror}. Set hydra.sweep.dir to another folder.")
+    MARKS = {folder: mark(folder) for folder in JOBS}
     UNDER_WAY = config
-    compose_once(GlobalHydra.instance().config_loader(), keep=launcher == "basic")
     if launcher == "basic":
         return
     os.environ.setdefault("PYTHONWARNINGS", "ignore")  # in the launcher's processes too, libraries warn of what no user can mend
-    outlive(config)
+    folders = list(JOBS)
+    outlive(config, (lambda number: left(folders[number], MARKS[folders[number]])) if folders else None)
     if config.hydra.launcher._target_.endswith(".LocalLauncher"):  # starts all jobs at once
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // max(1, len(jobs)))))
     if not any(word.startswith("runtime.shard=") for words in jobs for word in words):
@@ -121,24 +121,40 @@ def settle_tracker(config: DictConfig) -> None:
     Raises
     ------
     UserError
-        ``tracker.mode=online`` cannot be had.
+        ``tracker.mode=online`` cannot be had, or a name is none that W&B takes.
     """
-    if config.get("output") or config.tracker.get("name") != "wandb" or config.tracker.get("mode") not in ("auto", "online"):
+    if config.get("output") or config.tracker.get("name") != "wandb":
+        return
+    try:
+        asked = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrackerConfig), config.tracker))
+    except OmegaConfBaseException:  # of which each job says what it is
+        return
+    assert isinstance(asked, TrackerConfig)
+    check_tracker(asked)
+    if asked.mode not in ("auto", "online"):
         return
     from src.trackers.wandb import WandbTracker
 
-    reason = WandbTracker(TrackerConfig(mode=config.tracker.mode)).reason
+    reason = WandbTracker(asked).reason
     if reason:
         log.warning("W&B: the runs stay offline, since %s", reason)
         if not config.hydra.launcher._target_.endswith(("BasicLauncher", "SlurmLauncher")):  # a cluster's nodes see other networks
             os.environ["WANDB_MODE"] = "offline"
 
 
-def find_killed(config: DictConfig) -> None:
-    """Write down the jobs that left no word, so that they are counted: a launcher may give up, or a machine may go down."""
-    for words, folder in zip(JOBS, job_folders(config, range(len(JOBS))) or [], strict=False):
-        if state := left(folder):
-            write_failure(folder, words, LEFT[state], "crash")
+def find_killed() -> dict[Path, list[str]]:
+    """Write down the jobs that left no word, so that they are counted: a launcher may give up, or a machine may go down.
+
+    Those that never began where an earlier sweep left an outcome are given back instead, which that outcome is not to suffer from.
+    """
+    unbegun = {}
+    for folder, words in JOBS.items():
+        state = left(folder, MARKS[folder])
+        if state == "waiting" and MARKS[folder] is not None:
+            unbegun[folder] = words
+        elif state:
+            write_failure(folder, words, LEFT["running" if (folder / ".hydra").is_dir() else state], "crash")
+    return unbegun
 
 
 def tally(folder: Path) -> Comparison:
@@ -154,7 +170,8 @@ def tally(folder: Path) -> Comparison:
 
 def close() -> None:
     """Draw the table of a sweep whose launcher gave up: what was done is told all the same."""
-    if UNDER_WAY is not None and find_jobs(Path(UNDER_WAY.hydra.sweep.dir)):
+    begun = any(mark(folder) != before for folder, before in MARKS.items()) or not MARKS
+    if UNDER_WAY is not None and begun and find_jobs(Path(UNDER_WAY.hydra.sweep.dir)):
         SweepTable().on_multirun_end(UNDER_WAY)
     if ERROR is not None:
         log.error("the jobs that were done cannot be compared: %s", ERROR)

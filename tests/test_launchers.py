@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError
 
 from src import launch, launchers, run, sweep
+from src.comparison import find_jobs, read_job
 from src.composing import compose_once
 from src.config import CONF, RuntimeConfig
 from src.errors import UserError
@@ -113,7 +115,9 @@ def test_the_number_of_threads_changes_no_bit_of_a_record(probe: str, door: Door
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["hydra.sweep.subdir=same"], "2 jobs would share this folder"),
+        (["hydra.sweep.subdir=same"], "2 jobs would share sweep/same"),
+        (["hydra.sweep.subdir=a/${dataset.name}"], "2 jobs would share sweep/a/files"),
+        (["tracker=wandb", "tracker.project=a/b"], "tracker.project='a/b'"),
         (["hydra.sweep.subdir=../out"], "a folder below hydra.sweep.dir is needed"),
         (["hydra/launcher=joblib", "hydra.launcher.n_jobs=0"], "n_jobs=0: 1 to 1000 workers"),
         (["hydra/launcher=joblib", "hydra.launcher.n_jobs=1000000"], "1 to 1000 workers"),
@@ -248,7 +252,7 @@ REFUSED = [
 
 
 def test_a_job_composed_over_others_is_what_hydra_composes(composed: Any) -> None:
-    config = composed("seed=0,1", "hydra.job.config.override_dirname.exclude_keys=[seed]")
+    config = composed("seed=0,1", "hydra.job.config.override_dirname.exclude_keys=[seed]", "hydra.sweep.subdir=job_${hydra.job.num}")
     loader = GlobalHydra.instance().config_loader()
     plain = [OmegaConf.to_yaml(loader.load_sweep_config(config, words)) for words in SHAPES]
     refusals = []
@@ -342,7 +346,8 @@ def test_joblib_goes_on_without_a_worker_that_was_killed(files: list[str], tmp_p
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     words = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "pooling=cls"]
     ended = struck(files, tmp_path, 1, *words)
-    assert ended.returncode == 0 and "4 done, 0 skipped, 0 failed" in ended.stdout, ended.stdout + ended.stderr
+    # A job that was killed on its last line is skipped the second time.
+    assert ended.returncode == 0 and re.search("4 done, 0 skipped, 0 failed|3 done, 1 skipped, 0 failed", ended.stdout), ended
     assert "are tried again, alone" in ended.stderr and "W&B: 4 offline runs" in ended.stdout
     shutil.rmtree(tmp_path / "store" / "records")
     ended = struck(files, tmp_path, 99, *words)  # the folders hold the records of the first sweep, which are not this one's
@@ -381,10 +386,34 @@ def test_jobs_that_were_never_started_are_counted_as_failed(
     ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean,max")
     assert ended.status == 0 and "2 done, 1 skipped, 0 failed" in ended.out
     assert all((tmp_path / "sweep" / str(job) / name).is_file() for job in range(3) for name in (RECORD, PREDICTIONS, PROBE, STATUS))
+    records = [(tmp_path / "sweep" / str(job) / RECORD).read_bytes() for job in range(3)]
     with monkeypatch.context() as broken:
         broken.setattr(basic, "launch", gives_up)
         ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean,max", "seed=5")
     assert ended.status == 1 and "1 done, 0 skipped, 2 failed" in ended.out  # the records beside them are of the sweep before
+    jobs = [read_job(tmp_path / "sweep" / str(job)) for job in range(3)]
+    assert [job.status for job in jobs] == ["done"] * 3  # and stay what they are
+    assert [(tmp_path / "sweep" / str(job) / RECORD).read_bytes() == records[job] for job in range(3)] == [False, True, True]
+    ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,meen,max")
+    assert ended.status == 1 and "failed" not in ended.out  # nothing began, and nothing is lost
+    assert [read_job(tmp_path / "sweep" / str(job)).status for job in range(3)] == ["done"] * 3
+
+
+def test_what_was_done_before_outlives_a_sweep_that_is_stopped(files: list[str], door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["-m", *files, "hydra.sweep.dir=sweep", "hydra.sweep.subdir=job_${hydra.job.num}", "pooling=cls,mean,max"]
+    assert door(run.main, *words).status == 0
+
+    def stopped(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr("src.records.recall", stopped)
+        assert door(run.main, *words).status == 130
+    assert [read_job(job).status for job in find_jobs(Path("sweep"))] == ["done"] * 3
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr("src.pipeline.run_probe", stopped)
+        assert door(run.main, *words, "seed=7").status == 130
+    assert [read_job(job).status for job in find_jobs(Path("sweep"))] == ["failed", "done", "done"]  # the record there is another job's
 
 
 def test_a_user_who_stops_a_cluster_sweep_stops_its_jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -411,8 +440,8 @@ def test_a_user_who_stops_a_cluster_sweep_stops_its_jobs(monkeypatch: pytest.Mon
     monkeypatch.setattr(submitit.Job, "results", interrupted)
     monkeypatch.setattr(submitit.AutoExecutor, "map_array", lambda self, function, numbers: [Endless(each) for each in numbers])
     config = OmegaConf.create({"hydra": {"launcher": {"_target_": "x.SlurmLauncher"}}})
-    launchers.outlive(config)
-    launchers.outlive(config)
+    launchers.outlive(config, None)
+    launchers.outlive(config, None)
     jobs = submitit.AutoExecutor.map_array(SimpleNamespace(folder=tmp_path), print, range(4))
     assert submitit.Job.results(jobs[0])[0].return_value is None  # killed, and the others are waited for
     with pytest.raises(KeyboardInterrupt):

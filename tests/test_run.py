@@ -168,7 +168,7 @@ def test_a_sweep_that_cannot_be_compared_says_why(door: Door, files: list[str], 
     monkeypatch.setattr("src.sweep.report", fail)
     ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep")
     assert ended.status == 1 and ended.lines[-1] == "error: the table cannot be had"
-    monkeypatch.setattr("src.sweep.report", lambda _: 1 / 0)
+    monkeypatch.setattr("src.sweep.report", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         door(run.main, "-m", *files, "hydra.sweep.dir=sweep")
 

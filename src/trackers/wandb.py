@@ -7,8 +7,8 @@ name                               dataset-model-pooling-Llayer-probe-sseed: ``s
 group                              the sweep: its folder's name, or ``tracker.group``; none for a single run
 job type                           ``probe``; ``comparison`` for a sweep's closing table, ``pretrain`` for pre-training
 tags                               dataset, pooling
-id                                 8 digits of the record's key (``refused``: of a job that was refused before it began) and 8 at random;
-                                   a job done again in its folder continues its run
+id                                 8 digits of the record's key and 8 at random; a job done again in its folder continues its run;
+                                   ``refused`` and 8 at random of a job that was refused before it began, whose next try takes its place
 state                              finished; failed where the job failed; a killed job's run holds what was logged half a second before;
                                    a job whose record was taken over has a run like any other, with the seconds of the run that made it
 config                             model, dataset, pooling, probe (names), layer (0 to L), pairing, seed, draws, key, and ``settings``:
@@ -134,7 +134,7 @@ class WandbTracker:
         about |= {"tags": [tag[:LONGEST_TAG] for tag in tags]}
         if job_type == "probe":
             about |= _identity(folder, str(config.get("key", "")))
-            drop_empty(folder)
+            drop_idle(folder, refused=True)
         try:
             self._open(about)
         except Exception as error:
@@ -230,35 +230,36 @@ def _let_go() -> None:
 def _identity(folder: Path, key: str) -> dict[str, str]:
     """Id of a job's run: that of the run which an earlier try of the same job left in its folder, to be continued, else a new one.
 
-    A try that was refused has no key, and is continued by the next whatever comes of it. In a W&B sweep the choice is the agent's.
+    The choice is the agent's in a W&B sweep.
     """
     if "WANDB_RUN_ID" in os.environ:
         return {}
-    name = key[:8] or REFUSED
-    for known in (name, REFUSED):
-        if earlier := sorted(folder.glob(f"wandb/*run-*-{known}_*")):
-            return {"id": earlier[-1].name.rpartition("-")[2], "resume": "allow"}
-    return {"id": f"{name}_{secrets.token_hex(4)}"}
+    if key and (earlier := sorted(folder.glob(f"wandb/*run-*-{key[:8]}_*"))):
+        return {"id": earlier[-1].name.rpartition("-")[2], "resume": "allow"}
+    return {"id": f"{key[:8] or REFUSED}_{secrets.token_hex(4)}"}
 
 
-def drop_empty(folder: Path) -> None:
-    """Take away the runs of a job that were killed before anything was written: `wandb sync` gives all runs up at the first of these."""
+def drop_idle(folder: Path, *, refused: bool = False) -> None:
+    """Take away a job's offline runs that were killed before anything was written: `wandb sync` gives all up at the first of these.
+
+    With `refused`, those of tries that were refused too: the job's next try takes their place.
+    """
     for run in folder.glob("wandb/offline-run-*"):
-        if all(path.stat().st_size <= HEADER for path in run.glob("run-*.wandb")):
+        if (refused and f"-{REFUSED}_" in run.name) or all(path.stat().st_size <= HEADER for path in run.glob("run-*.wandb")):
             shutil.rmtree(run, ignore_errors=True)
 
 
 def closing(jobs: Sequence[Path]) -> list[str]:
     """After a sweep: how many runs its jobs' folders hold, and how to send those that are offline."""
     for job in jobs:
-        drop_empty(job)
+        drop_idle(job)
     names = {path.name for job in jobs for path in job.glob("wandb/*run-*") if path.is_dir()}
     sent, kept = ({name.rpartition("-")[2] for name in names if name.startswith("offline-") == offline} for offline in (False, True))
     lines = [f"W&B: {len(sent)} runs sent" if len(sent) > 1 else "W&B: 1 run sent"] if sent else []
     if kept:
-        folder = shlex.quote(str(jobs[0].parent))
+        places = " ".join(f"{shlex.quote(str(parent))}/*/wandb/offline-run-*" for parent in dict.fromkeys(job.parent for job in jobs))
         what = "1 offline run; send it" if len(kept) == 1 else f"{len(kept)} offline runs; send them"
-        lines.append(f"W&B: {what} with: wandb sync {folder}/*/wandb/offline-run-*")
+        lines.append(f"W&B: {what} with: wandb sync {places}")
     return lines
 
 
