@@ -231,22 +231,29 @@ def benchmark(generator: np.random.Generator, effects: Array) -> list[Task]:
 
 def over_benchmarks() -> Iterator[Experiment]:
     """Experiments on the claim over tasks, whose true effects are drawn around a mean of nothing or of just the margin."""
+    few = (
+        ("no task effects", 0.0, 0.0), ("normal effects", 0.015, 0.0), ("skewed effects", 0.015, 0.0),
+        ("normal effects", 0.003, paired.MARGIN), ("normal effects", 0.015, paired.MARGIN),
+    )  # fmt: skip
     for number in (5, 8, 12):
-        for name, spread, mean in (
-            ("no task effects", 0.0, 0.0), ("normal effects", 0.015, 0.0), ("skewed effects", 0.015, 0.0),
-            ("normal effects", 0.003, paired.MARGIN), ("normal effects", 0.015, paired.MARGIN),
-        ):  # fmt: skip
-
-            def trial(
-                generator: np.random.Generator, number: int = number, name: str = name, spread: float = spread, mean: float = mean
-            ) -> Outcomes:
-                gamma = (generator.gamma(1.5, size=number) - 1.5) / np.sqrt(1.5)
-                standard = gamma if name == "skewed effects" else generator.standard_normal(number)
-                return benchmark_outcomes(benchmark(generator, mean + spread * standard), mean)
-
-            setting = f"{number} tasks, {name}" + (f" of {100 * spread:g} points" if spread else "")
-            yield Experiment("mixed", SIZES[0], setting + (", mean 1 point" if mean else ""), trial, share=2)
+        for name, spread, mean in few:
+            yield over_benchmark(number, name, spread, mean)
     yield Experiment("mixed", SIZES[0], "8 tasks, effects of 6 points on two", conjunction_trial, share=2)
+    for number in (5, 8, 12):
+        for name in ("normal effects", "skewed effects"):
+            yield over_benchmark(number, name, 0.05, 0.0)
+
+
+def over_benchmark(number: int, name: str, spread: float, mean: float) -> Experiment:
+    """The claim over `number` tasks whose effects have this mean and standard deviation."""
+
+    def trial(generator: np.random.Generator) -> Outcomes:
+        gamma = (generator.gamma(1.5, size=number) - 1.5) / np.sqrt(1.5)
+        standard = gamma if name == "skewed effects" else generator.standard_normal(number)
+        return benchmark_outcomes(benchmark(generator, mean + spread * standard), mean)
+
+    setting = f"{number} tasks, {name}" + (f" of {100 * spread:g} points" if spread else "")
+    return Experiment("mixed", SIZES[0], setting + (", mean 1 point" if mean else ""), trial, share=2)
 
 
 def benchmark_outcomes(tasks: list[Task], mean: float) -> Outcomes:
@@ -307,6 +314,9 @@ def note(row: dict[str, Any]) -> str:
         return "few tasks with skewed effects: no form tried covers as stated; read the leave-one-task-out values beside it"
     if row["rows"] < 250:
         return "few rows: contrasts of so few carry a flag"
+    nearest = min(LIMITS[row["quantity"]], key=lambda limit: abs(limit - row["measured"]))
+    if abs(row["measured"] - nearest) <= 2 * row["error"]:
+        return "within two standard errors of its limit"
     return "outside its limits"
 
 

@@ -34,7 +34,7 @@ from src.statistics import (
 Array = NDArray[Any]
 MARGIN = 0.01  # 1 point of the task's metric, fixed beforehand
 LEVEL = 0.05
-FEW = 250  # rows; below, simulated error rates may leave their limits (experiments/records/simulation.csv)
+FEW = 250  # rows; fewer carry a flag: the simulation (experiments/records/simulation.csv) has 71 rows below, and no other number
 
 
 @dataclass(frozen=True, eq=False)

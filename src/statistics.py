@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, ndtri, stdtrit
+from scipy.special import bdtr, ndtr, ndtri, stdtr, stdtrit
 
 from src.errors import UserError
-from src.metrics import Sample, bca, checked, metrics, sample_of, thin, thin_note, unseen_bound, widened, wilson
+from src.metrics import Bootstrap, Sample, bca, checked, metrics, sample_of, thin, thin_note, unseen_bound, widened, wilson
 
 Array = NDArray[Any]
 Interval = Callable[[float], tuple[float, float]]  # of a level, as 0.95
@@ -138,6 +138,35 @@ class _Kept(Sample):
 
 
 @dataclass(frozen=True)
+class _Expanded:
+    """A bootstrap's interval and p-value with Student's quantiles for the normal ones (Hesterberg 2015, expanded intervals).
+
+    Where two probes agree on most rows, few rows carry the difference: `freedom` is as many as would carry it in equal parts, less one.
+    """
+
+    known: Bootstrap
+    freedom: float
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Above the levels that are reported, the whole line beyond what the resamples can resolve: no p-value falls below that."""
+        normal = 2 * float(ndtr(stdtrit(self.freedom, (1 + level) / 2))) - 1
+        finest = 1 - 1 / len(self.known.values)
+        return (-np.inf, np.inf) if normal > finest and level > 0.95 else self.known.interval(min(normal, finest))
+
+    def p_value(self) -> float:
+        return float(min(1.0, 2 * stdtr(self.freedom, ndtri(self.known.p_value() / 2))))
+
+
+def _freedom(times: Array, left_out: Array) -> float:
+    """Effective number of rows, less one, from the statistic without one row of each unit; at least 4, where 95 % can be resolved."""
+    times = np.where(np.isfinite(left_out), times, 0)
+    left_out = np.where(times > 0, left_out, 0)
+    influence = times @ left_out / max(times.sum(), 1) - left_out
+    fourth = float(times @ influence**4)
+    return max(4.0, float(times @ influence**2) ** 2 / fourth - 1) if fourth > 0 else 4.0
+
+
+@dataclass(frozen=True)
 class Resampled:
     """Runs on the same rows with one set of resamples for all of them, so that any pair of runs costs a subtraction.
 
@@ -170,19 +199,24 @@ class Resampled:
         return rows + self.student * float(np.std(self.points[a] - self.points[b], ddof=1)) / np.sqrt(draws)
 
     def difference(self, a: int, b: int) -> Difference:
-        """metric(a) - metric(b) by the BCa bootstrap, widened by `src.metrics.unseen_bound` where a class is thin."""
+        """metric(a) - metric(b) by the BCa bootstrap with Student's quantiles; for a thin class widened by `src.metrics.unseen_bound`.
+
+        With normal quantiles the type-I error at 250 rows is about 6 %, at 71 rows 10 %.
+        """
         by_draw = self.points[a] - self.points[b]
         value = float(by_draw.mean())
         if not np.isfinite(value):
             why = "undefined: one side predicts one value for all rows, or the labels are all equal"
             return Difference(None, None, None, None, None, None, why)
         times, left_out, draws = self.times, self.left_out[:, a] - self.left_out[:, b], len(by_draw)
+        freedom = _freedom(times, left_out)
         if draws > 1:  # a draw left out counts as a row does, so that the acceleration is that of both
             times, left_out = np.append(times, np.ones(draws)), np.append(left_out, (by_draw.sum() - by_draw) / (draws - 1))
         found = bca(_Kept(times, np.asarray, None, self.resamples_of(a, b), left_out, value), 0, len(self.values))
         pair = np.concatenate([self.predictions[a], self.predictions[b]])
         if found is not None and not thin(self.labels, pair, self.classes):
-            return _difference(value, found.interval, found.p_value(), self._method(""))
+            wider = _Expanded(found, freedom)
+            return _difference(value, wider.interval, wider.p_value(), self._method(""))
         sample = sample_of(self.metric, self.labels, pair, self.classes, signs=np.repeat([1.0, -1.0], draws) / draws)
         bound = unseen_bound(sample)
 

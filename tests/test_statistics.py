@@ -256,6 +256,33 @@ def test_tost_of_a_thin_class_takes_the_widened_interval():
     assert (p_equivalence(same, 0.5) <= 0.05) == equivalent(same, 0.5)
 
 
+def test_no_p_value_falls_below_what_the_resamples_resolve():
+    y, a, b = draw(900, 2, 0.95, 0.6)
+    found = paired_bootstrap("f1", y, a, b, classes=2, resamples=400)
+    assert found.p >= 1 / 400 and p_equivalence(found, 0.9) >= 1 / 800 and equivalent(found, 0.9)
+    assert np.isfinite([found.low, found.high]).all()
+
+
+def test_few_rows_that_differ_widen_the_interval(monkeypatch):
+    y = np.arange(400) % 2
+    a, b = y.copy(), y.copy()
+    a[:20], b[18:30] = 1 - y[:20], 1 - y[18:30]
+    found = resample("mcc", y, [a, b], classes=2, resamples=3000)
+    few = found.difference(0, 1)
+    monkeypatch.setattr(statistics, "_freedom", lambda *_: 1e9)
+    normal = found.difference(0, 1)
+    assert 1.02 < (few.high - few.low) / (normal.high - normal.low) < 1.1 and few.p > normal.p
+
+
+@pytest.mark.parametrize("name", ["f1", "macro_f1"])
+def test_type_one_error_of_71_rows(name):
+    rejected = 0
+    for seed in range(250):
+        y, a, b = draw(71, 2, 0.8, 0.8, seed=seed)
+        rejected += compare(name, y, a, b, classes=2, seed=seed, resamples=400).p < 0.05
+    assert rejected / 250 <= 0.095
+
+
 def test_without_an_interval_nothing_is_shown_equivalent():
     y, a, _ = draw(80, 0, 0.8, 0.8)
     assert p_equivalence(compare("pearson", y, a, a, classes=0, resamples=50), 0.5) is None

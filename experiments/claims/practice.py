@@ -157,10 +157,8 @@ def calibration(evidence: Evidence) -> Claim:
     return Claim(
         "Do the statistics hold what they promise?",
         f"In simulation with {FEW} rows or more, {len(wide) - len(outside)} of {len(wide)} settings keep their limits (error rate at "
-        "most 6 %, "
-        f"coverage 93 to 97 %, false equivalence at most 6 %); those that do not are below. With fewer rows {len(few)} settings leave "
-        "them, "
-        "and contrasts on so few rows are flagged.",
+        "most 6 %, coverage 93 to 97 %, false equivalence at most 6 %); those that do not are below. With fewer rows, whose contrasts are "
+        f"flagged, {len(few) or 'none'} of {len(rows) - len(wide)} settings leaves them.",
         numbers,
         "python -m experiments.simulate",
         ["figures/calibration", "tables/simulation"],
