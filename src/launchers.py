@@ -184,4 +184,5 @@ def _outlive_submitit() -> None:
         return found
 
     outlived.__wrapped__ = results  # type: ignore[attr-defined]
-    submitit.Job.results, submitit.AutoExecutor.map_array = outlived, listed
+    submitit.Job.results = outlived  # type: ignore[method-assign, assignment]
+    submitit.AutoExecutor.map_array = listed  # type: ignore[method-assign, assignment]
