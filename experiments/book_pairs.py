@@ -15,7 +15,7 @@ import numpy as np
 from experiments.options import read
 from experiments.pretraining import corpus
 from experiments.pretraining.corpus import Corpus
-from experiments.pretraining.examples import Batch, Examples
+from experiments.pretraining.examples import Batch, Examples, Vocabulary
 from src.door import stop, tell
 from src.errors import UserError
 
@@ -81,7 +81,7 @@ def pairs(documents: list[list[str]], rows: int, words: int, seed: list[int]) ->
     sizes = [len(line) for document in sentences for line in document]
     ends = np.cumsum([0, *(sum(map(len, document)) for document in sentences)])
     flat = Corpus(np.arange(len(table)), np.cumsum([0, *sizes])[:-1], ends)
-    drawn = Segments(flat, len(table)).draw(np.random.default_rng(seed), 4 * rows, words + MARKS)
+    drawn = Segments(flat, Vocabulary.own(len(table))).draw(np.random.default_rng(seed), 4 * rows, words + MARKS)
     second = words + MARKS - drawn.segments.sum(axis=1)  # the column where it begins
     parted = drawn.ids[np.arange(len(second)), second - 2]
     kept = np.sort(np.unique(parted, return_index=True)[1])[:rows]

@@ -1,7 +1,8 @@
 """What a checkpoint knows of held-out text: ``python -m experiments.held_out text=FOLDER [model.path=FOLDER] [rows=4096]``.
 
 Measures masked language modelling and next-sentence prediction on the last part of every document, as pre-training held it out, and the
-pooler's spectrum. Without ``model.path`` it measures the embedded model.
+pooler's spectrum. Without ``model.path`` it measures the embedded model. ``held_out=1`` takes whole documents, for text that was never
+trained on; ``negatives=same_document`` takes the second segments that do not follow from the same document.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from experiments.options import read
+from experiments.pretraining.recipe import NEGATIVES
 from src.door import stop, tell
 from src.errors import UserError
 
 DEFAULTS = {
-    "text": None, "model": {"path": "embedded:bert-books"}, "held_out": 0.02, "rows": 4096, "lengths": [64, 128, 256], "output": None,
+    "text": None, "model": {"path": "embedded:bert-books"}, "held_out": 0.02, "rows": 4096, "lengths": [64, 128, 256],
+    "negatives": "other_document", "output": None,
 }  # fmt: skip
 
 
@@ -26,7 +29,9 @@ def main(arguments: list[str]) -> None:
         options = read(DEFAULTS, arguments)
         if not options.text:
             raise UserError("text is not set. Name the folder of .txt files that the model was trained on: text=FOLDER.")
-        figures = measure(Path(options.text), options.model.path, options.held_out, options.rows, list(options.lengths))
+        if options.negatives not in NEGATIVES:
+            raise UserError(f"negatives={options.negatives}: one of {', '.join(NEGATIVES)} is needed.")
+        figures = measure(Path(options.text), options.model.path, options.held_out, options.rows, list(options.lengths), options.negatives)
     except UserError as error:
         stop(str(error))
     for length, found in figures["held_out"].items():
@@ -41,12 +46,12 @@ def main(arguments: list[str]) -> None:
         Path(options.output).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
-def measure(text: Path, path: str, held_out: float, rows: int, lengths: list[int]) -> dict[str, Any]:
+def measure(text: Path, path: str, held_out: float, rows: int, lengths: list[int], negatives: str = "other_document") -> dict[str, Any]:
     """Held-out figures by row length, with a 95 % Wilson interval for next-sentence accuracy, and the pooler's evidence."""
     from transformers import BertForPreTraining
 
     from experiments.pretraining import corpus
-    from experiments.pretraining.examples import Examples
+    from experiments.pretraining.examples import Examples, Vocabulary
     from experiments.pretraining.loop import evaluate
     from src import checkpoint
     from src.config import ModelConfig, RuntimeConfig
@@ -64,13 +69,20 @@ def measure(text: Path, path: str, held_out: float, rows: int, lengths: list[int
         )
     _, tail = corpus.split(corpus.read(text), held_out)
     tokenizer = load_tokenizer(opened)
-    examples = Examples(corpus.encode(tail, tokenizer), len(tokenizer))
+    examples = Examples(corpus.encode(tail, tokenizer), Vocabulary.of(tokenizer), negatives)
     found = {}
     for length in lengths:
         figures: dict[str, Any] = dict(evaluate(heads, examples, rows=rows, length=length, device="cpu"))
         figures["nsp_interval"] = wilson(round(figures["nsp_accuracy"] * rows), rows)
         found[str(length)] = figures
-    return {"model": opened.label, "weights": opened.weights, "rows": rows, "held_out": found, "pooler": encoder.facts.pooler}
+    return {
+        "model": opened.label,
+        "weights": opened.weights,
+        "rows": rows,
+        "negatives": negatives,
+        "held_out": found,
+        "pooler": encoder.facts.pooler,
+    }
 
 
 if __name__ == "__main__":

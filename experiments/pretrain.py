@@ -2,6 +2,9 @@
 
 A folder of .txt files, a document each, becomes a checkpoint in the Hugging Face layout with a WordPiece tokenizer of its own, trained by
 masked language modelling and next-sentence prediction. The same command goes on after a kill, to the same weights.
+
+``model.path=FOLDER`` goes on from the weights and the tokenizer of any BERT checkpoint instead; ``schedule.objective=mlm`` leaves next
+sentences out.
 """
 
 from __future__ import annotations
@@ -14,11 +17,12 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.pretraining.recipe import Pace, Schedule, Shape
+from experiments.pretraining.recipe import DTYPES, NEGATIVES, OBJECTIVES, Pace, Schedule, Shape, Start
 from src import trackers
 from src.config import TrackerConfig, explain
 from src.door import open_door, tell
 from src.errors import UserError
+from src.provenance import folder_name
 
 
 @dataclass
@@ -28,6 +32,7 @@ class Pretraining:
     text: str | None = None  # folder of .txt files
     output: str = "outputs/pretrain"
     held_out: float = 0.02  # last part of every document, never trained on
+    model: Start = field(default_factory=Start)
     shape: Shape = field(default_factory=Shape)
     schedule: Schedule = field(default_factory=Schedule)
     pace: Pace = field(default_factory=Pace)
@@ -61,7 +66,10 @@ def task(composed: DictConfig) -> None:
 
 def shown(config: Pretraining) -> dict[str, Any]:
     """The configuration as a tracker shows it, with no path of the machine."""
-    return {name: value for name, value in asdict(config).items() if name not in ("text", "output", "tracker")}
+    found = {name: value for name, value in asdict(config).items() if name not in ("text", "output", "tracker")}
+    found["model"] = {"path": config.model.path and folder_name(config.model.path)}
+    found["pace"].pop("prepared")
+    return found
 
 
 def parse(composed: DictConfig) -> Pretraining:
@@ -85,12 +93,14 @@ def parse(composed: DictConfig) -> Pretraining:
     for name, part, least in (
         ("shape", shape, {"layers": 1, "width": 1, "heads": 1, "vocab_size": 100}),
         ("schedule", schedule, {"steps": 1, "seed": 0, "warmup": 0, "decay": 0}),
-        ("pace", pace, {"evaluate": 1, "save": 1, "workers": 1, "held_out_rows": 1}),
+        ("pace", pace, {"evaluate": 1, "save": 1, "workers": 1, "threads": 1, "held_out_rows": 1}),
     ):
         for key, smallest in least.items():
             value = getattr(part, key)
             if value is not None and value < smallest:
                 raise UserError(f"{name}.{key}={value}: at least {smallest} is needed.")
+    if config.model.path is not None and shape != Shape():
+        raise UserError("shape.* describes fresh weights, and model.path names a checkpoint that has a shape of its own. Leave one out.")
     if shape.width % shape.heads:
         raise UserError(f"shape.width={shape.width} cannot be shared by shape.heads={shape.heads}: use a multiple.")
     if not schedule.lengths or min(schedule.lengths.values()) < 0 or sum(schedule.lengths.values()) <= 0:
@@ -98,14 +108,22 @@ def parse(composed: DictConfig) -> Pretraining:
             f"schedule.lengths={schedule.lengths}: word pieces a row with their shares of the steps are needed, such as {{128: 1}}."
         )
     asked = [pace.held_out_length, *(length for length, share in schedule.lengths.items() if share)]
-    if min(asked) < 16 or max(asked) > shape.positions:
+    if min(asked) < 16 or (config.model.path is None and max(asked) > shape.positions):
         raise UserError(f"schedule.lengths={schedule.lengths}: rows of 16 to shape.positions={shape.positions} word pieces are allowed.")
     if not 0 < config.held_out < 1:
         raise UserError(f"held_out={config.held_out}: a fraction between 0 and 1 is needed, such as 0.02.")
     if pace.device not in ("auto", "cpu", "cuda"):
         raise UserError(f"pace.device={pace.device}: one of auto, cpu, cuda is needed.")
-    if schedule.embeddings not in ("svd", "random"):
-        raise UserError(f"schedule.embeddings={schedule.embeddings}: one of svd, random is needed.")
+    for name, value, allowed in (
+        ("embeddings", schedule.embeddings, ("svd", "random")),
+        ("objective", schedule.objective, OBJECTIVES),
+        ("negatives", schedule.negatives, NEGATIVES),
+        ("dtype", schedule.dtype, DTYPES),
+    ):
+        if value not in allowed:
+            raise UserError(f"schedule.{name}={value}: one of {', '.join(allowed)} is needed.")
+    if not 0 <= schedule.dropout < 1:
+        raise UserError(f"schedule.dropout={schedule.dropout}: a share from 0 up to 1 is needed, such as 0.1.")
     return config
 
 

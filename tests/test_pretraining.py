@@ -15,11 +15,13 @@ from experiments import pretrain
 from experiments.pretraining import corpus, loop
 from experiments.pretraining.corpus import SPECIAL, Corpus
 from experiments.pretraining.embeddings import WINDOW, cooccurrences, embeddings, waves
-from experiments.pretraining.examples import CLS, MASK, RANDOM, SEP, Examples
+from experiments.pretraining.examples import RANDOM, Examples, Vocabulary
 from experiments.pretraining.recipe import Pace, Schedule, Shape, rate_at
+from src.errors import UserError
 from tests.test_door import Door, refused
 
 VOCABULARY = 200
+CLS, SEP, MASK = (SPECIAL.index(name) for name in ("[CLS]", "[SEP]", "[MASK]"))
 THEMES = (
     "sea ship wave sail wind storm",
     "bread oven flour cook salt butter",
@@ -93,7 +95,7 @@ def test_documents_are_encoded_whole_and_in_order(books: Path, parts: tuple[Corp
 def test_rows_are_two_segments_of_whole_text(length: int) -> None:
     rng = np.random.default_rng(1)
     book = numbered([[int(size) for size in rng.integers(1, 40, 60)] for _ in range(3)])
-    examples = Examples(book, 5000)
+    examples = Examples(book, Vocabulary.own(5000))
     drawn = examples.draw(np.random.default_rng(2), 400, length)
     ids = drawn.ids.copy()
     ids.ravel()[drawn.places] = drawn.targets
@@ -111,7 +113,7 @@ def test_rows_are_two_segments_of_whole_text(length: int) -> None:
 
 
 def test_masks_are_berts(parts: tuple[Corpus, Corpus, Path]) -> None:
-    examples = Examples(parts[0], VOCABULARY)
+    examples = Examples(parts[0], Vocabulary.own(VOCABULARY))
     drawn = [examples.draw(np.random.default_rng(seed), 64, 64) for seed in range(20)]
     masked = sum(len(batch.places) for batch in drawn)
     assert abs(masked / (20 * 64 * 61) - 0.15) < 0.01
@@ -122,6 +124,36 @@ def test_masks_are_berts(parts: tuple[Corpus, Corpus, Path]) -> None:
     assert abs((now == then).mean() - 0.1) < 0.02
     same, other = (examples.draw(np.random.default_rng(seed), 64, 64) for seed in (0, 1))
     assert (same.ids == drawn[0].ids).all() and (same.ids != other.ids).any()
+
+
+@pytest.mark.parametrize("length", [16, 32])
+def test_negatives_of_the_same_document_change_nothing_else(length: int) -> None:
+    rng = np.random.default_rng(1)
+    book = numbered([[int(size) for size in rng.integers(1, 12, 80)] for _ in range(3)])
+    other, same = (
+        Examples(book, Vocabulary.own(5000), negatives).draw(np.random.default_rng(3), 500, length)
+        for negatives in ("other_document", "same_document")
+    )
+    assert (other.random == same.random).all() and (other.places == same.places).all() and (other.segments == same.segments).all()
+    changed = (other.ids != same.ids).any(axis=1)
+    assert (changed <= (other.random == RANDOM)).all() and changed.sum() > 200
+    first = np.where(other.segments == 0, other.ids, 0)
+    kept = np.isin(np.arange(other.ids.size), other.places).reshape(other.ids.shape)
+    assert (np.where(kept, 0, first) == np.where(kept, 0, np.where(same.segments == 0, same.ids, 0))).all()
+    ids = same.ids.copy()
+    ids.ravel()[same.places] = same.targets
+    document = np.searchsorted(book.documents, np.arange(len(book.tokens)), side="right")
+    for row in ids[same.random == RANDOM]:
+        middle, last = np.flatnonzero(row == SEP)
+        a, b = row[1:middle] - len(SPECIAL), row[middle + 1 : last] - len(SPECIAL)
+        assert document[a[0]] == document[b[0]] and b[0] in book.starts
+        assert abs(b[0] - a[-1] - 1) >= length - 3 and not set(a) & set(b)
+
+
+def test_short_documents_have_no_negatives_of_their_own() -> None:
+    book = numbered([[5] * 8 for _ in range(3)])
+    with pytest.raises(UserError, match="same_document"):
+        Examples(book, Vocabulary.own(500), "same_document").draw(np.random.default_rng(0), 4, 19)
 
 
 def test_cooccurrences_are_counted_within_documents() -> None:
@@ -192,10 +224,59 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(
             return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
 
     assert scores("whole") == scores("cut")
-    from src.errors import UserError
+    for other in ({"seed": 1}, {"objective": "mlm"}, {"negatives": "same_document"}, {"dtype": "bfloat16"}):
+        with pytest.raises(UserError, match="another schedule"):
+            learn(tmp_path / "cut", parts, replace(QUICK, **other))
 
-    with pytest.raises(UserError, match="another schedule"):
-        learn(tmp_path / "cut", parts, replace(QUICK, seed=1))
+
+def test_a_killed_run_with_dropout_ends_with_the_same_weights(tmp_path: Path, parts: tuple[Corpus, Corpus, Path]) -> None:
+    dropping = replace(QUICK, dropout=0.1, decay=1)  # the rate of a step does not depend on the last step
+    whole = learn(tmp_path / "whole", parts, dropping)
+    learn(tmp_path / "cut", parts, replace(dropping, steps=4))
+    cut = learn(tmp_path / "cut", parts, dropping)
+    assert whole.keys() == cut.keys() and all(torch.equal(whole[name], cut[name]) for name in whole)
+    undisturbed = learn(tmp_path / "kept", parts, replace(QUICK, decay=1))
+    assert any(not torch.equal(whole[name], undisturbed[name]) for name in whole)
+
+
+def test_masked_words_alone_leave_the_pooler_as_it_was(tmp_path: Path, parts: tuple[Corpus, Corpus, Path]) -> None:
+    words = learn(tmp_path / "words", parts, replace(QUICK, objective="mlm"))
+    both = learn(tmp_path / "both", parts, QUICK)
+    pieces = len(both["weight.bert.embeddings.word_embeddings.weight"])
+    fresh = dict(loop.build(replace(TINY, vocab_size=pieces), 0.0, 0).named_parameters())
+    for name in ("bert.pooler.dense.weight", "bert.pooler.dense.bias", "cls.seq_relationship.weight"):
+        assert torch.equal(words[f"weight.{name}"], fresh[name]) and not torch.equal(both[f"weight.{name}"], fresh[name])
+    query = "bert.encoder.layer.0.attention.self.query.weight"
+    assert not torch.equal(words[f"weight.{query}"], fresh[query])
+    with (tmp_path / "words" / "training.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert all(row["nsp_accuracy"] == "" and float(row["mlm_accuracy"]) >= 0 for row in rows)
+    again = learn(tmp_path / "words", parts, replace(QUICK, objective="mlm", steps=10))
+    assert torch.equal(again["weight.bert.pooler.dense.weight"], fresh["bert.pooler.dense.weight"])
+
+
+def test_a_training_goes_on_from_a_checkpoint(door: Door, books: Path, parts: tuple[Corpus, Corpus, Path], tmp_path: Path) -> None:
+    from transformers import AutoTokenizer, BertModel
+
+    begun = loop.build(replace(TINY, vocab_size=len(AutoTokenizer.from_pretrained(parts[2]))), 0.0, 7).bert
+    begun.save_pretrained(tmp_path / "begun")
+    AutoTokenizer.from_pretrained(parts[2]).save_pretrained(tmp_path / "begun")
+    words = [
+        f"text={books}", f"model.path={tmp_path}/begun", "held_out=0.1", "tracker=none", "pace.workers=1", "pace.threads=1",
+        "pace.held_out_rows=32", "pace.held_out_length=32", "pace.progress=false", "schedule.lengths={128:0,256:0,64:1}",
+        "schedule.tokens=256", "pace.device=cpu", "schedule.steps=2", "schedule.warmup=0", f"pace.prepared={tmp_path}/prepared",
+    ]  # fmt: skip
+    done = door(pretrain.main, *words, "output=out", "schedule.rate=0.0")
+    assert done.status == 0, done.err
+    given, kept = (dict(BertModel.from_pretrained(tmp_path / name).named_parameters()) for name in ("begun", "out"))
+    assert given.keys() == kept.keys() and all(torch.equal(given[name], kept[name]) for name in given)
+    moved = door(pretrain.main, *words, "output=moved", "schedule.objective=mlm", "schedule.dropout=0.1")
+    assert moved.status == 0, moved.err
+    learnt = dict(BertModel.from_pretrained(tmp_path / "moved").named_parameters())
+    assert torch.equal(learnt["pooler.dense.weight"], given["pooler.dense.weight"])
+    assert not torch.equal(learnt["embeddings.word_embeddings.weight"], given["embeddings.word_embeddings.weight"])
+    refused(door(pretrain.main, *words, "output=deep", "shape.layers=2"), "shape", "model.path")
+    refused(door(pretrain.main, *words, "output=long", "schedule.lengths={128:1}"), "64 positions", "schedule.lengths")
 
 
 def test_training_learns_both_tasks_and_the_checkpoint_is_whole(tmp_path: Path, parts: tuple[Corpus, Corpus, Path]) -> None:
@@ -213,7 +294,7 @@ def test_training_learns_both_tasks_and_the_checkpoint_is_whole(tmp_path: Path, 
         model, info = BertForPreTraining.from_pretrained(folder, output_loading_info=True)
         assert not info["missing_keys"] and not info["unexpected_keys"]
         assert len(AutoTokenizer.from_pretrained(folder)) == model.config.vocab_size <= VOCABULARY
-    held_out = Examples(parts[1], model.config.vocab_size)
+    held_out = Examples(parts[1], Vocabulary.own(model.config.vocab_size))
     again = loop.evaluate(BertForPreTraining.from_pretrained(tmp_path, dtype="float32"), held_out, rows=256, length=32, device="cpu")
     assert abs(again["nsp_accuracy"] - float(last["nsp_accuracy"])) < 0.02  # stored in half precision
 
@@ -244,6 +325,10 @@ def test_two_workers_go_on_from_the_door(door: Door, books: Path) -> None:
         (["text=.", "shape.positions=64"], ["shape.positions=64"]),
         (["text=.", "held_out=1.5"], ["held_out=1.5"]),
         (["text=.", "pace.device=tpu"], ["tpu", "cpu"]),
+        (["text=.", "schedule.objective=nsp"], ["schedule.objective=nsp", "mlm_nsp"]),
+        (["text=.", "schedule.negatives=none"], ["schedule.negatives=none", "same_document"]),
+        (["text=.", "schedule.dtype=float16"], ["schedule.dtype=float16", "bfloat16"]),
+        (["text=.", "schedule.dropout=1"], ["schedule.dropout=1"]),
     ],
 )
 def test_refusals(door: Door, words: list[str], named: list[str]) -> None:

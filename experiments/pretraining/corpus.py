@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from src.checkpoint import Checkpoint
+from src.encoder import load_tokenizer
 from src.errors import UserError
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -120,6 +122,8 @@ def train_tokenizer(documents: list[list[str]], vocab_size: int) -> Any:
 def encode(documents: list[list[str]], tokenizer: Any) -> Corpus:
     """Word pieces of all documents, flat."""
     backend = tokenizer.backend_tokenizer
+    backend.no_truncation()  # some checkpoints' files fix a length
+    backend.no_padding()
     pieces, starts, bounds = [], [], [0]
     offset = 0
     for document in documents:
@@ -141,16 +145,24 @@ def load(path: Path) -> Corpus:
         return Corpus(arrays["tokens"], arrays["starts"], arrays["documents"])
 
 
-def prepare(folder: Path, work: Path, vocab_size: int, held_out: float) -> Path:
-    """Folder below `work` with the training part, the held-out part and the tokenizer of a text folder, made once."""
+def prepare(folder: Path, work: Path, vocab_size: int, held_out: float, given: Checkpoint | None = None) -> Path:
+    """Folder below `work` with the training part, the held-out part and the tokenizer of a text folder, made once.
+
+    The tokenizer is that of the checkpoint `given`, or one of `vocab_size` pieces trained on the training part.
+    """
+    from filelock import FileLock
+
     documents = read(folder)
     made_of = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in documents.items()}
-    recipe = json.dumps({"text": made_of, "vocab_size": vocab_size, "held_out": held_out}, sort_keys=True)
+    pieces: dict[str, Any] = {"vocab_size": vocab_size} if given is None else {"tokenizer": given.tokenizer}
+    recipe = json.dumps({"text": made_of, "held_out": held_out, **pieces}, sort_keys=True)
     place = work / f"corpus-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}"
-    if not (place / "made").is_file():
-        place.mkdir(parents=True, exist_ok=True)
+    place.mkdir(parents=True, exist_ok=True)
+    with FileLock(place / "lock"):
+        if (place / "made").is_file():
+            return place
         train, tail = split(documents, held_out)
-        tokenizer = train_tokenizer(train, vocab_size)
+        tokenizer = train_tokenizer(train, vocab_size) if given is None else load_tokenizer(given)
         tokenizer.save_pretrained(place / "tokenizer")
         save(encode(train, tokenizer), place / "train.npz")
         save(encode(tail, tokenizer), place / "held_out.npz")

@@ -25,8 +25,9 @@ from transformers import BertConfig, BertForPreTraining
 
 from experiments.pretraining.corpus import Corpus
 from experiments.pretraining.embeddings import embeddings, waves
-from experiments.pretraining.examples import Batch, Examples
+from experiments.pretraining.examples import Batch, Examples, Vocabulary
 from experiments.pretraining.recipe import Pace, Schedule, Shape, rate_at
+from src.checkpoint import Checkpoint
 from src.errors import UserError
 
 # BERT-base's 0.02 at width 768, kept in proportion: at a small width 0.02 leaves attention flat for thousands of steps.
@@ -50,6 +51,34 @@ def build(shape: Shape, dropout: float, seed: int) -> BertForPreTraining:
             attention_probs_dropout_prob=dropout,
         )
     )
+
+
+def go_on(given: Checkpoint, dropout: float, seed: int) -> BertForPreTraining:
+    """The weights of a BERT checkpoint; heads that it lacks, and its pooler, are initialised from the seed.
+
+    Raises
+    ------
+    UserError
+        Another architecture, or a weight of the encoder that the file lacks.
+    """
+    if given.config.get("model_type") != "bert":
+        raise UserError(
+            f"model.path: '{given.label}' is of type {given.config.get('model_type')!r}, and pre-training goes on from BERT alone."
+        )
+    torch.manual_seed(seed)
+    loaded: Any = BertForPreTraining.from_pretrained(
+        given.folder,
+        output_loading_info=True,
+        local_files_only=True,
+        dtype="float32",
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+    )
+    model, info = loaded
+    if missing := sorted(name for name in info["missing_keys"] if not name.startswith(("cls.", "bert.pooler."))):
+        raise UserError(f"model.path: '{given.label}' lacks {', '.join(missing[:3])}: a whole BERT encoder is needed.")
+    assert isinstance(model, BertForPreTraining)
+    return model
 
 
 def objective(
@@ -102,15 +131,22 @@ def evaluate(model: BertForPreTraining, examples: Examples, *, rows: int, length
 
 
 class Objective(nn.Module):
-    """Sum of the two losses as one module, which is what gradients are averaged over between workers."""
+    """What is learnt, as one module, which is what gradients are averaged over between workers.
 
-    def __init__(self, model: BertForPreTraining) -> None:
+    Of masked words alone, pooler and next-sentence head get no gradient and no decay: they stay as they were.
+    """
+
+    def __init__(self, model: BertForPreTraining, learnt: str) -> None:
         super().__init__()
         self.model = model
+        self.pairs = learnt == "mlm_nsp"
+        for name, parameter in model.named_parameters():
+            if name.startswith(("bert.pooler.", "cls.seq_relationship.")):
+                parameter.requires_grad_(self.pairs)
 
     def forward(self, *batch: Tensor) -> Tensor:
         _, _, words, pairs = objective(self.model, *batch)
-        return words + pairs
+        return words + pairs if self.pairs else words
 
 
 class State:
@@ -122,7 +158,7 @@ class State:
     def write(self, model: BertForPreTraining, optimiser: torch.optim.Optimizer, facts: Mapping[str, Any]) -> None:
         held = {f"weight.{name}": value.detach().contiguous() for name, value in model.named_parameters()}
         for name, parameter in model.named_parameters():
-            for key, value in optimiser.state[parameter].items():
+            for key, value in optimiser.state.get(parameter, {}).items():
                 held[f"optimiser.{key}.{name}"] = value.contiguous()
         half = self.path.with_suffix(".half")
         save_file(held, half, metadata={"facts": json.dumps(facts)})
@@ -144,6 +180,8 @@ class State:
             with torch.no_grad():
                 for name, parameter in model.named_parameters():
                     parameter.copy_(file.get_tensor(f"weight.{name}"))
+                    if not parameter.requires_grad:
+                        continue
                     optimiser.state[parameter] = {
                         key: file.get_tensor(f"optimiser.{key}.{name}").to(parameter.device if key != "step" else "cpu")
                         for key in ("step", "exp_avg", "exp_avg_sq")
@@ -160,28 +198,33 @@ def train(
     pace: Pace,
     *,
     device: str,
+    given: Checkpoint | None = None,
     worker: int = 0,
     log: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> None:
     """Train, or go on with, the model of a folder; every worker calls this, and the first writes."""
     workers = pace.workers or 1
-    vocabulary = len(tokenizer)  # less than asked where the text is small
-    examples, held_out = (Examples(corpus, vocabulary) for corpus in corpora)
-    model = build(replace(shape, vocab_size=vocabulary), schedule.dropout, schedule.seed)
+    examples, held_out = (Examples(corpus, Vocabulary.of(tokenizer), schedule.negatives) for corpus in corpora)
     state = State(output)
-    identity = _identity(shape, schedule, corpora[0], workers)
+    identity = _identity(shape, schedule, corpora[0], workers, given)
     facts: dict[str, Any] = {"step": 0, "seconds": 0.0, "tokens": 0, "rows": [], "identity": identity}
-    if not state.path.is_file():
-        _begin(model, corpora[0], shape, schedule)
+    if given is not None:
+        model = go_on(given, schedule.dropout, schedule.seed)
+    else:
+        model = build(replace(shape, vocab_size=len(tokenizer)), schedule.dropout, schedule.seed)  # fewer pieces where the text is small
+        if not state.path.is_file():
+            _begin(model, corpora[0], shape, schedule)
     nn.Module.to(model, device)
+    if device == "cpu" and schedule.dtype == "bfloat16":
+        model.set_attn_implementation("eager")  # the fused kernel's backward pass takes more time in bfloat16 than all the rest
+    wrapped: nn.Module = Objective(model, schedule.objective)
     optimiser = _optimiser(model, schedule)
     if state.path.is_file():
         facts = state.read(model, optimiser, identity)
     model.train()
-    wrapped: nn.Module = Objective(model)
     if workers > 1:
         wrapped = DistributedDataParallel(wrapped, find_unused_parameters=False)
-    amp = torch.autocast("cuda", torch.bfloat16, enabled=device != "cpu")
+    amp = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=schedule.dtype == "bfloat16")
     began = time.perf_counter() - facts["seconds"]
     losses = []
     bar = tqdm(
@@ -196,6 +239,8 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = rate_at(step, schedule)
         batch = draw(examples, schedule, step, worker, workers)
+        if schedule.dropout:
+            torch.manual_seed(schedule.seed * 1_000_003 + step * workers + worker)  # a run that goes on drops what the first would have
         with amp:
             loss = wrapped(*tensors(batch, device))
         loss.backward()
@@ -209,7 +254,10 @@ def train(
         if worker > 0:
             continue
         if done % pace.evaluate == 0 or done == schedule.steps:
-            found = evaluate(model, held_out, rows=pace.held_out_rows, length=pace.held_out_length, device=device)
+            with amp:
+                found: dict[str, Any] = dict(evaluate(model, held_out, rows=pace.held_out_rows, length=pace.held_out_length, device=device))
+            if schedule.objective == "mlm":
+                found["nsp_accuracy"] = None  # nothing learnt it
             facts["seconds"] = time.perf_counter() - began
             row = {
                 "step": done, "tokens": facts["tokens"], "seconds": round(facts["seconds"], 1), "rate": rate_at(step, schedule),
@@ -219,9 +267,11 @@ def train(
             facts["rows"].append(row)
             _write_csv(output / "training.csv", facts["rows"])
             log(row)
-            bar.set_postfix_str(f"MLM {found['mlm_accuracy']:.3f} NSP {found['nsp_accuracy']:.3f}")
+            pairs = "" if found["nsp_accuracy"] is None else f" NSP {found['nsp_accuracy']:.3f}"
+            bar.set_postfix_str(f"MLM {found['mlm_accuracy']:.3f}{pairs}")
         if done in pace.snapshots or done == schedule.steps:
-            export(model, tokenizer, output if done == schedule.steps else output / "snapshots" / f"{done:06d}")
+            place = output if done == schedule.steps else output / "snapshots" / f"{done:06d}"
+            export(model, tokenizer, place, torch.float16 if given is None else torch.float32)
         if done % pace.save == 0 or done == schedule.steps:
             facts["seconds"] = time.perf_counter() - began
             state.write(model, optimiser, facts)
@@ -239,25 +289,27 @@ def _begin(model: BertForPreTraining, corpus: Corpus, shape: Shape, schedule: Sc
         table.position_embeddings.weight.copy_(torch.from_numpy(waves(shape.positions, shape.width, schedule.deviation)))
 
 
-def _identity(shape: Shape, schedule: Schedule, corpus: Corpus, workers: int) -> dict[str, Any]:
+def _identity(shape: Shape, schedule: Schedule, corpus: Corpus, workers: int, given: Checkpoint | None) -> dict[str, Any]:
     """What a run that goes on must have in common with the one before; the schedule's end may be moved."""
     kept = {key: value for key, value in asdict(schedule).items() if key not in ("steps", "decay", "rate")}
     kept["lengths"] = {str(length): share for length, share in schedule.lengths.items()}
-    return {"shape": asdict(shape), "schedule": kept, "text": corpus.digest, "workers": workers}
+    start = {"shape": asdict(shape)} if given is None else {"weights": given.weights}
+    return {**start, "schedule": kept, "text": corpus.digest, "workers": workers}
 
 
-def export(model: BertForPreTraining, tokenizer: Any, folder: Path) -> None:
-    """Write model and tokenizer in the Hugging Face layout, weights in float16."""
+def export(model: BertForPreTraining, tokenizer: Any, folder: Path, dtype: torch.dtype = torch.float16) -> None:
+    """Write model and tokenizer in the Hugging Face layout."""
     folder.mkdir(parents=True, exist_ok=True)
-    half = nn.Module.to(copy.deepcopy(model), "cpu", torch.float16)
-    half.save_pretrained(folder)
+    written = nn.Module.to(copy.deepcopy(model), "cpu", dtype)
+    written.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
 def _optimiser(model: BertForPreTraining, schedule: Schedule) -> torch.optim.Optimizer:
     """AdamW; biases and layer norms do not decay, as in BERT."""
-    plain = [value for name, value in model.named_parameters() if value.ndim < 2]
-    decayed = [value for name, value in model.named_parameters() if value.ndim >= 2]
+    learnt = [value for value in model.parameters() if value.requires_grad]
+    plain = [value for value in learnt if value.ndim < 2]
+    decayed = [value for value in learnt if value.ndim >= 2]
     groups = [{"params": decayed, "weight_decay": schedule.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=schedule.rate, betas=(0.9, 0.98), eps=1e-6, fused=True)
 
