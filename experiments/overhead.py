@@ -93,10 +93,9 @@ def workers(folder: Path, number: int, count: int) -> dict[str, Any]:
 
 def settled(folder: Path) -> tuple[dict[str, Any], bytes, bytes]:
     """What a job leaves, without what it measured of the machine."""
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    return {key: record[key] for key in record if key not in ("timing", "provenance")}, *(
-        (folder / name).read_bytes() for name in (PREDICTIONS, PROBE)
-    )  # type: ignore[return-value]
+    content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    del content["timing"], content["provenance"]
+    return content, (folder / PREDICTIONS).read_bytes(), (folder / PROBE).read_bytes()
 
 
 def sweep(folder: Path, store: Path, *words: str) -> float:

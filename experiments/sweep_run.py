@@ -16,11 +16,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from src import trackers
 from src.comparison import STATUSES, Comparison, compare_records, find_jobs, to_csv
-from src.config import TrackerConfig
+from src.config import TrackerConfig, tracker_of
 from src.door import tell
 from src.errors import UserError, flatten
 
@@ -35,9 +35,7 @@ class SweepRun(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Log the sweep with the tracker of its jobs."""
         try:
-            asked = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrackerConfig), config.tracker))
-            assert isinstance(asked, TrackerConfig)
-            if line := log_sweep(Path(config.hydra.sweep.dir), asked):
+            if line := log_sweep(Path(config.hydra.sweep.dir), tracker_of(config)):
                 tell(line)
         except Exception as error:
             log.warning("the sweep's own run could not be logged: %s", flatten(error))

@@ -348,6 +348,13 @@ def check(config: Config) -> None:
         )
 
 
+def tracker_of(composed: DictConfig) -> TrackerConfig:
+    """The tracker that a composed config asks for, where the rest of it is not looked at; an OmegaConf error where it cannot be meant."""
+    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrackerConfig), composed.tracker))
+    assert isinstance(config, TrackerConfig)
+    return config
+
+
 def check_tracker(tracker: TrackerConfig) -> None:
     """Refuse names that W&B refuses, which it says only when a run is sent.
 

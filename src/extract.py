@@ -29,7 +29,7 @@ def main() -> None:
     """Extract what the command line asks for; exit 1 when a job of a sweep failed."""
     from src import sweep
 
-    sweep.LAST = sweep.ERROR = sweep.UNDER_WAY = None
+    sweep.forget()
     try:
         open_door(task)
     except SystemExit as ending:
@@ -45,7 +45,8 @@ def main() -> None:
 def task(composed: DictConfig) -> None:
     """One job. In a sweep a failure is written down for the closing lines, and the other jobs go on."""
     from src.launch import check_shards, kept_to_its_threads
-    from src.outcomes import begin, write_failure, write_status
+    from src.outcomes import begin, write_status
+    from src.sweep import note_failure
 
     hydra = HydraConfig.get()
     sweeps, folder = hydra.mode == RunMode.MULTIRUN, Path(hydra.runtime.output_dir)
@@ -61,9 +62,7 @@ def task(composed: DictConfig) -> None:
     except Exception as error:
         if not sweeps:
             raise
-        log.error("failed: %s", error, exc_info=not isinstance(error, UserError))
-        user = isinstance(error, UserError)
-        write_failure(folder, list(hydra.overrides.task), str(error) if user else say_crash(error), "user" if user else "crash")
+        note_failure(folder, list(hydra.overrides.task), error)
     else:
         if sweeps:
             write_status(folder, "done")

@@ -28,7 +28,6 @@ from src.timing import Clock
 
 log = logging.getLogger(__name__)
 
-WINDOW = 1 << 26  # bytes of features in memory, of all workers together, while shards are put together
 TOKEN_BUDGET = {"cpu": 512, "cuda": 16384, "mps": 4096}
 Target = tuple[str, int]  # pooling and layer, 0 to L
 
@@ -273,11 +272,6 @@ class Extractor:
         if self.config.runtime.token_budget is not None:
             return self.config.runtime.token_budget
         return TOKEN_BUDGET[self.device]
-
-    @property
-    def window(self) -> int:
-        """Rows that a worker holds in memory at a time while shards are put together."""
-        return max(1, WINDOW // (self.threads * self.facts.width * 4))
 
     def _key(self, text: Text, target: Target) -> str:
         pooling, layer = target

@@ -68,16 +68,19 @@ def _pools(with_torch: bool) -> ThreadpoolController:
 # The jobs of a sweep --------------------------------------------------------------------------------------------------------------------
 
 
+def asked(config: DictConfig) -> list[str]:
+    """The words of a sweep: those of an experiment's file, then those of the command line, which win over them."""
+    params, words = (OmegaConf.to_container(each, resolve=False) for each in (config.hydra.sweeper, config.hydra.overrides.task))
+    assert isinstance(params, dict) and isinstance(words, list)
+    return [*(f"{key}={value}" for key, value in (params.get("params") or {}).items()), *words]
+
+
 def expand(config: DictConfig) -> list[list[str]]:
     """The words of each job, as Hydra's own sweeper deals them out; none where another sweeper decides."""
     if not config.hydra.sweeper.get("_target_", "").endswith(".BasicSweeper"):
         return []
-    params, words = (OmegaConf.to_container(each, resolve=False) for each in (config.hydra.sweeper, config.hydra.overrides.task))
-    assert isinstance(params, dict) and isinstance(words, list)
-    # Those of an experiment's file; the command line wins over them.
-    words = [*(f"{key}={value}" for key, value in (params.get("params") or {}).items()), *words]
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    return BasicSweeper.split_arguments(parser.parse_overrides(words), None)[0]
+    return BasicSweeper.split_arguments(parser.parse_overrides(asked(config)), None)[0]
 
 
 def check_shards(runtime: RuntimeConfig, *, sweep: bool, extracts: bool) -> None:

@@ -157,11 +157,12 @@ def _outlive_submitit() -> None:
     logging.getLogger("submitit").setLevel(logging.ERROR)  # without Slurm's accounting it warns at every look
     results, map_array = submitit.Job.results, submitit.AutoExecutor.map_array
     submitted: list[Any] = []
-    told = [0]
+    told = 0
 
     def listed(self: Any, function: Any, *arguments: Any) -> list[Any]:
         submitted[:] = jobs = map_array(self, function, *arguments)
-        told[0] = 0
+        nonlocal told
+        told = 0
         what = f"{len(jobs)} jobs, {jobs[0].job_id} to {jobs[-1].job_id}" if len(jobs) > 1 else f"1 job, {jobs[0].job_id}"
         log.info("submitted: %s; what is printed there lies in %s", what, self.folder.parent)
         return list(jobs)
@@ -178,8 +179,9 @@ def _outlive_submitit() -> None:
                 each.cancel(check=False)
             log.warning("%d jobs that had not ended are cancelled", len(going))
             raise
-        if job in submitted and (ended := sum(each.done() for each in submitted)) > told[0]:
-            told[0] = ended
+        nonlocal told
+        if job in submitted and (ended := sum(each.done() for each in submitted)) > told:
+            told = ended
             log.info("ended: %d of %d", ended, len(submitted))
         return found
 

@@ -237,6 +237,16 @@ class Bootstrap:
         return float(np.clip(2 * min(tail, 1 - tail), 1 / count, 1))
 
 
+def influences(times: Array, left_out: Array) -> tuple[Array, Array]:
+    """How far a row of each unit moves a statistic, from its values without one row of each: how often it does (units,), how far (units,).
+
+    A unit without which the statistic does not exist counts no time.
+    """
+    times = np.where(np.isfinite(left_out), times, 0)
+    left_out = np.where(times > 0, left_out, 0)
+    return times, (times @ left_out) / max(times.sum(), 1) - left_out
+
+
 def bca(sample: Sample, seed: int, resamples: int) -> Bootstrap | None:
     """Resample the rows; None where the statistic does not vary or hardly ever exists, so that no interval can be read off."""
     values = sample.bootstrap(seed, resamples)
@@ -247,10 +257,7 @@ def bca(sample: Sample, seed: int, resamples: int) -> Bootstrap | None:
     slack = 1e-12 * max(1.0, abs(point))  # values equal to the point but for rounding count as ties, half below and half above
     below = (np.searchsorted(finite, point - slack, "left") + np.searchsorted(finite, point + slack, "right")) / 2
     bias = float(ndtri(np.clip(below, 0.5, len(finite) - 0.5) / len(finite)))
-    left_out = sample.jackknife()
-    times = np.where(np.isfinite(left_out), sample.times, 0)
-    left_out = np.where(times > 0, left_out, 0)
-    influence = (times @ left_out) / max(times.sum(), 1) - left_out
+    times, influence = influences(sample.times, sample.jackknife())
     spread = float(times @ influence**2)
     acceleration = float(times @ influence**3) / (6 * spread**1.5) if spread > 0 else 0.0
     return Bootstrap(finite, bias, acceleration, len(values) - len(finite))

@@ -21,6 +21,8 @@ from src.store import ArrayWriter
 if TYPE_CHECKING:
     from src.features import Extractor, Target, Text
 
+WINDOW = 1 << 26  # bytes of features in memory, of all workers together, while shards are put together
+
 log = logging.getLogger(__name__)
 
 
@@ -112,7 +114,7 @@ class Pass:
         workers = self.extractor.threads if encoder.device == "cpu" else 1
         done: dict[int, Path] = {}
         with ThreadPoolExecutor(workers, initializer=_one_thread if encoder.device == "cpu" else None) as pool:
-            pending: dict[Future[ArrayWriter], tuple[int, Any]] = {}
+            pending: dict[Future[None], tuple[int, Any]] = {}
             waiting = iter(todo)
             try:
                 while True:
@@ -133,7 +135,8 @@ class Pass:
                     for future in ready:
                         number, claim = pending.pop(future)
                         try:
-                            done[number] = self.parts.write(number, future.result())
+                            future.result()
+                            done[number] = self.parts.write(number)
                             self.made.add(number)
                         finally:
                             self.parts.drop(number)
@@ -144,10 +147,8 @@ class Pass:
                     self.parts.drop(number)
                     claim.release()
 
-    def _shard(self, encoder: Encoder, number: int, bar: Any) -> ArrayWriter:
-        """The file of every target of a shard's rows, (targets, rows, width) float32, filled batch by batch: one target of one batch is in
-        memory at a time.
-        """
+    def _shard(self, encoder: Encoder, number: int, bar: Any) -> None:
+        """Fill a shard's file, (targets, rows, width) float32, batch by batch: one target of one batch is in memory at a time."""
         encode = pool = 0.0
         rows, first = self._rows_of(number), 0
         with self.parts.begin(number, (len(self.targets), rows, self.extractor.facts.width)) as writer:
@@ -169,7 +170,6 @@ class Pass:
         with self._lock:
             self.seconds["encode"] += encode
             self.seconds["pool"] += pool
-        return writer
 
     def _broken(self, pooling: str) -> UserError:
         return UserError(
@@ -205,7 +205,8 @@ class Pass:
 
     def _write(self, key: str, meta: dict[str, Any], numbers: list[np.ndarray], finished: dict[int, Path], place: int) -> None:
         """The value of the target at `place`, a window of its rows at a time."""
-        store, rows, width, step = self.extractor.store, len(self.text), self.extractor.facts.width, self.extractor.window
+        store, rows, width = self.extractor.store, len(self.text), self.extractor.facts.width
+        step = max(1, WINDOW // (self.extractor.threads * width * 4))
         with (
             store.writing("features", key, meta) as folder,
             closing(ArrayWriter(folder / "values.npy", (rows, width), np.float32)) as writer,

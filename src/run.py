@@ -15,8 +15,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import Config, ProbeConfig, TrackerConfig, parse
-from src.door import is_unwritable, open_door, say, say_crash, stop, tell
+from src.config import Config, ProbeConfig, parse, tracker_of
+from src.door import open_door, stop, tell
 from src.errors import UserError, flatten
 from src.outcomes import begin_anew, write_status
 
@@ -31,8 +31,7 @@ def main() -> None:
     """Run what the command line asks for; exit 1 when a job of a sweep failed."""
     from src import sweep
 
-    sweep.LAST = sweep.ERROR = sweep.UNDER_WAY = None
-    sweep.LAYERS = ()
+    sweep.forget()
     try:
         open_door(task)
     except SystemExit as ending:
@@ -52,9 +51,10 @@ def main() -> None:
 def _tell_runs() -> None:
     """After a sweep, where its tracker's runs are."""
     from src import sweep
-    from src.trackers.wandb import closing
 
     if sweep.LAST is not None and sweep.LAST.jobs:
+        from src.trackers.wandb import closing
+
         for line in closing([job.folder for job in sweep.LAST.jobs]):
             tell(line)
 
@@ -72,7 +72,7 @@ def task(composed: DictConfig) -> None:
             run(config, folder)
         return
     from src import sweep
-    from src.outcomes import begin, write_failure
+    from src.outcomes import begin
 
     words, number = list(hydra.overrides.task), hydra.job.num
     log.info("[%s] %s", number, " ".join(words))
@@ -88,12 +88,8 @@ def task(composed: DictConfig) -> None:
         config.tracker.group = config.tracker.group or job.sweep
         with kept_to_its_threads(config.runtime):
             run(config, folder, job)
-    except UserError as error:
-        log.error("[%s] failed: %s", number, error)
-        write_failure(folder, words, str(error), "user")
     except Exception as error:
-        log.error("[%s] failed: %s", number, say_crash(error), exc_info=not is_unwritable(error))
-        write_failure(folder, words, say(error) if is_unwritable(error) else say_crash(error), "crash")
+        sweep.note_failure(folder, words, error, f"[{number}] ")
 
 
 @dataclass
@@ -116,8 +112,7 @@ class Job:
         with suppress(Exception):  # also of a tracker that is refused itself
             groups = {name: OmegaConf.select(self.composed, f"{name}.name") for name in ("model", "dataset", "pooling", "probe")}
             shown = groups | {name: OmegaConf.select(self.composed, name) for name in ("layer", "pairing", "seed", "draws")}
-            about = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrackerConfig), self.composed.tracker))
-            assert isinstance(about, TrackerConfig)
+            about = tracker_of(self.composed)
             tracker = build(about)
             tags = [str(groups["dataset"]), str(groups["pooling"])]
             tracker.start(shown, name=_name(shown), group=about.group or self.sweep, job_type="probe", tags=tags, folder=folder)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import bdtr, ndtr, ndtri, stdtr, stdtrit
 
 from src.errors import UserError
-from src.metrics import Bootstrap, Sample, bca, checked, metrics, sample_of, thin, thin_note, unseen_bound, widened, wilson
+from src.metrics import Bootstrap, Sample, bca, checked, influences, metrics, sample_of, thin, thin_note, unseen_bound, widened, wilson
 
 Array = NDArray[Any]
 Interval = Callable[[float], tuple[float, float]]  # of a level, as 0.95
@@ -159,9 +159,7 @@ class _Expanded:
 
 def _freedom(times: Array, left_out: Array) -> float:
     """Effective number of rows, less one, from the statistic without one row of each unit; at least 4, where 95 % can be resolved."""
-    times = np.where(np.isfinite(left_out), times, 0)
-    left_out = np.where(times > 0, left_out, 0)
-    influence = times @ left_out / max(times.sum(), 1) - left_out
+    times, influence = influences(times, left_out)
     fourth = float(times @ influence**4)
     return max(4.0, float(times @ influence**2) ** 2 / fourth - 1) if fourth > 0 else 4.0
 

@@ -253,20 +253,16 @@ class Parts:
         """The file of one shard, of float32, for the holder of its claim to fill; `write` makes a shard of it."""
         with self.store._explained():
             self.folder.mkdir(parents=True, exist_ok=True)
-            # The header that numpy.save writes, so that a shard's bytes and name are the same either way.
+            # The header that numpy.save writes, as shards of interrupted passes have had it: their names are the digests of their bytes.
             header = np.lib.format.write_array_header_1_0
             with closing(ArrayWriter(self._half(number), shape, np.float32, header)) as writer:
                 yield writer
 
-    def write(self, number: int, content: np.ndarray | ArrayWriter) -> Path:
-        """Write one shard whole: an array, or what was filled since `begin`."""
+    def write(self, number: int) -> Path:
+        """Make a shard of what was filled since `begin`."""
         half = self._half(number)
         with self.store._explained():
             try:
-                if isinstance(content, np.ndarray):
-                    self.folder.mkdir(parents=True, exist_ok=True)
-                    with half.open("wb") as file:
-                        np.save(file, content, allow_pickle=False)
                 final = self.folder / f"{number:06d}-{sha256(half)}.npy"
                 os.replace(half, final)
             finally:

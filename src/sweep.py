@@ -7,21 +7,22 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from src.comparison import Comparison, Job, compare_records, find_jobs, render, to_csv, to_markdown
 from src.composing import compose_once
-from src.config import TrackerConfig, check_tracker
-from src.door import stop
+from src.config import check_tracker, tracker_of
+from src.door import is_unwritable, say, say_crash, stop
 from src.errors import UserError
-from src.launch import check_outputs, encode_first, expand
+from src.launch import asked, check_outputs, encode_first, expand
 from src.launchers import check_launcher, job_folders, kind, outlive
 from src.outcomes import FAILURE, LEFT, STATUS, Mark, left, mark, read_notes, write_failure
 from src.provenance import cores
@@ -62,9 +63,33 @@ def report(folder: Path, unbegun: Mapping[Path, Sequence[str]] | None = None) ->
 LAST: Comparison | None = None  # of the sweep that ended last in this process
 ERROR: Exception | None = None  # why it could not be compared
 LAYERS: tuple[int, ...] = ()  # that the sweep under way asks for: its first forward pass over a split stores them all
-UNDER_WAY: DictConfig | None = None  # the sweep that has begun and whose table has not been drawn
-JOBS: dict[Path, list[str]] = {}  # the words of each of its jobs by its folder; empty where the folders cannot be told
-MARKS: dict[Path, Mark | None] = {}  # the outcomes that earlier sweeps left there
+UNDER_WAY: Sweep | None = None  # the one that has begun and whose table has not been drawn
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A multirun that has begun.
+
+    Parameters
+    ----------
+    jobs : the words of each job by its folder, in the order of their numbers; empty where the folders cannot be told
+    before : the outcomes that earlier sweeps left in these folders
+    """
+
+    config: DictConfig
+    jobs: dict[Path, list[str]]
+    before: dict[Path, Mark | None]
+
+    def left(self, folder: Path) -> str | None:
+        """What a job without an outcome of this sweep is; None where it has one (`src.outcomes.left`)."""
+        return left(folder, self.before[folder])
+
+
+def forget() -> None:
+    """Before a door opens: what an earlier sweep of this process was."""
+    global LAST, ERROR, LAYERS, UNDER_WAY
+    LAST = ERROR = UNDER_WAY = None
+    LAYERS = ()
 
 
 class SweepTable(Callback):
@@ -73,17 +98,16 @@ class SweepTable(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Keep the layers that the sweep asks for in `LAYERS`, and plan the rest."""
         global LAYERS
-        params = config.hydra.sweeper.get("params") or {}  # of an experiment's file; the command line wins over it
-        LAYERS = swept_layers([*(f"{key}={value}" for key, value in params.items()), *config.hydra.overrides.task])
+        LAYERS = swept_layers(asked(config))
         plan(config)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the table and keep it in `LAST`; why there is none goes to `ERROR`, since Hydra turns exceptions into warnings."""
         global LAST, ERROR, UNDER_WAY
-        LAST = ERROR = UNDER_WAY = None
+        ended, LAST, ERROR, UNDER_WAY = UNDER_WAY, None, None, None
         try:
             folder = Path(config.hydra.sweep.dir)
-            late = find_killed()
+            late = find_killed(ended) if ended else {}
             LAST = tally(folder) if config.get("output") else report(folder, late)
         except Exception as error:
             ERROR = error
@@ -91,7 +115,7 @@ class SweepTable(Callback):
 
 def plan(config: DictConfig) -> None:
     """What comes before the first job: refusals, and where a launcher runs several at once, the forward passes that they share."""
-    global UNDER_WAY, JOBS, MARKS
+    global UNDER_WAY
     launcher = kind(config)
     compose_once(GlobalHydra.instance().config_loader(), keep=launcher == "basic")
     try:
@@ -99,16 +123,14 @@ def plan(config: DictConfig) -> None:
         jobs = expand(config)
         check_outputs(jobs)
         settle_tracker(config)
-        JOBS = dict(zip(job_folders(config, jobs) or [], jobs, strict=False))
+        folders = job_folders(config, jobs) or []
     except UserError as error:
         stop(str(error))  # an exception would become a warning
-    MARKS = {folder: mark(folder) for folder in JOBS}
-    UNDER_WAY = config
+    UNDER_WAY = begun = Sweep(config, dict(zip(folders, jobs, strict=False)), {folder: mark(folder) for folder in folders})
     if launcher == "basic":
         return
     os.environ.setdefault("PYTHONWARNINGS", "ignore")  # in the launcher's processes too, libraries warn of what no user can mend
-    folders = list(JOBS)
-    outlive(config, (lambda number: left(folders[number], MARKS[folders[number]])) if folders else None)
+    outlive(config, (lambda number: begun.left(folders[number])) if folders else None)
     if config.hydra.launcher._target_.endswith(".LocalLauncher"):  # starts all jobs at once
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // max(1, len(jobs)))))
     if not any(word.startswith("runtime.shard=") for words in jobs for word in words):
@@ -126,31 +148,38 @@ def settle_tracker(config: DictConfig) -> None:
     if config.get("output") or config.tracker.get("name") != "wandb":
         return
     try:
-        asked = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrackerConfig), config.tracker))
+        wanted = tracker_of(config)
     except OmegaConfBaseException:  # of which each job says what it is
         return
-    assert isinstance(asked, TrackerConfig)
-    check_tracker(asked)
-    if asked.mode not in ("auto", "online"):
+    check_tracker(wanted)
+    if wanted.mode not in ("auto", "online"):
         return
     from src.trackers.wandb import WandbTracker
 
-    reason = WandbTracker(asked).reason
+    reason = WandbTracker(wanted).reason
     if reason:
         log.warning("W&B: the runs stay offline, since %s", reason)
         if not config.hydra.launcher._target_.endswith(("BasicLauncher", "SlurmLauncher")):  # a cluster's nodes see other networks
             os.environ["WANDB_MODE"] = "offline"
 
 
-def find_killed() -> dict[Path, list[str]]:
+def note_failure(folder: Path, words: Sequence[str], error: Exception, label: str = "") -> None:
+    """Tell why a job failed and write it down, so that the others go on; called where `error` is handled, whose traceback a bug shows."""
+    foreseen = isinstance(error, UserError) or is_unwritable(error)
+    message = say(error) if foreseen else say_crash(error)
+    log.error("%sfailed: %s", label, message, exc_info=not foreseen)
+    write_failure(folder, words, message, "user" if isinstance(error, UserError) else "crash")
+
+
+def find_killed(sweep: Sweep) -> dict[Path, list[str]]:
     """Write down the jobs that left no word, so that they are counted: a launcher may give up, or a machine may go down.
 
     Those that never began where an earlier sweep left an outcome are given back instead, which that outcome is not to suffer from.
     """
     unbegun = {}
-    for folder, words in JOBS.items():
-        state = left(folder, MARKS[folder])
-        if state == "waiting" and MARKS[folder] is not None:
+    for folder, words in sweep.jobs.items():
+        state = sweep.left(folder)
+        if state == "waiting" and sweep.before[folder] is not None:
             unbegun[folder] = words
         elif state:
             write_failure(folder, words, LEFT["running" if (folder / ".hydra").is_dir() else state], "crash")
@@ -170,8 +199,8 @@ def tally(folder: Path) -> Comparison:
 
 def close() -> None:
     """Draw the table of a sweep whose launcher gave up: what was done is told all the same."""
-    begun = any(mark(folder) != before for folder, before in MARKS.items()) or not MARKS
-    if UNDER_WAY is not None and begun and find_jobs(Path(UNDER_WAY.hydra.sweep.dir)):
-        SweepTable().on_multirun_end(UNDER_WAY)
+    begun = UNDER_WAY and (not UNDER_WAY.jobs or any(UNDER_WAY.left(folder) != "waiting" for folder in UNDER_WAY.jobs))
+    if UNDER_WAY and begun and find_jobs(Path(UNDER_WAY.config.hydra.sweep.dir)):
+        SweepTable().on_multirun_end(UNDER_WAY.config)
     if ERROR is not None:
         log.error("the jobs that were done cannot be compared: %s", ERROR)

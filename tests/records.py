@@ -8,9 +8,18 @@ from typing import Any
 import numpy as np
 
 from src.result import SCHEMA, Result, content_key
+from src.store import Parts
 
 ROWS = 400
 LABELS = np.arange(ROWS) % 2
+
+
+def fill(parts: Parts, number: int, array: np.ndarray) -> Path:
+    """A shard that holds an array."""
+    with parts.begin(number, array.shape) as writer:
+        rows = array.reshape(-1, array.shape[-1])
+        writer.rows(np.arange(len(rows)), rows)
+    return parts.write(number)
 
 
 def make_result(**changes: Any) -> Result:

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from src import extract, run
@@ -335,15 +334,13 @@ def test_an_interrupted_pass_keeps_its_shards(door: Door, files: list[str], tmp_
     write_csv(tmp_path / "train.csv", [(SENTENCES[place % 5] + f" {place}" * 9, ("no", "yes")[place % 2]) for place in range(2_000)])
     write = Parts.write
 
-    def interrupted(self: Parts, number: int, array: np.ndarray) -> Path:
+    def interrupted(self: Parts, number: int) -> Path:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is started with it ignored
         signal.raise_signal(signal.SIGINT)
-        return write(self, number, array)
+        return write(self, number)
 
     with monkeypatch.context() as stopped:
-        stopped.setattr(
-            Parts, "write", lambda self, number, array: (interrupted if any(self.folder.glob("*.npy")) else write)(self, number, array)
-        )
+        stopped.setattr(Parts, "write", lambda self, number: (interrupted if any(self.folder.glob("*.npy")) else write)(self, number))
         assert door(run.main, *files, "runtime.token_budget=256").status == 130
     assert len(list(tmp_path.glob("cache/*/partial/*/*.npy"))) == 1
     ended = door(run.main, *files, "runtime.token_budget=256")

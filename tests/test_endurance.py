@@ -10,6 +10,7 @@ import pytest
 
 from src.features import Extractor
 from src.store import ArrayWriter, Parts, Store
+from tests.records import fill
 from tests.test_features import extractor, make_text
 
 KEY = Store.key({"a": 1})
@@ -77,7 +78,7 @@ def test_a_hit_leaves_the_shards_of_an_unfinished_pass_alone(bert: Path, tmp_pat
     one = extractor(bert, tmp_path)
     one.features(make_text(), ("mean", 2))
     parts = one.parts(make_text(), one.supported([1]))
-    parts.write(0, np.ones(3))
+    fill(parts, 0, np.ones(3))
     assert extractor(bert, tmp_path).features(make_text(), ("mean", 2)).hit
     assert set(parts.finished()) == {0}
 
@@ -106,7 +107,7 @@ def test_no_bit_of_the_notes_changes_unnoticed(seed: int, tmp_path: Path, caplog
 
 def test_strange_things_among_the_shards_are_removed(tmp_path: Path) -> None:
     parts = Store(tmp_path).parts("pass")
-    parts.write(3, np.ones(2))
+    fill(parts, 3, np.ones(2))
     (parts.folder / "000001-folder.npy").mkdir()
     (parts.folder / "strange").write_bytes(b"garbage")
     assert set(parts.finished()) == {3}
@@ -128,7 +129,7 @@ def test_a_disk_that_takes_less_than_it_is_given_loses_no_byte(tmp_path: Path, m
 def test_a_window_of_rows_at_a_time_makes_the_same_values(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = make_text(300)
     whole = np.array(extractor(bert, tmp_path / "a").features(text, ("mean", 2)).values)
-    monkeypatch.setattr("src.features.WINDOW", 1 << 14)
+    monkeypatch.setattr("src.passes.WINDOW", 1 << 14)
     np.testing.assert_array_equal(extractor(bert, tmp_path / "b").features(text, ("mean", 2)).values, whole)
 
 

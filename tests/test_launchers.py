@@ -20,6 +20,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError
 
+from experiments.overhead import settled
 from src import launch, launchers, run, sweep
 from src.comparison import find_jobs, read_job
 from src.composing import compose_once
@@ -28,7 +29,7 @@ from src.errors import UserError
 from src.outcomes import STATUS
 from src.result import PREDICTIONS, PROBE, RECORD
 from tests.conftest import Ended
-from tests.test_run import record, settled
+from tests.test_run import record
 
 Door = Callable[..., Ended]
 ROOT = Path(__file__).resolve().parents[1]

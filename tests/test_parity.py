@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ def test_the_fixtures_are_small_and_hold_no_path() -> None:
     files = [path for path in FIXTURES.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 1 << 20
     for path in files:
-        assert not any(word in path.read_bytes() for word in (b"/home/", b"/root/", b"/tmp/", b"/Users/")), path.name
+        assert not re.search(rb"/(home|root|tmp|Users)/", path.read_bytes()), path.name
 
 
 def test_the_fixture_commands_bad_words_end_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from experiments.overhead import settled
 from src import run
 from src.config import ProbeConfig
 from src.errors import UserError
@@ -25,13 +26,6 @@ Door = Callable[..., Ended]
 def record(folder: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((folder / RECORD).read_text())
     return content
-
-
-def settled(folder: Path) -> tuple[dict[str, Any], bytes, bytes]:
-    """What a job leaves, without what it measured of the machine."""
-    content = record(folder)
-    del content["timing"], content["provenance"]
-    return content, (folder / PREDICTIONS).read_bytes(), (folder / PROBE).read_bytes()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from src.encoder import Encoder
 from src.features import Extractor, Text
 from src.store import Parts, Store
 from tests.conftest import Ended
+from tests.records import fill
 from tests.test_features import extractor, make_text
 from tests.test_pipeline import config
 
@@ -75,7 +76,7 @@ def test_what_another_process_has_claimed_is_left_to_it(bert: Path, tmp_path: Pa
 
 def test_what_lies_beside_the_shards_is_no_shard(tmp_path: Path) -> None:
     parts = Store(tmp_path).parts("pass")
-    parts.write(3, np.ones(2))
+    fill(parts, 3, np.ones(2))
     parts.note({"encode": 1.0})
     claim = parts.claim(4)
     (parts.folder / "5.tmp").write_bytes(b"another process is writing")

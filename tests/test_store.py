@@ -13,6 +13,7 @@ import pytest
 
 from src.errors import UserError
 from src.store import ArrayWriter, Store
+from tests.records import fill
 
 
 @pytest.fixture
@@ -87,10 +88,12 @@ def test_a_full_disk_is_said_and_leaves_nothing_behind(store: Store, monkeypatch
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    monkeypatch.setattr(os, "ftruncate", full)
     with pytest.raises(UserError, match="is full"):
         store.put("features", KEY, {"values": np.ones(3)}, {})
     with pytest.raises(UserError, match="is full"):
-        store.parts("p").write(0, np.ones(3))
+        fill(store.parts("p"), 0, np.ones(3))
     monkeypatch.undo()
     assert store.get("features", KEY) is None
     assert store.get("features", Store.key({"a": 0})) is not None
@@ -135,7 +138,7 @@ def test_a_file_inside_the_store_where_a_folder_belongs_is_named(store: Store, p
 def test_finished_shards_survive_and_damaged_ones_do_not(store: Store) -> None:
     parts = store.parts("pass")
     for number in range(3):
-        parts.write(number, np.full((2, 2), number))
+        fill(parts, number, np.full((2, 2), number))
     damaged = sorted(parts.folder.iterdir())[1]
     data = bytearray(damaged.read_bytes())
     data[-1] ^= 1
