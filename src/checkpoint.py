@@ -41,6 +41,7 @@ class Checkpoint:
     weights: dict[str, str]  # file name: SHA-256
     tokenizer: dict[str, str]
     config: dict[str, Any]  # config.json as it stands
+    lower_case: bool | None = None  # what model.do_lower_case asks; None: what the tokenizer's files say
     original: Original | None = None  # TensorFlow's, which its own reader loads; None in the Hugging Face layout
 
     @property
@@ -97,13 +98,15 @@ def find(config: ModelConfig) -> Checkpoint:
     weights = _weight_files(folder, config.path)
     if not any((folder / name).is_file() for name in VOCABULARY):  # the library would make an empty one up
         raise UserError(f"model.path={config.path} holds no tokenizer: one of {', '.join(VOCABULARY)} is needed beside the weights.")
+    casing = {} if config.do_lower_case is None else {"model.do_lower_case": str(config.do_lower_case).lower()}
     return Checkpoint(
         folder=folder,
         label=label,
         commit=commit,
         weights={path.name: sha256(path) for path in weights},
-        tokenizer={name: sha256(folder / name) for name in TOKENIZER if (folder / name).is_file()},
+        tokenizer={name: sha256(folder / name) for name in TOKENIZER if (folder / name).is_file()} | casing,
         config=settings,
+        lower_case=config.do_lower_case,
     )
 
 

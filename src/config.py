@@ -48,11 +48,11 @@ class ModelConfig:
     path: str | None = None
     revision: str | None = None  # hub only: branch, tag or commit; a folder has none
     max_length: int | None = None  # word pieces, special tokens included; unset: what the checkpoint allows
-    format: str = "huggingface"  # or tensorflow (model=google), which alone reads the next four
+    format: str = "huggingface"  # or tensorflow (model=google), which alone reads the next three
     config: str | None = None  # bert_config.json, where it is not in the folder
     vocab: str | None = None  # vocab.txt, likewise
     hidden_act: str | None = None  # unset: what bert_config.json says, for which Google's code has computed gelu_pytorch_tanh since 2019
-    do_lower_case: bool | None = None  # unset: what bert_config.json says, else whether the vocabulary is without capitals
+    do_lower_case: bool | None = None  # of any WordPiece model; unset: what its files say, of TensorFlow's else the vocabulary's capitals
     license: str | None = None
     citation: str | None = None
 
@@ -378,7 +378,7 @@ def check_model(model: ModelConfig) -> None:
         if model.revision is not None:
             raise UserError(f"model.revision={model.revision}: model=google reads folders, which have no revision. Leave it out.")
         return
-    for key in ("config", "vocab", "hidden_act", "do_lower_case"):
+    for key in ("config", "vocab", "hidden_act"):
         if (value := getattr(model, key)) is not None:
             raise UserError(f"model.{key}={value} is for original TensorFlow checkpoints (model=google). Add that, or leave this out.")
 

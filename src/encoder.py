@@ -18,6 +18,7 @@ from src.config import ModelConfig, RuntimeConfig
 from src.errors import UserError, flatten
 from src.kernels import pack, shorten
 from src.pooler import Pooler, diagnose, sentence_pairs
+from src.wordpieces import blocks, cut, set_lower_case, traits, unusable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ class Facts:
     """What is known of a checkpoint once it has been loaded: kept in the store, so that a later hit needs no torch.
 
     ``layers`` is L, ``width`` the hidden size, ``max_length`` in word pieces, ``attention`` and ``kernel``
-    (of the linear layers) the implementations in use.
+    (of the linear layers) the implementations in use. ``positions`` is the longest ``max_length`` that the model allows.
+    ``first_token`` says why the first token does not stand for a row, and is None where it does. ``unknown_token`` is the piece for what
+    the vocabulary lacks; ``lowers_capitals`` says that the tokenizer lower-cases although its vocabulary has capitals.
     """
 
     layers: int
@@ -89,6 +92,10 @@ class Facts:
     attention: str
     kernel: str
     pooler: dict[str, Any]
+    positions: int
+    first_token: str | None
+    unknown_token: int | None
+    lowers_capitals: bool
 
     @property
     def has_pooler(self) -> bool:
@@ -124,6 +131,7 @@ class Tokenizer:
 
     def __init__(self, checkpoint: Checkpoint, max_length: int) -> None:
         self.max_length = max_length
+        self._label = checkpoint.label
         self._tokenizer = load_tokenizer(checkpoint)
 
     @uncollected()
@@ -137,9 +145,9 @@ class Tokenizer:
         """
         chunks = []
         truncated = 0
-        for start in range(0, len(text), TOKENISE_ROWS):
-            first = text.slice(start, TOKENISE_ROWS).to_pylist()
-            second = None if text_pair is None else text_pair.slice(start, TOKENISE_ROWS).to_pylist()
+        for start, size in blocks(text, text_pair, TOKENISE_ROWS):
+            first = self._cut(text.slice(start, size))
+            second = None if text_pair is None else self._cut(text_pair.slice(start, size))
             rows = self._encode(first, second, truncation=True)
             lengths = np.fromiter((len(ids) for ids in rows["input_ids"]), np.int64, len(first))
             full = np.flatnonzero(lengths == self.max_length)
@@ -159,17 +167,23 @@ class Tokenizer:
             segments = np.zeros(len(ids), np.int8)
         return Tokens(ids, segments, special, np.concatenate([[0], np.cumsum(lengths)]), truncated)
 
+    def _cut(self, text: Any) -> list[str]:
+        return cut(self._tokenizer, text, self.max_length)
+
     def _encode(self, text: list[str], text_pair: list[str] | None, *, truncation: bool) -> Any:
-        return self._tokenizer(
-            text,
-            text_pair,
-            truncation="longest_first" if truncation else False,
-            max_length=self.max_length if truncation else None,
-            padding=False,
-            return_special_tokens_mask=True,
-            return_attention_mask=False,
-            verbose=False,
-        )
+        try:
+            return self._tokenizer(
+                text,
+                text_pair,
+                truncation="longest_first" if truncation else False,
+                max_length=self.max_length if truncation else None,
+                padding=False,
+                return_special_tokens_mask=True,
+                return_attention_mask=False,
+                verbose=False,
+            )
+        except Exception as error:  # the library raises whatever its models raise
+            raise unusable(self._label, error) from error
 
 
 def _flat(rows: Sequence[Sequence[int]] | None, dtype: Any) -> np.ndarray:
@@ -191,7 +205,11 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
         if backend is not None:
             backend.no_padding()
             backend.no_truncation()
+        if checkpoint.lower_case is not None:
+            set_lower_case(tokenizer, checkpoint.lower_case, checkpoint.label)
         return tokenizer
+    except UserError:
+        raise
     except Exception as error:  # the library raises whatever its parsers raise
         reason, hint = _explain(error) or (flatten(error, 160), "A model folder needs its tokenizer files beside the weights.")
         raise UserError(f"the tokenizer of '{checkpoint.label}' cannot be loaded: {reason} {hint}") from error
@@ -222,20 +240,43 @@ class Encoder:
             if runtime.attention is None:
                 shorten(self.model)
         attention = str(config._attn_implementation)
-        self.facts = Facts(self.layers, width, self._max_length(model), attention, kernel, {})
+        tokenizer = load_tokenizer(checkpoint)
+        positions = self._positions()
+        max_length = self._max_length(model, positions, tokenizer.model_max_length)
+        known = traits(tokenizer, checkpoint.label)
+        self.facts = Facts(
+            self.layers, width, max_length, attention, kernel, {}, positions,
+            self._first_token(known.first), known.unknown, known.lowers_capitals and checkpoint.lower_case is None,
+        )  # fmt: skip
         pooler = diagnose(self.pooler, self._next_sentence())
         if checkpoint.original is not None:
             pooler["evidence"] |= checkpoint.original.evidence(str(config.hidden_act))
         self.facts = replace(self.facts, pooler=pooler)
 
-    def _max_length(self, model: ModelConfig) -> int:
-        """The smaller of the position table and the tokenizer's limit, or what `model.max_length` asks within the table."""
+    def _positions(self) -> int:
+        """Word pieces that the model has positions for."""
         config = self.model.config
         table = int(getattr(config, "max_position_embeddings", 0) or 10**6)
         positions = getattr(getattr(self.model, "embeddings", None), "position_embeddings", None)
         padding = getattr(positions, "padding_idx", None)
         if padding is not None:  # RoBERTa numbers positions from padding_idx + 1
             table -= padding + 1
+        return table
+
+    def _first_token(self, special: int | None) -> str | None:
+        """Why the first token does not stand for the row; None where it is a special one and a change of the last token moves it."""
+        if special is None:
+            return "its tokenizer puts no special token before a text, so that the first token is a piece of the text like any other"
+        table = int(self.model.get_input_embeddings().num_embeddings)
+        ids = np.array([[special, 1 % table, 2 % table], [special, 1 % table, 3 % table]])
+        first = self.forward(ids, np.zeros_like(ids), np.zeros_like(ids, dtype=bool)).hidden[-1][:, 0].float()
+        self.warm = False  # a few tokens warm nothing up
+        if bool((first[0] == first[1]).all()):
+            return "its attention looks to the left alone, so that the state of the first token holds nothing of the text"
+        return None
+
+    def _max_length(self, model: ModelConfig, table: int, stated: Any) -> int:
+        """The smaller of the position table and the tokenizer's limit, or what `model.max_length` asks within the table."""
         if model.max_length is not None:
             if model.max_length > table:
                 raise UserError(
@@ -243,7 +284,6 @@ class Encoder:
                     f"pieces. Use model.max_length={table} or less."
                 )
             return model.max_length
-        stated = load_tokenizer(self.checkpoint).model_max_length
         if not isinstance(stated, int | float) or not min(table, stated) >= LEAST_LENGTH:
             raise UserError(
                 f"'{self.checkpoint.label}' has model_max_length={stated} in its tokenizer_config.json and positions for {table} word "

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,13 @@ from src.provenance import version
 from src.result import content_key
 from src.store import Parts, Store, Value
 from src.timing import Clock
+from src.wordpieces import with_capitals
 
 log = logging.getLogger(__name__)
 
 TOKEN_BUDGET = {"cpu": 512, "cuda": 16384, "mps": 4096}
+MUCH_TRUNCATED = 0.01  # share of the rows above which it is said
+MUCH_UNKNOWN = 0.05  # share of the word pieces
 Target = tuple[str, int]  # pooling and layer, 0 to L
 
 
@@ -58,6 +62,9 @@ class Features:
     made: dict[str, Any]
     tokens: int
     truncated: int
+    unknown: int = 0  # word pieces that stand for what the vocabulary lacks
+    empty: int = 0  # rows without a word piece
+    lowered: int = 0  # rows whose capitals were lowered although the vocabulary has capitals
 
 
 @dataclass
@@ -100,6 +107,7 @@ class Extractor:
             "dtype": self.config.runtime.dtype,
             "device": self.device,
             "kernels": VERSION,
+            "fields": sorted(each.name for each in fields(Facts)),
         }
         loaded = {"model": self.checkpoint.identity, "tokenizer": self.checkpoint.tokenizer, "versions": library_versions()}
         return self.store.key({"kind": "facts", **asked, **loaded})
@@ -133,9 +141,12 @@ class Extractor:
             self.layer(also)
         if pooling.needs_pooler and not self.facts.has_pooler:
             raise refuse(name, self.checkpoint.label, self.facts.pooler)
-        if reason := pooling.missing(layers=self.facts.layers, pooler=self.facts.has_pooler):
+        if reason := self._missing(pooling):
             raise UserError(f"pooling '{name}' is not to be had of '{self.checkpoint.label}': {reason}. Choose another pooling.")
         return name, resolved
+
+    def _missing(self, pooling: Pooling) -> str | None:
+        return pooling.missing(layers=self.facts.layers, pooler=self.facts.has_pooler, first=self.facts.first_token)
 
     def tokens(self, text: Text) -> Tokens:
         """The word pieces of a split, tokenised once and stored."""
@@ -147,6 +158,11 @@ class Extractor:
                     if self._tokenizer is None:
                         self._tokenizer = Tokenizer(self.checkpoint, self.facts.max_length)
                     tokens = self._tokenizer(text.text, text.text_pair)
+                if len(none := np.flatnonzero(tokens.lengths == 0)):
+                    raise UserError(
+                        f"{text.label}: row {none[0] + 1} becomes no token at all ({len(none):,} of {len(text):,} rows do), and the "
+                        f"tokenizer of '{self.checkpoint.label}' adds none of its own.\nRemove such rows, or choose another model."
+                    )
                 with self.clock.phase("store"):
                     self.store.sweep([key])
                     arrays = {"ids": tokens.ids, "segments": tokens.segments, "special": tokens.special, "offsets": tokens.offsets}
@@ -172,7 +188,20 @@ class Extractor:
                 hit = value is not None
                 if value is None:
                     value = self._encode(text, tokens, target, also_layers)
-        return Features(value.arrays["values"], hit, value.meta["pass"], int(tokens.offsets[-1]), tokens.truncated)
+        found = Features(value.arrays["values"], hit, value.meta["pass"], int(tokens.offsets[-1]), tokens.truncated)
+        return self._counted(found, text, tokens)
+
+    def _counted(self, found: Features, text: Text, tokens: Tokens) -> Features:
+        """The features with what tokenising lost of the texts counted, and said where it is much."""
+        found.unknown = 0 if self.facts.unknown_token is None else int(np.count_nonzero(tokens.ids == self.facts.unknown_token))
+        content = np.zeros(len(tokens.special) + 1, np.int64)
+        np.cumsum(~tokens.special, out=content[1:])
+        found.empty = int(np.count_nonzero(np.diff(content[tokens.offsets]) == 0))
+        if self.facts.lowers_capitals:
+            found.lowered = with_capitals(text.text) if text.text_pair is None else max(map(with_capitals, (text.text, text.text_pair)))
+        for line in losses(found, text, self.facts, pieces=int(content[-1])):
+            warn_once(line)
+        return found
 
     def missing(self, text: Text, target: Target, also_layers: Sequence[int] = ()) -> list[Target]:
         """What a pass for this target would compute and the store does not have."""
@@ -233,7 +262,7 @@ class Extractor:
 
         def fits(pooling: Pooling, layer: int) -> bool:
             where = pooling.layers == "any" or layer == self.facts.layers
-            return where and pooling.missing(layers=self.facts.layers, pooler=self.facts.has_pooler) is None
+            return where and self._missing(pooling) is None
 
         return [(name, layer) for layer in layers for name, pooling in poolings.items() if fits(pooling, layer)]
 
@@ -279,6 +308,36 @@ class Extractor:
         return self.store.key({"kind": "features", "text": text.digest, **made, **self.identity()})
 
 
+def losses(found: Features, text: Text, facts: Facts, *, pieces: int) -> Iterator[str]:
+    """What tokenising lost of a split's texts, a line for each kind that is not rare."""
+    rows = len(text)
+    if found.truncated > MUCH_TRUNCATED * rows:
+        raised = f"model.max_length raises the limit, up to {facts.positions}"
+        more = raised if facts.positions > facts.max_length else "the model reads no more"
+        yield (
+            f"{text.label}: {found.truncated:,} of {rows:,} rows ({found.truncated / rows:.1%}) are longer than {facts.max_length} word "
+            f"pieces and were cut: {more}."
+        )
+    if pieces and found.unknown > MUCH_UNKNOWN * pieces:
+        yield (
+            f"{text.label}: {found.unknown:,} of {pieces:,} word pieces ({found.unknown / pieces:.0%}) are unknown to the vocabulary: its "
+            "language or casing may be another one than the texts'. Choose another model, or set model.do_lower_case."
+        )
+    if found.lowered:
+        yield (
+            f"{text.label}: the tokenizer lower-cases, and the vocabulary has capitals: {found.lowered:,} of {rows:,} rows lost some. "
+            "model.do_lower_case=false keeps them; model.do_lower_case=true says that they are meant to go."
+        )
+    if found.empty:
+        yield f"{text.label}: {found.empty:,} of {rows:,} rows hold no word piece; their features are those of the special tokens alone."
+
+
+@functools.cache
+def warn_once(line: str) -> None:
+    """Log a warning, once a process: the jobs of a sweep read the same texts."""
+    log.warning(line)
+
+
 _loaded: dict[str, Encoder] = {}
 
 
@@ -320,6 +379,15 @@ def pair_features(sides: list[np.ndarray]) -> np.ndarray:
         return sides[0]
     u, v = sides
     return np.concatenate([u, v, np.abs(u - v), u * v], axis=1)
+
+
+def one_vector(values: np.ndarray) -> bool:
+    """Whether all rows of (rows, width) features are the same but for rounding; looks no further than to the first that differs."""
+    if len(values) < 2:
+        return False
+    first = values[0]
+    slack = 1e-5 * max(float(np.abs(first).max()), float(np.finfo(np.float32).tiny))
+    return all(bool((np.abs(values[start : start + 8192] - first) <= slack).all()) for start in range(0, len(values), 8192))
 
 
 def saturated(values: np.ndarray, pooling: str) -> int | None:

@@ -14,7 +14,7 @@ import numpy as np
 from src import baseline, checkpoint, data, metrics, probe, provenance
 from src.config import Config, ProbeConfig, cache_folder
 from src.data import Data, Split
-from src.features import Extractor, Features, Target, saturated, texts
+from src.features import Extractor, Features, Target, one_vector, saturated, texts, warn_once
 from src.fitting import Rows, progress_bar
 from src.metrics import Estimate
 from src.pooling import poolings
@@ -141,6 +141,12 @@ def run_probe(prepared: Prepared, estimator: Any) -> Run:
     with clock.phase("baseline"):
         trivial = baseline.scores(read, estimator, config, extractor)
     features = [piece for _, pieces in parts.values() for piece in pieces]
+    counts = _counts(read, parts, features)
+    if counts["one_vector"] and len(np.unique(read.train.row_digests())) > 1:
+        warn_once(
+            f"{read.name}: pooling={prepared.target[0]} layer={prepared.target[1]} gives one and the same vector for all texts, so that "
+            "nothing can be read from it. Choose another pooling or layer, unless this is meant as a control."
+        )
     result = Result(
         schema=SCHEMA,
         key=prepared.key,
@@ -156,7 +162,7 @@ def run_probe(prepared: Prepared, estimator: Any) -> Run:
         score={"metric": read.metrics[0], **scores[read.metrics[0]]},
         metrics=scores,
         baseline=trivial,
-        counts=_counts(read, parts, features),
+        counts=counts,
         chosen=_chosen(read, outcome, config),
         pooler=_pooler(prepared, parts),
         timing=_timing(extractor, features),
@@ -238,8 +244,9 @@ def _counts(read: Data, parts: Mapping[str, tuple[np.ndarray, list[Features]]], 
         "classes": len(read.classes),
         "width": int(parts["train"][0].shape[1]),
         "tokens": sum(piece.tokens for piece in features),
-        "truncated": sum(piece.truncated for piece in features),
+        **{name: sum(getattr(piece, name) for piece in features) for name in ("truncated", "unknown", "empty", "lowered")},
         "test_in_train": read.test_in_train(),
+        "one_vector": one_vector(parts["train"][0]),
     }
 
 

@@ -37,14 +37,20 @@ class Pooling:
     layers: str  # any; last: the last layer alone; own: it names its own layers
     needs_pooler: bool  # the checkpoint must hold a pooler
     at_least: int  # encoder layers
+    needs_first: bool = False  # the first token must be a special one that attends to the whole row
 
     @cached_property
     def code(self) -> str:
         """Digest of the function and of the helpers beside it, comments and docstrings apart: who changes a pooling gets new features."""
         return hashlib.sha256("\n".join(_source(self.function, set())).encode()).hexdigest()
 
-    def missing(self, *, layers: int, pooler: bool) -> str | None:
-        """Why an encoder of `layers` layers, with or without a pooler in its checkpoint, cannot be pooled so; None when it can."""
+    def missing(self, *, layers: int, pooler: bool, first: str | None = None) -> str | None:
+        """Why an encoder of `layers` layers, with or without a pooler in its checkpoint, cannot be pooled so; None when it can.
+
+        `first` is the reason why its first token does not stand for the row, None where it does.
+        """
+        if self.needs_first and first is not None:
+            return first
         if self.needs_pooler and not pooler:
             return "its checkpoint holds no pooler"
         if layers < self.at_least:
@@ -69,18 +75,20 @@ class Pooling:
 poolings: Registry[Pooling] = Registry("pooling")
 
 
-def pooling(*, layers: str = "any", needs_pooler: bool = False, at_least: int = 1) -> Callable[[Function], Function]:
+def pooling(
+    *, layers: str = "any", needs_pooler: bool = False, needs_first: bool = False, at_least: int = 1
+) -> Callable[[Function], Function]:
     """Register a function under its own name."""
 
     def register(function: Function) -> Function:
         name = function.__name__.rstrip("_")
-        poolings.add(name, Pooling(name, function, layers, needs_pooler, at_least))
+        poolings.add(name, Pooling(name, function, layers, needs_pooler, at_least, needs_first))
         return function
 
     return register
 
 
-@pooling()
+@pooling(needs_first=True)
 def cls(output: EncoderOutput, layer: int) -> Tensor:
     """Hidden state of the first token, (batch, width) float32: [CLS] in BERT, <s> in RoBERTa.
 
@@ -89,7 +97,7 @@ def cls(output: EncoderOutput, layer: int) -> Tensor:
     return output.hidden[layer][:, 0].float()
 
 
-@pooling(layers="last", needs_pooler=True)
+@pooling(layers="last", needs_pooler=True, needs_first=True)
 def pooler(output: EncoderOutput, layer: int) -> Tensor:
     """The model's own `pooler_output`, (batch, width) float32: ``tanh(W h + b)`` of the last layer's `cls`.
 
@@ -156,7 +164,7 @@ def weighted_mean(output: EncoderOutput, layer: int) -> Tensor:
     return _average(output.hidden[layer], position)
 
 
-@pooling()
+@pooling(needs_first=True)
 def cls_mean(output: EncoderOutput, layer: int) -> Tensor:
     """Average of `cls` and `mean`, of the same width as either."""
     return (cls(output, layer) + mean(output, layer)) / 2
@@ -180,7 +188,7 @@ def last4_mean(output: EncoderOutput, layer: int) -> Tensor:
     return (mean(output, -1) + mean(output, -2) + mean(output, -3) + mean(output, -4)) / 4
 
 
-@pooling(layers="last", needs_pooler=True)
+@pooling(layers="last", needs_pooler=True, needs_first=True)
 def pooler_preactivation(output: EncoderOutput, layer: int) -> Tensor:
     """``W h + b``, what the pooler is before its tanh, (batch, width) float32: an affine map of `cls`."""
     assert output.pooler_weight is not None
@@ -188,7 +196,7 @@ def pooler_preactivation(output: EncoderOutput, layer: int) -> Tensor:
     return cls(output, layer) @ output.pooler_weight.float().T + output.pooler_bias.float()
 
 
-@pooling(layers="last", needs_pooler=True)
+@pooling(layers="last", needs_pooler=True, needs_first=True)
 def pooler_inverse(output: EncoderOutput, layer: int) -> Tensor:
     """``atanh(pooler)``, (batch, width) float32: ``W h + b`` again, as far as float32 kept it.
 
@@ -198,7 +206,7 @@ def pooler_inverse(output: EncoderOutput, layer: int) -> Tensor:
     return pooler(output, layer).clamp(-SATURATED, SATURATED).atanh()
 
 
-@pooling(layers="last")
+@pooling(layers="last", needs_first=True)
 def random_pooler(output: EncoderOutput, layer: int) -> Tensor:
     """``tanh(R h)`` with fresh weights R of the pooler's shape, the checkpoint's initialiser range and a fixed seed, (batch,
     width) float32.

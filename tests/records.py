@@ -15,7 +15,8 @@ LABELS = np.arange(ROWS) % 2
 
 
 def fill(parts: Parts, number: int, array: np.ndarray) -> Path:
-    """A shard that holds an array."""
+    """A shard that holds an array, as float32."""
+    array = array.astype(np.float32)
     with parts.begin(number, array.shape) as writer:
         rows = array.reshape(-1, array.shape[-1])
         writer.rows(np.arange(len(rows)), rows)

@@ -211,7 +211,7 @@ def test_the_collector_is_as_it_was_once_a_split_is_tokenised(bert: Path) -> Non
     tokenizer = Tokenizer(find(ModelConfig(path=str(bert))), 6)
     tokenizer(pa.array(["cat"]), None)
     assert gc.isenabled()
-    with pytest.raises(ValueError, match="text input"):
+    with pytest.raises(pa.ArrowException):
         tokenizer(pa.array([1]), None)
     assert gc.isenabled()
 

@@ -170,8 +170,10 @@ def test_a_launcher_that_is_not_installed_names_its_extra(
     assert f"pip install 'bert-pooling-probes[{'joblib' if launcher == 'joblib' else 'slurm'}]'" in ended.err
 
 
-def test_a_time_that_would_kill_every_job_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_time_that_would_kill_every_job_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    (tmp_path / "sbatch").touch(mode=0o755)  # whatever this machine has, the look-up finds one
+    monkeypatch.setenv("PATH", str(tmp_path))
     settings = {"_target_": "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher", "timeout_min": 2}
     with pytest.raises(UserError, match="at least 5"):
         launchers.check_launcher(OmegaConf.create(settings))
