@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from experiments import options
+from experiments import figures, options
 from experiments.collect import RECORDS
 from experiments.evidence import Evidence
 from src.door import stop, tell
@@ -47,8 +47,8 @@ def build(output: Path, records: Path = RECORDS) -> list[Path]:
 
     from experiments.tables import every
 
+    figures.require_matplotlib()
     evidence = Evidence.read(records)
-    figures = _figures()
     bar = tqdm(figures.FIGURES.items(), desc="figures", unit="figure", leave=False, disable=None)
     # Writing a figure takes as long as computing it, so that other processes write while this one goes on.
     with TemporaryDirectory() as place, ProcessPoolExecutor(min(4, max(1, cores() - 1)), get_context("spawn")) as pool:
@@ -68,15 +68,7 @@ def build(output: Path, records: Path = RECORDS) -> list[Path]:
     return [_write(output / "report.md", page), *written]
 
 
-def _figures():  # type: ignore[no-untyped-def]
-    try:
-        from experiments import figures
-    except ModuleNotFoundError as error:
-        raise UserError(f"the paper's figures need {error.name}: pip install -e '.[paper]'") from error
-    return figures
-
-
-def report(evidence: Evidence, figures: dict[str, str], tables: dict[str, str]) -> str:
+def report(evidence: Evidence, drawn: dict[str, str], tables: dict[str, str]) -> str:
     """The page: the answer, then each claim with its numbers, and what was run."""
     from experiments.claims import CLAIMS, answer, scope
 
@@ -91,7 +83,7 @@ def report(evidence: Evidence, figures: dict[str, str], tables: dict[str, str]) 
             lines += [""]
         lines += [f"`{each.command}`", "", f"See {', '.join(map(_link, each.see))}.", ""]
     lines += ["## Figures", ""]
-    for name, caption in figures.items():
+    for name, caption in drawn.items():
         lines += [f"![{name}](figures/{name}.png)", "", f"*{name}.* {caption}", ""]
     lines += ["## Tables", "", *(f"- [{name}](tables/{name}.md): {caption}" for name, caption in tables.items()), ""]
     return "\n".join(lines)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
+if not __package__:  # python src/extract.py would put this folder's modules in the place of the standard library's
+    sys.exit("error: call it as a module, from the folder that holds src/: python -m src.extract ...")
+
 import json
 import logging
 import os
-import sys
 import uuid
 from pathlib import Path
 from tempfile import TemporaryFile

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
+if not __package__:  # python src/run.py would put this folder's modules in the place of the standard library's
+    sys.exit("error: call it as a module, from the folder that holds src/: python -m src.run ...")
+
 import importlib
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass

@@ -7,15 +7,21 @@ A figure's file holds ``PLACE`` (its number in the paper), ``NEEDS`` (bundles su
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import os
 import pkgutil
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from experiments.figures import style
+from src.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+# Figures go to files: the backend that a notebook's environment asks for may not be installed, and matplotlib would refuse to be imported.
+os.environ["MPLBACKEND"] = "agg"
 
 DPI = 150
 RUN_LENGTHS = 3  # Z_RLE of zlib
@@ -29,6 +35,18 @@ def _walk() -> dict[str, ModuleType]:
 
 
 FIGURES = _walk()
+
+
+def require_matplotlib() -> None:
+    """Refuse to go on where nothing can be drawn.
+
+    Raises
+    ------
+    UserError
+        matplotlib is not installed.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UserError("figures need matplotlib, which is not installed. Run pip install -e '.[paper]'.")
 
 
 def save(figure: Figure, path: Path) -> list[Path]:
