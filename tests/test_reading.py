@@ -158,7 +158,7 @@ def test_every_line_of_sentences_is_a_row(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ('{"text": "a", "label": 0}\n{"text": "b"\n', "line 2 is no JSON"),
-        ('[{"text": "a", "label": 0}]', "line 1 is no JSON object"),
+        ('["a", 0]\n["b", 1]\n', "line 1 is no JSON object"),
         ('{"text": "a", "label": [1]}', "line 1: 'label' is a JSON list"),
         ('{"sentence": "a", "label": 0}', "no column 'text'. There are: sentence, label"),
         ('{"text": "\\ud800", "label": 0}', "half a surrogate pair"),
