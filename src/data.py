@@ -454,7 +454,8 @@ def _check_files(config: DatasetConfig, paths: dict[str, str]) -> None:
 def _read_user_file(path: Path, given: str, columns: Iterable[str], quoting: bool | None) -> pa.Table:
     extension = path.suffix.lower()
     if extension not in EXTENSIONS:
-        raise UserError(f"'{given}' ends in '{extension}'. Known are {', '.join(EXTENSIONS)}.")
+        packed = " Unpack it first." if extension in (".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz") else ""
+        raise UserError(f"'{given}' ends in '{extension}'. Known are {', '.join(EXTENSIONS)}.{packed}")
     names = list(dict.fromkeys(columns))
     if extension == ".parquet":
         return reading.read_parquet(path, given, names)

@@ -17,6 +17,7 @@ import shlex
 import textwrap
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,10 @@ BLOCK = 8192  # rows held as Python strings
 TEXT_BATCH = 128  # rows of a Parquet text column decoded at once: a few compressed bytes can stand for long texts
 LONGEST_LINE = 1 << 24  # bytes of a line, and characters of a CSV record
 LONGEST_DOCUMENT = 1 << 27  # bytes of a file that is one JSON value; its Python objects take up to 25 times as much
+NUMBER_BYTES = 16  # of a number spelled as text, with its offset
+OFFSET_BYTES = 8  # of a text in a column, beside its characters
 MOST_BYTES = 1 << 31  # of the columns asked for, once decoded
+LONGEST_WHOLE = 40  # digits of a whole number that is spelled without an exponent, unless all of them are needed
 EXACT = 2.0**53  # below it every whole number is a float of its own
 BOM = b"\xef\xbb\xbf"
 NUMBER = re.compile(r"([+-]?)(0|[1-9][0-9]*)?(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]{1,9}))?")
@@ -41,6 +45,7 @@ AS_LINES = "Write one object a line: DataFrame.to_json(FILE, orient='records', l
 LONE_RETURNS = "seems to end its lines with lone carriage returns.\nSave it with line feeds, for example: tr '\\r' '\\n' < OLD > NEW"
 
 
+@lru_cache(maxsize=1024)
 def number_spelling(text: str) -> str | None:
     """The one spelling of a number's value, exact at any length; None where `text` is no plain decimal number.
 
@@ -61,7 +66,7 @@ def number_spelling(text: str) -> str | None:
     if not digits:
         return "0"
     first = zeros + len(digits) - 1  # the power of ten of the first digit
-    if 0 <= zeros <= max(0, 21 - len(digits)):
+    if 0 <= zeros <= max(0, LONGEST_WHOLE - len(digits)):
         return sign + digits + "0" * zeros
     if zeros < 0 <= first:
         return f"{sign}{digits[: first + 1]}.{digits[first + 1 :]}"
@@ -309,7 +314,7 @@ def _quoted_records(path: Path, given: str, delimiter: str, encoding: str) -> It
                 if spaced:
                     (fields,) = csv.reader(raw, delimiter=delimiter, strict=True, skipinitialspace=True)
                     reader = csv.reader(source, delimiter=delimiter, strict=True, skipinitialspace=True)
-            elif not spaced and any(_opens_late(field) for field in fields):
+            elif not spaced and ' "' in (raw[0] if len(raw) == 1 else "".join(raw)) and any(_opens_late(field) for field in fields):
                 _refuse_late_quotes(fields, raw, delimiter, f"'{given}' line {start}")
             if fields:
                 yield start, fields
@@ -511,12 +516,12 @@ def _in_one_line(error: Unreadable) -> str:
 
 
 def _spelled(value: Any, where: str, name: str) -> str | None:
+    if type(value) is str or value is None:
+        return value
     if isinstance(value, _Number):
         if value in ("NaN", "Infinity", "-Infinity"):
             raise UserError(f"{where}: '{name}' is {value}; a string or a number is needed.")
         return number_spelling(value) or str(value)
-    if value is None or isinstance(value, str):
-        return value
     if isinstance(value, bool):
         return str(value).lower()
     raise UserError(f"{where}: '{name}' is a JSON {'object' if isinstance(value, dict) else 'list'}; a string or a number is needed.")
@@ -535,7 +540,7 @@ def read_parquet(path: Path, given: str, wanted: Iterable[str]) -> pa.Table:
             places = [place(name, schema.names, f"'{given}'") for name in names]
             for index in places:
                 _check_type(schema.field(index).type, given, schema.names[index])
-            _refuse_too_much(8 * parquet.metadata.num_rows * len(names), given)
+            _refuse_too_much(OFFSET_BYTES * parquet.metadata.num_rows * len(names), given)
             columns, size = {}, 0
             for name, index in zip(names, places, strict=True):
                 columns[name], size = _decoded(parquet, schema.field(index), given, size)
@@ -549,28 +554,32 @@ def read_parquet(path: Path, given: str, wanted: Iterable[str]) -> pa.Table:
 def _decoded(parquet: Any, field: pa.Field, given: str, size: int) -> tuple[pa.ChunkedArray, int]:
     """A column of a Parquet file without dictionaries, and `size` plus its bytes."""
     kind = _plain_type(field.type)
-    is_plain_text = (_is_text(kind) or _is_binary(kind)) and not pa.types.is_dictionary(field.type)
-    chunks = []
-    for batch in parquet.iter_batches(TEXT_BATCH if is_plain_text else BLOCK, columns=[field.name], use_threads=False):
+    is_text = _is_text(kind) or _is_binary(kind)
+    rows = TEXT_BATCH if is_text and kind == field.type else BLOCK
+    texts, numbers = _Column(), []
+    for batch in parquet.iter_batches(rows, columns=[field.name], use_threads=False):
         cells = batch.column(0)
         cells.validate(full=True)
-        _refuse_too_much(size + _decoded_bytes(cells), given)
-        chunks.append(_plain(cells, given, field.name))
-        size += chunks[-1].nbytes
-    return pa.chunked_array(chunks, STRING if _is_text(kind) or _is_binary(kind) else kind), size
+        size += _decoded_bytes(cells)
+        _refuse_too_much(size, given)
+        if is_text:
+            texts.extend_array(_plain(cells, given, field.name))
+        else:
+            numbers.append(_plain(cells, given, field.name))
+    return pa.chunked_array([texts.array()] if is_text else numbers, STRING if is_text else kind), size
 
 
 def _decoded_bytes(cells: pa.Array) -> int:
-    """Bytes of a column's cells, those behind a dictionary counted once for each row."""
+    """Bytes of a column's cells as text, those behind a dictionary counted once for each row."""
     import pyarrow.compute as pc
 
-    if not pa.types.is_dictionary(cells.type):
-        return int(cells.nbytes)
-    kind = cells.type.value_type
+    kind = _plain_type(cells.type)
     if not (_is_text(kind) or _is_binary(kind)):
-        return 16 * len(cells)
+        return NUMBER_BYTES * len(cells)
+    if kind == cells.type:
+        return int(cells.nbytes) + OFFSET_BYTES * len(cells)
     lengths = pc.binary_length(cells.dictionary.cast(pa.large_binary())).cast(pa.int64())
-    return 8 * len(cells) + int(pc.sum(lengths.take(cells.indices)).as_py() or 0)
+    return OFFSET_BYTES * len(cells) + int(pc.sum(lengths.take(cells.indices)).as_py() or 0)
 
 
 def _refuse_too_much(size: int, given: str) -> None:
@@ -677,7 +686,7 @@ def _table(names: list[str], rows: Iterable[list[Any]], given: str) -> pa.Table:
     while block := list(itertools.islice(rows, BLOCK)):
         for column, cells in zip(columns, zip(*block, strict=True), strict=True):
             column.extend(cells)
-        _refuse_too_much(sum(len(column.data) + 8 * len(column.lengths) for column in columns), given)
+        _refuse_too_much(sum(len(column.data) + OFFSET_BYTES * len(column.lengths) for column in columns), given)
     return pa.table({name: column.array() for name, column in zip(names, columns, strict=True)})
 
 
@@ -694,6 +703,16 @@ class _Column:
         encoded = [(cell or "").encode() for cell in cells]
         self.data += b"".join(encoded)
         self.lengths.extend(map(len, encoded))
+
+    def extend_array(self, cells: pa.LargeStringArray) -> None:
+        if not len(cells):
+            return
+        _, offsets, data = cells.buffers()
+        places = np.frombuffer(offsets, dtype=np.int64)[cells.offset : cells.offset + len(cells) + 1]
+        if cells.null_count:
+            self.nulls += (np.flatnonzero(cells.is_null().to_numpy(zero_copy_only=False)) + len(self.lengths)).tolist()
+        self.data += memoryview(data or b"")[int(places[0]) : int(places[-1])]
+        self.lengths.frombytes(np.diff(places).tobytes())
 
     def array(self) -> pa.Array:
         offsets = np.concatenate([[0], np.cumsum(np.frombuffer(self.lengths, dtype=np.int64), dtype=np.int64)]).astype(np.int64)
