@@ -347,10 +347,10 @@ def _read_hub(config: DatasetConfig) -> tuple[dict[str, pa.Table | None], dict[s
 
 
 def _from_hub(split: Any, columns: dict[str, str], given: str) -> pa.Table | None:
-    if columns.get("label") not in split.column_names:
+    header = split.column_names
+    if not any(name.strip() == columns["label"].strip() for name in header):
         return None
-    for column in columns.values():
-        reading.place(column, split.column_names, given)
+    columns = {role: header[reading.place(column, header, given)] for role, column in columns.items()}
     table = split.with_format("arrow")[:]
     spelled = _under(columns, reading.spelled_table(table.select(list(dict.fromkeys(columns.values()))), given))
     names = getattr(split.features[columns["label"]], "names", None)
