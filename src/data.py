@@ -348,7 +348,7 @@ def _read_hub(config: DatasetConfig) -> tuple[dict[str, pa.Table | None], dict[s
 
 def _from_hub(split: Any, columns: dict[str, str], given: str) -> pa.Table | None:
     header = split.column_names
-    if not any(name.strip() == columns["label"].strip() for name in header):
+    if not any(reading.trimmed(name) == reading.trimmed(columns["label"]) for name in header):
         return None
     columns = {role: header[reading.place(column, header, given)] for role, column in columns.items()}
     table = split.with_format("arrow")[:]
@@ -506,7 +506,7 @@ def canonical(label: str) -> str:
     >>> [canonical(label) for label in (" a ", "1.0", "1e0", "01", "TRUE", "0.50")]
     ['a', '1', '1', '01', 'true', '0.5']
     """
-    label = label.strip().strip("\ufeff").strip()
+    label = reading.trimmed(label)
     return label.lower() if label.lower() in ("true", "false") else reading.number_spelling(label) or label
 
 
@@ -521,7 +521,7 @@ def _class_names(config: DatasetConfig) -> dict[str, str]:
 
 def _named(text: str, names: Mapping[str, str], task: str) -> str:
     """The class name of a label's text; in regression the text without spaces around it."""
-    trimmed = text.strip().strip("\ufeff").strip()
+    trimmed = reading.trimmed(text)
     if trimmed in names or task == "regression":
         return names.get(trimmed, trimmed)
     label = canonical(trimmed)

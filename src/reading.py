@@ -17,7 +17,6 @@ import shlex
 import textwrap
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,6 @@ AS_LINES = "Write one object a line: DataFrame.to_json(FILE, orient='records', l
 LONE_RETURNS = "seems to end its lines with lone carriage returns.\nSave it with line feeds, for example: tr '\\r' '\\n' < OLD > NEW"
 
 
-@lru_cache(maxsize=1024)
 def number_spelling(text: str) -> str | None:
     """The one spelling of a number's value, exact at any length; None where `text` is no plain decimal number.
 
@@ -54,6 +52,8 @@ def number_spelling(text: str) -> str | None:
     >>> [number_spelling(text) for text in ("1", "+1.0", "1e0", "-0", ".50", "1e300", "01", "1_000")]
     ['1', '1', '1', '0', '0.5', '1e+300', None, None]
     """
+    if len(text) < LONGEST_WHOLE and text.isascii() and text.isdigit() and text[0] != "0":
+        return text  # most labels
     found = NUMBER.fullmatch(text)
     if found is None:
         return None
@@ -142,7 +142,7 @@ def _check_encoding(encoding: str) -> None:
         raise UserError(f"dataset.local.encoding '{encoding}' does not write a line feed as one byte. Save the files as UTF-8.")
 
 
-# The first bytes of what is no text, and what turns it into text; {old} and {new} are quoted paths.
+# The first bytes of formats that are not text, their names, and the way to text; {old} and {new} are quoted paths.
 FORMATS: tuple[tuple[bytes, str, str], ...] = (
     (b"\x1f\x8b", "compressed by gzip", "Unpack it: gunzip < {old} > {new}"),
     (b"\xfd7zXZ\x00", "compressed by xz", "Unpack it: xz -dc < {old} > {new}"),
@@ -312,7 +312,7 @@ def _quoted_records(path: Path, given: str, delimiter: str, encoding: str) -> It
                 # In a file of ", " the space belongs to the separator, and quotes open after it.
                 spaced = len(fields) > 1 and all(field.startswith(" ") for field in fields[1:])
                 if spaced:
-                    (fields,) = csv.reader(raw, delimiter=delimiter, strict=True, skipinitialspace=True)
+                    fields = _spaces_skipped(raw, delimiter)
                     reader = csv.reader(source, delimiter=delimiter, strict=True, skipinitialspace=True)
             elif not spaced and ' "' in (raw[0] if len(raw) == 1 else "".join(raw)) and any(_opens_late(field) for field in fields):
                 _refuse_late_quotes(fields, raw, delimiter, f"'{given}' line {start}")
@@ -329,6 +329,14 @@ def _quoted_records(path: Path, given: str, delimiter: str, encoding: str) -> It
         ) from None
 
 
+def _spaces_skipped(raw: list[str], delimiter: str) -> list[str]:
+    """The fields of a record, given as lines, with the spaces after a delimiter left out."""
+    records = list(csv.reader(raw, delimiter=delimiter, strict=True, skipinitialspace=True))
+    if len(records) != 1:
+        raise csv.Error("a quote opens or closes after a space")
+    return records[0]
+
+
 def _opens_late(field: str) -> bool:
     return field.startswith(" ") and field.lstrip(" ").startswith('"')
 
@@ -336,8 +344,8 @@ def _opens_late(field: str) -> bool:
 def _refuse_late_quotes(fields: list[str], raw: list[str], delimiter: str, where: str) -> None:
     """Refuse a record whose quotes would hold other fields together if the spaces before them were left out."""
     try:
-        (others,) = csv.reader(raw, delimiter=delimiter, strict=True, skipinitialspace=True)
-    except (csv.Error, ValueError):
+        others = _spaces_skipped(raw, delimiter)
+    except csv.Error:
         return  # the quotes hold nothing together: they are text
     if len(others) != len(fields) or any(_opens_late(field) and field != other for field, other in zip(fields, others, strict=True)):
         raise UserError(f"{where}: a space stands before a quote that opens a field, so that the quote counts as text. Remove the space.")
@@ -357,7 +365,7 @@ def place(name: str, header: Sequence[str], where: str, hint: bool = False) -> i
         No column or several of that name; the message lists the names.
     """
     places = [index for index, other in enumerate(header) if other == name]
-    places = places or [index for index, other in enumerate(header) if _trimmed(other) == _trimmed(name)]
+    places = places or [index for index, other in enumerate(header) if trimmed(other) == trimmed(name)]
     if len(places) == 1:
         return places[0]
     if places:
@@ -367,7 +375,8 @@ def place(name: str, header: Sequence[str], where: str, hint: bool = False) -> i
     raise UserError(f"{where} has no column '{name}'. There are: {_listed(header)}.{advice}")
 
 
-def _trimmed(name: str) -> str:
+def trimmed(name: str) -> str:
+    """A column's name or a label without the spaces, of any script, and the byte-order mark around it."""
     return name.strip().strip("\ufeff").strip()
 
 
@@ -487,7 +496,7 @@ def _first_object(file: BufferedReader, given: str) -> dict[str, Any] | None:
 
 
 def _is_cell(row: dict[str, Any], key: str, name: str) -> bool:
-    return _trimmed(key) == _trimmed(name) and not isinstance(row[key], (dict, list))
+    return trimmed(key) == trimmed(name) and not isinstance(row[key], (dict, list))
 
 
 def _column_rows(value: dict[str, Any], given: str, names: list[str]) -> Iterator[dict[str, Any]] | None:

@@ -271,6 +271,8 @@ def test_a_space_before_a_quote_is_refused_not_read_as_text(tmp_path: Path, row:
     path = written(tmp_path / "a.csv", "text,label\nfine,1\n" + row)
     with pytest.raises(UserError, match=r"(?s)line 3.*(space|3 fields)"):
         tsv(path, delimiter=",", quoting=True)
+    with pytest.raises(UserError, match="line 1 is no valid CSV"):
+        tsv(written(tmp_path / "c.csv", 'text, "label\nx, 0\n'), delimiter=",", quoting=True)
     harmless = written(tmp_path / "b.csv", 'text,label\n" ""said""",0\n "said" he,1\n')
     assert tsv(harmless, delimiter=",", quoting=True)["text"] == [' "said"', ' "said" he']
 
