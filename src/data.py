@@ -26,8 +26,9 @@ from src.registry import unknown
 from src.splits import Division, joined, parted
 
 EXTENSIONS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")  # float() takes underscores and other scripts too
 MOST_SCORE = 1e30  # squares of labels, and labels in float32, stay finite
-HIDDEN = {"-1", "-1.0"}  # how GLUE's files on the hub spell a label that is kept back
+HIDDEN = "-1"  # how GLUE's files on the hub spell a label that is kept back
 
 
 @dataclass(frozen=True)
@@ -260,7 +261,7 @@ def _first_folder(config: DatasetConfig) -> str:
 
 
 def _read_folder(config: DatasetConfig, local: LocalFiles, data_root: str) -> tuple[dict[str, pa.Table | None], dict[str, Any]]:
-    root = Path(data_root).expanduser()
+    root = _at_home(data_root)
     if not root.is_dir():
         raise UserError(f"data_root '{data_root}' is no folder. It holds {_first_folder(config)}/ in the layout of the official download.")
     # Each split is one file, or one file for each class; null where the labels are hidden.
@@ -298,6 +299,14 @@ def _read_official(config: DatasetConfig, local: LocalFiles, path: Path, given: 
     names = columns.values()
     table = reading.read_delimited(path, given, names, delimiter="\t", quoting=False, columns=local.columns, encoding=local.encoding)
     return _under(columns, table)
+
+
+def _at_home(given: str) -> Path:
+    """A path as the user wrote it, ``~`` replaced."""
+    try:
+        return Path(given).expanduser()
+    except RuntimeError:
+        raise UserError(f"'{given}' begins with the name of a user who has no home folder. Write the path out.") from None
 
 
 def _columns(text: str | None, text_pair: str | None, label: str | None) -> dict[str, str]:
@@ -338,11 +347,10 @@ def _read_hub(config: DatasetConfig) -> tuple[dict[str, pa.Table | None], dict[s
 
 
 def _from_hub(split: Any, columns: dict[str, str], given: str) -> pa.Table | None:
-    if columns.get("label") not in split.column_names:
+    header = split.column_names
+    if not any(reading.trimmed(name) == reading.trimmed(columns["label"]) for name in header):
         return None
-    for column in columns.values():
-        if column not in split.column_names:
-            raise UserError(f"{given} has no column '{column}'. There are: {', '.join(split.column_names)}.")
+    columns = {role: header[reading.place(column, header, given)] for role, column in columns.items()}
     table = split.with_format("arrow")[:]
     spelled = _under(columns, reading.spelled_table(table.select(list(dict.fromkeys(columns.values()))), given))
     names = getattr(split.features[columns["label"]], "names", None)
@@ -387,7 +395,7 @@ def _load_files(config: DatasetConfig) -> Data:
     tables: dict[str, pa.Table | None] = {}
     files = {}
     for name, given in paths.items():
-        path = Path(given).expanduser()
+        path = _at_home(given)
         wanted = columns if name == "train" else {role: column for role, column in columns.items() if role != "group"}
         tables[name] = _under(wanted, _read_user_file(path, given, wanted.values(), config.quoting))
         files[f"{name}/{path.name}"] = reading.sha256(path, given)
@@ -446,7 +454,8 @@ def _check_files(config: DatasetConfig, paths: dict[str, str]) -> None:
 def _read_user_file(path: Path, given: str, columns: Iterable[str], quoting: bool | None) -> pa.Table:
     extension = path.suffix.lower()
     if extension not in EXTENSIONS:
-        raise UserError(f"'{given}' ends in '{extension}'. Known are {', '.join(EXTENSIONS)}.")
+        packed = " Unpack it first." if extension in (".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz") else ""
+        raise UserError(f"'{given}' ends in '{extension}'. Known are {', '.join(EXTENSIONS)}.{packed}")
     names = list(dict.fromkeys(columns))
     if extension == ".parquet":
         return reading.read_parquet(path, given, names)
@@ -474,21 +483,49 @@ def _labels(config: DatasetConfig, column: pa.ChunkedArray, where: str) -> pa.Ch
     """The labels as the dataset spells its classes, none missing."""
     if not len(column):
         raise UserError(f"{where} has no rows.")
-    labels = pc.ascii_trim_whitespace(column)
+    texts = column.unique()
+    names = _class_names(config) if config.task == "classification" else dict(config.labels or {})
+    named = [None if text is None else _named(text, names, config.task) for text in texts.to_pylist()]
+    labels = pa.array(named, pa.large_string()).take(pc.index_in(column, texts))
     missing = pc.or_kleene(pc.is_null(labels), pc.equal(labels, ""))
     if pc.any(missing).as_py():
         raise UserError(f"{where}: row {_first(missing)} has no label. Fill in the cell in column '{config.label}', or remove the row.")
     if config.task == "classification":
-        for label in labels.unique().to_pylist():
-            if not _is_class(label):
+        for label in dict.fromkeys(named):
+            if not _is_class(str(label)):
                 row = _first(pc.equal(labels, label))
                 raise UserError(
-                    f"{where}: row {row} has the label '{_short(label)}', which is no class. Remove the row, or rename the class."
+                    f"{where}: row {row} has the label '{_short(str(label))}', which is no class. Remove the row, or rename the class."
                 )
-    if config.labels:
-        known = pc.index_in(labels, pa.array(list(config.labels), pa.large_string()))
-        labels = pc.coalesce(pa.array(list(config.labels.values()), pa.large_string()).take(known), labels)
     return labels
+
+
+def canonical(label: str) -> str:
+    """The one spelling of a label, whatever file it comes from: no spaces around it, numbers by value, booleans in lower case.
+
+    >>> [canonical(label) for label in (" a ", "1.0", "1e0", "01", "TRUE", "0.50")]
+    ['a', '1', '1', '01', 'true', '0.5']
+    """
+    label = reading.trimmed(label)
+    return label.lower() if label.lower() in ("true", "false") else reading.number_spelling(label) or label
+
+
+def _class_names(config: DatasetConfig) -> dict[str, str]:
+    """Spelling to class name, as dataset.labels and dataset.classes give them; other spellings of one value count where one name has it."""
+    exact = {name: name for name in config.classes or ()} | dict(config.labels or {})
+    values: dict[str, set[str]] = {}
+    for spelling, name in exact.items():
+        values.setdefault(canonical(spelling), set()).add(name)
+    return {value: min(names) for value, names in values.items() if len(names) == 1} | exact
+
+
+def _named(text: str, names: Mapping[str, str], task: str) -> str:
+    """The class name of a label's text; in regression the text without spaces around it."""
+    trimmed = reading.trimmed(text)
+    if trimmed in names or task == "regression":
+        return names.get(trimmed, trimmed)
+    label = canonical(trimmed)
+    return names.get(label, label)
 
 
 def _is_class(label: str) -> bool:
@@ -500,7 +537,8 @@ def _is_class(label: str) -> bool:
 
 
 def _is_hidden(labels: pa.ChunkedArray, classes: tuple[str, ...]) -> bool:
-    return not HIDDEN & set(classes) and set(labels.unique().slice(0, 3).to_pylist()) <= HIDDEN
+    found = labels.unique()
+    return HIDDEN not in map(canonical, classes) and len(found) <= 8 and {canonical(label) for label in found.to_pylist()} == {HIDDEN}
 
 
 def _classes(config: DatasetConfig, labels: dict[str, pa.ChunkedArray], roles: dict[str, str]) -> tuple[str, ...]:
@@ -512,16 +550,15 @@ def _classes(config: DatasetConfig, labels: dict[str, pa.ChunkedArray], roles: d
     names: list[str] = []
     for split in sorted(labels, key=lambda name: name != roles["train"]):
         found = set(labels[split].unique().to_pylist()) - set(names)
-        names += [] if names and found <= HIDDEN else _in_order(found)
+        names += [] if names and found <= {HIDDEN} else _in_order(found)
     return tuple(names)
 
 
 def _in_order(labels: set[str]) -> list[str]:
     """Sorted; by value where all are numbers, so that "2" comes before "10"."""
-    try:
+    if all(map(_is_score, labels)):
         return sorted(labels, key=lambda label: (float(label), label))
-    except ValueError:
-        return sorted(labels)
+    return sorted(labels)
 
 
 def _ids(labels: pa.ChunkedArray, classes: tuple[str, ...], config: DatasetConfig, where: str) -> np.ndarray:
@@ -563,10 +600,7 @@ def _scores(labels: pa.ChunkedArray, where: str) -> np.ndarray:
 
 
 def _number(label: str) -> float:
-    try:
-        return float(label)
-    except ValueError:
-        return math.nan
+    return float(label) if NUMBER.fullmatch(label) else math.nan
 
 
 # Can a probe be fitted? --------------------------------------------------------------------------------------------------------------
@@ -600,8 +634,10 @@ def check_probe(data: Data, *, fraction: float = 0.2, seed: int = 0) -> None:
         raise UserError(f"{where}: {error}{advice}") from error
     for role, name in data.roles.items() if data.classes else ():
         if lacking := sorted(set(np.unique(data.splits[name].label).tolist()) - set(kinds.tolist())):
+            known = _short(", ".join(f"'{names[kind]}'" for kind in kinds.tolist()), 300)
             raise UserError(
-                f"{data.name}: split '{name}' ({role}) has the label '{names[lacking[0]]}', which split '{data.train.name}' lacks."
+                f"{data.name}: split '{name}' ({role}) has the label '{names[lacking[0]]}', which split '{data.train.name}' lacks.\n"
+                f"That split has: {known}. Spell both alike, or leave those rows out."
             )
 
 

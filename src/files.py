@@ -11,7 +11,8 @@ import json
 import math
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -50,18 +51,23 @@ def read_json(path: str | Path) -> Any:
         return parse_json(file.read(MOST_BYTES + 1))
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, numbers: Callable[[str], Any] | None = None) -> Any:
     """The value of a JSON text.
+
+    Parameters
+    ----------
+    numbers : callable or None
+        Makes a value of the text of each number, ``NaN`` and ``Infinity`` included. None: int and float, with bounds.
 
     Raises
     ------
     Unreadable
-        No UTF-8, no JSON, nested too deeply, or a number that is not finite or too large for a float.
+        No UTF-8, no JSON, nested too deeply, or, without `numbers`, a number that is not finite or too large for a float.
     """
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8")
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_float, parse_int=_int)
+        value = _decoder(numbers).decode(text)
     except UnicodeDecodeError as error:
         raise Unreadable(f"byte {error.start} is not UTF-8") from None
     except RecursionError:
@@ -71,6 +77,14 @@ def parse_json(text: str | bytes) -> Any:
     if text.count("[") + text.count("{") > DEEPEST and _depth(value) > DEEPEST:
         raise Unreadable("nested too deeply")
     return value
+
+
+@lru_cache(maxsize=4)
+def _decoder(numbers: Callable[[str], Any] | None) -> json.JSONDecoder:
+    """The decoder of `parse_json`, kept because making one takes longer than a short line."""
+    if numbers is not None:
+        return json.JSONDecoder(parse_constant=numbers, parse_float=numbers, parse_int=numbers)
+    return json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_float, parse_int=_int)
 
 
 def checked(value: Any, required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:

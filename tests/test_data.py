@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -509,6 +510,99 @@ def test_hidden_labels_of_a_file(tmp_path: Path) -> None:
         data.load(option("files", train=train, test=test), None)
     signs = own(tmp_path, ".csv", [("a", -1), ("b", 1)], name="signs")
     assert data.load(option("files", train=signs, test=test), None).test.label.tolist() == [0, 0]
+
+
+# One label, whatever its spelling ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (["1", "1.0", "1e0", "+1", " 1 ", "1.", "10e-1"], ["1"] * 7),
+        (["0", "-0", "0.0", "-0.0", "0e5"], ["0"] * 5),
+        (["0.5", ".5", "0.50", "5e-1"], ["0.5"] * 4),
+        (["01", "1", "001", "1_000", "1000"], ["01", "1", "001", "1_000", "1000"]),
+        (["\u0661", "\uff11", "1"], ["\u0661", "\uff11", "1"]),
+        (["TRUE", "True", "true", "\u00a0False", "false"], ["true", "true", "true", "false", "false"]),
+        (["9007199254740992", "9007199254740993", "9007199254740993.0"], ["9007199254740992", *["9007199254740993"] * 2]),
+        (["1" * 30, "1" * 29 + "2"], ["1" * 30, "1" * 29 + "2"]),
+        (["1.0", "one", "1st", "1"], ["1", "one", "1st", "1"]),
+        (["yes", " yes", "Yes"], ["yes", "yes", "Yes"]),
+    ],
+)
+@pytest.mark.parametrize("extension", [".csv", ".tsv", ".jsonl", ".parquet"])
+def test_a_label_is_its_value_in_every_reader(tmp_path: Path, extension: str, labels: list[str], classes: list[str]) -> None:
+    path = own(tmp_path, extension, [(f"text {row}", label) for row, label in enumerate(labels)])
+    read = data.load(option("files", train=path, test=path), None)
+    assert [read.classes[label] for label in read.train.label] == classes
+
+
+@pytest.mark.parametrize("test", [".csv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("train", [".csv", ".jsonl", ".parquet"])
+def test_train_and_test_of_different_kinds_have_the_same_classes(tmp_path: Path, train: str, test: str) -> None:
+    for written, classes in ((([1.0, 0.0], [0, 1]), ("0", "1")), (([True, False], ["FALSE", "True"]), ("false", "true"))):
+        files = [
+            own(tmp_path, extension, [("a", first), ("b", second)], name=name)
+            for extension, (first, second), name in zip((train, test), written, ("train", "test"), strict=True)
+        ]
+        read = data.load(option("files", train=files[0], test=files[1]), None)
+        assert (read.classes, read.train.label.tolist(), read.test.label.tolist()) == (classes, [1, 0], [0, 1])
+
+
+def test_labels_that_numpy_and_databases_write_are_those_of_a_csv(tmp_path: Path) -> None:
+    texts = own(tmp_path, ".csv", [("a", "0.1"), ("b", "1")], name="texts")
+    for column in (pa.array([0.1, 1], pa.float32()), pa.array([0.1, 1], pa.float16()), pa.array([Decimal("0.10"), Decimal("1.00")])):
+        pq.write_table(pa.table({"text": ["a", "b"], "label": column}), tmp_path / "a.parquet")
+        read = data.load(option("files", train=str(tmp_path / "a.parquet"), test=texts), None)
+        assert read.classes == ("0.1", "1") and read.test.label.tolist() == [0, 1]
+
+
+def test_the_hub_spells_labels_as_files_do(on_the_hub: Callable[..., list[tuple[Any, ...]]]) -> None:
+    from datasets import Value
+
+    features = {"sentence ": Value("string"), "label": Value("string")}
+    rows = {"sentence ": ["a", "b", "c"], "label": ["1.0", " 0", "1"]}
+    on_the_hub(features, train=rows, validation=rows)
+    read = data.load(option("sst2"), None)
+    assert read.classes == ("negative", "positive") and read.train.label.tolist() == [1, 0, 1]
+
+
+def test_classes_and_labels_of_the_configuration_are_matched_by_value_and_keep_their_spelling(tmp_path: Path) -> None:
+    path = own(tmp_path, ".csv", [("a", "1.0"), ("b", "TRUE"), ("c", "x")])
+    read = data.load(option("files", train=path, test=path, classes=["x", "True", "one"], labels={"1": "one"}), None)
+    assert read.classes == ("x", "True", "one") and read.train.label.tolist() == [2, 1, 0]
+    codes = own(tmp_path, ".csv", [("a", "1.1"), ("b", "1.10")])
+    assert data.load(option("files", train=codes, test=codes), None).classes == ("1.1",)
+    apart = data.load(option("files", train=codes, test=codes, classes=["1.1", "1.10"]), None)
+    assert apart.train.label.tolist() == [0, 1], "codes that are written alike by value are told apart by name"
+
+
+def test_scores_are_plain_decimal_numbers(tmp_path: Path) -> None:
+    path = own(tmp_path, ".csv", [("a", " .5"), ("b", "+2"), ("c", "1e1"), ("d", "007."), ("e", "-0")])
+    read = data.load(option("files", train=path, test=path, task="regression"), None)
+    assert read.train.label.tolist() == [0.5, 2.0, 10.0, 7.0, 0.0]
+    for bad in ("1_0", "\u0661", "0x10", "3,5", "1e400", "true", "9" * 400):
+        path = own(tmp_path, ".tsv", [("a", "1"), ("b", bad)])
+        with pytest.raises(UserError, match=r"row 2 has the label .*no finite number"):
+            data.load(option("files", train=path, test=path, task="regression"), None)
+    pq.write_table(pa.table({"text": ["a", "b"], "label": [Decimal("0.25"), Decimal("3.00")]}), tmp_path / "a.parquet")
+    path = str(tmp_path / "a.parquet")
+    assert data.load(option("files", train=path, test=path, task="regression"), None).train.label.tolist() == [0.25, 3.0]
+
+
+def test_a_label_that_train_lacks_is_shown_beside_those_that_it_has() -> None:
+    splits = {"train": labelled([0, 1] * 9), "test": labelled([0, 2], "test")}
+    with pytest.raises(UserError) as caught:
+        data.check_probe(made(splits))
+    assert all(f"'{name}'" in str(caught.value) for name in ("no", "yes", "rare"))
+
+
+def test_paths_that_no_file_can_have_are_refused(tmp_path: Path) -> None:
+    for path in ("~nobody-of-that-name/rows.csv", "nul\0.csv", "long" * 2000 + ".csv"):
+        with pytest.raises(UserError):
+            data.load(option("files", train=path, test=path), None)
+    with pytest.raises(UserError, match=r"(?s)'.gz'.*Unpack it"):
+        data.load(option("files", train="rows.csv.gz", test="rows.csv"), None)
 
 
 # The split by test_fraction -----------------------------------------------------------------------------------------------------------
