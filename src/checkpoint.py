@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 EMBEDDED = "embedded:"  # before the name of a checkpoint that comes with the suite
 SHELF = Path(__file__).resolve().parent / "embedded"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+WEIGHTS_KEY = "transformers_weights"  # of config.json: a file of the folder in place of model.safetensors
 TOKENIZER_CONFIG = "tokenizer_config.json"
 TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt",
@@ -54,7 +55,7 @@ HARMLESS = frozenset(
 )  # fmt: skip
 # Keys of config.json, at any depth, that name other files or change how weights are read: what they ask for, and the way out.
 REDIRECTIONS = {
-    "transformers_weights": ("other weights", "Rename them to model.safetensors and remove the key"),
+    WEIGHTS_KEY: ("weights that are no safetensors file of the folder", "Rename them to model.safetensors and remove the key"),
     "configuration_files": ("other configurations by version", "Keep the one that is meant as config.json and remove the key"),
     "quantization_config": ("quantised weights", "Save the model in float16 or float32"),
     "compression_config": ("compressed weights", "Save the model in float16 or float32"),
@@ -124,7 +125,8 @@ class Checkpoint:
     def _fill(self, folder: Path, digests: dict[str, str]) -> None:
         part = folder.with_suffix(".part")
         part.mkdir()
-        (part / "config.json").write_text(json.dumps({key: value for key, value in self.config.items() if key not in HARMLESS}))
+        dropped = {*HARMLESS, WEIGHTS_KEY}
+        (part / "config.json").write_text(json.dumps({key: value for key, value in self.config.items() if key not in dropped}))
         for name in digests:
             source = (self.folder / name).resolve()
             if name == TOKENIZER_CONFIG:
@@ -201,9 +203,11 @@ def find(config: ModelConfig) -> Checkpoint:
             f"model.path={config.path} holds an adapter ({ADAPTER}), and adapters are not applied. Merge it into its model "
             "(merge_and_unload), and save that in a folder of its own."
         )
-    weights = _weight_files(folder, config.path)
+    weights = [folder / settings[WEIGHTS_KEY]] if settings.get(WEIGHTS_KEY) else _weight_files(folder, config.path)
     if not any((folder / name).is_file() for name in VOCABULARY):  # the library would make an empty one up
         raise UserError(f"model.path={config.path} holds no tokenizer: one of {', '.join(VOCABULARY)} is needed beside the weights.")
+    if odd := next((name for name in TOKENIZER if (folder / name).exists() and not (folder / name).is_file()), None):
+        raise UserError(f"model.path={config.path}: {odd} is no regular file. Get the checkpoint again.")
     tokenizer = {name: sha256(folder / name) for name in TOKENIZER if (folder / name).is_file()}
     _tokenizer_config(folder, config.path, tokenizer)
     return Checkpoint(
@@ -249,7 +253,9 @@ def _read_config(folder: Path, given: str) -> dict[str, Any]:
     settings = _json(path, given)
     if not isinstance(settings.get("model_type"), str):
         raise UserError(f"model.path={given}: config.json names no model_type. Give a folder written by save_pretrained, or a hub id.")
-    for key, value in _leaves(settings):
+    named = settings.get(WEIGHTS_KEY)
+    own = isinstance(named, str) and Path(named).name == named and named.endswith(".safetensors") and (folder / named).is_file()
+    for key, value in _leaves({key: value for key, value in settings.items() if key != WEIGHTS_KEY or not own}):
         if key in REDIRECTIONS and value not in (None, "", {}, []):
             what, way = REDIRECTIONS[key]
             raise UserError(f"model.path={given}: config.json asks for {what} ({key}), which is not done. {way}.")

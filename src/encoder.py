@@ -432,11 +432,8 @@ def load_model(checkpoint: Checkpoint, dtype: str = "float32", attention: str | 
         )
     if info["error_msgs"]:
         raise UserError(f"'{checkpoint.label}' cannot be loaded: {flatten(Exception('; '.join(info['error_msgs'])), 200)}")
-    if (
-        not hasattr(model.config, "hidden_size")
-        or not hasattr(model.config, "num_hidden_layers")
-        or getattr(model.config, "is_encoder_decoder", False)
-    ):
+    sizes = [getattr(model.config, name, None) for name in ("hidden_size", "num_hidden_layers")]
+    if not all(isinstance(size, int) for size in sizes) or getattr(model.config, "is_encoder_decoder", False):
         raise UserError(
             f"'{checkpoint.label}' ({model.config.model_type}) is no encoder of text that this suite knows how to pool. "
             "Choose a BERT-like model."
