@@ -28,8 +28,8 @@ INITIALIZER_RANGE = 0.02  # BERT's, for a checkpoint that does not say
 RANDOM_POOLER_SEED = 0
 PACKED_ROWS = 512  # rows of a batch's matrices on a CPU
 LEAST_LENGTH = 4  # word pieces: two texts beside [CLS] and [SEP]
-TRIAL_ROWS, TRIAL_TOKENS, TRIAL_REAL = 2, 5, 3  # the second row of a trial has padding after its real tokens
-TRIAL_SLACK = {"float32": 1e-3, "float16": 3e-2, "bfloat16": 1e-1}  # of the largest value of a row; other rows move it far less
+TRIAL_TOKENS, TRIAL_REAL = 4, 2  # of each row of a trial, and those of its first and last row that are real
+TRIAL_SLACK = {"float32": 1e-3, "float16": 3e-2, "bfloat16": 1e-1}  # of the largest value of a row; rounding moves it far less
 TOKENISE_ROWS = 8192  # rows handed to the tokenizer at once: bounds the memory of its Python objects
 
 
@@ -220,12 +220,12 @@ class Encoder:
         scale = getattr(config, "initializer_range", INITIALIZER_RANGE)
         random = np.random.default_rng(RANDOM_POOLER_SEED).standard_normal((width, width), dtype=np.float32) * scale
         self.random_weight = torch.from_numpy(random.astype(np.float32)).to(self.device)
+        self._try(width, runtime.dtype)
         kernel = "plain"
         if self.device == "cpu" and runtime.dtype == "float32":
             kernel = pack(self.model, runtime.token_budget or PACKED_ROWS)
             if runtime.attention is None:
                 shorten(self.model)
-        self._try(width, runtime.dtype)
         attention = str(config._attn_implementation)
         self.facts = Facts(self.layers, width, self._max_length(model), attention, kernel, {})
         pooler = diagnose(self.pooler, self._next_sentence())
@@ -314,10 +314,9 @@ class Encoder:
             return self.model(**inputs, output_hidden_states=True)
 
     def _try(self, width: int, dtype: str) -> None:
-        """Encode a few word pieces twice, and refuse a model whose hidden states are not one vector a word piece for each layer."""
+        """Encode a few word pieces, and refuse a model whose hidden states are not one vector a word piece for each layer."""
         try:
-            first, second = (self._trial(change) for change in (False, True))
-            reason = self._fault(first, second, width, dtype)
+            reason = self._fault(self._trial(), width, dtype)
         except Exception as error:  # a model may raise anything at inputs that are not its own
             reason = f"its forward pass over word pieces alone fails ({type(error).__name__}: {flatten(error, 120)})"
         if reason:
@@ -326,38 +325,35 @@ class Encoder:
                 "config.json and the weights of one checkpoint."
             )
 
-    def _trial(self, change: bool) -> Any:
-        """Hidden states of two rows; `change` gives the first row and the second row's padding other word pieces."""
+    def _trial(self) -> Any:
+        """Hidden states of three rows; the first and the last have the same real word pieces, and other ones where padding would stand."""
         import torch
 
         config = self.model.config
         special = {value for key, value in config.to_dict().items() if key.endswith("_token_id") and isinstance(value, int)}
         table = int(self.model.get_input_embeddings().num_embeddings)
         plain = [number for number in range(min(table, 64)) if number not in special] or [0]
-        ids = np.array([[plain[(7 * row + place) % len(plain)] for place in range(TRIAL_TOKENS)] for row in range(TRIAL_ROWS)])
-        if change:
-            other = np.array([plain[(11 + place) % len(plain)] for place in range(TRIAL_TOKENS)])
-            ids[0], ids[1, TRIAL_REAL:] = other, other[TRIAL_REAL:]
+        ids = np.array([[plain[(7 * row + place) % len(plain)] for place in range(TRIAL_TOKENS)] for row in range(3)])
+        ids[2, :TRIAL_REAL] = ids[0, :TRIAL_REAL]
         mask = torch.ones(ids.shape, dtype=torch.bool, device=self.device)
-        mask[1, TRIAL_REAL:] = False
-        output = self._call(torch.from_numpy(ids).to(self.device), np.zeros_like(ids), mask)
-        return output.hidden_states
+        mask[::2, TRIAL_REAL:] = False
+        return self._call(torch.from_numpy(ids).to(self.device), np.zeros_like(ids), mask).hidden_states
 
-    def _fault(self, first: Any, second: Any, width: int, dtype: str) -> str | None:
+    def _fault(self, hidden: Any, width: int, dtype: str) -> str | None:
         """What is wrong with the hidden states of a trial."""
         import torch
 
-        if not isinstance(first, tuple | list) or len(first) != self.layers + 1:
-            found = len(first) if isinstance(first, tuple | list) else "no"
+        if not isinstance(hidden, tuple | list) or len(hidden) != self.layers + 1:
+            found = len(hidden) if isinstance(hidden, tuple | list) else "no"
             return f"it gives {found} hidden states, and {self.layers + 1} are needed: the embeddings and each of {self.layers} layers"
-        shape = (TRIAL_ROWS, TRIAL_TOKENS, width)
-        for layer, (one, other) in enumerate(zip(first, second, strict=True)):
-            if tuple(one.shape) != shape:
-                return f"its hidden states are of shape {tuple(one.shape)} at layer {layer} for (rows, tokens, width) = {shape}"
-            one, other = one[1, :TRIAL_REAL].float(), other[1, :TRIAL_REAL].float()
+        shape = (3, TRIAL_TOKENS, width)
+        for layer, states in enumerate(hidden):
+            if tuple(states.shape) != shape:
+                return f"its hidden states are of shape {tuple(states.shape)} at layer {layer} for (rows, tokens, width) = {shape}"
+            one, other = states[0, :TRIAL_REAL].float(), states[2, :TRIAL_REAL].float()
             if not torch.isfinite(one).all():
                 return f"its hidden states are no finite numbers at layer {layer}: its weights may be damaged"
-            if (one - other).abs().max() > TRIAL_SLACK[dtype] * one.abs().max():
+            if not (one - other).abs().max() <= TRIAL_SLACK[dtype] * one.abs().max():
                 return f"the hidden states of a row change with other rows or with padding, from layer {layer} on"
         return None
 
