@@ -174,7 +174,7 @@ class Task:
     @cached_property
     def encoder(self) -> Any:
         """The checkpoint's weights in float32, to be copied and tuned; the suite's own load has found them whole."""
-        folder = self.extractor.encoder.checkpoint.folder
+        folder = self.extractor.encoder.checkpoint.view()
         return AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False)
 
     def copy(self) -> Any:

@@ -37,7 +37,7 @@ def write(output: Path, path: str, seed: int) -> None:
 
     given = find(ModelConfig(path=path))
     torch.manual_seed(seed)
-    model = AutoModel.from_config(AutoConfig.from_pretrained(given.folder))
+    model = AutoModel.from_config(AutoConfig.from_pretrained(given.view()))
     try:
         torch.nn.Module.to(model, torch.float32)
         model.save_pretrained(output)

@@ -61,7 +61,7 @@ def measure(text: Path, path: str, held_out: float, rows: int, lengths: list[int
     model = ModelConfig(path=path)
     opened = checkpoint.find(model)
     encoder = Encoder(opened, model, RuntimeConfig())
-    loaded: Any = BertForPreTraining.from_pretrained(opened.folder, output_loading_info=True, local_files_only=True, dtype="float32")
+    loaded: Any = BertForPreTraining.from_pretrained(opened.view(), output_loading_info=True, local_files_only=True, dtype="float32")
     heads, info = loaded
     if info["missing_keys"]:
         raise UserError(

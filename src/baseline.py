@@ -38,7 +38,7 @@ def scores(read: Data, estimator: Any, config: Config, extractor: Extractor) -> 
     identity = {
         "kind": "bag",
         "method": method(),
-        "tokenizer": extractor.checkpoint.tokenizer,
+        "tokenizer": extractor.checkpoint.tokenisation,
         "max_length": extractor.facts.max_length,
         **read.identity(),
         "probe": {key: value for key, value in asdict(config.probe).items() if key != "name"},

@@ -18,6 +18,7 @@ from src.config import ModelConfig, RuntimeConfig
 from src.errors import UserError, flatten
 from src.kernels import pack, shorten
 from src.pooler import Pooler, diagnose, sentence_pairs
+from src.weights import bounded, check_single, misnamed, reason_unused, unused
 from src.wordpieces import blocks, cut, set_lower_case, traits, unusable
 
 TYPE_CHECKING = False
@@ -28,7 +29,8 @@ INITIALIZER_RANGE = 0.02  # BERT's, for a checkpoint that does not say
 RANDOM_POOLER_SEED = 0
 PACKED_ROWS = 512  # rows of a batch's matrices on a CPU
 LEAST_LENGTH = 4  # word pieces: two texts beside [CLS] and [SEP]
-MOST_LAYERS = 1000
+TRIAL_TOKENS, TRIAL_REAL = 4, 2  # of each row of a trial, and those of its first and last row that are real
+TRIAL_SLACK = {"float32": 1e-3, "float16": 3e-2, "bfloat16": 1e-1}  # of the largest value of a row; rounding moves it far less
 TOKENISE_ROWS = 8192  # rows handed to the tokenizer at once: bounds the memory of its Python objects
 
 
@@ -200,7 +202,7 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
         if checkpoint.original is not None:
             tokenizer = checkpoint.original.tokenizer()
         else:
-            tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(checkpoint.view(), trust_remote_code=False, local_files_only=True)
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is not None:
             backend.no_padding()
@@ -234,6 +236,7 @@ class Encoder:
         scale = getattr(config, "initializer_range", INITIALIZER_RANGE)
         random = np.random.default_rng(RANDOM_POOLER_SEED).standard_normal((width, width), dtype=np.float32) * scale
         self.random_weight = torch.from_numpy(random.astype(np.float32)).to(self.device)
+        self._try(width, runtime.dtype)
         kernel = "plain"
         if self.device == "cpu" and runtime.dtype == "float32":
             kernel = pack(self.model, runtime.token_budget or PACKED_ROWS)
@@ -256,7 +259,8 @@ class Encoder:
     def _positions(self) -> int:
         """Word pieces that the model has positions for."""
         config = self.model.config
-        table = int(getattr(config, "max_position_embeddings", 0) or 10**6)
+        stated_positions = getattr(config, "max_position_embeddings", None)
+        table = int(10**6 if stated_positions in (None, 0, -1) else stated_positions)  # -1, as XLNet has it: no table
         positions = getattr(getattr(self.model, "embeddings", None), "position_embeddings", None)
         padding = getattr(positions, "padding_idx", None)
         if padding is not None:  # RoBERTa numbers positions from padding_idx + 1
@@ -322,14 +326,9 @@ class Encoder:
 
         tokens = torch.from_numpy(ids.astype(np.int64)).to(self.device)
         mask = torch.ones(tokens.shape, dtype=torch.bool, device=self.device)
-        inputs: dict[str, Any] = {"input_ids": tokens}
         if lengths is not None:
             mask = torch.arange(tokens.shape[1], device=self.device) < torch.from_numpy(lengths).to(self.device).unsqueeze(1)
-            inputs["attention_mask"] = mask.long()
-        if self.uses_segments:
-            inputs["token_type_ids"] = torch.from_numpy(segments.astype(np.int64)).to(self.device)
-        with torch.inference_mode():
-            output = self.model(**inputs, output_hidden_states=True)
+        output = self._call(tokens, segments, None if lengths is None else mask)
         self.warm = True
         return EncoderOutput(
             hidden=output.hidden_states,
@@ -340,6 +339,61 @@ class Encoder:
             pooler_bias=self.pooler.tensor_bias,
             random_weight=self.random_weight,
         )
+
+    def _call(self, tokens: Tensor, segments: np.ndarray, mask: Tensor | None) -> Any:
+        import torch
+
+        inputs: dict[str, Any] = {"input_ids": tokens}
+        if mask is not None:
+            inputs["attention_mask"] = mask.long()
+        if self.uses_segments:
+            inputs["token_type_ids"] = torch.from_numpy(segments.astype(np.int64)).to(self.device)
+        with torch.inference_mode():
+            return self.model(**inputs, output_hidden_states=True)
+
+    def _try(self, width: int, dtype: str) -> None:
+        """Encode a few word pieces, and refuse a model whose hidden states are not one vector a word piece for each layer."""
+        try:
+            reason = self._fault(self._trial(), width, dtype)
+        except Exception as error:  # a model may raise anything at inputs that are not its own
+            reason = f"its forward pass over word pieces alone fails ({type(error).__name__}: {flatten(error, 120)})"
+        if reason:
+            raise UserError(
+                f"'{self.checkpoint.label}' ({self.model.config.model_type}) cannot be pooled: {reason}.\nChoose a BERT-like model, or get "
+                "config.json and the weights of one checkpoint."
+            )
+
+    def _trial(self) -> Any:
+        """Hidden states of three rows; the first and the last have the same real word pieces, and other ones where padding would stand."""
+        import torch
+
+        config = self.model.config
+        special = {value for key, value in config.to_dict().items() if key.endswith("_token_id") and isinstance(value, int)}
+        table = int(self.model.get_input_embeddings().num_embeddings)
+        plain = [number for number in range(min(table, 64)) if number not in special] or [0]
+        ids = np.array([[plain[(7 * row + place) % len(plain)] for place in range(TRIAL_TOKENS)] for row in range(3)])
+        ids[2, :TRIAL_REAL] = ids[0, :TRIAL_REAL]
+        mask = torch.ones(ids.shape, dtype=torch.bool, device=self.device)
+        mask[::2, TRIAL_REAL:] = False
+        return self._call(torch.from_numpy(ids).to(self.device), np.zeros_like(ids), mask).hidden_states
+
+    def _fault(self, hidden: Any, width: int, dtype: str) -> str | None:
+        """What is wrong with the hidden states of a trial."""
+        import torch
+
+        if not isinstance(hidden, tuple | list) or len(hidden) != self.layers + 1:
+            found = len(hidden) if isinstance(hidden, tuple | list) else "no"
+            return f"it gives {found} hidden states, and {self.layers + 1} are needed: the embeddings and each of {self.layers} layers"
+        shape = (3, TRIAL_TOKENS, width)
+        for layer, states in enumerate(hidden):
+            if tuple(states.shape) != shape:
+                return f"its hidden states are of shape {tuple(states.shape)} at layer {layer} for (rows, tokens, width) = {shape}"
+            one, other = states[0, :TRIAL_REAL].float(), states[2, :TRIAL_REAL].float()
+            if not torch.isfinite(one).all():
+                return f"its hidden states are no finite numbers at layer {layer}: its weights may be damaged"
+            if not (one - other).abs().max() <= TRIAL_SLACK[dtype] * one.abs().max():
+                return f"the hidden states of a row change with other rows or with padding, from layer {layer} on"
+        return None
 
     def _next_sentence(self) -> float | None:
         """Accuracy of the checkpoint's next-sentence head on pairs of our own, half of them consecutive; None without such a head."""
@@ -369,28 +423,25 @@ def load_model(checkpoint: Checkpoint, dtype: str = "float32", attention: str | 
 
     library.set_verbosity_error()
     library.disable_progress_bar()
-    for key in ("num_hidden_layers", "n_layers"):
-        layers = checkpoint.config.get(key)
-        if isinstance(layers, int) and not 1 <= layers <= MOST_LAYERS:  # the library would build them all before it misses their weights
-            raise UserError(
-                f"'{checkpoint.label}' cannot be loaded: its config.json says {key}={layers}, and 1 to {MOST_LAYERS} are possible. "
-                "Get the file again."
-            )
     asked: dict[str, Any] = {"output_loading_info": True, "dtype": getattr(torch, dtype)}
     if attention is not None:
         asked["attn_implementation"] = attention
     parameters = None if checkpoint.original is None else checkpoint.original.parameters()
+    stored = {} if parameters is not None else _stored(checkpoint)
+    shapes = stored if parameters is None else {name: tuple(value.shape) for name, value in parameters.items()}
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), bounded(shapes, checkpoint.label):
             warnings.simplefilter("ignore")
             if parameters is not None:
                 config = BertConfig(**{key: value for key, value in checkpoint.config.items() if key != "model_type"})
                 loaded: Any = BertModel.from_pretrained(None, config=config, state_dict=parameters, **asked)
             else:
                 loaded = AutoModel.from_pretrained(
-                    checkpoint.folder, trust_remote_code=False, use_safetensors=True, local_files_only=True, **asked
+                    checkpoint.view(), trust_remote_code=False, use_safetensors=True, local_files_only=True, **asked
                 )
         model, info = loaded
+    except UserError:
+        raise
     except Exception as error:  # safetensors, json and torch raise their own classes
         reason, hint = _explain(error) or (f"{flatten(error, 160)}.", "The files may be damaged or cut short: get them again.")
         if attention is not None:
@@ -398,25 +449,55 @@ def load_model(checkpoint: Checkpoint, dtype: str = "float32", attention: str | 
         raise UserError(f"'{checkpoint.label}' cannot be loaded: {reason}\n{hint}") from error
     lost = sorted(set(map(str, info["missing_keys"])) | {str(key) for key in info["mismatched_keys"]})
     lost = [key for key in lost if not key.startswith("pooler.")]
+    prefix = f"{model.base_model_prefix}." if model.base_model_prefix else ""
+    if lost and (found := misnamed(stored, lost, prefix)):
+        raise _rename(checkpoint, *found)
     if lost:
         raise UserError(
             f"'{checkpoint.label}' lacks {len(lost)} of its weights "
             f"({', '.join(lost[:3])}{', ...' if len(lost) > 3 else ''}): random ones would take their place. Get the checkpoint again."
         )
+    check_single(stored, prefix, checkpoint.label)
+    if extra := unused(stored, list(map(str, info["unexpected_keys"])), model):
+        raise UserError(
+            f"'{checkpoint.label}' has {len(extra)} weights that {type(model).__name__} does not use "
+            f"({', '.join(extra[:3])}{', ...' if len(extra) > 3 else ''}):\n"
+            f"{reason_unused(extra, int(getattr(model.config, 'num_hidden_layers', 0)))}."
+        )
     if info["error_msgs"]:
         raise UserError(f"'{checkpoint.label}' cannot be loaded: {flatten(Exception('; '.join(info['error_msgs'])), 200)}")
-    if (
-        not hasattr(model.config, "hidden_size")
-        or not hasattr(model.config, "num_hidden_layers")
-        or getattr(model.config, "is_encoder_decoder", False)
-    ):
+    sizes = [getattr(model.config, name, None) for name in ("hidden_size", "num_hidden_layers")]
+    if not all(isinstance(size, int) for size in sizes) or getattr(model.config, "is_encoder_decoder", False):
         raise UserError(
             f"'{checkpoint.label}' ({model.config.model_type}) is no encoder of text that this suite knows how to pool. "
             "Choose a BERT-like model."
         )
+    model.config.return_dict = True  # one that says false would have forward give a bare tuple
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     return model.eval(), info
+
+
+def _stored(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
+    """Shapes of a checkpoint's weights over all its files; UserError for a weight that two of them hold."""
+    found: dict[str, tuple[int, ...]] = {}
+    for file, shapes in checkpoint.shapes().items():
+        if twice := found.keys() & shapes.keys():
+            raise UserError(f"'{checkpoint.label}' cannot be loaded: {file} holds {min(twice)} once more. Get the checkpoint again.")
+        found |= shapes
+    return found
+
+
+def _rename(checkpoint: Checkpoint, way: str, prefix: str) -> UserError:
+    """The error for weights whose names differ from the model's by a prefix, with the lines that rename them."""
+    file = next(iter(checkpoint.weights))
+    where = f"have '{prefix}' before their names" if way == "remove" else f"lack '{prefix}' before their names"
+    name = f"name.removeprefix('{prefix}')" if way == "remove" else f"'{prefix}' + name"
+    return UserError(
+        f"'{checkpoint.label}' cannot be loaded: its weights {where}. Rename them, and save again:\n"
+        "from safetensors.torch import load_file, save_file\n"
+        f"save_file({{{name}: value for name, value in load_file('{file}').items()}}, '{file}', {{'format': 'pt'}})"
+    )
 
 
 def _explain(error: Exception) -> tuple[str, str] | None:

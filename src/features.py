@@ -150,7 +150,8 @@ class Extractor:
 
     def tokens(self, text: Text) -> Tokens:
         """The word pieces of a split, tokenised once and stored."""
-        key = self.store.key({"kind": "tokens", "text": text.digest, **self._tokenisation()})
+        pieces = {**self._tokenisation(), "tokenizer": self.checkpoint.tokenisation}
+        key = self.store.key({"kind": "tokens", "text": text.digest, **pieces})
         with self.store.lock(key, f"tokenising {text.label}"):
             value = self.store.get("tokens", key)
             if value is None:

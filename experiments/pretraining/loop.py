@@ -67,7 +67,7 @@ def go_on(given: Checkpoint, dropout: float, seed: int) -> BertForPreTraining:
         )
     torch.manual_seed(seed)
     loaded: Any = BertForPreTraining.from_pretrained(
-        given.folder,
+        given.view(),
         output_loading_info=True,
         local_files_only=True,
         dtype="float32",

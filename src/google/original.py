@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from typing import Any
 from src.checkpoint import Checkpoint, sha256
 from src.config import HIDDEN_ACTS, ModelConfig
 from src.errors import UserError, flatten
+from src.files import Unreadable, open_regular, read_json
 from src.google.bundle import Bundle
 from src.google.names import HEADS, Place, places
 from src.registry import unknown
@@ -154,7 +155,7 @@ def read_config(path: Path, hidden_act: str | None) -> dict[str, Any]:
 def read_vocabulary(path: Path) -> dict[str, int]:
     """Number of every word piece: its line, from 0, as Google's tokenizer counts them."""
     try:
-        with path.open(encoding="utf-8", newline="\n") as file:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8", newline="\n") as file:
             lines = [line.strip() for line in file]
     except (OSError, ValueError) as error:
         raise UserError(f"the vocabulary {path.name} cannot be read: {flatten(error, 120)}.") from error
@@ -180,8 +181,8 @@ def _stated_case(path: Path) -> bool | None:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        said = read_json(path)
+    except (OSError, Unreadable) as error:
         raise UserError(f"the configuration {path.name} cannot be read: {flatten(error, 120)}.") from error
     if not isinstance(said, dict):
         raise UserError(f"{path.name} is no configuration: it holds no mapping of names to values.")
