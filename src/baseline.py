@@ -15,8 +15,10 @@ from src.config import Config
 from src.data import Data
 from src.encoder import Tokens
 from src.features import Extractor, texts
+from src.files import checked
 from src.fitting import normalise, progress_bar
 from src.provenance import method
+from src.store import Value
 
 LENGTH = 3.0  # of a row: the probe's grid then spans from over- to under-regularised for bags as it does for features
 
@@ -47,7 +49,7 @@ def scores(read: Data, estimator: Any, config: Config, extractor: Extractor) -> 
     store = extractor.store
     key = store.key(identity)
     with store.lock(key, "fitting the bag of word pieces"):
-        value = store.get("baseline", key)
+        value = store.get("baseline", key, _check)
         if value is None:
             bag = _bag(read, estimator, config, extractor)
             store.put("baseline", key, {}, bag)
@@ -57,6 +59,12 @@ def scores(read: Data, estimator: Any, config: Config, extractor: Extractor) -> 
         "constant": {"metric": name, "value": constant, "reason": None if constant is not None else "a constant has no correlation"},
         "bag_of_word_pieces": bag,
     }
+
+
+def _check(value: Value) -> None:
+    """Raise one of `src.store.DAMAGE` where a stored baseline lacks what records and tables read of it."""
+    number = (float, type(None))
+    checked(value.meta, {"metric": str, "value": number}, {"low": float, "high": float, "reason": str, "converged": bool})
 
 
 def _bag(read: Data, estimator: Any, config: Config, extractor: Extractor) -> dict[str, Any]:

@@ -155,6 +155,7 @@ def test_shards_that_are_gone_because_another_job_put_them_together_are_not_left
     one, named = extractor(bert, tmp_path), Parts.named
 
     def too_late(self: Parts) -> dict[int, Path]:
+        monkeypatch.undo()
         extractor(bert, tmp_path).features(text, TARGET)
         return named(self)
 
@@ -172,8 +173,9 @@ def test_a_shard_filled_in_any_order_is_the_file_that_numpy_writes(shape: tuple[
         for rows in np.array_split(np.random.default_rng(1).permutation(len(flat)), min(3, len(flat))):
             writer.rows(rows, flat[rows])
     assert not one.finished()  # full, and no shard before it is written
-    filled, saved = one.write(4, writer), other.write(4, values)
-    assert filled.name == saved.name and filled.read_bytes() == saved.read_bytes()
+    filled, saved = one.write(4), fill(other, 4, values)
+    np.save(tmp_path / "numpy.npy", values)
+    assert filled.name == saved.name and filled.read_bytes() == saved.read_bytes() == (tmp_path / "numpy.npy").read_bytes()
     assert set(one.finished()) == {4}
 
 

@@ -138,7 +138,7 @@ def test_a_file_inside_the_store_where_a_folder_belongs_is_named(store: Store, p
 def test_finished_shards_survive_and_damaged_ones_do_not(store: Store) -> None:
     parts = store.parts("pass")
     for number in range(3):
-        fill(parts, number, np.full((2, 2), number))
+        fill(parts, number, np.full((2, 2), number, np.float32))
     damaged = sorted(parts.folder.iterdir())[1]
     data = bytearray(damaged.read_bytes())
     data[-1] ^= 1
