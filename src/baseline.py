@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from src import metrics, probe
-from src.config import Config
+from src.config import Config, textual
 from src.data import Data
 from src.encoder import Tokens
 from src.features import Extractor, texts
@@ -43,7 +43,7 @@ def scores(read: Data, estimator: Any, config: Config, extractor: Extractor) -> 
         "tokenizer": extractor.checkpoint.tokenizer,
         "max_length": extractor.facts.max_length,
         **read.identity(),
-        "probe": {key: value for key, value in asdict(config.probe).items() if key != "name"},
+        "probe": textual({key: value for key, value in asdict(config.probe).items() if key != "name"}),
         "seed": config.seed,
     }
     store = extractor.store

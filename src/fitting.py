@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ import scipy.sparse as sp
 from src.config import ProbeConfig
 from src.descent import Basis
 from src.errors import UserError
+from src.estimators import refused, with_value
 from src.linear import Array, Matrix, Solution, Task, blocks, linear, moments, separates
 
 PATIENCE = 3.0  # seconds of fitting before a bar is shown
@@ -165,16 +166,13 @@ class Bench:
         return Fit(solution.alpha, weight, bias, mean, scale, solution.gap, solution.converged, solution)
 
     def _foreign(self, value: float, weights: Array | None) -> Fit:
-        from sklearn.base import clone
-
         rows = np.arange(len(self.y)) if weights is None else np.repeat(np.arange(len(self.y)), weights.astype(np.int64))
         x, y = self.x[rows], self.y[rows]
         mean, scale = _statistics(x) if self.standardise else (None, None)
         mean = None if sp.issparse(x) else mean
-        whole = isinstance(self.estimator.get_params()[self.parameter], int) and value.is_integer()
-        model = clone(self.estimator).set_params(**{self.parameter: int(value) if whole else value})
-        with warnings.catch_warnings(record=True) as caught:
+        with foreign(self.estimator), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
+            model = with_value(self.estimator, self.parameter, value)
             model.fit(_scaled(x, mean, scale), y)
         complained = any(entry.category.__name__ == "ConvergenceWarning" for entry in caught)
         used, most = getattr(model, "n_iter_", None), getattr(model, "max_iter", None)
@@ -286,22 +284,34 @@ def _statistics(x: Matrix) -> tuple[Array, Array]:
 
 def _probabilities(model: Any, x: Matrix, classes: int) -> Array:
     """Log-probabilities (rows, classes) of a foreign classifier, or its decision values read as such."""
-    if classes == 0:
-        return np.asarray(model.predict(x), dtype=np.float64).reshape(len(x) if not sp.issparse(x) else x.shape[0], 1)
-    if hasattr(model, "predict_proba"):
-        return np.log(np.maximum(np.asarray(model.predict_proba(x), dtype=np.float64), 1e-15))
-    if hasattr(model, "decision_function"):
-        scores = np.asarray(model.decision_function(x), dtype=np.float64)
-        return scores[:, None] if scores.ndim == 1 else scores
-    raise UserError(
-        f"{type(model).__name__} has neither predict_proba nor decision_function, so its grid cannot be chosen by log-loss. "
-        "Use another estimator."
-    )
+    with foreign(model):
+        if classes == 0:
+            scores = np.asarray(model.predict(x), dtype=np.float64).reshape(x.shape[0], 1)
+        elif hasattr(model, "predict_proba"):
+            scores = np.log(np.maximum(np.asarray(model.predict_proba(x), dtype=np.float64), 1e-15))
+        elif hasattr(model, "decision_function"):
+            scores = np.asarray(model.decision_function(x), dtype=np.float64)
+            scores = scores[:, None] if scores.ndim == 1 else scores
+        else:
+            raise UserError(
+                f"{type(model).__name__} has neither predict_proba nor decision_function, so its grid cannot be chosen by log-loss. "
+                "Use another estimator."
+            )
+        if classes and scores.shape[1:] not in {(classes,), (1,) if classes == 2 else (classes,)}:
+            raise ValueError(f"it gives {scores.shape[1]} values a row, where there are {classes} classes")
+    return scores
+
+
+def foreign(model: Any) -> AbstractContextManager[None]:
+    """One line for what another library's estimator refuses while it is fitted or used."""
+    way_out = "Change probe.estimator, probe.grid or probe.features."
+    return refused(f"these rows: {type(model).__name__}", way_out)
 
 
 def _foreign_predict(model: Any, x: Matrix, classes: int) -> tuple[Array, Array]:
     scores = _probabilities(model, x, classes)
-    predictions = np.asarray(model.predict(x))
+    with foreign(model):
+        predictions = np.asarray(model.predict(x))
     return predictions.astype(np.int64 if classes else np.float64), _squeezed(scores).astype(np.float32)
 
 

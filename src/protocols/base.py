@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from scipy.special import stdtrit
 
 from src import data, metrics
-from src.config import Config, ProbeConfig
+from src.config import Config, ProbeConfig, shortened
 from src.data import Data, Split
 from src.errors import UserError
 from src.features import pair_features
@@ -18,6 +18,8 @@ from src.linear import Array
 from src.metrics import Estimate
 from src.probe import Outcome, Setup, own
 from src.registry import Registry, unknown
+
+MOST_SEED = 2**32 - 1  # which scikit-learn's generators take
 
 T = TypeVar("T", bound="Protocol")
 
@@ -37,7 +39,9 @@ def protocol(name: str) -> Callable[[type[T]], type[T]]:
 @protocol("suite")
 @dataclass(frozen=True)
 class Protocol:
-    """This suite's own rules, each of which another protocol may replace."""
+    """This suite's own rules, each of which another protocol may replace. `MOST` bounds its settings that are whole numbers."""
+
+    MOST: ClassVar[Mapping[str, int]] = {}
 
     def settle(self, config: Config) -> None:
         """Put into the checked config what the rules decide of a run."""
@@ -120,6 +124,9 @@ def rules(config: ProbeConfig) -> Protocol:
     for key, value in settings.items():
         if key not in defaults:
             raise unknown("key", key, ["name", *defaults], where="probe.protocol: ")
-        if isinstance(defaults[key], int) and not (type(value) is int and value >= 0):
-            raise UserError(f"probe.protocol.{key}={value}: a whole number of zero or more is needed, such as {defaults[key]}.")
+        if isinstance(defaults[key], int) and not (type(value) is int and 0 <= value <= kind.MOST.get(key, MOST_SEED)):
+            most = f" of at most {kind.MOST[key]:,}" if key in kind.MOST else ""
+            raise UserError(
+                f"probe.protocol.{key}={shortened(value)}: a whole number of zero or more{most} is needed, such as {defaults[key]}."
+            )
     return kind(**settings)
