@@ -18,8 +18,10 @@ from src.config import ProbeConfig
 from src.descent import Basis
 from src.errors import UserError
 from src.estimators import refused, with_value
-from src.linear import Array, Matrix, Solution, Task, blocks, linear, moments, separates
+from src.linear import Array, Matrix, Solution, Task, blocks, linear, moments, rounding, separates
 
+# Of the median spread: what an encoder has switched off, as by layer norm's gains of 1e-33, is not raised to unit variance.
+DEAD = float(np.finfo(np.float32).eps) ** 2
 PATIENCE = 3.0  # seconds of fitting before a bar is shown
 Progress = Callable[[str, int, int], None]  # what is being fitted, how many fits are done, of how many
 
@@ -104,13 +106,20 @@ class Bench:
             raise UserError(f"unknown probe.features '{config.features}'. Known: none, standardise, l2.")
         source = normalise(train.x) if self.l2 else train.x
         width = source.shape[1]
-        self.mean, self.scale = np.zeros(width), np.ones(width)
+        self.mean, self.scale, self.noise = np.zeros(width), np.ones(width), None
+        self.constant = 0  # columns that are not standardised, as they are constant up to rounding
         if not self.own or sp.issparse(source):
             self.x = source
+            if self.standardise and not sp.issparse(source):
+                self.constant = int(np.count_nonzero(_statistics(source)[2]))
         else:  # once for all subsets: float32 then loses nothing, and a subset's own statistics are a small correction
-            self.mean, self.scale = _statistics(source)
+            self.mean, self.scale, constant = _statistics(source)
             self.scale = self.scale if self.standardise else np.ones(width)
             self.x = _scaled(source, self.mean, self.scale)
+            if self.standardise:
+                self.constant = int(np.count_nonzero(constant))
+                self.x[:, constant] = 0  # its weight is then zero, whatever a row holds there
+                self.noise = rounding(self.mean, len(source), source.dtype) / self.scale
         self.basis = Basis.of(self.x) if self.own and estimator.task == "classification" else None
 
     def ordered(self) -> list[float]:
@@ -140,7 +149,7 @@ class Bench:
 
     def _tasks(self, wanted: Sequence[tuple[float, Array | None]], starts: Sequence[Solution | None]) -> list[Task]:
         distinct: dict[int, Array | None] = {id(weights): weights for _, weights in wanted}
-        mean, scale = moments(self.x, list(distinct.values()))
+        mean, scale = moments(self.x, list(distinct.values()), self.noise)
         row = {key: index for index, key in enumerate(distinct)}
         ones = np.ones(mean.shape[1])
         return [
@@ -168,7 +177,7 @@ class Bench:
     def _foreign(self, value: float, weights: Array | None) -> Fit:
         rows = np.arange(len(self.y)) if weights is None else np.repeat(np.arange(len(self.y)), weights.astype(np.int64))
         x, y = self.x[rows], self.y[rows]
-        mean, scale = _statistics(x) if self.standardise else (None, None)
+        mean, scale, _ = _statistics(x) if self.standardise else (None, None, None)
         mean = None if sp.issparse(x) else mean
         with foreign(self.estimator), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -267,19 +276,25 @@ def _scaled(x: Matrix, mean: Array | None, scale: Array | None) -> Matrix:
     return out
 
 
-def _statistics(x: Matrix) -> tuple[Array, Array]:
-    """Mean and standard deviation of each column, float64, two passes; constant columns (and rounding's idea of them) get 1."""
+def _statistics(x: Matrix) -> tuple[Array, Array, Array]:
+    """Mean and standard deviation of each column, float64, two passes, and which columns are constant: these get 1.
+
+    A column is constant where its spread is `rounding` of its mean, or nothing beside the others' (`DEAD`).
+    """
     if sp.issparse(x):
         mean, spread = moments(x, [None])
-        return mean[0], spread[0]
+        return mean[0], spread[0], np.zeros(x.shape[1], dtype=bool)
     rows, width = x.shape
     mean, variance = np.zeros(width), np.zeros(width)
     for part in blocks(x):
         mean += x[part].sum(axis=0, dtype=np.float64) / rows
     for part in blocks(x):
         variance += ((x[part].astype(np.float64) - mean) ** 2).sum(axis=0) / rows
-    resolution = (np.finfo(x.dtype).eps * np.abs(mean)) ** 2
-    return mean, np.where(variance <= resolution, 1.0, np.sqrt(variance))
+    spread = np.sqrt(variance)
+    constant = spread <= rounding(mean, rows, x.dtype)
+    if not constant.all():
+        constant |= spread <= DEAD * np.median(spread[~constant])
+    return mean, np.where(constant, 1.0, spread), constant
 
 
 def _probabilities(model: Any, x: Matrix, classes: int) -> Array:
