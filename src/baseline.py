@@ -20,6 +20,7 @@ from src.fitting import normalise, progress_bar
 from src.provenance import method
 from src.store import Value
 
+MOST_WEIGHTS = 1 << 24  # of a bag's probe: a path of its solver holds some thirty arrays of them, 4 GiB
 LENGTH = 3.0  # of a row: the probe's grid then spans from over- to under-regularised for bags as it does for features
 
 
@@ -82,13 +83,16 @@ def _bag(read: Data, estimator: Any, config: Config, extractor: Extractor) -> di
         for role, both in sides.items()
     }
     train, development = rows.pop("train"), rows.pop("development", None)
+    name = read.metrics[0]
+    if train.x.shape[1] * len(read.classes) > MOST_WEIGHTS:
+        reason = f"{train.x.shape[1]:,} word pieces x {len(read.classes):,} classes are more weights than fit into memory"
+        return {"metric": name, "value": None, "low": None, "high": None, "reason": reason, "method": "undefined", "converged": None}
     tests = {} if read.roles["test"] == read.roles["train"] else {"test": rows["test"]}
     with progress_bar(f"{read.name}: bag of word pieces", config.runtime.progress) as progress:
         outcome = probe.run(
             estimator, config.probe, train, tests, classes=len(read.classes), selection=read.selection, development=development,
             folds=read.folds, seed=config.seed, draws=1, groups=read.together, mixed=read.group is not None, progress=progress,
         )  # fmt: skip
-    name = read.metrics[0]
     estimate = metrics.evaluate(
         name, read.test.label, outcome.predictions["test"], classes=len(read.classes), seed=config.seed, resamples=config.probe.resamples
     )

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from src.linear import Array, Matrix, Solution, Task, blocks, linear, moments, r
 
 # Of the median spread: what an encoder has switched off, as by layer norm's gains of 1e-33, is not raised to unit variance.
 DEAD = float(np.finfo(np.float32).eps) ** 2
+MEMORY = 4 << 30  # bytes of the problems that are solved at once
 PATIENCE = 3.0  # seconds of fitting before a bar is shown
 Progress = Callable[[str, int, int], None]  # what is being fitted, how many fits are done, of how many
 
@@ -143,9 +145,19 @@ class Bench:
                 fits.append(self._foreign(value, weights))
         else:
             tasks = self._tasks(wanted, starts or [None] * len(wanted))
-            fits = [self._own_fit(solution) for solution in self.estimator.solve(self.x, self.y, self.classes, tasks, self.basis, tell)]
+            step, fits = self._at_once(), []
+            for first in range(0, len(tasks), step):
+                told = partial(_told, tell, first)
+                solutions = self.estimator.solve(self.x, self.y, self.classes, tasks[first : first + step], self.basis, told)
+                fits += map(self._own_fit, solutions)
         tell(len(wanted))
         return fits
+
+    def _at_once(self) -> int:
+        """Problems that are solved in the same passes, as many as `MEMORY` holds: with their decision values, and points of a path."""
+        rows, width = self.x.shape
+        outputs = self.classes if self.classes > 2 else 1
+        return max(1, MEMORY // (8 * outputs * (3 * rows + 40 * width)))
 
     def _tasks(self, wanted: Sequence[tuple[float, Array | None]], starts: Sequence[Solution | None]) -> list[Task]:
         distinct: dict[int, Array | None] = {id(weights): weights for _, weights in wanted}
@@ -224,6 +236,10 @@ class Bench:
         """Has this fit every row it was fitted on right, with a positive margin?"""
         rows = np.arange(len(self.y)) if weights is None else np.flatnonzero(weights)
         return separates(self.scores(fit, rows), self.y[rows])
+
+
+def _told(tell: Callable[[int], None], before: int, done: int) -> None:
+    tell(before + done)
 
 
 def _folded(fit: Fitted | Fit) -> tuple[Array, Array]:

@@ -19,6 +19,9 @@ from src.metrics import Estimate
 from src.probe import Outcome, Setup, own
 from src.registry import Registry, unknown
 
+FEW = 20  # classes: with more, labels of which most occur once are texts or numbers that were taken for classes
+MOST_CLASSES = 1000  # a fit turns (classes, classes) matrices for each step
+MOST_CELLS = 1 << 28  # classes x rows: 2 GiB of decision values in float64
 MOST_SEED = 2**32 - 1  # which scikit-learn's generators take
 
 T = TypeVar("T", bound="Protocol")
@@ -49,6 +52,7 @@ class Protocol:
     def check(self, config: Config, read: Data) -> None:
         """Refuse data that the rules cannot be followed on, before anything is encoded."""
         assert config.probe is not None
+        check_classes(read)
         if config.draws > 1 and read.selection == "nested":
             raise UserError(
                 f"draws={config.draws} needs a test split of its own, and {read.name} is scored in folds of train. Set draws=1."
@@ -81,6 +85,23 @@ class Protocol:
         """
         estimates = [evaluate(predictions) for predictions in draws]
         return asdict(estimates[0]) if len(estimates) == 1 else over_draws(name, estimates)
+
+
+def check_classes(read: Data) -> None:
+    """Refuse more classes than a probe can be fitted to in memory, and labels that are no classes; UserError."""
+    classes, rows = len(read.classes), len(read.train)
+    label = "Name another column in dataset.label, or set dataset.task=regression if the labels are numbers."
+    if classes > FEW and 2 * classes > rows:
+        raise UserError(f"{read.name}: its labels hardly repeat: {classes:,} different ones, with {rows:,} training rows. {label}")
+    if classes > MOST_CLASSES:
+        raise UserError(
+            f"{read.name}: {classes:,} different labels, and at most {MOST_CLASSES:,} classes are allowed. Merge rare ones.\n{label}"
+        )
+    if classes * rows > MOST_CELLS:
+        most = MOST_CELLS // classes
+        raise UserError(
+            f"{read.name}: {classes:,} classes x {rows:,} training rows do not fit into memory. Merge classes, or give {most:,} rows."
+        )
 
 
 def point(name: str, labels: Array, predictions: Array) -> float:
