@@ -152,12 +152,6 @@ class Store:
                 arrays[name] = _mapped(file)
         return Value(arrays, record["meta"], place)
 
-    def remove(self, kind: str, key: str) -> None:
-        """Delete a value's files; anything else in its folder stays."""
-        with suppress(OSError), self.opened(kind, key[:2], key) as folder:
-            _clear(folder, VALUE)
-            self._forget(kind, key[:2], key)
-
     def _forget(self, *names: str) -> None:
         """Remove a folder that is empty; say so where something foreign keeps it."""
         with suppress(FileNotFoundError), self.opened(*names[:-1]) as parent:
@@ -406,7 +400,7 @@ class Parts:
 
     def drop(self, number: int) -> None:
         """Remove what was begun of a shard that will not be written."""
-        with suppress(FileNotFoundError), self.store.opened(*self.names) as folder:
+        with suppress(FileNotFoundError, UserError), self.store.opened(*self.names) as folder:
             _unlink(self._half(number).name, folder)
 
     def begun(self, numbers: Iterable[int]) -> int:
