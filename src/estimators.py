@@ -112,8 +112,6 @@ def _check_settings(where: str, value: Any) -> None:
 
 
 def _check_task(estimator: Any, task: str, where: str) -> None:
-    if task == "classification" and not any(hasattr(estimator, each) for each in SIGNS):
-        raise UserError(f"{where} gives no probabilities and no decision values, which the grid is chosen by. Use a classifier that does.")
     if hasattr(estimator, "solve"):
         kind = estimator.task
     else:
@@ -125,6 +123,8 @@ def _check_task(estimator: Any, task: str, where: str) -> None:
             kind = next((name for name, asked in kinds.items() if asked(estimator)), task)
     if kind != task:
         raise UserError(f"{where} is for {kind}, and the task is {task}. Use an estimator for {task}.")
+    if task == "classification" and not any(hasattr(estimator, each) for each in SIGNS):
+        raise UserError(f"{where} gives no probabilities and no decision values, which the grid is chosen by. Use a classifier that does.")
 
 
 def _find(name: str, where: str) -> type:
