@@ -45,7 +45,7 @@ def instantiate(probe: ProbeConfig) -> Any:
     where = f"probe.estimator._target_={flatten(ValueError(name), 100) if name else ''}"
     _check_settings("probe.estimator", settings)
     kind = _find(str(name), where)
-    with refused(where, "Its parameters are those beside _target_."):
+    with refused(where, "Its parameters are those beside _target_.", "cannot be made"):
         estimator = kind(**settings)
     with refused(where, WAY_OUT):
         known = estimator.get_params()
@@ -85,7 +85,7 @@ def check_values(estimator: Any, parameter: str, values: Sequence[float]) -> Non
 
 
 @contextmanager
-def refused(what: str, way_out: str) -> Iterator[None]:
+def refused(what: str, way_out: str, verdict: str = "is refused") -> Iterator[None]:
     """Turn whatever another library raises into one line: what was asked, the library's words shortened, the way out."""
     try:
         yield
@@ -94,7 +94,7 @@ def refused(what: str, way_out: str) -> Iterator[None]:
     except MemoryError as error:
         raise UserError(f"{what} needs more memory than there is. {way_out}") from error
     except Exception as error:
-        raise UserError(f"{what} is refused: {flatten(error, 200).rstrip('.')}. {way_out}") from error
+        raise UserError(f"{what} {verdict}: {flatten(error, 200).rstrip('.')}. {way_out}") from error
 
 
 def _check_settings(where: str, value: Any) -> None:
@@ -122,7 +122,9 @@ def _check_task(estimator: Any, task: str, where: str) -> None:
         with suppress(Exception):  # classes that do not say what they are for
             kind = next((name for name, asked in kinds.items() if asked(estimator)), task)
     if kind != task:
-        raise UserError(f"{where} is for {kind}, and the task is {task}. Use an estimator for {task}.")
+        raise UserError(
+            f"{where} is for {kind}, and the task is {task}. Use a {'classifier' if task == 'classification' else 'regressor'}."
+        )
     if task == "classification" and not any(hasattr(estimator, each) for each in SIGNS):
         raise UserError(f"{where} gives no probabilities and no decision values, which the grid is chosen by. Use a classifier that does.")
 
@@ -153,8 +155,10 @@ def _file(modules: Sequence[str], where: str) -> Path | None:
     """The source file of a module of an allowed library, found without importing anything; None where there is none."""
     top = modules[0]
     spec = None if top in sys.stdlib_module_names else importlib.util.find_spec(top)
+    if spec is None and top not in sys.stdlib_module_names:
+        raise UserError(f"{where} cannot be found: '{top}' is not installed. {WAY_OUT}")
     if spec is None or spec.origin is None or not _allowed(top, spec):
-        raise UserError(f"{where} is not imported: '{top}' is no installed library of estimators. {WAY_OUT}")
+        raise UserError(f"{where} is no estimator, a class with fit and predict: '{top}' is no library of them. {WAY_OUT}")
     for number in range(1, len(modules)):
         if spec is None or spec.submodule_search_locations is None:
             return None
