@@ -11,13 +11,16 @@ import numpy as np
 import scipy.sparse as sp
 
 from src import metrics, probe
-from src.config import Config
+from src.config import Config, textual
 from src.data import Data
 from src.encoder import Tokens
 from src.features import Extractor, texts
+from src.files import checked
 from src.fitting import normalise, progress_bar
 from src.provenance import method
+from src.store import Value
 
+MOST_WEIGHTS = 1 << 24  # of a bag's probe: a path of its solver holds some thirty arrays of them, 4 GiB
 LENGTH = 3.0  # of a row: the probe's grid then spans from over- to under-regularised for bags as it does for features
 
 
@@ -41,13 +44,13 @@ def scores(read: Data, estimator: Any, config: Config, extractor: Extractor) -> 
         "tokenizer": extractor.checkpoint.tokenisation,
         "max_length": extractor.facts.max_length,
         **read.identity(),
-        "probe": {key: value for key, value in asdict(config.probe).items() if key != "name"},
+        "probe": textual({key: value for key, value in asdict(config.probe).items() if key != "name"}),
         "seed": config.seed,
     }
     store = extractor.store
     key = store.key(identity)
     with store.lock(key, "fitting the bag of word pieces"):
-        value = store.get("baseline", key)
+        value = store.get("baseline", key, _check)
         if value is None:
             bag = _bag(read, estimator, config, extractor)
             store.put("baseline", key, {}, bag)
@@ -57,6 +60,12 @@ def scores(read: Data, estimator: Any, config: Config, extractor: Extractor) -> 
         "constant": {"metric": name, "value": constant, "reason": None if constant is not None else "a constant has no correlation"},
         "bag_of_word_pieces": bag,
     }
+
+
+def _check(value: Value) -> None:
+    """Raise one of `src.store.DAMAGE` where a stored baseline lacks what records and tables read of it."""
+    number = (float, type(None))
+    checked(value.meta, {"metric": str, "value": number}, {"low": float, "high": float, "reason": str, "converged": bool})
 
 
 def _bag(read: Data, estimator: Any, config: Config, extractor: Extractor) -> dict[str, Any]:
@@ -74,13 +83,16 @@ def _bag(read: Data, estimator: Any, config: Config, extractor: Extractor) -> di
         for role, both in sides.items()
     }
     train, development = rows.pop("train"), rows.pop("development", None)
+    name = read.metrics[0]
+    if train.x.shape[1] * len(read.classes) > MOST_WEIGHTS:
+        reason = f"{train.x.shape[1]:,} word pieces x {len(read.classes):,} classes are more weights than fit into memory"
+        return {"metric": name, "value": None, "low": None, "high": None, "reason": reason, "method": "undefined", "converged": None}
     tests = {} if read.roles["test"] == read.roles["train"] else {"test": rows["test"]}
     with progress_bar(f"{read.name}: bag of word pieces", config.runtime.progress) as progress:
         outcome = probe.run(
             estimator, config.probe, train, tests, classes=len(read.classes), selection=read.selection, development=development,
             folds=read.folds, seed=config.seed, draws=1, groups=read.together, mixed=read.group is not None, progress=progress,
         )  # fmt: skip
-    name = read.metrics[0]
     estimate = metrics.evaluate(
         name, read.test.label, outcome.predictions["test"], classes=len(read.classes), seed=config.seed, resamples=config.probe.resamples
     )

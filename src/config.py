@@ -34,6 +34,8 @@ MOST_DRAWS = 1000
 MOST_FOLDS = 1000
 MOST_SHARDS = 1000  # as many jobs as Slurm takes in one array
 MOST_RESAMPLES = 1_000_000
+MOST_VALUES = 100  # of a grid, all of which are fitted in the same passes over the rows
+LEAST_C, MOST_C = 1e-12, 1e12  # scikit-learn's inverse penalty: beyond, its sums overflow, or its solvers find no end
 DTYPES = ("float32", "bfloat16", "float16")
 MODES = ("offline", "auto", "online")
 FORMATS = ("huggingface", "tensorflow")
@@ -147,7 +149,14 @@ class ProbeConfig:
     def plain(self) -> dict[str, Any]:
         """As records and keys hold it: what was added to it later is left out where it changes nothing, so that older keys stay."""
         later = {"protocol": _suite(), "shuffled_labels": False}
-        return {name: value for name, value in dataclasses.asdict(self).items() if name not in later or value != later[name]}
+        return textual({name: value for name, value in dataclasses.asdict(self).items() if name not in later or value != later[name]})
+
+
+def textual(value: Any) -> Any:
+    """A setting with the keys of its mappings as text, as JSON has them: `class_weight={0: 1, 1: 2}` has whole numbers."""
+    if isinstance(value, dict):
+        return {str(key): textual(item) for key, item in value.items()}
+    return [textual(item) for item in value] if isinstance(value, list) else value
 
 
 @dataclass
@@ -339,13 +348,33 @@ def check(config: Config) -> None:
         raise UserError(f"probe.carve={probe.carve}: a fraction of the training rows between 0 and 1 is needed, such as 0.2.")
     _at_least("probe.resamples", probe.resamples, 100)
     _at_most("probe.resamples", probe.resamples, MOST_RESAMPLES)
-    if len(probe.grid) != 1 or not all(
-        values and all(math.isfinite(value) and value >= 0 for value in values) for values in probe.grid.values()
-    ):
+    check_grid("probe.grid", probe.grid)
+
+
+def check_grid(key: str, grid: Any) -> None:
+    """Refuse a grid that is not one parameter with a bounded number of values that can be fitted; UserError.
+
+    A grid comes from the config, or from the settings of a protocol, which have no types.
+    """
+    numbers = isinstance(grid, dict) and all(
+        isinstance(values, list) and values and all(type(value) in (int, float) for value in values) for values in grid.values()
+    )
+    if not numbers or len(grid) != 1 or not all(0 <= value < math.inf for values in grid.values() for value in values):
         raise UserError(
-            f"probe.grid={probe.grid}: one parameter with finite values of zero or more is needed, such as probe.grid.alpha=[0.001,0.1]. "
-            "To try another parameter, take this one away: probe.grid.alpha=null."
+            f"{key}={shortened(grid)}: one parameter with finite values of zero or more is needed, such as {key}.alpha=[0.001,0.1]. "
+            f"To try another parameter, take this one away: {key}.alpha=null."
         )
+    for name, values in grid.items():
+        _at_most(f"the number of values of {key}.{name}", len(values), MOST_VALUES)
+        wrong = [value for value in values if not (value == 0 or LEAST_C <= value <= MOST_C)]
+        if name == "C" and wrong:
+            raise UserError(f"{key}.C={wrong[0]:g}: {LEAST_C:g} to {MOST_C:g} is allowed.")
+
+
+def shortened(value: object, limit: int = 100) -> str:
+    """A value for a message, cut where it is long."""
+    text = str(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def tracker_of(composed: DictConfig) -> TrackerConfig:

@@ -6,8 +6,9 @@ import functools
 import json
 import logging
 import sys
+import typing
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from src.config import Config
 from src.data import Split
 from src.encoder import Encoder, Facts, Tokenizer, Tokens
 from src.errors import UserError
+from src.files import Unreadable, checked, parse_json
 from src.kernels import VERSION
 from src.passes import Pass
 from src.pooler import refuse
@@ -25,11 +27,12 @@ from src.pooling import SATURATED, Pooling, poolings
 from src.provenance import version
 from src.result import content_key
 from src.store import Parts, Store, Value
-from src.timing import Clock
+from src.timing import PHASES, Clock
 from src.wordpieces import with_capitals
 
 log = logging.getLogger(__name__)
 
+MOST = 1 << 31  # of a whole number that the store gives back: counts of layers, dimensions and tokens are far below
 TOKEN_BUDGET = {"cpu": 512, "cuda": 16384, "mps": 4096}
 MUCH_TRUNCATED = 0.01  # share of the rows above which it is said
 MUCH_UNKNOWN = 0.05  # share of the word pieces
@@ -87,12 +90,12 @@ class Extractor:
         """Layers, width, limits and the pooler's status: from the store, or from the model once it is loaded."""
         if self._facts is None:
             key = self._facts_key()
-            value = self.store.get("facts", key)
+            value = self.store.get("facts", key, _facts)
             if value is None:
                 self._facts = self.encoder.facts
                 self.store.put("facts", key, {}, {"facts": json.dumps(asdict(self._facts))})
             else:
-                self._facts = Facts(**json.loads(value.meta["facts"]))
+                self._facts = _facts(value)
         return self._facts
 
     @property
@@ -153,7 +156,7 @@ class Extractor:
         pieces = {**self._tokenisation(), "tokenizer": self.checkpoint.tokenisation}
         key = self.store.key({"kind": "tokens", "text": text.digest, **pieces})
         with self.store.lock(key, f"tokenising {text.label}"):
-            value = self.store.get("tokens", key)
+            value = self.store.get("tokens", key, lambda found: _tokens(found, len(text)))
             if value is None:
                 with self.clock.phase("tokenise"):
                     if self._tokenizer is None:
@@ -169,7 +172,7 @@ class Extractor:
                     arrays = {"ids": tokens.ids, "segments": tokens.segments, "special": tokens.special, "offsets": tokens.offsets}
                     self.store.put("tokens", key, arrays, {"truncated": tokens.truncated})
                 return tokens
-        return Tokens(**value.arrays, truncated=value.meta["truncated"])
+        return _tokens(value, len(text))
 
     def features(self, text: Text, target: Target, also_layers: Sequence[int] = ()) -> Features:
         """The features of a split, encoding it if they are not stored:
@@ -178,14 +181,14 @@ class Extractor:
         tokens = self.tokens(text)
         key = self._key(text, target)
         with self.clock.phase("store"):
-            value = self.store.get("features", key)
+            value = self._stored(text, key)
         hit = value is not None
         if hit:
             self._tidy(text, self._targets(target, also_layers))
         if value is None:
             with self.store.lock(self._key(text, ("", -1)), f"encoding {text.label}"):
                 with self.clock.phase("store"):
-                    value = self.store.get("features", key)  # another process may have made it while this one waited
+                    value = self._stored(text, key)  # another process may have made it while this one waited
                 hit = value is not None
                 if value is None:
                     value = self._encode(text, tokens, target, also_layers)
@@ -236,13 +239,16 @@ class Extractor:
         targets = self._targets(target, also_layers)
         missing = [each for each in targets if each != target and not self.store.has("features", self._key(text, each))]
         Pass(self, text, tokens, targets).run({each: self._key(text, each) for each in (target, *missing)})
-        value = self.store.get("features", self._key(text, target))
+        value = self._stored(text, self._key(text, target))
         if value is None:
             raise UserError(
                 f"the features of {text.label} cannot be read back from the store: its disk may be failing. Set "
                 "runtime.cache_dir to another."
             )
         return value
+
+    def _stored(self, text: Text, key: str) -> Value | None:
+        return self.store.get("features", key, lambda value: _check_features(value, len(text), self.facts.width))
 
     def _targets(self, target: Target, also_layers: Sequence[int]) -> list[Target]:
         """What a pass for this target computes, stored or not: a pass that was killed while it wrote its values finds its shards again."""
@@ -307,6 +313,36 @@ class Extractor:
         pooling, layer = target
         made = {"pooling": pooling, "code": poolings[pooling].code if pooling in poolings else None, "layer": layer}
         return self.store.key({"kind": "features", "text": text.digest, **made, **self.identity()})
+
+
+def _facts(value: Value) -> Facts:
+    """Stored facts; one of `src.store.DAMAGE` where a field is missing, unknown, of another type or out of its range."""
+    kinds = {name: typing.get_origin(kind) or kind for name, kind in typing.get_type_hints(Facts).items()}
+    known = {each.name: each.default is MISSING and each.default_factory is MISSING for each in fields(Facts)}
+    found = parse_json(value.meta["facts"])
+    checked(found, {name: kinds[name] for name, needed in known.items() if needed and kinds[name] in (int, float, str, bool, dict, list)})
+    if wrong := [name for name, item in found.items() if type(item) is int and not 0 <= item < MOST]:
+        raise Unreadable(f"'{wrong[0]}' is out of its range")
+    checked(found["pooler"], {"status": str})
+    return Facts(**found)
+
+
+def _tokens(value: Value, rows: int) -> Tokens:
+    """Stored word pieces of so many rows; one of `src.store.DAMAGE` where they are none."""
+    tokens = Tokens(**value.arrays, truncated=checked(value.meta, {"truncated": int})["truncated"])
+    flat = [tokens.ids, tokens.segments, tokens.special]
+    if tokens.offsets.shape != (rows + 1,) or any(array.shape != (int(tokens.offsets[-1]),) for array in flat):
+        raise Unreadable(f"its arrays are not those of {rows} rows")
+    return tokens
+
+
+def _check_features(value: Value, rows: int, width: int) -> None:
+    """Raise one of `src.store.DAMAGE` where stored features are not (rows, width) float32 with the timing of their pass."""
+    values = value.arrays["values"]
+    if values.shape != (rows, width) or values.dtype != np.float32:
+        raise Unreadable(f"values are {values.shape} {values.dtype}, not {(rows, width)} float32")
+    timing = checked(value.meta, {"pass": dict})["pass"]
+    checked(timing, {"shards_resumed": int}, dict.fromkeys(PHASES, float))
 
 
 def losses(found: Features, text: Text, facts: Facts, *, pieces: int) -> Iterator[str]:

@@ -26,17 +26,21 @@ class Unreadable(ValueError):
     """A file's content that cannot be used; the message is a phrase without a capital or a full stop."""
 
 
-def open_regular(path: str | Path) -> BufferedReader:
-    """Open a file for reading bytes; OSError where it is missing or no regular file, without waiting for a pipe's other end."""
-    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))  # noqa: SIM115
+def open_regular(path: str | Path, *, folder: int | None = None) -> BufferedReader:
+    """Open a file for reading bytes; OSError where it is missing or no regular file, without waiting for a pipe's other end.
+
+    With `folder`, the descriptor of an open folder, the name is looked up there, and a link is refused instead of followed.
+    """
+    more = getattr(os, "O_NONBLOCK", 0) | (0 if folder is None else os.O_NOFOLLOW)
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | more, dir_fd=folder))  # noqa: SIM115
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
     return file
 
 
-def read_json(path: str | Path) -> Any:
-    """The value in a JSON file.
+def read_json(path: str | Path, *, folder: int | None = None) -> Any:
+    """The value in a JSON file, which is opened as `open_regular` does.
 
     Raises
     ------
@@ -45,7 +49,7 @@ def read_json(path: str | Path) -> Any:
     Unreadable
         Its content is too long or no JSON, as `parse_json` says.
     """
-    with open_regular(path) as file:
+    with open_regular(path, folder=folder) as file:
         if os.fstat(file.fileno()).st_size > MOST_BYTES:
             raise Unreadable(f"longer than {MOST_BYTES >> 20} MiB")
         return parse_json(file.read(MOST_BYTES + 1))

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,12 @@ import scipy.sparse as sp
 from src.config import ProbeConfig
 from src.descent import Basis
 from src.errors import UserError
-from src.linear import Array, Matrix, Solution, Task, blocks, linear, moments, separates
+from src.estimators import refused, with_value
+from src.linear import Array, Matrix, Solution, Task, blocks, linear, moments, rounding, separates
 
+# Of the median spread: what an encoder has switched off, as by layer norm's gains of 1e-33, is not raised to unit variance.
+DEAD = float(np.finfo(np.float32).eps) ** 2
+MEMORY = 4 << 30  # bytes of the problems that are solved at once
 PATIENCE = 3.0  # seconds of fitting before a bar is shown
 Progress = Callable[[str, int, int], None]  # what is being fitted, how many fits are done, of how many
 
@@ -103,13 +108,20 @@ class Bench:
             raise UserError(f"unknown probe.features '{config.features}'. Known: none, standardise, l2.")
         source = normalise(train.x) if self.l2 else train.x
         width = source.shape[1]
-        self.mean, self.scale = np.zeros(width), np.ones(width)
+        self.mean, self.scale, self.noise = np.zeros(width), np.ones(width), None
+        self.constant = 0  # columns that are not standardised, as they are constant up to rounding
         if not self.own or sp.issparse(source):
             self.x = source
+            if self.standardise and not sp.issparse(source):
+                self.constant = int(np.count_nonzero(_statistics(source)[2]))
         else:  # once for all subsets: float32 then loses nothing, and a subset's own statistics are a small correction
-            self.mean, self.scale = _statistics(source)
+            self.mean, self.scale, constant = _statistics(source)
             self.scale = self.scale if self.standardise else np.ones(width)
             self.x = _scaled(source, self.mean, self.scale)
+            if self.standardise:
+                self.constant = int(np.count_nonzero(constant))
+                self.x[:, constant] = 0  # its weight is then zero, whatever a row holds there
+                self.noise = rounding(self.mean, len(source), source.dtype) / self.scale
         self.basis = Basis.of(self.x) if self.own and estimator.task == "classification" else None
 
     def ordered(self) -> list[float]:
@@ -133,13 +145,23 @@ class Bench:
                 fits.append(self._foreign(value, weights))
         else:
             tasks = self._tasks(wanted, starts or [None] * len(wanted))
-            fits = [self._own_fit(solution) for solution in self.estimator.solve(self.x, self.y, self.classes, tasks, self.basis, tell)]
+            step, fits = self._at_once(), []
+            for first in range(0, len(tasks), step):
+                told = partial(_told, tell, first)
+                solutions = self.estimator.solve(self.x, self.y, self.classes, tasks[first : first + step], self.basis, told)
+                fits += map(self._own_fit, solutions)
         tell(len(wanted))
         return fits
 
+    def _at_once(self) -> int:
+        """Problems that are solved in the same passes, as many as `MEMORY` holds: with their decision values, and points of a path."""
+        rows, width = self.x.shape
+        outputs = self.classes if self.classes > 2 else 1
+        return max(1, MEMORY // (8 * outputs * (3 * rows + 40 * width)))
+
     def _tasks(self, wanted: Sequence[tuple[float, Array | None]], starts: Sequence[Solution | None]) -> list[Task]:
         distinct: dict[int, Array | None] = {id(weights): weights for _, weights in wanted}
-        mean, scale = moments(self.x, list(distinct.values()))
+        mean, scale = moments(self.x, list(distinct.values()), self.noise)
         row = {key: index for index, key in enumerate(distinct)}
         ones = np.ones(mean.shape[1])
         return [
@@ -165,16 +187,13 @@ class Bench:
         return Fit(solution.alpha, weight, bias, mean, scale, solution.gap, solution.converged, solution)
 
     def _foreign(self, value: float, weights: Array | None) -> Fit:
-        from sklearn.base import clone
-
         rows = np.arange(len(self.y)) if weights is None else np.repeat(np.arange(len(self.y)), weights.astype(np.int64))
         x, y = self.x[rows], self.y[rows]
-        mean, scale = _statistics(x) if self.standardise else (None, None)
+        mean, scale, _ = _statistics(x) if self.standardise else (None, None, None)
         mean = None if sp.issparse(x) else mean
-        whole = isinstance(self.estimator.get_params()[self.parameter], int) and value.is_integer()
-        model = clone(self.estimator).set_params(**{self.parameter: int(value) if whole else value})
-        with warnings.catch_warnings(record=True) as caught:
+        with foreign(self.estimator), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
+            model = with_value(self.estimator, self.parameter, value)
             model.fit(_scaled(x, mean, scale), y)
         complained = any(entry.category.__name__ == "ConvergenceWarning" for entry in caught)
         used, most = getattr(model, "n_iter_", None), getattr(model, "max_iter", None)
@@ -217,6 +236,10 @@ class Bench:
         """Has this fit every row it was fitted on right, with a positive margin?"""
         rows = np.arange(len(self.y)) if weights is None else np.flatnonzero(weights)
         return separates(self.scores(fit, rows), self.y[rows])
+
+
+def _told(tell: Callable[[int], None], before: int, done: int) -> None:
+    tell(before + done)
 
 
 def _folded(fit: Fitted | Fit) -> tuple[Array, Array]:
@@ -269,39 +292,57 @@ def _scaled(x: Matrix, mean: Array | None, scale: Array | None) -> Matrix:
     return out
 
 
-def _statistics(x: Matrix) -> tuple[Array, Array]:
-    """Mean and standard deviation of each column, float64, two passes; constant columns (and rounding's idea of them) get 1."""
+def _statistics(x: Matrix) -> tuple[Array, Array, Array]:
+    """Mean and standard deviation of each column, float64, two passes, and which columns are constant: these get 1.
+
+    A column is constant where its spread is `rounding` of its mean, or nothing beside the others' (`DEAD`).
+    """
     if sp.issparse(x):
         mean, spread = moments(x, [None])
-        return mean[0], spread[0]
+        return mean[0], spread[0], np.zeros(x.shape[1], dtype=bool)
     rows, width = x.shape
     mean, variance = np.zeros(width), np.zeros(width)
     for part in blocks(x):
         mean += x[part].sum(axis=0, dtype=np.float64) / rows
     for part in blocks(x):
         variance += ((x[part].astype(np.float64) - mean) ** 2).sum(axis=0) / rows
-    resolution = (np.finfo(x.dtype).eps * np.abs(mean)) ** 2
-    return mean, np.where(variance <= resolution, 1.0, np.sqrt(variance))
+    spread = np.sqrt(variance)
+    constant = spread <= rounding(mean, rows, x.dtype)
+    if not constant.all():
+        constant |= spread <= DEAD * np.median(spread[~constant])
+    return mean, np.where(constant, 1.0, spread), constant
 
 
 def _probabilities(model: Any, x: Matrix, classes: int) -> Array:
     """Log-probabilities (rows, classes) of a foreign classifier, or its decision values read as such."""
-    if classes == 0:
-        return np.asarray(model.predict(x), dtype=np.float64).reshape(len(x) if not sp.issparse(x) else x.shape[0], 1)
-    if hasattr(model, "predict_proba"):
-        return np.log(np.maximum(np.asarray(model.predict_proba(x), dtype=np.float64), 1e-15))
-    if hasattr(model, "decision_function"):
-        scores = np.asarray(model.decision_function(x), dtype=np.float64)
-        return scores[:, None] if scores.ndim == 1 else scores
-    raise UserError(
-        f"{type(model).__name__} has neither predict_proba nor decision_function, so its grid cannot be chosen by log-loss. "
-        "Use another estimator."
-    )
+    with foreign(model):
+        if classes == 0:
+            scores = np.asarray(model.predict(x), dtype=np.float64).reshape(x.shape[0], 1)
+        elif hasattr(model, "predict_proba"):
+            scores = np.log(np.maximum(np.asarray(model.predict_proba(x), dtype=np.float64), 1e-15))
+        elif hasattr(model, "decision_function"):
+            scores = np.asarray(model.decision_function(x), dtype=np.float64)
+            scores = scores[:, None] if scores.ndim == 1 else scores
+        else:
+            raise UserError(
+                f"{type(model).__name__} has neither predict_proba nor decision_function, so its grid cannot be chosen by log-loss. "
+                "Use another estimator."
+            )
+        if classes and scores.shape[1:] not in {(classes,), (1,) if classes == 2 else (classes,)}:
+            raise ValueError(f"it gives {scores.shape[1]} values a row, where there are {classes} classes")
+    return scores
+
+
+def foreign(model: Any) -> AbstractContextManager[None]:
+    """One line for what another library's estimator refuses while it is fitted or used."""
+    way_out = "Change probe.estimator, probe.grid or probe.features."
+    return refused(f"these rows: {type(model).__name__}", way_out)
 
 
 def _foreign_predict(model: Any, x: Matrix, classes: int) -> tuple[Array, Array]:
     scores = _probabilities(model, x, classes)
-    predictions = np.asarray(model.predict(x))
+    with foreign(model):
+        predictions = np.asarray(model.predict(x))
     return predictions.astype(np.int64 if classes else np.float64), _squeezed(scores).astype(np.float32)
 
 

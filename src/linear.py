@@ -117,10 +117,27 @@ def separates(scores: Array, y: Array) -> bool:
     return bool((scores[np.arange(len(y)), y] > others.max(axis=1)).all())
 
 
-def moments(x: Matrix, weights: Sequence[Array | None]) -> tuple[Array, Array]:
+ROUNDINGS = 32  # units in the last place that a pooled value may be off: it is a sum over the tokens of a row
+
+
+def rounding(mean: Array, rows: int, precision: Any) -> Array:
+    """The largest spread of each column (width,) that is rounding of its mean.
+
+    scikit-learn's bound for constant features, its two-pass sum's ``rows * eps * mean``, with eps that of the features. Here sums run in
+    float64, so a feature's own rounding is what counts: the rows count up to `ROUNDINGS`.
+
+    References
+    ----------
+    `_is_constant_feature` in sklearn/preprocessing/_data.py of scikit-learn 1.9; Chan, Golub and LeVeque (1983).
+    """
+    return min(rows, ROUNDINGS) * float(np.finfo(precision).eps) * np.abs(mean)
+
+
+def moments(x: Matrix, weights: Sequence[Array | None], noise: Array | None = None) -> tuple[Array, Array]:
     """Mean and standard deviation of each column over the weighted rows, each (len(weights), width), float64; constant columns get 1.
 
     Accurate where a column's mean is not many times its spread, which holds for features that were standardised once on all rows.
+    `noise` (width,) is the spread of each column up to which it is rounding, and the column constant.
     """
     mass = np.stack([np.ones(x.shape[0]) if weight is None else np.asarray(weight, dtype=np.float64) for weight in weights])
     mass /= mass.sum(axis=1, keepdims=True)
@@ -140,4 +157,5 @@ def moments(x: Matrix, weights: Sequence[Array | None]) -> tuple[Array, Array]:
                 square += second
     variance = np.maximum(square - mean**2, 0)
     spread = np.sqrt(variance)
-    return mean, np.where(variance <= 1e-12 * np.maximum(square, 1e-300), 1.0, spread)
+    constant = variance <= 1e-12 * np.maximum(square, 1e-300)
+    return mean, np.where(constant if noise is None else constant | (spread <= noise), 1.0, spread)

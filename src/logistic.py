@@ -24,6 +24,7 @@ from src.linear import Array, Matrix, Solution, Task, Tell, blocks, moments, sep
 ROUND = 60  # evaluations in one frame
 LIMIT = 1000  # most evaluations of one problem
 SPARSE_LIMIT = 200  # sparse counts under a weak penalty are separable, and would take thousands
+FACTORED = 1 << 29  # entries of Cholesky factors held at once: 4 GiB
 NULL = 1e-12  # class directions with less curvature than this have none: softmax ignores a constant added to all classes
 
 
@@ -220,7 +221,7 @@ class Softmax:
             derivative = self._derivative(weight, bias, task)
         share = np.abs(derivative)
         bend = share * (1 - share) * mass
-        if stale and basis.vectors is not None:
+        if stale and basis.vectors is not None and self.factored() > 0:
             return Factored(np.stack([self._factor(row, task, basis) for row in bend]))
         curvature = self._class_curvature(derivative, mass)
         if basis.vectors is None and not cold:
@@ -236,6 +237,10 @@ class Softmax:
         spread = spread + alpha
         stretch = np.where(spread > NULL, 1 / np.sqrt(np.maximum(spread, NULL)), 0)
         return Frame(spin, stretch, np.where(bends > NULL, 1 / np.sqrt(np.maximum(bends, NULL)), 0))
+
+    def factored(self) -> int:
+        """Tasks whose Cholesky factors may be held at once."""
+        return FACTORED // (self.outputs * (self.x.shape[1] + 1) ** 2)
 
     def _factor(self, bend: Array, task: int, basis: Basis) -> Array:
         """Cholesky factor (width + 1, width + 1) of one output's block of the Hessian along the basis; rows curve by `bend` (rows,)."""
@@ -334,18 +339,19 @@ def _in_rounds(problem: Softmax, basis: Basis, tolerance: float, limit: int, tel
     active = list(range(len(tasks)))
     while active:
         stale = bool(answers)
+        walked = active[: max(1, problem.factored())] if stale and basis.vectors is not None else active
         frames = {
             index: problem.frame(
                 points[index][0], points[index][1], index, basis, cold=not stale and tasks[index].start is None, stale=stale
             )
-            for index in active
+            for index in walked
         }
         for index, found in _walk(problem, frames, points, basis, tolerance, min(ROUND, limit), tell).items():
             spent[index] += max(1, found.evaluations)  # a round that found nothing to do has to end too
             points[index] = (found.weight, found.bias)
             answers[index] = replace(found, evaluations=int(spent[index]))
         # without a penalty the gap is read off the frame, which has to be the Hessian's own for that
-        done = {index for index in active if answers[index].converged and (tasks[index].alpha > 0 or stale)}
+        done = {index for index in walked if answers[index].converged and (tasks[index].alpha > 0 or stale)}
         active = [index for index in active if index not in done and spent[index] < limit]
     for index, task in enumerate(tasks):
         if task.alpha == 0 and problem.separated(answers[index], index):  # the loss has no least value then

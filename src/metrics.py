@@ -8,7 +8,7 @@ vectorised over resamples, and the point value is the case of one sample. NaN in
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from src.registry import Registry
 
 Array = NDArray[Any]
 CHUNK = 100_000  # weights held at once: they stay in the cache
+LARGEST = 1 << 25  # entries of confusion matrices held at once: 256 MiB
 THIN = 5  # fewer rows of a class, or predictions of one, and resamples may miss what a new test set would show
 
 
@@ -168,6 +169,7 @@ class Sample:
     times: Array
     statistic: Callable[[Array], Array]
     unseen: Array | None = None
+    size: int = field(default=1, kw_only=True)  # numbers that the statistic holds at once for each reweighting
 
     @property
     def rows(self) -> int:
@@ -177,7 +179,7 @@ class Sample:
         return float(self.statistic(self.times[None].astype(np.float64))[0])
 
     def _chunks(self, count: int) -> Iterator[int]:
-        size = max(1, min(count, CHUNK // len(self.times)))
+        size = max(1, min(count, CHUNK // len(self.times), LARGEST // self.size))
         return (min(size, count - start) for start in range(0, count, size))
 
     def bootstrap(self, seed: int, resamples: int) -> Array:
@@ -336,7 +338,7 @@ def sample_of(name: str, labels: Array, predictions: Array, classes: int, signs:
         return total
 
     unseen = np.eye(seen + spare.shape[1])[seen:]
-    return Sample(times, statistic, unseen if len(unseen) else None)
+    return Sample(times, statistic, unseen if len(unseen) else None, size=classes**2)
 
 
 def checked(name: str, labels: Array, predictions: Array, classes: int) -> tuple[Metric, Array, Array]:

@@ -57,7 +57,7 @@ class Pass:
             if todo := [number for number in todo if number not in finished]:
                 log.info("%s: another process is at its last shards: waiting for it", self.text.label)
                 self.parts.claim(todo[0], wait=True).release()
-        notes = self.parts.notes()
+        notes = [note for note in self.parts.notes() if self.seconds.keys() <= note.keys() and min(note.values()) >= 0]
         self.jobs = len(notes) + bool(self.made)
         for note in notes:
             for phase in self.seconds:
@@ -79,7 +79,7 @@ class Pass:
 
     def left(self) -> int:
         """Shards of the pass that are not there yet."""
-        return len(self.shards) - len(self.parts.named())
+        return len(set(range(len(self.shards))) - self.parts.named().keys())
 
     def _timed(self, todo: list[int]) -> dict[int, Path]:
         """Encode these shards, bill the time, and say how fast it went; what another process is at is left out."""
@@ -215,7 +215,7 @@ class Pass:
                 window = np.empty((min(step, rows - start), width), np.float32)
                 for number, mine in enumerate(numbers):
                     inside = np.flatnonzero((mine >= start) & (mine < start + step))
-                    shard = np.load(finished[number], mmap_mode="r", allow_pickle=False)
+                    shard = self.parts.read(finished[number], (len(self.targets), len(mine), width))
                     window[mine[inside] - start] = shard[place, inside]
                 writer.rows(np.arange(start, start + len(window)), window)
 

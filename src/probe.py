@@ -196,8 +196,10 @@ def own(
     criterion = criterion or Criterion()
     bench = Bench(estimator, config, train, setup.classes, setup.progress)
     if setup.selection == "nested":
-        return _nested(bench, train, division, criterion, setup.draws)
-    return _split(bench, train, tests, _search(bench, division, criterion, setup), setup)
+        outcome = _nested(bench, train, division, criterion, setup.draws)
+    else:
+        outcome = _split(bench, train, tests, _search(bench, division, criterion, setup), setup)
+    return replace(outcome, details={"constant_dimensions": bench.constant}) if bench.constant else outcome
 
 
 def _search(bench: Bench, division: Division, criterion: Criterion, setup: Setup) -> Search:

@@ -18,9 +18,13 @@ def unknown(kind: str, name: object, known: Iterable[str], *, where: str = "") -
     sst2: unknown metric 'acuracy'; did you mean 'accuracy'? Known: accuracy, f1.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(str(name), names, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else "."
-    return UserError(f"{where}unknown {kind} '{name}'{hint} Known: {', '.join(names)}.")
+    return UserError(f"{where}unknown {kind} '{name}'{near(name, names)} Known: {', '.join(names)}.")
+
+
+def near(name: object, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: the nearest known one, or a full stop."""
+    found = difflib.get_close_matches(str(name), sorted(known), n=1)
+    return f"; did you mean '{found[0]}'?" if found else "."
 
 
 class Registry(Mapping[str, T], Generic[T]):

@@ -184,7 +184,8 @@ def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
     temporary = {name: folder / f".{name}.{os.getpid()}.tmp" for name in contents}
     try:
         for name, content in contents.items():
-            with open(temporary[name], "wb") as file:
+            temporary[name].unlink(missing_ok=True)  # what a killed process left, or a link to another file
+            with open(temporary[name], "xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())

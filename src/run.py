@@ -7,7 +7,6 @@ import sys
 if not __package__:  # python src/run.py would put this folder's modules in the place of the standard library's
     sys.exit("error: call it as a module, from the folder that holds src/: python -m src.run ...")
 
-import importlib
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -19,9 +18,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import Config, ProbeConfig, parse, tracker_of
+from src.config import Config, parse, tracker_of
 from src.door import open_door, stop, tell
-from src.errors import UserError, flatten
+from src.errors import UserError
+from src.estimators import instantiate
 from src.outcomes import begin_anew, write_status
 
 if TYPE_CHECKING:
@@ -196,34 +196,6 @@ def _also(prepared: Prepared, layers: Sequence[int]) -> None:
     deepest = prepared.extractor.facts.layers
     also = prepared.config.runtime.also_layers
     also += [layer for layer in layers if -deepest - 1 <= layer <= deepest and layer not in also]
-
-
-def instantiate(probe: ProbeConfig) -> object:
-    """The probe's estimator, of a class with fit and predict, checked before anything is encoded; nothing else is called."""
-    settings = dict(probe.estimator)
-    name = str(settings.pop("_target_", ""))
-    where = f"probe.estimator._target_={name}"
-    module, _, attribute = name.rpartition(".")
-    try:
-        kind = getattr(importlib.import_module(module), attribute)
-    except (ImportError, ValueError, AttributeError) as error:
-        raise UserError(f"{where} cannot be found: {flatten(error, 160)}. Name a class, such as sklearn.svm.LinearSVC.") from error
-    if not (isinstance(kind, type) and hasattr(kind, "fit") and hasattr(kind, "predict")):
-        raise UserError(f"{where} is no estimator: it is no class with fit and predict. Use a scikit-learn class.")
-    try:
-        estimator = kind(**settings)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{where} cannot be made: {flatten(error, 160)}. Its parameters are those beside _target_.") from error
-    known = estimator.get_params() if hasattr(estimator, "get_params") else {}
-    parameter = next(iter(probe.grid))
-    if parameter not in known:
-        way_out = f"Set probe.grid.{parameter}=null and +probe.grid.NAME=[...]."
-        raise UserError(
-            f"probe.grid.{parameter}: {kind.__name__} has no such parameter. Known: {', '.join(sorted(known)) or 'none'}.\n{way_out}"
-        )
-    if probe.task == "classification" and not any(hasattr(estimator, each) for each in ("predict_proba", "decision_function", "solve")):
-        raise UserError(f"{where} gives no probabilities and no decision values, which the grid is chosen by. Use a classifier that does.")
-    return estimator
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from src.linear import Array, Matrix, Solution, Task, Tell, linear, silent
 from src.logistic import solve_logistic
 from src.ridge import solve_ridge
 
+LEAST, MOST = 1e-12, 1e12  # penalties per row: beyond, float64 cannot tell a fit from one without penalty, or from zero weights
+
 
 class _Linear:
     """What both probes share: parameters in the manner of scikit-learn, and a path of penalties on one set of rows."""
@@ -35,10 +37,19 @@ class _Linear:
             setattr(self, name, value)
         return self
 
-    def _checked(self, alphas: Sequence[float]) -> None:
+    def check(self) -> None:
+        """Refuse parameters that no problem can be solved with; UserError."""
+        for name, value in self.get_params().items():
+            if type(value) not in (int, float) or not np.isfinite(value) or value < 0:
+                raise UserError(f"{type(self).__name__}: {name} is a number of zero or more, got {value!r}. Leave it out.")
+
+    def check_penalties(self, alphas: Sequence[float]) -> None:
+        """Refuse penalties that are neither 0 nor within `LEAST` and `MOST`; UserError."""
         for alpha in alphas:
-            if not (np.isfinite(alpha) and alpha >= 0):
-                raise UserError(f"{type(self).__name__}: alpha is a penalty per row, 0 or more, got {alpha}.")
+            if not (alpha == 0 or LEAST <= alpha <= MOST):
+                raise UserError(
+                    f"probe.grid.alpha: {type(self).__name__} takes penalties per row of 0, or {LEAST:g} to {MOST:g}, got {alpha:g}."
+                )
 
     def _take(self, solution: Solution) -> Any:
         self.coef_, self.intercept_ = solution.folded()
@@ -74,7 +85,7 @@ class LogisticRegression(_Linear):
         self, x: Matrix, y: Array, classes: int, tasks: Sequence[Task], basis: Basis | None = None, tell: Tell = silent
     ) -> list[Solution]:
         """Many problems on shared rows at once; `y` holds class ids 0 to classes - 1. `tell` hears how many are done."""
-        self._checked([task.alpha for task in tasks])
+        self.check_penalties([task.alpha for task in tasks])
         return solve_logistic(x, y, classes, tasks, basis=basis, tolerance=self.tolerance, tell=tell)
 
     def fit_path(self, X: Matrix, y: Array, alphas: Sequence[float]) -> list[LogisticRegression]:
@@ -128,7 +139,7 @@ class Ridge(_Linear):
         self, x: Matrix, y: Array, classes: int, tasks: Sequence[Task], basis: Basis | None = None, tell: Tell = silent
     ) -> list[Solution]:
         """Many problems on shared rows at once; `classes` and `basis` play no part. `tell` hears how many are done."""
-        self._checked([task.alpha for task in tasks])
+        self.check_penalties([task.alpha for task in tasks])
         return solve_ridge(x, np.asarray(y, dtype=np.float64), tasks, tolerance=self.tolerance, tell=tell)
 
     def fit_path(self, X: Matrix, y: Array, alphas: Sequence[float]) -> list[Ridge]:

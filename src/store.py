@@ -1,6 +1,7 @@
 """Arrays on disk under a content key: written whole or not at all, checked when read, mapped into memory. Knows nothing of text or models.
 
 A value is a folder ``<root>/<kind>/<key[:2]>/<key>/`` of plain ``.npy`` files and a ``meta.json`` that holds their SHA-256 and its own.
+The root may be a link; below it no link is followed, and only files with the store's own names are deleted or written over.
 """
 
 from __future__ import annotations
@@ -12,21 +13,35 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
+import stat
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from src.errors import UserError, flatten
+from src.files import Unreadable, checked, open_regular, read_json
 from src.result import content_key
 
 FORMAT = 2  # raise it when the meaning of stored bytes changes: older values are then left alone and computed anew
 CHUNK = 1 << 22  # bytes read at once while hashing
+
+# The store's own names, which alone it deletes.
+ARRAY = re.compile(r"[a-z_]+\.npy")
+VALUE = re.compile(r"meta\.json|[a-z_]+\.npy")
+SHARD = re.compile(r"([0-9]{6,12})-([0-9a-f]{64})\.npy")
+NOTE = re.compile(r"[0-9a-f]{32}\.json")
+HALF = re.compile(r"[0-9]{1,12}\.tmp|[0-9a-f]{32}\.tmp")
+CLAIM = re.compile(r"[0-9]{1,12}\.lock")
+
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)  # what unsound bytes raise when read
 
 log = logging.getLogger(__name__)
 
@@ -59,37 +74,92 @@ class Store:
     def folder(self, kind: str, key: str) -> Path:
         return self.root / kind / key[:2] / key
 
+    @contextmanager
+    def opened(self, *names: str, make: bool = False) -> Iterator[int]:
+        """The descriptor of a folder below the root, reached without following a link; `make` makes what is missing.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such folder.
+        UserError
+            A link or a file lies where a folder belongs.
+        """
+        folder, place = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY), self.root
+        try:
+            for name in names:
+                place = place / name
+                if make:
+                    with suppress(FileExistsError):
+                        os.mkdir(name, dir_fd=folder)
+                try:
+                    inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+                except OSError as error:
+                    if error.errno in (errno.ENOTDIR, errno.ELOOP):
+                        raise self._refused(place) from error
+                    raise
+                os.close(folder)
+                folder = inner
+            yield folder
+        finally:
+            os.close(folder)
+
     def has(self, kind: str, key: str) -> bool:
         """Whether a value is there; `get` alone tells whether it is sound."""
-        return (self.folder(kind, key) / "meta.json").is_file()
+        with suppress(OSError, UserError), self.opened(kind, key[:2], key) as folder:
+            return _is_file("meta.json", folder)
+        return False
 
-    def get(self, kind: str, key: str) -> Value | None:
-        """The value under a key, or None. A damaged one is removed with a warning, so that it is computed again."""
-        folder = self.folder(kind, key)
-        if not folder.is_dir():
-            if place := _in_the_way(folder):
-                raise self._refused(place)
-            return None
+    def get(self, kind: str, key: str, check: Callable[[Value], object] | None = None) -> Value | None:
+        """The value under a key, or None. A damaged one is removed with a warning, so that it is computed again.
+
+        Parameters
+        ----------
+        check : callable, optional
+            Raises one of `DAMAGE` where a value that is whole does not hold what its reader needs.
+        """
+        with self._explained(), suppress(FileNotFoundError), self.opened(kind, key[:2], key) as folder:
+            return self._sound(kind, key, folder, check)
+        return None
+
+    def _sound(self, kind: str, key: str, folder: int, check: Callable[[Value], object] | None) -> Value | None:
+        """The value in an open folder; None where it is damaged, and its files are deleted."""
         try:
-            read = folder.stat().st_ino
-            record = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-            if record.pop("digest") != content_key(record):
-                raise ValueError("meta.json has changed since it was written")
-            for name, digest in record["sha256"].items():
-                if sha256(folder / f"{name}.npy") != digest:
-                    raise ValueError(f"{name}.npy has changed since it was written")
-            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in record["sha256"]}
-            return Value(arrays, record["meta"], folder)
-        except PermissionError as error:
-            raise self._explain(error) from error
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            value = self._read(self.folder(kind, key), folder)
+            if check is not None:
+                check(value)
+            return value
+        except PermissionError:
+            raise
+        except DAMAGE as error:
             log.warning("stored %s %s is damaged (%s): it is computed again", kind, key[:12], flatten(error, 120))
-            if folder.is_dir() and folder.stat().st_ino == read:  # another process may have put a sound one in its place
-                self.remove(kind, key)
-            return None
+        _clear(folder, VALUE)  # in the folder that was read: another process may have put a sound one in its place
+        self._forget(kind, key[:2], key)
+        return None
 
-    def remove(self, kind: str, key: str) -> None:
-        shutil.rmtree(self.folder(kind, key), ignore_errors=True)
+    def _read(self, place: Path, folder: int) -> Value:
+        """A value, each of its files opened once: what was hashed is what is mapped."""
+        record = checked(read_json("meta.json", folder=folder), {"meta": dict, "sha256": dict, "digest": str})
+        if record.pop("digest") != content_key(record):
+            raise Unreadable("meta.json has changed since it was written")
+        arrays = {}
+        for name, digest in record["sha256"].items():
+            if not ARRAY.fullmatch(f"{name}.npy"):
+                raise Unreadable(f"{name!r} is no name of an array")
+            with open_regular(f"{name}.npy", folder=folder) as file:
+                if _digest(file) != digest:
+                    raise Unreadable(f"{name}.npy has changed since it was written")
+                arrays[name] = _mapped(file)
+        return Value(arrays, record["meta"], place)
+
+    def _forget(self, *names: str) -> None:
+        """Remove a folder that is empty; say so where something foreign keeps it."""
+        with suppress(FileNotFoundError), self.opened(*names[:-1]) as parent:
+            try:
+                os.rmdir(names[-1], dir_fd=parent)
+            except OSError as error:
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EBUSY):
+                    log.warning("'%s' holds what is not the store's: it is left alone", self.root.joinpath(*names))
 
     def put(self, kind: str, key: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
         """Write a value whole; one that is there already stays, since it has the same content."""
@@ -100,11 +170,11 @@ class Store:
     @contextmanager
     def writing(self, kind: str, key: str, meta: Mapping[str, Any]) -> Iterator[Path]:
         """A temporary folder to put ``.npy`` files into; it becomes the value when the block ends well, and is gone when it does not."""
-        final = self.folder(kind, key)
-        temporary = self.root / "tmp" / f"{key[:16]}-{uuid.uuid4().hex}"
-        with self._explained():
+        name = f"{key[:16]}-{uuid.uuid4().hex}"
+        temporary = self.root / "tmp" / name
+        with self._explained(), self.opened("tmp", make=True) as above:
             try:
-                temporary.mkdir(parents=True)
+                os.mkdir(name, dir_fd=above)
                 yield temporary
                 record: dict[str, Any] = {
                     "meta": dict(meta),
@@ -112,41 +182,64 @@ class Store:
                 }
                 record["digest"] = content_key(record)
                 (temporary / "meta.json").write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
-                final.parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    temporary.rename(final)
-                except OSError as error:
-                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                        raise
+                with self.opened(kind, key[:2], make=True) as parent:
+                    self._place(name, above, kind, key, parent)
             finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+                shutil.rmtree(temporary, ignore_errors=True)  # made above under a name of its own
+
+    def _place(self, name: str, above: int, kind: str, key: str, parent: int) -> None:
+        """Rename a finished folder to its key; a value that is there stays, and foreign files in its place stay beside ours."""
+        try:
+            os.rename(name, key, src_dir_fd=above, dst_dir_fd=parent)
+        except OSError as error:
+            if error.errno in (errno.ENOTDIR, errno.ELOOP):
+                raise self._refused(self.folder(kind, key)) from error
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            with self.opened(kind, key[:2], key) as final, self.opened("tmp", name) as made:
+                if not _is_file("meta.json", final):
+                    for each in sorted(os.listdir(made), key="meta.json".__eq__):  # the notes last: with them the value is there
+                        self._replace(each, made, each, final, self.folder(kind, key) / each)
+
+    def _replace(self, name: str, folder: int, new: str, target: int, place: Path) -> None:
+        """Put a file in place of one of that name, which may be a link: the name is taken, not what it leads to."""
+        try:
+            os.replace(name, new, src_dir_fd=folder, dst_dir_fd=target)
+        except IsADirectoryError as error:
+            raise self._refused(place) from error
 
     def sweep(self, keys: Iterable[str]) -> None:
         """Remove what killed processes left of half-written values; for the holder of the lock under which these keys are written."""
-        for key in keys:
-            for folder in (self.root / "tmp").glob(f"{key[:16]}-*"):
-                shutil.rmtree(folder, ignore_errors=True)
+        with suppress(FileNotFoundError), self.opened("tmp") as above:
+            names = os.listdir(above)
+            for key in keys:
+                for name in names:
+                    if re.fullmatch(rf"{re.escape(key[:16])}-[0-9a-f]+", name):
+                        with suppress(OSError, UserError), self.opened("tmp", name) as folder:
+                            _clear(folder, VALUE)
+                            self._forget("tmp", name)
 
     @contextmanager
     def lock(self, key: str, doing: str) -> Iterator[None]:
         """One process at a time per key; the others wait. The lock goes with its process, however that ends."""
         with self._explained():
-            lock = self._taken(self.root / "locks" / f"{key}.lock")
+            lock = self._taken("locks", f"{key}.lock")
             if lock is None:
                 log.info("another process is %s: waiting for it", doing)
-                lock = self._taken(self.root / "locks" / f"{key}.lock", wait=True)
+                lock = self._taken("locks", f"{key}.lock", wait=True)
         try:
             yield
         finally:
             lock.release()
 
-    @staticmethod
-    def _taken(path: Path, *, wait: bool = False) -> Any:
-        """A lock file, locked by this process; None where another one has it and we do not wait."""
+    def _taken(self, *names: str, wait: bool = False) -> Any:
+        """A lock file below the root, locked by this process; None where another one has it and we do not wait."""
         from filelock import FileLock, Timeout
 
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
+        with self.opened(*names[:-1], make=True) as folder:
+            if _exists(names[-1], folder) and not _is_file(names[-1], folder):
+                raise self._refused(self.root.joinpath(*names))
+        lock = FileLock(self.root.joinpath(*names))
         try:
             return lock.acquire(timeout=-1 if wait else 0).lock
         except Timeout:
@@ -154,7 +247,7 @@ class Store:
 
     def parts(self, key: str) -> Parts:
         """The finished shards of a pass that is under way, or was when it was killed."""
-        return Parts(self, self.root / "partial" / key)
+        return Parts(self, key)
 
     def require(self, size: int) -> None:
         """Refuse work whose `size` bytes cannot fit, before it begins."""
@@ -186,8 +279,12 @@ class Store:
         )
 
     def _refused(self, place: Path) -> UserError:
+        """The error for a link, or for something of another kind, where the store keeps a folder or a file."""
+        folder = place.suffix not in (".npy", ".json", ".tmp", ".lock")
+        belongs = "a folder" if folder else "a file"
+        kind = "a link" if place.is_symlink() else "a folder" if place.is_dir() else "a file" if folder else "no regular file"
         return UserError(
-            f"the store ({self.root}) cannot be used: '{place}' is a file where a folder belongs. Remove it, or set runtime.cache_dir to "
+            f"the store ({self.root}) cannot be used: '{place}' is {kind} where {belongs} belongs. Remove it, or set runtime.cache_dir to "
             "another folder."
         )
 
@@ -196,63 +293,94 @@ class Parts:
     """Shards of an unfinished pass, one file each, named by number and digest, so that a torn or damaged one is simply not there.
 
     Several processes may make them at once: each claims a shard before it makes it. Beside them lie the claims, what is half written,
-    and the notes of those who have done a share.
+    and the notes of those who have done a share. Files with other names are left alone.
 
     A shard may be larger than the memory that a job has: `begin` gives its file, to be filled in any order, and `write` makes it count.
     """
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(self, store: Store, key: str) -> None:
         self.store = store
-        self.folder = folder
-        self.claims = folder / "claims"
+        self.names = "partial", key
+        self.folder = store.root.joinpath(*self.names)
+        self.claims = self.folder / "claims"
+
+    @contextmanager
+    def _opened(self, *, make: bool = False) -> Iterator[int]:
+        with self.store._explained(), self.store.opened(*self.names, make=make) as folder:
+            yield folder
 
     def finished(self) -> dict[int, Path]:
-        """Number and file of every shard that is whole; the others are deleted."""
+        """Number and file of every shard that is whole; damaged ones are deleted."""
         found = {}
-        with self.store._explained():
-            for path in sorted(self.folder.glob("*")):
-                number, _, digest = path.stem.partition("-")
-                try:
-                    if path.suffix == ".npy" and number.isdigit() and path.is_file() and sha256(path) == digest:
-                        found[int(number)] = path
-                    elif path.is_dir() and path != self.claims:
-                        shutil.rmtree(path)
-                    elif path.is_file() and path.suffix not in (".tmp", ".json"):
-                        path.unlink()
-                except FileNotFoundError:  # the pass was put together by another process just now
+        for number, path in self.named().items():
+            with suppress(FileNotFoundError), self._shard(path) as file:  # the pass was put together by another process just now
+                if _digest(file) == path.stem.partition("-")[2] and _is_array(file):
+                    found[number] = path
                     continue
+                with self._opened() as folder:
+                    _unlink(path.name, folder)
         return found
 
     def named(self) -> dict[int, Path]:
         """Number and file of every shard that is there, unread."""
-        return {int(path.name.partition("-")[0]): path for path in self.folder.glob("[0-9]*-*.npy")}
+        with suppress(FileNotFoundError), self.store.opened(*self.names) as folder:
+            names = [name for name in sorted(os.listdir(folder)) if SHARD.fullmatch(name) and _is_file(name, folder)]
+            return {int(name.partition("-")[0]): self.folder / name for name in names}
+        return {}
 
     def made(self, number: int) -> Path | None:
         """The file of one shard, unread."""
-        return next(self.folder.glob(f"{number:06d}-*.npy"), None)
+        with suppress(FileNotFoundError), self.store.opened(*self.names) as folder:
+            for name in os.listdir(folder):
+                if name.startswith(f"{number:06d}-") and SHARD.fullmatch(name) and _is_file(name, folder):
+                    return self.folder / name
+        return None
+
+    @contextmanager
+    def _shard(self, path: Path) -> Iterator[BufferedReader]:
+        with self._opened() as folder, open_regular(path.name, folder=folder) as file:
+            yield file
+
+    def read(self, path: Path, shape: tuple[int, ...]) -> np.ndarray:
+        """A shard, mapped; UserError where it is another array than its pass wants."""
+        with self._shard(path) as file:
+            array = _mapped(file)
+        if array.shape != shape or array.dtype != np.float32:
+            raise UserError(
+                f"'{path}' is no shard of this pass: {array.shape} {array.dtype}, not {shape} float32. Remove it and start again."
+            )
+        return array
 
     def claim(self, number: int, *, wait: bool = False) -> Any:
         """The right to make a shard, to be released, which goes with its process; None where another process has it and we do not wait."""
         with self.store._explained():
-            return self.store._taken(self.claims / f"{number}.lock", wait=wait)
+            return self.store._taken(*self.names, "claims", f"{number}.lock", wait=wait)
 
     def note(self, content: Mapping[str, float]) -> None:
         """Leave what a share took, for whoever puts the shards together."""
-        with self.store._explained():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            temporary = self.folder / f"{uuid.uuid4().hex}.tmp"
-            temporary.write_text(json.dumps(dict(content)), encoding="utf-8")
-            os.replace(temporary, temporary.with_suffix(".json"))
+        name = uuid.uuid4().hex
+        with self._opened(make=True) as folder:
+            with open(f"{name}.tmp", "x", encoding="utf-8", opener=_within(folder)) as file:
+                file.write(json.dumps(dict(content)))
+            os.replace(f"{name}.tmp", f"{name}.json", src_dir_fd=folder, dst_dir_fd=folder)
 
     def notes(self) -> list[dict[str, float]]:
-        """What the shares took."""
-        return [json.loads(path.read_text(encoding="utf-8")) for path in self.folder.glob("*.json")]
+        """What the shares took; a damaged note is left out, since it tells of time alone."""
+        found = []
+        with suppress(FileNotFoundError), self.store.opened(*self.names) as folder:
+            for name in sorted(filter(NOTE.fullmatch, os.listdir(folder))):
+                try:
+                    content = read_json(name, folder=folder)
+                    found.append({phase: float(seconds) for phase, seconds in checked(content, dict.fromkeys(content, float)).items()})
+                except (OSError, ValueError, TypeError) as error:
+                    log.warning("a note of how long a share of this pass took is damaged (%s): it is left out", flatten(error, 120))
+        return found
 
     @contextmanager
     def begin(self, number: int, shape: tuple[int, ...]) -> Iterator[ArrayWriter]:
         """The file of one shard, of float32, for the holder of its claim to fill; `write` makes a shard of it."""
-        with self.store._explained():
-            self.folder.mkdir(parents=True, exist_ok=True)
+        with self._opened(make=True) as folder:
+            _unlink(f"{number}.tmp", folder)  # what a killed job left; written over, it could be a link to another file
             # The header that numpy.save writes, as shards of interrupted passes have had it: their names are the digests of their bytes.
             header = np.lib.format.write_array_header_1_0
             with closing(ArrayWriter(self._half(number), shape, np.float32, header)) as writer:
@@ -261,39 +389,53 @@ class Parts:
     def write(self, number: int) -> Path:
         """Make a shard of what was filled since `begin`."""
         half = self._half(number)
-        with self.store._explained():
+        with self._opened() as folder:
             try:
-                final = self.folder / f"{number:06d}-{sha256(half)}.npy"
-                os.replace(half, final)
+                with open_regular(half.name, folder=folder) as file:
+                    final = self.folder / f"{number:06d}-{_digest(file)}.npy"
+                self.store._replace(half.name, folder, final.name, folder, final)
             finally:
                 self.drop(number)
         return final
 
     def drop(self, number: int) -> None:
         """Remove what was begun of a shard that will not be written."""
-        self._half(number).unlink(missing_ok=True)
+        with suppress(FileNotFoundError, UserError), self.store.opened(*self.names) as folder:
+            _unlink(self._half(number).name, folder)
 
     def begun(self, numbers: Iterable[int]) -> int:
         """Bytes that half of these shards take: other jobs are at them, or a killed one left them, to be written over."""
         size = 0
-        for number in numbers:
-            with suppress(FileNotFoundError):
-                size += self._half(number).stat().st_size
+        with suppress(FileNotFoundError), self.store.opened(*self.names) as folder:
+            for number in numbers:
+                with suppress(FileNotFoundError):
+                    size += os.stat(self._half(number).name, dir_fd=folder, follow_symlinks=False).st_size
         return size
 
     def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete what a pass leaves: shards, halves, notes and claims. Say what else is there, which stays."""
+        try:
+            with suppress(OSError), self.store.opened(*self.names) as folder:
+                for kind in (SHARD, NOTE, HALF):
+                    _clear(folder, kind)
+                with suppress(OSError, UserError), self.store.opened(*self.names, "claims") as claims:
+                    _clear(claims, CLAIM)
+                with suppress(OSError):
+                    os.rmdir("claims", dir_fd=folder)
+                self.store._forget(*self.names)
+        except UserError as error:  # a link in place of the folder: nothing of it is needed any more
+            log.warning("%s", error)
 
     def _half(self, number: int) -> Path:
         return self.folder / f"{number}.tmp"
 
 
 class ArrayWriter:
-    """Rows of a ``.npy`` file in any order, without the array ever being in memory; rows are numbered over all axes but the last."""
+    """Rows of a new ``.npy`` file in any order, without the array ever being in memory; rows are numbered over all axes but the last."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any, header: Any = np.lib.format.write_array_header_2_0) -> None:
         dtype = np.dtype(dtype)
-        self._file = path.open("wb")
+        self._file = path.open("xb")
         header(self._file, {"descr": dtype.str, "fortran_order": False, "shape": shape})
         self._file.flush()
         self._start = self._file.tell()
@@ -319,15 +461,73 @@ class ArrayWriter:
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file, read in pieces."""
+    with open_regular(path) as file:
+        return _digest(file)
+
+
+def _digest(file: BufferedReader) -> str:
+    """SHA-256 of an open file's bytes, which is then at its beginning again."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(CHUNK):
-            digest.update(piece)
+    while piece := file.read(CHUNK):
+        digest.update(piece)
+    file.seek(0)
     return digest.hexdigest()
 
 
+def _mapped(file: BufferedReader) -> np.ndarray:
+    """The array of an open ``.npy`` file, mapped and read-only; ValueError where it is none, or would need pickle."""
+    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    magic = np.lib.format.read_magic(file)
+    if magic not in headers:
+        raise ValueError(f"format {magic} of an array is not known")
+    shape, fortran, dtype = headers[magic](file)
+    if dtype.hasobject:
+        raise ValueError("it holds objects, which only pickle reads")
+    return np.memmap(file, dtype=dtype, shape=shape, order="F" if fortran else "C", mode="r", offset=file.tell())
+
+
+def _is_array(file: BufferedReader) -> bool:
+    try:
+        _mapped(file)
+    except DAMAGE:
+        return False
+    return True
+
+
+def _within(folder: int) -> Callable[[str, int], int]:
+    """An opener of files in an open folder that follows no link."""
+    return lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o666, dir_fd=folder)
+
+
+def _exists(name: str, folder: int) -> bool:
+    with suppress(FileNotFoundError):
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return True
+    return False
+
+
+def _is_file(name: str, folder: int) -> bool:
+    """Whether an open folder holds a regular file of this name; a link is none."""
+    with suppress(FileNotFoundError):
+        return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    return False
+
+
+def _unlink(name: str, folder: int) -> None:
+    """Take a name out of an open folder, unless it is not there or names a folder."""
+    with suppress(FileNotFoundError, IsADirectoryError, PermissionError):
+        os.unlink(name, dir_fd=folder)
+
+
+def _clear(folder: int, own: re.Pattern[str]) -> None:
+    """Delete the files of an open folder that bear the store's own names."""
+    for name in os.listdir(folder):
+        if own.fullmatch(name):
+            _unlink(name, folder)
+
+
 def _in_the_way(folder: Path) -> Path | None:
-    """The file that keeps a folder from being made, itself or above it."""
+    """What keeps a folder from being made, itself or above it."""
     return next((place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()), None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,18 +19,18 @@ KEY = Store.key({"a": 1})
 
 def interrupted(one: Extractor, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """An extraction of `mean` that dies once it has put `after` values in place."""
-    sound, done = Path.rename, 0
+    sound, done = Store._place, 0
 
-    def rename(self: Path, target: Path) -> Path:
+    def place(self: Store, name: str, above: int, kind: str, *rest: Any) -> None:
         nonlocal done
-        if "features" in target.parts:
+        if kind == "features":
             done += 1
             if done > after:
                 raise RuntimeError("power cut")
-        return sound(self, target)
+        sound(self, name, above, kind, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", rename)
+        patch.setattr(Store, "_place", place)
         with pytest.raises(RuntimeError, match="power cut"):
             one.features(make_text(), ("mean", 2))
 
@@ -105,13 +106,19 @@ def test_no_bit_of_the_notes_changes_unnoticed(seed: int, tmp_path: Path, caplog
     assert found.meta == meta if found else "damaged" in caplog.text  # a blank may become another kind of blank
 
 
-def test_strange_things_among_the_shards_are_removed(tmp_path: Path) -> None:
+def test_strange_things_among_the_shards_are_left_alone_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     parts = Store(tmp_path).parts("pass")
     fill(parts, 3, np.ones(2))
-    (parts.folder / "000001-folder.npy").mkdir()
-    (parts.folder / "strange").write_bytes(b"garbage")
-    assert set(parts.finished()) == {3}
-    assert len(list(parts.folder.iterdir())) == 1
+    strange = [parts.folder / "000001-folder.npy" / "inner", parts.folder / "strange", parts.folder / "claims" / "mine"]
+    for path in strange:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"another's")
+    parts.claim(4).release()
+    assert set(parts.finished()) == set(parts.named()) == {3}
+    parts.remove()
+    assert all(path.read_bytes() == b"another's" for path in strange)
+    assert {path.name for path in parts.folder.iterdir()} == {"000001-folder.npy", "strange", "claims"}
+    assert str(parts.folder) in caplog.text
 
 
 def test_a_disk_that_takes_less_than_it_is_given_loses_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,9 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +27,7 @@ from src.encoder import Encoder, EncoderOutput
 from src.errors import UserError
 from src.features import Extractor, Text, pair_features, texts
 from src.pooling import poolings
+from src.result import content_key
 from src.store import Store
 from src.timing import Clock
 from tests.conftest import SENTENCES
@@ -299,3 +301,43 @@ def test_half_precision_is_near_and_stored_apart(dtype: str, bert: Path, tmp_pat
     assert not half.hit
     assert half.values.dtype == np.float32
     assert 0 < np.abs(half.values - full).max() < 0.1
+
+
+FACTS = [
+    ("layers", "two"), ("layers", -1), ("width", 10**200), ("width", True), ("max_length", None), ("attention", 3), ("pooler", []),
+    ("pooler", {}), ("pooler", {"status": 1}), ("unknown", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("field", "value"), FACTS)
+def test_facts_that_cannot_be_are_damaged(field: str, value: Any, bert: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    one = extractor(bert, tmp_path)
+    sound = one.facts
+    path = one.store.folder("facts", one._facts_key()) / "meta.json"
+    record = json.loads(path.read_text())
+    del record["digest"]
+    for content in (json.dumps(asdict(sound) | {field: value}), "[" * 10_000, "3", "NaN", 5):
+        record["meta"]["facts"] = content
+        path.write_text(json.dumps({**record, "digest": content_key(record)}))
+        caplog.clear()
+        assert extractor(bert, tmp_path).facts == sound
+        assert caplog.text.count("is damaged") == 1
+
+
+def test_features_and_tokens_that_cannot_be_are_damaged(bert: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    text, target = make_text(), ("mean", 2)
+    expected = np.array(extractor(bert, tmp_path).features(text, target).values)
+    one = extractor(bert, tmp_path)
+    place = one.store.folder("features", one._key(text, target))
+    sound = json.loads((place / "meta.json").read_text())
+    for notes in ({}, {"pass": []}, {"pass": {}}, {"pass": sound["meta"]["pass"] | {"encode": "x"}}, {"pass": {"shards_resumed": None}}):
+        record = {"meta": notes, "sha256": sound["sha256"]}
+        (place / "meta.json").write_text(json.dumps({**record, "digest": content_key(record)}))
+        caplog.clear()
+        np.testing.assert_array_equal(extractor(bert, tmp_path).features(text, target).values, expected)
+        assert "is damaged" in caplog.text
+    tokens = one.tokens(text)
+    for path in (tmp_path / "tokens").glob("*/*"):
+        shutil.rmtree(path)
+        one.store.put("tokens", path.name, {"ids": tokens.ids[:3]}, {"truncated": 0})
+    assert len(extractor(bert, tmp_path).tokens(text).offsets) == 201

@@ -331,3 +331,52 @@ def test_bad_input_is_refused(change, options):
 def test_an_unusable_config_is_refused(wrong):
     with pytest.raises(UserError):
         run(LogisticRegression(), dataclasses.replace(config(), **wrong), make(), {}, classes=2)
+
+
+@pytest.mark.parametrize("estimator, grid", [("own", {"alpha": GRID}), ("sklearn", {"C": [0.01, 1.0]})])
+@pytest.mark.parametrize("draws", [1, 3])
+def test_rounding_is_not_raised_to_unit_variance(estimator, grid, draws):
+    from sklearn.linear_model import LogisticRegression as Peer
+
+    def with_noise(rows: Rows, seed: int) -> Rows:
+        generator = np.random.default_rng(seed)
+        eps = np.finfo(np.float32).eps
+        rounded = np.float32(0.7) * (1 + eps * generator.integers(-3, 4, size=len(rows.y)))
+        off = 1e-33 * generator.standard_normal(len(rows.y))
+        exact = np.full(len(rows.y), 0.1)
+        return Rows(np.column_stack([rows.x, rounded, off, exact]).astype(np.float32), rows.y)
+
+    train, test = with_noise(make(), 5), with_noise(make(seed=1), 6)
+    solver = LogisticRegression(tolerance=1e-11) if estimator == "own" else Peer()
+    outcome = run(solver, config(**grid), train, {"test": test}, classes=2, draws=draws)
+    plain = run(solver, config(**grid), make(), {"test": make(seed=1)}, classes=2, draws=draws)
+    assert (outcome.fitted.scale[-3:] == 1).all() and (np.abs(outcome.fitted.weight[0, -3:]) < 1e-6).all()
+    np.testing.assert_allclose(outcome.decisions["test"], plain.decisions["test"], atol=1e-4)
+    assert outcome.details == {"constant_dimensions": 3} and plain.details == {}
+
+
+def test_small_but_real_columns_are_standardised():
+    train, test = make(), make(seed=1)
+    scale = np.array([1, 1e-3, 1e-6, 1e-9, 1, 1, 1, 1], dtype=np.float32)
+    found = fit(Rows((train.x - 5) * scale, train.y), {"t": Rows((test.x - 5) * scale, test.y)})
+    plain = fit(train, {"t": test})
+    np.testing.assert_allclose(found.decisions["t"], plain.decisions["t"], atol=1e-3)
+    assert not found.details
+
+
+def test_a_column_that_rounds_in_a_subset_alone_is_constant_there():
+    x = np.concatenate([np.full(50, 3.0), np.linspace(0, 6, 50)]).astype(np.float32)
+    x[:50] += np.float32(3e-7) * (np.arange(50) % 2)
+    bench = Bench(LogisticRegression(), config(), Rows(np.column_stack([x, np.arange(100)]).astype(np.float32), np.arange(100) % 2), 2)
+    first = (np.arange(100) < 50).astype(np.float64)
+    assert bench._tasks([(1.0, first)], [None])[0].scale[0] == 1.0
+    assert bench.constant == 0
+
+
+def test_batches_of_problems_make_the_same_fits(monkeypatch):
+    options = {"selection": "folds", "folds": 3, "draws": 2}
+    whole = fit(make(classes=3), {"test": make(classes=3, seed=1)}, 3, **options)
+    monkeypatch.setattr(fitting, "MEMORY", 1)
+    apart = fit(make(classes=3), {"test": make(classes=3, seed=1)}, 3, **options)
+    np.testing.assert_allclose(apart.decisions["test"], whole.decisions["test"], atol=1e-4)
+    assert apart.choice.value == whole.choice.value

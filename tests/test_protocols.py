@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from src.fitting import Rows
 from src.pipeline import Prepared, Run, prepare, run_probe
 from src.probe import Outcome, run
 from src.protocols import protocols, rules
+from src.protocols.base import check_classes
 from src.result import table
 from src.run import instantiate
 from tests.conftest import write_csv
@@ -386,3 +389,29 @@ def test_what_cannot_be_meant_is_refused(words: list[str], said: str) -> None:
 def test_what_the_rows_do_not_allow_is_refused(bert: Path, tmp_path: Path, sentences: list[str], words: list[str], said: str) -> None:
     with pytest.raises(UserError, match=said):
         prepare(settings(bert, tmp_path, *sentences, *words))
+
+
+def labelled(rows: int, classes: int) -> Any:
+    """As much of a task as tells how many training rows and classes it has."""
+    return SimpleNamespace(name="here", classes=range(classes), train=range(rows))
+
+
+@pytest.mark.parametrize(
+    ("rows", "classes", "said"),
+    [
+        (40, 40, "dataset.task=regression"),
+        (20_000, 19_000, "dataset.label"),
+        (30, 21, "dataset.label"),
+        (20_000, 5_000, "1,000"),
+        (400_000, 1_000, "memory"),
+    ],
+)
+def test_labels_that_are_no_classes_and_too_many_classes_are_refused(rows: int, classes: int, said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)) as error:
+        check_classes(labelled(rows, classes))
+    assert f"{classes:,}" in str(error.value)
+
+
+@pytest.mark.parametrize(("rows", "classes"), [(40, 20), (10_003, 77), (400_000, 3), (10, 9)])
+def test_as_many_classes_as_datasets_have_are_let_through(rows: int, classes: int) -> None:
+    check_classes(labelled(rows, classes))

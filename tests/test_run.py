@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from src import run
 from src.config import ProbeConfig
 from src.errors import UserError
 from src.result import PREDICTIONS, PROBE, RECORD, Result
-from tests.conftest import Ended, write_csv
+from tests.conftest import SENTENCES, Ended, write_csv
 
 Door = Callable[..., Ended]
 
@@ -266,3 +267,30 @@ def test_an_estimator_is_checked_before_it_is_used() -> None:
     assert foreign.loss == "log_loss"  # type: ignore[attr-defined]
     with pytest.raises(UserError, match=r"probe\.grid\.C: LogisticRegression has no such parameter\. Known: alpha"):
         run.instantiate(ProbeConfig(estimator={"_target_": "src.solvers.LogisticRegression"}, grid={"C": [1.0]}))
+
+
+def test_a_column_of_texts_given_as_label_is_noticed_before_anything_is_encoded(door: Door, files: list[str], tmp_path: Path) -> None:
+    write_csv(tmp_path / "train.csv", [(SENTENCES[place % 5], f"a text of its own {place}") for place in range(60)])
+    ended = door(run.main, *files)
+    assert ended.status == 1 and len(ended.lines) <= 3 and "dataset.label" in ended.err and "60" in ended.err, ended.err
+    assert not (tmp_path / "cache" / "bert-pooling-probes" / "features").exists()
+
+
+@pytest.mark.parametrize("name", ["result.json", "digests.json"])
+@pytest.mark.parametrize("kind", ["link", "pipe", "deep"])
+def test_an_unreadable_record_in_the_store_is_made_again(kind: str, name: str, door: Door, files: list[str], tmp_path: Path) -> None:
+    assert door(run.main, "-m", *files, "hydra.sweep.dir=one").status == 0
+    (path,) = tmp_path.glob(f"cache/*/records/*/*/{name}")
+    content = path.read_bytes()
+    (tmp_path / "elsewhere").write_bytes(content)
+    path.unlink()
+    if kind == "link":
+        path.symlink_to(tmp_path / "elsewhere")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_text("[" * 99_999)
+    ended = door(run.main, "-m", *files, "hydra.sweep.dir=two")
+    assert ended.status == 0 and "1 done, 0 skipped" in ended.out, ended.err
+    assert (tmp_path / "elsewhere").read_bytes() == content and not path.is_symlink()
+    assert "0 done, 1 skipped" in door(run.main, "-m", *files, "hydra.sweep.dir=three").out

@@ -155,6 +155,7 @@ def test_shards_that_are_gone_because_another_job_put_them_together_are_not_left
     one, named = extractor(bert, tmp_path), Parts.named
 
     def too_late(self: Parts) -> dict[int, Path]:
+        monkeypatch.undo()
         extractor(bert, tmp_path).features(text, TARGET)
         return named(self)
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from scipy.special import stdtrit
 
 from src import data, metrics
-from src.config import Config, ProbeConfig
+from src.config import Config, ProbeConfig, shortened
 from src.data import Data, Split
 from src.errors import UserError
 from src.features import pair_features
@@ -18,6 +18,11 @@ from src.linear import Array
 from src.metrics import Estimate
 from src.probe import Outcome, Setup, own
 from src.registry import Registry, unknown
+
+FEW = 20  # classes: with more, labels of which most occur once are texts or numbers that were taken for classes
+MOST_CLASSES = 1000  # a fit turns (classes, classes) matrices for each step
+MOST_CELLS = 1 << 28  # classes x rows: 2 GiB of decision values in float64
+MOST_SEED = 2**32 - 1  # which scikit-learn's generators take
 
 T = TypeVar("T", bound="Protocol")
 
@@ -37,7 +42,9 @@ def protocol(name: str) -> Callable[[type[T]], type[T]]:
 @protocol("suite")
 @dataclass(frozen=True)
 class Protocol:
-    """This suite's own rules, each of which another protocol may replace."""
+    """This suite's own rules, each of which another protocol may replace. `MOST` bounds its settings that are whole numbers."""
+
+    MOST: ClassVar[Mapping[str, int]] = {}
 
     def settle(self, config: Config) -> None:
         """Put into the checked config what the rules decide of a run."""
@@ -45,6 +52,7 @@ class Protocol:
     def check(self, config: Config, read: Data) -> None:
         """Refuse data that the rules cannot be followed on, before anything is encoded."""
         assert config.probe is not None
+        check_classes(read)
         if config.draws > 1 and read.selection == "nested":
             raise UserError(
                 f"draws={config.draws} needs a test split of its own, and {read.name} is scored in folds of train. Set draws=1."
@@ -77,6 +85,23 @@ class Protocol:
         """
         estimates = [evaluate(predictions) for predictions in draws]
         return asdict(estimates[0]) if len(estimates) == 1 else over_draws(name, estimates)
+
+
+def check_classes(read: Data) -> None:
+    """Refuse more classes than a probe can be fitted to in memory, and labels that are no classes; UserError."""
+    classes, rows = len(read.classes), len(read.train)
+    label = "Name another column in dataset.label, or set dataset.task=regression if the labels are numbers."
+    if classes > FEW and 2 * classes > rows:
+        raise UserError(f"{read.name}: its labels hardly repeat: {classes:,} different ones, with {rows:,} training rows. {label}")
+    if classes > MOST_CLASSES:
+        raise UserError(
+            f"{read.name}: {classes:,} different labels, and at most {MOST_CLASSES:,} classes are allowed. Merge rare ones.\n{label}"
+        )
+    if classes * rows > MOST_CELLS:
+        most = MOST_CELLS // classes
+        raise UserError(
+            f"{read.name}: {classes:,} classes x {rows:,} training rows do not fit into memory. Merge classes, or give {most:,} rows."
+        )
 
 
 def point(name: str, labels: Array, predictions: Array) -> float:
@@ -120,6 +145,9 @@ def rules(config: ProbeConfig) -> Protocol:
     for key, value in settings.items():
         if key not in defaults:
             raise unknown("key", key, ["name", *defaults], where="probe.protocol: ")
-        if isinstance(defaults[key], int) and not (type(value) is int and value >= 0):
-            raise UserError(f"probe.protocol.{key}={value}: a whole number of zero or more is needed, such as {defaults[key]}.")
+        if isinstance(defaults[key], int) and not (type(value) is int and 0 <= value <= kind.MOST.get(key, MOST_SEED)):
+            most = f" of at most {kind.MOST[key]:,}" if key in kind.MOST else ""
+            raise UserError(
+                f"probe.protocol.{key}={shortened(value)}: a whole number of zero or more{most} is needed, such as {defaults[key]}."
+            )
     return kind(**settings)

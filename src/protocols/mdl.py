@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from src.config import Config, ProbeConfig
+from src.config import Config, ProbeConfig, shortened
 from src.data import Data
 from src.errors import UserError
 from src.fitting import Bench, Rows
@@ -22,6 +22,8 @@ from src.linear import Array
 from src.probe import Outcome, Setup, own, pick
 from src.protocols.base import Protocol, protocol
 from src.splits import Division
+
+MOST_BLOCKS = 100
 
 
 @protocol("mdl")
@@ -43,9 +45,12 @@ class OnlineCode(Protocol):
     blocks: tuple[float, ...] = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.25, 12.5, 25.0, 50.0)
 
     def settle(self, config: Config) -> None:
-        numbers = isinstance(self.blocks, list | tuple) and all(isinstance(end, int | float) for end in self.blocks)
-        if not numbers or not all(first < second for first, second in pairwise([0, *self.blocks, 100])):
-            raise UserError(f"probe.protocol.blocks={self.blocks}: rising percentages between 0 and 100 are needed.")
+        numbers = isinstance(self.blocks, list | tuple) and all(type(end) in (int, float) for end in self.blocks)
+        rising = numbers and all(first < second for first, second in pairwise([0, *self.blocks, 100]))
+        if not rising or len(self.blocks) > MOST_BLOCKS:
+            raise UserError(
+                f"probe.protocol.blocks={shortened(self.blocks)}: rising percentages between 0 and 100 are needed, at most {MOST_BLOCKS}."
+            )
 
     def check(self, config: Config, read: Data) -> None:
         if read.selection == "nested":
@@ -82,7 +87,7 @@ class OnlineCode(Protocol):
             "blocks": blocks,
         }
         code["compression"] = code["uniform_bits"] / code["bits"]
-        return replace(outcome, curve=[*curve, (len(order), outcome.predictions)], details={"online_code": code})
+        return replace(outcome, curve=[*curve, (len(order), outcome.predictions)], details={**outcome.details, "online_code": code})
 
 
 def _held(division: Division, rows: Array, classes: int) -> Array | None:

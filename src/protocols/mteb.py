@@ -5,14 +5,14 @@ Read from embeddings-benchmark/mteb at a905523d0111f999360b312bd4a601a0a97a0e1c,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import stdtrit
 
-from src.config import Config, ProbeConfig
+from src.config import MOST_DRAWS, Config, ProbeConfig
 from src.data import Data
 from src.errors import UserError
 from src.fitting import Bench, Fitted, Rows
@@ -40,6 +40,8 @@ class MTEB(Protocol):
     samples_per_label : training rows of each class, fewer where there are no more
     experiments : how often
     """
+
+    MOST: ClassVar[Mapping[str, int]] = {"samples_per_label": 1_000_000, "experiments": MOST_DRAWS}
 
     samples_per_label: int = 8
     experiments: int = 10

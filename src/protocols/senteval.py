@@ -6,13 +6,13 @@ Read from facebookresearch/SentEval at 5d6dc117d1ac30357ddaeb7347fb5684e9b87015;
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from src.config import Config, ProbeConfig
+from src.config import MOST_FOLDS, Config, ProbeConfig, check_grid
 from src.data import Data, Split
 from src.errors import UserError
 from src.fitting import Bench, Fit, Rows, decided
@@ -44,6 +44,8 @@ class SentEval(Protocol):
     folds_grid : the grid of KFoldClassifier, which is another one than that of the other two; unset: the probe's own
     """
 
+    MOST: ClassVar[Mapping[str, int]] = {"folds": MOST_FOLDS}
+
     seed: int = 1111
     folds: int = 10
     folds_grid: dict[str, list[float]] | None = None
@@ -52,6 +54,8 @@ class SentEval(Protocol):
         """Two texts are always encoded apart (senteval/mrpc.py, senteval/sick.py)."""
         if self.folds < 2:
             raise UserError(f"probe.protocol.folds={self.folds}: at least 2 is needed.")
+        if self.folds_grid is not None:
+            check_grid("probe.protocol.folds_grid", self.folds_grid)
         if config.dataset.text_pair is not None and config.pairing != "separate":
             log.info("%s: SentEval encodes the two texts of a row apart: pairing=separate", config.dataset.name)
             config.pairing = "separate"
