@@ -136,7 +136,7 @@ def _cpu() -> str:
 
 # The files that turn features into scores.
 METHOD = (
-    "baseline", "descent", "fitting", "linear", "logistic", "metrics", "pipeline", "probe", "protocols/base", "protocols/mdl",
+    "baseline", "descent", "estimators", "fitting", "linear", "logistic", "metrics", "pipeline", "probe", "protocols/base", "protocols/mdl",
     "protocols/mteb", "protocols/senteval", "ridge", "solvers", "splits",
 )  # fmt: skip
 
