@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -87,6 +88,7 @@ def train(study: Study, text: Path, output: Path, start: str | None, seeds: int,
     waiting = [(arm, seed) for arm, seed in waiting if completed(output / f"{arm}-{seed}") < study.steps]
     running: dict[str, subprocess.Popen[bytes]] = {}
     failed = []
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that no training outlives this process
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
@@ -118,7 +120,8 @@ def begin(study: Study, arm: str, seed: int, text: Path, output: Path, start: st
     ]  # fmt: skip
     if start is not None:
         words.append(f'model.path="{start}"')
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # Steps mask different numbers of pieces: kept for each number that came, oneDNN's compiled products fill gigabytes.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "experiments.pretrain", *words], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
