@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.errors import UserError, flatten
+from src.files import read_json
 from src.provenance import method
 from src.result import PREDICTIONS, PROBE, RECORD, Result, content_key, put, replace_files
 
@@ -39,7 +40,7 @@ def recall(prepared: Prepared, folder: Path) -> Result | None:
         return None
     try:
         contents = _contents(kept)
-        if _digests(contents) != json.loads((kept / DIGESTS).read_bytes()):
+        if _digests(contents) != read_json(kept / DIGESTS):
             raise ValueError("its files have changed since they were written")
         result = Result.from_json(contents[RECORD].decode())
         if result.key != prepared.key:

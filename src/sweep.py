@@ -20,11 +20,12 @@ from omegaconf.errors import OmegaConfBaseException
 from src.comparison import Comparison, Job, compare_records, find_jobs, render, to_csv, to_markdown
 from src.composing import compose_once
 from src.config import check_tracker, tracker_of
-from src.door import is_unwritable, say, say_crash, stop
+from src.door import is_unwritable, say, say_crash, stop, tell
 from src.errors import UserError
+from src.escaping import option
 from src.launch import asked, check_outputs, encode_first, expand
 from src.launchers import check_launcher, job_folders, kind, outlive
-from src.outcomes import FAILURE, LEFT, STATUS, Mark, left, mark, read_notes, write_failure
+from src.outcomes import LEFT, STATUS, STATUSES, Mark, left, mark, read_failure, read_notes, write_failure
 from src.provenance import cores
 from src.result import replace_files
 
@@ -56,7 +57,7 @@ def report(folder: Path, unbegun: Mapping[Path, Sequence[str]] | None = None) ->
     finally:  # a folder that takes no more costs the files, not the table
         print(render(comparison, width=width, terminal=terminal), end="", flush=True)
     if comparison.groups:
-        print(f"Which pooling to use, and why: python -m experiments.report records={folder}", flush=True)
+        tell(f"Which pooling to use, and why: python -m experiments.report {option('records', str(folder))}")
     return comparison
 
 
@@ -190,8 +191,9 @@ def tally(folder: Path) -> Comparison:
     """Count the jobs of a sweep that leaves no records, and name those that failed."""
     jobs = []
     for place in find_jobs(folder):
-        status, failure = read_notes(place / STATUS).get("status", "failed"), read_notes(place / FAILURE)
-        jobs.append(Job(place, status, error=failure.get("error", LEFT["running"]), overrides=tuple(failure.get("overrides", ()))))
+        status, failure = read_notes(place / STATUS).get("status"), read_failure(place)
+        ended = status if status in STATUSES else "failed"
+        jobs.append(Job(place, ended, error=failure.get("error", LEFT["running"]), overrides=tuple(failure.get("overrides", ()))))
     comparison = Comparison(tuple(jobs), ())
     print(render(comparison), end="", flush=True)
     return comparison
