@@ -9,6 +9,7 @@ import io
 import itertools
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,12 +18,13 @@ from typing import Any, NoReturn
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.config import CONF, Config, Schema, explain
+from src.config import CONF, Config, Schema, explain, refuse_credentials
 from src.errors import UserError, flatten, printable
 from src.pooling import poolings
 from src.registry import unknown
@@ -58,6 +60,7 @@ def open_door(task: Callable[[DictConfig], Any], *, sweeps: bool = True, config:
         # Whatever else leaves hydra.main is Hydra's own, so that no kind of refusal can be missed.
         settle_process()  # a launcher's process has not come through the door
         try:
+            leave_job_folder()
             task(composed)
         except Exception as error:
             failure.append(error)
@@ -74,6 +77,20 @@ def open_door(task: Callable[[DictConfig], Any], *, sweeps: bool = True, config:
         if not isinstance(failure[0], UserError) and not is_unwritable(failure[0]):
             raise failure[0]
         stop(say(failure[0]))
+
+
+def leave_job_folder() -> None:
+    """With ``hydra.job.chdir``, go back to where the command was given: relative paths begin there, and records know their folder."""
+    hydra = HydraConfig.get()
+    if hydra.job.chdir:
+        os.chdir(hydra.runtime.cwd)
+
+
+def job_words() -> list[str]:
+    """The words of the job under way as they were written: what an interpolation stands for may be secret."""
+    words = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    assert isinstance(words, list)
+    return words
 
 
 def settle_process() -> None:
@@ -114,6 +131,8 @@ def check_words(words: list[str], *, sweeps: bool = True) -> list[str]:
     if odd := [word for word in rest if word.startswith("-")]:
         _refuse_flag(f"unrecognized arguments: {' '.join(odd)}")
     overrides = [*flags.overrides, *rest]
+    for given in words:
+        refuse_unwritable(given)
     if not sweeps and (flags.multirun or any(word.lstrip("+").startswith("hydra.mode=") for word in overrides)):
         raise UserError("-m: this door does one job at a time. Call it once for each, or sweep with python -m src.run -m.")
     for override in OverridesParser.create().parse_overrides(overrides):
@@ -128,6 +147,19 @@ def check_words(words: list[str], *, sweeps: bool = True) -> list[str]:
         elif key in GROUPS and not override.is_delete() and not isinstance(override.value(), str):
             raise UserError(f"'{word}': the group {key} takes the name of one of its options. python -m src.run --help lists them.")
     return [*(word for word in words if word not in overrides), *overrides]
+
+
+def refuse_unwritable(word: str) -> None:
+    """Refuse a word that must not, or cannot, stand in the files which Hydra writes of each run.
+
+    Raises
+    ------
+    UserError
+    """
+    name, _, rest = word.partition("=")
+    refuse_credentials(rest or name, name)
+    if re.search("[\ud800-\udfff]", word):
+        raise UserError(f"cannot read '{word[:200]}': it is not UTF-8. Rename the file, or name it by a link.")
 
 
 def _refuse_flag(message: str) -> NoReturn:

@@ -14,16 +14,17 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.comparison import Comparison, Job, compare_records, find_jobs, render, to_csv, to_markdown
 from src.composing import compose_once
-from src.config import check_tracker, tracker_of
+from src.config import check_tracker, explain, refuse_credentials, tracker_of
 from src.door import is_unwritable, say, say_crash, stop, tell
 from src.errors import UserError
 from src.escaping import option
-from src.launch import asked, check_outputs, encode_first, expand
+from src.folder_lock import lock_folder
+from src.launch import asked, check_interpolations, check_outputs, encode_first, expand
 from src.launchers import check_launcher, job_folders, kind, outlive
 from src.outcomes import LEFT, STATUS, STATUSES, Mark, left, mark, read_failure, read_notes, write_failure
 from src.provenance import cores
@@ -94,7 +95,19 @@ def forget() -> None:
 
 
 class SweepTable(Callback):
-    """Hydra callback: plan a multirun when it starts, compare its runs when it ends. Hydra calls the latter only where no job raised."""
+    """Hydra callback: plan a multirun when it starts, compare its runs when it ends (which Hydra does where no job raised).
+
+    One command at a time has the folder of a run or a sweep.
+    """
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Take the folder of a single run."""
+        try:
+            hold(Path(config.hydra.run.dir), "hydra.run.dir")
+        except UserError as error:
+            stop(str(error))  # an exception would become a warning
+        except OmegaConfBaseException as error:
+            stop(str(explain(error)))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Keep the layers that the sweep asks for in `LAYERS`, and plan the rest."""
@@ -109,7 +122,7 @@ class SweepTable(Callback):
         try:
             folder = Path(config.hydra.sweep.dir)
             late = find_killed(ended) if ended else {}
-            LAST = tally(folder) if config.get("output") else report(folder, late)
+            LAST = tally(folder) if writes_features(config) else report(folder, late)
         except Exception as error:
             ERROR = error
 
@@ -123,10 +136,14 @@ def plan(config: DictConfig) -> None:
         check_launcher(config.hydra.launcher)
         jobs = expand(config)
         check_outputs(jobs)
+        check_interpolations(config, jobs)
         settle_tracker(config)
         folders = job_folders(config, jobs) or []
+        hold(Path(config.hydra.sweep.dir), "hydra.sweep.dir")
     except UserError as error:
         stop(str(error))  # an exception would become a warning
+    except OmegaConfBaseException as error:
+        stop(str(explain(error)))
     UNDER_WAY = begun = Sweep(config, dict(zip(folders, jobs, strict=False)), {folder: mark(folder) for folder in folders})
     if launcher == "basic":
         return
@@ -138,6 +155,23 @@ def plan(config: DictConfig) -> None:
         encode_first(config, jobs)
 
 
+def hold(folder: Path, key: str) -> None:
+    """Take the folder of a run or a sweep for this command, before anything in it is changed.
+
+    Raises
+    ------
+    UserError
+        Its name holds credentials, or another command is at work in it.
+    """
+    refuse_credentials(str(folder), key)
+    lock_folder(folder, key)
+
+
+def writes_features(config: DictConfig) -> bool:
+    """Whether a sweep is one of src.extract, which leaves no records."""
+    return bool(OmegaConf.is_interpolation(config, "output") or config.get("output"))
+
+
 def settle_tracker(config: DictConfig) -> None:
     """Find out once for all jobs whether their runs can be sent, and say why not.
 
@@ -146,17 +180,16 @@ def settle_tracker(config: DictConfig) -> None:
     UserError
         ``tracker.mode=online`` cannot be had, or a name is none that W&B takes.
     """
-    if config.get("output") or config.tracker.get("name") != "wandb":
+    if writes_features(config) or config.tracker.get("name") != "wandb":
         return
+    from src.trackers.wandb import WandbTracker, leave_out_single
+
+    leave_out_single()
     try:
         wanted = tracker_of(config)
     except OmegaConfBaseException:  # of which each job says what it is
         return
     check_tracker(wanted)
-    if wanted.mode not in ("auto", "online"):
-        return
-    from src.trackers.wandb import WandbTracker
-
     reason = WandbTracker(wanted).reason
     if reason:
         log.warning("W&B: the runs stay offline, since %s", reason)
