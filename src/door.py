@@ -103,6 +103,7 @@ def settle_process() -> None:
         handler.setFormatter(_Printable())
         logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("src").setLevel(logging.INFO)
+    logging.raiseExceptions = False  # a library's log on a full disk shows no traceback
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of libraries; ours are logged
 

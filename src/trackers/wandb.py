@@ -45,6 +45,7 @@ import shlex
 import shutil
 import ssl
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -69,6 +70,7 @@ PROJECT = "bert-pooling-probes"  # where neither an option nor W&B's settings na
 ELSEWHERE = "wandb-runs.txt"  # in a job's folder: its runs that WANDB_DIR keeps
 SINGLE = ("WANDB_RUN_ID", "WANDB_RESUME", "WANDB_NAME")  # what only one run can have
 BLOCK = 1 << 15  # bytes of a run's file that the library frames
+END = 18  # field of its records that says how the run ended
 PATIENCE = 2.0  # seconds to wait for the server's answer
 LONGEST_TAG = 64  # characters that the server takes
 QUIET: dict[str, Any] = {
@@ -221,7 +223,7 @@ class WandbTracker:
             return None
         with self._guarded("could not close the run"):
             run.finish(exit_code=int(failed))
-            if self.mode == "offline" and self._folder and not _is_whole(self._folder):
+            if self.mode == "offline" and self._folder and not _ends(self._folder):
                 log.warning("W&B: the run in %s is cut short, as by a full disk. The local record is not affected.", _short(self._folder))
         if self.mode == "online":
             return f"W&B: {run.url}"
@@ -287,31 +289,62 @@ def leave_out_single() -> None:
         os.environ.pop(name, None)
 
 
-def _is_whole(run: Path) -> bool:
-    """Whether a run's file ends with the record of the run's end.
+def _ends(run: Path) -> bool:
+    """Whether a run's file ends with the record of the run's end; the library's service may write it a moment after it has answered."""
+    until = time.monotonic() + PATIENCE
+    (log_file,) = run.glob("run-*.wandb")
+    while not (ended := END in _fields(_last_record(log_file))) and time.monotonic() < until:
+        time.sleep(0.005)
+    return ended
+
+
+def _last_record(log_file: Path) -> bytes:
+    """The first bytes of the last record in a run's file; none where the file ends amid a record.
 
     References
     ----------
-    The file is framed as LevelDB's log: blocks of 32 KiB; each piece with its checksum, length and kind (4 and 1 end a record). A record
-    is a message of Protocol Buffers: its number (field 1), then what it is (field 16 is the run's end).
+    The file is framed as LevelDB's log: blocks of 32 KiB; pieces with checksum, length and kind (4, 2 and 1 bytes), of which kinds 1 and 4
+    end a record.
     """
-    (log_file,) = run.glob("run-*.wandb")
-    last = b""
+    last = record = b""
     with open_regular(log_file) as file:
-        size, at, record = os.fstat(file.fileno()).st_size, HEADER, b""
+        size, at = os.fstat(file.fileno()).st_size, HEADER
         while at + HEADER <= size:
-            if BLOCK - at % BLOCK < HEADER:
-                at += BLOCK - at % BLOCK
+            if (rest := BLOCK - at % BLOCK) < HEADER:
+                at += rest
                 continue
             file.seek(at)
             head = file.read(HEADER)
             length, kind = int.from_bytes(head[4:6], "little"), head[6]
-            record += file.read(min(length, 16))
+            record += file.read(min(length, 256))
             at += HEADER + length
             if kind in (1, 4):
                 last, record = record, b""
-    number = next((place for place, byte in enumerate(last[1:], 1) if byte < 128), 0)
-    return at == size and not record and last[number + 1 : number + 3] == b"\x82\x01"
+    return last if at == size and not record else b""
+
+
+def _fields(message: bytes) -> set[int]:
+    """Numbers of the fields at the top of a message of Protocol Buffers, as far as its bytes go."""
+    found, at = set(), 0
+
+    def number() -> int:
+        nonlocal at
+        value = shift = 0
+        while at < len(message):
+            byte = message[at]
+            value, shift, at = value | (byte & 127) << shift, shift + 7, at + 1
+            if byte < 128:
+                break
+        return value
+
+    while at < len(message):
+        field, kind = divmod(number(), 8)
+        found.add(field)
+        at += {0: 0, 1: 8, 5: 4}.get(kind, 0)
+        if kind in (0, 2):
+            value = number()
+            at += value if kind == 2 else 0
+    return found
 
 
 def drop_idle(folder: Path, *, refused: bool = False) -> None:
