@@ -83,6 +83,15 @@ def expand(config: DictConfig) -> list[list[str]]:
     return BasicSweeper.split_arguments(parser.parse_overrides(asked(config)), None)[0]
 
 
+def check_jobs(config: DictConfig, jobs: Sequence[Sequence[str]]) -> None:
+    """Refuse a sweep without a job: a pattern that no option has, or a range that ends before it begins."""
+    if jobs or not config.hydra.sweeper.get("_target_", "").endswith(".BasicSweeper"):
+        return
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    empty = [word.input_line for word in parser.parse_overrides(asked(config)) if word.is_sweep_override() and not [*word.sweep_iterator()]]
+    raise UserError(f"'{empty[0] if empty else 'the sweep'}' has no value, so that there is no job. Name one value or more.")
+
+
 def check_shards(runtime: RuntimeConfig, *, sweep: bool, extracts: bool) -> None:
     """Refuse shares of a forward pass where nobody would take them up."""
     if runtime.shard is not None and not extracts:

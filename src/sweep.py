@@ -24,7 +24,7 @@ from src.door import is_unwritable, say, say_crash, stop, tell
 from src.errors import UserError
 from src.escaping import option
 from src.folder_lock import lock_folder
-from src.launch import asked, check_interpolations, check_outputs, encode_first, expand
+from src.launch import asked, check_interpolations, check_jobs, check_outputs, encode_first, expand
 from src.launchers import check_launcher, job_folders, kind, outlive
 from src.outcomes import LEFT, STATUS, STATUSES, Mark, left, mark, read_failure, read_notes, write_failure
 from src.provenance import cores
@@ -135,6 +135,7 @@ def plan(config: DictConfig) -> None:
     try:
         check_launcher(config.hydra.launcher)
         jobs = expand(config)
+        check_jobs(config, jobs)
         check_outputs(jobs)
         check_interpolations(config, jobs)
         settle_tracker(config)
@@ -237,5 +238,7 @@ def close() -> None:
     begun = UNDER_WAY and (not UNDER_WAY.jobs or any(UNDER_WAY.left(folder) != "waiting" for folder in UNDER_WAY.jobs))
     if UNDER_WAY and begun and find_jobs(Path(UNDER_WAY.config.hydra.sweep.dir)):
         SweepTable().on_multirun_end(UNDER_WAY.config)
-    if ERROR is not None:
+    if isinstance(ERROR, UserError):
+        log.error("%s", ERROR)
+    elif ERROR is not None:
         log.error("the jobs that were done cannot be compared: %s", ERROR)

@@ -237,6 +237,17 @@ def test_what_cannot_be_resolved_is_one_line(
     assert len(ended.lines) == 1
 
 
+@pytest.mark.parametrize("word", ["pooling=glob(zzz*)", "seed=range(5,1)", "seed=range(0,1000000000)", "seed=range(0,1,0.000001)"])
+def test_a_sweep_of_no_jobs_or_of_too_many_is_refused(door: Door, files: list[str], tmp_path: Path, word: str) -> None:
+    refused(door(run.main, "-m", *files, "hydra.sweep.dir=here", word), word)
+    assert not (tmp_path / "here").exists()
+
+
+def test_a_long_word_is_not_repeated_whole(door: Door) -> None:
+    refused(door(run.main, "x" * 5000))
+    refused(door(run.main, f"hydra.run.dir={'x' * 3000}"))
+
+
 @pytest.mark.parametrize("sweeps", [[], ["-m", "pooling=cls,mean"]])
 def test_a_job_that_changes_its_folder_reads_the_paths_of_the_command(
     door: Door, files: list[str], tmp_path: Path, sweeps: list[str]
