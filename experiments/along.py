@@ -29,7 +29,7 @@ KEPT = ("dataset", "pooling", "metric", "value", "low", "high", "pooler", "basel
 def main(arguments: list[str]) -> None:
     """Run the sweeps and write the table; bad input ends with a line and status 1."""
     try:
-        options = read(DEFAULTS, arguments)
+        options = read(DEFAULTS, arguments, __doc__)
         folders = Path(options.snapshots or "").glob("*")
         snapshots = sorted(path for path in folders if path.name.isdecimal() and (path / "config.json").is_file())
         if not options.snapshots or not snapshots:

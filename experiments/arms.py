@@ -59,7 +59,7 @@ STUDIES = {
 def main(arguments: list[str]) -> None:
     """Train what is missing; bad input ends with a line and status 1."""
     try:
-        options = read(DEFAULTS, arguments)
+        options = read(DEFAULTS, arguments, __doc__)
         if not options.text or not options.output:
             raise UserError("text and output are needed: text=FOLDER of .txt files, output=FOLDER for a folder an arm and seed.")
         if options.study not in STUDIES:

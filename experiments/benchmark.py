@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> None:
     """Print the ratios; bad input ends with a line and status 1, a probe that misses what is asked of it with status 1 too."""
     met = True
     try:
-        options = read(DEFAULTS, arguments)
+        options = read(DEFAULTS, arguments, __doc__)
         if options.part not in ("all", "encoder", "probe"):
             raise UserError(f"part={options.part}: one of all, encoder, probe is needed.")
         figures: dict[str, list[dict[str, Any]]] = {}

@@ -28,7 +28,7 @@ MARKS = 3  # [CLS], [SEP], [SEP]: places of a row that hold no word
 def main(arguments: list[str]) -> None:
     """Write both files; bad input ends with a line and status 1."""
     try:
-        options = read(DEFAULTS, arguments)
+        options = read(DEFAULTS, arguments, __doc__)
         if not options.text or not options.output:
             raise UserError("text and output are needed: text=FOLDER of .txt files, output=FOLDER for train.tsv and test.tsv.")
         _, tail = corpus.split(corpus.read(Path(options.text)), options.held_out)

@@ -23,6 +23,7 @@ from experiments import options
 from src.comparison import find_jobs, identity_of, read_job, rest_of
 from src.door import stop, tell
 from src.errors import UserError, flatten
+from src.files import Unreadable, checked, open_regular, parse_json, read_json
 from src.paired import Task
 from src.result import Result, SchemaError, read_predictions, replace_files
 
@@ -70,7 +71,7 @@ def _read_runs(folder: Path) -> list[Record]:
         if job.result is None:
             raise UserError(f"{job.folder} holds no record: {job.error}\nRun the same command again, or take the folder away.")
         if job.result.key not in records:
-            arrays = read_predictions(job.record or job.folder)
+            arrays = read_predictions(job.record or job.folder, job.result)
             kept = {name: array for name, array in arrays.items() if name.rpartition(".")[2] in KEPT}
             records[job.result.key] = Record(folder.name, job.result, kept)
     if not records:
@@ -81,16 +82,17 @@ def _read_runs(folder: Path) -> list[Record]:
 def _read_bundle(folder: Path) -> list[Record]:
     name = f"{folder.parent.name}/{folder.name}"
     try:
-        lines = (folder / LINES).read_text(encoding="utf-8").splitlines()
-        arrays = load((folder / ARRAYS).read_bytes())
-        entries = [json.loads(line) for line in lines]
+        with open_regular(folder / LINES) as file:
+            entries = [parse_json(line) for line in file]
+        with open_regular(folder / ARRAYS) as file:
+            arrays = load(file.read())
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"the records in {name} cannot be read: {flatten(error)}. Get them again from version control.") from error
     records = []
     for number, entry in enumerate(entries, 1):
         where = f"{name}/{LINES}, line {number}"
         try:
-            result = Result.from_json(json.dumps(entry["record"]), source=where)
+            result = Result.from_values(entry["record"], source=where)
             predictions = {field: _widened(arrays[digest], field) for field, digest in entry["predictions"].items()}
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{where} is no record of a bundle: {flatten(error)}. Get it again from version control.") from error
@@ -240,8 +242,10 @@ def committed(records: Path = RECORDS) -> dict[str, list[Record]]:
         A bundle, a run or another file of records is missing, or is not what was collected.
     """
     try:
-        manifest = json.loads((records / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        manifest = checked(read_json(records / MANIFEST), {"bundles": dict, "files": dict})
+        for listed in manifest["bundles"].values():
+            checked(listed, {"runs": dict, "digests": dict})
+    except (OSError, Unreadable) as error:
         raise UserError(
             f"{records.name}/{MANIFEST} cannot be read: {flatten(error)}. Make it again: python -m experiments.collect"
         ) from error
@@ -283,7 +287,7 @@ def _digest(path: Path) -> str:
 def main(arguments: list[str]) -> None:
     """Collect; bad input ends with a line and status 1."""
     try:
-        asked = options.read(DEFAULTS, arguments)
+        asked = options.read(DEFAULTS, arguments, __doc__)
         records = Path(asked.records)
         if asked.sweep:
             if not asked.output:

@@ -46,7 +46,7 @@ COLUMNS = ("model", "dataset", "pooling", "rows", "bits", "gain", "low", "high",
 def main(arguments: list[str]) -> None:
     """Probe every task every way and print the comparison; bad input ends with a line and status 1."""
     try:
-        tasks = configs(arguments)
+        tasks = configs(arguments, __doc__)
         if not tasks[0].output:
             raise UserError("output is not set. Name the folder that the records go into: output=FOLDER.")
         folder, rows = Path(tasks[0].output), []

@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> None:
         for word in arguments:
             if word.startswith("model=") and word != WORD:
                 raise UserError(f"{word}: only original TensorFlow checkpoints are converted, {WORD} model.path=FOLDER.")
-        options = read(DEFAULTS, [word for word in arguments if word != WORD])
+        options = read(DEFAULTS, [word for word in arguments if word != WORD], __doc__)
         if not options.output:
             raise UserError("output is not set. Name the folder that the checkpoint goes into: output=DIR.")
         model = ModelConfig(format="tensorflow", **options.model)

@@ -57,7 +57,7 @@ Batch = tuple[np.ndarray, np.ndarray, np.ndarray]  # ids, segments, special mark
 def main(arguments: list[str]) -> None:
     """Measure every dataset, print its medians, write the file; bad input ends with a line or two and status 1."""
     try:
-        options = read(DEFAULTS, arguments)
+        options = read(DEFAULTS, arguments, __doc__)
         if not options.output:
             raise UserError("output is not set. Name the file of the figures: output=FILE.")
         for key, least in (("rows", 2), ("fit_rows", 50), ("repeats", 1)):

@@ -33,7 +33,7 @@ Views = dict[str, np.ndarray]
 def main(arguments: list[str]) -> None:
     """Write the record and print its main lines; bad input ends with a line and status 1."""
     try:
-        tasks = configs(arguments)
+        tasks = configs(arguments, __doc__)
         if not tasks[0].output:
             raise UserError("output is not set. Name the file that the record goes into: output=FILE.json.")
         output = Path(tasks[0].output)

@@ -533,7 +533,7 @@ def read_only(bench: Bench, rows: int, expected: str) -> None:
 def main(arguments: list[str]) -> None:
     """Run the parts that are asked for."""
     try:
-        options = read(DEFAULTS, arguments)
+        options = read(DEFAULTS, arguments, __doc__)
         with tempfile.TemporaryDirectory(prefix="endurance-") as folder:
             parts: dict[str, Callable[[Bench], None]] = {
                 "kills": lambda bench: kills(bench, options.pass_rows, options.kills),

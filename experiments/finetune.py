@@ -216,7 +216,7 @@ class Tuned:
 def main(arguments: list[str]) -> None:
     """Tune what the words ask for and print the comparison; bad input ends with a line or two and status 1."""
     try:
-        options = read(DEFAULTS, arguments)
+        options = read(DEFAULTS, arguments, __doc__)
         run(options)
     except UserError as error:
         stop(str(error))

@@ -21,7 +21,7 @@ DEFAULTS = {"output": None, "model": {"path": "embedded:bert-books"}, "seed": 0}
 def main(arguments: list[str]) -> None:
     """Write the folder; bad input ends with a line and status 1."""
     try:
-        options = read(DEFAULTS, arguments)
+        options = read(DEFAULTS, arguments, __doc__)
         if not options.output:
             raise UserError("output is not set. Name the folder that the checkpoint goes into: output=FOLDER.")
         write(Path(options.output), str(options.model.path), int(options.seed))

@@ -26,7 +26,7 @@ DEFAULTS = {
 def main(arguments: list[str]) -> None:
     """Print the figures, and write them to `output` as JSON where it is named; bad input ends with a line and status 1."""
     try:
-        options = read(DEFAULTS, arguments)
+        options = read(DEFAULTS, arguments, __doc__)
         if not options.text:
             raise UserError("text is not set. Name the folder of .txt files that the model was trained on: text=FOLDER.")
         if options.negatives not in NEGATIVES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,20 +13,25 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from src.config import CONF, Config, parse
-from src.door import check_words, register, say
+from src.door import check_words, register, say, tell
 from src.errors import UserError
 
 DIGITS = 8  # significant ones that a record keeps
 
 
-def configs(words: Sequence[str]) -> list[Config]:
+def configs(words: Sequence[str], about: str | None = None) -> list[Config]:
     """One checked configuration for each task that `dataset=a,b` names, the other words as `python -m src.run` reads them.
+
+    ``--help`` prints `about`, the command's description, and exits with status 0.
 
     Raises
     ------
     UserError
         Whatever the main door refuses.
     """
+    if {"-h", "--help"} & set(words):
+        tell(f"{(about or '').strip()}\n\nThe words are those of python -m src.run, whose --help lists them.")
+        sys.exit(0)
     register()
     named = [word for word in words if word.startswith("dataset=")]
     tasks = [f"dataset={name}" for name in named[-1].removeprefix("dataset=").split(",")] if named else []

@@ -67,7 +67,7 @@ NAMES = {
 def main(arguments: list[str]) -> None:
     """Train, write and print; bad input ends with a line and status 1."""
     try:
-        options = read(DEFAULTS, arguments)
+        options = read(DEFAULTS, arguments, __doc__)
         if not options.text or not options.output:
             raise UserError("text and output are needed: text=FOLDER of .txt files, output=FOLDER for the two checkpoints.")
         figures = make(OmegaConf.to_container(options))

@@ -39,7 +39,7 @@ OWN = ("fit", "score", "baseline")  # phases that are the probe's own
 def main(arguments: list[str]) -> None:
     """Print the figures; bad input ends with a line and status 1."""
     try:
-        options = read(DEFAULTS, arguments)
+        options = read(DEFAULTS, arguments, __doc__)
         if options.part not in ("all", "jobs", "workers"):
             raise UserError(f"part={options.part}: one of all, jobs, workers is needed.")
         figures: dict[str, Any] = {}

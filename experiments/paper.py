@@ -26,7 +26,7 @@ DEFAULTS = {"output": "paper", "records": str(RECORDS)}
 def main(arguments: list[str]) -> None:
     """Build the paper; bad input ends with a line and status 1."""
     try:
-        asked = options.read(DEFAULTS, arguments)
+        asked = options.read(DEFAULTS, arguments, __doc__)
         written = build(Path(asked.output), Path(asked.records))
     except UserError as error:
         stop(str(error))

@@ -70,7 +70,7 @@ class System:
 def main(arguments: list[str]) -> None:
     """Print the table, and write the record to `output` where it is named; bad input ends with a line and status 1."""
     try:
-        options = read(DEFAULTS, arguments)
+        options = read(DEFAULTS, arguments, __doc__)
         record = compare(options)
         if options.output:
             _write(Path(options.output), record)

@@ -30,7 +30,7 @@ FIRST = {"dataset": ("demo_sentiment", "demo_coherence"), "pooling": ("cls", "po
 def main(arguments: list[str]) -> None:
     """Fill or check; bad input ends with a line and status 1."""
     try:
-        asked = options.read(DEFAULTS, arguments)
+        asked = options.read(DEFAULTS, arguments, __doc__)
         evidence = Evidence.read(Path(asked.records))
         for page in map(Path, asked.pages):
             if not page.is_file():

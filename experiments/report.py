@@ -6,7 +6,7 @@ else: which pooling to use on each task, what the difference is worth, and what 
 
 from __future__ import annotations
 
-import re
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,8 @@ from experiments.collect import LINES, Record, read
 from experiments.verdicts import Run, Section, Setting, Verdict, gap, signed
 from src.comparison import Job, find_jobs, read_job
 from src.door import stop, tell
-from src.errors import UserError, flatten, printable
+from src.errors import UserError, flatten
+from src.escaping import markdown
 from src.paired import MARGIN
 from src.pooling import poolings
 from src.result import SchemaError, estimate, is_fraction, number, replace_files
@@ -97,8 +98,10 @@ def gather(folder: Path) -> tuple[list[Record], list[str]]:
     UserError
         There is no such folder, it holds no record, or a record is of another schema version.
     """
-    if not folder.is_dir():
-        raise UserError(f"records={folder}: there is no such folder. Name a sweep's, such as multirun/2026-01-31/12-00-00.000000.")
+    if not os.path.isdir(folder):
+        raise UserError(
+            f"records={str(folder)[:200]}: there is no such folder. Name a sweep's, such as multirun/2026-01-31/12-00-00.000000."
+        )
     found = [record for path in sorted(folder.rglob(LINES)) for record in read(path.parent)]
     jobs = [read_job(path) for path in find_jobs(folder)]
     words = [set(job.overrides) for job in jobs]
@@ -314,40 +317,34 @@ def _claims(setting: Setting) -> Table | None:
 
 def to_markdown(report: Report) -> str:
     """The report as a Markdown document."""
-    lines = [f"# {_plain(report.title)}", "", *_listed(report.head), "", "## Verdicts", "", *_table(report.overview), ""]
+    lines = [f"# {markdown(report.title)}", "", *_listed(report.head), "", "## Verdicts", "", *_table(report.overview), ""]
     lines += ["## Over the tasks", ""]
     for setting, sentence, table in report.across:
-        lines += [_plain(f"{page.called(setting.label)}{sentence}"), ""] + ([*_table(table), ""] if table else [])
+        lines += [markdown(f"{page.called(setting.label)}{sentence}"), ""] + ([*_table(table), ""] if table else [])
     for part in report.parts:
-        lines += [f"## {_plain(part.section.title)}", "", f"**{_plain(part.verdict.sentence)}**", ""]
+        lines += [f"## {markdown(part.section.title)}", "", f"**{markdown(part.verdict.sentence)}**", ""]
         lines += [*_listed(part.verdict.more), ""] if part.verdict.more else []
-        lines += [_plain(f"{part.runs.caption}."), "", *_table(part.runs), ""]
+        lines += [markdown(f"{part.runs.caption}."), "", *_table(part.runs), ""]
         lines += [*_listed(part.notes), ""] if part.notes else []
     lines += ["## Left out", "", *_listed(report.left_out), ""] if report.left_out else []
     return "\n".join([*lines, "## How to read this", "", *_listed(report.reading)]) + "\n"
 
 
 def _listed(lines: Iterable[str]) -> list[str]:
-    return [f"- {_plain(line)}" for line in lines]
+    return [f"- {markdown(line)}" for line in lines]
 
 
 def _table(table: Table) -> list[str]:
     numeric = [any(row[place].value is not None for row in table.rows) for place in range(len(table.columns))]
     rule = ["---:" if each else "---" for each in numeric]
-    rows = [table.columns, rule, *([_plain(cell.text) for cell in row] for row in table.rows)]
+    rows = [table.columns, rule, *([markdown(cell.text) for cell in row] for row in table.rows)]
     return ["| " + " | ".join(row) + " |" for row in rows]
-
-
-def _plain(text: str) -> str:
-    """A line that Markdown shows as it stands: names of datasets and poolings are the user's own."""
-    escaped = re.sub(r"([\\`*<>|]|(?<=\])\()", r"\\\1", " ".join(text.split()))
-    return printable(escaped)
 
 
 def main(arguments: list[str]) -> None:
     """Write the report; bad input ends with a line and status 1."""
     try:
-        asked = options.read(DEFAULTS, arguments)
+        asked = options.read(DEFAULTS, arguments, __doc__)
         if not asked.records:
             raise UserError("records is not set. Name a sweep's folder: records=multirun/2026-01-31/12-00-00.000000.")
         if not isinstance(asked.margin, int | float) or not 0 < asked.margin < 1:

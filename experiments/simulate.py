@@ -362,7 +362,7 @@ def simulate(trials: int, seed: int, workers: int = 1, chosen: Sequence[int] | N
 def main(arguments: list[str]) -> None:
     """Write the table; bad input ends with a line and status 1."""
     try:
-        options = read(DEFAULTS, arguments)
+        options = read(DEFAULTS, arguments, __doc__)
         for name, least in (("trials", 1), ("seed", 0), ("workers", 1)):
             if not isinstance(options[name], int) or options[name] < least:
                 raise UserError(f"{name} is a whole number from {least}, got {options[name]}.")

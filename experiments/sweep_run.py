@@ -5,10 +5,9 @@ Its closing table, the pooling differences with their intervals, and, where matp
 
 from __future__ import annotations
 
-import csv
 import importlib.util
-import io
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +18,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from src import trackers
-from src.comparison import STATUSES, Comparison, compare_records, find_jobs, to_csv
+from src.comparison import STATUSES, Comparison, compare_records, find_jobs, to_rows
 from src.config import TrackerConfig, tracker_of
 from src.door import tell
 from src.errors import UserError, flatten
@@ -48,7 +47,7 @@ def log_sweep(folder: Path, config: TrackerConfig) -> str | None:
     tracker.start(
         {"sweep": folder.name},
         name=f"{folder.name} comparison",
-        group=config.group or folder.name,
+        group=config.group or os.environ.get("WANDB_RUN_GROUP") or folder.name,
         job_type="comparison",
         tags=["comparison"],
         folder=folder,
@@ -66,9 +65,12 @@ def log_sweep(folder: Path, config: TrackerConfig) -> str | None:
 
 def tables(comparison: Comparison) -> dict[str, trackers.Table]:
     """The closing table, and the differences between poolings that every group of the sweep has."""
-    columns, *rows = csv.reader(io.StringIO(to_csv(comparison)))
+    columns, *rows = to_rows(comparison)
     numeric = [name in NUMBERS or name.startswith("baseline_") for name in columns]
-    typed = [[(float(cell) if cell else None) if is_number else cell for cell, is_number in zip(row, numeric, strict=True)] for row in rows]
+    typed = [
+        [cell if cell is None else float(cell) if is_number else str(cell) for cell, is_number in zip(row, numeric, strict=True)]
+        for row in rows
+    ]
     found: dict[str, trackers.Table] = {"comparison": (columns, typed)}
     try:
         contrasts = differences(comparison)

@@ -62,7 +62,7 @@ OF_2019 = (
 def main(arguments: list[str]) -> None:
     """Write the folder; bad input ends with a line and status 1."""
     try:
-        options = read(DEFAULTS, arguments)
+        options = read(DEFAULTS, arguments, __doc__)
         if not options.output:
             raise UserError("output is not set. Name the folder that the forms go into: output=FOLDER.")
         if strange := sorted(set(options.forms) - set(FORMS)):

@@ -19,7 +19,9 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from src.errors import UserError, flatten, printable
-from src.outcomes import FAILURE, LEFT, STATUS, STATUSES, read_notes
+from src.escaping import csv_cell, markdown
+from src.files import open_regular
+from src.outcomes import FAILURE, LEFT, STATUS, STATUSES, read_failure, read_notes
 from src.result import RECORD, Result, SchemaError, number, read_predictions, uses_untrained_pooler
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 IDENTITY = ("dataset", "model", "layer", "pairing", "probe", "seed", "draws")
 LEVEL = 0.05  # family-wise, within a group
 WIDEST = 5  # poolings that stand side by side
+MOST_NOTES = 1 << 20  # bytes of a job's words
 
 
 @dataclass(frozen=True)
@@ -122,11 +125,12 @@ def _natural(text: str) -> list[tuple[int, str]]:
 def read_job(folder: Path) -> Job:
     """What became of one job. A record that cannot be read is a failure, one of another schema a SchemaError."""
     notes = read_notes(folder / STATUS)
-    record = folder / notes["record"] if isinstance(notes.get("record"), str) else folder
+    named = notes.get("record")
+    record = folder / named if isinstance(named, str) and os.path.isfile(folder / named / RECORD) else folder
     killed = notes.get("status") == "running" and not notes.get("settled")  # else it was about to look whether this is done already
     if killed or notes.get("status") == "failed" or not (record / RECORD).is_file():
-        failure = {} if killed else read_notes(folder / FAILURE)
-        error = str(failure.get("error") or "left no record: it was killed, or is still running")
+        failure = {} if killed else read_failure(folder)
+        error = failure.get("error") or "left no record: it was killed, or is still running"
         return Job(folder, "failed", error=error, overrides=_overrides(folder, failure))
     try:
         result = Result.read(record)
@@ -141,9 +145,10 @@ def read_job(folder: Path) -> Job:
 def _overrides(folder: Path, failure: Mapping[str, Any]) -> tuple[str, ...]:
     """A job's command-line words: from its failure, else from Hydra's notes."""
     if failure.get("overrides"):
-        return tuple(map(str, failure["overrides"]))
+        return tuple(failure["overrides"])
     try:
-        lines = (folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8").splitlines()
+        with open_regular(folder / ".hydra" / "overrides.yaml") as file:
+            lines = file.read(MOST_NOTES).decode().splitlines()
     except (OSError, UnicodeDecodeError):
         return ()
     return tuple(line.removeprefix("- ") for line in lines if line.startswith("- "))
@@ -288,7 +293,7 @@ def _paired(best: Run, run: Run) -> float:
 
     from src.statistics import compare
 
-    one, other = read_predictions(best.folder), read_predictions(run.folder)
+    one, other = read_predictions(best.folder, best.result), read_predictions(run.folder, run.result)
     if any(not np.array_equal(one[name], other[name]) for name in ("row", "label")):
         raise UserError("its test rows are not those of the best")
     result = best.result
@@ -358,13 +363,17 @@ def _repeated(comparison: Comparison) -> bool:
 
 def tally(comparison: Comparison) -> str:
     """How many jobs ended how, and for each failure what set it apart from the other jobs, its reason and its folder."""
+    return "\n".join(_tally(comparison))
+
+
+def _tally(comparison: Comparison) -> list[str]:
     lines = [", ".join(f"{comparison.count(status)} {status}" for status in STATUSES)]
     jobs = comparison.jobs
     shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
     for job in comparison.failed:
         what = " ".join(word for word in job.overrides if word not in shared) or job.folder.name
         lines.append(f"failed: {what}: {flatten(UserError(job.error))} ({job.folder})")
-    return "\n".join(lines)
+    return lines
 
 
 def _legend(comparison: Comparison) -> str:
@@ -485,28 +494,33 @@ def cost(run: Run) -> str:
 
 def to_markdown(comparison: Comparison) -> str:
     """The comparison as a Markdown document, one row per run."""
-    lines = ["# Comparison", "", f"{caption(comparison)}.", ""]
+    lines = ["# Comparison", "", markdown(f"{caption(comparison)}."), ""]
     for group in comparison.groups:
         trivial = ", ".join(f"{name.replace('_', ' ')} {score(group.metric, value)}" for name, value in group.baseline.items())
-        lines += [f"## {_title(group)}", "", f"Trivial: {trivial}", ""] if trivial else [f"## {_title(group)}", ""]
+        lines += [f"## {markdown(_title(group))}", "", *([markdown(f"Trivial: {trivial}"), ""] if trivial else [])]
         lines += ["| " + " | ".join(LONG) + " |", "| --- " * len(LONG) + "|"]
-        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in _long(group)] + [""]
+        lines += ["| " + " | ".join(map(markdown, row)) + " |" for row in _long(group)] + [""]
     lines += [f"- `{sign.strip()}`: {meaning}" for sign, meaning in LEGEND.items()]
-    return printable("\n".join([*lines, "", *tally(comparison).splitlines()])) + "\n"
+    return "\n".join([*lines, "", *map(markdown, _tally(comparison))]) + "\n"
 
 
 def to_csv(comparison: Comparison) -> str:
-    """The comparison as a tidy table, one row per run, scores as fractions; undefined values are empty."""
+    """The comparison as a tidy table, one row per run, scores as fractions; undefined values are empty, and no text begins a formula."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(map(csv_cell, row) for row in to_rows(comparison))
+    return out.getvalue()
+
+
+def to_rows(comparison: Comparison) -> list[list[Any]]:
+    """The names of the tidy table's columns, then its rows, as they stand."""
     labels = list(dict.fromkeys(name for group in comparison.groups for name in group.label if name not in (*IDENTITY, "metric")))
     trivial = _trivial(comparison.groups)
     measured = ["value", "low", "high", "mark", "difference", "p", "p_holm", "pooler", "cache", "seconds", "key", "folder"]
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*IDENTITY, *labels, "pooling", "metric", *measured, *(f"baseline_{name}" for name in trivial)])
+    rows: list[list[Any]] = [[*IDENTITY, *labels, "pooling", "metric", *measured, *(f"baseline_{name}" for name in trivial)]]
     for group in comparison.groups:
         for run in group.runs:
             result, numbers = run.result, run.result.score
-            writer.writerow(
+            rows.append(
                 [
                     *(getattr(result, name) for name in IDENTITY),
                     *(group.label.get(name, "") for name in labels),
@@ -516,7 +530,7 @@ def to_csv(comparison: Comparison) -> str:
                     *(_number(group.baseline.get(name)) for name in trivial),
                 ]
             )
-    return out.getvalue()
+    return rows
 
 
 def _number(value: Any) -> Any:

@@ -19,7 +19,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from src.errors import UserError
+from src.errors import UserError, mask
 from src.registry import unknown
 
 HERE = Path(__file__).resolve().parent
@@ -179,9 +179,9 @@ class RuntimeConfig:
 class TrackerConfig:
     name: str = "wandb"
     mode: str = "offline"
-    project: str = "bert-pooling-probes"
+    project: str | None = None  # unset: what W&B's environment and settings say, else bert-pooling-probes
     entity: str | None = None
-    group: str | None = None  # set by a sweep
+    group: str | None = None  # unset: WANDB_RUN_GROUP, else the sweep
     examples: bool = False  # a table with a row per test row: label, prediction, correct
     text: bool = False  # with the texts in it
 
@@ -238,9 +238,31 @@ def parse(composed: DictConfig) -> Config:
     except OmegaConfBaseException as error:
         raise explain(error) from error
     assert isinstance(config, Config)
+    refuse_credentials(dataclasses.asdict(config))  # as resolved, which the command line's words are not
     _rename(config.model)
     check(config)
     return config
+
+
+def refuse_credentials(value: Any, key: str = "") -> None:
+    """Refuse an address with a password, a token or a signature in it: it would be written into records, notes and trackers.
+
+    Raises
+    ------
+    UserError
+    """
+    if isinstance(value, dict):
+        for name, item in value.items():
+            refuse_credentials(str(name))
+            refuse_credentials(item, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for item in value:
+            refuse_credentials(item, key)
+    elif isinstance(value, str) and mask(value) != value:
+        raise UserError(
+            f"{key}={mask(value)[:200]} holds credentials, which would be written into the run's files. Leave them out: files are read "
+            "from this machine, and a token of the hub belongs in HF_TOKEN."
+        )
 
 
 @functools.cache
@@ -385,17 +407,20 @@ def tracker_of(composed: DictConfig) -> TrackerConfig:
 
 
 def check_tracker(tracker: TrackerConfig) -> None:
-    """Refuse names that W&B refuses, which it says only when a run is sent.
+    """Refuse names that W&B refuses, which it says only when a run is sent."""
+    check_wandb_name("tracker.project", tracker.project)
+    check_wandb_name("tracker.entity", tracker.entity)
+
+
+def check_wandb_name(key: str, name: str | None) -> None:
+    """Refuse a project's or an entity's name that W&B refuses; `key` is what the user calls it.
 
     References
     ----------
     `wandb.Settings.validate_project` of wandb 0.31 for the project; for the entity, which becomes a part of addresses, the same.
     """
-    for key, name in (("project", tracker.project), ("entity", tracker.entity)):
-        if name is not None and not re.fullmatch(r"[^/\\#?%:\x00-\x1f\x7f]{1,128}", name):
-            raise UserError(
-                f"tracker.{key}={name[:40]!r}: 1 to 128 characters are needed, none of them / \\ # ? % : or a control character."
-            )
+    if name is not None and not re.fullmatch(r"[^/\\#?%:\x00-\x1f\x7f]{1,128}", name):
+        raise UserError(f"{key}={mask(name)[:40]!r}: 1 to 128 characters are needed, none of them / \\ # ? % : or a control character.")
 
 
 def check_model(model: ModelConfig) -> None:

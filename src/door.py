@@ -8,7 +8,9 @@ import functools
 import io
 import itertools
 import logging
+import math
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,18 +19,21 @@ from typing import Any, NoReturn
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.errors import MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.config import CONF, Config, Schema, explain
-from src.errors import UserError, flatten, printable
+from src.config import CONF, Config, Schema, explain, refuse_credentials
+from src.errors import UserError, flatten, mask, printable
 from src.pooling import poolings
 from src.registry import unknown
 
 QUOTING = "Write key=value; a value with commas, equals signs, brackets or quotes is quoted twice: 'dataset.train=\"my, file.csv\"'."
 KEYS = tuple(each.name for each in dataclasses.fields(Config))
+MOST_JOBS = 100_000  # of a sweep
 GROUPS = tuple(each.name for each in dataclasses.fields(Config) if (CONF / each.name).is_dir() or each.name == "pooling")
 # What a folder that cannot be written raises; any other operating system error is a bug of ours.
 UNWRITABLE = {
@@ -58,6 +63,7 @@ def open_door(task: Callable[[DictConfig], Any], *, sweeps: bool = True, config:
         # Whatever else leaves hydra.main is Hydra's own, so that no kind of refusal can be missed.
         settle_process()  # a launcher's process has not come through the door
         try:
+            leave_job_folder()
             task(composed)
         except Exception as error:
             failure.append(error)
@@ -76,6 +82,19 @@ def open_door(task: Callable[[DictConfig], Any], *, sweeps: bool = True, config:
         stop(say(failure[0]))
 
 
+def leave_job_folder() -> None:
+    """With ``hydra.job.chdir``, go back to where the command was given: relative paths begin there, and records know their folder."""
+    if HydraConfig.initialized() and HydraConfig.get().job.chdir:
+        os.chdir(HydraConfig.get().runtime.cwd)
+
+
+def job_words() -> list[str]:
+    """The words of the job under way as they were written: what an interpolation stands for may be secret."""
+    words = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    assert isinstance(words, list)
+    return words
+
+
 def settle_process() -> None:
     """Streams, log and warnings of a process that runs jobs; once is enough."""
     # Hydra prints and exits by itself unless asked for the full error, which is then ours to put into words.
@@ -86,6 +105,7 @@ def settle_process() -> None:
         handler.setFormatter(_Printable())
         logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("src").setLevel(logging.INFO)
+    logging.raiseExceptions = False  # a library's log on a full disk shows no traceback
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of libraries; ours are logged
 
@@ -114,8 +134,11 @@ def check_words(words: list[str], *, sweeps: bool = True) -> list[str]:
     if odd := [word for word in rest if word.startswith("-")]:
         _refuse_flag(f"unrecognized arguments: {' '.join(odd)}")
     overrides = [*flags.overrides, *rest]
+    for given in words:
+        refuse_unwritable(given)
     if not sweeps and (flags.multirun or any(word.lstrip("+").startswith("hydra.mode=") for word in overrides)):
         raise UserError("-m: this door does one job at a time. Call it once for each, or sweep with python -m src.run -m.")
+    jobs = 1
     for override in OverridesParser.create().parse_overrides(overrides):
         word, key = override.input_line, override.key_or_group
         if not key:
@@ -125,9 +148,35 @@ def check_words(words: list[str], *, sweeps: bool = True) -> list[str]:
         if override.is_sweep_override():
             if not flags.multirun and not any("hydra.mode" in each for each in words):
                 raise UserError(f"'{word}' holds several values. Add -m to run one job for each.\n{QUOTING}")
+            jobs *= _count(override)
+            if jobs > MOST_JOBS:
+                raise UserError(f"'{word}' makes more than {MOST_JOBS:,} jobs. Sweep over fewer values.")
         elif key in GROUPS and not override.is_delete() and not isinstance(override.value(), str):
             raise UserError(f"'{word}': the group {key} takes the name of one of its options. python -m src.run --help lists them.")
     return [*(word for word in words if word not in overrides), *overrides]
+
+
+def _count(override: Override) -> int:
+    """How many values a word sweeps over, without listing them; 1 where only Hydra knows."""
+    value = override.value()
+    if isinstance(value, ChoiceSweep):
+        return len(value.list)
+    if isinstance(value, RangeSweep) and value.start is not None and value.stop is not None and value.step:
+        return max(0, math.ceil((value.stop - value.start) / value.step))
+    return 1
+
+
+def refuse_unwritable(word: str) -> None:
+    """Refuse a word that must not, or cannot, stand in the files which Hydra writes of each run.
+
+    Raises
+    ------
+    UserError
+    """
+    name, _, rest = word.partition("=")
+    refuse_credentials(rest or name, name)
+    if re.search("[\ud800-\udfff]", word):
+        raise UserError(f"cannot read '{word[:200]}': it is not UTF-8. Rename the file, or name it by a link.")
 
 
 def _refuse_flag(message: str) -> NoReturn:
@@ -147,9 +196,9 @@ def say(error: Exception) -> str:
         if isinstance(cause, OmegaConfBaseException):
             return str(explain(cause))
     if isinstance(error, OverrideParseException):
-        return f"cannot read '{error.override}'. {QUOTING}"
+        return f"cannot read '{mask(str(error.override))[:100]}'. {QUOTING}"
     if isinstance(error, OSError) and error.filename is not None:
-        place = error.filename2 or error.filename  # a file is put into place under its second name
+        place = mask(str(error.filename2 or error.filename))[:200]  # a file is put into place under its second name
         return f"'{place}' cannot be written: {error.strerror}. Set hydra.run.dir (for a sweep hydra.sweep.dir) to another folder."
     if is_unwritable(error):
         assert isinstance(error, OSError)

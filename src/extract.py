@@ -21,14 +21,16 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from src.config import Config, parse
-from src.door import open_door, say_crash, stop, tell
+from src.door import job_words, open_door, say_crash, stop, tell
 from src.errors import UserError
+from src.folder_lock import folders_released
 from src.pooling import poolings
 
 log = logging.getLogger("src.extract")  # __main__ when run
 BLOCK = 1 << 14  # rows written at once
 
 
+@folders_released()
 def main() -> None:
     """Extract what the command line asks for; exit 1 when a job of a sweep failed."""
     from src import sweep
@@ -66,7 +68,7 @@ def task(composed: DictConfig) -> None:
     except Exception as error:
         if not sweeps:
             raise
-        note_failure(folder, list(hydra.overrides.task), error)
+        note_failure(folder, job_words(), error)
     else:
         if sweeps:
             write_status(folder, "done")

@@ -21,10 +21,10 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
-from src.config import Config, RuntimeConfig, cache_folder, parse
-from src.door import settle_process
+from src.config import Config, RuntimeConfig, cache_folder, explain, parse
+from src.door import leave_job_folder, settle_process
 from src.errors import UserError, flatten
 from src.launchers import kind
 from src.provenance import cores
@@ -83,6 +83,15 @@ def expand(config: DictConfig) -> list[list[str]]:
     return BasicSweeper.split_arguments(parser.parse_overrides(asked(config)), None)[0]
 
 
+def check_jobs(config: DictConfig, jobs: Sequence[Sequence[str]]) -> None:
+    """Refuse a sweep without a job: a pattern that no option has, or a range that ends before it begins."""
+    if jobs or not config.hydra.sweeper.get("_target_", "").endswith(".BasicSweeper"):
+        return
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    empty = [word.input_line for word in parser.parse_overrides(asked(config)) if word.is_sweep_override() and not [*word.sweep_iterator()]]
+    raise UserError(f"'{empty[0] if empty else 'the sweep'}' has no value, so that there is no job. Name one value or more.")
+
+
 def check_shards(runtime: RuntimeConfig, *, sweep: bool, extracts: bool) -> None:
     """Refuse shares of a forward pass where nobody would take them up."""
     if runtime.shard is not None and not extracts:
@@ -95,6 +104,19 @@ def check_shards(runtime: RuntimeConfig, *, sweep: bool, extracts: bool) -> None
             f"runtime.shards={runtime.shards} shares a forward pass out among the jobs of a sweep, and this is one job. Add -m and a "
             f"launcher, or call python -m src.extract with each runtime.shard=0 to {runtime.shards - 1}."
         )
+
+
+def check_interpolations(config: DictConfig, jobs: Sequence[Sequence[str]]) -> None:
+    """Refuse a sweep whose first job names a value that there is none of, as ``${nope}``."""
+    if not jobs or not any("$" in word for word in jobs[0]):
+        return
+    try:
+        composed = GlobalHydra.instance().config_loader().load_sweep_config(config, list(jobs[0]))
+        OmegaConf.to_container(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]), resolve=True)
+    except InterpolationResolutionError as error:
+        raise explain(error) from error
+    except (HydraException, OmegaConfBaseException):  # of which each job says what it is
+        return
 
 
 def check_outputs(jobs: Sequence[Sequence[str]]) -> None:
@@ -199,6 +221,7 @@ def encode(config: Config) -> None:
 def encode_task(composed: DictConfig) -> None:
     """`encode` as a launcher runs it."""
     settle_process()
+    leave_job_folder()
     _try(parse(composed))
 
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from src.errors import mask
+from src.files import Unreadable, read_json
 from src.result import replace_files
 
 log = logging.getLogger("src.sweep")
@@ -38,7 +40,8 @@ def write_failure(folder: Path, overrides: Sequence[str], error: str, kind: str)
     """Leave a failed job's reason in its folder; `kind` is user (bad input) or crash. Where that cannot be written, the sweep goes on."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        replace_files(folder, {FAILURE: _json({"overrides": list(overrides), "error": error, "kind": kind})})
+        shown = {"overrides": [mask(word) for word in overrides], "error": mask(error), "kind": kind}
+        replace_files(folder, {FAILURE: _json(shown)})
         write_status(folder, "failed")
     except OSError as unwritable:
         log.error("why this job failed cannot be written into %s: %s. Set hydra.sweep.dir.", folder, unwritable.strerror)
@@ -83,12 +86,22 @@ def left(folder: Path, before: Mark | None) -> str | None:
 
 
 def read_notes(path: Path) -> dict[str, Any]:
-    """A small JSON file of ours; empty where it is missing or torn, as a killed job leaves it."""
+    """A small JSON file of ours; empty where it is missing, torn as a killed job leaves it, or damaged otherwise."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = read_json(path)
+    except (OSError, Unreadable):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def read_failure(folder: Path) -> dict[str, Any]:
+    """What `write_failure` left in a job's folder: ``error`` as text and ``overrides`` as texts; what is damaged of it is left out."""
+    notes = read_notes(folder / FAILURE)
+    error, words = notes.get("error"), notes.get("overrides")
+    found: dict[str, Any] = {"error": error} if isinstance(error, str) else {}
+    if isinstance(words, list) and all(isinstance(word, str) for word in words):
+        found["overrides"] = words
+    return found
 
 
 def _write(folder: Path, content: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from src.errors import UserError, flatten
+from src.files import Unreadable, checked, open_regular, parse_json, read_json
 from src.timing import PHASES
 
 if TYPE_CHECKING:
@@ -89,22 +90,27 @@ class Result:
     def from_json(cls, text: str, *, source: str = RECORD) -> Result:
         """The record in `text`; a UserError that names `source` where it is damaged or of another schema."""
         try:
-            values = json.loads(text, parse_constant=_refuse_constant)
-        except ValueError as error:
+            values = parse_json(text)
+        except Unreadable as error:
             raise UserError(f"{source} is damaged: {flatten(error)}. Remove it and run again.") from error
+        return cls.from_values(values, source=source)
+
+    @classmethod
+    def from_values(cls, values: Any, *, source: str = RECORD) -> Result:
+        """The record whose JSON holds `values`; a UserError that names `source` where it is damaged or of another schema."""
         if not isinstance(values, dict):
             raise UserError(f"{source} is no record: it holds a {type(values).__name__}. Remove it and run again.")
-        if values.get("schema", SCHEMA) != SCHEMA:
-            raise SchemaError(f"{source} has schema {values['schema']}, this version reads schema {SCHEMA}. Make the record again.")
+        version = values.get("schema", SCHEMA)
+        if type(version) is int and version != SCHEMA:
+            raise SchemaError(f"{source} has schema {str(version)[:20]}, this version reads schema {SCHEMA}. Make the record again.")
         if missing := sorted(set(cls.FIELDS) - set(values)):
             raise UserError(f"{source} is damaged: no field {', '.join(missing)}. Remove it and run again.")
         if extra := sorted(set(values) - set(cls.FIELDS)):
-            raise UserError(f"{source}: unknown field {', '.join(extra)}. Known: {', '.join(cls.FIELDS)}.")
-        for name, kind in _TYPES.items():
-            if type(values[name]) is not kind:
-                raise UserError(
-                    f"{source} is damaged: {name} is a {type(values[name]).__name__}, not a {kind.__name__}. Remove it and run again."
-                )
+            raise UserError(f"{source}: unknown field {', '.join(extra)[:200]}. Known: {', '.join(cls.FIELDS)}.")
+        try:
+            _check_inside(checked(values, _TYPES))
+        except Unreadable as error:
+            raise UserError(f"{source} is damaged: {flatten(error)}. Remove it and run again.") from error
         return cls(**values)
 
     @classmethod
@@ -113,10 +119,12 @@ class Result:
         path = Path(path)
         path = path / RECORD if path.is_dir() else path
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            values = read_json(path)
+        except OSError as error:
             raise UserError(f"cannot read the record {path}: {_reason(error)}.") from error
-        return cls.from_json(text, source=str(path))
+        except Unreadable as error:
+            raise UserError(f"{path} is damaged: {flatten(error)}. Remove it and run again.") from error
+        return cls.from_values(values, source=str(path))
 
     def write(self, folder: str | Path, predictions: Arrays, probe: Arrays, metadata: Mapping[str, str] | None = None) -> None:
         """Write predictions, probe and, last, the record, so that a record which exists has its companions.
@@ -153,6 +161,58 @@ class Result:
 
 Result.FIELDS = tuple(item.name for item in dataclasses.fields(Result))
 _TYPES = {name: typing.get_origin(kind) or kind for name, kind in typing.get_type_hints(Result).items() if name in Result.FIELDS}
+
+
+NOTHING = type(None)
+ENDS: dict[str, Any] = {"low": float, "high": float, "reason": str, "converged": bool}
+CHOSEN: dict[str, Any] = {
+    "parameter": str, "value": float, "grid": list, "at_edge": str, "online_code": dict,
+    "converged": bool, "separable": bool, "reusable": bool,
+}  # fmt: skip
+LARGEST = 1e100  # of a measured number, so that its square is finite
+MOST_ROWS = 1 << 53
+
+
+def _check_inside(values: Mapping[str, Any]) -> None:
+    """The fields of a record's objects that tables, tests and figures read; Unreadable where one is of another type or size."""
+    _check("score", values["score"], {"metric": str, "value": (float, NOTHING)}, ENDS)
+    for field in ("metrics", "baseline"):
+        for name, value in values[field].items():
+            _check(f"{field}.{name}", value if isinstance(value, dict) else {"value": value}, {}, {"value": float} | ENDS)
+    counts = values["counts"]
+    for name, count in counts.items():
+        if count is not None and not (type(count) is int and 0 <= count < MOST_ROWS):
+            raise Unreadable(f"counts: '{name}' is no count")
+    if (counts.get("classes") or 0) > max(2, counts.get("train") or 0):
+        raise Unreadable("counts: more classes than rows of train")
+    for name, least in (("draws", 1), ("seed", 0), ("layer", -MOST_ROWS)):
+        if not least <= values[name] < MOST_ROWS:
+            raise Unreadable(f"{name} is out of its range")
+    chosen, pooler, timing, config = (values[name] for name in ("chosen", "pooler", "timing", "config"))
+    _check("chosen", chosen, {}, CHOSEN)
+    for row in chosen.get("grid") or []:
+        _check("chosen.grid", row, {}, {"value": float, "loss": float, "converged": bool})
+    if chosen.get("online_code") is not None:
+        _check("chosen.online_code", chosen["online_code"], dict.fromkeys(("bits", "uniform_bits", "compression"), float), {})
+    _check("pooler", pooler, {}, {"status": str, "evidence": dict})
+    _check("pooler.evidence", pooler.get("evidence") or {}, {}, {"next_sentence_accuracy": float})
+    seconds = {name: float for name in timing if name not in ("cache", "passes")}
+    _check("timing", timing, {}, {"cache": str, "passes": list} | seconds)
+    for made in timing.get("passes") or []:
+        _check("timing.passes", made, {}, dict.fromkeys(PHASES, float))
+    _check("config", config, {}, dict.fromkeys(("model", "dataset", "probe", "runtime"), dict))
+    _check("config.probe", config.get("probe") or {}, {}, {"grid": dict})
+
+
+def _check(where: str, value: Any, required: Mapping[str, Any], optional: Mapping[str, Any]) -> None:
+    """An object's fields as `checked` does, and its numbers not too large to be reckoned with."""
+    try:
+        fields = checked(value, required, optional)
+        for name in (*required, *optional):
+            if type(fields.get(name)) in (int, float) and not abs(fields[name]) <= LARGEST:
+                raise Unreadable(f"'{name}' is too large")
+    except Unreadable as error:
+        raise Unreadable(f"{where}: {error}") from None
 
 
 def content_key(identity: Mapping[str, Any]) -> str:
@@ -198,17 +258,22 @@ def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
             path.unlink(missing_ok=True)
 
 
-def read_predictions(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays of a predictions file, given as the file or its run's folder; a UserError where it is missing or damaged."""
+def read_predictions(path: str | Path, result: Result | None = None) -> dict[str, np.ndarray]:
+    """The arrays of a predictions file, given as the file or its run's folder; a UserError where it is missing or damaged.
+
+    With `result`, their record, classes that it does not count are damage too.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     path = Path(path)
     path = path / PREDICTIONS if path.is_dir() else path
     try:
-        arrays = load(path.read_bytes())
+        with open_regular(path) as file:
+            arrays = load(file.read())
         _check_predictions(arrays)
-    except (OSError, SafetensorError, ValueError) as error:
+        _check_values(arrays, int(result.counts.get("classes") or 0) if result else 0)
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:  # the library's own of a type that numpy lacks
         raise UserError(f"cannot read the predictions {path}: {_reason(error)}.") from error
     return arrays
 
@@ -294,8 +359,8 @@ def _lines(result: Result) -> list[tuple[str, str]]:
     lines = [(metric, estimate(metric, result.score))]
     lines += [(name, estimate(name, value)) for name, value in result.metrics.items() if name != metric]
     lines += [(f"baseline {name.replace('_', ' ')}", estimate(metric, value)) for name, value in result.baseline.items()]
-    if "value" in chosen:
-        lines.append((f"chosen {chosen.get('parameter', 'value')}", f"{chosen['value']:g} (of {len(chosen.get('grid', []))} values)"))
+    if chosen.get("value") is not None:
+        lines.append((f"chosen {chosen.get('parameter', 'value')}", f"{chosen['value']:g} (of {len(chosen.get('grid') or [])} values)"))
     if code := chosen.get("online_code"):
         lines.append(("code length", f"{code['bits']:,.0f} of {code['uniform_bits']:,.0f} bits, compression {code['compression']:.2f}"))
     shown = [name for name, count in counts.items() if count is not None and (count or name not in ONLY_WHERE_ANY)]
@@ -361,6 +426,22 @@ def _check_predictions(arrays: Arrays) -> None:
             raise ValueError(f"predictions: {', '.join(wrong)} not of {rows} rows")
 
 
+def _check_values(arrays: Arrays, classes: int) -> None:
+    """Rows and folds one-dimensional whole numbers, labels and predictions finite and, of `classes`, below their number."""
+    import numpy as np
+
+    for name, array in arrays.items():
+        field = name.rpartition(".")[2]
+        if field in ("row", "fold", "label") and (array.ndim != 1 or (field != "label" and array.dtype.kind not in "iu")):
+            raise ValueError(f"predictions: {name} is {array.dtype} of shape {array.shape}")
+        if field not in ("label", "prediction"):
+            continue
+        if array.ndim > 2 or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+            raise ValueError(f"predictions: {name} is {array.dtype} of shape {array.shape}, or not finite")
+        if classes and (array.dtype.kind == "f" or (array.size and not 0 <= int(array.min()) <= int(array.max()) < classes)):
+            raise ValueError(f"predictions: {name} holds what is no class of {classes}")
+
+
 def _pack(arrays: Arrays, metadata: Mapping[str, str]) -> bytes:
     import numpy as np
     from safetensors.numpy import save
@@ -386,10 +467,6 @@ def _plain(value: Any, where: str, *, scalars: bool = True) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item, f"{where}[{position}]", scalars=scalars) for position, item in enumerate(value)]
     raise TypeError(f"{where or 'the value'} is a {type(value).__name__}, which JSON lacks")
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _reason(error: BaseException) -> str:

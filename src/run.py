@@ -8,6 +8,7 @@ if not __package__:  # python src/run.py would put this folder's modules in the 
     sys.exit("error: call it as a module, from the folder that holds src/: python -m src.run ...")
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from src.config import Config, parse, tracker_of
-from src.door import open_door, stop, tell
-from src.errors import UserError
+from src.door import job_words, open_door, say, stop, tell
+from src.errors import UserError, mask
 from src.estimators import instantiate
+from src.folder_lock import folders_released
 from src.outcomes import begin_anew, write_status
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("src.run")  # __main__ when run
 
 
+@folders_released()
 def main() -> None:
     """Run what the command line asks for; exit 1 when a job of a sweep failed."""
     from src import sweep
@@ -43,8 +47,8 @@ def main() -> None:
             sweep.close()
             _tell_runs()
         raise
-    if isinstance(sweep.ERROR, UserError):
-        stop(str(sweep.ERROR))
+    if isinstance(sweep.ERROR, UserError | OmegaConfBaseException):
+        stop(say(sweep.ERROR))
     if sweep.ERROR is not None:
         raise sweep.ERROR
     _tell_runs()
@@ -78,7 +82,7 @@ def task(composed: DictConfig) -> None:
     from src import sweep
     from src.outcomes import begin
 
-    words, number = list(hydra.overrides.task), hydra.job.num
+    words, number = job_words(), hydra.job.num
     log.info("[%s] %s", number, " ".join(words))
     job = Job(number, Path(hydra.sweep.dir).name, composed, layers=sweep.LAYERS)
     try:
@@ -89,7 +93,7 @@ def task(composed: DictConfig) -> None:
         except Exception:
             job.track_refused(folder)
             raise
-        config.tracker.group = config.tracker.group or job.sweep
+        config.tracker.group = config.tracker.group or os.environ.get("WANDB_RUN_GROUP") or job.sweep
         with kept_to_its_threads(config.runtime):
             run(config, folder, job)
     except Exception as error:
@@ -114,13 +118,18 @@ class Job:
         from src.trackers import build
 
         with suppress(Exception):  # also of a tracker that is refused itself
-            groups = {name: OmegaConf.select(self.composed, f"{name}.name") for name in ("model", "dataset", "pooling", "probe")}
-            shown = groups | {name: OmegaConf.select(self.composed, name) for name in ("layer", "pairing", "seed", "draws")}
+            groups = {name: self._asked(f"{name}.name") for name in ("model", "dataset", "pooling", "probe")}
+            shown = groups | {name: self._asked(name) for name in ("layer", "pairing", "seed", "draws")}
             about = tracker_of(self.composed)
-            tracker = build(about)
+            tracker, group = build(about), about.group or os.environ.get("WANDB_RUN_GROUP") or self.sweep
             tags = [str(groups["dataset"]), str(groups["pooling"])]
-            tracker.start(shown, name=_name(shown), group=about.group or self.sweep, job_type="probe", tags=tags, folder=folder)
+            tracker.start(shown, name=_name(shown), group=group, job_type="probe", tags=tags, folder=folder)
             tracker.finish(failed=True)
+
+    def _asked(self, key: str) -> Any:
+        """What was asked for under a key, fit to be shown."""
+        value = OmegaConf.select(self.composed, key)
+        return mask(value) if isinstance(value, str) else value
 
 
 def run(config: Config, folder: Path, job: Job | None = None) -> None:

@@ -14,17 +14,19 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.comparison import Comparison, Job, compare_records, find_jobs, render, to_csv, to_markdown
 from src.composing import compose_once
-from src.config import check_tracker, tracker_of
-from src.door import is_unwritable, say, say_crash, stop
+from src.config import check_tracker, explain, refuse_credentials, tracker_of
+from src.door import is_unwritable, say, say_crash, stop, tell
 from src.errors import UserError
-from src.launch import asked, check_outputs, encode_first, expand
+from src.escaping import option
+from src.folder_lock import lock_folder
+from src.launch import asked, check_interpolations, check_jobs, check_outputs, encode_first, expand
 from src.launchers import check_launcher, job_folders, kind, outlive
-from src.outcomes import FAILURE, LEFT, STATUS, Mark, left, mark, read_notes, write_failure
+from src.outcomes import LEFT, STATUS, STATUSES, Mark, left, mark, read_failure, read_notes, write_failure
 from src.provenance import cores
 from src.result import replace_files
 
@@ -56,7 +58,7 @@ def report(folder: Path, unbegun: Mapping[Path, Sequence[str]] | None = None) ->
     finally:  # a folder that takes no more costs the files, not the table
         print(render(comparison, width=width, terminal=terminal), end="", flush=True)
     if comparison.groups:
-        print(f"Which pooling to use, and why: python -m experiments.report records={folder}", flush=True)
+        tell(f"Which pooling to use, and why: python -m experiments.report {option('records', str(folder))}")
     return comparison
 
 
@@ -93,7 +95,19 @@ def forget() -> None:
 
 
 class SweepTable(Callback):
-    """Hydra callback: plan a multirun when it starts, compare its runs when it ends. Hydra calls the latter only where no job raised."""
+    """Hydra callback: plan a multirun when it starts, compare its runs when it ends (which Hydra does where no job raised).
+
+    One command at a time has the folder of a run or a sweep.
+    """
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Take the folder of a single run."""
+        try:
+            hold(Path(config.hydra.run.dir), "hydra.run.dir")
+        except UserError as error:
+            stop(str(error))  # an exception would become a warning
+        except OmegaConfBaseException as error:
+            stop(str(explain(error)))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Keep the layers that the sweep asks for in `LAYERS`, and plan the rest."""
@@ -108,7 +122,7 @@ class SweepTable(Callback):
         try:
             folder = Path(config.hydra.sweep.dir)
             late = find_killed(ended) if ended else {}
-            LAST = tally(folder) if config.get("output") else report(folder, late)
+            LAST = tally(folder) if writes_features(config) else report(folder, late)
         except Exception as error:
             ERROR = error
 
@@ -121,11 +135,16 @@ def plan(config: DictConfig) -> None:
     try:
         check_launcher(config.hydra.launcher)
         jobs = expand(config)
+        check_jobs(config, jobs)
         check_outputs(jobs)
+        check_interpolations(config, jobs)
         settle_tracker(config)
         folders = job_folders(config, jobs) or []
+        hold(Path(config.hydra.sweep.dir), "hydra.sweep.dir")
     except UserError as error:
         stop(str(error))  # an exception would become a warning
+    except OmegaConfBaseException as error:
+        stop(str(explain(error)))
     UNDER_WAY = begun = Sweep(config, dict(zip(folders, jobs, strict=False)), {folder: mark(folder) for folder in folders})
     if launcher == "basic":
         return
@@ -137,6 +156,23 @@ def plan(config: DictConfig) -> None:
         encode_first(config, jobs)
 
 
+def hold(folder: Path, key: str) -> None:
+    """Take the folder of a run or a sweep for this command, before anything in it is changed.
+
+    Raises
+    ------
+    UserError
+        Its name holds credentials, or another command is at work in it.
+    """
+    refuse_credentials(str(folder), key)
+    lock_folder(folder, key)
+
+
+def writes_features(config: DictConfig) -> bool:
+    """Whether a sweep is one of src.extract, which leaves no records."""
+    return bool(OmegaConf.is_interpolation(config, "output") or config.get("output"))
+
+
 def settle_tracker(config: DictConfig) -> None:
     """Find out once for all jobs whether their runs can be sent, and say why not.
 
@@ -145,17 +181,16 @@ def settle_tracker(config: DictConfig) -> None:
     UserError
         ``tracker.mode=online`` cannot be had, or a name is none that W&B takes.
     """
-    if config.get("output") or config.tracker.get("name") != "wandb":
+    if writes_features(config) or config.tracker.get("name") != "wandb":
         return
+    from src.trackers.wandb import WandbTracker, leave_out_single
+
+    leave_out_single()
     try:
         wanted = tracker_of(config)
     except OmegaConfBaseException:  # of which each job says what it is
         return
     check_tracker(wanted)
-    if wanted.mode not in ("auto", "online"):
-        return
-    from src.trackers.wandb import WandbTracker
-
     reason = WandbTracker(wanted).reason
     if reason:
         log.warning("W&B: the runs stay offline, since %s", reason)
@@ -190,8 +225,9 @@ def tally(folder: Path) -> Comparison:
     """Count the jobs of a sweep that leaves no records, and name those that failed."""
     jobs = []
     for place in find_jobs(folder):
-        status, failure = read_notes(place / STATUS).get("status", "failed"), read_notes(place / FAILURE)
-        jobs.append(Job(place, status, error=failure.get("error", LEFT["running"]), overrides=tuple(failure.get("overrides", ()))))
+        status, failure = read_notes(place / STATUS).get("status"), read_failure(place)
+        ended = status if status in STATUSES else "failed"
+        jobs.append(Job(place, ended, error=failure.get("error", LEFT["running"]), overrides=tuple(failure.get("overrides", ()))))
     comparison = Comparison(tuple(jobs), ())
     print(render(comparison), end="", flush=True)
     return comparison
@@ -202,5 +238,7 @@ def close() -> None:
     begun = UNDER_WAY and (not UNDER_WAY.jobs or any(UNDER_WAY.left(folder) != "waiting" for folder in UNDER_WAY.jobs))
     if UNDER_WAY and begun and find_jobs(Path(UNDER_WAY.config.hydra.sweep.dir)):
         SweepTable().on_multirun_end(UNDER_WAY.config)
-    if ERROR is not None:
+    if isinstance(ERROR, UserError):
+        log.error("%s", ERROR)
+    elif ERROR is not None:
         log.error("the jobs that were done cannot be compared: %s", ERROR)

@@ -1,5 +1,6 @@
 import csv
 import io
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 
 from src import comparison as module
+from src import sweep
 from src.comparison import compare_records, find_jobs, mark, render, tally, to_csv, to_markdown
-from src.outcomes import write_failure, write_status
+from src.outcomes import FAILURE, STATUS, write_failure, write_status
 from src.pooling import poolings
-from src.result import RECORD, Result, SchemaError
+from src.result import PREDICTIONS, RECORD, Result, SchemaError
 from src.statistics import compare, holm
 from tests.records import LABELS, ROWS, job, make_four, make_job, wrong
 
@@ -307,6 +309,60 @@ def test_odd_names_are_printed_as_they_are(tmp_path):
     assert "[red]:smile:|x" in render(comparison)
     write_failure(tmp_path / "1", ["x=[bold]"], "[red] :smile:", "user")
     assert "failed: x=[bold]: [red] :smile: (" in render(compared(tmp_path))
+
+
+def test_names_are_neither_markup_nor_formulas(tmp_path):
+    names = ["<img src=x onerror=alert(1)>", "[a](javascript:alert(1))", "@SUM(1)", "=1+1|`x`\n# y"]
+    for number, name in enumerate(names):
+        job(tmp_path, number, wrong(10), dataset=name, model="-1+1")
+    comparison = compared(tmp_path)
+    text = to_markdown(comparison)
+    assert r"\<img src=x onerror=alert(1)\>" in text and r"[a]\(javascript:alert(1))" in text and r"=1+1\|\`x\` # y" in text
+    assert len({line.replace(r"\|", "").count("|") for line in text.splitlines() if line.startswith("|")}) == 1
+    rows = list(csv.DictReader(io.StringIO(to_csv(comparison))))
+    assert [row["dataset"] for row in rows] == [*names[:2], "'@SUM(1)", "'=1+1|`x`\n# y"]
+    assert {row["model"] for row in rows} == {"'-1+1"} and {row["layer"] for row in rows} == {"-1"}
+
+
+DAMAGE = {
+    "deep": b"[" * 100_000,
+    "torn": b'{"status"',
+    "no text": b"\xff\xfe",
+    "number": b'{"status": ' + b"9" * 5000 + b"}",
+    "nan": b'{"status": NaN}',
+    "list": b"[1]",
+    "types": b'{"status": ["done"], "record": 5, "error": 5, "overrides": 7, "kind": []}',
+    "inner types": b'{"status": {}, "record": [], "error": ["x"], "overrides": [7], "settled": "no"}',
+    "far": b'{"status": "done", "record": "' + b"x" * 5000 + b'"}',
+}
+
+
+@pytest.mark.parametrize("name", [STATUS, FAILURE, RECORD, PREDICTIONS, ".hydra/overrides.yaml"])
+@pytest.mark.parametrize("damage", [*DAMAGE, "folder", "pipe"])
+def test_a_damaged_file_of_a_job_costs_that_job_at_most(tmp_path, name, damage):
+    job(tmp_path, 0, wrong(10), pooling="cls")
+    job(tmp_path, 1, wrong(40), pooling="mean")
+    path = tmp_path / "1" / name
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    if damage == "folder":
+        path.mkdir()
+    elif damage == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(DAMAGE[damage])
+    comparison = compared(tmp_path)
+    assert [job.status for job in comparison.jobs] == ["done", "failed" if name == RECORD else "done"]
+    for text in (render(comparison), to_markdown(comparison), to_csv(comparison)):
+        assert "cls" in text
+    assert all(marks(group).get("mean") in (None, "untested" if name == PREDICTIONS else "lower") for group in comparison.groups)
+
+
+@pytest.mark.parametrize("damage", ["types", "inner types"])
+def test_a_failure_that_cannot_be_read_is_a_failure(tmp_path, damage):
+    write_status(tmp_path / "0", "failed")
+    (tmp_path / "0" / FAILURE).write_bytes(DAMAGE[damage])
+    assert compared(tmp_path).count("failed") == 1 and sweep.tally(tmp_path).count("failed") == 1
 
 
 def test_the_csv_has_a_row_per_run_with_unrounded_fractions(four):

@@ -80,7 +80,7 @@ def test_the_file(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     ("word", "said"),
     [
         ("rows=0", "at least 2"),
-        ("repeats=x", "at least 1"),
+        ("repeats=x", "repeats=x"),
         ("dataset=sst22", "did you mean 'sst2'"),
         ("outputs=x", "output"),
         ("output=", "not set"),

@@ -156,6 +156,111 @@ def test_a_path_with_a_space_that_is_no_folder_and_no_hub_id(door: Door) -> None
     refused(door(run.main, "model.path=a b"), "'a b'", "hub id")
 
 
+SECRET = "s3cr3t"
+ADDRESS = f"https://user:{SECRET}@host/rows.csv"
+
+
+def holding(folder: Path, text: str) -> list[Path]:
+    return [path for path in folder.rglob("*") if text in path.name or (path.is_file() and text.encode() in path.read_bytes())]
+
+
+@pytest.mark.parametrize("main", [run.main, extract.main])
+@pytest.mark.parametrize("sweeps", [[], ["-m", "pooling=cls,mean"]])
+@pytest.mark.parametrize(
+    "word",
+    [
+        f'dataset.train="{ADDRESS}"',
+        f'model.path="https://{SECRET}@host/model"',
+        f'dataset.name="s3://key:{SECRET}@bucket"',
+        f'+hydra.job.env_set.PROXY="http://u:{SECRET}@proxy"',
+        f'data_root="https://host/x?sig={SECRET}"',
+        f'output="{ADDRESS}"',
+        f"seed={ADDRESS}",
+        f"--config-dir={ADDRESS}",
+    ],
+)
+def test_credentials_are_refused_before_anything_is_written(
+    door: Door, files: list[str], tmp_path: Path, main: Callable[[], None], sweeps: list[str], word: str
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    refused(ended := door(main, *sweeps, *files, word), "***")
+    assert SECRET not in ended.err and sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("key", ["dataset.name", "dataset.train", "model.path", "data_root", "tracker.project", "dataset.text"])
+def test_what_an_interpolation_stands_for_is_not_written_down(
+    door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_forward_pass: None, key: str
+) -> None:
+    monkeypatch.setenv("DATA_URL", ADDRESS)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    word = f'{key}="${{oc.env:DATA_URL}}"'
+    one = door(run.main, *files, "tracker=wandb", word, "hydra.run.dir=one")
+    several = door(run.main, "-m", *files, "tracker=wandb", word, "hydra.sweep.dir=several", "pooling=cls,mean")
+    for ended in (one, several):
+        assert ended.status == 1 and "Traceback" not in ended.err and SECRET not in ended.err + ended.out
+    assert not holding(tmp_path, SECRET)
+    assert holding(tmp_path, "oc.env:DATA_URL")
+
+
+@pytest.mark.parametrize("key", ["hydra.sweep.dir", "hydra.run.dir"])
+def test_a_folder_is_not_called_by_a_secret(
+    door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("DATA_URL", ADDRESS)
+    refused(door(run.main, *(["-m"] * ("sweep" in key)), *files, f"{key}=${{oc.env:DATA_URL}}"), key, "***")
+    assert not holding(tmp_path, SECRET)
+
+
+@pytest.mark.parametrize("main", [run.main, extract.main])
+@pytest.mark.parametrize("sweeps", [[], ["-m", "pooling=cls,mean"], ["-m", "pooling=cls,mean", "hydra/launcher=joblib"]])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "output=${nope}",
+        'dataset.name="${nope}"',
+        'dataset.train="${oc.env:NOT_SET_ANYWHERE}"',
+        "layer=${dataset.nope}",
+        "seed=${a.b}",
+        "hydra.sweep.dir=${nope}",
+        'dataset.name="${dataset.name}"',
+        'dataset.name="${nope:3}"',
+        "dataset.train=\udcff",
+    ],
+)
+def test_what_cannot_be_resolved_is_one_line(
+    door: Door, files: list[str], no_forward_pass: None, main: Callable[[], None], sweeps: list[str], word: str
+) -> None:
+    if "sweep" in word and not sweeps:
+        word = word.replace("sweep", "run")
+    ended = door(main, *sweeps, *files, *([] if word.startswith("output") else ["output=features"] * (main is extract.main)), word)
+    refused(ended)
+    assert len(ended.lines) == 1
+
+
+@pytest.mark.parametrize("word", ["pooling=glob(zzz*)", "seed=range(5,1)", "seed=range(0,1000000000)", "seed=range(0,1,0.000001)"])
+def test_a_sweep_of_no_jobs_or_of_too_many_is_refused(door: Door, files: list[str], tmp_path: Path, word: str) -> None:
+    refused(door(run.main, "-m", *files, "hydra.sweep.dir=here", word), word)
+    assert not (tmp_path / "here").exists()
+
+
+def test_a_long_word_is_not_repeated_whole(door: Door) -> None:
+    refused(door(run.main, "x" * 5000))
+    refused(door(run.main, f"hydra.run.dir={'x' * 3000}"))
+
+
+@pytest.mark.parametrize("sweeps", [[], ["-m", "pooling=cls,mean"]])
+def test_a_job_that_changes_its_folder_reads_the_paths_of_the_command(
+    door: Door, files: list[str], tmp_path: Path, sweeps: list[str]
+) -> None:
+    words = ["hydra.job.chdir=True", "runtime.cache_dir=store", f"hydra.{'sweep' if sweeps else 'run'}.dir=here"]
+    ended = door(run.main, *sweeps, *files, *words)
+    assert ended.status == 0, ended.err
+    assert len(list((tmp_path / "here").rglob("result.json"))) == (2 if sweeps else 1) and (tmp_path / "store").is_dir()
+    ended = door(extract.main, *sweeps, *files, *words, "output=features/${pooling.name}")
+    assert ended.status == 0, ended.err
+    assert len(list((tmp_path / "features").rglob("train.safetensors"))) == (2 if sweeps else 1)
+
+
 @pytest.mark.parametrize("main", [run.main, extract.main])
 @pytest.mark.parametrize("word", ["--nope", "-x", "--multirunn"])
 def test_an_unknown_flag_ends_with_status_2(door: Door, main: Callable[[], None], word: str) -> None:

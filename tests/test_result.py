@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from src import result as module
 from src.errors import UserError
@@ -63,7 +64,7 @@ def test_missing_unknown_and_mistyped_fields_are_refused_by_name():
         if name != "schema":
             with pytest.raises(UserError, match=f"no field {name}"):
                 Result.from_json(json.dumps({key: value for key, value in plain.items() if key != name}))
-            with pytest.raises(UserError, match=f"{name} is a NoneType"):
+            with pytest.raises(UserError, match=f"'{name}' is null"):
                 Result.from_json(json.dumps(plain | {name: None}))
     with pytest.raises(UserError, match="no field schema"):
         Result.from_json(json.dumps({key: value for key, value in plain.items() if key != "schema"}))
@@ -79,8 +80,71 @@ def test_any_torn_record_is_refused():
     for other in ("[]", "3", '"x"', "null"):
         with pytest.raises(UserError, match="no record"):
             Result.from_json(other)
-    with pytest.raises(UserError, match="NaN is not JSON"):
+    with pytest.raises(UserError, match="damaged: NaN"):
         Result.from_json(text.replace("0.8", "NaN", 1))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("score", {"metric": "accuracy", "value": 10**200, "low": None, "high": None}),
+        ("score", {"metric": "accuracy", "value": True}),
+        ("score", {"metric": ["accuracy"], "value": 0.5}),
+        ("score", {"metric": "accuracy"}),
+        ("score", {"metric": "accuracy", "value": 0.5, "low": "0.4"}),
+        ("metrics", {"accuracy": {"value": [0.5]}}),
+        ("baseline", {"constant": "high"}),
+        ("counts", {"train": 1e3}),
+        ("counts", {"train": 10, "classes": 10**9}),
+        ("counts", {"test": -1}),
+        ("chosen", {"grid": 5}),
+        ("chosen", {"grid": [5]}),
+        ("chosen", {"value": {}}),
+        ("chosen", {"online_code": {"bits": None}}),
+        ("pooler", {"status": 3}),
+        ("pooler", {"evidence": []}),
+        ("timing", {"total": "long"}),
+        ("timing", {"passes": [[]]}),
+        ("config", {"probe": []}),
+        ("config", {"probe": {"grid": [1]}}),
+        ("seed", -1),
+        ("draws", 0),
+        ("layer", 10**200),
+    ],
+)
+def test_what_a_field_holds_is_checked_too(field, value):
+    plain = json.loads(make_result().to_json())
+    with pytest.raises(UserError, match=field):
+        Result.from_values(plain | {field: value})
+
+
+def test_a_record_that_is_no_regular_file_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / RECORD)
+    with pytest.raises(UserError, match=RECORD):
+        Result.read(tmp_path / RECORD)
+    (tmp_path / "folder" / RECORD).mkdir(parents=True)
+    with pytest.raises(UserError, match=RECORD):
+        Result.read(tmp_path / "folder" / RECORD)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"label": np.zeros((3, 2), int)},
+        {"label": np.array([0, 1, 7])},
+        {"label": np.array([0.0, 1.0, np.nan])},
+        {"prediction": np.array([0, -1, 1])},
+        {"prediction": np.array([0.5, 0.1, 0.2])},
+        {"row": np.array([0.5, 1.5, 2.5])},
+    ],
+)
+def test_predictions_that_the_record_cannot_have_are_refused(tmp_path, changes):
+    plain = make_predictions(np.array([0, 1, 1]), np.array([0, 1, 0]))
+    save_file(plain, tmp_path / "right.safetensors")
+    assert set(read_predictions(tmp_path / "right.safetensors", make_result())) == set(plain)
+    save_file(plain | changes, tmp_path / "wrong.safetensors")
+    with pytest.raises(UserError, match=r"wrong\.safetensors"):
+        read_predictions(tmp_path / "wrong.safetensors", make_result())
 
 
 def test_reading_names_the_file(tmp_path):

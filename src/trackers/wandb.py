@@ -4,9 +4,9 @@ What a run holds. Dashboards and sweeps rely on these names, and nothing else is
 
 ================================== =====================================================================================================
 name                               dataset-model-pooling-Llayer-probe-sseed: ``sst2-bert-base-uncased-mean-L12-logistic-s0``
-group                              the sweep: its folder's name, or ``tracker.group``; none for a single run
+group                              ``tracker.group``, or ``WANDB_RUN_GROUP``, or the sweep's folder name; none for a single run
 job type                           ``probe``; ``comparison`` for a sweep's closing table, ``pretrain`` for pre-training
-tags                               dataset, pooling
+tags                               dataset, pooling, and those of ``WANDB_TAGS``
 id                                 8 digits of the record's key and 8 at random; a job done again in its folder continues its run;
                                    ``refused`` and 8 at random of a job that was refused before it began, whose next try takes its place
 state                              finished; failed where the job failed; a killed job's run holds what was logged half a second before;
@@ -28,6 +28,11 @@ table: examples                    with ``tracker.examples=true``, a row per tes
                                    (with draws the share that is right) or error; with ``tracker.text=true`` the texts too
 table: comparison, image: figures/ a sweep's closing table and its figures, in the run that ``hydra/callbacks=wandb`` adds
 ================================== =====================================================================================================
+
+W&B's own environment holds as in any script, where no option of the command line says otherwise: ``WANDB_PROJECT``, ``WANDB_ENTITY``,
+``WANDB_RUN_GROUP``, ``WANDB_NOTES``, ``WANDB_BASE_URL``, ``WANDB_API_KEY`` ...; ``WANDB_NAME`` and ``WANDB_JOB_TYPE`` replace the names
+above; ``WANDB_DIR`` is where the runs lie instead of beside their records. ``WANDB_RUN_ID``, ``WANDB_RESUME`` and ``WANDB_NAME`` are those
+of one run: a sweep leaves them out and says so. What `QUIET` turns off stays off.
 """
 
 from __future__ import annotations
@@ -40,6 +45,7 @@ import shlex
 import shutil
 import ssl
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -50,8 +56,9 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
-from src.config import TrackerConfig
+from src.config import TrackerConfig, check_wandb_name
 from src.errors import UserError, flatten
+from src.files import open_regular
 from src.result import Result, phases
 from src.trackers import Table
 
@@ -59,6 +66,11 @@ log = logging.getLogger(__name__)
 
 HEADER = 7  # bytes with which the library begins a run's file
 REFUSED = "refused"
+PROJECT = "bert-pooling-probes"  # where neither an option nor W&B's settings name one
+ELSEWHERE = "wandb-runs.txt"  # in a job's folder: its runs that WANDB_DIR keeps
+SINGLE = ("WANDB_RUN_ID", "WANDB_RESUME", "WANDB_NAME")  # what only one run can have
+BLOCK = 1 << 15  # bytes of a run's file that the library frames
+END = 18  # field of its records that says how the run ended
 PATIENCE = 2.0  # seconds to wait for the server's answer
 LONGEST_TAG = 64  # characters that the server takes
 QUIET: dict[str, Any] = {
@@ -91,12 +103,12 @@ class WandbTracker:
     Modes: ``offline`` writes the run beside the record; ``online`` sends it, and refuses at once where there is no key or no server;
     ``auto`` sends it where both are there and falls back to ``offline`` with the reason. The environment's ``WANDB_MODE=offline`` or
     ``disabled`` wins over all three, so that one setting can silence a cluster; ``WANDB_MODE=online`` opens nothing that the
-    configuration did not.
+    configuration did not, and `reason` says so.
 
     Raises
     ------
     UserError
-        ``tracker.mode=online`` cannot be had.
+        ``tracker.mode=online`` cannot be had, or the environment names a project or an entity that W&B refuses.
     """
 
     def __init__(self, config: TrackerConfig) -> None:
@@ -112,6 +124,11 @@ class WandbTracker:
             self.mode = wanted
         elif config.mode in ("auto", "online"):
             self._settle(_refusal or obstacle())
+        elif wanted in ("online", "shared"):
+            self.reason = f"tracker.mode={config.mode} wins over WANDB_MODE={wanted}; tracker.mode=online sends runs"
+        if self.mode != "disabled":
+            for name in ("WANDB_PROJECT", "WANDB_ENTITY"):
+                check_wandb_name(name, os.environ.get(name) or None)
 
     def _settle(self, obstacle: str | None) -> None:
         """Turn ``auto`` and ``online`` into what can be had; what was refused once is not asked for again by the next job of a sweep."""
@@ -130,13 +147,18 @@ class WandbTracker:
         """Open the run below `folder`."""
         if self.mode == "disabled":
             return
-        about: dict[str, Any] = {"config": config, "name": name, "group": group, "job_type": job_type, "dir": str(folder)}
-        about |= {"tags": [tag[:LONGEST_TAG] for tag in tags]}
+        known, elsewhere = os.environ, os.environ.get("WANDB_DIR")
+        about: dict[str, Any] = {"config": config, "group": group, "dir": os.path.abspath(elsewhere) if elsewhere else str(folder)}
+        about |= {"name": known.get("WANDB_NAME") or name, "job_type": known.get("WANDB_JOB_TYPE") or job_type}
+        more = [tag.strip() for tag in known.get("WANDB_TAGS", "").split(",") if tag.strip()]
+        about |= {"tags": [tag[:LONGEST_TAG] for tag in dict.fromkeys([*tags, *more])]}
         if job_type == "probe":
             about |= _identity(folder, str(config.get("key", "")))
             drop_idle(folder, refused=True)
         try:
             self._open(about)
+            if elsewhere and self._folder:
+                _note_elsewhere(folder, self._folder)
         except Exception as error:
             if self.mode == "offline":
                 self._lost("could not open an offline run", error)
@@ -150,10 +172,10 @@ class WandbTracker:
         import wandb
 
         Path(about["dir"]).mkdir(parents=True, exist_ok=True)
-        wandb.setup(wandb.Settings(silent=True))
+        found = wandb.setup(wandb.Settings(silent=True)).settings
         # The default would hand the previous job's run to the next job of a sweep in the same process.
         self._run = wandb.init(
-            project=self.config.project,
+            project=self.config.project or found.project or PROJECT,
             entity=self.config.entity,
             mode=self.mode,
             reinit="finish_previous",
@@ -164,7 +186,7 @@ class WandbTracker:
 
     def holds(self, folder: Path, key: str) -> bool:
         """Whether `folder` has a run of the record with this key already."""
-        return self.mode == "disabled" or any(folder.glob(f"wandb/*run-*-{key[:8]}_*"))
+        return self.mode == "disabled" or any(f"-{key[:8]}_" in run.name for run in run_folders(folder))
 
     def log(self, result: Result) -> None:
         """Write the record's numbers into the run's summary, and the grid as a table."""
@@ -201,6 +223,8 @@ class WandbTracker:
             return None
         with self._guarded("could not close the run"):
             run.finish(exit_code=int(failed))
+            if self.mode == "offline" and self._folder and not _ends(self._folder):
+                log.warning("W&B: the run in %s is cut short, as by a full disk. The local record is not affected.", _short(self._folder))
         if self.mode == "online":
             return f"W&B: {run.url}"
         note = f" ({self.reason})" if self.reason else ""
@@ -232,11 +256,95 @@ def _identity(folder: Path, key: str) -> dict[str, str]:
 
     The choice is the agent's in a W&B sweep.
     """
-    if "WANDB_RUN_ID" in os.environ:
+    if os.environ.get("WANDB_RUN_ID") or os.environ.get("WANDB_RESUME") == "auto":
         return {}
-    if key and (earlier := sorted(folder.glob(f"wandb/*run-*-{key[:8]}_*"))):
+    if key and (earlier := sorted((run for run in run_folders(folder) if f"-{key[:8]}_" in run.name), key=lambda run: run.name)):
         return {"id": earlier[-1].name.rpartition("-")[2], "resume": "allow"}
     return {"id": f"{key[:8] or REFUSED}_{secrets.token_hex(4)}"}
+
+
+def run_folders(job: Path) -> list[Path]:
+    """The folders of a job's runs: those beside its record, and those that `WANDB_DIR` keeps."""
+    try:
+        with open_regular(job / ELSEWHERE) as file:
+            noted = [Path(line) for line in file.read(1 << 20).decode().splitlines()]
+    except (OSError, UnicodeDecodeError):
+        noted = []
+    runs = [*job.glob("wandb/*run-*"), *(path for path in noted if path.match("*wandb/*run-*-*"))]
+    return [path for path in runs if path.is_dir() and not path.is_symlink()]
+
+
+def _note_elsewhere(job: Path, run: Path) -> None:
+    """Keep where a job's run lies, for `run_folders`."""
+    job.mkdir(parents=True, exist_ok=True)
+    with (job / ELSEWHERE).open("a", encoding="utf-8") as file:
+        file.write(f"{run}\n")
+
+
+def leave_out_single() -> None:
+    """In a sweep: do without what names one run in the environment, here and in the launcher's processes."""
+    if named := [name for name in SINGLE if os.environ.get(name)]:
+        log.warning("W&B: %s in the environment is of one run and is not used in a sweep: each job has a run of its own", ", ".join(named))
+    for name in SINGLE:
+        os.environ.pop(name, None)
+
+
+def _ends(run: Path) -> bool:
+    """Whether a run's file ends with the record of the run's end; the library's service may write it a moment after it has answered."""
+    until = time.monotonic() + PATIENCE
+    (log_file,) = run.glob("run-*.wandb")
+    while not (ended := END in _fields(_last_record(log_file))) and time.monotonic() < until:
+        time.sleep(0.005)
+    return ended
+
+
+def _last_record(log_file: Path) -> bytes:
+    """The first bytes of the last record in a run's file; none where the file ends amid a record.
+
+    References
+    ----------
+    The file is framed as LevelDB's log: blocks of 32 KiB; pieces with checksum, length and kind (4, 2 and 1 bytes), of which kinds 1 and 4
+    end a record.
+    """
+    last = record = b""
+    with open_regular(log_file) as file:
+        size, at = os.fstat(file.fileno()).st_size, HEADER
+        while at + HEADER <= size:
+            if (rest := BLOCK - at % BLOCK) < HEADER:
+                at += rest
+                continue
+            file.seek(at)
+            head = file.read(HEADER)
+            length, kind = int.from_bytes(head[4:6], "little"), head[6]
+            record += file.read(min(length, 256))
+            at += HEADER + length
+            if kind in (1, 4):
+                last, record = record, b""
+    return last if at == size and not record else b""
+
+
+def _fields(message: bytes) -> set[int]:
+    """Numbers of the fields at the top of a message of Protocol Buffers, as far as its bytes go."""
+    found, at = set(), 0
+
+    def number() -> int:
+        nonlocal at
+        value = shift = 0
+        while at < len(message):
+            byte = message[at]
+            value, shift, at = value | (byte & 127) << shift, shift + 7, at + 1
+            if byte < 128:
+                break
+        return value
+
+    while at < len(message):
+        field, kind = divmod(number(), 8)
+        found.add(field)
+        at += {0: 0, 1: 8, 5: 4}.get(kind, 0)
+        if kind in (0, 2):
+            value = number()
+            at += value if kind == 2 else 0
+    return found
 
 
 def drop_idle(folder: Path, *, refused: bool = False) -> None:
@@ -244,7 +352,9 @@ def drop_idle(folder: Path, *, refused: bool = False) -> None:
 
     With `refused`, those of tries that were refused too: the job's next try takes their place.
     """
-    for run in folder.glob("wandb/offline-run-*"):
+    for run in run_folders(folder):
+        if not run.name.startswith("offline-run-"):
+            continue
         if (refused and f"-{REFUSED}_" in run.name) or all(path.stat().st_size <= HEADER for path in run.glob("run-*.wandb")):
             shutil.rmtree(run, ignore_errors=True)
 
@@ -253,11 +363,17 @@ def closing(jobs: Sequence[Path]) -> list[str]:
     """After a sweep: how many runs its jobs' folders hold, and how to send those that are offline."""
     for job in jobs:
         drop_idle(job)
-    names = {path.name for job in jobs for path in job.glob("wandb/*run-*") if path.is_dir()}
+    runs = [path for job in jobs for path in run_folders(job)]
+    names = {path.name for path in runs}
     sent, kept = ({name.rpartition("-")[2] for name in names if name.startswith("offline-") == offline} for offline in (False, True))
     lines = [f"W&B: {len(sent)} runs sent" if len(sent) > 1 else "W&B: 1 run sent"] if sent else []
     if kept:
-        places = " ".join(f"{shlex.quote(str(parent))}/*/wandb/offline-run-*" for parent in dict.fromkeys(job.parent for job in jobs))
+        beside = dict.fromkeys(job.parent for job in jobs if any(path.is_relative_to(job) for path in run_folders(job)))
+        far = dict.fromkeys(path.parent for path in runs if not any(path.is_relative_to(parent) for parent in beside))
+        places = " ".join(
+            [*(f"{shlex.quote(str(each))}/*/wandb/offline-run-*" for each in beside)]
+            + [f"{shlex.quote(str(each))}/offline-run-*" for each in far]
+        )
         what = "1 offline run; send it" if len(kept) == 1 else f"{len(kept)} offline runs; send them"
         lines.append(f"W&B: {what} with: wandb sync {places}")
     return lines
