@@ -18,7 +18,7 @@ from src.errors import UserError, flatten
 from src.metrics import metrics
 from src.paired import Contrast, Overall, Task
 from src.pooling import poolings
-from src.result import Result, cautions, estimate, is_fraction, number, uses_untrained_pooler
+from src.result import Result, cautions, estimate, is_fraction, is_one_vector, number, uses_untrained_pooler
 from src.statistics import Difference, holm, verdict
 
 CONTROLS = ("random_pooler",)  # measured for comparison, not for use
@@ -81,8 +81,8 @@ class Section:
 
     @property
     def scored(self) -> list[Run]:
-        """The runs whose score is defined."""
-        return [run for run in self.runs if run.value is not None]
+        """The runs whose score is defined, and whose features tell any two texts apart."""
+        return [run for run in self.runs if run.value is not None and not is_one_vector(run.result)]
 
     @property
     def baseline(self) -> dict[str, Any]:
@@ -200,7 +200,7 @@ def _section(label: dict[str, str], members: Sequence[Record], margin: float) ->
     task = labelled(members, lambda result: names[result.key])[0]
     runs = [Run(names[record.result.key], record.result) for record in members]
     sign = 1 if higher_is_better(task.metric) else -1
-    runs.sort(key=lambda run: (run.value is None, 0 if run.value is None else -sign * run.value))
+    runs.sort(key=lambda run: (run.value is None, is_one_vector(run.result), 0 if run.value is None else -sign * run.value))
     pairs = list(combinations([run.name for run in runs], 2))
     margin = margin if is_fraction(task.metric) else margin * (float(np.std(task.labels)) or 1.0)
     found = paired.contrasts([task], pairs, margin=margin) if pairs else []
@@ -223,7 +223,7 @@ def judge(section: Section) -> Verdict:
     """What to use on one task, in one sentence, and what the rows could not have shown."""
     scored = section.scored
     if not scored:
-        return Verdict("", "No score is defined here, so no pooling can be named.")
+        return Verdict("", "No score is defined here, or all texts have one and the same vector, so no pooling can be named.")
     best = scored[0]
     if len(scored) == 1:
         others = len(section.runs) - 1

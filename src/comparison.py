@@ -22,7 +22,7 @@ from src.errors import UserError, flatten, printable
 from src.escaping import csv_cell, markdown
 from src.files import open_regular
 from src.outcomes import FAILURE, LEFT, STATUS, STATUSES, read_failure, read_notes
-from src.result import RECORD, Result, SchemaError, number, read_predictions, uses_untrained_pooler
+from src.result import RECORD, Result, SchemaError, is_one_vector, number, read_predictions, uses_untrained_pooler
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,7 +50,8 @@ class Job:
 class Run:
     """One pooling's run within its group.
 
-    ``mark`` is best, tie (not told apart from the best), lower, untested, or empty where there is nothing to compare with.
+    ``mark`` is best, tie (not told apart from the best), lower, untested, one vector (of all texts), or empty where there is nothing to
+    compare with.
     ``difference`` is the best's score minus this one's, ``p`` that of the paired test, ``adjusted`` the same after Holm.
     """
 
@@ -246,8 +247,11 @@ def _test(members: Sequence[Job]) -> tuple[Run, ...]:
     """Mark the best of a group and test each of the others against it; Holm over the group's tests."""
     from src.statistics import holm
 
-    runs = [Run(job.result, job.record or job.folder) for job in members if job.result is not None]
-    scored = [run for run in runs if run.result.score["value"] is not None]
+    runs = [
+        Run(job.result, job.record or job.folder, mark="one vector" if is_one_vector(job.result) else "")
+        for job in members if job.result is not None
+    ]  # fmt: skip
+    scored = [run for run in runs if run.result.score["value"] is not None and not run.mark]
     if len(scored) < 2:
         return tuple(runs)
     best = max(scored, key=lambda run: _sign(run) * run.result.score["value"])
@@ -272,6 +276,8 @@ def _against(best: Run, run: Run) -> Run:
     """Test one run against the best of its group, where both predicted the same rows."""
     if run is best:
         return replace(run, mark="best")
+    if run.mark:
+        return run
     value = run.result.score["value"]
     if value is None:
         return replace(run, mark="untested", reason="its score is undefined")
@@ -308,12 +314,13 @@ def _paired(best: Run, run: Run) -> float:
     return p[0] if len(p) == 1 else min(1.0, 2 * median(p))
 
 
-MARKS = {"best": "*", "tie": "~", "untested": "?", "lower": "", "": ""}
+MARKS = {"best": "*", "tie": "~", "untested": "?", "one vector": "=", "lower": "", "": ""}
 BEST = re.compile(r"^-?[\d.e+-]+ \*u?$", re.MULTILINE)  # the best score and its marks in a cell
 LEGEND = {
     "*": "the best of its group",
     "~": f"not told apart from the best (paired test on the same rows, Holm, {100 * LEVEL:g} % level)",
     "?": "not tested against the best",
+    "=": "all texts have one and the same vector: nothing can be read from it",
     "u": "made with a pooler that was never trained",
 }
 

@@ -319,12 +319,19 @@ def uses_untrained_pooler(result: Result) -> bool:
     return result.pooler.get("status") == "untrained" and result.pooling in poolings and poolings[result.pooling].needs_pooler
 
 
+def is_one_vector(result: Result) -> bool:
+    """Whether all texts had one and the same vector, so that the score says nothing of them."""
+    return result.counts.get("one_vector") is True
+
+
 def cautions(result: Result) -> list[str]:
     """What a reader of the score has to know, one sentence each."""
     chosen, counts = result.chosen, result.counts
     found = []
     if uses_untrained_pooler(result):
         found.append("the checkpoint's pooler was never trained: this pooling is a random projection of cls.")
+    if is_one_vector(result):
+        found.append("all texts have one and the same vector: nothing can be read from it.")
     if chosen.get("converged") is False:
         found.append("the probe did not converge.")
     bag = result.baseline.get("bag_of_word_pieces")

@@ -16,7 +16,7 @@ from src.outcomes import FAILURE, STATUS, write_failure, write_status
 from src.pooling import poolings
 from src.result import PREDICTIONS, RECORD, Result, SchemaError
 from src.statistics import compare, holm
-from tests.records import LABELS, ROWS, job, make_four, make_job, wrong
+from tests.records import LABELS, ROWS, job, make_four, make_job, make_result, wrong
 
 
 def compared(folder: Path) -> module.Comparison:
@@ -119,6 +119,15 @@ def test_where_all_scores_are_undefined_none_is_best(tmp_path):
     for number, pooling in enumerate(("cls", "mean")):
         job(tmp_path, number, wrong(1), pooling=pooling, value=None)
     assert set(marks(compared(tmp_path).groups[0]).values()) == {""}
+
+
+def test_one_vector_for_all_texts_is_never_best(tmp_path):
+    one_vector = {**make_result().counts, "one_vector": True}
+    for number, (pooling, misses) in enumerate({"cls": 10, "mean": 60, "max": 70}.items()):
+        job(tmp_path, number, wrong(misses), pooling=pooling, **({"counts": one_vector} if pooling == "cls" else {}))
+    comparison = compared(tmp_path)
+    assert marks(comparison.groups[0]) == {"cls": "one vector", "mean": "best", "max": "lower"}
+    assert "= all texts have one and the same vector" in " ".join(render(comparison).split())
 
 
 def test_the_scores_of_several_draws_need_the_predictions_of_all(tmp_path):
