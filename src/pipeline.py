@@ -246,7 +246,7 @@ def _counts(read: Data, parts: Mapping[str, tuple[np.ndarray, list[Features]]], 
         "tokens": sum(piece.tokens for piece in features),
         **{name: sum(getattr(piece, name) for piece in features) for name in ("truncated", "unknown", "empty", "lowered")},
         "test_in_train": read.test_in_train(),
-        "one_vector": one_vector(parts["train"][0]),
+        "one_vector": len(read.train) if one_vector(parts["train"][0]) else 0,
     }
 
 

@@ -321,7 +321,7 @@ def uses_untrained_pooler(result: Result) -> bool:
 
 def is_one_vector(result: Result) -> bool:
     """Whether all texts had one and the same vector, so that the score says nothing of them."""
-    return result.counts.get("one_vector") is True
+    return bool(result.counts.get("one_vector"))
 
 
 def cautions(result: Result) -> list[str]:

@@ -122,7 +122,7 @@ def test_where_all_scores_are_undefined_none_is_best(tmp_path):
 
 
 def test_one_vector_for_all_texts_is_never_best(tmp_path):
-    one_vector = {**make_result().counts, "one_vector": True}
+    one_vector = {**make_result().counts, "one_vector": 300}
     for number, (pooling, misses) in enumerate({"cls": 10, "mean": 60, "max": 70}.items()):
         job(tmp_path, number, wrong(misses), pooling=pooling, **({"counts": one_vector} if pooling == "cls" else {}))
     comparison = compared(tmp_path)

@@ -139,7 +139,7 @@ def test_an_undefined_score_comes_last_and_says_why(question: Path) -> None:
 
 
 def test_one_vector_for_all_texts_is_not_the_one_to_use(question: Path) -> None:
-    sweep(question, {"max": missed(1)}, counts={**make_result().counts, "one_vector": True})
+    sweep(question, {"max": missed(1)}, counts={**make_result().counts, "one_vector": 300})
     part = composed(question).parts[0]
     assert part.section.runs[-1].name == "max" and part.verdict.use == "mean" and "max" not in part.verdict.sentence
     assert any(note.startswith("max: all texts have one and the same vector") for note in part.notes)
