@@ -328,7 +328,7 @@ def test_a_quote_that_swallows_the_file_is_refused_at_the_bound(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (gzip.compress(b"text\na\n"), "gzip.*gunzip < .* > "),
+        (gzip.compress(b"text\na\n", mtime=0), "gzip.*gunzip < .* > "),
         (bz2.compress(b"text\na\n"), "bzip2.*bunzip2 < .* > "),
         (lzma.compress(b"text\na\n"), "xz.*xz -dc < .* > "),
         (b"PK\x03\x04" + bytes(26) + b"[Content_Types].xml", "office.*CSV UTF-8"),
@@ -337,6 +337,7 @@ def test_a_quote_that_swallows_the_file_is_refused_at_the_bound(tmp_path: Path, 
         (b"<!DOCTYPE html>\n<html>", "web page.*Download"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
     ],
+    ids=["gzip", "bzip2", "xz", "xlsx", "zip", "pdf", "html", "lfs"],
 )
 @pytest.mark.parametrize("extension", EXTENSIONS)
 def test_another_format_is_named_with_the_way_out(tmp_path: Path, extension: str, content: bytes, message: str) -> None:
