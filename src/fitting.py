@@ -336,7 +336,7 @@ def _probabilities(model: Any, x: Matrix, classes: int) -> Array:
 def foreign(model: Any) -> AbstractContextManager[None]:
     """One line for what another library's estimator refuses while it is fitted or used."""
     way_out = "Change probe.estimator, probe.grid or probe.features."
-    return refused(f"these rows: {type(model).__name__}", way_out)
+    return refused(f"{type(model).__name__} on these rows", way_out)
 
 
 def _foreign_predict(model: Any, x: Matrix, classes: int) -> tuple[Array, Array]:

@@ -29,7 +29,7 @@ from src.files import Unreadable, open_regular, parse_json
 
 BLOCK = 8192  # rows held as Python strings
 TEXT_BATCH = 128  # rows of a Parquet text column decoded at once: a few compressed bytes can stand for long texts
-LONGEST_LINE = 1 << 24  # bytes of a line, and characters of a CSV record
+LONGEST_LINE = 1 << 26  # bytes of a line, and characters of a CSV record
 LONGEST_DOCUMENT = 1 << 27  # bytes of a file that is one JSON value; its Python objects take up to 25 times as much
 NUMBER_BYTES = 16  # of a number spelled as text, with its offset
 OFFSET_BYTES = 8  # of a text in a column, beside its characters

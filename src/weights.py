@@ -74,7 +74,7 @@ def bounded(shapes: Shapes, label: str) -> Iterator[None]:
 
     def refuse(what: str) -> None:
         raise UserError(
-            f"'{label}' cannot be loaded: config.json describes a model of more {what} than its {len(shapes)} weights fill. "
+            f"'{label}' cannot be loaded: config.json describes a larger model ({what}) than its {len(shapes)} stored weights can fill. "
             "Get config.json and the weights of one checkpoint."
         )
 

@@ -313,7 +313,7 @@ def test_a_line_without_end_is_refused_by_its_number(tmp_path: Path, extension: 
     path = written(tmp_path / f"a.{extension}", '{"text": "a"}\n' if extension == "jsonl" else "text\n")
     with path.open("r+b") as file:
         file.truncate(1 << 40)  # NULs without end, none of them on the disk
-    with pytest.raises(UserError, match=f"{path.name}' line 2 is longer than 16 MiB"):
+    with pytest.raises(UserError, match=f"{path.name}' line 2 is longer than 64 MiB"):
         any_reader(path)
 
 
