@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from experiments.collect import RECORDS, Record, committed, labelled, tasks
 from src.errors import UserError, flatten
+from src.files import read_json
 from src.paired import Contrast, Overall, Task, as_family, contrasts, over_tasks
 from src.result import Result
 
@@ -76,7 +76,7 @@ class Evidence(Mapping[str, Sequence[Record]]):
     def json(self, name: str) -> Any:
         """A file of records that is no bundle."""
         try:
-            return json.loads((self.files / name).read_text(encoding="utf-8"))
+            return read_json(self.files / name)
         except (OSError, ValueError) as error:
             raise UserError(f"{name} of the records cannot be read: {flatten(error)}. experiments/README.md names its command.") from error
 

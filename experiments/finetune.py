@@ -40,6 +40,7 @@ from src.door import stop, tell
 from src.encoder import EncoderOutput, Tokens
 from src.errors import UserError
 from src.features import Extractor, texts
+from src.files import read_json
 from src.fitting import decided, losses
 from src.pooling import poolings
 from src.registry import unknown
@@ -444,7 +445,7 @@ def choose(task: Task, rates: Sequence[float], words: str, output: Path) -> dict
     heads = [head for head in HEADS if not poolings[head].needs_pooler or task.extractor.facts.has_pooler]
     key = content_key({"rates": list(rates), "heads": heads, **task.identity()})
     try:
-        kept = json.loads((output / RATES).read_text(encoding="utf-8"))
+        kept = read_json(output / RATES)
         if kept["key"] == key:
             return dict(kept["choice"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -25,6 +25,7 @@ from experiments.options import read
 from src.config import CONF, ModelConfig, RuntimeConfig
 from src.door import stop, tell
 from src.errors import UserError
+from src.files import read_json
 
 FIXTURE = CONF.parent / "tests" / "fixtures" / "google"
 DEFAULTS = {
@@ -278,7 +279,7 @@ def table(record: Mapping[str, Any]) -> str:
 def _write(path: Path, record: dict[str, Any]) -> None:
     """Add the record to the file's, one for each model."""
     try:
-        records = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        records = read_json(path) if path.is_file() else {}
         records[record["model"]] = record
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")

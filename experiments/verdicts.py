@@ -223,7 +223,8 @@ def judge(section: Section) -> Verdict:
     """What to use on one task, in one sentence, and what the rows could not have shown."""
     scored = section.scored
     if not scored:
-        return Verdict("", "No score is defined here, or all texts have one and the same vector, so no pooling can be named.")
+        why = "All texts have one and the same vector" if any(run.value is not None for run in section.runs) else "No score is defined here"
+        return Verdict("", f"{why}, so no pooling can be named.")
     best = scored[0]
     if len(scored) == 1:
         others = len(section.runs) - 1

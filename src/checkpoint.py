@@ -124,7 +124,11 @@ class Checkpoint:
         return folder
 
     def _fill(self, folder: Path, digests: dict[str, str]) -> None:
+        places = {}
+        if list(self.weights) != [WEIGHTS[0]]:  # read first: a damaged file leaves no folder behind
+            places = {tensor: name for name, shapes in self.shapes().items() for tensor in shapes}
         part = folder.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         dropped = {*HARMLESS, WEIGHTS_KEY}
         (part / "config.json").write_text(json.dumps({key: value for key, value in self.config.items() if key not in dropped}))
@@ -138,8 +142,7 @@ class Checkpoint:
                 (part / name).symlink_to(source)
             except OSError:  # a system without links
                 shutil.copyfile(source, part / name)
-        if list(self.weights) != [WEIGHTS[0]]:
-            places = {tensor: name for name, shapes in self.shapes().items() for tensor in shapes}
+        if places:
             (part / WEIGHTS[1]).write_text(json.dumps({"metadata": {}, "weight_map": places}))
         part.rename(folder)
 
@@ -261,7 +264,7 @@ def _read_config(folder: Path, given: str) -> dict[str, Any]:
     for key, value in _leaves({key: value for key, value in settings.items() if key != WEIGHTS_KEY or not own}):
         if key in REDIRECTIONS and value not in (None, "", {}, []):
             what, way = REDIRECTIONS[key]
-            raise UserError(f"model.path={given}: config.json asks for {what} ({key}), which is not done. {way}.")
+            raise UserError(f"model.path={given}: config.json asks for {what} ({key}), and that is not supported. {way}.")
     for key in ("attn_implementation", "_attn_implementation"):
         if settings.get(key) not in ATTENTION:
             raise UserError(

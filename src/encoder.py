@@ -148,8 +148,8 @@ class Tokenizer:
         chunks = []
         truncated = 0
         for start, size in blocks(text, text_pair, TOKENISE_ROWS):
-            first = self._cut(text.slice(start, size))
-            second = None if text_pair is None else self._cut(text_pair.slice(start, size))
+            sides = [side.slice(start, size) for side in (text, text_pair) if side is not None]
+            first, second = self._cut(*sides), None if text_pair is None else self._cut(*reversed(sides))
             rows = self._encode(first, second, truncation=True)
             lengths = np.fromiter((len(ids) for ids in rows["input_ids"]), np.int64, len(first))
             full = np.flatnonzero(lengths == self.max_length)
@@ -169,8 +169,8 @@ class Tokenizer:
             segments = np.zeros(len(ids), np.int8)
         return Tokens(ids, segments, special, np.concatenate([[0], np.cumsum(lengths)]), truncated)
 
-    def _cut(self, text: Any) -> list[str]:
-        return cut(self._tokenizer, text, self.max_length)
+    def _cut(self, text: Any, beside: Any | None = None) -> list[str]:
+        return cut(self._tokenizer, text, self.max_length, beside)
 
     def _encode(self, text: list[str], text_pair: list[str] | None, *, truncation: bool) -> Any:
         try:

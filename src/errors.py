@@ -9,7 +9,7 @@ CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud8
 
 # Names and passwords before an address's host (pathlib leaves one slash of two), as they stand or percent-encoded, and secrets of a query.
 CREDENTIALS = re.compile(
-    r"""(?P<start>\b[a-z][a-z0-9+.-]{1,20}:/{1,3}|(?<![:/\w])//)
+    r"""(?P<start>\b[a-z][a-z0-9+.-]{1,20}:/{1,3}|(?<![^\s"'=,(\[])//)
             (?:[^\s/?\#"<>]{1,999} | [^\s/?\#"<>:@]{0,99}:(?!\d+(?:[/?\#\s]|$))[^\s"<>]{1,999})(?P<end>@)
       | (?P<coded>%3A(?:%2F){2})(?:(?!%2F|%3F|%23)[^\s/?\#"<>]){1,999}(?P<at>%40|@)
       | (?P<query>[?&;\#](?:[\w.-]{0,40}
@@ -38,6 +38,8 @@ def mask(text: str) -> str:
 
 
 def _masked(found: re.Match[str]) -> str:
+    if found["query"] and not re.search(":/", found.string[: found.start()].split(" ")[-1]):
+        return found[0]  # no address: columns and file names may hold these signs
     return "".join((found["start"] or found["coded"] or found["query"], "***", found["end"] or found["at"] or ""))
 
 

@@ -75,7 +75,7 @@ def check_values(estimator: Any, parameter: str, values: Sequence[float]) -> Non
         if parameter == "alpha":
             estimator.check_penalties(values)
         return
-    if not hasattr(estimator, "_validate_params"):  # scikit-learn's rules, which it else applies when it fits
+    if not hasattr(estimator, "_parameter_constraints"):  # scikit-learn's own rules, which classes built on its base need not have
         return
     with refused(type(estimator).__name__, "Change probe.estimator."):
         estimator._validate_params()

@@ -6,9 +6,10 @@ import functools
 import json
 import logging
 import sys
+import types
 import typing
 from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -317,10 +318,13 @@ class Extractor:
 
 def _facts(value: Value) -> Facts:
     """Stored facts; one of `src.store.DAMAGE` where a field is missing, unknown, of another type or out of its range."""
-    kinds = {name: typing.get_origin(kind) or kind for name, kind in typing.get_type_hints(Facts).items()}
-    known = {each.name: each.default is MISSING and each.default_factory is MISSING for each in fields(Facts)}
-    found = parse_json(value.meta["facts"])
-    checked(found, {name: kinds[name] for name, needed in known.items() if needed and kinds[name] in (int, float, str, bool, dict, list)})
+
+    def types_of(hint: Any) -> Any:
+        origin = typing.get_origin(hint)
+        return typing.get_args(hint) if origin is types.UnionType else origin or hint
+
+    kinds = {name: types_of(hint) for name, hint in typing.get_type_hints(Facts).items()}
+    found = checked(parse_json(value.meta["facts"]), kinds)
     if wrong := [name for name, item in found.items() if type(item) is int and not 0 <= item < MOST]:
         raise Unreadable(f"'{wrong[0]}' is out of its range")
     checked(found["pooler"], {"status": str})
@@ -419,11 +423,15 @@ def pair_features(sides: list[np.ndarray]) -> np.ndarray:
 
 
 def one_vector(values: np.ndarray) -> bool:
-    """Whether all rows of (rows, width) features are the same but for rounding; looks no further than to the first that differs."""
+    """Whether all rows of (rows, width) features are the same but for rounding; looks no further than to the first that differs.
+
+    Rounding is taken as 1e-5 of each entry, and 1e-6 of the row's largest: what sums over the width leaves in small entries.
+    """
     if len(values) < 2:
         return False
     first = values[0]
-    slack = 1e-5 * max(float(np.abs(first).max()), float(np.finfo(np.float32).tiny))
+    size = np.abs(first)
+    slack = 1e-5 * size + 1e-6 * size.max() + np.finfo(np.float32).tiny
     return all(bool((np.abs(values[start : start + 8192] - first) <= slack).all()) for start in range(0, len(values), 8192))
 
 

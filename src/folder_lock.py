@@ -47,7 +47,7 @@ def lock_folder(folder: Path, key: str) -> None:
 
 @contextmanager
 def folders_released() -> Iterator[None]:
-    """Let go at the end of what `lock_folder` has taken."""
+    """Release in the end every lock that `lock_folder` has taken."""
     try:
         yield
     finally:

@@ -43,8 +43,7 @@ def recall(prepared: Prepared, folder: Path) -> Result | None:
             digests = read_json(DIGESTS, folder=kept)
         if _digests(contents) != digests:
             raise ValueError("its files have changed since they were written")
-        parse_json(contents[RECORD])
-        result = Result.from_json(contents[RECORD].decode())
+        result = Result.from_values(parse_json(contents[RECORD]))
         if result.key != prepared.key:
             raise ValueError("it is another run's")
         table(result)  # what cannot be shown is no record

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 RECORD, PREDICTIONS, PROBE = "result.json", "predictions.safetensors", "probe.safetensors"
-ONLY_WHERE_ANY = ("unknown", "empty", "lowered", "one_vector")  # counts that a run's table leaves out at zero
+ONLY_WHERE_ANY = ("unknown", "empty", "lowered")  # counts that a run's table leaves out at zero
 PREDICTION_FIELDS = ("row", "fold", "label", "prediction", "decision")
 Arrays = Mapping[str, "np.ndarray"]
 
@@ -370,7 +370,7 @@ def _lines(result: Result) -> list[tuple[str, str]]:
         lines.append((f"chosen {chosen.get('parameter', 'value')}", f"{chosen['value']:g} (of {len(chosen.get('grid') or [])} values)"))
     if code := chosen.get("online_code"):
         lines.append(("code length", f"{code['bits']:,.0f} of {code['uniform_bits']:,.0f} bits, compression {code['compression']:.2f}"))
-    shown = [name for name, count in counts.items() if count is not None and (count or name not in ONLY_WHERE_ANY)]
+    shown = [name for name, count in counts.items() if count is not None and (count or name not in ONLY_WHERE_ANY) and name != "one_vector"]
     lines.append(("counts", ", ".join(f"{name.replace('_', ' ')} {counts[name]:,}" for name in shown)))
     lines.append(("seconds", ", ".join(f"{name} {value:.1f}" for name, value in phases(timing).items() if value)))
     lines.append(("cache", timing.get("cache", "unknown") + _passes(timing)))

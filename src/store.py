@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import stat
+import tokenize
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -42,6 +43,9 @@ HALF = re.compile(r"[0-9]{1,12}\.tmp|[0-9a-f]{32}\.tmp")
 CLAIM = re.compile(r"[0-9]{1,12}\.lock")
 
 DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)  # what unsound bytes raise when read
+
+# Errors of the system that tell of a missing file, a link, a folder or a pipe where a file of a value belongs.
+MISPLACED = {errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, None}
 
 log = logging.getLogger(__name__)
 
@@ -129,9 +133,9 @@ class Store:
             if check is not None:
                 check(value)
             return value
-        except PermissionError:
-            raise
         except DAMAGE as error:
+            if isinstance(error, OSError) and error.errno not in MISPLACED:
+                raise  # the disk, or this process, could not read now what may be sound
             log.warning("stored %s %s is damaged (%s): it is computed again", kind, key[:12], flatten(error, 120))
         _clear(folder, VALUE)  # in the folder that was read: another process may have put a sound one in its place
         self._forget(kind, key[:2], key)
@@ -480,7 +484,10 @@ def _mapped(file: BufferedReader) -> np.ndarray:
     magic = np.lib.format.read_magic(file)
     if magic not in headers:
         raise ValueError(f"format {magic} of an array is not known")
-    shape, fortran, dtype = headers[magic](file)
+    try:
+        shape, fortran, dtype = headers[magic](file)
+    except (SyntaxError, tokenize.TokenError) as error:  # the header is a Python literal
+        raise ValueError(f"its header cannot be read: {flatten(error, 80)}") from error
     if dtype.hasobject:
         raise ValueError("it holds objects, which only pickle reads")
     return np.memmap(file, dtype=dtype, shape=shape, order="F" if fortran else "C", mode="r", offset=file.tell())

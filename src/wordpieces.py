@@ -112,15 +112,24 @@ def blocks(text: Any, text_pair: Any | None, rows: int) -> list[tuple[int, int]]
     return [*slices, (start, len(text) - start)]
 
 
-def cut(tokenizer: Any, text: pa.Array, limit: int) -> list[str]:
+def cut(tokenizer: Any, text: pa.Array, limit: int, beside: pa.Array | None = None) -> list[str]:
     """Texts without the tail that no model of `limit` word pieces reads: a long text costs what its beginning costs.
 
     A prefix ends at a blank and is taken where it gives `SPARE` pieces more than the limit, so that the pieces kept are those of the
-    whole text, and it still counts as truncated.
+    whole text, and it still counts as truncated. A text without blanks is handed over whole, up to `LONGEST` characters.
+
+    Parameters
+    ----------
+    beside : array of strings of shape (rows,), optional
+        The other side of each pair. Which side is the longer decides what truncation takes from either, so a side is cut only where the
+        other has fewer characters than the limit has pieces; else both are handed over whole, up to `LONGEST` characters each.
     """
     room = limit * ROOM
     long = pc.greater(pc.utf8_length(text), room)
     rows: list[str] = text.to_pylist()
+    if beside is not None:
+        rows = [row if row is None or len(row) <= LONGEST else row[:LONGEST] for row in rows]
+        long = pc.and_(long, pc.less(pc.utf8_length(beside), limit))
     if not pc.any(long).as_py():
         return rows
     for row in pc.indices_nonzero(long).to_pylist():

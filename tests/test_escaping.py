@@ -46,6 +46,10 @@ def test_what_is_secret_in_an_address_is_masked_wherever_it_is_shown(address):
         "x@y.z",
         "a?b=c",
         "hf://org/name@main/x",
+        "data&author=x.csv",
+        "a#auth=b",
+        "Answer?key=1",
+        "out/..//me@home/f.csv",
     ],
 )
 def test_what_is_no_secret_stays(text):

@@ -60,6 +60,29 @@ def test_nothing_is_imported_for_a_name_that_is_no_estimators(tmp_path: Path) ->
         assert "sklearn.svm.LinearSVC" in message and "\n" not in message
 
 
+def test_an_installed_library_that_requires_scikit_learn_has_estimators(tmp_path: Path) -> None:
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "__init__.py").write_text(
+        "from sklearn.base import BaseEstimator, ClassifierMixin\n"
+        "class Mine(ClassifierMixin, BaseEstimator):\n"
+        "    def __init__(self, C=1.0): self.C = C\n"
+        "    def fit(self, X, y): return self\n"
+        "    def predict(self, X): return X[:, 0] > 0\n"
+        "    def decision_function(self, X): return X[:, 0]\n"
+    )
+    about = tmp_path / "library-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: library\nVersion: 1.0\nRequires-Dist: scikit-learn\n")
+    (about / "RECORD").write_text("library/__init__.py,,\n")
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\nfrom src.config import ProbeConfig\nfrom src.estimators import instantiate\n"
+        "print(instantiate(ProbeConfig(estimator={'_target_': 'library.Mine', 'C': 2.0}, grid={'C': [1.0, 3.0]})))"
+    )
+    words = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(words, cwd=Path(__file__).resolve().parents[1], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "Mine(C=2.0)" in done.stdout, done.stderr
+
+
 @pytest.mark.parametrize("target", ["sklearn.datasets.load_iris", "sklearn.preprocessing.StandardScaler", "src.solvers.Basis", None, [1]])
 def test_what_is_no_class_with_fit_and_predict_is_refused(target: Any) -> None:
     with pytest.raises(UserError, match="_target_"):

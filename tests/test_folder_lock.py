@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,7 +65,7 @@ def test_the_second_command_in_a_folder_is_refused_and_changes_nothing(
 def test_the_folder_is_free_again_when_a_command_has_ended_or_was_killed(door: Door, files: list[str], tmp_path: Path) -> None:
     with held(tmp_path / "here") as other:
         os.kill(other, signal.SIGKILL)
-        time.sleep(0.05)
+        os.waitid(os.P_PID, other, os.WEXITED | os.WNOWAIT)
         for _ in range(2):
             assert door(run.main, *files, "hydra.run.dir=here").status == 0
     assert (tmp_path / "here" / LOCK).read_text() == ""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import logging
 import os
@@ -355,6 +356,30 @@ def test_a_damaged_note_of_a_share_is_left_out(store: Store, content: str, caplo
     (parts.folder / f"{'e' * 32}.json").write_text(content)
     assert parts.notes() == [{"encode": 1.0, "pool": 2.0}]
     assert "left out" in caplog.text
+
+
+def test_a_value_that_cannot_be_read_now_is_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put("features", KEY, {"values": np.ones(3)}, {})
+
+    def failing(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as broken:
+        broken.setattr("src.store.open_regular", failing)
+        with pytest.raises(UserError):
+            store.get("features", KEY)
+    value = store.get("features", KEY)
+    assert value is not None and value.arrays["values"].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("header", ["{'descr': (", "  x\n y", "[" * 500])
+def test_an_array_whose_header_is_no_literal_is_damaged(store: Store, header: str) -> None:
+    parts = store.parts("pass")
+    parts.folder.mkdir(parents=True)
+    text = (header + "\n").encode()
+    content = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+    (parts.folder / f"000000-{hashlib.sha256(content).hexdigest()}.npy").write_bytes(content)
+    assert parts.finished() == {}
 
 
 def test_a_shard_of_another_shape_is_refused(store: Store) -> None:

@@ -157,10 +157,10 @@ def test_one_weight_under_two_names_is_refused(bert: Path, tmp_path: Path) -> No
 )  # fmt: skip
 def test_numbers_that_no_model_has_are_refused_at_once(key: str, value: Any, bert: Path, tmp_path: Path) -> None:
     folder = changed(bert, tmp_path / "odd", **{key: value})
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(UserError) as caught:
         load(folder)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert str(caught.value).count("\n") <= 2
 
 
@@ -179,10 +179,10 @@ def test_numbers_that_no_model_has_are_refused_at_once(key: str, value: Any, ber
 def test_a_model_larger_than_its_weights_is_stopped_while_it_is_built(settings: dict[str, Any], bert: Path, tmp_path: Path) -> None:
     folder = changed(bert, tmp_path / "huge")
     (folder / "config.json").write_text(json.dumps(settings))
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(UserError):
         load(folder)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 def test_headers_are_read_and_damaged_ones_refused(bert: Path, tmp_path: Path) -> None:

@@ -49,12 +49,12 @@ WORDS = st.sampled_from(["cat", "dog", " ", "\n", "  ", ".", "x" * 150, "café",
 LONG = st.builds(
     lambda words, times, mark: mark.join(words) * times,
     st.lists(WORDS, min_size=1, max_size=8),
-    st.integers(1, 400),
+    st.integers(1, 60),
     st.sampled_from([" ", ""]),
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=20)
 @given(st.lists(st.tuples(LONG, LONG), min_size=1, max_size=3))
 def test_long_texts_keep_the_pieces_that_the_whole_text_has(tokenizer: Tokenizer, rows: list[tuple[str, str]]) -> None:
     for pair in (False, True):
@@ -65,11 +65,7 @@ def test_long_texts_keep_the_pieces_that_the_whole_text_has(tokenizer: Tokenizer
         ]
         for row, ids in enumerate(whole):
             got = found.ids[found.offsets[row] : found.offsets[row + 1]].tolist()
-            if pair and max(len(first[row]), len(second[row])) > LIMIT * wordpieces.ROOM:
-                # Where the limit is odd, the side counted as longer has one piece more, and a side that was cut may count as the shorter.
-                assert len(got) == len(ids) and got[:5] == ids[:5]
-            else:
-                assert got == ids, (row, pair)
+            assert got == ids, (row, pair)
         free = tokenizer._tokenizer(first, second if pair else None, truncation=False, verbose=False)["input_ids"]
         assert found.truncated == sum(len(ids) > LIMIT for ids in free)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from math import hypot
 from pathlib import Path
@@ -10,6 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from experiments.figures import style
+from src.files import read_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ def draw(data: style.Data, files: Path) -> Figure:
     """A row of panels per model: scores by layer, and pairs joint and separate."""
     figure, axes = style.figure(style.WIDTH, 5.6, 2, len(MODELS), width_ratios=(3, 2))
     for (left, right), model in zip(axes, MODELS, strict=True):
-        costs = json.loads((files / f"cost/{model}.json").read_text(encoding="utf-8"))
+        costs = read_json(files / f"cost/{model}.json")
         layers, pairs = data[f"layers/{model}"], data[f"pairs/{model}"]
         measured = list(costs["tasks"].values())
         _layers(left, measured, layers)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.figures import style
+from src.files import read_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,7 @@ GELU = {"gelu": ", erf", "gelu_pytorch_tanh": ", tanh"}
 @style.drawing(NEEDS)
 def draw(data: style.Data, files: Path) -> Figure:
     """A panel of differences for each model, and one of the two vectors of a sentence."""
-    records = json.loads((files / NEEDS[0]).read_text(encoding="utf-8"))
+    records = read_json(files / NEEDS[0])
     models = [*(name for name in FIRST if name in records), *(name for name in sorted(records) if name not in FIRST)]
     rows = max(len(record["systems"]) for record in records.values())
     figure, axes = style.figure(style.WIDTH, 0.9 + 0.2 * rows, len(models) + 1, width_ratios=[*[1.0] * len(models), 1.1])

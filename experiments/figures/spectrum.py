@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.figures import style
+from src.files import read_json
 from src.pooler import quarter_circle
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def draw(data: style.Data, files: Path) -> Figure:
     """A row of two panels per model."""
     figure, axes = style.figure(style.WIDTH, 5.8, 2, len(NEEDS), width_ratios=(2, 3))
     for (left, right), name in zip(axes, NEEDS, strict=True):
-        found = json.loads((files / name).read_text(encoding="utf-8"))
+        found = read_json(files / name)
         status = str(found["pooler"]["status"])
         if found["pooler"].get("weight"):
             _spectrum(left, found["pooler"]["weight"], status)

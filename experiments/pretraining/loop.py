@@ -28,7 +28,8 @@ from experiments.pretraining.embeddings import embeddings, waves
 from experiments.pretraining.examples import Batch, Examples, Vocabulary
 from experiments.pretraining.recipe import Pace, Schedule, Shape, rate_at
 from src.checkpoint import Checkpoint
-from src.errors import UserError
+from src.errors import UserError, flatten
+from src.files import Unreadable, checked, parse_json
 
 # BERT-base's 0.02 at width 768, kept in proportion: at a small width 0.02 leaves attention flat for thousands of steps.
 DEVIATION = 0.02 * math.sqrt(768)
@@ -173,7 +174,11 @@ class State:
             The folder holds the state of another recipe.
         """
         with safe_open(self.path, "pt") as file:
-            facts: dict[str, Any] = json.loads(file.metadata()["facts"])
+            try:
+                kinds = {"identity": dict, "step": int, "seconds": float, "rows": list}
+                facts = checked(parse_json((file.metadata() or {})["facts"]), kinds)
+            except (Unreadable, KeyError) as error:
+                raise UserError(f"{self.path} is damaged ({flatten(error, 120)}). Remove it, and the training begins anew.") from error
             if differing := [key for key in identity if facts["identity"].get(key) != identity[key]]:
                 what = " and ".join(differing)
                 raise UserError(f"output={self.path.parent} holds a training of another {what}. Name another output, or ask for the same.")

@@ -284,7 +284,7 @@ def _note_elsewhere(job: Path, run: Path) -> None:
 def leave_out_single() -> None:
     """In a sweep: do without what names one run in the environment, here and in the launcher's processes."""
     if named := [name for name in SINGLE if os.environ.get(name)]:
-        log.warning("W&B: %s in the environment is of one run and is not used in a sweep: each job has a run of its own", ", ".join(named))
+        log.warning("W&B: %s in the environment names a single run, so a sweep ignores it: each job has a run of its own", ", ".join(named))
     for name in SINGLE:
         os.environ.pop(name, None)
 
