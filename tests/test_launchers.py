@@ -334,6 +334,10 @@ class Deadly(LogisticRegression):
 def struck(files: list[str], folder: Path, deaths: int, *words: str) -> subprocess.CompletedProcess[str]:
     """A sweep one of whose four jobs is killed, as the system kills what takes too much memory, as many times as `deaths` says."""
     (folder / "deadly.py").write_text(DEADLY)
+    about = folder / "deadly-1.0.dist-info"  # an installed library of estimators
+    about.mkdir(exist_ok=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: deadly\nVersion: 1.0\nRequires-Dist: scikit-learn\n")
+    (about / "RECORD").write_text("deadly.py,,\n")
     marks = folder / f"marks-{deaths}"
     marks.mkdir()
     command = [

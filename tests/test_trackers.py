@@ -439,7 +439,8 @@ def test_a_server_that_refuses_the_run_ends_online_and_not_auto(clean, tmp_path,
     clean.setattr(module, "_refusal", None)
     with pytest.raises(UserError, match="refused the run: permission denied"):
         start(Refusing(TrackerConfig(mode="online")), tmp_path)
-    assert not caplog.records
+    ours = [entry for entry in caplog.records if entry.name.startswith("src")]  # the library's service may write lines of its own
+    assert not ours
     Refusing.disk = False
     try:
         for mode in ("offline", "auto"):
@@ -449,7 +450,8 @@ def test_a_server_that_refuses_the_run_ends_online_and_not_auto(clean, tmp_path,
             assert tracker.finish(False) is None
     finally:
         Refusing.disk = True
-    assert [record.getMessage()[:36] for record in caplog.records] == ["W&B could not open an offline run: p"] * 2
+    ours = [entry.getMessage()[:36] for entry in caplog.records if entry.name.startswith("src")]
+    assert ours == ["W&B could not open an offline run: p"] * 2
 
 
 def test_the_summary_is_flat_and_without_undefined_values():
