@@ -353,8 +353,9 @@ def _in_rounds(problem: Softmax, basis: Basis, tolerance: float, limit: int, tel
         # without a penalty the gap is read off the frame, which has to be the Hessian's own for that
         done = {index for index in walked if answers[index].converged and (tasks[index].alpha > 0 or stale)}
         active = [index for index in active if index not in done and spent[index] < limit]
+    certain = basis.vectors is None or problem.factored() > 0  # else the Hessian's own frame was too large to be made
     for index, task in enumerate(tasks):
-        if task.alpha == 0 and problem.separated(answers[index], index):  # the loss has no least value then
+        if task.alpha == 0 and (not certain or problem.separated(answers[index], index)):  # separated rows: the loss has no least value
             answers[index] = replace(answers[index], converged=False)
     return [answers[index] for index in range(len(tasks))]
 
