@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from experiments.options import read
-from src.door import stop
+from src.cli.application import stop
 from src.errors import UserError
 
 DEFAULTS = {

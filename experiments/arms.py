@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.options import read
-from src.door import stop, tell
+from src.cli.application import stop, tell
 from src.errors import UserError
-from src.provenance import cores
+from src.runtime.provenance import cores
 
 DEFAULTS = {"text": None, "output": None, "study": "nsp", "model": {"path": None}, "seeds": None, "jobs": None}
 ARMS = {

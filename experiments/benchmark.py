@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments.options import read
-from src.door import stop
+from src.cli.application import stop
 from src.errors import UserError
-from src.provenance import collect
+from src.runtime.provenance import collect
 
 DEFAULTS = {"part": "all", "data_root": None, "model": {"path": None}, "rows": None, "base_rows": 2000, "output": None}
 

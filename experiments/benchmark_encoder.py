@@ -20,13 +20,14 @@ import numpy as np
 import pyarrow as pa
 from omegaconf import OmegaConf
 
-from src import checkpoint, data
-from src.config import CONF, Config, DatasetConfig, ModelConfig, RuntimeConfig
+from src.config.schema import CONF, Config, DatasetConfig, ModelConfig, RuntimeConfig
+from src.data import dataset as data
 from src.errors import UserError
-from src.features import Extractor, Text, library_versions
-from src.provenance import cores
-from src.store import Store
-from src.timing import Clock
+from src.features.extractor import Extractor, Text, library_versions
+from src.models import checkpoint
+from src.runtime.clock import Clock
+from src.runtime.provenance import cores
+from src.storage.store import Store
 
 SLICES = 4
 SIDE = 2048  # of the matrix product that sets the machine's rate

@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from src import probe, solvers, splits
-from src.config import ProbeConfig
+from src.config.schema import ProbeConfig
+from src.data import splits
+from src.probes import probe
+from src.probes.solvers import estimators as solvers
 
 GRID = [30.0, 3.0, 0.3, 0.03, 0.003, 0.0003, 0.00003]
 ALLOWED = {2: 0.60, 3: 0.35}

@@ -20,12 +20,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from experiments import options
-from src.comparison import find_jobs, identity_of, read_job, rest_of
-from src.door import stop, tell
+from src.cli.application import stop, tell
 from src.errors import UserError, flatten
-from src.files import Unreadable, checked, open_regular, parse_json, read_json
-from src.paired import Task
-from src.result import Result, SchemaError, read_predictions, replace_files
+from src.evaluation.paired import Task
+from src.results.result import Result, SchemaError, read_predictions, replace_files
+from src.storage.files import Unreadable, checked, open_regular, parse_json, read_json
+from src.sweeps.comparison import find_jobs, identity_of, read_job, rest_of
 
 RECORDS = Path(__file__).parent / "records"
 LINES, ARRAYS, MANIFEST = "records.jsonl", "predictions.safetensors", "manifest.json"

@@ -23,18 +23,18 @@ from typing import Any
 import numpy as np
 
 from experiments.jobs import configs
-from src import sweep
-from src.config import Config
-from src.door import stop, tell
+from src.cli.application import stop, tell
+from src.config.schema import Config
 from src.errors import UserError
-from src.features import Extractor, Features, Target, Text
-from src.fitting import losses
-from src.outcomes import write_status
-from src.pipeline import Prepared, prepare, run_probe
+from src.features.extractor import Extractor, Features, Target, Text
+from src.pipeline.run import Prepared, prepare, run_probe
 from src.pooling import poolings
-from src.records import recall, remember
-from src.result import Result, read_predictions, summary
+from src.probes.fitting import losses
+from src.results.cache import recall, remember
+from src.results.result import Result, read_predictions, summary
 from src.run import instantiate
+from src.sweeps import sweep
+from src.sweeps.status import write_status
 
 BASELINE = "cls"
 BESIDE = ("pooler", "pooler_preactivation", "random_pooler", "mean")

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.options import read
-from src import checkpoint
-from src.config import ModelConfig, check_model
-from src.door import stop, tell
-from src.encoder import load_model, load_tokenizer
+from src.cli.application import stop, tell
+from src.config.schema import ModelConfig, check_model
 from src.errors import UserError
+from src.models import checkpoint
+from src.models.encoder import load_model, load_tokenizer
 
 DEFAULTS = {
     "model": {"path": None, "config": None, "vocab": None, "hidden_act": None, "do_lower_case": None}, "output": None,

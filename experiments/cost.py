@@ -24,17 +24,19 @@ import pyarrow as pa
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.options import read
-from src import pipeline, probe, provenance
-from src.batching import plan
-from src.config import CONF, DEFAULT_PROBE, Config, ModelConfig, ProbeConfig, RuntimeConfig
-from src.data import Split
-from src.door import stop, tell
-from src.encoder import Encoder, EncoderOutput, Tokenizer, Tokens
+from src.cli.application import stop, tell
+from src.config.schema import CONF, DEFAULT_PROBE, Config, ModelConfig, ProbeConfig, RuntimeConfig
+from src.data.dataset import Split
 from src.errors import UserError
-from src.features import Extractor, pair_features, texts
+from src.features.batching import plan
+from src.features.extractor import Extractor, pair_features, texts
+from src.models.encoder import Encoder, EncoderOutput, Tokenizer, Tokens
+from src.pipeline import run as pipeline
 from src.pooling import poolings
-from src.result import replace_files
+from src.probes import probe
+from src.results.result import replace_files
 from src.run import instantiate
+from src.runtime import provenance
 
 POOLINGS = ("cls", "pooler", "mean", "max", "first_last_mean")
 APART = ("cls", "mean")  # whose probe is fitted on pairs encoded apart too, four times as wide

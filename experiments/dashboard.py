@@ -13,7 +13,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from src.door import stop, tell
+from src.cli.application import stop, tell
 from src.errors import UserError, flatten
 
 if TYPE_CHECKING:

@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 
 from experiments.jobs import configs, write_json
-from src import geometry, provenance
-from src.config import Config
-from src.door import stop, tell
+from src.cli.application import stop, tell
+from src.config.schema import Config
 from src.errors import UserError
-from src.features import texts
-from src.linear import threads
-from src.pipeline import Prepared, opened
-from src.pooler import marchenko_pastur
+from src.evaluation import geometry
+from src.features.extractor import texts
+from src.models.pooler import marchenko_pastur
+from src.pipeline.run import Prepared, opened
+from src.probes.solvers.linear import threads
+from src.runtime import provenance
 
 REPRESENTATIONS = ("cls", "pooler_preactivation", "pooler", "pooler_inverse", "random_pooler", "mean", "max")
 BOUNDED = ("pooler", "random_pooler")  # by tanh

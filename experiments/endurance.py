@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.options import read
-from src.door import stop
+from src.cli.application import stop
 from src.errors import UserError
 
 DEFAULTS = {

@@ -12,9 +12,9 @@ import numpy as np
 
 from experiments.collect import RECORDS, Record, committed, labelled, tasks
 from src.errors import UserError, flatten
-from src.files import read_json
-from src.paired import Contrast, Overall, Task, as_family, contrasts, over_tasks
-from src.result import Result
+from src.evaluation.paired import Contrast, Overall, Task, as_family, contrasts, over_tasks
+from src.results.result import Result
+from src.storage.files import read_json
 
 # The primary claim's tasks: every real one at hand, but SST with five classes, whose sentences are SST-2's. Most of SST-2's test sentences
 # are among MR's, and SICK's two tasks have the same pairs: `Evidence.apart` leaves one of each out.

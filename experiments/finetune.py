@@ -31,22 +31,25 @@ from tqdm import tqdm
 from transformers import AutoModel
 
 from experiments.options import read
-from src import data, metrics, pipeline, provenance
-from src.batching import plan
-from src.comparison import compare_records, find_jobs, render
-from src.config import CONF, Config, DatasetConfig, ModelConfig, PoolingConfig, RuntimeConfig
-from src.data import Data
-from src.door import stop, tell
-from src.encoder import EncoderOutput, Tokens
+from src.cli.application import stop, tell
+from src.config.schema import CONF, Config, DatasetConfig, ModelConfig, PoolingConfig, RuntimeConfig
+from src.data import dataset as data
+from src.data.dataset import Data
+from src.data.splits import Division
 from src.errors import UserError
-from src.features import Extractor, texts
-from src.files import read_json
-from src.fitting import decided, losses
+from src.evaluation import metrics
+from src.features.batching import plan
+from src.features.extractor import Extractor, texts
+from src.models.encoder import EncoderOutput, Tokens
+from src.pipeline import run as pipeline
 from src.pooling import poolings
+from src.probes.fitting import decided, losses
 from src.registry import unknown
-from src.result import RECORD, SCHEMA, Result, content_key, replace_files, summary
-from src.splits import Division
-from src.timing import PHASES, Clock
+from src.results.result import RECORD, SCHEMA, Result, content_key, replace_files, summary
+from src.runtime import provenance
+from src.runtime.clock import PHASES, Clock
+from src.storage.files import read_json
+from src.sweeps.comparison import compare_records, find_jobs, render
 
 HEADS = ("cls", "pooler", "mean")
 DEFAULTS = {

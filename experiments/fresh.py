@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 from experiments.options import read
-from src.checkpoint import find
-from src.config import ModelConfig
-from src.door import stop, tell
-from src.encoder import load_tokenizer
+from src.cli.application import stop, tell
+from src.config.schema import ModelConfig
 from src.errors import UserError
+from src.models.checkpoint import find
+from src.models.encoder import load_tokenizer
 
 DEFAULTS = {"output": None, "model": {"path": "embedded:bert-books"}, "seed": 0}
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from experiments.options import read
 from experiments.pretraining.recipe import NEGATIVES
-from src.door import stop, tell
+from src.cli.application import stop, tell
 from src.errors import UserError
 
 DEFAULTS = {
@@ -53,10 +53,10 @@ def measure(text: Path, path: str, held_out: float, rows: int, lengths: list[int
     from experiments.pretraining import corpus
     from experiments.pretraining.examples import Examples, Vocabulary
     from experiments.pretraining.loop import evaluate
-    from src import checkpoint
-    from src.config import ModelConfig, RuntimeConfig
-    from src.encoder import Encoder, load_tokenizer
-    from src.metrics import wilson
+    from src.config.schema import ModelConfig, RuntimeConfig
+    from src.evaluation.metrics import wilson
+    from src.models import checkpoint
+    from src.models.encoder import Encoder, load_tokenizer
 
     model = ModelConfig(path=path)
     opened = checkpoint.find(model)

@@ -12,8 +12,8 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from src.config import CONF, Config, parse
-from src.door import check_words, register, say, tell
+from src.cli.application import check_words, register, say, tell
+from src.config.schema import CONF, Config, parse
 from src.errors import UserError
 
 DIGITS = 8  # significant ones that a record keeps

@@ -26,20 +26,21 @@ from experiments import book_pairs
 from experiments.jobs import write_json
 from experiments.options import read
 from experiments.pretraining import corpus
-from src import checkpoint, probe
-from src.checkpoint import Checkpoint
-from src.config import CONF, Config, ModelConfig, ProbeConfig, RuntimeConfig, cache_folder
-from src.data import Split
-from src.door import stop, tell
+from src.cli.application import stop, tell
+from src.config.schema import CONF, Config, ModelConfig, ProbeConfig, RuntimeConfig, cache_folder
+from src.data.dataset import Split
 from src.errors import UserError
-from src.features import Extractor, texts
-from src.fitting import Rows
-from src.metrics import wilson
-from src.pooler import marchenko_pastur
-from src.provenance import cores
-from src.solvers import LogisticRegression
-from src.store import Store
-from src.timing import Clock
+from src.evaluation.metrics import wilson
+from src.features.extractor import Extractor, texts
+from src.models import checkpoint
+from src.models.checkpoint import Checkpoint
+from src.models.pooler import marchenko_pastur
+from src.probes import probe
+from src.probes.fitting import Rows
+from src.probes.solvers.estimators import LogisticRegression
+from src.runtime.clock import Clock
+from src.runtime.provenance import cores
+from src.storage.store import Store
 
 DEFAULTS = {
     "text": None,  # folder of .txt files

@@ -11,10 +11,10 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.config import KINDS, explain
-from src.door import stop, tell
+from src.cli.application import stop, tell
+from src.config.schema import KINDS, explain
 from src.errors import UserError, mask
-from src.escaping import NUMBER
+from src.results.escaping import NUMBER
 
 WORD = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*=.*", re.ASCII | re.DOTALL)
 # What a key without a default holds, where that is no text.

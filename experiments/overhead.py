@@ -24,10 +24,10 @@ from typing import Any
 
 from experiments.jobs import write_json
 from experiments.options import read
-from src.door import stop, tell
+from src.cli.application import stop, tell
 from src.errors import UserError
-from src.provenance import collect
-from src.result import PREDICTIONS, PROBE, RECORD
+from src.results.result import PREDICTIONS, PROBE, RECORD
+from src.runtime.provenance import collect
 
 DEFAULTS = {"part": "all", "jobs": 200, "fits": 160, "workers": 2, "output": None}
 ROOT = Path(__file__).resolve().parents[1]

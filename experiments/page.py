@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from experiments.figures import style
 from experiments.verdicts import Run, Section, Setting, gap, is_random
 from src.errors import printable
-from src.result import estimate, is_fraction, number
+from src.results.result import estimate, is_fraction, number
 
 if TYPE_CHECKING:
     from experiments.report import Cell, Part, Report, Table

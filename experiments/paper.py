@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 from experiments import figures, options
 from experiments.collect import RECORDS
 from experiments.evidence import Evidence
-from src.door import stop, tell
+from src.cli.application import stop, tell
 from src.errors import UserError
-from src.provenance import cores
+from src.runtime.provenance import cores
 
 DEFAULTS = {"output": "paper", "records": str(RECORDS)}
 

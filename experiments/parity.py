@@ -22,10 +22,10 @@ import numpy as np
 from experiments import backends, convert
 from experiments.backends import Batch, Outputs
 from experiments.options import read
-from src.config import CONF, ModelConfig, RuntimeConfig
-from src.door import stop, tell
+from src.cli.application import stop, tell
+from src.config.schema import CONF, ModelConfig, RuntimeConfig
 from src.errors import UserError
-from src.files import read_json
+from src.storage.files import read_json
 
 FIXTURE = CONF.parent / "tests" / "fixtures" / "google"
 DEFAULTS = {
@@ -124,8 +124,8 @@ def _suite(asked: ModelConfig, options: Any, recorded: Any, scratch: Path) -> tu
     """The checkpoint, the sentences as its word pieces, the vectors of this suite and of Hugging Face, and the pooler's W and b."""
     from dataclasses import replace
 
-    from src import checkpoint
-    from src.encoder import Encoder, load_tokenizer
+    from src.models import checkpoint
+    from src.models.encoder import Encoder, load_tokenizer
 
     found: list[System] = []
     weights: list[np.ndarray] = []

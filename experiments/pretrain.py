@@ -19,10 +19,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from experiments.pretraining.recipe import DTYPES, NEGATIVES, OBJECTIVES, Pace, Schedule, Shape, Start
 from src import trackers
-from src.config import TrackerConfig, explain
-from src.door import open_door, tell
+from src.cli.application import open_door, tell
+from src.config.schema import TrackerConfig, explain
 from src.errors import UserError
-from src.provenance import folder_name
+from src.runtime.provenance import folder_name
 
 
 @dataclass

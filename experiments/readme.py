@@ -18,9 +18,9 @@ from experiments import options
 from experiments.claims import CLAIMS, Number, answer
 from experiments.collect import RECORDS, Record
 from experiments.evidence import Evidence
-from src.comparison import compare_records, render
-from src.door import stop, tell
+from src.cli.application import stop, tell
 from src.errors import UserError
+from src.sweeps.comparison import compare_records, render
 
 DEFAULTS = {"pages": ["README.md", "experiments/README.md"], "records": str(RECORDS), "check": False}
 BLOCK = re.compile(r"(<!-- (\w+): python -m experiments\.readme -->\n).*?(<!-- end -->)", re.DOTALL)

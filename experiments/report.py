@@ -16,13 +16,13 @@ from typing import Any
 from experiments import options, page, verdicts
 from experiments.collect import LINES, Record, read
 from experiments.verdicts import Run, Section, Setting, Verdict, gap, signed
-from src.comparison import Job, find_jobs, read_job
-from src.door import stop, tell
+from src.cli.application import stop, tell
 from src.errors import UserError, flatten
-from src.escaping import markdown
-from src.paired import MARGIN
+from src.evaluation.paired import MARGIN
 from src.pooling import poolings
-from src.result import SchemaError, estimate, is_fraction, number, replace_files
+from src.results.escaping import markdown
+from src.results.result import SchemaError, estimate, is_fraction, number, replace_files
+from src.sweeps.comparison import Job, find_jobs, read_job
 
 DEFAULTS = {"records": None, "output": None, "margin": MARGIN}
 MARKDOWN, PAGE = "report.md", "report.html"

@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
 from experiments.options import read
-from src import paired
-from src.door import stop, tell
+from src.cli.application import stop, tell
 from src.errors import UserError
-from src.metrics import evaluate, metrics
-from src.paired import Task, over_tasks
-from src.statistics import compare, equivalent, kappa
+from src.evaluation import paired
+from src.evaluation.metrics import evaluate, metrics
+from src.evaluation.paired import Task, over_tasks
+from src.evaluation.statistics import compare, equivalent, kappa
 
 Array = NDArray[Any]
 Outcomes = dict[tuple[str, str], bool]  # (quantity, method) of one trial

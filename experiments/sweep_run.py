@@ -18,10 +18,10 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from src import trackers
-from src.comparison import STATUSES, Comparison, compare_records, find_jobs, to_rows
-from src.config import TrackerConfig, tracker_of
-from src.door import tell
+from src.cli.application import tell
+from src.config.schema import TrackerConfig, tracker_of
 from src.errors import UserError, flatten
+from src.sweeps.comparison import STATUSES, Comparison, compare_records, find_jobs, to_rows
 
 log = logging.getLogger("src.sweep_run")
 NUMBERS = ("value", "low", "high", "difference", "p", "p_holm", "seconds")
@@ -85,8 +85,8 @@ def tables(comparison: Comparison) -> dict[str, trackers.Table]:
 def differences(comparison: Comparison) -> list[Mapping[str, Any]]:
     """One row per task and pair of poolings, a - b with its 95 % interval, as one family of tests."""
     from experiments.collect import Record, tasks
-    from src.paired import contrasts
-    from src.result import read_predictions
+    from src.evaluation.paired import contrasts
+    from src.results.result import read_predictions
 
     runs = [run for group in comparison.groups for run in group.runs]
     compared = tasks([Record("", run.result, read_predictions(run.folder)) for run in runs])

@@ -21,7 +21,7 @@ import numpy as np
 from experiments import backends
 from experiments.backends import Batch, Outputs
 from experiments.options import read
-from src.door import stop, tell
+from src.cli.application import stop, tell
 from src.errors import UserError
 
 FORMS = ("checkpoint", "hub", "savedmodel", "savedmodel-2019")
@@ -157,9 +157,9 @@ def exported(path: str) -> tuple[dict[str, Any], list[str], dict[str, np.ndarray
     """Configuration, vocabulary and variables of a BERT in the Hugging Face layout, as google-research/bert would have saved them."""
     from safetensors.numpy import load_file
 
-    from src import checkpoint
-    from src.config import ModelConfig
-    from src.encoder import load_tokenizer
+    from src.config.schema import ModelConfig
+    from src.models import checkpoint
+    from src.models.encoder import load_tokenizer
 
     given = checkpoint.find(ModelConfig(path=path))
     if given.config["model_type"] != "bert":

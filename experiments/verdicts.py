@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from experiments.collect import Record, labelled
-from src import paired
-from src.comparison import identity_of, labels_of, rest_of
 from src.errors import UserError, flatten
-from src.metrics import metrics
-from src.paired import Contrast, Overall, Task
+from src.evaluation import paired
+from src.evaluation.metrics import metrics
+from src.evaluation.paired import Contrast, Overall, Task
+from src.evaluation.statistics import Difference, holm, verdict
 from src.pooling import poolings
-from src.result import Result, cautions, estimate, is_fraction, is_one_vector, number, uses_untrained_pooler
-from src.statistics import Difference, holm, verdict
+from src.results.result import Result, cautions, estimate, is_fraction, is_one_vector, number, uses_untrained_pooler
+from src.sweeps.comparison import identity_of, labels_of, rest_of
 
 CONTROLS = ("random_pooler",)  # measured for comparison, not for use
 ASKED = ("mean", "cls", "pooler")  # named first where not all can be
@@ -91,7 +91,7 @@ class Section:
         return {name: value if isinstance(value, Mapping) else {"value": value} for name, value in found.items()}
 
     def verdict(self, a: str, b: str) -> str:
-        """One of `src.statistics.VERDICTS`, of a against b."""
+        """One of `src.evaluation.statistics.VERDICTS`, of a against b."""
         if (a, b) in self.contrasts:
             return self.contrasts[a, b].verdict
         found = self.contrasts[b, a].verdict

@@ -20,11 +20,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from src.config import Config, parse
-from src.door import job_words, open_door, say_crash, stop, tell
+from src.cli.application import job_words, open_door, say_crash, stop, tell
+from src.config.schema import Config, parse
 from src.errors import UserError
-from src.folder_lock import folders_released
 from src.pooling import poolings
+from src.storage.folder_lock import folders_released
 
 log = logging.getLogger("src.extract")  # __main__ when run
 BLOCK = 1 << 14  # rows written at once
@@ -33,7 +33,7 @@ BLOCK = 1 << 14  # rows written at once
 @folders_released()
 def main() -> None:
     """Extract what the command line asks for; exit 1 when a job of a sweep failed."""
-    from src import sweep
+    from src.sweeps import sweep
 
     sweep.forget()
     try:
@@ -50,9 +50,9 @@ def main() -> None:
 
 def task(composed: DictConfig) -> None:
     """One job. In a sweep a failure is written down for the closing lines, and the other jobs go on."""
-    from src.launch import check_shards, kept_to_its_threads
-    from src.outcomes import begin, write_status
-    from src.sweep import note_failure
+    from src.sweeps.launch import check_shards, kept_to_its_threads
+    from src.sweeps.status import begin, write_status
+    from src.sweeps.sweep import note_failure
 
     hydra = HydraConfig.get()
     sweeps, folder = hydra.mode == RunMode.MULTIRUN, Path(hydra.runtime.output_dir)
@@ -79,8 +79,8 @@ def extract(config: Config, folder: Path) -> list[Path]:
 
     With `runtime.shard`, encode that share; the files are written by the job that finds all shares done.
     """
-    from src.features import texts
-    from src.pipeline import opened
+    from src.features.extractor import texts
+    from src.pipeline.run import opened
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ def write(path: Path, sides: list[np.ndarray], labels: np.ndarray, notes: dict[s
     ----------
     The format: 8 bytes of header length, little-endian; a JSON header of names, dtypes, shapes and offsets; the arrays, row-major.
     """
-    from src.features import pair_features
+    from src.features.extractor import pair_features
 
     rows = len(labels)
     width = sides[0].shape[1] * (1 if len(sides) == 1 else 4)

@@ -21,7 +21,7 @@ from src.registry import Registry
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from src.encoder import EncoderOutput
+    from src.models.encoder import EncoderOutput
 
     Function = Callable[[EncoderOutput, int], Tensor]
 
@@ -201,7 +201,7 @@ def pooler_inverse(output: EncoderOutput, layer: int) -> Tensor:
     """``atanh(pooler)``, (batch, width) float32: ``W h + b`` again, as far as float32 kept it.
 
     Where tanh rounded to one in magnitude nothing is left to invert: such entries become the largest finite value, ``atanh(SATURATED)``,
-    and `src.features.saturated` counts them.
+    and `src.features.extractor.saturated` counts them.
     """
     return pooler(output, layer).clamp(-SATURATED, SATURATED).atanh()
 

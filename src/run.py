@@ -20,15 +20,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.config import Config, parse, tracker_of
-from src.door import job_words, open_door, say, stop, tell
+from src.cli.application import job_words, open_door, say, stop, tell
+from src.config.schema import Config, parse, tracker_of
 from src.errors import UserError, mask
-from src.estimators import instantiate
-from src.folder_lock import folders_released
-from src.outcomes import begin_anew, write_status
+from src.probes.estimators import instantiate
+from src.storage.folder_lock import folders_released
+from src.sweeps.status import begin_anew, write_status
 
 if TYPE_CHECKING:
-    from src.pipeline import Prepared
+    from src.pipeline.run import Prepared
     from src.trackers import Tracker
 
 log = logging.getLogger("src.run")  # __main__ when run
@@ -37,7 +37,7 @@ log = logging.getLogger("src.run")  # __main__ when run
 @folders_released()
 def main() -> None:
     """Run what the command line asks for; exit 1 when a job of a sweep failed."""
-    from src import sweep
+    from src.sweeps import sweep
 
     sweep.forget()
     try:
@@ -58,7 +58,7 @@ def main() -> None:
 
 def _tell_runs() -> None:
     """After a sweep, where its tracker's runs are."""
-    from src import sweep
+    from src.sweeps import sweep
 
     if sweep.LAST is not None and sweep.LAST.jobs:
         from src.trackers.wandb import closing
@@ -69,7 +69,7 @@ def _tell_runs() -> None:
 
 def task(composed: DictConfig) -> None:
     """One job. In a sweep a failure is written down for the closing table, and the other jobs go on."""
-    from src.launch import check_shards, kept_to_its_threads
+    from src.sweeps.launch import check_shards, kept_to_its_threads
 
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
@@ -79,8 +79,8 @@ def task(composed: DictConfig) -> None:
         with kept_to_its_threads(config.runtime):
             run(config, folder)
         return
-    from src import sweep
-    from src.outcomes import begin
+    from src.sweeps import sweep
+    from src.sweeps.status import begin
 
     words, number = job_words(), hydra.job.num
     log.info("[%s] %s", number, " ".join(words))
@@ -134,8 +134,8 @@ class Job:
 
 def run(config: Config, folder: Path, job: Job | None = None) -> None:
     """Do one run and leave its record in `folder`; one of a sweep that was done before is not done again."""
-    from src.pipeline import prepare
-    from src.records import recall
+    from src.pipeline.run import prepare
+    from src.results.cache import recall
     from src.trackers import build
 
     assert config.probe is not None
@@ -165,9 +165,9 @@ def run(config: Config, folder: Path, job: Job | None = None) -> None:
 
 def _finish(tracker: Tracker, prepared: Prepared, estimator: object, folder: Path, job: Job | None) -> None:
     """Fit and score what is prepared, and hand the record to whoever keeps it."""
-    from src.pipeline import run_probe
-    from src.records import remember
-    from src.result import summary, table
+    from src.pipeline.run import run_probe
+    from src.results.cache import remember
+    from src.results.result import summary, table
     from src.trackers.examples import examples
 
     failed, asked = True, prepared.config.tracker

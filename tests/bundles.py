@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from src.google.checksum import crc32c, masked
-from src.google.table import MAGIC
+from src.models.tensorflow.checksum import crc32c, masked
+from src.models.tensorflow.table import MAGIC
 
 KINDS = {"float32": 1, "float64": 2, "int64": 9}
 BLOCK = 400  # bytes of entries a block, so that small checkpoints have several
@@ -76,8 +76,8 @@ def write(prefix: Path, tensors: Mapping[str, np.ndarray], shards: int = 1, head
 
 def change(index: Path, name: str, **numbers: Any) -> None:
     """Another entry for a tensor (kind, shape, shard, offset, size, checksum) in an index whose own checksums stay right."""
-    from src.google import bundle
-    from src.google import table as reading
+    from src.models.tensorflow import bundle
+    from src.models.tensorflow import table as reading
 
     entries = reading.read(index.read_bytes())
     old = bundle._entry(entries[name.encode()], shards=1)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from src.result import SCHEMA, Result, content_key
-from src.store import Parts
+from src.results.result import SCHEMA, Result, content_key
+from src.storage.store import Parts
 
 ROWS = 400
 LABELS = np.arange(ROWS) % 2
@@ -87,7 +87,7 @@ def wrong(count: int, start: int = 0) -> np.ndarray:
 
 def job(folder: Path, number: int, predictions: np.ndarray, **changes: Any) -> Result:
     """The finished job of this number, one of a sweep's."""
-    from src.outcomes import write_status
+    from src.sweeps.status import write_status
 
     result = make_job(folder / str(number), LABELS, predictions, **changes)
     write_status(folder / str(number), "done")

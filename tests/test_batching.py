@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src import batching
-from src.batching import plan, shards
+from src.features import batching
+from src.features.batching import plan, shards
 
 lengths = st.lists(st.integers(1, 40), min_size=1, max_size=300).map(np.array)
 

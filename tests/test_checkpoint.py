@@ -16,11 +16,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from src.checkpoint import HARMLESS, TOKENIZER, Checkpoint, find
-from src.config import ModelConfig, RuntimeConfig
-from src.encoder import Encoder, Tokenizer
+from src.config.schema import ModelConfig, RuntimeConfig
 from src.errors import UserError
-from src.result import content_key
+from src.models.checkpoint import HARMLESS, TOKENIZER, Checkpoint, find
+from src.models.encoder import Encoder, Tokenizer
+from src.results.result import content_key
 from tests.conftest import SENTENCES
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src import comparison as module
-from src import sweep
-from src.comparison import compare_records, find_jobs, mark, render, tally, to_csv, to_markdown
-from src.outcomes import FAILURE, STATUS, write_failure, write_status
+from src.evaluation.statistics import compare, holm
 from src.pooling import poolings
-from src.result import PREDICTIONS, RECORD, Result, SchemaError
-from src.statistics import compare, holm
+from src.results.result import PREDICTIONS, RECORD, Result, SchemaError
+from src.sweeps import comparison as module
+from src.sweeps import sweep
+from src.sweeps.comparison import compare_records, find_jobs, mark, render, tally, to_csv, to_markdown
+from src.sweeps.status import FAILURE, STATUS, write_failure, write_status
 from tests.records import LABELS, ROWS, job, make_four, make_job, make_result, wrong
 
 
@@ -405,5 +405,5 @@ def test_markdown_has_a_row_per_run_and_escapes_bars(tmp_path, four):
 
 
 def test_the_table_needs_no_torch_and_no_pandas():
-    line = "import sys, src.comparison; print(sorted({'torch', 'pandas', 'sklearn', 'wandb', 'scipy'} & set(sys.modules)))"
+    line = "import sys, src.sweeps.comparison; print(sorted({'torch', 'pandas', 'sklearn', 'wandb', 'scipy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -13,8 +13,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from src.config import CONF, Config, ProbeConfig, parse
-from src.door import register
+from src.cli.application import register
+from src.config.schema import CONF, Config, ProbeConfig, parse
 from src.errors import UserError
 from src.pooling import poolings
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
-from src.config import CONF, parse
-from src.door import register
-from src.features import texts
-from src.pipeline import Prepared, prepare
+from src.cli.application import register
+from src.config.schema import CONF, parse
+from src.features.extractor import texts
+from src.pipeline.run import Prepared, prepare
 
 RECORDS = Path(__file__).resolve().parents[1] / "experiments" / "records" / "demo" / "bert-books" / "records.jsonl"
 RECORDED = [("demo_acceptability", "pooler"), ("demo_similarity", "mean"), ("demo_entailment", "max")]

@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 
 from experiments import convert
 from src import extract
-from src.checkpoint import find
-from src.config import ModelConfig, RuntimeConfig
-from src.encoder import Encoder
+from src.config.schema import ModelConfig, RuntimeConfig
+from src.models.checkpoint import find
+from src.models.encoder import Encoder
 from tests import bundles
 from tests.test_door import Door
 from tests.test_google import CHECKPOINT, FIXTURES, TANH, variables

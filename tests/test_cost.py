@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from experiments import cost
-from src import checkpoint
-from src.config import Generated, ModelConfig, RuntimeConfig
-from src.encoder import Encoder
+from src.config.schema import Generated, ModelConfig, RuntimeConfig
+from src.models import checkpoint
+from src.models.encoder import Encoder
 
 BATCH = (np.arange(10, 26).reshape(2, 8), np.zeros((2, 8), np.int8), np.zeros((2, 8), np.bool_))
 

@@ -11,7 +11,7 @@ import pytest
 
 from experiments import dashboard
 from experiments.sweep_run import tables
-from src.comparison import STATUSES, compare_records, find_jobs
+from src.sweeps.comparison import STATUSES, compare_records, find_jobs
 from src.trackers.wandb import summary
 from tests.records import make_four, make_result
 

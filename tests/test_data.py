@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 
-from src import data, hub
-from src.config import CONF, DatasetConfig
+from src.config.schema import CONF, DatasetConfig
+from src.data import dataset as data
 from src.errors import UserError
+from src.runtime import hub
 
 OPTIONS = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))
 GLUE = {"cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"}
@@ -797,6 +798,6 @@ def test_reading_data_needs_no_torch() -> None:
     import sys
 
     heavy = ["torch", "transformers", "datasets", "pandas", "sklearn", "scipy", "huggingface_hub"]
-    code = f"import sys, src.data, src.hub; sys.exit(', '.join(set({heavy!r}) & set(sys.modules)) or 0)"
+    code = f"import sys, src.data.dataset, src.runtime.hub; sys.exit(', '.join(set({heavy!r}) & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=CONF.parent)
     assert done.returncode == 0, done.stderr

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from src import data, demo
-from src.config import CONF, DatasetConfig
-from src.demo import acceptability, coherence, deeds, lexicon, sentiment, similarity
-from src.demo.draw import Draw
+from src.config.schema import CONF, DatasetConfig
+from src.data import dataset as data
+from src.data import generated as demo
+from src.data.generated import acceptability, coherence, deeds, lexicon, sentiment, similarity
+from src.data.generated.draw import Draw
 from src.errors import UserError
 
 OPTIONS = {path.stem: path for path in sorted(CONF.glob("dataset/demo_*.yaml"))}

@@ -14,13 +14,13 @@ from safetensors.numpy import load_file, save_file
 from experiments import conditional, diagnose
 from experiments.diagnose import REPRESENTATIONS
 from experiments.jobs import configs
-from src.config import ProbeConfig
+from src.config.schema import ProbeConfig
 from src.errors import UserError
-from src.fitting import Rows
-from src.pipeline import opened
-from src.probe import run
-from src.result import Result, read_predictions
-from src.solvers import LogisticRegression, Ridge
+from src.pipeline.run import opened
+from src.probes.fitting import Rows
+from src.probes.probe import run
+from src.probes.solvers.estimators import LogisticRegression, Ridge
+from src.results.result import Result, read_predictions
 from tests.conftest import SENTENCES, write_csv
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from src import extract, run
-from src.door import GROUPS, _open_streams, _Patient, _Printable, say, say_crash, stop, tell
+from src.cli.application import GROUPS, _open_streams, _Patient, _Printable, say, say_crash, stop, tell
 from src.errors import UserError, printable
 from tests.conftest import SENTENCES, SMALL, Ended, write_csv
 
@@ -30,7 +30,7 @@ def no_forward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr("src.features.load_encoder", refuse)
+    monkeypatch.setattr("src.features.extractor.load_encoder", refuse)
 
 
 def refused(ended: Ended, *named: str) -> None:
@@ -411,7 +411,7 @@ def test_a_bug_of_ours_keeps_its_traceback(door: Door, files: list[str], monkeyp
     def fail(*_: object) -> None:
         raise RuntimeError("unforeseen")
 
-    monkeypatch.setattr("src.pipeline.prepare", fail)
+    monkeypatch.setattr("src.pipeline.run.prepare", fail)
     with pytest.raises(RuntimeError, match="unforeseen"):
         door(run.main, *files)
 
@@ -420,7 +420,7 @@ def test_a_folder_that_fails_midway_takes_one_line(door: Door, files: list[str],
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere")
 
-    monkeypatch.setattr("src.pipeline.prepare", fail)
+    monkeypatch.setattr("src.pipeline.run.prepare", fail)
     refused(door(run.main, *files), "'/somewhere'", "No space left")
 
 
@@ -428,13 +428,13 @@ def test_an_interruption_takes_one_line(door: Door, files: list[str], monkeypatc
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("src.pipeline.prepare", interrupt)
+    monkeypatch.setattr("src.pipeline.run.prepare", interrupt)
     ended = door(run.main, *files)
     assert ended.status == 130 and len(ended.lines) == 1 and "goes on from there" in ended.err
 
 
 def test_an_interrupted_pass_keeps_its_shards(door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from src.store import Parts
+    from src.storage.store import Parts
 
     write_csv(tmp_path / "train.csv", [(SENTENCES[place % 5] + f" {place}" * 9, ("no", "yes")[place % 2]) for place in range(2_000)])
     write = Parts.write

@@ -10,10 +10,10 @@ import pytest
 
 from experiments import fresh
 from src import run
-from src.checkpoint import SHELF, find
-from src.config import ModelConfig, RuntimeConfig
-from src.encoder import Encoder
+from src.config.schema import ModelConfig, RuntimeConfig
 from src.errors import UserError
+from src.models.checkpoint import SHELF, find
+from src.models.encoder import Encoder
 from tests.test_conf import composed
 from tests.test_door import Door
 

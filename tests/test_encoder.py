@@ -15,11 +15,11 @@ import pytest
 import torch
 import transformers
 
-from src.checkpoint import find
-from src.config import ModelConfig, RuntimeConfig
-from src.encoder import Encoder, Tokenizer, resolve_device
+from src.config.schema import ModelConfig, RuntimeConfig
 from src.errors import UserError
-from src.pooler import marchenko_pastur, quarter_circle, refuse, sentence_pairs
+from src.models.checkpoint import find
+from src.models.encoder import Encoder, Tokenizer, resolve_device
+from src.models.pooler import marchenko_pastur, quarter_circle, refuse, sentence_pairs
 
 SMALL: dict[str, Any] = {
     "hidden_size": 16,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from src.features import Extractor
-from src.store import ArrayWriter, Parts, Store
+from src.features.extractor import Extractor
+from src.storage.store import ArrayWriter, Parts, Store
 from tests.records import fill
 from tests.test_features import extractor, make_text
 
@@ -136,7 +136,7 @@ def test_a_disk_that_takes_less_than_it_is_given_loses_no_byte(tmp_path: Path, m
 def test_a_window_of_rows_at_a_time_makes_the_same_values(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = make_text(300)
     whole = np.array(extractor(bert, tmp_path / "a").features(text, ("mean", 2)).values)
-    monkeypatch.setattr("src.passes.WINDOW", 1 << 14)
+    monkeypatch.setattr("src.features.passes.WINDOW", 1 << 14)
     np.testing.assert_array_equal(extractor(bert, tmp_path / "b").features(text, ("mean", 2)).values, whole)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from experiments import options
 from src.errors import flatten, mask, printable
-from src.escaping import csv_cell, markdown, option
+from src.results.escaping import csv_cell, markdown, option
 
 SECRET = "s3cr3t"
 ADDRESSES = [

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from src import run
-from src.config import ProbeConfig
+from src.config.schema import ProbeConfig
 from src.errors import UserError
-from src.estimators import instantiate
-from src.fitting import Rows
-from src.probe import run as run_probe
+from src.probes.estimators import instantiate
+from src.probes.fitting import Rows
+from src.probes.probe import run as run_probe
 from tests.conftest import Ended
 
 Door = Callable[..., Ended]
@@ -32,7 +32,7 @@ STRANGE = [
     "..x", "", "x", "5", "this.x", "antigravity.fly", "idlelib.idle.x", "test.__main__.x", "__main__.x", "os.path", "subprocess.Popen",
     "builtins.dict", "importlib.util", "pip.__main__.main", "sklearn.conftest.x", "sklearn.tests.test_base.Buggy", "sklearn.svm.LinearSVX",
     "sklearn.svm", "sklearn", "sklearn.no.Such", "sklearn.experimental.enable_iterative_imputer.IterativeImputer", "experiments.paper.main",
-    "src.run.main", "src.probe.Criterion", "numpy.ndarray", "wandb.Api", f"{LOGISTIC} ", f"{LOGISTIC}\n", f"{LOGISTIC}.fit",
+    "src.run.main", "src.probes.probe.Criterion", "numpy.ndarray", "wandb.Api", f"{LOGISTIC} ", f"{LOGISTIC}\n", f"{LOGISTIC}.fit",
     "sklearn.linear_model._logistic.LogisticRegression", "here.Probe", "here.sub.Probe",
 ]  # fmt: skip
 
@@ -43,7 +43,7 @@ def test_nothing_is_imported_for_a_name_that_is_no_estimators(tmp_path: Path) ->
         (tmp_path / "here" / f"{name}.py").write_text("print('imported')\nclass Probe:\n    fit = predict = None\n")
     script = (
         "import json, sys; sys.path.insert(0, sys.argv[2])\n"
-        "from src.config import ProbeConfig\nfrom src.estimators import instantiate\nfrom src.errors import UserError\n"
+        "from src.config.schema import ProbeConfig\nfrom src.probes.estimators import instantiate\nfrom src.errors import UserError\n"
         "import ast, email.parser, csv, zipfile, inspect\n"
         "def attempt(name):\n"
         "    try: instantiate(ProbeConfig(estimator={'_target_': name}, grid={'C': [1.0]})); return 'made'\n"
@@ -75,7 +75,7 @@ def test_an_installed_library_that_requires_scikit_learn_has_estimators(tmp_path
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: library\nVersion: 1.0\nRequires-Dist: scikit-learn\n")
     (about / "RECORD").write_text("library/__init__.py,,\n")
     script = (
-        "import sys; sys.path.insert(0, sys.argv[1])\nfrom src.config import ProbeConfig\nfrom src.estimators import instantiate\n"
+        "import sys; sys.path.insert(0, sys.argv[1])\nfrom src.config.schema import ProbeConfig\nfrom src.probes.estimators import instantiate\n"
         "print(instantiate(ProbeConfig(estimator={'_target_': 'library.Mine', 'C': 2.0}, grid={'C': [1.0, 3.0]})))"
     )
     words = [sys.executable, "-c", script, str(tmp_path)]
@@ -83,7 +83,9 @@ def test_an_installed_library_that_requires_scikit_learn_has_estimators(tmp_path
     assert done.returncode == 0 and "Mine(C=2.0)" in done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("target", ["sklearn.datasets.load_iris", "sklearn.preprocessing.StandardScaler", "src.solvers.Basis", None, [1]])
+@pytest.mark.parametrize(
+    "target", ["sklearn.datasets.load_iris", "sklearn.preprocessing.StandardScaler", "src.probes.solvers.estimators.Basis", None, [1]]
+)
 def test_what_is_no_class_with_fit_and_predict_is_refused(target: Any) -> None:
     with pytest.raises(UserError, match="_target_"):
         instantiate(config(target))
@@ -118,7 +120,7 @@ def test_settings_that_scikit_learn_refuses_are_one_line(settings: dict[str, Any
         ("sklearn.linear_model.Ridge", {"alpha": [1.0]}, "classification"),
         ("sklearn.ensemble.IsolationForest", {"n_estimators": [3.0]}, "classification"),
         ("sklearn.cluster.KMeans", {"n_clusters": [3.0]}, "regression"),
-        ("src.solvers.Ridge", {"alpha": [1.0]}, "classification"),
+        ("src.probes.solvers.estimators.Ridge", {"alpha": [1.0]}, "classification"),
     ],
 )
 def test_an_estimator_for_another_task_is_refused(target: str, grid: dict[str, list[float]], task: str) -> None:
@@ -131,13 +133,13 @@ def test_an_estimator_for_another_task_is_refused(target: str, grid: dict[str, l
 def test_penalties_that_float64_cannot_tell_from_none_are_refused(target: str, alpha: float) -> None:
     task = "regression" if target == "Ridge" else "classification"
     with pytest.raises(UserError, match=r"probe\.grid\.alpha"):
-        instantiate(config(f"src.solvers.{target}", {"alpha": [1.0, alpha]}, task))
+        instantiate(config(f"src.probes.solvers.estimators.{target}", {"alpha": [1.0, alpha]}, task))
 
 
 @pytest.mark.parametrize("tolerance", ["small", None, True, -1.0, [1e-9]])
 def test_a_tolerance_is_a_number(tolerance: Any) -> None:
     with pytest.raises(UserError, match="tolerance"):
-        instantiate(config("src.solvers.LogisticRegression", {"alpha": [1.0]}, tolerance=tolerance))
+        instantiate(config("src.probes.solvers.estimators.LogisticRegression", {"alpha": [1.0]}, tolerance=tolerance))
 
 
 def rows(count: int = 60, seed: int = 0) -> Rows:
@@ -154,7 +156,7 @@ def test_what_an_estimator_refuses_at_fit_is_one_line() -> None:
 
 @pytest.mark.parametrize("grid", [[1e-12, 1e12], [1.0, 1.0], [1e-12]])
 def test_the_ends_of_the_grid_can_be_fitted(grid: list[float]) -> None:
-    for target, name in ((LOGISTIC, "C"), ("src.solvers.LogisticRegression", "alpha")):
+    for target, name in ((LOGISTIC, "C"), ("src.probes.solvers.estimators.LogisticRegression", "alpha")):
         probe = config(target, {name: grid})
         outcome = run_probe(instantiate(probe), probe, rows(), {"test": rows(seed=1)}, classes=2)
         assert np.isfinite(outcome.decisions["test"]).all() and len(outcome.choice.grid) == len(set(grid))

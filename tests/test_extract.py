@@ -11,7 +11,8 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from src import extract, features, run
+from src import extract, run
+from src.features import extractor as features
 from tests.conftest import SENTENCES, Ended, write_csv
 
 Door = Callable[..., Ended]

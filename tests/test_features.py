@@ -19,17 +19,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from src import features, kernels
-from src.checkpoint import find
-from src.config import Config, ModelConfig, RuntimeConfig
-from src.data import Split
-from src.encoder import Encoder, EncoderOutput
+from src.config.schema import Config, ModelConfig, RuntimeConfig
+from src.data.dataset import Split
 from src.errors import UserError
-from src.features import Extractor, Text, pair_features, texts
+from src.features import extractor as features
+from src.features.extractor import Extractor, Text, pair_features, texts
+from src.models import kernels
+from src.models.checkpoint import find
+from src.models.encoder import Encoder, EncoderOutput
 from src.pooling import poolings
-from src.result import content_key
-from src.store import Store
-from src.timing import Clock
+from src.results.result import content_key
+from src.runtime.clock import Clock
+from src.storage.store import Store
 from tests.conftest import SENTENCES
 
 
@@ -214,7 +215,7 @@ def test_killed_and_started_again_the_bits_are_the_same(bert: Path, tmp_path: Pa
 
 
 def test_a_shard_is_never_in_memory(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("src.store.CHUNK", 1 << 16)
+    monkeypatch.setattr("src.storage.store.CHUNK", 1 << 16)
     one = extractor(bert, tmp_path, threads=1, token_budget=2048)
     text = make_text(20_000)
     one.features(make_text(), ("mean", 2), [0, 1])  # what is loaded once is not counted

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.files import DEEPEST, Unreadable, checked, open_regular, parse_json, read_json
+from src.storage.files import DEEPEST, Unreadable, checked, open_regular, parse_json, read_json
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**40), 10**40) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

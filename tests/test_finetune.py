@@ -13,10 +13,10 @@ import torch
 
 from experiments import collect, finetune
 from experiments.finetune import Job, Rows, Schedule
-from src.config import DatasetConfig
+from src.config.schema import DatasetConfig
 from src.errors import UserError
-from src.metrics import evaluate
-from src.result import Result, read_predictions
+from src.evaluation.metrics import evaluate
+from src.results.result import Result, read_predictions
 
 from .conftest import SENTENCES, write_csv
 

@@ -14,12 +14,12 @@ import pytest
 
 from src import extract, run
 from src.errors import UserError
-from src.folder_lock import LOCK, folders_released, lock_folder
+from src.storage.folder_lock import LOCK, folders_released, lock_folder
 from tests.conftest import Ended
 
 ROOT = Path(__file__).resolve().parents[1]
 Door = Callable[..., Ended]
-HOLD = "import sys, time; from pathlib import Path; from src.folder_lock import lock_folder; lock_folder(Path(sys.argv[1]), 'x'); "
+HOLD = "import sys, time; from pathlib import Path; from src.storage.folder_lock import lock_folder; lock_folder(Path(sys.argv[1]), 'x'); "
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from src import geometry
+from src.evaluation import geometry
 
 WIDTH = 8
 

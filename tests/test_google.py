@@ -17,16 +17,16 @@ import torch
 from safetensors.numpy import load_file
 
 from src import run
-from src.checkpoint import SHELF, find
-from src.config import ModelConfig, RuntimeConfig
-from src.encoder import Encoder, load_tokenizer
+from src.config.schema import ModelConfig, RuntimeConfig
 from src.errors import UserError
-from src.google import bundle, names, table
-from src.google.bundle import Bundle
-from src.google.checksum import POLYNOMIAL, crc32c, masked
-from src.google.names import spellings
-from src.google.original import is_lower_case
-from src.google.wire import Damaged, fields, varint
+from src.models.checkpoint import SHELF, find
+from src.models.encoder import Encoder, load_tokenizer
+from src.models.tensorflow import bundle, names, table
+from src.models.tensorflow.bundle import Bundle
+from src.models.tensorflow.checksum import POLYNOMIAL, crc32c, masked
+from src.models.tensorflow.names import spellings
+from src.models.tensorflow.original import is_lower_case
+from src.models.tensorflow.wire import Damaged, fields, varint
 from tests import bundles
 from tests.test_conf import composed
 from tests.test_door import Door

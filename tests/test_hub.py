@@ -19,8 +19,8 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants, errors
 
-from src import hub
 from src.errors import UserError
+from src.runtime import hub
 
 
 @pytest.fixture(autouse=True)
@@ -192,8 +192,8 @@ def test_offline_the_conversion_in_the_cache_serves(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_hub_model_of_pickles_goes_on_with_its_conversion(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from src import checkpoint
-    from src.config import ModelConfig
+    from src.config.schema import ModelConfig
+    from src.models import checkpoint
 
     for name, files in (("main", ("config.json", "vocab.txt")), ("pr", ("config.json", "vocab.txt", "model.safetensors"))):
         (tmp_path / name).mkdir()

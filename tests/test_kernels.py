@@ -10,10 +10,10 @@ import pytest
 import torch
 import transformers
 
-from src import kernels
-from src.checkpoint import find
-from src.config import ModelConfig, RuntimeConfig
-from src.encoder import Encoder
+from src.config.schema import ModelConfig, RuntimeConfig
+from src.models import kernels
+from src.models.checkpoint import find
+from src.models.encoder import Encoder
 
 SMALL: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 80}
 

@@ -21,13 +21,14 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError
 
 from experiments.overhead import settled
-from src import launch, launchers, run, sweep
-from src.comparison import find_jobs, read_job
-from src.composing import compose_once
-from src.config import CONF, RuntimeConfig
+from src import run
+from src.config.schema import CONF, RuntimeConfig
 from src.errors import UserError
-from src.outcomes import STATUS
-from src.result import PREDICTIONS, PROBE, RECORD
+from src.results.result import PREDICTIONS, PROBE, RECORD
+from src.sweeps import launch, launchers, sweep
+from src.sweeps.comparison import find_jobs, read_job
+from src.sweeps.composing import compose_once
+from src.sweeps.status import STATUS
 from tests.conftest import Ended
 from tests.test_run import record
 
@@ -144,7 +145,7 @@ def composed() -> Any:
     """`composed(words)` is a sweep's configuration as callbacks get it."""
     from hydra.types import RunMode
 
-    from src.door import register
+    from src.cli.application import register
 
     register()
     GlobalHydra.instance().clear()
@@ -320,7 +321,7 @@ def test_threads_are_what_a_process_is_told(monkeypatch: pytest.MonkeyPatch) -> 
 DEADLY = """
 import os, signal
 from pathlib import Path
-from src.solvers import LogisticRegression
+from src.probes.solvers.estimators import LogisticRegression
 class Deadly(LogisticRegression):
     def solve(self, *arguments, **more):
         marks = Path(os.environ["MARKS"])
@@ -342,7 +343,7 @@ def struck(files: list[str], folder: Path, deaths: int, *words: str) -> subproce
     marks.mkdir()
     command = [
         sys.executable, "-m", "src.run", "-m", *files, "hydra.sweep.dir=sweep", "seed=3,4", "runtime.cache_dir=store", "tracker=wandb",
-        "probe.estimator._target_=src.solvers.LogisticRegression,deadly.Deadly", *words,
+        "probe.estimator._target_=src.probes.solvers.estimators.LogisticRegression,deadly.Deadly", *words,
     ]  # fmt: skip
     more = {"PYTHONPATH": f"{ROOT}:{folder}", "HF_HUB_OFFLINE": "1", "MARKS": str(marks), "DEATHS": str(deaths)}
     more |= {"WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}
@@ -414,11 +415,11 @@ def test_what_was_done_before_outlives_a_sweep_that_is_stopped(files: list[str],
         raise KeyboardInterrupt
 
     with monkeypatch.context() as interrupted:
-        interrupted.setattr("src.records.recall", stopped)
+        interrupted.setattr("src.results.cache.recall", stopped)
         assert door(run.main, *words).status == 130
     assert [read_job(job).status for job in find_jobs(Path("sweep"))] == ["done"] * 3
     with monkeypatch.context() as interrupted:
-        interrupted.setattr("src.pipeline.run_probe", stopped)
+        interrupted.setattr("src.pipeline.run.run_probe", stopped)
         assert door(run.main, *words, "seed=7").status == 130
     assert [read_job(job).status for job in find_jobs(Path("sweep"))] == ["failed", "done", "done"]  # the record there is another job's
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from src import metrics
 from src.errors import UserError
-from src.metrics import Sample, bca, best_constant, evaluate, sample_of, wilson
+from src.evaluation import metrics
+from src.evaluation.metrics import Sample, bca, best_constant, evaluate, sample_of, wilson
 
 CLASSIFICATION = [name for name in metrics.metrics if metrics.metrics[name].task == "classification"]
 REGRESSION = [name for name in metrics.metrics if metrics.metrics[name].task == "regression"]

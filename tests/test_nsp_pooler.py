@@ -16,13 +16,13 @@ from safetensors.torch import load_file
 
 from experiments import book_pairs, nsp_pooler
 from experiments.jobs import configs
-from src import checkpoint
-from src.config import Config, ModelConfig
-from src.data import Split, load
-from src.features import Extractor, texts
-from src.fitting import Rows
-from src.store import Store
-from src.timing import Clock
+from src.config.schema import Config, ModelConfig
+from src.data.dataset import Split, load
+from src.features.extractor import Extractor, texts
+from src.models import checkpoint
+from src.probes.fitting import Rows
+from src.runtime.clock import Clock
+from src.storage.store import Store
 from tests.conftest import SENTENCES
 
 DOCUMENTS = [

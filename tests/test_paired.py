@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from src.errors import UserError
-from src.paired import MARGIN, Overall, Task, contrasts, over_tasks, resampled
-from src.statistics import VERDICTS, compare, equivalent, kappa
+from src.evaluation.paired import MARGIN, Overall, Task, contrasts, over_tasks, resampled
+from src.evaluation.statistics import VERDICTS, compare, equivalent, kappa
 
 FAST = 400  # resamples
 

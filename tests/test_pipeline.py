@@ -13,12 +13,14 @@ from omegaconf import OmegaConf
 from sklearn.linear_model import LogisticRegression as Reference
 from sklearn.linear_model import Ridge as RidgeReference
 
-from src import features, fitting, metrics
-from src.config import Config, parse
-from src.pipeline import Run, over_draws, prepare, run_probe
-from src.result import table
-from src.solvers import LogisticRegression, Ridge
-from src.splits import Division
+from src.config.schema import Config, parse
+from src.data.splits import Division
+from src.evaluation import metrics
+from src.features import extractor as features
+from src.pipeline.run import Run, over_draws, prepare, run_probe
+from src.probes import fitting
+from src.probes.solvers.estimators import LogisticRegression, Ridge
+from src.results.result import table
 from tests.conftest import SENTENCES
 
 WORDS = [word for word in dict.fromkeys(" ".join(SENTENCES).split()) if word not in ("the", "a", "cat", ",")]
@@ -158,7 +160,7 @@ def test_the_key_moves_with_the_numbers_and_not_with_names(bert: Path, tmp_path:
 
 
 def load_probe() -> dict[str, Any]:
-    from src.config import CONF
+    from src.config.schema import CONF
 
     return OmegaConf.to_container(OmegaConf.load(CONF / "probe" / "logistic.yaml"))  # type: ignore[return-value]
 
@@ -314,7 +316,7 @@ def test_real_rows_with_the_real_checkpoint(shared: Path, tmp_path: Path) -> Non
     prepared = prepare(settings)
     finished = run_probe(prepared, LogisticRegression())
     x, z = (by_hand(folder, column(tmp_path / f"{name}.csv", "text")) for name in ("train", "test"))
-    from src.features import texts
+    from src.features.extractor import texts
 
     for split, expected in (("train", x), ("test", z)):
         (text,) = texts(prepared.data.splits[split], "joint", "files")

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.checkpoint import find
-from src.config import ModelConfig, RuntimeConfig
-from src.encoder import Encoder, EncoderOutput, Tokenizer, Tokens
+from src.config.schema import ModelConfig, RuntimeConfig
 from src.errors import UserError
-from src.features import saturated
+from src.features.extractor import saturated
+from src.models.checkpoint import find
+from src.models.encoder import Encoder, EncoderOutput, Tokenizer, Tokens
 from src.pooling import SATURATED, Pooling, poolings
 from tests.conftest import SENTENCES
 
@@ -136,7 +136,7 @@ def test_the_registry_is_read_without_torch() -> None:
     import subprocess
     import sys
 
-    code = "import src.config, src.pooling, sys; assert 'torch' not in sys.modules; print(*src.pooling.poolings)"
+    code = "import src.config.schema, src.pooling, sys; assert 'torch' not in sys.modules; print(*src.pooling.poolings)"
     assert "pooler_inverse" in subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from src import fitting
-from src.config import ProbeConfig
+from src.config.schema import ProbeConfig
+from src.data.splits import Division
 from src.errors import UserError
-from src.fitting import Bench, Rows, decided
-from src.probe import pick, run
-from src.solvers import LogisticRegression, Ridge
-from src.splits import Division
+from src.probes import fitting
+from src.probes.fitting import Bench, Rows, decided
+from src.probes.probe import pick, run
+from src.probes.solvers.estimators import LogisticRegression, Ridge
 
 GRID = [30.0, 3.0, 0.3, 0.03, 0.003]
 

@@ -18,17 +18,17 @@ from sklearn.linear_model import LogisticRegression as Reference
 from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
-from src import metrics
-from src.config import CONF, Config, ProbeConfig, parse
-from src.data import Split
-from src.door import register
+from src.cli.application import register
+from src.config.schema import CONF, Config, ProbeConfig, parse
+from src.data.dataset import Split
 from src.errors import UserError
-from src.fitting import Rows
-from src.pipeline import Prepared, Run, prepare, run_probe
-from src.probe import Outcome, run
-from src.protocols import protocols, rules
-from src.protocols.base import check_classes
-from src.result import table
+from src.evaluation import metrics
+from src.pipeline.run import Prepared, Run, prepare, run_probe
+from src.probes.fitting import Rows
+from src.probes.probe import Outcome, run
+from src.probes.protocols import protocols, rules
+from src.probes.protocols.base import check_classes
+from src.results.result import table
 from src.run import instantiate
 from tests.conftest import write_csv
 
@@ -189,7 +189,7 @@ def test_senteval_on_real_rows_is_a_from_scratch_reading_of_it(shared: Path, tmp
     write_csv(tmp_path / "train.csv", rows)
     words = [f"dataset.train={tmp_path / 'train.csv'}", "dataset.selection=nested", "probe=senteval", "probe.protocol.folds=3"]
     prepared, finished = done(settings("embedded:bert-books", tmp_path, *words, "dataset.folds=3"))
-    from src.features import texts
+    from src.features.extractor import texts
 
     (text,) = texts(prepared.data.train, "joint", "files")
     x, y = prepared.extractor.features(text, prepared.target).values, prepared.data.train.label

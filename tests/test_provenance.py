@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from src import provenance
-from src.provenance import collect, folder_name
+from src.runtime import provenance
+from src.runtime.provenance import collect, folder_name
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from src import reading
+from src.data import reading
 from src.errors import UserError
 
 STRANGE = [

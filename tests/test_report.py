@@ -16,9 +16,9 @@ import pytest
 
 from experiments import collect, page, report
 from experiments.verdicts import judge, sections
-from src.comparison import find_jobs
-from src.outcomes import write_failure, write_status
-from src.result import RECORD
+from src.results.result import RECORD
+from src.sweeps.comparison import find_jobs
+from src.sweeps.status import write_failure, write_status
 from tests.records import make_four, make_job, make_predictions, make_result
 
 MANY = 4000

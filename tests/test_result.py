@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from src import result as module
 from src.errors import UserError
-from src.result import PREDICTIONS, PROBE, RECORD, Result, SchemaError, cautions, content_key, phases, read_predictions, table
+from src.results import result as module
+from src.results.result import PREDICTIONS, PROBE, RECORD, Result, SchemaError, cautions, content_key, phases, read_predictions, table
 from tests.records import make_predictions, make_result
 
 LABELS = np.array([0, 1, 1, 0, 1])
@@ -268,7 +268,7 @@ def test_the_key_depends_on_every_value_and_on_no_order():
 
 
 def test_the_key_is_the_same_in_every_process():
-    line = "from src.result import content_key; print(content_key({'b': 0.1, 'a': {'z': 'é', 'y': [1, None]}}))"
+    line = "from src.results.result import content_key; print(content_key({'b': 0.1, 'a': {'z': 'é', 'y': [1, None]}}))"
     keys = {
         subprocess.run(
             [sys.executable, "-c", line], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
@@ -363,7 +363,7 @@ def test_nothing_is_told_where_nothing_is_wrong():
 
 
 def test_records_need_no_heavy_library():
-    line = "import sys, src.result, src.timing, src.provenance as p; print(sorted({'torch', 'numpy', 'rich', 'hydra'} & set(sys.modules)))"
+    line = "import sys, src.results.result, src.runtime.clock, src.runtime.provenance as p; print(sorted({'torch', 'numpy', 'rich', 'hydra'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

@@ -16,9 +16,9 @@ from safetensors.numpy import load_file
 
 from experiments.overhead import settled
 from src import run
-from src.config import ProbeConfig
+from src.config.schema import ProbeConfig
 from src.errors import UserError
-from src.result import PREDICTIONS, PROBE, RECORD, Result
+from src.results.result import PREDICTIONS, PROBE, RECORD, Result
 from tests.conftest import SENTENCES, Ended, write_csv
 
 Door = Callable[..., Ended]
@@ -35,8 +35,8 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         def refuse(*_: object) -> None:
             raise AssertionError("work was done twice")
 
-        monkeypatch.setattr("src.features.load_encoder", refuse)
-        monkeypatch.setattr("src.pipeline.run_probe", refuse)
+        monkeypatch.setattr("src.features.extractor.load_encoder", refuse)
+        monkeypatch.setattr("src.pipeline.run.run_probe", refuse)
 
     return forbid
 
@@ -83,7 +83,7 @@ def test_another_parameter_is_tried_without_naming_a_probe(door: Door, files: li
 
 
 def test_one_forward_pass_serves_a_sweep_over_layers(door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from src.features import Pass
+    from src.features.extractor import Pass
 
     passes: list[str] = []
     whole = Pass.run
@@ -103,7 +103,7 @@ def test_one_forward_pass_serves_a_sweep_over_layers(door: Door, files: list[str
 def test_a_stopped_sweep_does_what_is_missing(
     door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_work: Callable[[], None]
 ) -> None:
-    from src import pipeline
+    from src.pipeline import run as pipeline
 
     done = pipeline.run_probe
 
@@ -114,7 +114,7 @@ def test_a_stopped_sweep_does_what_is_missing(
 
     sweep = ["-m", *files, "pooling=cls,mean,max"]
     with monkeypatch.context() as stopped:
-        stopped.setattr("src.pipeline.run_probe", stop_at_the_second)
+        stopped.setattr("src.pipeline.run.run_probe", stop_at_the_second)
         assert door(run.main, *sweep, "hydra.sweep.dir=one").status == 130
     ended = door(run.main, *sweep, "hydra.sweep.dir=two")
     assert ended.status == 0 and "2 done, 1 skipped, 0 failed" in ended.out
@@ -137,7 +137,7 @@ def test_records_do_not_depend_on_the_order_of_jobs(door: Door, files: list[str]
 def test_a_bad_job_is_written_down_and_the_others_go_on(
     door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from src import pipeline
+    from src.pipeline import run as pipeline
 
     done = pipeline.run_probe
 
@@ -146,7 +146,7 @@ def test_a_bad_job_is_written_down_and_the_others_go_on(
             raise RuntimeError("unforeseen")
         return done(prepared, estimator)
 
-    monkeypatch.setattr("src.pipeline.run_probe", fail_at_max)
+    monkeypatch.setattr("src.pipeline.run.run_probe", fail_at_max)
     ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=last4_mean,max,cls")
     assert ended.status == 1
     assert "1 done, 0 skipped, 2 failed" in ended.out
@@ -160,10 +160,10 @@ def test_a_sweep_that_cannot_be_compared_says_why(door: Door, files: list[str], 
     def fail(*_: object) -> None:
         raise UserError("the table cannot be had")
 
-    monkeypatch.setattr("src.sweep.report", fail)
+    monkeypatch.setattr("src.sweeps.sweep.report", fail)
     ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep")
     assert ended.status == 1 and ended.lines[-1] == "error: the table cannot be had"
-    monkeypatch.setattr("src.sweep.report", lambda *_: 1 / 0)
+    monkeypatch.setattr("src.sweeps.sweep.report", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         door(run.main, "-m", *files, "hydra.sweep.dir=sweep")
 
@@ -171,7 +171,7 @@ def test_a_sweep_that_cannot_be_compared_says_why(door: Door, files: list[str], 
 def test_a_result_folder_that_is_lost_costs_no_work(
     door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_work: Callable[[], None]
 ) -> None:
-    from src import pipeline
+    from src.pipeline import run as pipeline
 
     done = pipeline.run_probe
 
@@ -181,7 +181,7 @@ def test_a_result_folder_that_is_lost_costs_no_work(
         return done(prepared, estimator)
 
     with monkeypatch.context() as losing:
-        losing.setattr("src.pipeline.run_probe", lose_the_folder)
+        losing.setattr("src.pipeline.run.run_probe", lose_the_folder)
         ended = door(run.main, *files, "hydra.run.dir=out")
     assert ended.status == 1 and "cannot write the record" in ended.err and "hydra.run.dir" in ended.err
     no_work()
@@ -262,11 +262,11 @@ def test_offline_runs_of_a_sweep_are_told_once(door: Door, files: list[str], mon
 
 def test_an_estimator_is_checked_before_it_is_used() -> None:
     grid = {"alpha": [0.1]}
-    assert run.instantiate(ProbeConfig(estimator={"_target_": "src.solvers.LogisticRegression"}, grid=grid))
+    assert run.instantiate(ProbeConfig(estimator={"_target_": "src.probes.solvers.estimators.LogisticRegression"}, grid=grid))
     foreign = run.instantiate(ProbeConfig(estimator={"_target_": "sklearn.linear_model.SGDClassifier", "loss": "log_loss"}, grid=grid))
     assert foreign.loss == "log_loss"  # type: ignore[attr-defined]
     with pytest.raises(UserError, match=r"probe\.grid\.C: LogisticRegression has no such parameter\. Known: alpha"):
-        run.instantiate(ProbeConfig(estimator={"_target_": "src.solvers.LogisticRegression"}, grid={"C": [1.0]}))
+        run.instantiate(ProbeConfig(estimator={"_target_": "src.probes.solvers.estimators.LogisticRegression"}, grid={"C": [1.0]}))
 
 
 def test_a_column_of_texts_given_as_label_is_noticed_before_anything_is_encoded(door: Door, files: list[str], tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from src import extract, run
-from src.encoder import Encoder
-from src.features import Extractor, Text
-from src.store import Parts, Store, sha256
+from src.features.extractor import Extractor, Text
+from src.models.encoder import Encoder
+from src.storage.store import Parts, Store, sha256
 from tests.conftest import Ended
 from tests.records import fill
 from tests.test_features import extractor, make_text

@@ -28,8 +28,8 @@ from experiments.simulate import (
     truth_of_fifths,
     truths,
 )
-from src.metrics import evaluate, metrics
-from src.statistics import kappa
+from src.evaluation.metrics import evaluate, metrics
+from src.evaluation.statistics import kappa
 
 COMMITTED = Path(__file__).resolve().parents[1] / "experiments" / "records" / "simulation.csv"
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from src.descent import Basis
 from src.errors import UserError
-from src.linear import Task, moments
-from src.logistic import solve_logistic
-from src.ridge import solve_ridge
-from src.solvers import LogisticRegression, Ridge
+from src.probes.solvers.descent import Basis
+from src.probes.solvers.estimators import LogisticRegression, Ridge
+from src.probes.solvers.linear import Task, moments
+from src.probes.solvers.logistic import solve_logistic
+from src.probes.solvers.ridge import solve_ridge
 
 
 def make(rows: int = 240, width: int = 12, classes: int = 2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

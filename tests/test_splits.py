@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from src.data.splits import Division, resample
 from src.errors import UserError
-from src.splits import Division, resample
 
 
 @pytest.mark.parametrize("regression", [False, True])

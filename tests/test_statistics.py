@@ -8,9 +8,9 @@ from math import comb
 import numpy as np
 import pytest
 
-from src import metrics, statistics
 from src.errors import UserError
-from src.statistics import (
+from src.evaluation import metrics, statistics
+from src.evaluation.statistics import (
     Difference,
     compare,
     equivalent,

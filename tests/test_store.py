@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from src.errors import UserError
-from src.store import ArrayWriter, Store
+from src.storage.store import ArrayWriter, Store
 from tests.records import fill
 
 
@@ -76,7 +76,7 @@ def test_no_pickle_is_loaded(store: Store) -> None:
     store.put("features", KEY, {"values": np.ones(3)}, {})
     folder = store.folder("features", KEY)
     np.save(folder / "values.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    from src.store import sha256
+    from src.storage.store import sha256
 
     (folder / "meta.json").write_text(json.dumps({"meta": {}, "sha256": {"values": sha256(folder / "values.npy")}}))
     assert store.get("features", KEY) is None
@@ -164,7 +164,7 @@ def test_rows_in_any_order_make_the_same_file_as_numpy(tmp_path: Path) -> None:
 
 def test_the_lock_goes_with_its_process_and_others_wait(store: Store, tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; sys.path.insert(0, sys.argv[1]); from src.store import Store\n"
+        "import sys, pathlib; sys.path.insert(0, sys.argv[1]); from src.storage.store import Store\n"
         "with Store(pathlib.Path(sys.argv[2])).lock('k', 'x'):\n    print('in', flush=True); sys.stdin.read()"
     )
     root = Path(__file__).resolve().parents[1]
@@ -332,7 +332,7 @@ def test_notes_of_any_content_are_damage(store: Store, content: str, caplog: pyt
 def test_no_array_is_read_elsewhere(store: Store, name: str) -> None:
     store.put("features", KEY, {"values": np.ones(3, np.float32)}, {})
     record = {"meta": {}, "sha256": {name: "0"}}
-    from src.result import content_key
+    from src.results.result import content_key
 
     (store.folder("features", KEY) / "meta.json").write_text(json.dumps({**record, "digest": content_key(record)}))
     assert store.get("features", KEY) is None
@@ -365,7 +365,7 @@ def test_a_value_that_cannot_be_read_now_is_kept(store: Store, monkeypatch: pyte
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as broken:
-        broken.setattr("src.store.open_regular", failing)
+        broken.setattr("src.storage.store.open_regular", failing)
         with pytest.raises(UserError):
             store.get("features", KEY)
     value = store.get("features", KEY)

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from src import sweep
-from src.comparison import render, to_csv, to_markdown
 from src.errors import UserError
-from src.outcomes import write_failure, write_status
-from src.result import RECORD, SchemaError
-from src.sweep import SweepTable, report, swept_layers
+from src.results.result import RECORD, SchemaError
+from src.sweeps import sweep
+from src.sweeps.comparison import render, to_csv, to_markdown
+from src.sweeps.status import write_failure, write_status
+from src.sweeps.sweep import SweepTable, report, swept_layers
 from tests.records import make_four
 
 

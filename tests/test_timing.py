@@ -1,6 +1,6 @@
 import pytest
 
-from src.timing import PHASES, Clock
+from src.runtime.clock import PHASES, Clock
 
 
 class Time:

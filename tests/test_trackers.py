@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from src.config import TrackerConfig
-from src.data import Data, Split
+from src.config.schema import TrackerConfig
+from src.data.dataset import Data, Split
 from src.errors import UserError
 from src.trackers import build
 from src.trackers import wandb as module
@@ -33,7 +33,7 @@ KEY = "fake" + 36 * "7"
 HEAD = """
 import os, sys, time, logging
 from pathlib import Path
-from src.config import TrackerConfig
+from src.config.schema import TrackerConfig
 from src.trackers import build
 from tests.records import make_result
 logging.basicConfig(format="%(message)s")

@@ -17,8 +17,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from experiments.sweep_run import SweepRun, figures, tables
-from src.comparison import compare_records, find_jobs
-from src.result import Result
+from src.results.result import Result
+from src.sweeps.comparison import compare_records, find_jobs
 from tests.conftest import SENTENCES, write_csv
 from tests.records import make_four
 from tests.test_trackers import KEY, ROOT, closed_port, environment, inspect, merged
@@ -28,7 +28,8 @@ SWEEP = ["-m", "hydra.sweep.dir=sweep", "dataset.label=first,second", "pooling=c
 KILL = f"""
 import os, signal, sys, time
 from hydra.core.hydra_config import HydraConfig
-from src import pipeline, run
+from src.pipeline import run as pipeline
+from src import run
 whole = pipeline.run_probe
 def killed(*arguments):
     if HydraConfig.get().job.num == {KILLED}:
@@ -309,7 +310,7 @@ def test_online_in_the_environment_alone_opens_nothing_and_is_told(words: list[s
 
 def test_a_file_that_ends_before_its_run_is_known(tmp_path: Path) -> None:
     script = (
-        "from pathlib import Path; from src.config import TrackerConfig; from src.trackers import build; import src.trackers.wandb as m;"
+        "from pathlib import Path; from src.config.schema import TrackerConfig; from src.trackers import build; import src.trackers.wandb as m;"
         "m.PATIENCE = 0.2; import sys; t = build(TrackerConfig());"
         "t.start({}, name='a', group=None, job_type='probe', tags=[], folder=Path('job'));"
         "t.measure({'x': 1.0}, 0); t._run.finish(); log, = Path('job').glob('wandb/offline-run-*/run-*.wandb'); whole = log.read_bytes();"

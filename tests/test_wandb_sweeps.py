@@ -13,8 +13,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from src.config import CONF, Config, parse
-from src.door import check_words, register
+from src.cli.application import check_words, register
+from src.config.schema import CONF, Config, parse
 from src.trackers.wandb import summary
 from tests.records import make_result
 

@@ -15,12 +15,12 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from src.checkpoint import find
-from src.config import ModelConfig, RuntimeConfig
-from src.encoder import Encoder, load_model
+from src.config.schema import ModelConfig, RuntimeConfig
 from src.errors import UserError
-from src.files import Unreadable
-from src.weights import misnamed, read_shapes
+from src.models.checkpoint import find
+from src.models.encoder import Encoder, load_model
+from src.models.weights import misnamed, read_shapes
+from src.storage.files import Unreadable
 from tests.conftest import SMALL
 
 HEADS = ("PreTraining", "MaskedLM", "NextSentencePrediction", "SequenceClassification", "TokenClassification", "QuestionAnswering",

@@ -17,12 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from src import extract, features, run, wordpieces
-from src.checkpoint import find
-from src.config import ModelConfig, RuntimeConfig
-from src.encoder import Encoder, Tokenizer, load_tokenizer
+from src import extract, run
+from src.config.schema import ModelConfig, RuntimeConfig
 from src.errors import UserError
-from src.wordpieces import blocks, cut, traits
+from src.features import extractor as features
+from src.models import wordpieces
+from src.models.checkpoint import find
+from src.models.encoder import Encoder, Tokenizer, load_tokenizer
+from src.models.wordpieces import blocks, cut, traits
 from tests.conftest import SENTENCES, SMALL, Ended
 from tests.test_door import refused
 from tests.test_run import record

@@ -8,8 +8,8 @@ from experiments import collect
 from experiments.claims.sentences import SWEEP, Claim, Number, amount, by_model, by_name, listed, of, words
 from experiments.evidence import PAIRS, PRIMARY, Evidence
 from experiments.tables import points
-from src.paired import FEW
-from src.result import Result
+from src.evaluation.paired import FEW
+from src.results.result import Result
 
 
 def finetuning(evidence: Evidence) -> Claim:

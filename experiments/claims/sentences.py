@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from experiments.tables import p_value, points, span
-from src.paired import Contrast, Overall
-from src.result import Result
+from src.evaluation.paired import Contrast, Overall
+from src.results.result import Result
 
 SWEEP = "python -m src.run -m +experiment={} data_root=FOLDER"
 REAL_PAIRS = ("mrpc", "stsb", "rte", "sick_e", "sick_r")  # read together or apart

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from experiments.figures import style
-from src.files import read_json
+from src.storage.files import read_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from experiments.evidence import STRENGTHS, Evidence
 from experiments.figures import style
-from src.paired import MARGIN, Overall
+from src.evaluation.paired import MARGIN, Overall
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from experiments.evidence import FEWER, Evidence
 from experiments.figures import style
-from src.paired import MARGIN, contrasts, over_tasks
-from src.result import Result
+from src.evaluation.paired import MARGIN, contrasts, over_tasks
+from src.results.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

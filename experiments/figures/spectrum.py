@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.figures import style
-from src.files import read_json
-from src.pooler import quarter_circle
+from src.models.pooler import quarter_circle
+from src.storage.files import read_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from src.checkpoint import Checkpoint
-from src.encoder import load_tokenizer
 from src.errors import UserError
+from src.models.checkpoint import Checkpoint
+from src.models.encoder import load_tokenizer
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # A sentence ends at . ! or ? (with its closing quotes) before a space and a capital, but not after a title or an initial.

@@ -27,9 +27,9 @@ from experiments.pretraining.corpus import Corpus
 from experiments.pretraining.embeddings import embeddings, waves
 from experiments.pretraining.examples import Batch, Examples, Vocabulary
 from experiments.pretraining.recipe import Pace, Schedule, Shape, rate_at
-from src.checkpoint import Checkpoint
 from src.errors import UserError, flatten
-from src.files import Unreadable, checked, parse_json
+from src.models.checkpoint import Checkpoint
+from src.storage.files import Unreadable, checked, parse_json
 
 # BERT-base's 0.02 at width 768, kept in proportion: at a small width 0.02 leaves attention flat for thousands of steps.
 DEVIATION = 0.02 * math.sqrt(768)

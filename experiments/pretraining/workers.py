@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.pretraining import corpus
 from experiments.pretraining.loop import train
-from src.checkpoint import Checkpoint, find
-from src.config import ModelConfig
+from src.config.schema import ModelConfig
 from src.errors import UserError
+from src.models.checkpoint import Checkpoint, find
 
 if TYPE_CHECKING:
     from experiments.pretrain import Pretraining

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from src.config import TrackerConfig
+from src.config.schema import TrackerConfig
 from src.registry import unknown
-from src.result import Result
+from src.results.result import Result
 
 NAMES = ("none", "wandb")
 Table = tuple[Sequence[str], Sequence[Sequence[Any]]]  # columns, rows

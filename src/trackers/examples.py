@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from src.data import Data
-from src.result import Arrays
+from src.data.dataset import Data
+from src.results.result import Arrays
 from src.trackers import Table
 
 

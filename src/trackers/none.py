@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from src.result import Result
+from src.results.result import Result
 from src.trackers import Table
 
 

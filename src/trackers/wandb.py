@@ -56,10 +56,10 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
-from src.config import TrackerConfig, check_wandb_name
+from src.config.schema import TrackerConfig, check_wandb_name
 from src.errors import UserError, flatten
-from src.files import open_regular
-from src.result import Result, phases
+from src.results.result import Result, phases
+from src.storage.files import open_regular
 from src.trackers import Table
 
 log = logging.getLogger(__name__)

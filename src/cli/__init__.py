@@ -1,0 +1,1 @@
+"""The command line: the Hydra application, checks of overrides, texts of errors."""

@@ -1,0 +1,1 @@
+"""Metrics, intervals, paired tests, equivalence, claims over tasks."""

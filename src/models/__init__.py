@@ -1,0 +1,1 @@
+"""Checkpoints, tokenizers and frozen encoders, and the diagnosis of the pooler."""

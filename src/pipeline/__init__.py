@@ -1,0 +1,1 @@
+"""The method section: prepare a run, compute it, assemble its record."""

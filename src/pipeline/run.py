@@ -1,0 +1,341 @@
+"""The story of a run: text to features, features to a fitted probe, the probe's predictions to a record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src.config.schema import Config, ProbeConfig, cache_folder
+from src.data import dataset as data
+from src.data.dataset import Data, Split
+from src.evaluation import metrics
+from src.evaluation.metrics import Estimate
+from src.features.extractor import Extractor, Features, Target, one_vector, saturated, texts, warn_once
+from src.models import checkpoint
+from src.pooling import poolings
+from src.probes import baseline, probe
+from src.probes.fitting import Rows, progress_bar
+from src.probes.protocols import over_draws, rules
+from src.results.result import SCHEMA, Result, content_key, put
+from src.runtime import provenance
+from src.runtime.clock import Clock
+from src.storage.store import Store
+
+__all__ = ["Prepared", "Run", "opened", "over_draws", "prepare", "run_probe"]
+
+
+@dataclass
+class Prepared:
+    """A run whose input has been read and checked, and nothing computed: what is needed to tell whether it has been done before."""
+
+    config: Config
+    data: Data
+    extractor: Extractor
+    target: Target
+    clock: Clock
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the numbers, as resolved: digests and values, no option names."""
+        config, probe_config = self.config, self.config.probe
+        assert probe_config is not None
+        pooling, layer = self.target
+        return {
+            "schema": SCHEMA,
+            "encoder": self.extractor.identity(),
+            "pooling": pooling,
+            "code": poolings[pooling].code,
+            "layer": layer,
+            "pairing": config.pairing if self.data.train.text_pair is not None else None,
+            **self.data.identity(),
+            "probe": {key: value for key, value in probe_config.plain().items() if key != "name"},
+            "seed": config.seed,
+            "draws": config.draws,
+        }
+
+    @property
+    def key(self) -> str:
+        return content_key(self.identity)
+
+    @property
+    def probe(self) -> ProbeConfig:
+        assert self.config.probe is not None
+        return self.config.probe
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The configuration as resolved, without a path of this machine: what trackers show."""
+        names = {"model": self.model_name, "dataset": self.data.name, "pooling": self.target[0], "probe": self.probe.name}
+        values = {"layer": self.target[1], "pairing": self.config.pairing, "seed": self.config.seed, "draws": self.config.draws}
+        return {**names, **values, "settings": _config(self), "key": self.key}
+
+    @property
+    def model_name(self) -> str:
+        """The option's name, or for `model=checkpoint` the hub id or the folder's last name."""
+        return self.extractor.checkpoint.label if self.config.model.name == "checkpoint" else self.config.model.name
+
+
+@dataclass
+class Run:
+    """A finished run: its record, and the arrays that go beside it."""
+
+    result: Result
+    predictions: dict[str, np.ndarray]
+    probe: dict[str, np.ndarray]
+
+    notes: dict[str, str]  # what a reader of the probe's arrays has to know
+
+    @cached_property
+    def files(self) -> dict[str, bytes]:
+        """The record and its arrays as files, by name."""
+        return self.result.pack(self.predictions, self.probe, self.notes)
+
+    def write(self, folder: Path) -> None:
+        put(folder, self.files)
+
+
+def prepare(config: Config) -> Prepared:
+    """Read and check everything that can be known before a forward pass."""
+    return opened(config, _check)
+
+
+def opened(config: Config, check: Callable[[Config, Data], None] | None = None) -> Prepared:
+    """Store, checkpoint, data and pooling of a run; `check` looks at the data before anything of the model is downloaded."""
+    clock = Clock()
+    with clock.phase("load"):
+        store = Store(cache_folder(config.runtime))
+        # What is here is read before anything is downloaded.
+        found = None if checkpoint.is_remote(config.model) else checkpoint.find(config.model)
+        read = data.load(config.dataset, config.data_root)
+        if check is not None:
+            check(config, read)
+        found = found or checkpoint.find(config.model)
+    extractor = Extractor(found, config, store, clock, config.runtime.threads or provenance.cores())
+    target = extractor.check(config.pooling.name, config.layer)
+    return Prepared(config, read, extractor, target, clock)
+
+
+def _check(config: Config, read: Data) -> None:
+    assert config.probe is not None
+    rules(config.probe).check(config, read)
+
+
+def run_probe(prepared: Prepared, estimator: Any) -> Run:
+    """Extract, probe, score. Test rows are scored once.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    estimator : object
+        A scikit-learn-like estimator whose grid parameter is in ``config.probe.grid``.
+    """
+    config, read, extractor, clock = prepared.config, prepared.data, prepared.extractor, prepared.clock
+    assert config.probe is not None
+    parts = {role: _matrix(extractor, read.splits[name], config, prepared.target, read.name) for role, name in _distinct(read).items()}
+    with clock.phase("fit"):
+        outcome = _fit(estimator, config, read, {role: matrix for role, (matrix, _) in parts.items()})
+    with clock.phase("score"):
+        scores = _score(read, outcome, config)
+    with clock.phase("baseline"):
+        trivial = baseline.scores(read, estimator, config, extractor)
+    features = [piece for _, pieces in parts.values() for piece in pieces]
+    counts = _counts(read, parts, features)
+    if counts["one_vector"] and len(np.unique(read.train.row_digests())) > 1:
+        warn_once(
+            f"{read.name}: pooling={prepared.target[0]} layer={prepared.target[1]} gives one and the same vector for all texts, so that "
+            "nothing can be read from it. Choose another pooling or layer, unless this is meant as a control."
+        )
+    result = Result(
+        schema=SCHEMA,
+        key=prepared.key,
+        model=prepared.model_name,
+        dataset=read.name,
+        pooling=prepared.target[0],
+        probe=config.probe.name,
+        layer=prepared.target[1],
+        pairing=config.pairing,
+        seed=config.seed,
+        draws=config.draws,
+        config=_config(prepared),
+        score={"metric": read.metrics[0], **scores[read.metrics[0]]},
+        metrics=scores,
+        baseline=trivial,
+        counts=counts,
+        chosen=_chosen(read, outcome, config),
+        pooler=_pooler(prepared, parts),
+        timing=_timing(extractor, features),
+        provenance=_provenance(prepared),
+    )
+    notes = {
+        "features": config.probe.features,
+        "trained_on": outcome.fitted.trained_on,
+        "classes": json.dumps(list(read.classes)),
+        "pooling": prepared.target[0],
+        "layer": str(prepared.target[1]),
+        "pairing": config.pairing,
+    }
+    if outcome.fitted.weight is None:
+        kind = type(outcome.fitted.model).__name__
+        notes["incomplete"] = f"{kind} has no linear coefficients that could be kept: these arrays alone cannot predict"
+    return Run(result, _predictions(read, outcome), outcome.fitted.arrays(), notes)
+
+
+def _distinct(read: Data) -> dict[str, str]:
+    """Roles whose rows are scored or fitted, each split once: cross-validation reads one split in two roles."""
+    return {role: name for role, name in read.roles.items() if role != "test" or name != read.roles["train"]}
+
+
+def _matrix(extractor: Extractor, split: Split, config: Config, target: Target, name: str) -> tuple[np.ndarray, list[Features]]:
+    assert config.probe is not None
+    pieces = [extractor.features(text, target, config.runtime.also_layers) for text in texts(split, config.pairing, name)]
+    return rules(config.probe).pair_features([piece.values for piece in pieces]), pieces
+
+
+def _fit(estimator: Any, config: Config, read: Data, matrices: Mapping[str, np.ndarray]) -> probe.Outcome:
+    assert config.probe is not None
+    rows = {role: Rows(matrix, read.splits[read.roles[role]].label) for role, matrix in matrices.items()}
+    train = rows.pop("train")
+    development = rows.pop("development", None)
+    with progress_bar(f"{read.name}: probe", config.runtime.progress) as progress:
+        return probe.run(
+            estimator, config.probe, train, rows, classes=len(read.classes), selection=read.selection, development=development,
+            folds=read.folds, seed=config.seed, draws=config.draws, groups=read.together, mixed=read.group is not None,
+            order=rules(config.probe).order(read.train), progress=progress,
+        )  # fmt: skip
+
+
+def _score(read: Data, outcome: probe.Outcome, config: Config) -> dict[str, dict[str, Any]]:
+    """Every metric of the task with its interval; splits beside test carry their role in the name."""
+    assert config.probe is not None
+    found = {}
+    for role in outcome.predictions:
+        labels = read.splits[read.roles[role]].label
+        fold = outcome.fold if role == "test" and outcome.fold.max() >= 0 else None
+        for name in read.metrics:
+            evaluate = partial(_evaluate, read, config, name, labels, fold)
+            score = rules(config.probe).score(name, labels, [draw[role] for draw in outcome.draws], fold, evaluate)
+            found[name if role == "test" else f"{name}_{role}"] = score
+    return found
+
+
+def _evaluate(read: Data, config: Config, name: str, labels: np.ndarray, fold: np.ndarray | None, predictions: np.ndarray) -> Estimate:
+    """A metric of one role's predictions (rows,) or (draws, rows)."""
+    assert config.probe is not None
+    resamples = config.probe.resamples
+    return metrics.evaluate(name, labels, predictions, classes=len(read.classes), seed=config.seed, resamples=resamples, fold=fold)
+
+
+def _chosen(read: Data, outcome: probe.Outcome, config: Config) -> dict[str, Any]:
+    """What the grid said, what the protocol adds to it, and the headline metric along a learning curve where there is one."""
+    curve = []
+    for rows, predictions in outcome.curve:
+        point = _evaluate(read, config, read.metrics[0], read.test.label, None, predictions["test"])
+        curve.append({"rows": rows, "value": point.value, "low": point.low, "high": point.high})
+    found = {**asdict(outcome.choice), "reusable": outcome.fitted.weight is not None, **outcome.details}
+    return found | ({"curve": curve} if curve else {})
+
+
+def _counts(read: Data, parts: Mapping[str, tuple[np.ndarray, list[Features]]], features: list[Features]) -> dict[str, Any]:
+    return {
+        "train": len(read.train),
+        "test": len(read.test),
+        "classes": len(read.classes),
+        "width": int(parts["train"][0].shape[1]),
+        "tokens": sum(piece.tokens for piece in features),
+        **{name: sum(getattr(piece, name) for piece in features) for name in ("truncated", "unknown", "empty", "lowered")},
+        "test_in_train": read.test_in_train(),
+        "one_vector": len(read.train) if one_vector(parts["train"][0]) else 0,
+    }
+
+
+def _timing(extractor: Extractor, features: list[Features]) -> dict[str, Any]:
+    if not extractor.encoded:  # all was stored, if only as the shards of a pass that was stopped
+        cache = "hit"
+    elif any(piece.hit or piece.made["shards_resumed"] for piece in features):
+        cache = "partial"
+    else:
+        cache = "miss"
+    passes = [piece.made for piece in features]
+    return {**extractor.clock.seconds(), "warmup": extractor.warmup, "cache": cache, "passes": passes, "rows_encoded": extractor.encoded}
+
+
+def _pooler(prepared: Prepared, parts: Mapping[str, tuple[np.ndarray, list[Features]]]) -> dict[str, Any]:
+    """Status and evidence of the pooler, with what tanh rounded away where the run reads its output."""
+    pooler = dict(prepared.extractor.facts.pooler)
+    counted = [saturated(piece.values, prepared.target[0]) for _, pieces in parts.values() for piece in pieces]
+    if all(count is not None for count in counted):
+        pooler["saturated_entries"] = sum(count or 0 for count in counted)
+    return pooler
+
+
+def _config(prepared: Prepared) -> dict[str, Any]:
+    """The rest of the identity, as resolved."""
+    config, extractor = prepared.config, prepared.extractor
+    assert config.probe is not None
+    return {
+        "model": {
+            "path": extractor.checkpoint.label,
+            "revision": config.model.revision,
+            "max_length": extractor.facts.max_length,
+            "hidden_act": extractor.checkpoint.config.get("hidden_act"),
+        },
+        "dataset": {
+            "task": prepared.data.task,
+            "selection": prepared.data.selection,
+            "folds": prepared.data.folds,
+            "metrics": list(prepared.data.metrics),
+            "classes": list(prepared.data.classes),
+        },
+        "probe": config.probe.plain(),
+        "runtime": {
+            "dtype": config.runtime.dtype,
+            "attention": extractor.facts.attention,
+            "kernel": extractor.facts.kernel,
+            "token_budget": extractor.token_budget,
+        },
+    }
+
+
+def _provenance(prepared: Prepared) -> dict[str, Any]:
+    extractor, read = prepared.extractor, prepared.data
+    return provenance.collect(
+        device=extractor.device,
+        gpu=extractor.gpu,
+        threads=extractor.threads,
+        dtype=prepared.config.runtime.dtype,
+        attention=extractor.facts.attention,
+        model={
+            "path": extractor.checkpoint.label,
+            "commit": extractor.checkpoint.commit,
+            "weights": extractor.checkpoint.weights,
+            "tokenizer": extractor.checkpoint.tokenizer,
+        },
+        data=read.source,
+        texts={
+            name: [split.text_digest, *([split.text_pair_digest] if split.text_pair is not None else [])]
+            for name, split in sorted(read.splits.items())
+        },
+    )
+
+
+def _predictions(read: Data, outcome: probe.Outcome) -> dict[str, np.ndarray]:
+    """Per row of the test split its digest, fold, label, prediction and decision value; other splits under their role's name."""
+    arrays: dict[str, np.ndarray] = {}
+    for role, predictions in outcome.predictions.items():
+        if len(outcome.draws) > 1:
+            predictions = np.stack([draw[role] for draw in outcome.draws])
+        split = read.splits[read.roles[role]]
+        prefix = "" if role == "test" else f"{role}."
+        arrays[f"{prefix}row"] = split.row_digests()
+        arrays[f"{prefix}fold"] = outcome.fold if role == "test" else np.full(len(split), -1)
+        arrays[f"{prefix}label"] = split.label
+        arrays[f"{prefix}prediction"] = predictions
+        drawn = len(outcome.draws) > 1
+        arrays[f"{prefix}decision"] = np.stack([draw[role] for draw in outcome.draw_decisions]) if drawn else outcome.decisions[role]
+    return arrays

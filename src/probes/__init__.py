@@ -1,0 +1,1 @@
+"""Fit a read-out on features by a protocol, and trivial baselines."""

@@ -1,0 +1,129 @@
+"""Trivial scores that a representation has to beat: the best constant prediction,
+and a bag of word pieces under the same probe and grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from src.config.schema import Config, textual
+from src.data.dataset import Data
+from src.evaluation import metrics
+from src.features.extractor import Extractor, texts
+from src.models.encoder import Tokens
+from src.probes import probe
+from src.probes.fitting import normalise, progress_bar
+from src.runtime.provenance import method
+from src.storage.files import checked
+from src.storage.store import Value
+
+MOST_WEIGHTS = 1 << 24  # of a bag's probe: a path of its solver holds some thirty arrays of them, 4 GiB
+LENGTH = 3.0  # of a row: the probe's grid then spans from over- to under-regularised for bags as it does for features
+
+
+def scores(read: Data, estimator: Any, config: Config, extractor: Extractor) -> dict[str, Any]:
+    """Both trivial scores on the headline metric; the bag's is computed once for all poolings and layers, and stored.
+
+    Returns
+    -------
+    dict
+        ``constant`` and ``bag_of_word_pieces``, each ``{metric, value, ...}``; a value that is undefined is None with its reason.
+    """
+    name = read.metrics[0]
+    assert config.probe is not None
+    constant = metrics.best_constant(name, read.train.label, read.test.label, len(read.classes))
+    # Rows of one length in place of standardised columns, which would let a piece that occurs once outweigh the rest of its row.
+    config = replace(config, probe=replace(config.probe, features="none"))
+    assert config.probe is not None
+    identity = {
+        "kind": "bag",
+        "method": method(),
+        "tokenizer": extractor.checkpoint.tokenisation,
+        "max_length": extractor.facts.max_length,
+        **read.identity(),
+        "probe": textual({key: value for key, value in asdict(config.probe).items() if key != "name"}),
+        "seed": config.seed,
+    }
+    store = extractor.store
+    key = store.key(identity)
+    with store.lock(key, "fitting the bag of word pieces"):
+        value = store.get("baseline", key, _check)
+        if value is None:
+            bag = _bag(read, estimator, config, extractor)
+            store.put("baseline", key, {}, bag)
+        else:
+            bag = value.meta
+    return {
+        "constant": {"metric": name, "value": constant, "reason": None if constant is not None else "a constant has no correlation"},
+        "bag_of_word_pieces": bag,
+    }
+
+
+def _check(value: Value) -> None:
+    """Raise one of `src.storage.store.DAMAGE` where a stored baseline lacks what records and tables read of it."""
+    number = (float, type(None))
+    checked(value.meta, {"metric": str, "value": number}, {"low": float, "high": float, "reason": str, "converged": bool})
+
+
+def _bag(read: Data, estimator: Any, config: Config, extractor: Extractor) -> dict[str, Any]:
+    assert config.probe is not None
+    sides = {
+        role: [extractor.tokens(text) for text in texts(read.splits[name], "separate", read.name)] for role, name in read.roles.items()
+    }
+    pieces = 1 + max(int(side.ids.max(initial=0)) for both in sides.values() for side in both)
+    seen = [np.unique(side.ids[~side.special]) for side in sides["train"]]
+    rows = {
+        role: probe.Rows(
+            features([_counts(side, pieces)[:, keep] for side, keep in zip(both, _shared(seen), strict=True)]),
+            read.splits[read.roles[role]].label,
+        )
+        for role, both in sides.items()
+    }
+    train, development = rows.pop("train"), rows.pop("development", None)
+    name = read.metrics[0]
+    if train.x.shape[1] * len(read.classes) > MOST_WEIGHTS:
+        reason = f"{train.x.shape[1]:,} word pieces x {len(read.classes):,} classes are more weights than fit into memory"
+        return {"metric": name, "value": None, "low": None, "high": None, "reason": reason, "method": "undefined", "converged": None}
+    tests = {} if read.roles["test"] == read.roles["train"] else {"test": rows["test"]}
+    with progress_bar(f"{read.name}: bag of word pieces", config.runtime.progress) as progress:
+        outcome = probe.run(
+            estimator, config.probe, train, tests, classes=len(read.classes), selection=read.selection, development=development,
+            folds=read.folds, seed=config.seed, draws=1, groups=read.together, mixed=read.group is not None, progress=progress,
+        )  # fmt: skip
+    estimate = metrics.evaluate(
+        name, read.test.label, outcome.predictions["test"], classes=len(read.classes), seed=config.seed, resamples=config.probe.resamples
+    )
+    return {
+        "metric": name,
+        **asdict(estimate),
+        "width": int(train.x.shape[1]),
+        "chosen": outcome.choice.value,
+        "converged": outcome.choice.converged,
+    }
+
+
+def _shared(seen: list[np.ndarray]) -> list[np.ndarray]:
+    """The columns kept: word pieces that occur in the training texts, the same for both sides of a pair so that they can be compared."""
+    union = np.unique(np.concatenate(seen))
+    return [union for _ in seen]
+
+
+def _counts(tokens: Tokens, pieces: int) -> sp.csr_matrix:
+    """Word pieces of each row, counted, special tokens left out: (rows, pieces) float32."""
+    row = np.repeat(np.arange(len(tokens.offsets) - 1), tokens.lengths)
+    real = ~tokens.special
+    ones = np.ones(int(real.sum()), np.float32)
+    return sp.csr_matrix((ones, (row[real], tokens.ids[real])), shape=(len(tokens.offsets) - 1, pieces))
+
+
+def features(sides: list[sp.csr_matrix]) -> sp.csr_matrix:
+    """A bag, or for two texts ``[u; v; |u - v|; u * v]`` as in pairs that were encoded apart; rows are scaled to `LENGTH`."""
+    bag = sides[0]
+    if len(sides) == 2:
+        u, v = sides
+        bag = sp.hstack([u, v, abs(u - v), u.multiply(v)], format="csr")
+    return normalise(bag) * np.float32(LENGTH)

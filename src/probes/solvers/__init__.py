@@ -1,0 +1,1 @@
+"""Solvers of the convex probes, and the estimators that wrap them."""

@@ -1,0 +1,158 @@
+"""The two linear probes as estimators, in the manner of scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from src.errors import UserError
+from src.probes.solvers.descent import Basis
+from src.probes.solvers.linear import Array, Matrix, Solution, Task, Tell, linear, silent
+from src.probes.solvers.logistic import solve_logistic
+from src.probes.solvers.ridge import solve_ridge
+
+LEAST, MOST = 1e-12, 1e12  # penalties per row: beyond, float64 cannot tell a fit from one without penalty, or from zero weights
+
+
+class _Linear:
+    """What both probes share: parameters in the manner of scikit-learn, and a path of penalties on one set of rows."""
+
+    alpha: float
+    tolerance: float
+    coef_: Array
+    intercept_: Array
+    gap_: float
+    converged_: bool
+    n_iter_: int
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        return {"alpha": self.alpha, "tolerance": self.tolerance}
+
+    def set_params(self, **parameters: Any) -> Any:
+        for name, value in parameters.items():
+            if name not in self.get_params():
+                raise UserError(f"{type(self).__name__} has no parameter '{name}'. Known: {', '.join(self.get_params())}.")
+            setattr(self, name, value)
+        return self
+
+    def check(self) -> None:
+        """Refuse parameters that no problem can be solved with; UserError."""
+        for name, value in self.get_params().items():
+            if type(value) not in (int, float) or not np.isfinite(value) or value < 0:
+                raise UserError(f"{type(self).__name__}: {name} is a number of zero or more, got {value!r}. Leave it out.")
+
+    def check_penalties(self, alphas: Sequence[float]) -> None:
+        """Refuse penalties that are neither 0 nor within `LEAST` and `MOST`; UserError."""
+        for alpha in alphas:
+            if not (alpha == 0 or LEAST <= alpha <= MOST):
+                raise UserError(
+                    f"probe.grid.alpha: {type(self).__name__} takes penalties per row of 0, or {LEAST:g} to {MOST:g}, got {alpha:g}."
+                )
+
+    def _take(self, solution: Solution) -> Any:
+        self.coef_, self.intercept_ = solution.folded()
+        self.gap_, self.converged_, self.n_iter_ = solution.gap, solution.converged, solution.evaluations
+        return self
+
+    def decision_function(self, X: Matrix) -> Array:
+        """Decision values, float64: (rows,) for one output, else (rows, classes)."""
+        scores = linear(X, self.coef_, self.intercept_)
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+
+class LogisticRegression(_Linear):
+    """Multinomial logistic regression: mean log-loss + alpha / 2 ||W||^2, the intercept free.
+
+    The objective of scikit-learn's `LogisticRegression(C=1 / (alpha * rows))`: one weight vector for two classes, one per class for more.
+    `alpha` is a strength per row, so one grid means the same at every number of rows. `tolerance` bounds the objective's distance to its
+    optimum, by the duality gap where alpha > 0; without a penalty by the Newton decrement, and only where the classes overlap: separable
+    rows have no optimum.
+
+    >>> import numpy as np
+    >>> probe = LogisticRegression(alpha=0.1).fit(np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 0, 1, 1]))
+    >>> probe.predict(np.array([[0.5], [2.5]])), probe.converged_
+    (array([0, 1]), True)
+    """
+
+    task = "classification"
+
+    def __init__(self, alpha: float = 1e-3, tolerance: float = 1e-9) -> None:
+        self.alpha, self.tolerance = alpha, tolerance
+
+    def solve(
+        self, x: Matrix, y: Array, classes: int, tasks: Sequence[Task], basis: Basis | None = None, tell: Tell = silent
+    ) -> list[Solution]:
+        """Many problems on shared rows at once; `y` holds class ids 0 to classes - 1. `tell` hears how many are done."""
+        self.check_penalties([task.alpha for task in tasks])
+        return solve_logistic(x, y, classes, tasks, basis=basis, tolerance=self.tolerance, tell=tell)
+
+    def fit_path(self, X: Matrix, y: Array, alphas: Sequence[float]) -> list[LogisticRegression]:
+        """One fitted probe per penalty, in the order given, at hardly more than the cost of one."""
+        names, ids = np.unique(y, return_inverse=True)
+        if len(names) < 2:
+            raise UserError(f"a classifier needs two classes, the labels hold {len(names)}.")
+        fitted = []
+        for solution in self.solve(X, ids.astype(np.int64), len(names), [Task(float(alpha)) for alpha in alphas]):
+            probe = LogisticRegression(solution.alpha, self.tolerance)._take(solution)
+            probe.classes_ = names
+            fitted.append(probe)
+        return fitted
+
+    def fit(self, X: Matrix, y: Array) -> LogisticRegression:
+        """Fit on rows (rows, width) and labels (rows,) of any type that sorts."""
+        self.__dict__.update(self.fit_path(X, y, [self.alpha])[0].__dict__)
+        return self
+
+    def predict_proba(self, X: Matrix) -> Array:
+        """Probabilities (rows, classes)."""
+        scores = linear(X, self.coef_, self.intercept_)
+        if scores.shape[1] == 1:
+            scores = np.concatenate([np.zeros_like(scores), scores], axis=1)
+        scores -= scores.max(axis=1, keepdims=True)
+        np.exp(scores, out=scores)
+        return scores / scores.sum(axis=1, keepdims=True)
+
+    def predict(self, X: Matrix) -> Array:
+        scores = self.decision_function(X)
+        return self.classes_[(scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)]
+
+    classes_: Array
+
+
+class Ridge(_Linear):
+    """Ridge regression: mean squared error + alpha ||w||^2, the intercept free; scikit-learn's `Ridge(alpha * rows)`.
+
+    >>> import numpy as np
+    >>> probe = Ridge(alpha=0.0).fit(np.array([[0.0], [1.0], [2.0]]), np.array([1.0, 3.0, 5.0]))
+    >>> probe.predict(np.array([[3.0]])).round(9)
+    array([7.])
+    """
+
+    task = "regression"
+
+    def __init__(self, alpha: float = 1e-3, tolerance: float = 1e-12) -> None:
+        self.alpha, self.tolerance = alpha, tolerance
+
+    def solve(
+        self, x: Matrix, y: Array, classes: int, tasks: Sequence[Task], basis: Basis | None = None, tell: Tell = silent
+    ) -> list[Solution]:
+        """Many problems on shared rows at once; `classes` and `basis` play no part. `tell` hears how many are done."""
+        self.check_penalties([task.alpha for task in tasks])
+        return solve_ridge(x, np.asarray(y, dtype=np.float64), tasks, tolerance=self.tolerance, tell=tell)
+
+    def fit_path(self, X: Matrix, y: Array, alphas: Sequence[float]) -> list[Ridge]:
+        """One fitted probe per penalty, in the order given."""
+        return [
+            Ridge(solution.alpha, self.tolerance)._take(solution)
+            for solution in self.solve(X, y, 0, [Task(float(alpha)) for alpha in alphas])
+        ]
+
+    def fit(self, X: Matrix, y: Array) -> Ridge:
+        """Fit on rows (rows, width) and targets (rows,)."""
+        self.__dict__.update(self.fit_path(X, y, [self.alpha])[0].__dict__)
+        return self
+
+    def predict(self, X: Matrix) -> Array:
+        return self.decision_function(X)

@@ -1,0 +1,1 @@
+"""A multirun: plan, launch, status of jobs, comparison."""
