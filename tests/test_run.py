@@ -262,11 +262,11 @@ def test_offline_runs_of_a_sweep_are_told_once(door: Door, files: list[str], mon
 
 def test_an_estimator_is_checked_before_it_is_used() -> None:
     grid = {"alpha": [0.1]}
-    assert run.instantiate(ProbeConfig(estimator={"_target_": "src.probes.solvers.estimators.LogisticRegression"}, grid=grid))
+    assert run.instantiate(ProbeConfig(estimator={"_target_": "src.solvers.LogisticRegression"}, grid=grid))
     foreign = run.instantiate(ProbeConfig(estimator={"_target_": "sklearn.linear_model.SGDClassifier", "loss": "log_loss"}, grid=grid))
     assert foreign.loss == "log_loss"  # type: ignore[attr-defined]
     with pytest.raises(UserError, match=r"probe\.grid\.C: LogisticRegression has no such parameter\. Known: alpha"):
-        run.instantiate(ProbeConfig(estimator={"_target_": "src.probes.solvers.estimators.LogisticRegression"}, grid={"C": [1.0]}))
+        run.instantiate(ProbeConfig(estimator={"_target_": "src.solvers.LogisticRegression"}, grid={"C": [1.0]}))
 
 
 def test_a_column_of_texts_given_as_label_is_noticed_before_anything_is_encoded(door: Door, files: list[str], tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ class Resampled:
         return rows + self.student * float(np.std(self.points[a] - self.points[b], ddof=1)) / np.sqrt(draws)
 
     def difference(self, a: int, b: int) -> Difference:
-        """metric(a) - metric(b) by the BCa bootstrap with Student's quantiles; for a thin class widened by `src.evaluation.metrics.unseen_bound`.
+        """metric(a) - metric(b) by the BCa bootstrap with Student's quantiles; for a thin class widened by `unseen_bound` of the metrics.
 
         With normal quantiles the type-I error at 250 rows is about 6 %, at 71 rows 10 %.
         """
@@ -338,7 +338,7 @@ def paired_bootstrap(
 ) -> Difference:
     """BCa bootstrap of metric(a) - metric(b): rows are drawn with their label and both predictions; the p-value inverts the interval.
 
-    Predictions are (rows,) or (draws, rows), as `Resampled.resamples_of` takes them. Where a class is thin (`src.evaluation.metrics.thin`), both are
+    Predictions are (rows,) or (draws, rows), as `Resampled.resamples_of` takes them. Where a class is thin (as `thin` says), both are
     widened by `src.evaluation.metrics.unseen_bound`.
     """
     return resample(metric_name, labels, [pred_a, pred_b], classes=classes, seed=seed, resamples=resamples).difference(0, 1)

@@ -23,7 +23,7 @@ from src.errors import UserError, flatten
 from src.registry import near
 from src.storage.files import Unreadable, parse_json
 
-OWN = "src.probes.solvers.estimators"
+OWN, PLACE = "src.solvers", "src.probes.solvers.estimators"  # the module's name in configurations and keys, and where it lies
 PROJECT = "bert-pooling-probes"  # requires scikit-learn too, and none of its modules but `OWN` holds estimators
 WAY_OUT = "Name a class of scikit-learn, such as sklearn.svm.LinearSVC, or of an installed library that requires it."
 CLOSED = {"test", "tests", "conftest", "testing", "setup", "experimental"}  # no part of what a library offers
@@ -145,7 +145,7 @@ def _find(name: str, where: str) -> type:
         if attribute not in names:
             raise UserError(f"{where} cannot be found: '{module}' has no class '{attribute}'{near(attribute, names)} {WAY_OUT}")
     with refused(where, WAY_OUT):
-        kind = getattr(importlib.import_module(module), attribute, None)
+        kind = getattr(importlib.import_module(PLACE if module == OWN else module), attribute, None)
     if not (isinstance(kind, type) and all(callable(getattr(kind, each, None)) for each in ("fit", "predict", "get_params", "set_params"))):
         raise UserError(f"{where} is no estimator: it is no class with fit and predict. {WAY_OUT}")
     return kind

@@ -1,0 +1,106 @@
+"""The dashboard is what was agreed, asks for nothing that no run sends, and is built and printed without a server."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments import dashboard
+from experiments.sweep_run import tables
+from src.sweeps.comparison import STATUSES, compare_records, find_jobs
+from src.trackers.wandb import summary
+from tests.helpers.records import make_four, make_result
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of pydantic, in the library
+SNAPSHOT = Path(__file__).parents[1] / "fixtures" / "dashboard.json"
+SECTIONS = {"Score by pooling and task", "Pooling differences", "Layers", "Cost against quality", "Ladder from [CLS] to the pooler"}
+
+
+@pytest.fixture(autouse=True)
+def library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("wandb_workspaces", reason="needs wandb-workspaces: pip install -e '.[dashboard]'")
+    monkeypatch.setenv("HOME", str(tmp_path))  # no key of the user's
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+
+
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    dashboard.main(list(words))
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_the_specification_is_the_snapshot(capsys: pytest.CaptureFixture[str]) -> None:
+    """After a change that is meant: python -m experiments.dashboard ENTITY/PROJECT --dry-run > tests/fixtures/dashboard.json"""
+    assert printed(capsys, "ENTITY/PROJECT", "--dry-run") == json.loads(SNAPSHOT.read_text())
+
+
+def test_it_has_a_section_for_every_question_and_survives_the_library() -> None:
+    from wandb_workspaces.workspaces import Workspace
+
+    made = dashboard.workspace("me", "mine")
+    assert {section.name for section in made.sections} == {*SECTIONS, "Runs that failed"}
+    assert all(section.panels for section in made.sections)
+    assert dashboard.specification(Workspace._from_model(made._to_model())) == dashboard.specification(made)
+
+
+def test_it_asks_for_nothing_that_no_run_sends(tmp_path: Path) -> None:
+    text = json.dumps(dashboard.specification(dashboard.workspace("me", "mine")))
+    asked = set(re.findall(r'"summary:([^"]+)"', text)) | {
+        name for names in re.findall(r'"metrics": \[([^]]*)', text) for name in names[1:-1].split('", "')
+    }
+    sent = {*summary(make_result()), *(f"jobs/{status}" for status in STATUSES), "_runtime"}
+    assert asked <= sent and len(asked) > 8
+    configured = set(re.findall(r"config[:.]([a-z]+)(?:\.value|})", text)) | set(re.findall(r'"groupBy": "([a-z]+)\.value"', text))
+    assert configured == {"dataset", "pooling", "layer"}
+    shown = set(re.findall(r'"val": "([^"]+)"', text)) | set(re.findall(r'"name": "tableKey", "value": "([^"]+)"', text))
+    logged = tables(compare_records(find_jobs(make_four(tmp_path))))
+    assert shown == set(logged)
+    assert {"contrast", "difference"} <= set(logged["differences"][0])
+    assert set(re.findall(r'"mediaKeys": \["([^"]+)"\]', text)) == {"figures/scores"}
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "line"),
+    [
+        ([], 1, "ENTITY/PROJECT"),
+        (["mine", "--dry-run"], 1, "'mine' is no ENTITY/PROJECT"),
+        (["me/mine", "--dry"], 2, "unrecognized arguments: --dry"),
+        (["me/mine"], 1, "the dashboard of me/mine was not saved: no W&B API key was found"),
+    ],
+)
+def test_refusals(words: list[str], status: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("src.trackers.wandb.obstacle", lambda: "no W&B API key was found")
+    with pytest.raises(SystemExit) as ended:
+        dashboard.main(words)
+    assert ended.value.code == status
+    assert line in capsys.readouterr().err
+
+
+def test_it_is_saved_where_it_can_be(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from wandb_workspaces.workspaces import Workspace
+
+    saved = []
+    monkeypatch.setattr("src.trackers.wandb.obstacle", lambda: None)
+    monkeypatch.setattr(Workspace, "save", lambda made: saved.append(made.name))
+    monkeypatch.setattr(Workspace, "url", property(lambda made: f"https://server/{made.entity}/{made.project}"))
+    dashboard.main(["me/mine"])
+    assert capsys.readouterr().out == "https://server/me/mine\n" and saved == ["Poolings"]
+
+    def refuse(made: Workspace) -> None:
+        raise RuntimeError("permission denied")
+
+    monkeypatch.setattr(Workspace, "save", refuse)
+    with pytest.raises(SystemExit):
+        dashboard.main(["me/mine"])
+    assert "the server refused it: permission denied" in capsys.readouterr().err
+
+
+def test_without_the_library_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "wandb_workspaces", None)
+    with pytest.raises(SystemExit):
+        dashboard.main(["me/mine", "--dry-run"])
+    assert "pip install -e '.[dashboard]'" in capsys.readouterr().err

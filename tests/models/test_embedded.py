@@ -1,0 +1,80 @@
+"""The checkpoint that comes with the suite: small, whole, with a pooler that next-sentence prediction trained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import fresh
+from src import run
+from src.config.schema import ModelConfig, RuntimeConfig
+from src.errors import UserError
+from src.models.checkpoint import SHELF, find
+from src.models.encoder import Encoder
+from tests.cli.test_application import Door
+from tests.config.test_conf import composed
+
+NAMES = sorted(path.name for path in SHELF.iterdir() if path.is_dir())
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def embedded(request: pytest.FixtureRequest) -> Path:
+    return SHELF / str(request.param)
+
+
+def test_it_is_small_and_described(embedded: Path) -> None:
+    assert sum(path.stat().st_size for path in embedded.iterdir()) <= 20e6
+    assert {path.suffix for path in embedded.iterdir()} <= {".json", ".safetensors", ".md"}
+    card = (embedded / "README.md").read_text(encoding="utf-8")
+    assert all(f"## {title}" in card for title in ("Data", "Recipe", "Held-out figures", "Pooler", "Limits", "Licence"))
+
+
+def test_it_is_a_whole_bert_with_both_heads(embedded: Path) -> None:
+    from transformers import AutoTokenizer, BertForPreTraining
+
+    model, info = BertForPreTraining.from_pretrained(embedded, output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    tokenizer = AutoTokenizer.from_pretrained(embedded)
+    assert len(tokenizer) == model.config.vocab_size
+    assert tokenizer.model_max_length == model.config.max_position_embeddings
+
+
+def test_its_pooler_is_trained_and_a_fresh_one_is_not(embedded: Path, tmp_path: Path) -> None:
+    pooler = Encoder(find(ModelConfig(path=f"embedded:{embedded.name}")), ModelConfig(), RuntimeConfig(device="cpu")).facts.pooler
+    assert pooler["status"] == "trained"
+    evidence = pooler["evidence"]
+    assert not evidence["bias_is_zero"] and not evidence["spectrum_is_random"] and evidence["next_sentence_accuracy"] > 0.5
+    fresh.main([f"output={tmp_path}", f"model.path=embedded:{embedded.name}"])
+    random = Encoder(find(ModelConfig(path=str(tmp_path))), ModelConfig(), RuntimeConfig(device="cpu")).facts.pooler
+    assert random["status"] == "untrained"
+
+
+def test_an_unknown_one_is_named() -> None:
+    with pytest.raises(UserError, match="bert-books"):
+        find(ModelConfig(path="embedded:bert-book"))
+    with pytest.raises(UserError):
+        find(ModelConfig(path="embedded:../conf"))
+
+
+def test_the_defaults_need_nothing(door: Door) -> None:
+    ended = door(run.main, "tracker=none", "runtime.progress=false", "hydra.run.dir=out")
+    assert ended.status == 0, ended.err
+    record = json.loads(Path("out/result.json").read_text())
+    assert record["model"] in NAMES and record["dataset"].startswith("demo_") and record["pooler"]["status"] == "trained"
+    assert np.isfinite(record["score"]["value"])
+
+
+OPTIONS = {
+    "": "bert-books",
+    "model.max_length=64": "bert-books",
+    "model=bert-tiny": "bert-tiny",
+    "model.path=some/other": "checkpoint",
+}
+
+
+@pytest.mark.parametrize("words", OPTIONS)
+def test_a_model_of_another_path_is_not_called_by_the_options_name(words: str) -> None:
+    assert composed(*words.split()).model.name == OPTIONS[words]
