@@ -12,6 +12,7 @@ CREDENTIALS = re.compile(
     r"""(?P<start>\b[a-z][a-z0-9+.-]{1,20}:/{1,3}|(?<![^\s"'=,(\[])//)
             (?:[^\s/?\#"<>]{1,999} | [^\s/?\#"<>:@]{0,99}:(?!\d+(?:[/?\#\s]|$))[^\s"<>]{1,999})(?P<end>@)
       | (?P<coded>%3A(?:%2F){2})(?:(?!%2F|%3F|%23)[^\s/?\#"<>]){1,999}(?P<at>%40|@)
+      | (?P<token>\bhf_)[A-Za-z0-9]{20,}
       | (?P<query>[?&;\#](?:[\w.-]{0,40}
             (?:token|secret|passw(?:or)?d|signature|credential|api_?key|access_?key|auth)[\w.-]{0,40}|sig|key|pwd)=)[^&;\s"'<>\#]+""",
     re.IGNORECASE | re.VERBOSE,
@@ -34,13 +35,13 @@ def mask(text: str) -> str:
     >>> mask("s3://key:secret@bucket/a.csv"), mask("https://host/a.csv?sig=abc&page=2")
     ('s3://***@bucket/a.csv', 'https://host/a.csv?sig=***&page=2')
     """
-    return CREDENTIALS.sub(_masked, text) if "/" in text or "%" in text or "=" in text else text
+    return CREDENTIALS.sub(_masked, text) if "/" in text or "%" in text or "=" in text or "hf_" in text else text
 
 
 def _masked(found: re.Match[str]) -> str:
     if found["query"] and not re.search(":/", found.string[: found.start()].split(" ")[-1]):
         return found[0]  # no address: columns and file names may hold these signs
-    return "".join((found["start"] or found["coded"] or found["query"], "***", found["end"] or found["at"] or ""))
+    return "".join((found["start"] or found["coded"] or found["token"] or found["query"], "***", found["end"] or found["at"] or ""))
 
 
 def printable(text: str) -> str:

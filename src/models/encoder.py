@@ -490,6 +490,14 @@ def _stored(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
 
 def _rename(checkpoint: Checkpoint, way: str, prefix: str) -> UserError:
     """The error for weights whose names differ from the model's by a prefix, with the lines that rename them."""
+    from transformers import CONFIG_MAPPING
+
+    family = prefix.rstrip(".").replace("_", "-")
+    if way == "remove" and family in CONFIG_MAPPING and family != checkpoint.config.get("model_type"):
+        return UserError(
+            f"'{checkpoint.label}' cannot be loaded: config.json says model_type={checkpoint.config.get('model_type')}, and its weights "
+            f"are named as those of {family}. One of the two is wrong: get config.json and the weights of one checkpoint."
+        )
     file = next(iter(checkpoint.weights))
     where = f"have '{prefix}' before their names" if way == "remove" else f"lack '{prefix}' before their names"
     name = f"name.removeprefix('{prefix}')" if way == "remove" else f"'{prefix}' + name"

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from src.config.schema import Config, textual
 from src.data.dataset import Data
+from src.errors import UserError, flatten
 from src.evaluation import metrics
 from src.features.extractor import Extractor, texts
 from src.models.encoder import Tokens
@@ -53,7 +54,10 @@ def scores(read: Data, estimator: Any, config: Config, extractor: Extractor) -> 
     with store.lock(key, "fitting the bag of word pieces"):
         value = store.get("baseline", key, _check)
         if value is None:
-            bag = _bag(read, estimator, config, extractor)
+            try:
+                bag = _bag(read, estimator, config, extractor)
+            except UserError as error:  # of a probe that was fitted on dense features: it does not take sparse counts
+                bag = {"metric": name, "value": None, "reason": f"it could not be fitted: {flatten(error, 160)}"}
             store.put("baseline", key, {}, bag)
         else:
             bag = value.meta

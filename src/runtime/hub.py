@@ -7,12 +7,14 @@ So the hub is asked once per process, before that import where possible; out of 
 from __future__ import annotations
 
 import functools
+import http.client
 import os
 import re
 import ssl
 import sys
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -31,10 +33,26 @@ def go_offline_unless_reachable(seconds: float = 5.0) -> bool:
     """
     if any(os.environ.get(switch, "").upper() in {"1", "ON", "YES", "TRUE"} for switch in SWITCHES):
         return False
-    reachable = _reachable(os.environ.get("HF_ENDPOINT") or ENDPOINT, seconds)
+    reachable = _reachable(_endpoint(), seconds)
     if not reachable:
         _go_offline()
     return reachable
+
+
+def _endpoint() -> str:
+    """The hub's address; UserError for an HF_ENDPOINT that is no address, or that holds a name and a password."""
+    given = os.environ.get("HF_ENDPOINT") or ENDPOINT
+    try:
+        parts = urllib.parse.urlsplit(given)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        parts, sound = None, False
+    if not sound or (parts is not None and "@" in parts.netloc):
+        raise UserError(
+            "HF_ENDPOINT in the environment is no plain address of a hub, such as https://hub.example:8080 without a name and a password. "
+            "Correct it, or unset it."
+        )
+    return given
 
 
 @functools.cache
@@ -51,7 +69,7 @@ def _reachable(endpoint: str, seconds: float) -> bool:
             # A certificate this Python cannot check still comes from a server; the libraries bring their own authorities.
             if isinstance(error.reason, ssl.SSLError):
                 answered.set()
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):  # the last for a proxy's address that cannot be read
             pass
         else:
             answered.set()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from src.errors import UserError, flatten, printable
 from src.results.escaping import csv_cell, markdown
-from src.results.result import RECORD, Result, SchemaError, is_one_vector, number, read_predictions, uses_untrained_pooler
+from src.results.result import RECORD, Result, SchemaError, content_key, is_one_vector, number, read_predictions, uses_untrained_pooler
 from src.storage.files import open_regular
 from src.sweeps.status import FAILURE, LEFT, STATUS, STATUSES, read_failure, read_notes
 
@@ -173,7 +173,8 @@ def compare_records(folders: Iterable[Path], unbegun: Mapping[Path, Sequence[str
     groups: dict[str, list[Job]] = {}
     for job in _distinct(jobs):
         assert job.result is not None
-        groups.setdefault(json.dumps([identity_of(job.result), rest_of(job.result)], sort_keys=True), []).append(job)
+        identity = [identity_of(job.result), rest_of(job.result), texts_of(job.result)]
+        groups.setdefault(json.dumps(identity, sort_keys=True), []).append(job)
     labels, common = labels_of([_first(members) for members in groups.values()])
     compared = [Group(label, _test(members)) for label, members in zip(labels, groups.values(), strict=True)]
     return Comparison(jobs, tuple(sorted(compared, key=lambda group: _position(compared, group))), common)
@@ -217,6 +218,11 @@ def _leaves(value: Any, where: str) -> Iterator[tuple[str, str]]:
         yield where, value if isinstance(value, str) else json.dumps(value)
 
 
+def texts_of(result: Result) -> str:
+    """The start of a digest of all texts that a run read: data of one name may differ."""
+    return content_key({"texts": result.provenance.get("texts")})[:6]
+
+
 def labels_of(results: Sequence[Result]) -> tuple[list[dict[str, str]], dict[str, str]]:
     """What tells each group from the others, and what all share.
 
@@ -227,7 +233,7 @@ def labels_of(results: Sequence[Result]) -> tuple[list[dict[str, str]], dict[str
     shown = [name for name in (*IDENTITY, "metric") if name in {"dataset", "metric", *names}]
     labels = [{name: identity[name] for name in shown} for identity in identities]
     for twins in _twins(identities):
-        rests = [rest_of(results[place]) for place in twins]
+        rests = [rest_of(results[place]) | {"texts": texts_of(results[place])} for place in twins]
         differing = sorted(name for name in set().union(*rests) if len({rest.get(name) for rest in rests}) > 1)
         for place, rest in zip(twins, rests, strict=True):
             labels[place] |= {name: rest.get(name, "unset") for name in differing}

@@ -206,3 +206,12 @@ def test_no_hook_outlives_a_load(bert: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError):
         load_model(find(ModelConfig(path=str(changed(bert, tmp_path / "wide", intermediate_size=10**6)))))
     assert torch.nn.Linear(10**5, 2000, device="meta").weight.numel() == 2 * 10**8
+
+
+def test_weights_of_another_family_are_not_renamed(bert: Path, tmp_path: Path) -> None:
+    folder = changed(bert, tmp_path / "mixed", model_type="roberta")
+    weights = load_file(folder / "model.safetensors")
+    save_file({f"bert.{name}": value for name, value in weights.items()}, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match="model_type=roberta") as caught:
+        load(folder)
+    assert "save_file" not in str(caught.value) and "bert" in str(caught.value)

@@ -161,6 +161,15 @@ def test_the_ends_of_the_grid_can_be_fitted(grid: list[float]) -> None:
         assert np.isfinite(outcome.decisions["test"]).all() and len(outcome.choice.grid) == len(set(grid))
 
 
+def test_an_estimator_that_takes_no_sparse_rows_leaves_the_bag_out(door: Door, files: list[str]) -> None:
+    words = ["probe.estimator._target_=sklearn.naive_bayes.GaussianNB", "probe.grid.alpha=null", "+probe.grid.var_smoothing=[1e-9]"]
+    ended = door(run.main, *files, *words, "hydra.run.dir=out")
+    assert ended.status == 0, ended.err
+    record = json.loads(Path("out/result.json").read_text())
+    assert record["score"]["value"] is not None
+    assert record["baseline"]["bag_of_word_pieces"]["value"] is None and record["baseline"]["bag_of_word_pieces"]["reason"]
+
+
 def test_class_weights_have_whole_numbers_as_keys(door: Door, files: list[str]) -> None:
     words = ["probe.grid.alpha=null", "+probe.grid.C=[1.0]", f"probe.estimator._target_={LOGISTIC}"]
     ended = door(run.main, *files, *words, "+probe.estimator.class_weight={0:1,1:2}", "hydra.run.dir=out")

@@ -24,6 +24,7 @@ ADDRESSES = [
     f"https://host/x?X-Amz-Signature={SECRET}",
     f"https://host/x?sig={SECRET}",
     f"https://host/x#token={SECRET}",
+    f"hf_{SECRET}{'a' * 28}/model",
 ]
 
 

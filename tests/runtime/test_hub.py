@@ -207,3 +207,15 @@ def test_a_hub_model_of_pickles_goes_on_with_its_conversion(monkeypatch: pytest.
     monkeypatch.setattr(hub, "conversion", lambda path: None)
     with pytest.raises(UserError, match=r"no safetensors weights on its main branch.*model\.revision"):
         checkpoint.find(ModelConfig(path="google/bert"))
+
+
+@pytest.mark.parametrize(
+    "address", ["https://bob:secret@hub.example", "https://hub.example:port", "nonsense", "ftp://hub.example", "https://"]
+)
+def test_an_address_that_cannot_be_asked_is_refused_without_its_secrets(address, monkeypatch):
+    for switch in hub.SWITCHES:
+        monkeypatch.delenv(switch, raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    with pytest.raises(UserError, match="HF_ENDPOINT") as caught:
+        hub.go_offline_unless_reachable()
+    assert "secret" not in str(caught.value)

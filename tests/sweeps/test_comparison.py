@@ -121,6 +121,15 @@ def test_where_all_scores_are_undefined_none_is_best(tmp_path):
     assert set(marks(compared(tmp_path).groups[0]).values()) == {""}
 
 
+def test_data_of_one_name_and_other_texts_are_not_compared(tmp_path):
+    for number, (pooling, texts) in enumerate((("cls", "a"), ("mean", "a"), ("cls", "b"), ("mean", "b"))):
+        provenance = {**make_result().provenance, "texts": {"train": [texts], "test": [texts]}}
+        job(tmp_path, number, wrong(10 + number), pooling=pooling, provenance=provenance, key=f"{number:064x}")
+    groups = compared(tmp_path).groups
+    assert len(groups) == 2 and all(len(group.runs) == 2 for group in groups)
+    assert len({group.label["texts"] for group in groups}) == 2
+
+
 def test_one_vector_for_all_texts_is_never_best(tmp_path):
     one_vector = {**make_result().counts, "one_vector": 300}
     for number, (pooling, misses) in enumerate({"cls": 10, "mean": 60, "max": 70}.items()):
