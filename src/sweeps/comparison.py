@@ -175,7 +175,7 @@ def compare_records(folders: Iterable[Path], unbegun: Mapping[Path, Sequence[str
         assert job.result is not None
         identity = [identity_of(job.result), rest_of(job.result), texts_of(job.result)]
         groups.setdefault(json.dumps(identity, sort_keys=True), []).append(job)
-    labels, common = labels_of([_first(members) for members in groups.values()])
+    labels, common = labels_of([_first(members) for members in groups.values()], by_texts=True)
     compared = [Group(label, _test(members)) for label, members in zip(labels, groups.values(), strict=True)]
     return Comparison(jobs, tuple(sorted(compared, key=lambda group: _position(compared, group))), common)
 
@@ -223,17 +223,18 @@ def texts_of(result: Result) -> str:
     return content_key({"texts": result.provenance.get("texts")})[:6]
 
 
-def labels_of(results: Sequence[Result]) -> tuple[list[dict[str, str]], dict[str, str]]:
+def labels_of(results: Sequence[Result], *, by_texts: bool = False) -> tuple[list[dict[str, str]], dict[str, str]]:
     """What tells each group from the others, and what all share.
 
     The rest of the identity is named only where groups would else look the same: two datasets differ in much that their name stands for.
+    `by_texts` names the texts' digest then, too.
     """
     identities = [identity_of(result) for result in results]
     names = [name for name in (*IDENTITY, "metric") if len({identity[name] for identity in identities}) > 1]
     shown = [name for name in (*IDENTITY, "metric") if name in {"dataset", "metric", *names}]
     labels = [{name: identity[name] for name in shown} for identity in identities]
     for twins in _twins(identities):
-        rests = [rest_of(results[place]) | {"texts": texts_of(results[place])} for place in twins]
+        rests = [rest_of(results[place]) | ({"texts": texts_of(results[place])} if by_texts else {}) for place in twins]
         differing = sorted(name for name in set().union(*rests) if len({rest.get(name) for rest in rests}) > 1)
         for place, rest in zip(twins, rests, strict=True):
             labels[place] |= {name: rest.get(name, "unset") for name in differing}
