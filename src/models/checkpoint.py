@@ -130,7 +130,7 @@ class Checkpoint:
         part = folder.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
-        dropped = {*HARMLESS, WEIGHTS_KEY}
+        dropped = {*HARMLESS, WEIGHTS_KEY, "use_return_dict"}  # the last is the library's own answer, which it refuses to be told
         (part / "config.json").write_text(json.dumps({key: value for key, value in self.config.items() if key not in dropped}))
         for name in digests:
             source = (self.folder / name).resolve()

@@ -270,7 +270,7 @@ def test_every_file_that_a_tokenizer_class_names_is_digested() -> None:
 
 
 def test_a_configuration_that_asks_for_tuples_and_has_no_table_loads(bert: Path, tmp_path: Path) -> None:
-    folder = copy(bert, tmp_path / "tuples", return_dict=False, output_hidden_states=True)
+    folder = copy(bert, tmp_path / "tuples", return_dict=False, use_return_dict=False, output_hidden_states=True)
     for one, other in zip(states(opened(folder)), states(opened(bert)), strict=True):
         np.testing.assert_array_equal(one, other)
 
