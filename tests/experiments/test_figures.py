@@ -220,8 +220,8 @@ def test_figures_have_places_of_their_own() -> None:
 
 SETTINGS = """
 import hashlib, pathlib, sys
-sys.path.insert(0, "tests")
-from test_figures import drawn
+sys.path.insert(0, ".")
+from tests.experiments.test_figures import drawn
 from experiments import evidence, figures
 figure, _ = drawn("along", pathlib.Path(sys.argv[1]))
 print([hashlib.sha256(file.read_bytes()).hexdigest() for file in figures.save(figure, pathlib.Path(sys.argv[1]) / "out")])
