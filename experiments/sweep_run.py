@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -47,7 +46,7 @@ def log_sweep(folder: Path, config: TrackerConfig) -> str | None:
     tracker.start(
         {"sweep": folder.name},
         name=f"{folder.name} comparison",
-        group=config.group or os.environ.get("WANDB_RUN_GROUP") or folder.name,
+        group=trackers.run_group(config, folder.name),
         job_type="comparison",
         tags=["comparison"],
         folder=folder,

@@ -8,7 +8,6 @@ if not __package__:  # python src/run.py would put this folder's modules in the 
     sys.exit("error: call it as a module, from the folder that holds src/: python -m src.run ...")
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from src.errors import UserError, mask
 from src.probes.estimators import instantiate
 from src.storage.folder_lock import folders_released
 from src.sweeps.status import begin_anew, write_status
+from src.trackers import run_group
 
 if TYPE_CHECKING:
     from src.pipeline.run import Prepared
@@ -93,7 +93,7 @@ def task(composed: DictConfig) -> None:
         except Exception:
             job.track_refused(folder)
             raise
-        config.tracker.group = config.tracker.group or os.environ.get("WANDB_RUN_GROUP") or job.sweep
+        config.tracker.group = run_group(config.tracker, job.sweep)
         with kept_to_its_threads(config.runtime):
             run(config, folder, job)
     except Exception as error:
@@ -121,7 +121,7 @@ class Job:
             groups = {name: self._asked(f"{name}.name") for name in ("model", "dataset", "pooling", "probe")}
             shown = groups | {name: self._asked(name) for name in ("layer", "pairing", "seed", "draws")}
             about = tracker_of(self.composed)
-            tracker, group = build(about), about.group or os.environ.get("WANDB_RUN_GROUP") or self.sweep
+            tracker, group = build(about), run_group(about, self.sweep)
             tags = [str(groups["dataset"]), str(groups["pooling"])]
             tracker.start(shown, name=_name(shown), group=group, job_type="probe", tags=tags, folder=folder)
             tracker.finish(failed=True)

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from src.config.schema import DatasetConfig, Generated, LocalFiles
+from src.config.schema import DatasetConfig, Generated, LocalFiles, shortened
 from src.data import reading
 from src.data.splits import Division, joined, parted
 from src.errors import UserError, flatten
@@ -576,7 +576,7 @@ def _quoted(labels: pa.ChunkedArray, row: int) -> str:
 
 
 def _short(text: str, most: int = 60) -> str:
-    return text if len(text) <= most else text[: most - 3] + "..."
+    return shortened(text, most)
 
 
 def _scores(labels: pa.ChunkedArray, where: str) -> np.ndarray:

@@ -32,7 +32,6 @@ from src.results.result import content_key
 from src.storage.files import Unreadable, checked, open_regular, read_json
 
 FORMAT = 2  # raise it when the meaning of stored bytes changes: older values are then left alone and computed anew
-CHUNK = 1 << 22  # bytes read at once while hashing
 
 # The store's own names, which alone it deletes.
 ARRAY = re.compile(r"[a-z_]+\.npy")
@@ -471,11 +470,9 @@ def sha256(path: Path) -> str:
 
 def _digest(file: BufferedReader) -> str:
     """SHA-256 of an open file's bytes, which is then at its beginning again."""
-    digest = hashlib.sha256()
-    while piece := file.read(CHUNK):
-        digest.update(piece)
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
     file.seek(0)
-    return digest.hexdigest()
+    return digest
 
 
 def _mapped(file: BufferedReader) -> np.ndarray:

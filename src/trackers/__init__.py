@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +35,11 @@ class Tracker(Protocol):
 
     def finish(self, failed: bool) -> str | None:
         """Close the run, also after a failure. Returns one line for the user, if there is something to do."""
+
+
+def run_group(config: TrackerConfig, sweep: str | None) -> str | None:
+    """The group of a run: what is configured, else the environment's, else the sweep's name; None for a single run."""
+    return config.group or os.environ.get("WANDB_RUN_GROUP") or sweep
 
 
 def build(config: TrackerConfig) -> Tracker:
