@@ -214,8 +214,7 @@ def test_killed_and_started_again_the_bits_are_the_same(bert: Path, tmp_path: Pa
     np.testing.assert_array_equal(found.values, undisturbed)
 
 
-def test_a_shard_is_never_in_memory(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("src.storage.store.CHUNK", 1 << 16)
+def test_a_shard_is_never_in_memory(bert: Path, tmp_path: Path) -> None:
     one = extractor(bert, tmp_path, threads=1, token_budget=2048)
     text = make_text(20_000)
     one.features(make_text(), ("mean", 2), [0, 1])  # what is loaded once is not counted
