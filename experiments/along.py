@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from experiments.options import read
-from src.cli.application import stop
+from src.cli.application import exit_with_error
 from src.errors import UserError
 
 DEFAULTS = {
@@ -23,7 +23,18 @@ DEFAULTS = {
     "work": "multirun/along",
     "output": "experiments/records/along.csv",
 }
-KEPT = ("dataset", "pooling", "metric", "value", "low", "high", "pooler", "baseline_constant", "baseline_bag_of_word_pieces", "key")
+KEPT = (
+    "dataset",
+    "pooling",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "pooler",
+    "baseline_constant",
+    "baseline_bag_of_word_pieces",
+    "key",
+)
 
 
 def main(arguments: list[str]) -> None:
@@ -36,7 +47,12 @@ def main(arguments: list[str]) -> None:
             raise UserError(
                 f"snapshots={options.snapshots}: a folder of snapshots is needed, named by their steps as pre-training leaves them."
             )
-        words = [f"dataset={','.join(options.datasets)}", f"pooling={','.join(options.poolings)}", "tracker=none", "model=checkpoint"]
+        words = [
+            f"dataset={','.join(options.datasets)}",
+            f"pooling={','.join(options.poolings)}",
+            "tracker=none",
+            "model=checkpoint",
+        ]
         if options.data_root:
             words.append(f'data_root="{options.data_root}"')
         rows = []
@@ -46,11 +62,16 @@ def main(arguments: list[str]) -> None:
             print(f"== step {int(snapshot.name):,}", flush=True)
             ended = subprocess.run([sys.executable, "-m", "src.run", "-m", *asked], check=False)
             if ended.returncode:
-                raise UserError(f"the sweep over step {int(snapshot.name)} failed: see above. The same command goes on.")
+                raise UserError(
+                    f"the sweep over step {int(snapshot.name)} failed: see above. The same command goes on."
+                )
             with (folder / "comparison.csv").open(newline="", encoding="utf-8") as file:
-                rows += [{"step": int(snapshot.name), **{name: row.get(name) for name in KEPT}} for row in csv.DictReader(file)]
+                rows += [
+                    {"step": int(snapshot.name), **{name: row.get(name) for name in KEPT}}
+                    for row in csv.DictReader(file)
+                ]
     except UserError as error:
-        stop(str(error))
+        exit_with_error(str(error))
     output = Path(options.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     with output.open("w", newline="", encoding="utf-8") as file:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.options import read
-from src.cli.application import stop, tell
+from src.cli.application import exit_with_error, print_text
 from src.errors import UserError
 from src.runtime.provenance import cores
 
@@ -61,19 +61,29 @@ def main(arguments: list[str]) -> None:
     try:
         options = read(DEFAULTS, arguments, __doc__)
         if not options.text or not options.output:
-            raise UserError("text and output are needed: text=FOLDER of .txt files, output=FOLDER for a folder an arm and seed.")
+            raise UserError(
+                "text and output are needed: text=FOLDER of .txt files, output=FOLDER for a folder an arm and seed."
+            )
         if options.study not in STUDIES:
             raise UserError(f"study={options.study}: one of {', '.join(STUDIES)} is needed.")
         study = STUDIES[options.study]
         if study.continued != (options.model.path is not None):
-            way = "needs the checkpoint to go on from: model.path=FOLDER" if study.continued else "begins with fresh weights: leave it out"
+            way = (
+                "needs the checkpoint to go on from: model.path=FOLDER"
+                if study.continued
+                else "begins with fresh weights: leave it out"
+            )
             raise UserError(f"model.path={options.model.path}: study={options.study} {way}.")
         jobs = options.jobs or cores()
-        failed = train(study, Path(options.text), Path(options.output), options.model.path, options.seeds or study.seeds, int(jobs))
+        failed = train(
+            study, Path(options.text), Path(options.output), options.model.path, options.seeds or study.seeds, int(jobs)
+        )
         if failed:
-            raise UserError(f"{len(failed)} trainings failed: {', '.join(failed)}. Their log.txt says why; the same command goes on.")
+            raise UserError(
+                f"{len(failed)} trainings failed: {', '.join(failed)}. Their log.txt says why; the same command goes on."
+            )
     except UserError as error:
-        stop(str(error))
+        exit_with_error(str(error))
 
 
 def train(study: Study, text: Path, output: Path, start: str | None, seeds: int, jobs: int) -> list[str]:
@@ -88,14 +98,16 @@ def train(study: Study, text: Path, output: Path, start: str | None, seeds: int,
     waiting = [(arm, seed) for arm, seed in waiting if completed(output / f"{arm}-{seed}") < study.steps]
     running: dict[str, subprocess.Popen[bytes]] = {}
     failed = []
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that no training outlives this process
+    signal.signal(
+        signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
+    )  # so that no training outlives this process
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
                 arm, seed = waiting.pop(0)
                 name = f"{arm}-{seed}"
                 running[name] = begin(study, arm, seed, text, output, start)
-                tell(f"{time.strftime('%H:%M')} begins: {name}, {len(waiting)} waiting")
+                print_text(f"{time.strftime('%H:%M')} begins: {name}, {len(waiting)} waiting")
             time.sleep(0.2)
             for name, process in list(running.items()):
                 if process.poll() is None:
@@ -103,7 +115,7 @@ def train(study: Study, text: Path, output: Path, start: str | None, seeds: int,
                 del running[name]
                 if process.returncode:
                     failed.append(name)
-                tell(f"{time.strftime('%H:%M')} {'failed' if process.returncode else 'complete'}: {name}")
+                print_text(f"{time.strftime('%H:%M')} {'failed' if process.returncode else 'complete'}: {name}")
     finally:
         for process in running.values():
             process.terminate()
@@ -124,7 +136,11 @@ def begin(study: Study, arm: str, seed: int, text: Path, output: Path, start: st
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "experiments.pretrain", *words], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            [sys.executable, "-m", "experiments.pretrain", *words],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
         )
 
 

@@ -67,7 +67,9 @@ def load(place: str) -> Any:
 
         return tensorflow_hub.load(place)
     except ImportError as error:
-        raise UserError(f"'{place}' is no folder, and tensorflow_hub, which fetches URLs, is not installed: {INSTALL}") from error
+        raise UserError(
+            f"'{place}' is no folder, and tensorflow_hub, which fetches URLs, is not installed: {INSTALL}"
+        ) from error
     except Exception as error:  # both raise whatever their parsers and the network raise
         raise UserError(f"'{place}' cannot be loaded by TensorFlow: {flatten(error, 200)}") from error
 
@@ -87,14 +89,18 @@ def module_outputs(place: str, batch: Batch) -> Outputs:
         return Outputs(given["sequence_output"].numpy(), given["pooled_output"].numpy(), "dictionary")
     # Told apart by their ranks: the order is the reverse of Hugging Face's tuple.
     ranks = {len(each.shape): each.numpy() for each in given}
-    return Outputs(ranks[3], ranks[2], "tuple, " + ("pooled_output first" if len(given[0].shape) == 2 else "sequence_output first"))
+    return Outputs(
+        ranks[3], ranks[2], "tuple, " + ("pooled_output first" if len(given[0].shape) == 2 else "sequence_output first")
+    )
 
 
 def checkpoint_outputs(prefix: Path, config: Mapping[str, Any], batch: Batch) -> Outputs:
     """A TensorFlow 1 checkpoint, its variables read by TensorFlow, in a graph of our own."""
     tf = tensorflow()
     reader = tf.train.load_checkpoint(str(prefix))
-    sequence, pooled = graph(tf, lambda name: tf.constant(reader.get_tensor(f"bert/{name}")), config, batch.ids, batch.mask, batch.segments)
+    sequence, pooled = graph(
+        tf, lambda name: tf.constant(reader.get_tensor(f"bert/{name}")), config, batch.ids, batch.mask, batch.segments
+    )
     return Outputs(sequence.numpy(), pooled.numpy(), "checkpoint")
 
 
@@ -123,7 +129,9 @@ def _import(path: Path, v1: Any) -> Any:
             mean, variance = v1.nn.moments(inputs, [begin_norm_axis], keep_dims=True)
             return v1.nn.batch_normalization(inputs, mean, variance, beta, gamma, EPSILON)
 
-    def dense(inputs: Any, units: int, activation: Any = None, name: str | None = None, kernel_initializer: Any = None) -> Any:
+    def dense(
+        inputs: Any, units: int, activation: Any = None, name: str | None = None, kernel_initializer: Any = None
+    ) -> Any:
         with v1.variable_scope(name or "dense"):
             kernel = v1.get_variable("kernel", [inputs.shape[-1], units], initializer=kernel_initializer)
             made = v1.matmul(inputs, kernel) + v1.get_variable("bias", [units], initializer=v1.zeros_initializer())
@@ -163,7 +171,9 @@ def hugging_face_outputs(folder: Path, batch: Batch, hidden_act: str) -> Outputs
     return Outputs(given.last_hidden_state.numpy(), given.pooler_output.numpy(), "last_hidden_state, pooler_output")
 
 
-def graph(tf: Any, variable: Callable[[str], Any], config: Mapping[str, Any], ids: Any, mask: Any, segments: Any) -> tuple[Any, Any]:
+def graph(
+    tf: Any, variable: Callable[[str], Any], config: Mapping[str, Any], ids: Any, mask: Any, segments: Any
+) -> tuple[Any, Any]:
     """BERT in TensorFlow's operations, with the tanh GELU of Google's code.
 
     Parameters
@@ -188,7 +198,9 @@ def graph(tf: Any, variable: Callable[[str], Any], config: Mapping[str, Any], id
 
     def norm(x: Any, name: str) -> Any:
         mean, variance = tf.nn.moments(x, [-1], keepdims=True)
-        return tf.nn.batch_normalization(x, mean, variance, variable(f"{name}/beta"), variable(f"{name}/gamma"), EPSILON)
+        return tf.nn.batch_normalization(
+            x, mean, variance, variable(f"{name}/beta"), variable(f"{name}/gamma"), EPSILON
+        )
 
     def gelu(x: Any) -> Any:
         return 0.5 * x * (1.0 + tf.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
@@ -197,7 +209,9 @@ def graph(tf: Any, variable: Callable[[str], Any], config: Mapping[str, Any], id
         return tf.transpose(tf.reshape(x, (*tf.unstack(tf.shape(x)[:2]), heads, width // heads)), (0, 2, 1, 3))
 
     tokens = tf.shape(ids)[1]
-    x = tf.gather(variable("embeddings/word_embeddings"), ids) + tf.gather(variable("embeddings/token_type_embeddings"), segments)
+    x = tf.gather(variable("embeddings/word_embeddings"), ids) + tf.gather(
+        variable("embeddings/token_type_embeddings"), segments
+    )
     x = norm(x + variable("embeddings/position_embeddings")[:tokens], "embeddings/LayerNorm")
     barred = (1.0 - tf.cast(mask, tf.float32))[:, None, None, :] * HIDDEN
     for number in range(config["num_hidden_layers"]):

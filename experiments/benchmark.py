@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.options import read
-from src.cli.application import stop
+from src.cli.application import exit_with_error
 from src.errors import UserError
 from src.runtime.provenance import collect
 
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
         if options.output:
             write(Path(options.output), figures)
     except UserError as error:
-        stop(str(error))
+        exit_with_error(str(error))
     sys.exit(not met)
 
 
@@ -54,7 +54,9 @@ def write(output: Path, figures: dict[str, list[dict[str, Any]]]) -> None:
     """Keep the figures with where they come from, as JSON."""
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps({**figures, "provenance": collect()}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        output.write_text(
+            json.dumps({**figures, "provenance": collect()}, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+        )
     except OSError as error:
         raise UserError(f"output={output} cannot be written: {error.strerror}. Name another file.") from error
 

@@ -23,11 +23,11 @@ from omegaconf import OmegaConf
 from src.config.schema import CONF, Config, DatasetConfig, ModelConfig, RuntimeConfig
 from src.data import dataset as data
 from src.errors import UserError
-from src.features.extractor import Extractor, Text, library_versions
+from src.features.extractor import FeatureExtractor, Text, library_versions
 from src.models import checkpoint
 from src.runtime.clock import Clock
 from src.runtime.provenance import cores
-from src.storage.store import Store
+from src.storage.store import ArrayStore
 
 SLICES = 4
 SIDE = 2048  # of the matrix product that sets the machine's rate
@@ -61,7 +61,13 @@ class Figures:
 
     def record(self) -> dict[str, Any]:
         """The figures by name, ratio and shares among them."""
-        return {**asdict(self), "ratio": self.ratio, "share": self.share(self.ours), "share_peer": self.share(self.theirs), "peer": PEER}
+        return {
+            **asdict(self),
+            "ratio": self.ratio,
+            "share": self.share(self.ours),
+            "share_peer": self.share(self.theirs),
+            "peer": PEER,
+        }
 
     def lines(self) -> str:
         return (
@@ -105,7 +111,7 @@ def compare(name: str, folder: Path, sentences: list[str], slices: int = SLICES)
     for part in range(slices):
         texts = sentences[part::slices]
         with tempfile.TemporaryDirectory() as place:
-            extractor = Extractor(found, config, Store(Path(place)), Clock(), cores())
+            extractor = FeatureExtractor(found, config, ArrayStore(Path(place)), Clock(), cores())
             target = extractor.check("mean", -1)  # the model is loaded here, before the clock starts
             text = Text(pa.array(texts, pa.large_string()), None, f"{name} {part} of {slices}", name)
             began = time.perf_counter()
@@ -122,7 +128,9 @@ def compare(name: str, folder: Path, sentences: list[str], slices: int = SLICES)
         difference = max(difference, float(np.abs(_unit(mean) - _unit(vectors)).max()))
     model = extractor.encoder.model.config
     operations = 24 * model.num_hidden_layers * model.hidden_size**2
-    return Figures(name, len(sentences), poolings, tokens, ours, theirs, statistics.median(rates), operations, difference)
+    return Figures(
+        name, len(sentences), poolings, tokens, ours, theirs, statistics.median(rates), operations, difference
+    )
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
@@ -145,7 +153,9 @@ def run(data_root: str, model: str, rows: int | None, base_rows: int) -> list[Fi
 
     library.disable_progress_bar()
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
-    sst2 = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DatasetConfig), OmegaConf.load(CONF / "dataset" / "sst2.yaml")))
+    sst2 = OmegaConf.to_object(
+        OmegaConf.merge(OmegaConf.structured(DatasetConfig), OmegaConf.load(CONF / "dataset" / "sst2.yaml"))
+    )
     assert isinstance(sst2, DatasetConfig)
     read = data.load(sst2, data_root)
     sentences = [text for split in read.splits.values() for text in split.text.to_pylist()]

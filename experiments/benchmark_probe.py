@@ -28,7 +28,11 @@ def make(rows: int, width: int, classes: int, seed: int = 0) -> tuple[np.ndarray
     """Standardised correlated features (rows, width) float32 and noisy linear labels (rows,)."""
     generator = np.random.default_rng(seed)
     turn = np.linalg.qr(generator.standard_normal((width, width)))[0].astype(np.float32)
-    x = generator.standard_normal((rows, width), dtype=np.float32) * np.sqrt(np.logspace(0, -3, width)).astype(np.float32) @ turn.T
+    x = (
+        generator.standard_normal((rows, width), dtype=np.float32)
+        * np.sqrt(np.logspace(0, -3, width)).astype(np.float32)
+        @ turn.T
+    )
     x = ((x - x.mean(axis=0)) / x.std(axis=0)).astype(np.float32)
     scores = x @ generator.standard_normal((width, classes)) / np.sqrt(width)
     return x, (scores + generator.gumbel(size=scores.shape)).argmax(axis=1).astype(np.int64)
@@ -36,7 +40,9 @@ def make(rows: int, width: int, classes: int, seed: int = 0) -> tuple[np.ndarray
 
 def ours(x: np.ndarray, y: np.ndarray, classes: int) -> probe.Outcome:
     config = ProbeConfig(grid={"alpha": GRID}, features="none")
-    return probe.run(solvers.LogisticRegression(), config, probe.Rows(x, y), {"test": probe.Rows(x[:100], y[:100])}, classes=classes)
+    return probe.run(
+        solvers.LogisticRegression(), config, probe.Rows(x, y), {"test": probe.Rows(x[:100], y[:100])}, classes=classes
+    )
 
 
 def peer(x: np.ndarray, y: np.ndarray, held: np.ndarray) -> Any:
@@ -61,7 +67,10 @@ def gaps(x: np.ndarray, y: np.ndarray, classes: int, held: np.ndarray) -> list[t
     tasks = [solvers.Task(alpha, kept) for alpha in GRID]
     found = solvers.solve_logistic(x, y, classes, tasks)
     best = solvers.solve_logistic(x.astype(np.float64), y, classes, tasks, tolerance=1e-12)
-    return [(task.alpha, ours.objective - reference.objective, ours.gap) for task, ours, reference in zip(tasks, found, best, strict=True)]
+    return [
+        (task.alpha, ours.objective - reference.objective, ours.gap)
+        for task, ours, reference in zip(tasks, found, best, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,10 @@ class Figures:
             f"{self.theirs:.2f} s, ratio {self.ratio:.3f}{allowed}",
             f"  chosen alpha: ours {self.chosen[0]:g}, scikit-learn {self.chosen[1]:g}; largest gap to the float64 optimum "
             f"{self.gap:.1e} (allowed 1e-8)",
-            *(f"    alpha {alpha:<8g} gap {found:9.1e}, stated bound {bound:.1e}" for alpha, found, bound in self.worst),
+            *(
+                f"    alpha {alpha:<8g} gap {found:9.1e}, stated bound {bound:.1e}"
+                for alpha, found, bound in self.worst
+            ),
         ]
         return "\n".join(lines)
 
@@ -105,7 +117,7 @@ class Figures:
 def compare(classes: int, rows: int, width: int) -> Figures:
     """Time both on the same rows."""
     x, y = make(rows, width, classes)
-    held = splits.Division(y, 0).held()
+    held = splits.RowSplitter(y, 0).held()
     start = time.perf_counter()
     outcome = ours(x, y, classes)
     mine = time.perf_counter() - start
@@ -114,7 +126,9 @@ def compare(classes: int, rows: int, width: int) -> Figures:
     theirs = time.perf_counter() - start
     chosen = 1 / (float(np.ravel(reference.C_)[0]) * int((~held).sum()))
     worst = gaps(x, y, classes, held)
-    return Figures(classes, rows, width, mine, theirs, max(abs(gap) for _, gap, _ in worst), (outcome.choice.value, chosen), worst)
+    return Figures(
+        classes, rows, width, mine, theirs, max(abs(gap) for _, gap, _ in worst), (outcome.choice.value, chosen), worst
+    )
 
 
 def run(classes: Sequence[int] = (2, 3), rows: int = 67000, width: int = 768) -> list[Figures]:

@@ -16,7 +16,7 @@ from experiments.options import read
 from experiments.pretraining import corpus
 from experiments.pretraining.corpus import Corpus
 from experiments.pretraining.examples import Batch, Examples, Vocabulary
-from src.cli.application import stop, tell
+from src.cli.application import exit_with_error, print_text
 from src.errors import UserError
 
 DEFAULTS = {"text": None, "output": None, "train": 3000, "test": 1000, "words": 45, "held_out": 0.02, "seed": 0}
@@ -30,7 +30,9 @@ def main(arguments: list[str]) -> None:
     try:
         options = read(DEFAULTS, arguments, __doc__)
         if not options.text or not options.output:
-            raise UserError("text and output are needed: text=FOLDER of .txt files, output=FOLDER for train.tsv and test.tsv.")
+            raise UserError(
+                "text and output are needed: text=FOLDER of .txt files, output=FOLDER for train.tsv and test.tsv."
+            )
         _, tail = corpus.split(corpus.read(Path(options.text)), options.held_out)
         order = np.random.default_rng([options.seed, 0]).permutation(len(tail))
         cut = round(TEST_SHARE * len(tail))
@@ -38,20 +40,24 @@ def main(arguments: list[str]) -> None:
             rows = pairs([tail[number] for number in numbers], options[name], options.words, [options.seed, 1, place])
             write(Path(options.output) / f"{name}.tsv", rows)
     except UserError as error:
-        stop(str(error))
+        exit_with_error(str(error))
     words = " ".join(f"dataset.{name}={Path(options.output) / name}.tsv" for name in ("train", "test"))
-    tell(f"dataset=files {words} dataset.text_pair=text_pair")
+    print_text(f"dataset=files {words} dataset.text_pair=text_pair")
 
 
 class Segments(Examples):
     """Pairs as pre-training draws them, with nothing masked."""
 
-    def _mask(self, rng: np.random.Generator, ids: np.ndarray, segments: np.ndarray, content: np.ndarray, random: np.ndarray) -> Batch:
+    def _mask(
+        self, rng: np.random.Generator, ids: np.ndarray, segments: np.ndarray, content: np.ndarray, random: np.ndarray
+    ) -> Batch:
         none = np.zeros(0, np.int64)
         return Batch(ids, segments, none, none, random)
 
 
-def pairs(documents: list[list[str]], rows: int, words: int, seed: list[int]) -> tuple[list[str], list[str], np.ndarray]:
+def pairs(
+    documents: list[list[str]], rows: int, words: int, seed: list[int]
+) -> tuple[list[str], list[str], np.ndarray]:
     """Segments of text that meet at a sentence's end, or whose second comes from another document: half of each.
 
     Parameters
@@ -86,7 +92,9 @@ def pairs(documents: list[list[str]], rows: int, words: int, seed: list[int]) ->
     parted = drawn.ids[np.arange(len(second)), second - 2]
     kept = np.sort(np.unique(parted, return_index=True)[1])[:rows]
     if len(kept) < rows:
-        raise UserError(f"{rows} pairs of {words} words need as many places to part them at, and {len(kept)} were found. Ask for fewer.")
+        raise UserError(
+            f"{rows} pairs of {words} words need as many places to part them at, and {len(kept)} were found. Ask for fewer."
+        )
     texts = [
         [
             " ".join(table[place] for place in row)

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from experiments import options
-from src.cli.application import stop, tell
+from src.cli.application import exit_with_error, print_text
 from src.errors import UserError, flatten
 from src.evaluation.paired import Task
 from src.results.result import Result, SchemaError, read_predictions, replace_files
@@ -69,13 +69,17 @@ def _read_runs(folder: Path) -> list[Record]:
     records: dict[str, Record] = {}
     for job in map(read_job, find_jobs(folder)):
         if job.result is None:
-            raise UserError(f"{job.folder} holds no record: {job.error}\nRun the same command again, or take the folder away.")
+            raise UserError(
+                f"{job.folder} holds no record: {job.error}\nRun the same command again, or take the folder away."
+            )
         if job.result.key not in records:
             arrays = read_predictions(job.record or job.folder, job.result)
             kept = {name: array for name, array in arrays.items() if name.rpartition(".")[2] in KEPT}
             records[job.result.key] = Record(folder.name, job.result, kept)
     if not records:
-        raise UserError(f"{folder} holds no record. Name a sweep's folder, such as multirun/2026-01-31/12-00-00.000000.")
+        raise UserError(
+            f"{folder} holds no record. Name a sweep's folder, such as multirun/2026-01-31/12-00-00.000000."
+        )
     return list(records.values())
 
 
@@ -87,7 +91,9 @@ def _read_bundle(folder: Path) -> list[Record]:
         with open_regular(folder / ARRAYS) as file:
             arrays = load(file.read())
     except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(f"the records in {name} cannot be read: {flatten(error)}. Get them again from version control.") from error
+        raise UserError(
+            f"the records in {name} cannot be read: {flatten(error)}. Get them again from version control."
+        ) from error
     records = []
     for number, entry in enumerate(entries, 1):
         where = f"{name}/{LINES}, line {number}"
@@ -95,7 +101,9 @@ def _read_bundle(folder: Path) -> list[Record]:
             result = Result.from_values(entry["record"], source=where)
             predictions = {field: _widened(arrays[digest], field) for field, digest in entry["predictions"].items()}
         except (KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{where} is no record of a bundle: {flatten(error)}. Get it again from version control.") from error
+            raise UserError(
+                f"{where} is no record of a bundle: {flatten(error)}. Get it again from version control."
+            ) from error
         records.append(Record(folder.parent.name, result, predictions))
     return records
 
@@ -173,7 +181,9 @@ def _task(members: Sequence[Record], label: Callable[[Result], str]) -> Task:
     result = first.result
     labels = [label(record.result) for record in members]
     if twice := sorted({name for name in labels if labels.count(name) > 1}):
-        raise UserError(f"{result.dataset}: two runs are called {twice[0]}. Name the runs that are to be compared more narrowly.")
+        raise UserError(
+            f"{result.dataset}: two runs are called {twice[0]}. Name the runs that are to be compared more narrowly."
+        )
     for other, name in zip(members[1:], labels[1:], strict=True):
         if any(not np.array_equal(first.predictions[each], other.predictions[each]) for each in ("row", "label")):
             raise UserError(
@@ -199,10 +209,15 @@ def rows(records: Iterable[Record]) -> list[dict[str, Any]]:
 def _row(record: Record) -> dict[str, Any]:
     result = record.result
     score, probe = result.score, result.config.get("probe", {})
-    trivial = {name: value.get("value") if isinstance(value, Mapping) else value for name, value in result.baseline.items()}
+    trivial = {
+        name: value.get("value") if isinstance(value, Mapping) else value for name, value in result.baseline.items()
+    }
     return {
         "experiment": record.experiment,
-        **{name: getattr(result, name) for name in ("model", "dataset", "pooling", "layer", "pairing", "probe", "seed", "draws")},
+        **{
+            name: getattr(result, name)
+            for name in ("model", "dataset", "pooling", "layer", "pairing", "probe", "seed", "draws")
+        },
         "grid": next(iter(probe.get("grid", {}).values()), None),
         "features": probe.get("features"),
         "dtype": result.config.get("runtime", {}).get("dtype"),
@@ -252,7 +267,9 @@ def committed(records: Path = RECORDS) -> dict[str, list[Record]]:
     found = {}
     for name, listed in manifest["bundles"].items():
         if not (records / name / LINES).is_file():
-            raise UserError(f"the records of {name} are missing: {_some(listed['runs'].values())}. Run the experiment, then collect it.")
+            raise UserError(
+                f"the records of {name} are missing: {_some(listed['runs'].values())}. Run the experiment, then collect it."
+            )
         found[name] = read(records / name)
         there = {record.result.key for record in found[name]}
         if missing := [called for key, called in listed["runs"].items() if key not in there]:
@@ -261,7 +278,9 @@ def committed(records: Path = RECORDS) -> dict[str, list[Record]]:
             _same(records / name / file, digest, f"{name}/{file}")
     for name, digest in manifest["files"].items():
         if not (records / name).is_file():
-            raise UserError(f"{name} is missing from the records. {records.name}/README.md names the command that makes it.")
+            raise UserError(
+                f"{name} is missing from the records. {records.name}/README.md names the command that makes it."
+            )
         _same(records / name, digest, name)
     return found
 
@@ -291,19 +310,21 @@ def main(arguments: list[str]) -> None:
         records = Path(asked.records)
         if asked.sweep:
             if not asked.output:
-                raise UserError("output is not set. Name the bundle's folder: output=experiments/records/EXPERIMENT/MODEL.")
+                raise UserError(
+                    "output is not set. Name the bundle's folder: output=experiments/records/EXPERIMENT/MODEL."
+                )
             found = read(Path(asked.sweep))
             bundle(found, Path(asked.output))
-            tell(f"{asked.output}: {len(found)} runs")
+            print_text(f"{asked.output}: {len(found)} runs")
         if not records.is_dir():
             raise UserError(f"records={records}: there is no such folder.")
         write_manifest(records)
     except SchemaError as error:
-        stop(f"{error} Records of two versions are not put side by side.")
+        exit_with_error(f"{error} Records of two versions are not put side by side.")
     except UserError as error:
-        stop(str(error))
+        exit_with_error(str(error))
     except OSError as error:
-        stop(f"cannot write the records: {error.strerror or error}. Name another output=.")
+        exit_with_error(f"cannot write the records: {error.strerror or error}. Name another output=.")
 
 
 if __name__ == "__main__":

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 
 from experiments.jobs import configs
-from src.cli.application import stop, tell
+from src.cli.application import exit_with_error, print_text
 from src.config.schema import Config
 from src.errors import UserError
-from src.features.extractor import Extractor, Features, Target, Text
-from src.pipeline.run import Prepared, prepare, run_probe
+from src.features.extractor import FeatureExtractor, Features, Target, Text
+from src.pipeline.run import PreparedRun, prepare, run_probe
 from src.pooling import poolings
 from src.probes.fitting import losses
 from src.results.cache import recall, remember
@@ -56,27 +56,29 @@ def main(arguments: list[str]) -> None:
         write(folder / "information.csv", rows)
         sweep.report(folder)
     except UserError as error:
-        stop(str(error))
+        exit_with_error(str(error))
 
 
 @dataclass
-class Beside(Extractor):
+class Beside(FeatureExtractor):
     """An extractor for which ``cls+pooler`` is a pooling too: the columns of both, side by side."""
 
     def features(self, text: Text, target: Target, also_layers: Any = ()) -> Features:
-        pieces = [Extractor.features(self, text, (name, target[1]), also_layers) for name in target[0].split(JOIN)]
+        pieces = [
+            FeatureExtractor.features(self, text, (name, target[1]), also_layers) for name in target[0].split(JOIN)
+        ]
         values = np.concatenate([piece.values for piece in pieces], axis=1)
         return replace(pieces[0], values=values, hit=all(piece.hit for piece in pieces))
 
 
 @dataclass
-class Joined(Prepared):
+class Joined(PreparedRun):
     """A run on several poolings side by side; its key is made of all of them."""
 
     @property
     def identity(self) -> dict[str, Any]:
         each = self.target[0].split(JOIN)
-        plain = Prepared(self.config, self.data, self.extractor, (each[0], self.target[1]), self.clock)
+        plain = PreparedRun(self.config, self.data, self.extractor, (each[0], self.target[1]), self.clock)
         if len(each) == 1:  # as the main door runs it
             return plain.identity
         return {**plain.identity, "pooling": self.target[0], "code": [poolings[name].code for name in each]}
@@ -97,11 +99,11 @@ def run(config: Config, name: str, folder: Path) -> Result:
     remember(prepared, finished)
     finished.write(folder)
     write_status(folder, "done")
-    tell(summary(finished.result))
+    print_text(summary(finished.result))
     return finished.result
 
 
-def joined(plain: Prepared, name: str) -> Joined:
+def joined(plain: PreparedRun, name: str) -> Joined:
     """The same run on these poolings, each of which has to be one that the checkpoint has."""
     layers = {plain.extractor.check(each, plain.config.layer)[1] for each in name.split(JOIN)}
     extractor = Beside(**vars(plain.extractor))
@@ -123,7 +125,13 @@ def information(folder: Path, name: str, result: Result) -> dict[str, Any]:
     found = {"model": result.model, "dataset": result.dataset, "pooling": name, "rows": len(own)}
     found |= {"metric": result.score["metric"], "value": result.score["value"]}
     if classes == 0:
-        return {**found, "bits": np.log2(own.mean()) / 2, "gain": np.log2(other.mean() / own.mean()) / 2, "low": None, "high": None}
+        return {
+            **found,
+            "bits": np.log2(own.mean()) / 2,
+            "gain": np.log2(other.mean() / own.mean()) / 2,
+            "low": None,
+            "high": None,
+        }
     gain, spread = (other - own).mean(), 1.96 * (other - own).std(ddof=1) / np.sqrt(len(own))
     return {**found, "bits": own.mean(), "gain": gain, "low": gain - spread, "high": gain + spread}
 
@@ -142,7 +150,10 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()
-            writer.writerows({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()} for row in rows)
+            writer.writerows(
+                {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
+                for row in rows
+            )
     except OSError as error:
         raise UserError(f"output={path.parent} cannot be written: {error.strerror}. Name another folder.") from error
 

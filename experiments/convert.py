@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.options import read
-from src.cli.application import stop, tell
+from src.cli.application import exit_with_error, print_text
 from src.config.schema import ModelConfig, check_model
 from src.errors import UserError
 from src.models import checkpoint
@@ -29,7 +29,9 @@ def main(arguments: list[str]) -> None:
     try:
         for word in arguments:
             if word.startswith("model=") and word != WORD:
-                raise UserError(f"{word}: only original TensorFlow checkpoints are converted, {WORD} model.path=FOLDER.")
+                raise UserError(
+                    f"{word}: only original TensorFlow checkpoints are converted, {WORD} model.path=FOLDER."
+                )
         options = read(DEFAULTS, [word for word in arguments if word != WORD], __doc__)
         if not options.output:
             raise UserError("output is not set. Name the folder that the checkpoint goes into: output=DIR.")
@@ -37,8 +39,8 @@ def main(arguments: list[str]) -> None:
         check_model(model)
         activation = write(Path(options.output), model)
     except UserError as error:
-        stop(str(error))
-    tell(f"{activation}\nconverted: model=checkpoint model.path={options.output}")
+        exit_with_error(str(error))
+    print_text(f"{activation}\nconverted: model=checkpoint model.path={options.output}")
 
 
 def write(output: Path, model: ModelConfig) -> str:
@@ -57,7 +59,9 @@ def write(output: Path, model: ModelConfig) -> str:
         whole.save_pretrained(output)
         load_tokenizer(given).save_pretrained(output)
     except OSError as error:
-        raise UserError(f"output={output} cannot be written: {error.strerror or error}. Name another folder.") from error
+        raise UserError(
+            f"output={output} cannot be written: {error.strerror or error}. Name another folder."
+        ) from error
     return str(original.evidence(whole.config.hidden_act)["activation"])
 
 

@@ -24,12 +24,12 @@ import pyarrow as pa
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.options import read
-from src.cli.application import stop, tell
+from src.cli.application import exit_with_error, print_text
 from src.config.schema import CONF, DEFAULT_PROBE, Config, ModelConfig, ProbeConfig, RuntimeConfig
 from src.data.dataset import Split
 from src.errors import UserError
 from src.features.batching import plan
-from src.features.extractor import Extractor, pair_features, texts
+from src.features.extractor import FeatureExtractor, pair_features, texts
 from src.models.encoder import Encoder, EncoderOutput, Tokenizer, Tokens
 from src.pipeline import run as pipeline
 from src.pooling import poolings
@@ -53,7 +53,9 @@ DEFAULTS = {
 EXIT = "an early exit computes the layers up to its own alone"
 NO_EXIT = "this architecture's layers cannot be left out by hand: a lower layer pays the full pass"
 Measurements = dict[str, Callable[[], object]]
-Batch = tuple[np.ndarray, np.ndarray, np.ndarray]  # ids, segments, special marks of rows of one length, each (rows, tokens)
+Batch = tuple[
+    np.ndarray, np.ndarray, np.ndarray
+]  # ids, segments, special marks of rows of one length, each (rows, tokens)
 
 
 def main(arguments: list[str]) -> None:
@@ -71,7 +73,7 @@ def main(arguments: list[str]) -> None:
         measured = {}
         for name, prepared in zip(names, opened, strict=True):
             measured[name] = cost(prepared, options)
-            tell(f"{name}\n{table(measured[name]['seconds'])}")
+            print_text(f"{name}\n{table(measured[name]['seconds'])}")
         figures = {
             **about(opened[0].extractor),
             "load_average": load,
@@ -82,21 +84,23 @@ def main(arguments: list[str]) -> None:
         }
         write(Path(options.output), figures)
     except UserError as error:
-        stop(str(error))
+        exit_with_error(str(error))
 
 
-def prepare(name: str, options: DictConfig) -> pipeline.Prepared:
+def prepare(name: str, options: DictConfig) -> pipeline.PreparedRun:
     """A task of conf/dataset by its name, read, with the checkpoint that encodes it."""
     from experiments.finetune import dataset_config
 
     dataset = dataset_config(name)
     runtime = RuntimeConfig(device="cpu", progress=False, cache_dir=options.cache_dir)
     return pipeline.opened(
-        Config(model=ModelConfig(path=options.model.path), dataset=dataset, runtime=runtime, data_root=options.data_root)
+        Config(
+            model=ModelConfig(path=options.model.path), dataset=dataset, runtime=runtime, data_root=options.data_root
+        )
     )
 
 
-def cost(prepared: pipeline.Prepared, options: DictConfig) -> dict[str, Any]:
+def cost(prepared: pipeline.PreparedRun, options: DictConfig) -> dict[str, Any]:
     """Every cost on rows of the task's training split, drawn once.
 
     Returns
@@ -128,30 +132,41 @@ def cost(prepared: pipeline.Prepared, options: DictConfig) -> dict[str, Any]:
         "tokens": {pairing: int(sum(len(side.ids) for side in tokens[pairing])) for pairing in pairings},
         "seconds": seconds,
         "bytes": {pairing: {each: _bytes(sides) for each, sides in features[pairing].items()} for pairing in pairings},
-        "width": {pairing: {each: pair_features(sides).shape[1] for each, sides in features[pairing].items()} for pairing in pairings},
+        "width": {
+            pairing: {each: pair_features(sides).shape[1] for each, sides in features[pairing].items()}
+            for pairing in pairings
+        },
     }
 
 
 def _rows(split: Split, chosen: np.ndarray) -> Split:
     take = pa.array(chosen)
-    return Split(split.name, split.text.take(take), None if split.text_pair is None else split.text_pair.take(take), split.label[chosen])
+    return Split(
+        split.name,
+        split.text.take(take),
+        None if split.text_pair is None else split.text_pair.take(take),
+        split.label[chosen],
+    )
 
 
 def _tokenise(tokenizer: Tokenizer, split: Split, pairing: str) -> list[Tokens]:
     return [tokenizer(text.text, text.text_pair) for text in texts(split, pairing, "")]
 
 
-def _features(extractor: Extractor, split: Split, pairing: str, name: str) -> dict[str, list[np.ndarray]]:
+def _features(extractor: FeatureExtractor, split: Split, pairing: str, name: str) -> dict[str, list[np.ndarray]]:
     """Both sides' features, or the one, of every representation that a probe is fitted on: jointly [cls; mean] of double width too."""
     sides = {
-        each: [np.array(extractor.features(text, target).values) for text in texts(split, pairing, f"{name}, {len(split)} rows,")]
+        each: [
+            np.array(extractor.features(text, target).values)
+            for text in texts(split, pairing, f"{name}, {len(split)} rows,")
+        ]
         for each, target in _targets(extractor).items()
         if pairing == "joint" or each in APART
     }
     return {**sides, "cls_and_mean": [np.hstack([*sides["cls"], *sides["mean"]])]} if pairing == "joint" else sides
 
 
-def _targets(extractor: Extractor) -> dict[str, tuple[str, int]]:
+def _targets(extractor: FeatureExtractor) -> dict[str, tuple[str, int]]:
     layer = extractor.facts.layers
     there = set(extractor.supported([layer]))
     return {name: (name, layer) for name in POOLINGS if (name, layer) in there}
@@ -162,7 +177,7 @@ def _bytes(sides: list[np.ndarray]) -> dict[str, int]:
     return {kind: sum(side.astype(kind).nbytes for side in sides) // rows for kind in ("float32", "float16")}
 
 
-def passes(extractor: Extractor, sides: list[Tokens], pairing: str) -> Measurements:
+def passes(extractor: FeatureExtractor, sides: list[Tokens], pairing: str) -> Measurements:
     """The forward pass up to each layer that it can be stopped at, and each pooling of what the full pass gave."""
     encoder = extractor.encoder
     batches = [_batch(tokens, rows) for tokens in sides for rows in plan(tokens.lengths, extractor.token_budget)]
@@ -225,7 +240,9 @@ def stops_early(encoder: Encoder, batch: Batch) -> bool:
     for layer in range(1, encoder.layers):
         with stopped(encoder, layer):
             part = encoder.forward(*batch)
-        if len(part.hidden) != layer + 1 or not np.allclose(part.hidden[layer].cpu(), whole.hidden[layer].cpu(), atol=1e-5):
+        if len(part.hidden) != layer + 1 or not np.allclose(
+            part.hidden[layer].cpu(), whole.hidden[layer].cpu(), atol=1e-5
+        ):
             return False
     return True
 
@@ -233,9 +250,13 @@ def stops_early(encoder: Encoder, batch: Batch) -> bool:
 def fit(features: np.ndarray, split: Split, classes: int) -> probe.Outcome:
     """The default probe, its whole grid on a carved part and the refit."""
     named = DEFAULT_PROBE["classification" if classes else "regression"]
-    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ProbeConfig), OmegaConf.load(CONF / "probe" / f"{named}.yaml")))
+    config = OmegaConf.to_object(
+        OmegaConf.merge(OmegaConf.structured(ProbeConfig), OmegaConf.load(CONF / "probe" / f"{named}.yaml"))
+    )
     assert isinstance(config, ProbeConfig)
-    return probe.run(instantiate(config), config, probe.Rows(features, split.label), {}, classes=classes, groups=split.row_digests())
+    return probe.run(
+        instantiate(config), config, probe.Rows(features, split.label), {}, classes=classes, groups=split.row_digests()
+    )
 
 
 @contextmanager
@@ -253,7 +274,9 @@ def one_core() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def measure(doing: Mapping[str, Callable[[], object]], repeats: int, *, now: Callable[[], float] = time.process_time) -> dict[str, Any]:
+def measure(
+    doing: Mapping[str, Callable[[], object]], repeats: int, *, now: Callable[[], float] = time.process_time
+) -> dict[str, Any]:
     """Seconds of processor time of each measurement: once unmeasured, then `repeats` rounds, each in an order of its own.
 
     Returns
@@ -270,7 +293,9 @@ def measure(doing: Mapping[str, Callable[[], object]], repeats: int, *, now: Cal
             began = now()
             doing[name]()
             taken[name].append(now() - began)
-    return {name: {"median": statistics.median(each), "low": min(each), "high": max(each)} for name, each in taken.items()}
+    return {
+        name: {"median": statistics.median(each), "low": min(each), "high": max(each)} for name, each in taken.items()
+    }
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -295,16 +320,20 @@ def table(seconds: Mapping[str, Any], where: str = "") -> str:
     for name, value in seconds.items():
         path = f"{where} {name}".strip()
         if "median" in value:
-            lines.append(f"  {path:32} {1000 * value['median']:9.2f} ms  [{1000 * value['low']:.2f}, {1000 * value['high']:.2f}]")
+            lines.append(
+                f"  {path:32} {1000 * value['median']:9.2f} ms  [{1000 * value['low']:.2f}, {1000 * value['high']:.2f}]"
+            )
         else:
             lines.append(table(value, path))
     return "\n".join(lines)
 
 
-def about(extractor: Extractor) -> dict[str, Any]:
+def about(extractor: FeatureExtractor) -> dict[str, Any]:
     """The model, and what measured it."""
     facts, checkpoint = extractor.facts, extractor.checkpoint
-    exits = stops_early(extractor.encoder, (np.ones((1, 8), np.int32), np.zeros((1, 8), np.int8), np.zeros((1, 8), np.bool_)))
+    exits = stops_early(
+        extractor.encoder, (np.ones((1, 8), np.int32), np.zeros((1, 8), np.int8), np.zeros((1, 8), np.bool_))
+    )
     return {
         "model": checkpoint.label,
         "layers": facts.layers,
@@ -320,7 +349,14 @@ def about(extractor: Extractor) -> dict[str, Any]:
 
 def write(path: Path, figures: Mapping[str, Any]) -> None:
     """The figures as sorted JSON, seconds to the microsecond."""
-    text = json.dumps(json.loads(json.dumps(figures), parse_float=lambda digits: round(float(digits), 6)), indent=1, sort_keys=True) + "\n"
+    text = (
+        json.dumps(
+            json.loads(json.dumps(figures), parse_float=lambda digits: round(float(digits), 6)),
+            indent=1,
+            sort_keys=True,
+        )
+        + "\n"
+    )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_files(path.parent, {path.name: text.encode()})

@@ -13,7 +13,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from src.cli.application import stop, tell
+from src.cli.application import exit_with_error, print_text
 from src.errors import UserError, flatten
 
 if TYPE_CHECKING:
@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 NAME = "Poolings"
 INTERVAL = ["score_low", "score", "score_high"]
 LEGEND = "${config:dataset} ${config:pooling} layer ${config:layer}"
-COLUMNS = ["run:state", "config:dataset.value", "config:pooling.value", "config:layer.value", *(f"summary:{name}" for name in INTERVAL)]
+COLUMNS = [
+    "run:state",
+    "config:dataset.value",
+    "config:pooling.value",
+    "config:layer.value",
+    *(f"summary:{name}" for name in INTERVAL),
+]
 MOST = 200  # runs in a panel; W&B's own default is 10
 DIFFERENCES = """**a − b, paired on the same test rows**, one row per task and pair, with its 95 % interval and, after Holm over the
 sweep, p of the difference and of equivalence within one point. A sweep that was started with `hydra/callbacks=wandb` logs the tables and
@@ -45,7 +51,10 @@ def workspace(entity: str, project: str) -> Workspace:
         settings=ws.WorkspaceSettings(max_runs=MOST),
         runset_settings=ws.RunsetSettings(
             # By state in the alphabet: crashed and failed before finished.
-            order=[expr.Ordering(expr.Metric("State")), expr.Ordering(expr.Metric("CreatedTimestamp"), ascending=False)],
+            order=[
+                expr.Ordering(expr.Metric("State")),
+                expr.Ordering(expr.Metric("CreatedTimestamp"), ascending=False),
+            ],
             pinned_columns=COLUMNS,
         ),
     )
@@ -57,16 +66,33 @@ def sections() -> list[Section]:
     from wandb_workspaces.workspaces import Section
 
     pooling, layer, score = wr.Config("pooling"), wr.Config("layer"), wr.SummaryMetric("score")
-    by_pooling: dict[str, Any] = {"groupby": pooling, "groupby_aggfunc": "mean", "groupby_rangefunc": "minmax", "max_runs_to_show": MOST}
+    by_pooling: dict[str, Any] = {
+        "groupby": pooling,
+        "groupby_aggfunc": "mean",
+        "groupby_rangefunc": "minmax",
+        "max_runs_to_show": MOST,
+    }
     every: dict[str, Any] = {"legend_template": LEGEND, "max_runs_to_show": MOST, "max_bars_to_show": MOST}
     return [
         Section(
             name="Score by pooling and task",
             is_open=True,
             panels=[
-                wr.BarPlot(title="Score with its 95 % interval: low, value, high", metrics=list(INTERVAL), title_x="fraction", **every),
-                wr.BarPlot(title="Mean score and its range over the runs shown", metrics=["score"], title_x="fraction", **by_pooling),
-                wr.MediaBrowser(title="Scores with intervals and baselines", media_keys=["figures/scores"], num_columns=1),
+                wr.BarPlot(
+                    title="Score with its 95 % interval: low, value, high",
+                    metrics=list(INTERVAL),
+                    title_x="fraction",
+                    **every,
+                ),
+                wr.BarPlot(
+                    title="Mean score and its range over the runs shown",
+                    metrics=["score"],
+                    title_x="fraction",
+                    **by_pooling,
+                ),
+                wr.MediaBrowser(
+                    title="Scores with intervals and baselines", media_keys=["figures/scores"], num_columns=1
+                ),
             ],
         ),
         Section(
@@ -94,8 +120,15 @@ def sections() -> list[Section]:
         Section(
             name="Cost against quality",
             panels=[
-                wr.ScatterPlot(title="Score by seconds of the whole run", x=wr.SummaryMetric("seconds/total"), y=score, log_x=True),
-                wr.ScatterPlot(title="Score by width of the features", x=wr.SummaryMetric("counts/width"), y=score, legend_template=LEGEND),
+                wr.ScatterPlot(
+                    title="Score by seconds of the whole run", x=wr.SummaryMetric("seconds/total"), y=score, log_x=True
+                ),
+                wr.ScatterPlot(
+                    title="Score by width of the features",
+                    x=wr.SummaryMetric("counts/width"),
+                    y=score,
+                    legend_template=LEGEND,
+                ),
                 wr.BarPlot(title="Seconds", metrics=["seconds/encode", "seconds/fit", "seconds/total"], **by_pooling),
             ],
         ),
@@ -111,15 +144,21 @@ def sections() -> list[Section]:
                         wr.interface.ParallelCoordinatesPlotColumn(metric=score),
                     ],
                 ),
-                wr.ScatterPlot(title="Score by penalty", x=wr.SummaryMetric("chosen/value"), y=score, legend_template=LEGEND),
+                wr.ScatterPlot(
+                    title="Score by penalty", x=wr.SummaryMetric("chosen/value"), y=score, legend_template=LEGEND
+                ),
             ],
         ),
         Section(
             name="Runs that failed",
             panels=[
                 wr.MarkdownPanel(markdown=FAILED),
-                wr.BarPlot(title="Jobs by outcome", metrics=["jobs/done", "jobs/skipped", "jobs/failed"], max_runs_to_show=MOST),
-                wr.BarPlot(title="Seconds by state", metrics=["_runtime"], groupby=wr.Metric("State"), groupby_aggfunc="sum"),
+                wr.BarPlot(
+                    title="Jobs by outcome", metrics=["jobs/done", "jobs/skipped", "jobs/failed"], max_runs_to_show=MOST
+                ),
+                wr.BarPlot(
+                    title="Seconds by state", metrics=["_runtime"], groupby=wr.Metric("State"), groupby_aggfunc="sum"
+                ),
             ],
         ),
     ]
@@ -149,10 +188,12 @@ def main(arguments: list[str]) -> None:
         try:
             made = workspace(*asked.project.split("/"))
         except ImportError as error:
-            raise UserError(f"{flatten(error)}: dashboards need wandb-workspaces. Run pip install -e '.[dashboard]'.") from error
-        tell(json.dumps(specification(made), indent=2) if asked.dry_run else save(made))
+            raise UserError(
+                f"{flatten(error)}: dashboards need wandb-workspaces. Run pip install -e '.[dashboard]'."
+            ) from error
+        print_text(json.dumps(specification(made), indent=2) if asked.dry_run else save(made))
     except UserError as error:
-        stop(str(error))
+        exit_with_error(str(error))
 
 
 def save(made: Workspace) -> str:
@@ -178,7 +219,10 @@ def save(made: Workspace) -> str:
 
 
 def _refuse(message: str) -> NoReturn:
-    stop(f"{message}. Usage: python -m experiments.dashboard ENTITY/PROJECT [--dry-run]", 2 if "unrecognized" in message else 1)
+    exit_with_error(
+        f"{message}. Usage: python -m experiments.dashboard ENTITY/PROJECT [--dry-run]",
+        2 if "unrecognized" in message else 1,
+    )
 
 
 if __name__ == "__main__":

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from experiments.jobs import configs, write_json
-from src.cli.application import stop, tell
+from src.cli.application import exit_with_error, print_text
 from src.config.schema import Config
 from src.errors import UserError
 from src.evaluation import geometry
 from src.features.extractor import texts
 from src.models.pooler import marchenko_pastur
-from src.pipeline.run import Prepared, opened
+from src.pipeline.run import PreparedRun, opened
 from src.probes.solvers.linear import threads
 from src.runtime import provenance
 
@@ -41,10 +41,10 @@ def main(arguments: list[str]) -> None:
         found = diagnose(tasks)
         write_json(output, found)
     except UserError as error:
-        stop(str(error))
+        exit_with_error(str(error))
     for line in lines(found):
-        tell(line)
-    tell(str(output))
+        print_text(line)
+    print_text(str(output))
 
 
 def diagnose(tasks: list[Config]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def diagnose(tasks: list[Config]) -> dict[str, Any]:
     return found
 
 
-def _task(prepared: Prepared, weight: np.ndarray | None) -> dict[str, Any]:
+def _task(prepared: PreparedRun, weight: np.ndarray | None) -> dict[str, Any]:
     found, rows = views(prepared)
     couples = list(combinations(found, 2))
     with threads() as over:
@@ -81,7 +81,7 @@ def _task(prepared: Prepared, weight: np.ndarray | None) -> dict[str, Any]:
     }
 
 
-def views(prepared: Prepared) -> tuple[Views, int]:
+def views(prepared: PreparedRun) -> tuple[Views, int]:
     """Each representation of the same texts, (texts, width) float32, and the number of rows they come from.
 
     Of two texts that are encoded apart, each counts as one.
@@ -92,7 +92,9 @@ def views(prepared: Prepared) -> tuple[Views, int]:
     found = {}
     for name in sorted(known, key=REPRESENTATIONS.index):
         target = extractor.check(name, config.layer)
-        pieces = [extractor.features(text, target).values[kept] for text in texts(read.train, config.pairing, read.name)]
+        pieces = [
+            extractor.features(text, target).values[kept] for text in texts(read.train, config.pairing, read.name)
+        ]
         found[name] = np.concatenate(pieces)
     return found, len(kept)
 
@@ -118,7 +120,7 @@ def spectrum(weight: np.ndarray) -> dict[str, Any]:
     return {"singular_values": singular.tolist(), "condition_number": float(condition), **marchenko_pastur(weight)}
 
 
-def _provenance(prepared: Prepared) -> dict[str, Any]:
+def _provenance(prepared: PreparedRun) -> dict[str, Any]:
     extractor, runtime = prepared.extractor, prepared.config.runtime
     given = extractor.checkpoint
     return provenance.collect(

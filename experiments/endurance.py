@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.options import read
-from src.cli.application import stop
+from src.cli.application import exit_with_error
 from src.errors import UserError
 
 DEFAULTS = {
@@ -69,8 +69,16 @@ class Door:
         _, status, usage = os.wait4(self.process.pid, 0)
         self.process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - self.began
-        out, error = (self.log.with_suffix(end).read_text(encoding="utf-8", errors="replace") for end in (".out", ".err"))
-        return Ended(self.process.returncode, out, error, seconds, usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024**2))
+        out, error = (
+            self.log.with_suffix(end).read_text(encoding="utf-8", errors="replace") for end in (".out", ".err")
+        )
+        return Ended(
+            self.process.returncode,
+            out,
+            error,
+            seconds,
+            usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024**2),
+        )
 
     def running(self) -> bool:
         """Whether it runs still; does not collect it, so that `ended` can read what it used."""
@@ -275,7 +283,10 @@ def kills(bench: Bench, rows: int, count: int) -> None:
     )
     store, output = bench.new("store"), bench.new("output")
     at_end = max(1, count // 10)  # the writing is short: it gets its kills whatever is drawn
-    moments = [*bench.rng.uniform(0, course.shards, count - at_end), *(course.shards + bench.rng.uniform(0, 0.6, at_end))]
+    moments = [
+        *bench.rng.uniform(0, course.shards, count - at_end),
+        *(course.shards + bench.rng.uniform(0, 0.6, at_end)),
+    ]
     found, late = [], 0
     for moment in sorted(moments):
         found.append(course.shards if is_written(store) else shards(store))
@@ -377,11 +388,18 @@ def damage(bench: Bench, rows: int) -> None:
         warned = "is damaged" in ended.error
         same = features_digest(output) == expected
         good = ended.status == 0 and warned == noticed and same and "Traceback" not in ended.error
-        bench.report("damage", good, f"{name}: {'warned of' if warned else 'no warning'}, features {'the same' if same else 'DIFFER'}")
+        bench.report(
+            "damage",
+            good,
+            f"{name}: {'warned of' if warned else 'no warning'}, features {'the same' if same else 'DIFFER'}",
+        )
 
     for path in files:
         for _ in range(3 if path.name == "values.npy" else 1):
-            check(f"a bit of {path.relative_to(store).parts[0]}/{path.name} flipped", lambda path=path: flip(path, bench.rng))  # type: ignore[misc]
+            check(
+                f"a bit of {path.relative_to(store).parts[0]}/{path.name} flipped",
+                lambda path=path: flip(path, bench.rng),  # type: ignore[misc]
+            )
     values = asked / "values.npy"
     check("values.npy cut to half", lambda: os.truncate(values, values.stat().st_size // 2))
     check("values.npy empty", lambda: os.truncate(values, 0))
@@ -410,7 +428,9 @@ def _strange(store: Path) -> None:
 def mounted(folder: Path, size: int) -> Iterator[None]:
     """A memory disk of `size` MB; UserError where none can be mounted."""
     folder.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}m", "tmpfs", str(folder)], capture_output=True, text=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}m", "tmpfs", str(folder)], capture_output=True, text=True
+    )
     if done.returncode:
         raise UserError(done.stderr.strip() or "mount failed")
     try:
@@ -457,14 +477,21 @@ def too_small(bench: Bench, size: int, rows: int) -> None:
         remount(folder, f"size={8 * size}m")
         again = bench.extract(rows, folder, output).ended()
         same = features_digest(output) == expected
-        bench.report("disk, too small", again.status == 0 and same, f"then {8 * size} MB: features {'the same' if same else 'DIFFER'}")
+        bench.report(
+            "disk, too small",
+            again.status == 0 and same,
+            f"then {8 * size} MB: features {'the same' if same else 'DIFFER'}",
+        )
 
 
 def fills_up(bench: Bench, size: int, rows: int, expected: str) -> None:
     """Another's file fills the disk while the shards are made, and again while the values are written."""
     folder, output = bench.new("disk"), bench.new("output")
     with mounted(folder, size):
-        for moment, begun in (("shards are made", lambda: shards(folder) > 3), ("values are written", lambda: is_writing(folder))):
+        for moment, begun in (
+            ("shards are made", lambda: shards(folder) > 3),
+            ("values are written", lambda: is_writing(folder)),
+        ):
             before = shards(folder)
             door = bench.extract(rows, folder, output)
             while door.running() and not begun():
@@ -510,7 +537,11 @@ def output_fills_up(bench: Bench, size: int, rows: int) -> None:
         fill(folder / "filler")
         ended = bench.extract(rows, bench.folder / "store", folder).ended()
         left = sorted(path.name for path in folder.iterdir())
-        bench.report("disk, output full", said_clearly(ended) and left == ["filler"], f"left there: {', '.join(left)}; {complaint(ended)}")
+        bench.report(
+            "disk, output full",
+            said_clearly(ended) and left == ["filler"],
+            f"left there: {', '.join(left)}; {complaint(ended)}",
+        )
 
 
 def read_only(bench: Bench, rows: int, expected: str) -> None:
@@ -549,9 +580,9 @@ def main(arguments: list[str]) -> None:
                 if options.part in ("all", name):
                     part(bench)
         if bench.failures:
-            stop(f"{bench.failures} checks failed.")
+            exit_with_error(f"{bench.failures} checks failed.")
     except UserError as error:
-        stop(str(error))
+        exit_with_error(str(error))
 
 
 if __name__ == "__main__":

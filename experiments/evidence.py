@@ -61,7 +61,9 @@ class Evidence(Mapping[str, Sequence[Record]]):
 
     def __getitem__(self, name: str) -> Sequence[Record]:
         if name not in self.bundles:
-            raise UserError(f"the records of {name} are missing. experiments/README.md names the command that makes them.")
+            raise UserError(
+                f"the records of {name} are missing. experiments/README.md names the command that makes them."
+            )
         return self.bundles[name]
 
     def __contains__(self, name: object) -> bool:
@@ -78,7 +80,9 @@ class Evidence(Mapping[str, Sequence[Record]]):
         try:
             return read_json(self.files / name)
         except (OSError, ValueError) as error:
-            raise UserError(f"{name} of the records cannot be read: {flatten(error)}. experiments/README.md names its command.") from error
+            raise UserError(
+                f"{name} of the records cannot be read: {flatten(error)}. experiments/README.md names its command."
+            ) from error
 
     def csv(self, name: str) -> list[dict[str, str]]:
         """The rows of a table among the records."""
@@ -86,23 +90,33 @@ class Evidence(Mapping[str, Sequence[Record]]):
             with (self.files / name).open(newline="", encoding="utf-8") as file:
                 return list(csv.DictReader(file))
         except (OSError, ValueError) as error:
-            raise UserError(f"{name} of the records cannot be read: {flatten(error)}. experiments/README.md names its command.") from error
+            raise UserError(
+                f"{name} of the records cannot be read: {flatten(error)}. experiments/README.md names its command."
+            ) from error
 
     @cached_property
     def models(self) -> tuple[str, ...]:
         """Models that all poolings were compared on, the embedded one first."""
-        names = [name.partition("/")[2] for name in self if name.startswith("poolings/") and not name.endswith("-random")]
+        names = [
+            name.partition("/")[2] for name in self if name.startswith("poolings/") and not name.endswith("-random")
+        ]
         return tuple(sorted(names, key=lambda name: (name != "bert-books", name)))
 
     def having(self, experiment: str) -> list[str]:
         """The models that an experiment was run on, whether it left a bundle or a file."""
-        return [model for model in self.models if f"{experiment}/{model}" in self or (self.files / experiment / f"{model}.json").is_file()]
+        return [
+            model
+            for model in self.models
+            if f"{experiment}/{model}" in self or (self.files / experiment / f"{model}.json").is_file()
+        ]
 
     def tasks(self, bundle: str, **only: Container[Any]) -> list[Task]:
         """A bundle's tasks, of the runs alone that `only` leaves (see `over`): those may differ in pooling and dataset."""
         return tasks(record for record in self[bundle] if _fits(record.result, only))
 
-    def labelled(self, bundles: Sequence[str], label: Callable[[Result], str], wanted: Callable[[Result], bool] = _any) -> list[Task]:
+    def labelled(
+        self, bundles: Sequence[str], label: Callable[[Result], str], wanted: Callable[[Result], bool] = _any
+    ) -> list[Task]:
         """Tasks across several bundles, their runs named by `label`; datasets that lack some label are left out."""
         found = labelled((record for name in bundles for record in self[name] if wanted(record.result)), label)
         names = {name for task in found for name in task.predictions}
@@ -117,7 +131,9 @@ class Evidence(Mapping[str, Sequence[Record]]):
     def _read_primary(self, model: str) -> list[Task]:
         found = {task.name: task for task in self.tasks(f"poolings/{model}", pooling=COMPARED)}
         if missing := [name for name in PRIMARY if name not in found]:
-            raise UserError(f"poolings/{model} lacks {', '.join(missing)}. Run the experiment on all its tasks, then collect it.")
+            raise UserError(
+                f"poolings/{model} lacks {', '.join(missing)}. Run the experiment on all its tasks, then collect it."
+            )
         return [found[name] for name in PRIMARY]
 
     def contrasts(self, model: str, pairs: Sequence[tuple[str, str]] = PAIRS) -> list[Contrast]:
@@ -141,7 +157,9 @@ class Evidence(Mapping[str, Sequence[Record]]):
             self._overall[model, a, b, "apart"] = over_tasks(tasks, a, b, resamples=FEWER)
         return self._overall[model, a, b, "apart"]
 
-    def over(self, bundles: Sequence[str], label: Callable[[Result], str], a: str, b: str, **only: Container[Any]) -> Overall:
+    def over(
+        self, bundles: Sequence[str], label: Callable[[Result], str], a: str, b: str, **only: Container[Any]
+    ) -> Overall:
         """The claim over the tasks of some bundles, of the runs that `label` calls a against those it calls b.
 
         `only` narrows the runs: a field of the record and the values it may have, as in ``pairing=["joint"]``.
@@ -178,7 +196,9 @@ class Evidence(Mapping[str, Sequence[Record]]):
     def precision(self, model: str) -> list[Overall]:
         """Each pooling in half precision against itself in float32, over the tasks that have both."""
         bundle = f"precision/{model}"
-        halves = sorted({_typed(record.result) for record in self[bundle] if not _typed(record.result).endswith("float32")})
+        halves = sorted(
+            {_typed(record.result) for record in self[bundle] if not _typed(record.result).endswith("float32")}
+        )
         return [self.over([bundle], _typed, half, f"{half.partition(',')[0]}, float32") for half in halves]
 
 

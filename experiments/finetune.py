@@ -31,15 +31,15 @@ from tqdm import tqdm
 from transformers import AutoModel
 
 from experiments.options import read
-from src.cli.application import stop, tell
+from src.cli.application import exit_with_error, print_text
 from src.config.schema import CONF, Config, DatasetConfig, ModelConfig, PoolingConfig, RuntimeConfig
 from src.data import dataset as data
-from src.data.dataset import Data
-from src.data.splits import Division
+from src.data.dataset import Dataset
+from src.data.splits import RowSplitter
 from src.errors import UserError
 from src.evaluation import metrics
 from src.features.batching import plan
-from src.features.extractor import Extractor, texts
+from src.features.extractor import FeatureExtractor, texts
 from src.models.encoder import EncoderOutput, Tokens
 from src.pipeline import run as pipeline
 from src.pooling import poolings
@@ -135,7 +135,9 @@ class Rows:
         lengths = self.tokens.lengths[chosen]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         places = np.repeat(self.tokens.offsets[chosen] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        ids, segments, special = (array[places] for array in (self.tokens.ids, self.tokens.segments, self.tokens.special))
+        ids, segments, special = (
+            array[places] for array in (self.tokens.ids, self.tokens.segments, self.tokens.special)
+        )
         return Rows(Tokens(ids, segments, special, offsets, 0), self.label[chosen], self.padding)
 
     def batch(self, chosen: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
@@ -153,17 +155,17 @@ class Rows:
 class Task:
     """A dataset read, tokenised and ready to be trained on; `chosen` are the numbers of its training rows in use."""
 
-    prepared: pipeline.Prepared
+    prepared: pipeline.PreparedRun
     schedule: Schedule
     roles: dict[str, Rows]
     chosen: np.ndarray
 
     @property
-    def data(self) -> Data:
+    def data(self) -> Dataset:
         return self.prepared.data
 
     @property
-    def extractor(self) -> Extractor:
+    def extractor(self) -> FeatureExtractor:
         return self.prepared.extractor
 
     @property
@@ -179,7 +181,9 @@ class Task:
     def encoder(self) -> Any:
         """The checkpoint's weights in float32, to be copied and tuned; the suite's own load has found them whole."""
         folder = self.extractor.encoder.checkpoint.view()
-        return AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False)
+        return AutoModel.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
+        )
 
     def copy(self) -> Any:
         return copy.deepcopy(self.encoder)
@@ -188,13 +192,21 @@ class Task:
         """Which training rows are held out where the rate is chosen, (rows of train,) bool."""
         read = self.data
         groups, mixed = read.together, read.group is not None
-        return Division(read.train.label, 0, fraction=HELD, groups=groups, mixed=mixed, regression=not read.classes).held()
+        return RowSplitter(
+            read.train.label, 0, fraction=HELD, groups=groups, mixed=mixed, regression=not read.classes
+        ).held()
 
     def identity(self) -> dict[str, Any]:
         """What decides the numbers of any tuning on this task, as resolved."""
         checkpoint, facts = self.extractor.checkpoint, self.extractor.facts
         encoder = {"model": checkpoint.identity, "tokenizer": checkpoint.tokenizer, "max_length": facts.max_length}
-        return {"schema": SCHEMA, "kind": "finetune", "encoder": encoder, "schedule": asdict(self.schedule), **self.data.identity()}
+        return {
+            "schema": SCHEMA,
+            "kind": "finetune",
+            "encoder": encoder,
+            "schedule": asdict(self.schedule),
+            **self.data.identity(),
+        }
 
 
 @dataclass(frozen=True)
@@ -223,10 +235,14 @@ def main(arguments: list[str]) -> None:
         options = read(DEFAULTS, arguments, __doc__)
         run(options)
     except UserError as error:
-        stop(str(error))
+        exit_with_error(str(error))
     except KeyboardInterrupt:
-        stop("stopped. Finished cells are kept: the same command goes on from there.", 130)
-    tell(render(compare_records(find_jobs(Path(options.output))), width=shutil.get_terminal_size((100, 24)).columns).rstrip())
+        exit_with_error("stopped. Finished cells are kept: the same command goes on from there.", 130)
+    print_text(
+        render(
+            compare_records(find_jobs(Path(options.output))), width=shutil.get_terminal_size((100, 24)).columns
+        ).rstrip()
+    )
 
 
 def run(options: DictConfig) -> None:
@@ -257,7 +273,9 @@ def run(options: DictConfig) -> None:
     if options.tune:
         choice = choose(tasks[options.tune], rates, words, output)
     cells = [
-        Cell(tasks[name], head, choice, tuple(seeds), options.resamples, output / f"{name}-{head}") for name in names for head in heads
+        Cell(tasks[name], head, choice, tuple(seeds), options.resamples, output / f"{name}-{head}")
+        for name in names
+        for head in heads
     ]
     todo = [cell for cell in cells if not cell.done()]
     jobs = [Job(cell.task.data.name, cell.pooling, choice["value"], seed) for cell in todo for seed in seeds]
@@ -319,10 +337,12 @@ def opened(words: str, name: str) -> Task:
     return Task(prepared, schedule, roles, chosen)
 
 
-def check(config: Config, read: Data) -> None:
+def check(config: Config, read: Dataset) -> None:
     """Refuse a task that is scored in folds of its own training rows, each of which would be a tuning of its own."""
     if read.selection == "nested":
-        raise UserError(f"{read.name} is scored in folds of train. Name tasks with a test split of their own, such as sst2 or rte.")
+        raise UserError(
+            f"{read.name} is scored in folds of train. Name tasks with a test split of their own, such as sst2 or rte."
+        )
     data.check_probe(read)
 
 
@@ -361,7 +381,9 @@ def work(words: str, job: Job) -> Tuned:
             model, scale, shift = train(task, job, task.chosen[~held[task.chosen]])
         with clock.phase("encode"):
             roles = (
-                {"train": task.train.take(task.chosen[held[task.chosen]])} if job.held else {role: task.roles[role] for role in task.scored}
+                {"train": task.train.take(task.chosen[held[task.chosen]])}
+                if job.held
+                else {role: task.roles[role] for role in task.scored}
             )
             decisions = {role: predict(model, rows) * scale + shift for role, rows in roles.items()}
     finally:
@@ -455,13 +477,18 @@ def choose(task: Task, rates: Sequence[float], words: str, output: Path) -> dict
         pass  # chosen anew below
     out = task.chosen[task.held()[task.chosen]]
     jobs = [Job(task.data.name, head, rate, 0, held=True) for rate in rates for head in heads]
-    found = [losses(tuned.decisions["train"], task.train.label[out], len(task.data.classes)).mean() for tuned in tunings(words, jobs)]
+    found = [
+        losses(tuned.decisions["train"], task.train.label[out], len(task.data.classes)).mean()
+        for tuned in tunings(words, jobs)
+    ]
     means = np.reshape(found, (len(rates), len(heads))).mean(axis=1)
     grid = [{"value": rate, "loss": float(loss), "converged": None} for rate, loss in zip(rates, means, strict=True)]
     choice = {"dataset": task.data.name, "value": rates[int(means.argmin())], "heads": heads, "grid": grid}
     try:
         output.mkdir(parents=True, exist_ok=True)
-        replace_files(output, {RATES: (json.dumps({"key": key, "choice": choice}, indent=1, sort_keys=True) + "\n").encode()})
+        replace_files(
+            output, {RATES: (json.dumps({"key": key, "choice": choice}, indent=1, sort_keys=True) + "\n").encode()}
+        )
     except OSError as error:
         raise UserError(f"cannot write into output={output}: {error.strerror}. Name another folder.") from error
     return choice
@@ -482,9 +509,18 @@ class Cell:
     def settings(self) -> dict[str, Any]:
         """The tuning as its record tells it: the rate and how it was chosen, the schedule, the seeds."""
         choice = self.choice
-        rule = f"least mean loss of {', '.join(choice['heads'])} on {HELD:.0%} of its training rows" if choice["dataset"] else None
+        rule = (
+            f"least mean loss of {', '.join(choice['heads'])} on {HELD:.0%} of its training rows"
+            if choice["dataset"]
+            else None
+        )
         rates = [entry["value"] for entry in choice["grid"]] or [choice["value"]]
-        chosen = {"learning_rate": choice["value"], "grid": {"learning_rate": rates}, "chosen_on": choice["dataset"], "chosen_by": rule}
+        chosen = {
+            "learning_rate": choice["value"],
+            "grid": {"learning_rate": rates},
+            "chosen_on": choice["dataset"],
+            "chosen_by": rule,
+        }
         named = {"name": "finetune", "optimiser": "AdamW", "seeds": list(self.seeds), "resamples": self.resamples}
         return {**named, **chosen, **asdict(self.task.schedule)}
 
@@ -498,7 +534,9 @@ class Cell:
         if not (self.folder / RECORD).is_file():
             return False
         if Result.read(self.folder).key != self.key:
-            raise UserError(f"{self.folder} holds the record of another tuning. Name another output, or ask for the same.")
+            raise UserError(
+                f"{self.folder} holds the record of another tuning. Name another output, or ask for the same."
+            )
         return True
 
     def write(self, tuned: Sequence[Tuned]) -> None:
@@ -514,8 +552,10 @@ class Cell:
         arrays = {name: array for role in self.task.scored for name, array in self._arrays(role, tuned).items()}
         heads = {f"head.{name}": np.stack([each.head[name] for each in tuned]) for name in ("weight", "bias")}
         result = self._result(scores, timing)
-        result.write(self.folder, arrays, heads, {"incomplete": "the heads of each seed alone: the tuned encoders are not kept"})
-        tell(summary(result))
+        result.write(
+            self.folder, arrays, heads, {"incomplete": "the heads of each seed alone: the tuned encoders are not kept"}
+        )
+        print_text(summary(result))
 
     def _scores(self, tuned: Sequence[Tuned]) -> dict[str, Any]:
         """Every metric of the task with its interval, the seeds as draws; splits beside test carry their role in the name."""
@@ -524,7 +564,9 @@ class Cell:
         for role in self.task.scored:
             label, drawn = self.task.roles[role].label, [decided(each.decisions[role], classes) for each in tuned]
             for name in read.metrics:
-                estimates = [metrics.evaluate(name, label, each, classes=classes, resamples=self.resamples) for each in drawn]
+                estimates = [
+                    metrics.evaluate(name, label, each, classes=classes, resamples=self.resamples) for each in drawn
+                ]
                 score = asdict(estimates[0]) if len(estimates) == 1 else pipeline.over_draws(name, estimates)
                 found[name if role == "test" else f"{name}_{role}"] = score
         return found
@@ -550,7 +592,11 @@ class Cell:
         why = None if constant is not None else "a constant has no correlation"
         grid = self.choice["grid"]
         edges = {entry["value"]: edge for entry, edge in zip(grid[:1] + grid[-1:], ("first", "last"), strict=False)}
-        named = {"parameter": "learning_rate", "value": self.choice["value"], "at_edge": edges.get(self.choice["value"])}
+        named = {
+            "parameter": "learning_rate",
+            "value": self.choice["value"],
+            "at_edge": edges.get(self.choice["value"]),
+        }
         tokens = task.train.tokens.lengths[task.chosen].sum() + task.roles["test"].tokens.lengths.sum()
         return Result(
             schema=SCHEMA,

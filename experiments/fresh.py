@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from experiments.options import read
-from src.cli.application import stop, tell
+from src.cli.application import exit_with_error, print_text
 from src.config.schema import ModelConfig
 from src.errors import UserError
 from src.models.checkpoint import find
@@ -26,8 +26,8 @@ def main(arguments: list[str]) -> None:
             raise UserError("output is not set. Name the folder that the checkpoint goes into: output=FOLDER.")
         write(Path(options.output), str(options.model.path), int(options.seed))
     except UserError as error:
-        stop(str(error))
-    tell(f"random weights: model=checkpoint model.path={options.output}")
+        exit_with_error(str(error))
+    print_text(f"random weights: model=checkpoint model.path={options.output}")
 
 
 def write(output: Path, path: str, seed: int) -> None:
@@ -43,7 +43,9 @@ def write(output: Path, path: str, seed: int) -> None:
         model.save_pretrained(output)
         load_tokenizer(given).save_pretrained(output)
     except OSError as error:
-        raise UserError(f"output={output} cannot be written: {error.strerror or error}. Name another folder.") from error
+        raise UserError(
+            f"output={output} cannot be written: {error.strerror or error}. Name another folder."
+        ) from error
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 
 from experiments.options import read
 from experiments.pretraining.recipe import NEGATIVES
-from src.cli.application import stop, tell
+from src.cli.application import exit_with_error, print_text
 from src.errors import UserError
 
 DEFAULTS = {
@@ -28,25 +28,39 @@ def main(arguments: list[str]) -> None:
     try:
         options = read(DEFAULTS, arguments, __doc__)
         if not options.text:
-            raise UserError("text is not set. Name the folder of .txt files that the model was trained on: text=FOLDER.")
+            raise UserError(
+                "text is not set. Name the folder of .txt files that the model was trained on: text=FOLDER."
+            )
         if options.negatives not in NEGATIVES:
             raise UserError(f"negatives={options.negatives}: one of {', '.join(NEGATIVES)} is needed.")
-        figures = measure(Path(options.text), options.model.path, options.held_out, options.rows, list(options.lengths), options.negatives)
+        figures = measure(
+            Path(options.text),
+            options.model.path,
+            options.held_out,
+            options.rows,
+            list(options.lengths),
+            options.negatives,
+        )
     except UserError as error:
-        stop(str(error))
+        exit_with_error(str(error))
     for length, found in figures["held_out"].items():
         low, high = found["nsp_interval"]
-        tell(
+        print_text(
             f"{length:>4} word pieces a row: next sentence {found['nsp_accuracy']:.3f} [{low:.3f}, {high:.3f}], "
             f"masked pieces {found['mlm_accuracy']:.3f}, perplexity {found['mlm_perplexity']:.1f}"
         )
     pooler = figures["pooler"]
-    tell(f"pooler: {pooler['status']}; " + ", ".join(f"{key} {value}" for key, value in pooler.items() if key != "status"))
+    print_text(
+        f"pooler: {pooler['status']}; "
+        + ", ".join(f"{key} {value}" for key, value in pooler.items() if key != "status")
+    )
     if options.output:
         Path(options.output).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
-def measure(text: Path, path: str, held_out: float, rows: int, lengths: list[int], negatives: str = "other_document") -> dict[str, Any]:
+def measure(
+    text: Path, path: str, held_out: float, rows: int, lengths: list[int], negatives: str = "other_document"
+) -> dict[str, Any]:
     """Held-out figures by row length, with a 95 % Wilson interval for next-sentence accuracy, and the pooler's evidence."""
     from transformers import BertForPreTraining
 
@@ -61,7 +75,9 @@ def measure(text: Path, path: str, held_out: float, rows: int, lengths: list[int
     model = ModelConfig(path=path)
     opened = checkpoint.find(model)
     encoder = Encoder(opened, model, RuntimeConfig())
-    loaded: Any = BertForPreTraining.from_pretrained(opened.view(), output_loading_info=True, local_files_only=True, dtype="float32")
+    loaded: Any = BertForPreTraining.from_pretrained(
+        opened.view(), output_loading_info=True, local_files_only=True, dtype="float32"
+    )
     heads, info = loaded
     if info["missing_keys"]:
         raise UserError(

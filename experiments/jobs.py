@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from src.cli.application import check_words, register, say, tell
+from src.cli.application import check_overrides, format_error, print_text, register
 from src.config.schema import CONF, Config, parse
 from src.errors import UserError
 
@@ -30,7 +30,7 @@ def configs(words: Sequence[str], about: str | None = None) -> list[Config]:
         Whatever the main door refuses.
     """
     if {"-h", "--help"} & set(words):
-        tell(f"{(about or '').strip()}\n\nThe words are those of python -m src.run, whose --help lists them.")
+        print_text(f"{(about or '').strip()}\n\nThe words are those of python -m src.run, whose --help lists them.")
         sys.exit(0)
     register()
     named = [word for word in words if word.startswith("dataset=")]
@@ -38,16 +38,21 @@ def configs(words: Sequence[str], about: str | None = None) -> list[Config]:
     rest = [word for word in words if word not in named]
     try:
         with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-            return [parse(compose("config", check_words([*rest, *task], sweeps=False))) for task in ([[each] for each in tasks] or [[]])]
+            return [
+                parse(compose("config", check_overrides([*rest, *task], sweeps=False)))
+                for task in ([[each] for each in tasks] or [[]])
+            ]
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(say(error)) from error
+        raise UserError(format_error(error)) from error
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a record: sorted keys, numbers of `DIGITS` significant digits, what is no finite number as null."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(rounded(content), indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+        path.write_text(
+            json.dumps(rounded(content), indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8"
+        )
     except OSError as error:
         raise UserError(f"output={path} cannot be written: {error.strerror}. Name another file.") from error
 

@@ -26,12 +26,12 @@ from experiments import book_pairs
 from experiments.jobs import write_json
 from experiments.options import read
 from experiments.pretraining import corpus
-from src.cli.application import stop, tell
+from src.cli.application import exit_with_error, print_text
 from src.config.schema import CONF, Config, ModelConfig, ProbeConfig, RuntimeConfig, cache_folder
 from src.data.dataset import Split
 from src.errors import UserError
 from src.evaluation.metrics import wilson
-from src.features.extractor import Extractor, texts
+from src.features.extractor import FeatureExtractor, texts
 from src.models import checkpoint
 from src.models.checkpoint import Checkpoint
 from src.models.pooler import marchenko_pastur
@@ -40,7 +40,7 @@ from src.probes.fitting import Rows
 from src.probes.solvers.estimators import LogisticRegression
 from src.runtime.clock import Clock
 from src.runtime.provenance import cores
-from src.storage.store import Store
+from src.storage.store import ArrayStore
 
 DEFAULTS = {
     "text": None,  # folder of .txt files
@@ -70,28 +70,32 @@ def main(arguments: list[str]) -> None:
     try:
         options = read(DEFAULTS, arguments, __doc__)
         if not options.text or not options.output:
-            raise UserError("text and output are needed: text=FOLDER of .txt files, output=FOLDER for the two checkpoints.")
+            raise UserError(
+                "text and output are needed: text=FOLDER of .txt files, output=FOLDER for the two checkpoints."
+            )
         figures = make(OmegaConf.to_container(options))
     except UserError as error:
-        stop(str(error))
+        exit_with_error(str(error))
     for name, found in figures["held_out_accuracy"].items():
-        tell(f"next sentence, {name}: {found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]")
+        print_text(f"next sentence, {name}: {found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]")
     for name in ("random", "nsp"):
-        tell(f"model=checkpoint model.path={Path(options.output) / name}")
+        print_text(f"model=checkpoint model.path={Path(options.output) / name}")
 
 
 def make(options: Any) -> dict[str, Any]:
     """Draw the pairs, encode them once, train, and write both checkpoints; the figures as ``nsp.json`` holds them."""
     began = time.perf_counter()
     output = Path(options["output"])
-    config = Config(model=ModelConfig(path=options["model"]["path"]), runtime=RuntimeConfig(cache_dir=options["cache_dir"]))
+    config = Config(
+        model=ModelConfig(path=options["model"]["path"]), runtime=RuntimeConfig(cache_dir=options["cache_dir"])
+    )
     given = checkpoint.find(config.model)
     if given.config["model_type"] != "bert":
         raise UserError(
             f"'{given.label}' is a {given.config['model_type']} model; next-sentence prediction is BERT's. Name a BERT checkpoint."
         )
     splits = _splits(options)
-    extractor = Extractor(given, config, Store(cache_folder(config.runtime)), Clock(), cores())
+    extractor = FeatureExtractor(given, config, ArrayStore(cache_folder(config.runtime)), Clock(), cores())
     rows = {name: _rows(extractor, split) for name, split in splits.items()}
     encoded = time.perf_counter()
     start = fresh(extractor.facts.width, options["seed"], float(given.config.get("initializer_range", 0.02)))
@@ -104,7 +108,10 @@ def make(options: Any) -> dict[str, Any]:
         "weights": given.weights,
         **{name: options[name] for name in ("held_out", "words", "seed", "epochs", "rate")},
         "rows": {name: len(split) for name, split in splits.items()},
-        "word_pieces": {name: extractor.tokens(texts(split, "joint", "books")[0]).lengths.mean().item() for name, split in splits.items()},
+        "word_pieces": {
+            name: extractor.tokens(texts(split, "joint", "books")[0]).lengths.mean().item()
+            for name, split in splits.items()
+        },
         "held_out_accuracy": _accuracies(rows, start, trained, options["seed"]),
         "spectrum": {"random": spectrum(start), "nsp": spectrum(trained)},
         "seconds": {"encode": encoded - began, "train": ended - encoded},
@@ -123,9 +130,12 @@ def _splits(options: Mapping[str, Any]) -> dict[str, Split]:
     return splits
 
 
-def _rows(extractor: Extractor, split: Split) -> Rows:
+def _rows(extractor: FeatureExtractor, split: Split) -> Rows:
     """[CLS] of every pair, read as one text."""
-    return Rows(np.array(extractor.features(texts(split, "joint", "books")[0], ("cls", extractor.facts.layers)).values), split.label)
+    return Rows(
+        np.array(extractor.features(texts(split, "joint", "books")[0], ("cls", extractor.facts.layers)).values),
+        split.label,
+    )
 
 
 def fresh(width: int, seed: int, deviation: float) -> State:
@@ -187,9 +197,13 @@ def _accuracies(rows: Mapping[str, Rows], start: State, trained: State, seed: in
     """Held-out next-sentence accuracy of both heads, and of a linear probe on [CLS] and on each pooler, with Wilson intervals."""
     cls = {name: torch.from_numpy(each.x) for name, each in rows.items()}
     truth = rows["held_out"].y
-    guesses = {f"head of {name}": logits(state, cls["held_out"]).argmax(1).numpy() for name, state in (("random", start), ("nsp", trained))}
+    guesses = {
+        f"head of {name}": logits(state, cls["held_out"]).argmax(1).numpy()
+        for name, state in (("random", start), ("nsp", trained))
+    }
     views = {"cls": cls} | {
-        f"{name} pooler": {split: pool(state, each) for split, each in cls.items()} for name, state in (("random", start), ("nsp", trained))
+        f"{name} pooler": {split: pool(state, each) for split, each in cls.items()}
+        for name, state in (("random", start), ("nsp", trained))
     }
     config = ProbeConfig(**OmegaConf.to_container(OmegaConf.load(CONF / "probe" / "logistic.yaml")))  # type: ignore[arg-type]
     for name, view in views.items():
@@ -214,7 +228,9 @@ def write(given: Checkpoint, folder: Path, state: State) -> None:
     """A checkpoint with the encoder and tokenizer of `given` and this pooler and head, float32 safetensors."""
     from transformers import BertForNextSentencePrediction
 
-    model = BertForNextSentencePrediction.from_pretrained(given.folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
+    model = BertForNextSentencePrediction.from_pretrained(
+        given.folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+    )
     weights = model.state_dict()
     for name, tensor in state.items():
         weights[NAMES[name]].copy_(tensor)
@@ -223,7 +239,9 @@ def write(given: Checkpoint, folder: Path, state: State) -> None:
         for name in given.tokenizer:  # as they stand: the same word pieces
             shutil.copyfile(given.folder / name, folder / name)
     except OSError as error:
-        raise UserError(f"output={folder} cannot be written: {error.strerror or error}. Name another folder.") from error
+        raise UserError(
+            f"output={folder} cannot be written: {error.strerror or error}. Name another folder."
+        ) from error
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.cli.application import stop, tell
+from src.cli.application import exit_with_error, print_text
 from src.config.schema import KINDS, explain
 from src.errors import UserError, mask
 from src.results.escaping import NUMBER
@@ -56,7 +56,7 @@ def _parsed(word: str, defaults: Mapping[str, Any]) -> tuple[str, Any]:
     """The key of a word and its value, of the type that its default has."""
     shown = f"'{mask(word)[:80]}'"
     if word.startswith("-"):
-        stop(f"unrecognized arguments: {shown}. --help shows what there is.", 2)
+        exit_with_error(f"unrecognized arguments: {shown}. --help shows what there is.", 2)
     if re.search("[\0\ud800-\udfff]", word):
         raise UserError(f"cannot read {shown}: it is not UTF-8. Rename the file, or name it by a link.")
     if mask(word) != word:
@@ -97,7 +97,9 @@ def _fits(value: Any, wanted: type, *, optional: bool) -> bool:
 
 
 def _help(defaults: Mapping[str, Any], about: str | None) -> NoReturn:
-    tell(f"{(about or '').strip()}\n\nKeys with their defaults:")
+    print_text(f"{(about or '').strip()}\n\nKeys with their defaults:")
     for key, value in defaults.items():
-        tell(f"  {key}={'null' if value is None else yaml.safe_dump(value, default_flow_style=True, width=1000).splitlines()[0]}")
+        print_text(
+            f"  {key}={'null' if value is None else yaml.safe_dump(value, default_flow_style=True, width=1000).splitlines()[0]}"
+        )
     sys.exit(0)

@@ -24,14 +24,30 @@ from typing import Any
 
 from experiments.jobs import write_json
 from experiments.options import read
-from src.cli.application import stop, tell
+from src.cli.application import exit_with_error, print_text
 from src.errors import UserError
 from src.results.result import PREDICTIONS, PROBE, RECORD
 from src.runtime.provenance import collect
 
 DEFAULTS = {"part": "all", "jobs": 200, "fits": 160, "workers": 2, "output": None}
 ROOT = Path(__file__).resolve().parents[1]
-WORDS = ["good", "bad", "film", "plot", "actor", "scene", "boring", "bright", "dull", "fine", "story", "cast", "music", "slow", "quick"]
+WORDS = [
+    "good",
+    "bad",
+    "film",
+    "plot",
+    "actor",
+    "scene",
+    "boring",
+    "bright",
+    "dull",
+    "fine",
+    "story",
+    "cast",
+    "music",
+    "slow",
+    "quick",
+]
 POOLINGS = ("cls", "pooler", "mean", "max")
 OWN = ("fit", "score", "baseline")  # phases that are the probe's own
 
@@ -46,21 +62,23 @@ def main(arguments: list[str]) -> None:
         with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
             if options.part != "workers":
                 figures["jobs"] = jobs(Path(folder), options.jobs)
-                tell(
+                print_text(
                     "{jobs} jobs in {wall:.1f} s, of which the probes' own {own:.1f} s: {overhead:.3f} s a job beside".format(
                         **figures["jobs"]
                     )
                 )
             if options.part != "jobs":
                 figures["workers"] = workers(Path(folder), options.fits, options.workers)
-                tell(
+                print_text(
                     "{fits} fits: basic {basic:.1f} s, joblib with {workers} workers {joblib:.1f} s, {ratio:.2f} times as fast; "
-                    "records {same}".format(**figures["workers"], same="the same" if figures["workers"]["same_records"] else "DIFFER")
+                    "records {same}".format(
+                        **figures["workers"], same="the same" if figures["workers"]["same_records"] else "DIFFER"
+                    )
                 )
         if options.output:
             write_json(Path(options.output), {**figures, "provenance": collect()})
     except UserError as error:
-        stop(str(error))
+        exit_with_error(str(error))
 
 
 def jobs(folder: Path, number: int) -> dict[str, Any]:
@@ -85,10 +103,18 @@ def workers(folder: Path, number: int, count: int) -> dict[str, Any]:
     seconds = {}
     for launcher, more in (("basic", []), ("joblib", [f"hydra.launcher.n_jobs={count}"])):
         shutil.copytree(folder / "features", folder / f"features-{launcher}")
-        seconds[launcher] = sweep(folder / launcher, folder / f"features-{launcher}", *words, f"hydra/launcher={launcher}", *more)
+        seconds[launcher] = sweep(
+            folder / launcher, folder / f"features-{launcher}", *words, f"hydra/launcher={launcher}", *more
+        )
     done = sorted(path.parent.name for path in (folder / "basic").glob(f"*/{RECORD}"))
     same = all(settled(folder / "basic" / job) == settled(folder / "joblib" / job) for job in done)
-    return {"fits": len(done), "workers": count, **seconds, "ratio": seconds["basic"] / seconds["joblib"], "same_records": same}
+    return {
+        "fits": len(done),
+        "workers": count,
+        **seconds,
+        "ratio": seconds["basic"] / seconds["joblib"],
+        "same_records": same,
+    }
 
 
 def settled(folder: Path) -> tuple[dict[str, Any], bytes, bytes]:
@@ -111,9 +137,13 @@ def sweep(folder: Path, store: Path, *words: str) -> float:
         "runtime.progress=false",
     ]
     began = time.perf_counter()
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "WANDB_MODE": "offline"}, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "WANDB_MODE": "offline"}, check=False
+    )
     if done.returncode:
-        raise UserError(f"the sweep ended with status {done.returncode}: {(done.stderr.strip() or done.stdout.strip()).splitlines()[-1]}")
+        raise UserError(
+            f"the sweep ended with status {done.returncode}: {(done.stderr.strip() or done.stdout.strip()).splitlines()[-1]}"
+        )
     return time.perf_counter() - began
 
 
@@ -124,7 +154,10 @@ def write_rows(path: Path, rows: int) -> None:
         sentences = [[dice.choice(WORDS) for _ in range(dice.randint(3, 9))] for _ in range(rows)]
         labels = ["pos" if {"good", "fine", "bright"} & set(sentence) else "neg" for sentence in sentences]
         csv.writer(file).writerows(
-            [("text", "label"), *((" ".join(sentence), label) for sentence, label in zip(sentences, labels, strict=True))]
+            [
+                ("text", "label"),
+                *((" ".join(sentence), label) for sentence, label in zip(sentences, labels, strict=True)),
+            ]
         )
 
 

@@ -96,7 +96,11 @@ def _table(table: Table, anchors: Sequence[str] = ()) -> str:
     columns = range(len(table.columns))
     numeric = [any(row[place].value is not None for row in table.rows) for place in columns]
     kinds = [
-        ' class="number"' if numeric[place] else ' class="long"' if any(len(row[place].text) > LONG for row in table.rows) else ""
+        ' class="number"'
+        if numeric[place]
+        else ' class="long"'
+        if any(len(row[place].text) > LONG for row in table.rows)
+        else ""
         for place in columns
     ]
     head = "".join(
@@ -107,7 +111,9 @@ def _table(table: Table, anchors: Sequence[str] = ()) -> str:
     for place, row in enumerate(table.rows):
         name = _text(row[0].text)
         linked = f'<a href="{anchors[place]}">{name}</a>' if anchors else name
-        cells = [f"<td{kind}{_value(cell)}>{_text(cell.text)}</td>" for kind, cell in zip(kinds[1:], row[1:], strict=True)]
+        cells = [
+            f"<td{kind}{_value(cell)}>{_text(cell.text)}</td>" for kind, cell in zip(kinds[1:], row[1:], strict=True)
+        ]
         rows.append(f'<tr><th scope="row">{linked}</th>{"".join(cells)}</tr>')
     caption, stacked = _text(table.caption), ' class="stack"' if anchors else ""
     return (
@@ -150,12 +156,20 @@ def _scores_figure(section: Section, place: int) -> str:
     marks = [_mark(run, section.metric) for run in section.scored]
     scale = 100 if is_fraction(section.metric) else 1
     lines = [
-        Line(name, f"{style.BASELINES.get(name, (name,))[0]} {number(section.metric, value['value'])}", scale * value["value"])
+        Line(
+            name,
+            f"{style.BASELINES.get(name, (name,))[0]} {number(section.metric, value['value'])}",
+            scale * value["value"],
+        )
         for name, value in section.baseline.items()
         if value.get("value") is not None
     ]
     unit = f"{section.metric}, %" if scale == 100 else section.metric
-    return _figure(f"task-{place}", f"{section.title}: {section.metric} with 95 % intervals", unit, marks, lines) if marks else ""
+    return (
+        _figure(f"task-{place}", f"{section.title}: {section.metric} with 95 % intervals", unit, marks, lines)
+        if marks
+        else ""
+    )
 
 
 def _mark(run: Run, metric: str) -> Mark:
@@ -169,16 +183,28 @@ def _mark(run: Run, metric: str) -> Mark:
 def _claims_figure(setting: Setting, place: int) -> str:
     """Every pair's mean difference over the tasks with its interval, zero, and the margin as a band."""
     marks = [
-        Mark(f"{found.a} - {found.b}", 100 * found.value, 100 * found.low, 100 * found.high, "", False, gap("accuracy", claim.difference))
+        Mark(
+            f"{found.a} - {found.b}",
+            100 * found.value,
+            100 * found.low,
+            100 * found.high,
+            "",
+            False,
+            gap("accuracy", claim.difference),
+        )
         for claim in setting.claims
         for found in (claim.overall,)
     ]
     title = f"Difference over {len(setting.tasks)} tasks, points, with 95 % intervals"
     margin = 100 * setting.claims[0].overall.margin
-    return _figure(f"over-{place}", title, "mean difference, points", marks, [Line("zero", "no difference", 0.0)], margin)
+    return _figure(
+        f"over-{place}", title, "mean difference, points", marks, [Line("zero", "no difference", 0.0)], margin
+    )
 
 
-def _figure(name: str, title: str, unit: str, marks: Sequence[Mark], lines: Sequence[Line], band: float | None = None) -> str:
+def _figure(
+    name: str, title: str, unit: str, marks: Sequence[Mark], lines: Sequence[Line], band: float | None = None
+) -> str:
     """Rows of dots with their intervals above one axis, as SVG that takes the page's colours; `band` shades what lies within it of zero."""
     ends = [end for mark in marks for end in (mark.low, mark.high)] + [line.value for line in lines]
     ends += [] if band is None else [-band, band]
@@ -202,7 +228,10 @@ def _figure(name: str, title: str, unit: str, marks: Sequence[Mark], lines: Sequ
         parts.append(f'<line class="grid" x1="{x(tick)}" x2="{x(tick)}" y1="0" y2="{bottom}"/>')
         parts.append(f'<text class="soft middle" x="{x(tick)}" y="{bottom + 15}">{tick:g}</text>')
     parts.append(f'<text class="soft middle" x="{NAMES + PLOT / 2:g}" y="{bottom + 32}">{_text(unit)}</text>')
-    parts += [f'<line class="base {_text(each.kind)}" x1="{x(each.value)}" x2="{x(each.value)}" y1="0" y2="{bottom}"/>' for each in lines]
+    parts += [
+        f'<line class="base {_text(each.kind)}" x1="{x(each.value)}" x2="{x(each.value)}" y1="0" y2="{bottom}"/>'
+        for each in lines
+    ]
     for row, mark in enumerate(marks):
         parts += _row(mark, 14 + ROW * row, x)
     parts += [_explained(line, bottom + AXIS + LEGEND * row + 8) for row, line in enumerate(legend)]

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from experiments import figures, options
 from experiments.collect import RECORDS
 from experiments.evidence import Evidence
-from src.cli.application import stop, tell
+from src.cli.application import exit_with_error, print_text
 from src.errors import UserError
 from src.runtime.provenance import cores
 
@@ -29,10 +29,10 @@ def main(arguments: list[str]) -> None:
         asked = options.read(DEFAULTS, arguments, __doc__)
         written = build(Path(asked.output), Path(asked.records))
     except UserError as error:
-        stop(str(error))
+        exit_with_error(str(error))
     except OSError as error:
-        stop(f"output={asked.output} cannot be written: {error.strerror or error}. Name another folder.")
-    tell(f"{asked.output}: report.md and {len(written) - 1} files of figures and tables")
+        exit_with_error(f"output={asked.output} cannot be written: {error.strerror or error}. Name another folder.")
+    print_text(f"{asked.output}: report.md and {len(written) - 1} files of figures and tables")
 
 
 def build(output: Path, records: Path = RECORDS) -> list[Path]:

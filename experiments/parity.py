@@ -22,7 +22,7 @@ import numpy as np
 from experiments import backends, convert
 from experiments.backends import Batch, Outputs
 from experiments.options import read
-from src.cli.application import stop, tell
+from src.cli.application import exit_with_error, print_text
 from src.config.schema import CONF, ModelConfig, RuntimeConfig
 from src.errors import UserError
 from src.storage.files import read_json
@@ -76,8 +76,8 @@ def main(arguments: list[str]) -> None:
         if options.output:
             _write(Path(options.output), record)
     except UserError as error:
-        stop(str(error))
-    tell(table(record))
+        exit_with_error(str(error))
+    print_text(table(record))
 
 
 def compare(options: Any) -> dict[str, Any]:
@@ -85,7 +85,9 @@ def compare(options: Any) -> dict[str, Any]:
     folder = Path(options.folder)
     place = options.checkpoint or str(folder / "checkpoint")
     config = options.config or (str(folder / "checkpoint" / "bert_config.json") if options.checkpoint is None else None)
-    asked = ModelConfig(path=place, format="tensorflow", config=config, vocab=options.vocab, do_lower_case=options.do_lower_case)
+    asked = ModelConfig(
+        path=place, format="tensorflow", config=config, vocab=options.vocab, do_lower_case=options.do_lower_case
+    )
     recorded = None if options.checkpoint or options.sentences else _recorded(folder)
     with tempfile.TemporaryDirectory() as scratch:
         given, batch, mine, weights = _suite(asked, options, recorded, Path(scratch))
@@ -99,12 +101,18 @@ def compare(options: Any) -> dict[str, Any]:
     return {
         "model": options.name or _name(folder, given.label, options),
         "weights": given.weights,
-        "shape": {name: given.config[name] for name in ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size")},
+        "shape": {
+            name: given.config[name]
+            for name in ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size")
+        },
         "sentences": len(batch.ids),
         "tokens": int(batch.mask.sum()),
         "tensorflow": _tensorflow_version(recorded),
         "reference": reference.title,
-        "largest": {"sequence_output": float(np.abs(reference.outputs.sequence[real]).max()), "pooled_output": float(np.abs(first).max())},
+        "largest": {
+            "sequence_output": float(np.abs(reference.outputs.sequence[real]).max()),
+            "pooled_output": float(np.abs(first).max()),
+        },
         "systems": rows,
         "absent": absent,
         "values": {
@@ -120,7 +128,9 @@ def _name(folder: Path, label: str, options: Any) -> str:
     return "random" if folder.resolve() == FIXTURE else folder.resolve().name
 
 
-def _suite(asked: ModelConfig, options: Any, recorded: Any, scratch: Path) -> tuple[Any, Batch, list[System], list[np.ndarray]]:
+def _suite(
+    asked: ModelConfig, options: Any, recorded: Any, scratch: Path
+) -> tuple[Any, Batch, list[System], list[np.ndarray]]:
     """The checkpoint, the sentences as its word pieces, the vectors of this suite and of Hugging Face, and the pooler's W and b."""
     from dataclasses import replace
 
@@ -141,13 +151,19 @@ def _suite(asked: ModelConfig, options: Any, recorded: Any, scratch: Path) -> tu
         lengths = batch.mask.sum(axis=1).astype(np.int64)
         output = encoder.forward(batch.ids, batch.segments, np.zeros(batch.ids.shape, bool), lengths)
         assert output.pooled is not None
-        found.append(System("suite", hidden_act, Outputs(output.hidden[-1].numpy(), output.pooled.numpy(), "model=google")))
+        found.append(
+            System("suite", hidden_act, Outputs(output.hidden[-1].numpy(), output.pooled.numpy(), "model=google"))
+        )
         convert.write(scratch / hidden_act, model)
-        found.append(System("hugging_face", hidden_act, backends.hugging_face_outputs(scratch / hidden_act, batch, hidden_act)))
+        found.append(
+            System("hugging_face", hidden_act, backends.hugging_face_outputs(scratch / hidden_act, batch, hidden_act))
+        )
     return given, batch, found, weights
 
 
-def _tensorflow(options: Any, folder: Path, given: Any, batch: Batch, recorded: Any) -> tuple[list[System], list[dict[str, str]]]:
+def _tensorflow(
+    options: Any, folder: Path, given: Any, batch: Batch, recorded: Any
+) -> tuple[list[System], list[dict[str, str]]]:
     """What TensorFlow gives, live or as recorded, and what is absent with the way to bring it."""
     live = backends.has_tensorflow()
     found: list[System] = []
@@ -158,7 +174,9 @@ def _tensorflow(options: Any, folder: Path, given: Any, batch: Batch, recorded: 
     if live and prefix.name != "variables":
         found.append(System("checkpoint", tanh, backends.checkpoint_outputs(prefix, given.config, batch)))
         if options.modeling:
-            found.append(System("modeling", tanh, backends.modeling_outputs(Path(options.modeling), prefix, given.config, batch)))
+            found.append(
+                System("modeling", tanh, backends.modeling_outputs(Path(options.modeling), prefix, given.config, batch))
+            )
     for option, names in MODULES.items():
         named = options[option]
         for name in names if not named else names[:1]:
@@ -171,7 +189,9 @@ def _tensorflow(options: Any, folder: Path, given: Any, batch: Batch, recorded: 
             found.append(System(name, tanh, recorded.outputs[name], recorded=True))
         if name not in have:
             way = [] if live else [f"TensorFlow: {backends.INSTALL}"]
-            absent.append({"system": TITLES[name], "bring": "; ".join([*way, *([BRING[name]] if name in BRING else [])])})
+            absent.append(
+                {"system": TITLES[name], "bring": "; ".join([*way, *([BRING[name]] if name in BRING else [])])}
+            )
     return found, absent
 
 
@@ -197,7 +217,9 @@ def _row(system: System, reference: System, real: np.ndarray, weights: list[np.n
 
 def _largest(a: np.ndarray, b: np.ndarray) -> float:
     if a.shape != b.shape:
-        raise UserError(f"the systems give vectors of shapes {a.shape} and {b.shape}: they hold different models. Name forms of one.")
+        raise UserError(
+            f"the systems give vectors of shapes {a.shape} and {b.shape}: they hold different models. Name forms of one."
+        )
     return float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max())
 
 
@@ -221,10 +243,17 @@ def _recorded(folder: Path) -> _Recorded | None:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             notes = file.metadata()
         forms = sorted(name.removesuffix(".sequence_output") for name in arrays if name.endswith(".sequence_output"))
-        outputs = {form: Outputs(arrays[f"{form}.sequence_output"], arrays[f"{form}.pooled_output"], notes[form]) for form in forms}
-        return _Recorded(Batch(arrays["input_ids"], arrays["input_mask"], arrays["segment_ids"]), outputs, notes["tensorflow"])
+        outputs = {
+            form: Outputs(arrays[f"{form}.sequence_output"], arrays[f"{form}.pooled_output"], notes[form])
+            for form in forms
+        }
+        return _Recorded(
+            Batch(arrays["input_ids"], arrays["input_mask"], arrays["segment_ids"]), outputs, notes["tensorflow"]
+        )
     except (SafetensorError, KeyError, OSError) as error:
-        raise UserError(f"{path} is not what experiments.tensorflow_fixtures leaves: {error}. Write the folder again.") from error
+        raise UserError(
+            f"{path} is not what experiments.tensorflow_fixtures leaves: {error}. Write the folder again."
+        ) from error
 
 
 def _sentences(options: Any) -> list[str]:
@@ -236,14 +265,18 @@ def _sentences(options: Any) -> list[str]:
     try:
         lines = Path(options.sentences).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
-        raise UserError(f"sentences={options.sentences} cannot be read: {error}. Name a text file with a sentence a line.") from error
+        raise UserError(
+            f"sentences={options.sentences} cannot be read: {error}. Name a text file with a sentence a line."
+        ) from error
     if not any(line.strip() for line in lines):
         raise UserError(f"sentences={options.sentences} holds no sentence. Name a text file with a sentence a line.")
     return [line for line in lines if line.strip()]
 
 
 def _tokenise(tokenizer: Any, sentences: list[str], config: Mapping[str, Any]) -> Batch:
-    rows = tokenizer(sentences, padding="longest", truncation=True, max_length=config["max_position_embeddings"], return_tensors="np")
+    rows = tokenizer(
+        sentences, padding="longest", truncation=True, max_length=config["max_position_embeddings"], return_tensors="np"
+    )
     return Batch(*(rows[name].astype(np.int32) for name in ("input_ids", "attention_mask", "token_type_ids")))
 
 

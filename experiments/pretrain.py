@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from experiments.pretraining.recipe import DTYPES, NEGATIVES, OBJECTIVES, Pace, Schedule, Shape, Start
 from src import trackers
-from src.cli.application import open_door, tell
+from src.cli.application import print_text, run_app
 from src.config.schema import TrackerConfig, explain
 from src.errors import UserError
 from src.runtime.provenance import folder_name
@@ -41,7 +41,7 @@ class Pretraining:
 
 def main() -> None:
     ConfigStore.instance().store(name="pretraining", node=Pretraining, provider="experiments.pretrain")
-    open_door(task, config="pretrain", sweeps=False)
+    run_app(task, config="pretrain", sweeps=False)
 
 
 def task(composed: DictConfig) -> None:
@@ -51,7 +51,14 @@ def task(composed: DictConfig) -> None:
     output.mkdir(parents=True, exist_ok=True)
     tracker = trackers.build(config.tracker)
     failed = True
-    tracker.start(shown(config), name="pretrain", group=config.tracker.group, job_type="pretrain", tags=["pretrain"], folder=output)
+    tracker.start(
+        shown(config),
+        name="pretrain",
+        group=config.tracker.group,
+        job_type="pretrain",
+        tags=["pretrain"],
+        folder=output,
+    )
     try:
         from experiments.pretraining import workers
 
@@ -60,8 +67,8 @@ def task(composed: DictConfig) -> None:
     finally:
         line = tracker.finish(failed)
         if line:
-            tell(line)
-    tell(f"checkpoint: {output}, its figures by step in {output / 'training.csv'}")
+            print_text(line)
+    print_text(f"checkpoint: {output}, its figures by step in {output / 'training.csv'}")
 
 
 def shown(config: Pretraining) -> dict[str, Any]:
@@ -100,7 +107,9 @@ def parse(composed: DictConfig) -> Pretraining:
             if value is not None and value < smallest:
                 raise UserError(f"{name}.{key}={value}: at least {smallest} is needed.")
     if config.model.path is not None and shape != Shape():
-        raise UserError("shape.* describes fresh weights, and model.path names a checkpoint that has a shape of its own. Leave one out.")
+        raise UserError(
+            "shape.* describes fresh weights, and model.path names a checkpoint that has a shape of its own. Leave one out."
+        )
     if shape.width % shape.heads:
         raise UserError(f"shape.width={shape.width} cannot be shared by shape.heads={shape.heads}: use a multiple.")
     if not schedule.lengths or min(schedule.lengths.values()) < 0 or sum(schedule.lengths.values()) <= 0:
@@ -109,7 +118,9 @@ def parse(composed: DictConfig) -> Pretraining:
         )
     asked = [pace.held_out_length, *(length for length, share in schedule.lengths.items() if share)]
     if min(asked) < 16 or (config.model.path is None and max(asked) > shape.positions):
-        raise UserError(f"schedule.lengths={schedule.lengths}: rows of 16 to shape.positions={shape.positions} word pieces are allowed.")
+        raise UserError(
+            f"schedule.lengths={schedule.lengths}: rows of 16 to shape.positions={shape.positions} word pieces are allowed."
+        )
     if not 0 < config.held_out < 1:
         raise UserError(f"held_out={config.held_out}: a fraction between 0 and 1 is needed, such as 0.02.")
     if pace.device not in ("auto", "cpu", "cuda"):

@@ -18,13 +18,16 @@ from experiments import options
 from experiments.claims import CLAIMS, Number, answer
 from experiments.collect import RECORDS, Record
 from experiments.evidence import Evidence
-from src.cli.application import stop, tell
+from src.cli.application import exit_with_error, print_text
 from src.errors import UserError
 from src.sweeps.comparison import compare_records, render
 
 DEFAULTS = {"pages": ["README.md", "experiments/README.md"], "records": str(RECORDS), "check": False}
 BLOCK = re.compile(r"(<!-- (\w+): python -m experiments\.readme -->\n).*?(<!-- end -->)", re.DOTALL)
-FIRST = {"dataset": ("demo_sentiment", "demo_coherence"), "pooling": ("cls", "pooler", "mean", "max")}  # the README's first command
+FIRST = {
+    "dataset": ("demo_sentiment", "demo_coherence"),
+    "pooling": ("cls", "pooler", "mean", "max"),
+}  # the README's first command
 
 
 def main(arguments: list[str]) -> None:
@@ -38,12 +41,14 @@ def main(arguments: list[str]) -> None:
             before = page.read_text(encoding="utf-8")
             after = fill(before, evidence)
             if after != before and asked.check:
-                raise UserError(f"{page} does not say what the records do. Write its blocks anew: python -m experiments.readme")
+                raise UserError(
+                    f"{page} does not say what the records do. Write its blocks anew: python -m experiments.readme"
+                )
             if after != before:
                 page.write_text(after, encoding="utf-8", newline="\n")
-            tell(f"{page}: {'as the records say' if after == before else 'written anew'}")
+            print_text(f"{page}: {'as the records say' if after == before else 'written anew'}")
     except UserError as error:
-        stop(str(error))
+        exit_with_error(str(error))
 
 
 def fill(text: str, evidence: Evidence) -> str:
@@ -73,7 +78,11 @@ def _claims(evidence: Evidence) -> str:
 
 def _first(evidence: Evidence) -> str:
     """What the first command prints at its end, from the records of the same runs."""
-    records = [each for each in evidence["demo/bert-books"] if all(getattr(each.result, name) in kept for name, kept in FIRST.items())]
+    records = [
+        each
+        for each in evidence["demo/bert-books"]
+        if all(getattr(each.result, name) in kept for name, kept in FIRST.items())
+    ]
     records.sort(key=lambda each: tuple(kept.index(getattr(each.result, name)) for name, kept in FIRST.items()))
     with tempfile.TemporaryDirectory() as place:
         folders = [_written(record, Path(place) / str(number)) for number, record in enumerate(records)]
@@ -89,13 +98,19 @@ def _written(record: Record, folder: Path) -> Path:
 
 def _speed(evidence: Evidence) -> str:
     found = evidence.json("benchmark.json")
-    lines = ["| measured in one run on the same cores | the suite | named peer | ratio |", "| --- | ---: | ---: | ---: |"]
+    lines = [
+        "| measured in one run on the same cores | the suite | named peer | ratio |",
+        "| --- | ---: | ---: | ---: |",
+    ]
     lines += [_encoder(each) for each in found["encoder"]] + [_probe(each) for each in found["probe"]]
     launched = evidence.json("overhead.json")
     lines += [_workers(launched["workers"])]
     made = found["provenance"]
     share = [f"{each['share']:.2f} against {each['share_peer']:.2f}" for each in found["encoder"]]
-    lines += ["", f"{made['cores']} cores of an {made['cpu']}. Share of the machine's own matrix-product rate: {', '.join(share)}."]
+    lines += [
+        "",
+        f"{made['cores']} cores of an {made['cpu']}. Share of the machine's own matrix-product rate: {', '.join(share)}.",
+    ]
     jobs = launched["jobs"]
     lines += [
         "",
@@ -116,13 +131,22 @@ def _encoder(figures: dict[str, Any]) -> str:
 
 
 def _probe(figures: dict[str, Any]) -> str:
-    what = f"seven-value logistic grid, {figures['rows']:,} x {figures['width']}, {figures['classes']} classes, refitted"
-    return f"| {what} | {figures['ours']:.1f} s | {figures['peer']}: {figures['theirs']:.1f} s | {figures['ratio']:.2f} |"
+    what = (
+        f"seven-value logistic grid, {figures['rows']:,} x {figures['width']}, {figures['classes']} classes, refitted"
+    )
+    return (
+        f"| {what} | {figures['ours']:.1f} s | {figures['peer']}: {figures['theirs']:.1f} s | {figures['ratio']:.2f} |"
+    )
 
 
 def _parity(evidence: Evidence) -> str:
     columns = ("sequence_output", "pooled_output", "pooler_formula", "pooled_against_cls")
-    names = ("`sequence_output`", "`pooled_output`", "`pooled_output` - `tanh(W h + b)`", "`pooled_output` - `sequence_output[:,0]`")
+    names = (
+        "`sequence_output`",
+        "`pooled_output`",
+        "`pooled_output` - `tanh(W h + b)`",
+        "`pooled_output` - `sequence_output[:,0]`",
+    )
     lines = [f"| system | GELU | {' | '.join(names)} |", "| --- | --- | ---: | ---: | ---: | ---: |"]
     for each in evidence.json("parity.json")["bert-books"]["systems"]:
         kind = "erf" if each["hidden_act"] == "gelu" else "tanh"
@@ -130,7 +154,13 @@ def _parity(evidence: Evidence) -> str:
     return "\n".join(lines)
 
 
-BLOCKS: dict[str, Callable[[Evidence], str]] = {"answer": _answer, "claims": _claims, "first": _first, "parity": _parity, "speed": _speed}
+BLOCKS: dict[str, Callable[[Evidence], str]] = {
+    "answer": _answer,
+    "claims": _claims,
+    "first": _first,
+    "parity": _parity,
+    "speed": _speed,
+}
 
 
 if __name__ == "__main__":

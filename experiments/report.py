@@ -16,7 +16,7 @@ from typing import Any
 from experiments import options, page, verdicts
 from experiments.collect import LINES, Record, read
 from experiments.verdicts import Run, Section, Setting, Verdict, gap, signed
-from src.cli.application import stop, tell
+from src.cli.application import exit_with_error, print_text
 from src.errors import UserError, flatten
 from src.evaluation.paired import MARGIN
 from src.pooling import poolings
@@ -27,8 +27,27 @@ from src.sweeps.comparison import Job, find_jobs, read_job
 DEFAULTS = {"records": None, "output": None, "margin": MARGIN}
 MARKDOWN, PAGE = "report.md", "report.html"
 TASKS = ("task", "rows", "metric", "use", "its score", "verdict")
-RUNS = ("pooling", "score", "to the best", "p (Holm)", "equivalence p (Holm)", "verdict", "kappa with the best", "fit, s", "bytes per row")
-PAIRS = ("pair", "difference", "p (Holm)", "equivalence p (Holm)", "verdict", "kappa", "difference that 80 % would show", "smallest margin")
+RUNS = (
+    "pooling",
+    "score",
+    "to the best",
+    "p (Holm)",
+    "equivalence p (Holm)",
+    "verdict",
+    "kappa with the best",
+    "fit, s",
+    "bytes per row",
+)
+PAIRS = (
+    "pair",
+    "difference",
+    "p (Holm)",
+    "equivalence p (Holm)",
+    "verdict",
+    "kappa",
+    "difference that 80 % would show",
+    "smallest margin",
+)
 CLAIMS = ("pair", "difference, points", "p (Holm)", "equivalence p (Holm)", "verdict", "shown to differ on at least")
 TOWARDS = {"better": "lower", "worse": "better", "equivalent with a small difference": "equivalent, slightly lower"}
 POOLERS = {
@@ -119,7 +138,9 @@ def gather(folder: Path) -> tuple[list[Record], list[str]]:
     records = list({record.result.key: record for record in found}.values())
     if not records:
         reasons = (
-            f" Of its jobs {len(left_out)} failed, the first: {left_out[0]}" if left_out else " Name a sweep's folder, or one above it."
+            f" Of its jobs {len(left_out)} failed, the first: {left_out[0]}"
+            if left_out
+            else " Name a sweep's folder, or one above it."
         )
         raise UserError(f"records={folder} holds no record.{reasons}")
     return records, left_out
@@ -151,7 +172,11 @@ def compose(records: Sequence[Record], left_out: Sequence[str] = (), *, margin: 
 def _margin(found: Iterable[Section], margin: float) -> str:
     metrics = list(dict.fromkeys(section.metric for section in found))
     told = [verdicts.extent("accuracy", margin)] * any(map(is_fraction, metrics))
-    told += [f"{margin:g} standard deviations of the test labels for {metric}" for metric in metrics if not is_fraction(metric)]
+    told += [
+        f"{margin:g} standard deviations of the test labels for {metric}"
+        for metric in metrics
+        if not is_fraction(metric)
+    ]
     return " and ".join(told)
 
 
@@ -162,7 +187,11 @@ def _head(found: Sequence[Section], left_out: Sequence[str]) -> Iterable[str]:
         "and nothing here speaks of fine-tuning."
     )
     results = [run.result for section in found for run in section.runs]
-    told = list(dict.fromkeys((result.model, _checkpoint(result.model, result.config), pooler(result.pooler)) for result in results))
+    told = list(
+        dict.fromkeys(
+            (result.model, _checkpoint(result.model, result.config), pooler(result.pooler)) for result in results
+        )
+    )
     for model, checkpoint, status in told:
         yield f"Model: {model}{checkpoint}; {status}."
     names = sorted({run.name for section in found for run in section.runs}, key=_listing)
@@ -174,7 +203,9 @@ def _head(found: Sequence[Section], left_out: Sequence[str]) -> Iterable[str]:
         + (f" in {len(found)} groups" if len(found) > datasets else "")
         + "."
     )
-    apart = list(dict.fromkeys(name for section in found for name in section.label if name not in ("dataset", "metric")))
+    apart = list(
+        dict.fromkeys(name for section in found for name in section.label if name not in ("dataset", "metric"))
+    )
     if apart:
         yield f"Runs are compared within a group that differs in its pooling alone; the groups differ in {', '.join(apart)}."
     jobs = f"{len(left_out)} job{'s' * (len(left_out) > 1)} without a record, listed at the end"
@@ -209,7 +240,14 @@ def _overview(part: Part) -> tuple[Cell, ...]:
     rows = len(section.task.labels)
     used = next((run for run in section.runs if run.name == verdict.use), None)
     score = Cell("") if used is None else Cell(estimate(section.metric, used.result.score), used.value)
-    return Cell(section.title), Cell(f"{rows:,}", rows), Cell(section.metric), Cell(verdict.use), score, Cell(verdict.sentence)
+    return (
+        Cell(section.title),
+        Cell(f"{rows:,}", rows),
+        Cell(section.metric),
+        Cell(verdict.use),
+        score,
+        Cell(verdict.sentence),
+    )
 
 
 def _part(section: Section) -> Part:
@@ -218,7 +256,9 @@ def _part(section: Section) -> Part:
         RUNS,
         (*(_run(section, run) for run in section.runs), *(_baseline(section, name) for name in section.baseline)),
     )
-    pairs = [_pair(section, a.name, b.name) for place, a in enumerate(section.scored) for b in section.scored[place + 1 :]]
+    pairs = [
+        _pair(section, a.name, b.name) for place, a in enumerate(section.scored) for b in section.scored[place + 1 :]
+    ]
     every = Table(f"{section.title}: every pair", PAIRS, tuple(pairs)) if len(pairs) > 1 else None
     return Part(section, verdicts.judge(section), runs, every, tuple(_notes(section)))
 
@@ -317,7 +357,16 @@ def _claims(setting: Setting) -> Table | None:
 
 def to_markdown(report: Report) -> str:
     """The report as a Markdown document."""
-    lines = [f"# {markdown(report.title)}", "", *_listed(report.head), "", "## Verdicts", "", *_table(report.overview), ""]
+    lines = [
+        f"# {markdown(report.title)}",
+        "",
+        *_listed(report.head),
+        "",
+        "## Verdicts",
+        "",
+        *_table(report.overview),
+        "",
+    ]
     lines += ["## Over the tasks", ""]
     for setting, sentence, table in report.across:
         lines += [markdown(f"{page.called(setting.label)}{sentence}"), ""] + ([*_table(table), ""] if table else [])
@@ -348,7 +397,9 @@ def main(arguments: list[str]) -> None:
         if not asked.records:
             raise UserError("records is not set. Name a sweep's folder: records=multirun/2026-01-31/12-00-00.000000.")
         if not isinstance(asked.margin, int | float) or not 0 < asked.margin < 1:
-            raise UserError(f"margin={asked.margin}: an equivalence margin is a fraction above 0 and below 1; 0.01 is one point.")
+            raise UserError(
+                f"margin={asked.margin}: an equivalence margin is a fraction above 0 and below 1; 0.01 is one point."
+            )
         folder = Path(str(asked.records))
         records, left_out = gather(folder)
         report = compose(records, left_out, margin=float(asked.margin))
@@ -356,15 +407,15 @@ def main(arguments: list[str]) -> None:
         output.mkdir(parents=True, exist_ok=True)
         replace_files(output, {MARKDOWN: to_markdown(report).encode(), PAGE: page.to_html(report).encode()})
     except SchemaError as error:
-        stop(f"{error}\nRecords of two versions are not put side by side.")
+        exit_with_error(f"{error}\nRecords of two versions are not put side by side.")
     except UserError as error:
-        stop(str(error))
+        exit_with_error(str(error))
     except OSError as error:
-        stop(f"cannot write the report: {error.strerror or error}. Name another output=.")
+        exit_with_error(f"cannot write the report: {error.strerror or error}. Name another output=.")
     for part in report.parts:
-        tell(f"{part.section.title}: {part.verdict.sentence}")
+        print_text(f"{part.section.title}: {part.verdict.sentence}")
     for each in (MARKDOWN, PAGE):
-        tell(str(output / each))
+        print_text(str(output / each))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
 from experiments.options import read
-from src.cli.application import stop, tell
+from src.cli.application import exit_with_error, print_text
 from src.errors import UserError
 from src.evaluation import paired
 from src.evaluation.metrics import evaluate, metrics
@@ -93,7 +93,9 @@ def apart(metric: str, prior: Sequence[float], recall: Sequence[float], gap: flo
 
 def draw(generator: np.random.Generator, cells: Array, rows: int) -> Array:
     """Labels and both predictions, (3, rows)."""
-    return np.stack(np.unravel_index(generator.choice(cells.size, size=rows, p=cells.ravel() / cells.sum()), cells.shape))
+    return np.stack(
+        np.unravel_index(generator.choice(cells.size, size=rows, p=cells.ravel() / cells.sum()), cells.shape)
+    )
 
 
 def normal(generator: np.random.Generator, rows: int, right_a: float, right_b: float, shared: float = 0.9) -> Array:
@@ -110,7 +112,9 @@ def paired_outcomes(metric: str, data: Array, classes: int, gap: float, margin: 
     y, a, b = data
     found = compare(metric, y, a, b, classes=classes, seed=seed, resamples=FEWER.get(metric, RESAMPLES))
     test, interval = ("McNemar mid-p", "Newcombe") if metric == "accuracy" else ("paired bootstrap", "paired bootstrap")
-    outcomes = {("coverage", interval): found.low is not None and found.high is not None and found.low <= gap <= found.high}
+    outcomes = {
+        ("coverage", interval): found.low is not None and found.high is not None and found.low <= gap <= found.high
+    }
     if gap == 0:
         outcomes["type-I error", test] = found.p is not None and found.p <= 0.05
     if margin is not None:
@@ -140,7 +144,9 @@ def of_classes(metric: str, name: str, prior: Sequence[float], recall: Sequence[
                 alone = evaluate(metric, *data[:2], classes=classes, seed=seed, resamples=RESAMPLES)
                 outcomes["coverage", "Wilson" if metric == "accuracy" else "BCa"] = holds(truth, alone.low, alone.high)
                 if metric == "accuracy":
-                    outcomes["coverage", "kappa"] = holds(agreement, *(kappa(*data[1:], classes=classes) or (0.0, None, None))[1:])
+                    outcomes["coverage", "kappa"] = holds(
+                        agreement, *(kappa(*data[1:], classes=classes) or (0.0, None, None))[1:]
+                    )
             return outcomes
 
         yield from _at_all_rows(metric, name, margin, trial)
@@ -200,7 +206,9 @@ def of_targets(metric: str) -> Iterator[Experiment]:
         yield from _at_all_rows(metric, name, margin, trial, share=2 if metric == "spearman" else 1)
 
 
-def _at_all_rows(metric: str, name: str, margin: float | None, trial: Callable[..., Outcomes], share: int = 1) -> Iterator[Experiment]:
+def _at_all_rows(
+    metric: str, name: str, margin: float | None, trial: Callable[..., Outcomes], share: int = 1
+) -> Iterator[Experiment]:
     setting = name if margin is None else f"{name}, difference {100 * margin:g} points"
     for rows in ROWS:
 
@@ -370,14 +378,14 @@ def main(arguments: list[str]) -> None:
         if not output.parent.is_dir():
             raise UserError(f"output: no folder '{output.parent}'. Make it, or name another file.")
     except UserError as error:
-        stop(str(error))
+        exit_with_error(str(error))
     rows = simulate(options.trials, options.seed, options.workers)
     with output.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     outside = [row["rows"] for row in rows if row["within"] == "no" and row["method"] not in UNUSED]
-    tell(
+    print_text(
         f"{len(rows)} rates in {output}; {len(outside)} outside their limits, {sum(count >= 250 for count in outside)} at 250 rows or more"
     )
 

@@ -17,7 +17,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from src import trackers
-from src.cli.application import tell
+from src.cli.application import print_text
 from src.config.schema import TrackerConfig, tracker_of
 from src.errors import UserError, flatten
 from src.sweeps.comparison import STATUSES, Comparison, compare_records, find_jobs, to_rows
@@ -34,7 +34,7 @@ class SweepRun(Callback):
         """Log the sweep with the tracker of its jobs."""
         try:
             if line := log_sweep(Path(config.hydra.sweep.dir), tracker_of(config)):
-                tell(line)
+                print_text(line)
         except Exception as error:
             log.warning("the sweep's own run could not be logged: %s", flatten(error))
 
@@ -67,7 +67,10 @@ def tables(comparison: Comparison) -> dict[str, trackers.Table]:
     columns, *rows = to_rows(comparison)
     numeric = [name in NUMBERS or name.startswith("baseline_") for name in columns]
     typed = [
-        [cell if cell is None else float(cell) if is_number else str(cell) for cell, is_number in zip(row, numeric, strict=True)]
+        [
+            cell if cell is None else float(cell) if is_number else str(cell)
+            for cell, is_number in zip(row, numeric, strict=True)
+        ]
         for row in rows
     ]
     found: dict[str, trackers.Table] = {"comparison": (columns, typed)}

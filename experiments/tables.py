@@ -156,7 +156,9 @@ def by_pooling(
     for line, cells in lines.items():
         found = [scored(cells[pooling]) if pooling in cells else "" for pooling in poolings]
         one = next(iter(cells.values()))
-        shown.append((*line, *found, *((points(one["bag_of_word_pieces"]), points(one["constant"])) if trivial else ())))
+        shown.append(
+            (*line, *found, *((points(one["bag_of_word_pieces"]), points(one["constant"])) if trivial else ()))
+        )
     titles = tuple(label(pooling, status) for pooling in poolings)
     return Table(name, caption, (*head, *titles, *(("bag of word pieces", "constant") if trivial else ())), shown, tidy)
 
@@ -179,7 +181,17 @@ def contrast_row(contrast: Contrast) -> tuple[str, ...]:
 
 
 OVERALL = ("difference", "95 %", "90 %", "p", "p equivalence", "verdict", "shown to differ on at least")
-CONTRAST = ("difference", "95 %", "p (Holm)", "p equivalence (Holm)", "verdict", "smallest margin", "smallest difference", "kappa", "care")
+CONTRAST = (
+    "difference",
+    "95 %",
+    "p (Holm)",
+    "p equivalence (Holm)",
+    "verdict",
+    "smallest margin",
+    "smallest difference",
+    "kappa",
+    "care",
+)
 
 
 def tidy_contrast(contrast: Contrast) -> dict[str, Any]:
@@ -251,7 +263,9 @@ def verdicts(evidence: Evidence, model: str) -> Table:
         "table; equivalence by two one-sided tests at 1 point. Smallest margin: at which these rows show equivalence. Smallest difference: "
         "that they show with a power of 80 %; both before Holm's correction."
     )
-    return Table(f"verdicts-{model}", caption, ("pair", "task", *CONTRAST), shown, [tidy_contrast(each) for each in found])
+    return Table(
+        f"verdicts-{model}", caption, ("pair", "task", *CONTRAST), shown, [tidy_contrast(each) for each in found]
+    )
 
 
 def overall(evidence: Evidence) -> Table:
@@ -286,7 +300,9 @@ def ladder(evidence: Evidence) -> Table:
         for strength in STRENGTHS
         for each in evidence.ladder(model, strength, STEPS)
     ]
-    shown = [(model, strength, label(each.a, evidence.pooler(model)), *overall_row(each)) for model, strength, each in found]
+    shown = [
+        (model, strength, label(each.a, evidence.pooler(model)), *overall_row(each)) for model, strength, each in found
+    ]
     caption = (
         "The ladder: each step's score less that of [CLS], over the tasks of experiment=ladder, in points. No penalty, a weak one (0.0001 "
         "per row) and the one tuned on held-out training rows."
@@ -300,7 +316,13 @@ def precision(evidence: Evidence) -> Table:
     found = [(model, each) for model in evidence.having("precision") for each in evidence.precision(model)]
     shown = [(model, f"{each.a} − {each.b}", *overall_row(each)) for model, each in found]
     caption = "Half precision (encoder and pooling) against float32, over the tasks of experiment=precision, in points."
-    return Table("precision", caption, ("model", "pair", *OVERALL), shown, [tidy_overall(each, model=model) for model, each in found])
+    return Table(
+        "precision",
+        caption,
+        ("model", "pair", *OVERALL),
+        shown,
+        [tidy_overall(each, model=model) for model, each in found],
+    )
 
 
 def layers(evidence: Evidence, model: str) -> Table:
@@ -365,7 +387,9 @@ def nsp_pooler(evidence: Evidence) -> Table:
         "One frozen encoder with two poolers: a random start, and the same after next-sentence prediction has trained it and nothing else; "
         "points with 95 % intervals."
     )
-    return Table("nsp_pooler", caption, ("encoder", "pooler", "task", *(label(step, "") for step in steps)), shown, tidy)
+    return Table(
+        "nsp_pooler", caption, ("encoder", "pooler", "task", *(label(step, "") for step in steps)), shown, tidy
+    )
 
 
 def protocol(evidence: Evidence) -> Table:
@@ -403,7 +427,9 @@ def mdl(evidence: Evidence) -> Table:
             tidy.append({**named, **{name: code[name] for name in ("bits", "uniform_bits", "compression")}})
     lines: dict[tuple[str, str], dict[str, str]] = {}
     for row in tidy:
-        lines.setdefault((row["model"], row["dataset"]), {})[row["pooling"]] = f"{row['bits']:,.0f} ({row['compression']:.3f})"
+        lines.setdefault((row["model"], row["dataset"]), {})[row["pooling"]] = (
+            f"{row['bits']:,.0f} ({row['compression']:.3f})"
+        )
     poolings = ("cls", "pooler", "mean")
     shown = [(*line, *(cells.get(pooling, "") for pooling in poolings)) for line, cells in lines.items()]
     caption = "Bits that the training labels cost by the online code, and compression (the uniform code over them; more is better)."
@@ -414,7 +440,12 @@ def finetune(evidence: Evidence) -> Table:
     """A head on each pooling with all weights tuned, beside the frozen probe."""
     tuned = by_pooling("", "", evidence["finetune/bert-books"], ("cls", "pooler", "mean"), trivial=False)
     tasks = {row["dataset"] for row in tuned.tidy}
-    frozen = [record for name in ("poolings/bert-books", "demo/bert-books") for record in evidence[name] if record.result.dataset in tasks]
+    frozen = [
+        record
+        for name in ("poolings/bert-books", "demo/bert-books")
+        for record in evidence[name]
+        if record.result.dataset in tasks
+    ]
     beside = by_pooling("", "", frozen, ("cls", "pooler", "mean"), trivial=False)
     still = {line[0]: line[1:] for line in beside.shown}
     shown = [(*line, *still.get(line[0], ("", "", ""))) for line in tuned.shown]
@@ -431,7 +462,9 @@ def conditional(evidence: Evidence) -> Table:
     """[CLS] with another vector beside it."""
     records = [record for model in evidence.having("conditional") for record in evidence[f"conditional/{model}"]]
     beside = ("cls", "cls+pooler", "cls+pooler_preactivation", "cls+random_pooler", "cls+mean")
-    caption = "Conditional probing: [CLS] alone and with another vector of its width beside it; points with 95 % intervals."
+    caption = (
+        "Conditional probing: [CLS] alone and with another vector of its width beside it; points with 95 % intervals."
+    )
     return by_pooling(
         "conditional",
         caption,
@@ -466,10 +499,18 @@ def diagnostics(evidence: Evidence) -> Table:
                         "pooling": name,
                         **{
                             key: figures[key]
-                            for key in ("width", "effective_rank", "participation_ratio", "condition_number", "anisotropy")
+                            for key in (
+                                "width",
+                                "effective_rank",
+                                "participation_ratio",
+                                "condition_number",
+                                "anisotropy",
+                            )
                         },
                         **{f"saturated_{key}": value for key, value in saturation.items()},
-                        "cka_with_cls": 1.0 if name == "cls" else each["cka"].get(f"cls {name}", each["cka"].get(f"{name} cls")),
+                        "cka_with_cls": 1.0
+                        if name == "cls"
+                        else each["cka"].get(f"cls {name}", each["cka"].get(f"{name} cls")),
                     }
                 )
     shown = [
@@ -485,7 +526,16 @@ def diagnostics(evidence: Evidence) -> Table:
         )
         for row in tidy
     ]
-    head = ("model", "task", "representation", "effective rank", "condition number", "anisotropy", "CKA with [CLS]", "saturated")
+    head = (
+        "model",
+        "task",
+        "representation",
+        "effective rank",
+        "condition number",
+        "anisotropy",
+        "CKA with [CLS]",
+        "saturated",
+    )
     caption = "Geometry of each representation on a task's training rows: exact for these texts, so without intervals."
     return Table("diagnostics", caption, head, shown, tidy)
 
@@ -517,7 +567,9 @@ def runs(evidence: Evidence) -> Table:
         )
         for row in tidy
     ]
-    caption = "Every bundle of records. Minutes are those of its runs on two cores that other work shared: an upper estimate."
+    caption = (
+        "Every bundle of records. Minutes are those of its runs on two cores that other work shared: an upper estimate."
+    )
     return Table("runs", caption, ("bundle", "runs", "tasks", "minutes", "hardware", "commit"), shown, tidy)
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from experiments import backends
 from experiments.backends import Batch, Outputs
 from experiments.options import read
-from src.cli.application import stop, tell
+from src.cli.application import exit_with_error, print_text
 from src.errors import UserError
 
 FORMS = ("checkpoint", "hub", "savedmodel", "savedmodel-2019")
@@ -69,8 +69,8 @@ def main(arguments: list[str]) -> None:
             raise UserError(f"forms={strange[0]}: {', '.join(FORMS)} are known.")
         write(Path(options.output), options.model.path, dict(options.shape), int(options.seed), list(options.forms))
     except UserError as error:
-        stop(str(error))
-    tell(f"written by TensorFlow {backends.tensorflow().__version__}: {options.output}")
+        exit_with_error(str(error))
+    print_text(f"written by TensorFlow {backends.tensorflow().__version__}: {options.output}")
 
 
 def write(output: Path, path: str | None, shape: dict[str, int], seed: int, forms: list[str]) -> None:
@@ -104,7 +104,10 @@ def write(output: Path, path: str | None, shape: dict[str, int], seed: int, form
 
 def make_vocabulary(size: int) -> list[str]:
     """Special pieces, the words of the sentences, letters; what is left of `size` is unused."""
-    words = sorted({word.strip(".,?!").lower() for pair in SENTENCES for text in pair if text for word in text.split()} - {"mat", "away"})
+    words = sorted(
+        {word.strip(".,?!").lower() for pair in SENTENCES for text in pair if text for word in text.split()}
+        - {"mat", "away"}
+    )
     letters = [*"abcdefghijklmnopqrstuvwxyz.,?!", *(f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")]
     known = [*SPECIAL, *words, *letters]
     if len(known) > size:
@@ -129,7 +132,11 @@ def draw(config: Mapping[str, Any], seed: int) -> dict[str, np.ndarray]:
         add(f"{name}/gamma", width, about=1.0)
         add(f"{name}/beta", width)
 
-    for name, rows in (("word", "vocab_size"), ("position", "max_position_embeddings"), ("token_type", "type_vocab_size")):
+    for name, rows in (
+        ("word", "vocab_size"),
+        ("position", "max_position_embeddings"),
+        ("token_type", "type_vocab_size"),
+    ):
         add(f"bert/embeddings/{name}_embeddings", config[rows], width)
     norm("bert/embeddings/LayerNorm")
     for number in range(config["num_hidden_layers"]):
@@ -174,7 +181,11 @@ def exported(path: str) -> tuple[dict[str, Any], list[str], dict[str, np.ndarray
             turned = values.T if variable.endswith("/kernel") else values
             variables[variable] = np.ascontiguousarray(turned, np.float32)
     lower = bool(getattr(tokenizer, "do_lower_case", True))
-    config |= {"hidden_act": "gelu", "initializer_range": given.config.get("initializer_range", 0.02), "do_lower_case": lower}
+    config |= {
+        "hidden_act": "gelu",
+        "initializer_range": given.config.get("initializer_range", 0.02),
+        "do_lower_case": lower,
+    }
     return config, [piece for piece, _ in pieces], variables
 
 
@@ -216,8 +227,13 @@ def record(output: Path, batch: Batch, found: Mapping[str, Outputs]) -> None:
     arrays = {"input_ids": batch.ids, "input_mask": batch.mask, "segment_ids": batch.segments}
     for form, outputs in found.items():
         arrays |= {f"{form}.sequence_output": outputs.sequence, f"{form}.pooled_output": outputs.pooled}
-    notes = {"tensorflow": backends.tensorflow().__version__, **{form: outputs.interface for form, outputs in found.items()}}
-    save_file({name: np.ascontiguousarray(values) for name, values in arrays.items()}, output / "outputs.safetensors", notes)
+    notes = {
+        "tensorflow": backends.tensorflow().__version__,
+        **{form: outputs.interface for form, outputs in found.items()},
+    }
+    save_file(
+        {name: np.ascontiguousarray(values) for name, values in arrays.items()}, output / "outputs.safetensors", notes
+    )
     (output / "sentences.json").write_text(json.dumps(SENTENCES, indent=1) + "\n", encoding="utf-8")
 
 
@@ -236,13 +252,17 @@ def write_hub(folder: Path, variables: Mapping[str, np.ndarray], config: Mapping
     encoder = {name: values for name, values in variables.items() if name.startswith("bert/") and "adam_" not in name}
     with v1.Graph().as_default(), v1.Session() as session:
         made = _variables(v1, session, encoder)
-        inputs = {name: v1.placeholder(tf.int32, [None, None], name) for name in ("input_ids", "input_mask", "segment_ids")}
+        inputs = {
+            name: v1.placeholder(tf.int32, [None, None], name) for name in ("input_ids", "input_mask", "segment_ids")
+        }
         sequence, pooled = backends.graph(tf, lambda name: made[f"bert/{name}"], config, *inputs.values())
         vocabulary = tf.constant(str(folder / "vocab.txt"))
         build = v1.saved_model.build_signature_def
         info = {name: v1.saved_model.build_tensor_info(tensor) for name, tensor in inputs.items()}
         given = {"sequence_output": sequence, "pooled_output": pooled}
-        signature = build(info, {name: v1.saved_model.build_tensor_info(tensor) for name, tensor in given.items()}, "tokens")
+        signature = build(
+            info, {name: v1.saved_model.build_tensor_info(tensor) for name, tensor in given.items()}, "tokens"
+        )
         builder = v1.saved_model.Builder(str(folder / "module"))
         builder.add_meta_graph_and_variables(session, [], {"tokens": signature}, assets_collection=[vocabulary])
         builder.save()
@@ -258,13 +278,19 @@ def write_savedmodel(folder: Path, variables: Mapping[str, np.ndarray], config: 
     def with_heads(name: str, values: np.ndarray) -> np.ndarray:
         if "/attention/self/" in name:
             return values.reshape(*values.shape[:-1], heads, width // heads)
-        return values.reshape(heads, width // heads, width) if name.endswith("attention/output/dense/kernel") else values
+        return (
+            values.reshape(heads, width // heads, width) if name.endswith("attention/output/dense/kernel") else values
+        )
 
     def compute(call: Callable[[str], Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
-        sequence, pooled = backends.graph(tf, call, config, inputs["input_word_ids"], inputs["input_mask"], inputs["input_type_ids"])
+        sequence, pooled = backends.graph(
+            tf, call, config, inputs["input_word_ids"], inputs["input_mask"], inputs["input_type_ids"]
+        )
         return {"sequence_output": sequence, "pooled_output": pooled, "default": pooled}
 
-    spec = {name: tf.TensorSpec([None, None], tf.int32, name) for name in ("input_word_ids", "input_mask", "input_type_ids")}
+    spec = {
+        name: tf.TensorSpec([None, None], tf.int32, name) for name in ("input_word_ids", "input_mask", "input_type_ids")
+    }
     _save(folder, variables, TODAY, "", with_heads, compute, spec)
 
 

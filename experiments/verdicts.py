@@ -177,12 +177,19 @@ def _labelled(results: Sequence[Result]) -> list[dict[str, str]]:
     """What tells each group from the others. Data and checkpoints that share a name are told apart by their files and their digests."""
     labels, _ = labels_of(results)
     shorter = [{name: value for name, value in label.items() if name != "probe"} for label in labels]
-    if len({json.dumps(label) for label in shorter}) == len({json.dumps(label) for label in labels}):  # the probe follows from the data
+    if len({json.dumps(label) for label in shorter}) == len(
+        {json.dumps(label) for label in labels}
+    ):  # the probe follows from the data
         labels = shorter
     sources = [_sources(result) for result in results]
     for result, label, (texts, weights) in zip(results, labels, sources, strict=True):
-        if len({other for each, (other, _) in zip(results, sources, strict=True) if each.dataset == result.dataset}) > 1:
-            files = sorted({name.rpartition("/")[2] for name in (result.provenance.get("data") or {}).get("files") or {}})
+        if (
+            len({other for each, (other, _) in zip(results, sources, strict=True) if each.dataset == result.dataset})
+            > 1
+        ):
+            files = sorted(
+                {name.rpartition("/")[2] for name in (result.provenance.get("data") or {}).get("files") or {}}
+            )
             label["dataset"] += f" ({', '.join([*files[:NAMED], texts])})"
         if len({other for each, (_, other) in zip(results, sources, strict=True) if each.model == result.model}) > 1:
             label["model"] = f"{result.model} ({weights})"
@@ -200,7 +207,9 @@ def _section(label: dict[str, str], members: Sequence[Record], margin: float) ->
     task = labelled(members, lambda result: names[result.key])[0]
     runs = [Run(names[record.result.key], record.result) for record in members]
     sign = 1 if higher_is_better(task.metric) else -1
-    runs.sort(key=lambda run: (run.value is None, is_one_vector(run.result), 0 if run.value is None else -sign * run.value))
+    runs.sort(
+        key=lambda run: (run.value is None, is_one_vector(run.result), 0 if run.value is None else -sign * run.value)
+    )
     pairs = list(combinations([run.name for run in runs], 2))
     margin = margin if is_fraction(task.metric) else margin * (float(np.std(task.labels)) or 1.0)
     found = paired.contrasts([task], pairs, margin=margin) if pairs else []
@@ -223,17 +232,24 @@ def judge(section: Section) -> Verdict:
     """What to use on one task, in one sentence, and what the rows could not have shown."""
     scored = section.scored
     if not scored:
-        why = "All texts have one and the same vector" if any(run.value is not None for run in section.runs) else "No score is defined here"
+        why = (
+            "All texts have one and the same vector"
+            if any(run.value is not None for run in section.runs)
+            else "No score is defined here"
+        )
         return Verdict("", f"{why}, so no pooling can be named.")
     best = scored[0]
     if len(scored) == 1:
         others = len(section.runs) - 1
         alone = f"the scores of the other {others} are undefined" if others else "there is nothing to compare it with"
         return Verdict(
-            best.name, f"{_trivial(section)}only {best.name} was scored ({estimate(section.metric, best.result.score)}): {alone}."
+            best.name,
+            f"{_trivial(section)}only {best.name} was scored ({estimate(section.metric, best.result.score)}): {alone}.",
         )
     names = [run.name for run in scored]
-    level = [run for run in scored if all(section.verdict(name, run.name) != "better" for name in names if name != run.name)] or [best]
+    level = [
+        run for run in scored if all(section.verdict(name, run.name) != "better" for name in names if name != run.name)
+    ] or [best]
     use = min(level, key=_cost)
     rest = [run.name for run in scored if run is not use]
     stands = {name: section.verdict(use.name, name) for name in rest}
@@ -259,7 +275,9 @@ def judge(section: Section) -> Verdict:
     else:
         told = f"use {use.name}, though nothing tells it apart from {_some(open_)}"
     sentence = f"{_trivial(section)}{told}."
-    return Verdict(use.name, sentence[0].upper() + sentence[1:], (*_reason(section, use, level), *_power(section, use.name, open_)))
+    return Verdict(
+        use.name, sentence[0].upper() + sentence[1:], (*_reason(section, use, level), *_power(section, use.name, open_))
+    )
 
 
 def _cost(run: Run) -> tuple[Any, ...]:
@@ -291,7 +309,9 @@ def _some(names: Sequence[str]) -> str:
 
 def _gain(section: Section, a: str, b: str) -> str:
     """``+3.1 [2.0, 4.2] over``, or ``-0.2 [-0.3, -0.1] against`` where less is better."""
-    return f"{gap(section.metric, section.difference(a, b))} {'over' if higher_is_better(section.metric) else 'against'}"
+    return (
+        f"{gap(section.metric, section.difference(a, b))} {'over' if higher_is_better(section.metric) else 'against'}"
+    )
 
 
 def _question(section: Section, use: str) -> list[str]:
@@ -302,7 +322,9 @@ def _question(section: Section, use: str) -> list[str]:
     if found in SAME:
         return [f"cls and pooler equivalent within {extent(section.metric, section.margin)}"]
     if found == "undecided":
-        alike = section.verdict(use, "cls") == section.verdict(use, "pooler") == "undecided"  # which is told of both already
+        alike = (
+            section.verdict(use, "cls") == section.verdict(use, "pooler") == "undecided"
+        )  # which is told of both already
         return [] if alike else ["cls and pooler not told apart"]
     a, b = ("cls", "pooler") if found == "better" else ("pooler", "cls")
     return [f"{a} {_gain(section, a, b)} {b}"]
@@ -336,7 +358,9 @@ def _reason(section: Section, use: Run, level: Sequence[Run]) -> list[str]:
         why = f"{best.name} is a random projection, a control"
     elif use.bytes < best.bytes:
         why = f"it takes {use.bytes:,} bytes per row, not {best.bytes:,}"
-    return [f"{best.name} scores highest, {gap(section.metric, section.difference(best.name, use.name))}; {use.name} because {why}."]
+    return [
+        f"{best.name} scores highest, {gap(section.metric, section.difference(best.name, use.name))}; {use.name} because {why}."
+    ]
 
 
 def _power(section: Section, use: str, open_: Sequence[str]) -> list[str]:
@@ -375,12 +399,18 @@ def _setting(label: dict[str, str], members: Sequence[Section], margin: float) -
     names = tuple(section.label["dataset"] for section in members)
     if len(names) < FEWEST:
         return Setting(
-            label, names, (), f"it takes {FEWEST} tasks scored in points, here {'is' if len(names) == 1 else 'are'} {len(names)}"
+            label,
+            names,
+            (),
+            f"it takes {FEWEST} tasks scored in points, here {'is' if len(names) == 1 else 'are'} {len(names)}",
         )
     common = set.intersection(*({run.name for run in section.scored} for section in members))
     if len(common) > FEW and len(common.intersection(ASKED)) > 1:
         common.intersection_update(ASKED)
-    means = {name: float(np.mean([run.value for section in members for run in section.scored if run.name == name])) for name in common}
+    means = {
+        name: float(np.mean([run.value for section in members for run in section.scored if run.name == name]))
+        for name in common
+    }
     pairs = list(combinations(sorted(common, key=lambda name: (-means[name], name)), 2))
     if not pairs:
         return Setting(label, names, (), "no two poolings were run on all of its tasks")
@@ -397,7 +427,9 @@ def claimed(setting: Setting) -> str:
     """The primary claim in one sentence."""
     if not setting.claims:
         return f"No claim over tasks is made: {setting.reason.rstrip('.')}."
-    asked = [each for each in setting.claims if {each.overall.a, each.overall.b} == {"cls", "pooler"}] or setting.claims[:1]
+    asked = [
+        each for each in setting.claims if {each.overall.a, each.overall.b} == {"cls", "pooler"}
+    ] or setting.claims[:1]
     return "; ".join(f"Over {len(setting.tasks)} tasks, {_say(each)}" for each in asked) + "."
 
 
@@ -413,7 +445,9 @@ def _say(claim: Claim) -> str:
         "undecided": f"{found.a} and {found.b} are neither told apart nor shown equivalent within {within} ({worth})",
     }
     alone = (
-        f"they are shown to differ on at least {found.at_least} of them" if found.at_least else "on no task by itself is a difference shown"
+        f"they are shown to differ on at least {found.at_least} of them"
+        if found.at_least
+        else "on no task by itself is a difference shown"
     )
     return f"{words[claim.verdict]}; {alone}"
 

@@ -41,7 +41,9 @@ def mask(text: str) -> str:
 def _masked(found: re.Match[str]) -> str:
     if found["query"] and not re.search(":/", found.string[: found.start()].split(" ")[-1]):
         return found[0]  # no address: columns and file names may hold these signs
-    return "".join((found["start"] or found["coded"] or found["token"] or found["query"], "***", found["end"] or found["at"] or ""))
+    return "".join(
+        (found["start"] or found["coded"] or found["token"] or found["query"], "***", found["end"] or found["at"] or "")
+    )
 
 
 def printable(text: str) -> str:

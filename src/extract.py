@@ -20,7 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from src.cli.application import job_words, open_door, say_crash, stop, tell
+from src.cli.application import exit_with_error, format_crash, job_overrides, print_text, run_app
 from src.config.schema import Config, parse
 from src.errors import UserError
 from src.pooling import poolings
@@ -37,20 +37,20 @@ def main() -> None:
 
     sweep.forget()
     try:
-        open_door(task)
+        run_app(task)
     except SystemExit as ending:
         if ending.code == 1:
             sweep.close()
         raise
     if sweep.ERROR is not None:
-        stop(say_crash(sweep.ERROR))
+        exit_with_error(format_crash(sweep.ERROR))
     if sweep.LAST is not None and sweep.LAST.failed:
         sys.exit(1)
 
 
 def task(composed: DictConfig) -> None:
     """One job. In a sweep a failure is written down for the closing lines, and the other jobs go on."""
-    from src.sweeps.launch import check_shards, kept_to_its_threads
+    from src.sweeps.launch import check_shards, limit_threads
     from src.sweeps.status import begin, write_status
     from src.sweeps.sweep import note_failure
 
@@ -63,12 +63,12 @@ def task(composed: DictConfig) -> None:
         if not config.output:
             raise UserError("src.extract needs output=FOLDER, where <split>.safetensors goes.")
         check_shards(config.runtime, sweep=sweeps, extracts=True)
-        with kept_to_its_threads(config.runtime):
+        with limit_threads(config.runtime):
             extract(config, Path(config.output).expanduser())
     except Exception as error:
         if not sweeps:
             raise
-        note_failure(folder, job_words(), error)
+        note_failure(folder, job_overrides(), error)
     else:
         if sweeps:
             write_status(folder, "done")
@@ -88,9 +88,18 @@ def extract(config: Config, folder: Path) -> list[Path]:
     except OSError as error:
         raise UserError(f"output={folder} cannot be written: {error.strerror}. Choose another folder.") from error
     prepared = opened(config)
-    read, extractor, target, model = prepared.data, prepared.extractor, prepared.target, prepared.extractor.checkpoint.label
+    read, extractor, target, model = (
+        prepared.data,
+        prepared.extractor,
+        prepared.target,
+        prepared.extractor.checkpoint.label,
+    )
     if extractor.facts.pooler["status"] == "untrained" and poolings[target[0]].needs_pooler:
-        log.warning("warning: the pooler of %s was never trained: '%s' is a random projection of its [CLS] state.", model, target[0])
+        log.warning(
+            "warning: the pooler of %s was never trained: '%s' is a random projection of its [CLS] state.",
+            model,
+            target[0],
+        )
     written: list[Path] = []
     runtime = config.runtime
     if runtime.shard is not None and runtime.shards > 1:
@@ -99,11 +108,16 @@ def extract(config: Config, folder: Path) -> list[Path]:
             extractor.share(text, target, runtime.also_layers, runtime.shard, runtime.shards)
         # Counted when all is done here, not text by text: jobs that end one text each as the last would each leave the files to another.
         if left := sum(extractor.left(text, target, runtime.also_layers) for text in every):
-            tell(f"share {runtime.shard} of {runtime.shards} is done; the files are written once the other jobs' {left} parts are")
+            print_text(
+                f"share {runtime.shard} of {runtime.shards} is done; the files are written once the other jobs' {left} parts are"
+            )
             return written
     for name, split in read.splits.items():
         before = extractor.encoded
-        pieces = [extractor.features(text, target, config.runtime.also_layers) for text in texts(split, config.pairing, read.name)]
+        pieces = [
+            extractor.features(text, target, config.runtime.also_layers)
+            for text in texts(split, config.pairing, read.name)
+        ]
         notes = {
             "pooling": target[0],
             "layer": str(target[1]),
@@ -114,7 +128,7 @@ def extract(config: Config, folder: Path) -> list[Path]:
         path = folder / f"{name}.safetensors"
         write(path, [piece.values for piece in pieces], split.label, notes)
         written.append(path)
-        tell(f"{path}: {len(split):,} rows, {'encoded' if extractor.encoded > before else 'from the store'}")
+        print_text(f"{path}: {len(split):,} rows, {'encoded' if extractor.encoded > before else 'from the store'}")
     return written
 
 
@@ -133,7 +147,11 @@ def write(path: Path, sides: list[np.ndarray], labels: np.ndarray, notes: dict[s
     size = rows * width * 4
     header: dict[str, Any] = {
         "__metadata__": notes,
-        "labels": {"dtype": "I64" if labels.dtype.kind == "i" else "F32", "shape": [rows], "data_offsets": [0, labels.nbytes]},
+        "labels": {
+            "dtype": "I64" if labels.dtype.kind == "i" else "F32",
+            "shape": [rows],
+            "data_offsets": [0, labels.nbytes],
+        },
         "features": {"dtype": "F32", "shape": [rows, width], "data_offsets": [labels.nbytes, labels.nbytes + size]},
     }
     text = json.dumps(header).encode()
@@ -144,10 +162,16 @@ def write(path: Path, sides: list[np.ndarray], labels: np.ndarray, notes: dict[s
             file.write(len(text).to_bytes(8, "little") + text)
             file.write(labels.tobytes())
             for start in range(0, rows, BLOCK):
-                file.write(np.ascontiguousarray(pair_features([side[start : start + BLOCK] for side in sides]), "<f4").tobytes())
+                file.write(
+                    np.ascontiguousarray(
+                        pair_features([side[start : start + BLOCK] for side in sides]), "<f4"
+                    ).tobytes()
+                )
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}. Free some room, or choose another output=.") from error
+        raise UserError(
+            f"{path} cannot be written: {error.strerror}. Free some room, or choose another output=."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

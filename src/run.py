@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.cli.application import job_words, open_door, say, stop, tell
+from src.cli.application import exit_with_error, format_error, job_overrides, print_text, run_app
 from src.config.schema import Config, parse, tracker_of
 from src.errors import UserError, mask
 from src.probes.estimators import instantiate
@@ -28,7 +28,7 @@ from src.sweeps.status import begin_anew, write_status
 from src.trackers import run_group
 
 if TYPE_CHECKING:
-    from src.pipeline.run import Prepared
+    from src.pipeline.run import PreparedRun
     from src.trackers import Tracker
 
 log = logging.getLogger("src.run")  # __main__ when run
@@ -41,14 +41,14 @@ def main() -> None:
 
     sweep.forget()
     try:
-        open_door(task)
+        run_app(task)
     except SystemExit as ending:
         if ending.code == 1:
             sweep.close()
             _tell_runs()
         raise
     if isinstance(sweep.ERROR, UserError | OmegaConfBaseException):
-        stop(say(sweep.ERROR))
+        exit_with_error(format_error(sweep.ERROR))
     if sweep.ERROR is not None:
         raise sweep.ERROR
     _tell_runs()
@@ -64,25 +64,25 @@ def _tell_runs() -> None:
         from src.trackers.wandb import closing
 
         for line in closing([job.folder for job in sweep.LAST.jobs]):
-            tell(line)
+            print_text(line)
 
 
 def task(composed: DictConfig) -> None:
     """One job. In a sweep a failure is written down for the closing table, and the other jobs go on."""
-    from src.sweeps.launch import check_shards, kept_to_its_threads
+    from src.sweeps.launch import check_shards, limit_threads
 
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     if hydra.mode != RunMode.MULTIRUN:
         config = parse(composed)
         check_shards(config.runtime, sweep=False, extracts=False)
-        with kept_to_its_threads(config.runtime):
+        with limit_threads(config.runtime):
             run(config, folder)
         return
     from src.sweeps import sweep
     from src.sweeps.status import begin
 
-    words, number = job_words(), hydra.job.num
+    words, number = job_overrides(), hydra.job.num
     log.info("[%s] %s", number, " ".join(words))
     job = Job(number, Path(hydra.sweep.dir).name, composed, layers=sweep.LAYERS)
     try:
@@ -94,7 +94,7 @@ def task(composed: DictConfig) -> None:
             job.track_refused(folder)
             raise
         config.tracker.group = run_group(config.tracker, job.sweep)
-        with kept_to_its_threads(config.runtime):
+        with limit_threads(config.runtime):
             run(config, folder, job)
     except Exception as error:
         sweep.note_failure(folder, words, error, f"[{number}] ")
@@ -163,7 +163,7 @@ def run(config: Config, folder: Path, job: Job | None = None) -> None:
     write_status(folder, "skipped")
 
 
-def _finish(tracker: Tracker, prepared: Prepared, estimator: object, folder: Path, job: Job | None) -> None:
+def _finish(tracker: Tracker, prepared: PreparedRun, estimator: object, folder: Path, job: Job | None) -> None:
     """Fit and score what is prepared, and hand the record to whoever keeps it."""
     from src.pipeline.run import run_probe
     from src.results.cache import remember
@@ -177,7 +177,7 @@ def _finish(tracker: Tracker, prepared: Prepared, estimator: object, folder: Pat
         finished = run_probe(prepared, estimator)
         remember(prepared, finished)  # first: whatever becomes of the folder, what hours have made is kept
         finished.write(folder)
-        tell(summary(finished.result) if job else table(finished.result))  # a sweep ends with a table of all
+        print_text(summary(finished.result) if job else table(finished.result))  # a sweep ends with a table of all
         tracker.log(finished.result)
         if asked.examples:
             tracker.show({"examples": examples(finished.predictions, prepared.data, text=asked.text)})
@@ -186,13 +186,15 @@ def _finish(tracker: Tracker, prepared: Prepared, estimator: object, folder: Pat
         hint = tracker.finish(failed)
     write_status(folder, "done")
     if hint and not job:  # a sweep says it once, at its end
-        tell(hint)
+        print_text(hint)
 
 
-def _start(tracker: Tracker, prepared: Prepared, folder: Path) -> None:
+def _start(tracker: Tracker, prepared: PreparedRun, folder: Path) -> None:
     shown = prepared.resolved
     tags = [prepared.data.name, prepared.target[0]]
-    tracker.start(shown, name=_name(shown), group=prepared.config.tracker.group, job_type="probe", tags=tags, folder=folder)
+    tracker.start(
+        shown, name=_name(shown), group=prepared.config.tracker.group, job_type="probe", tags=tags, folder=folder
+    )
 
 
 def _name(shown: Mapping[str, Any]) -> str:
@@ -200,7 +202,7 @@ def _name(shown: Mapping[str, Any]) -> str:
     return f"{shown['dataset']}-{shown['model']}-{shown['pooling']}-L{shown['layer']}-{shown['probe']}-s{shown['seed']}"
 
 
-def _also(prepared: Prepared, layers: Sequence[int]) -> None:
+def _also(prepared: PreparedRun, layers: Sequence[int]) -> None:
     """Have a forward pass store these layers too; one that the model lacks is refused by the job that asks for it."""
     deepest = prepared.extractor.facts.layers
     also = prepared.config.runtime.also_layers

@@ -136,7 +136,9 @@ def door(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
 def files(tmp_path: Path, bert: Path) -> list[str]:
     """The words of a quick run on the small BERT, and its files train.csv (40 rows, two classes) and test.csv (20) in the test's folder."""
     for name, number in (("train", 40), ("test", 20)):
-        rows = [(SENTENCES[place % 5] + " the" * (place % 7), "no" if place % 5 < 2 else "yes") for place in range(number)]
+        rows = [
+            (SENTENCES[place % 5] + " the" * (place % 7), "no" if place % 5 < 2 else "yes") for place in range(number)
+        ]
         write_csv(tmp_path / f"{name}.csv", rows)
     quick = ["runtime.threads=1", "runtime.progress=false", "probe.resamples=200", "tracker=none"]
     return [f"model.path={bert}", "dataset=files", "dataset.train=train.csv", "dataset.test=test.csv", *quick]

@@ -24,19 +24,24 @@ def notes(path: Path) -> dict[str, str]:
     return metadata
 
 
-def test_features_are_those_that_a_run_probes(door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_are_those_that_a_run_probes(
+    door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     probed = []
-    read = features.Extractor.features
+    read = features.FeatureExtractor.features
 
-    def watched(self: features.Extractor, text: features.Text, *rest: object) -> features.Features:
+    def watched(self: features.FeatureExtractor, text: features.Text, *rest: object) -> features.Features:
         found = read(self, text, *rest)  # type: ignore[arg-type]
         probed.append(np.array(found.values))
         return found
 
     ended = door(extract.main, *files, "pooling=cls", "output=out")
     assert ended.status == 0, ended.err
-    assert ended.out.splitlines() == ["out/train.safetensors: 40 rows, encoded", "out/test.safetensors: 20 rows, encoded"]
-    monkeypatch.setattr(features.Extractor, "features", watched)
+    assert ended.out.splitlines() == [
+        "out/train.safetensors: 40 rows, encoded",
+        "out/test.safetensors: 20 rows, encoded",
+    ]
+    monkeypatch.setattr(features.FeatureExtractor, "features", watched)
     assert door(run.main, *files, "pooling=cls").status == 0
     for name, values in zip(("train", "test"), probed, strict=True):
         written = load_file(tmp_path / "out" / f"{name}.safetensors")
@@ -47,13 +52,18 @@ def test_features_are_those_that_a_run_probes(door: Door, files: list[str], tmp_
 
 
 def test_rows_keep_their_order_and_labels_their_names(door: Door, files: list[str], tmp_path: Path) -> None:
-    rows = [(SENTENCES[place], label) for place, label in zip((2, 0, 3, 1, 0), ("yes", "no", "no", "yes", "no"), strict=True)]
+    rows = [
+        (SENTENCES[place], label)
+        for place, label in zip((2, 0, 3, 1, 0), ("yes", "no", "no", "yes", "no"), strict=True)
+    ]
     write_csv(tmp_path / "train.csv", rows)
     write_csv(tmp_path / "test.csv", rows[::-1])
     assert door(extract.main, *files, "output=out").status == 0
     train, test = (load_file(tmp_path / "out" / f"{name}.safetensors") for name in ("train", "test"))
     np.testing.assert_allclose(train["features"], test["features"][::-1], atol=1e-6)
-    assert np.array_equal(train["features"][1], train["features"][4]) and not np.allclose(train["features"][0], train["features"][1])
+    assert np.array_equal(train["features"][1], train["features"][4]) and not np.allclose(
+        train["features"][0], train["features"][1]
+    )
     assert train["labels"].dtype == np.int64
     about = notes(tmp_path / "out" / "train.safetensors")
     assert [json.loads(about["classes"])[label] for label in train["labels"]] == [label for _, label in rows]
@@ -82,7 +92,9 @@ def test_separate_pairs_are_four_times_as_wide(door: Door, files: list[str], tmp
     np.testing.assert_allclose(u, v[::-1], atol=1e-6)
 
 
-def test_texts_and_labels_are_checked_and_not_whether_a_probe_could_be_fitted(door: Door, files: list[str], tmp_path: Path) -> None:
+def test_texts_and_labels_are_checked_and_not_whether_a_probe_could_be_fitted(
+    door: Door, files: list[str], tmp_path: Path
+) -> None:
     write_csv(tmp_path / "train.csv", [("yes", "only")] * 3)
     write_csv(tmp_path / "test.csv", [("yes", "another"), ("a dog", "only")])
     assert door(extract.main, *files, "output=out").status == 0
@@ -127,11 +139,21 @@ def test_a_disk_that_fills_up(tmp_path: Path) -> None:
 
 
 def test_an_untrained_pooler_is_warned_of(
-    door: Door, files: list[str], make_checkpoint: Callable[..., Path], vocabulary: list[str], caplog: pytest.LogCaptureFixture
+    door: Door,
+    files: list[str],
+    make_checkpoint: Callable[..., Path],
+    vocabulary: list[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     from transformers import BertConfig, BertModel
 
-    sizes = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 32}
+    sizes = {
+        "hidden_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "max_position_embeddings": 32,
+    }
     fresh = make_checkpoint(BertModel(BertConfig(vocab_size=len(vocabulary), **sizes)), "fresh")
     words = [f"model.path={fresh}", "pooling=pooler", "layer=1", "output=out"]
     assert door(extract.main, *files, *words).status == 0

@@ -15,34 +15,55 @@ SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
 def test_every_package_is_installed() -> None:
-    found = {".".join(path.parent.relative_to(ROOT).parts) for top in ("src", "experiments") for path in ROOT.glob(f"{top}/**/__init__.py")}
+    found = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for top in ("src", "experiments")
+        for path in ROOT.glob(f"{top}/**/__init__.py")
+    }
     assert set(SETUPTOOLS["packages"]) == found | {"src._conf"}
 
 
 def test_every_option_and_data_file_is_installed() -> None:
     folders = SETUPTOOLS["package-dir"]
-    for package, kinds in (("src._conf", (".yaml",)), ("src", (".json", ".safetensors", ".md")), ("experiments", (".html", ".css", ".js"))):
+    for package, kinds in (
+        ("src._conf", (".yaml",)),
+        ("src", (".json", ".safetensors", ".md")),
+        ("experiments", (".html", ".css", ".js")),
+    ):
         folder = ROOT / folders.get(package, package)
         kept = {path for pattern in SETUPTOOLS["package-data"][package] for path in folder.glob(pattern)}
         assert {
-            path for path in folder.rglob("*") if path.suffix in kinds and "records" not in path.parts and path.name != "README.md"
+            path
+            for path in folder.rglob("*")
+            if path.suffix in kinds and "records" not in path.parts and path.name != "README.md"
         } <= kept
 
 
 @pytest.mark.parametrize("name", ["run", "extract"])
 def test_an_entry_called_as_a_file_says_how_to_call_it(name: str, tmp_path: Path) -> None:
-    ended = subprocess.run([sys.executable, str(ROOT / "src" / f"{name}.py"), "pooling=cls"], cwd=tmp_path, capture_output=True, text=True)
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "src" / f"{name}.py"), "pooling=cls"], cwd=tmp_path, capture_output=True, text=True
+    )
     assert ended.returncode == 1 and f"python -m src.{name}" in ended.stderr and "Traceback" not in ended.stderr
 
 
 def test_without_matplotlib_the_paper_names_the_extra(tmp_path: Path) -> None:
     code = "import sys; sys.modules['matplotlib'] = None; from experiments import paper; paper.main([f'output={sys.argv[1]}'])"
-    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path / "out")], cwd=ROOT, capture_output=True, text=True)
-    assert ended.returncode == 1 and "matplotlib" in ended.stderr and "[paper]" in ended.stderr and "Traceback" not in ended.stderr
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "out")], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (
+        ended.returncode == 1
+        and "matplotlib" in ended.stderr
+        and "[paper]" in ended.stderr
+        and "Traceback" not in ended.stderr
+    )
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "module://no_such.backend", "nonsense"])
+@pytest.mark.parametrize(
+    "backend", ["module://matplotlib_inline.backend_inline", "module://no_such.backend", "nonsense"]
+)
 def test_figures_do_not_heed_the_backend_of_a_notebook(backend: str, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     code = (
@@ -51,6 +72,8 @@ def test_figures_do_not_heed_the_backend_of_a_notebook(backend: str, tmp_path: P
         "print(*save(figure, Path(sys.argv[1]) / 'empty'))"
     )
     environment = {**os.environ, "MPLBACKEND": backend}
-    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, env=environment, capture_output=True, text=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
     assert ended.returncode == 0, ended.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"empty.pdf", "empty.png"}

@@ -48,7 +48,9 @@ def pool(name: str, output: EncoderOutput) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", names)
-def test_a_row_pools_alike_alone_beside_a_longer_row_and_in_any_order(name: str, encoder: Encoder, tokens: Tokens) -> None:
+def test_a_row_pools_alike_alone_beside_a_longer_row_and_in_any_order(
+    name: str, encoder: Encoder, tokens: Tokens
+) -> None:
     rows = list(range(len(SENTENCES)))
     together = pool(name, encoder.forward(*padded(tokens, rows)))
     backwards = pool(name, encoder.forward(*padded(tokens, rows[::-1])))
@@ -116,7 +118,9 @@ def test_saturated_entries_are_counted_and_stay_finite(encoder: Encoder, tokens:
     assert saturated(inverse, "mean") is None
 
 
-def test_random_pooler_is_the_same_at_each_load_and_not_the_pooler(encoder: Encoder, tokens: Tokens, bert: Path) -> None:
+def test_random_pooler_is_the_same_at_each_load_and_not_the_pooler(
+    encoder: Encoder, tokens: Tokens, bert: Path
+) -> None:
     again = Encoder(find(ModelConfig(path=str(bert))), ModelConfig(), RuntimeConfig())
     batch = padded(tokens, [0, 1])
     first = pool("random_pooler", encoder.forward(*batch))
@@ -137,7 +141,10 @@ def test_the_registry_is_read_without_torch() -> None:
     import sys
 
     code = "import src.config.schema, src.pooling, sys; assert 'torch' not in sys.modules; print(*src.pooling.poolings)"
-    assert "pooler_inverse" in subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert (
+        "pooler_inverse"
+        in subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    )
 
 
 def test_a_changed_pooling_has_another_digest_and_a_comment_changes_none(tmp_path: Path) -> None:
@@ -155,7 +162,9 @@ def test_a_changed_pooling_has_another_digest_and_a_comment_changes_none(tmp_pat
 
     helper = "def _half(x):\n    return x / 2\n"
     base = digest("a", helper + "def p(output, layer):\n    return _half(output)\n")
-    assert digest("b", helper + '\ndef p(output, layer):\n    """Words."""\n    # why\n    return _half(output)\n') == base
+    assert (
+        digest("b", helper + '\ndef p(output, layer):\n    """Words."""\n    # why\n    return _half(output)\n') == base
+    )
     assert digest("c", helper.replace("2", "3") + "def p(output, layer):\n    return _half(output)\n") != base
     assert digest("d", helper + "def p(output, layer):\n    return _half(output) + 1\n") != base
     assert len({poolings[name].code for name in poolings}) == len(poolings)

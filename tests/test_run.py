@@ -49,7 +49,10 @@ def test_a_run_leaves_its_record_and_another_pooling_is_a_hit(door: Door, files:
     assert set(first) == set(Result.FIELDS)
     names = ("model", "dataset", "pooling", "probe", "layer", "pairing", "seed", "draws")
     assert [first[name] for name in names] == ["tiny-bert", "files", "mean", "logistic", 2, "joint", 0, 1]
-    assert first["score"]["metric"] == "accuracy" and first["score"]["low"] <= first["score"]["value"] <= first["score"]["high"]
+    assert (
+        first["score"]["metric"] == "accuracy"
+        and first["score"]["low"] <= first["score"]["value"] <= first["score"]["high"]
+    )
     assert first["pooler"]["status"] == "trained"
     assert first["timing"]["cache"] == "miss"
     counts = {"train": 40, "test": 20, "classes": 2, "width": 16}
@@ -76,13 +79,19 @@ def test_a_probe_is_changed_without_being_named(door: Door, files: list[str], tm
 
 
 def test_another_parameter_is_tried_without_naming_a_probe(door: Door, files: list[str], tmp_path: Path) -> None:
-    words = ["probe.estimator._target_=sklearn.linear_model.LogisticRegression", "probe.grid.alpha=null", "+probe.grid.C=[0.1,1]"]
+    words = [
+        "probe.estimator._target_=sklearn.linear_model.LogisticRegression",
+        "probe.grid.alpha=null",
+        "+probe.grid.C=[0.1,1]",
+    ]
     assert door(run.main, *files, *words, "hydra.run.dir=out").status == 0
     probe = record(tmp_path / "out")["config"]["probe"]
     assert probe["grid"] == {"C": [0.1, 1.0]} and probe["features"] == "standardise"
 
 
-def test_one_forward_pass_serves_a_sweep_over_layers(door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_forward_pass_serves_a_sweep_over_layers(
+    door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from src.features.extractor import Pass
 
     passes: list[str] = []
@@ -107,7 +116,7 @@ def test_a_stopped_sweep_does_what_is_missing(
 
     done = pipeline.run_probe
 
-    def stop_at_the_second(prepared: pipeline.Prepared, estimator: Any) -> pipeline.Run:
+    def stop_at_the_second(prepared: pipeline.PreparedRun, estimator: Any) -> pipeline.Run:
         if prepared.target[0] == "mean":
             raise KeyboardInterrupt
         return done(prepared, estimator)
@@ -141,7 +150,7 @@ def test_a_bad_job_is_written_down_and_the_others_go_on(
 
     done = pipeline.run_probe
 
-    def fail_at_max(prepared: pipeline.Prepared, estimator: Any) -> pipeline.Run:
+    def fail_at_max(prepared: pipeline.PreparedRun, estimator: Any) -> pipeline.Run:
         if prepared.target[0] == "max":
             raise RuntimeError("unforeseen")
         return done(prepared, estimator)
@@ -156,7 +165,9 @@ def test_a_bad_job_is_written_down_and_the_others_go_on(
     assert (tmp_path / "sweep" / "2" / RECORD).is_file()
 
 
-def test_a_sweep_that_cannot_be_compared_says_why(door: Door, files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_that_cannot_be_compared_says_why(
+    door: Door, files: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise UserError("the table cannot be had")
 
@@ -175,7 +186,7 @@ def test_a_result_folder_that_is_lost_costs_no_work(
 
     done = pipeline.run_probe
 
-    def lose_the_folder(prepared: pipeline.Prepared, estimator: Any) -> pipeline.Run:
+    def lose_the_folder(prepared: pipeline.PreparedRun, estimator: Any) -> pipeline.Run:
         shutil.rmtree(tmp_path / "out")
         (tmp_path / "out").write_text("in the way")
         return done(prepared, estimator)
@@ -223,7 +234,10 @@ def test_every_selection_runs_on_own_files(door: Door, files: list[str], tmp_pat
     write_csv(tmp_path / "train.csv", rows)
     write_csv(tmp_path / "test.csv", rows)
     words = ["dataset.test=null"] if selection == "nested" else []
-    assert door(run.main, *files, *words, "dataset.folds=4", f"dataset.selection={selection}", "hydra.run.dir=out").status == 0
+    assert (
+        door(run.main, *files, *words, "dataset.folds=4", f"dataset.selection={selection}", "hydra.run.dir=out").status
+        == 0
+    )
     fold = load_file(tmp_path / "out" / PREDICTIONS)["fold"]
     assert set(fold.tolist()) == (set(range(4)) if selection == "nested" else {-1})
 
@@ -263,13 +277,17 @@ def test_offline_runs_of_a_sweep_are_told_once(door: Door, files: list[str], mon
 def test_an_estimator_is_checked_before_it_is_used() -> None:
     grid = {"alpha": [0.1]}
     assert run.instantiate(ProbeConfig(estimator={"_target_": "src.solvers.LogisticRegression"}, grid=grid))
-    foreign = run.instantiate(ProbeConfig(estimator={"_target_": "sklearn.linear_model.SGDClassifier", "loss": "log_loss"}, grid=grid))
+    foreign = run.instantiate(
+        ProbeConfig(estimator={"_target_": "sklearn.linear_model.SGDClassifier", "loss": "log_loss"}, grid=grid)
+    )
     assert foreign.loss == "log_loss"  # type: ignore[attr-defined]
     with pytest.raises(UserError, match=r"probe\.grid\.C: LogisticRegression has no such parameter\. Known: alpha"):
         run.instantiate(ProbeConfig(estimator={"_target_": "src.solvers.LogisticRegression"}, grid={"C": [1.0]}))
 
 
-def test_a_column_of_texts_given_as_label_is_noticed_before_anything_is_encoded(door: Door, files: list[str], tmp_path: Path) -> None:
+def test_a_column_of_texts_given_as_label_is_noticed_before_anything_is_encoded(
+    door: Door, files: list[str], tmp_path: Path
+) -> None:
     write_csv(tmp_path / "train.csv", [(SENTENCES[place % 5], f"a text of its own {place}") for place in range(60)])
     ended = door(run.main, *files)
     assert ended.status == 1 and len(ended.lines) <= 3 and "dataset.label" in ended.err and "60" in ended.err, ended.err
@@ -278,7 +296,9 @@ def test_a_column_of_texts_given_as_label_is_noticed_before_anything_is_encoded(
 
 @pytest.mark.parametrize("name", ["result.json", "digests.json"])
 @pytest.mark.parametrize("kind", ["link", "pipe", "deep"])
-def test_an_unreadable_record_in_the_store_is_made_again(kind: str, name: str, door: Door, files: list[str], tmp_path: Path) -> None:
+def test_an_unreadable_record_in_the_store_is_made_again(
+    kind: str, name: str, door: Door, files: list[str], tmp_path: Path
+) -> None:
     assert door(run.main, "-m", *files, "hydra.sweep.dir=one").status == 0
     (path,) = tmp_path.glob(f"cache/*/records/*/*/{name}")
     content = path.read_bytes()

@@ -61,7 +61,10 @@ def answer(evidence: Evidence) -> list[str]:
     trained = next(model for model in evidence.models if evidence.pooler(model) == "trained")
     untrained = next((model for model in evidence.models if evidence.pooler(model) == "untrained"), None)
     pooler, tasks = evidence.overall(trained, "pooler", "cls"), evidence.contrasts(trained)
-    apart = [each["difference"]["pooler"]["mean_cosine"] for each in evidence.json(f"diagnostics/{trained}.json")["tasks"].values()]
+    apart = [
+        each["difference"]["pooler"]["mean_cosine"]
+        for each in evidence.json(f"diagnostics/{trained}.json")["tasks"].values()
+    ]
     steps = {found.a: found for found in evidence.ladder(trained, "tuned", list(ladder.STEPS))}
     gained, lost = (told(tasks, "mean", "cls", verdict) for verdict in ("better", "worse"))
     joint, separate = (
@@ -89,7 +92,8 @@ def answer(evidence: Evidence) -> list[str]:
         f"{len(joint.tasks)} real pair tasks mean − [CLS] is {amount(joint)} where the texts are read together and {amount(separate)} "
         "where "
         f"they are read apart ({words(separate.verdict)}).",
-        _advice(gained, lost, separate.verdict) + f" With all weights tuned, pooler − [CLS] is {amount(tuned)}: {words(tuned.verdict)}.",
+        _advice(gained, lost, separate.verdict)
+        + f" With all weights tuned, pooler − [CLS] is {amount(tuned)}: {words(tuned.verdict)}.",
     ]
 
 

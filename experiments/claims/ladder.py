@@ -9,7 +9,12 @@ from experiments.evidence import STRENGTHS, Evidence
 from experiments.figures import style
 from experiments.tables import scored
 
-STEPS = {"pooler_preactivation": "W h + b", "pooler": "its tanh", "pooler_inverse": "atanh of that", "random_pooler": "a random pooler"}
+STEPS = {
+    "pooler_preactivation": "W h + b",
+    "pooler": "its tanh",
+    "pooler_inverse": "atanh of that",
+    "random_pooler": "a random pooler",
+}
 
 
 def ladder(evidence: Evidence) -> Claim:
@@ -38,7 +43,12 @@ def nsp_pooler(evidence: Evidence) -> Claim:
         apart = evidence.over(bundles, by_model, "pooler, nsp", "pooler, random")
         numbers.append(of(apart, f"{model}: its own NSP-trained pooler − its random start"))
         for kind in ("nsp", "random"):
-            numbers.append(of(evidence.over(bundles, by_model, f"pooler, {kind}", f"cls, {kind}"), f"{model}: {kind} pooler − [CLS]"))
+            numbers.append(
+                of(
+                    evidence.over(bundles, by_model, f"pooler, {kind}", f"cls, {kind}"),
+                    f"{model}: {kind} pooler − [CLS]",
+                )
+            )
         right = evidence.json(f"nsp_pooler/{model}.json")["held_out_accuracy"]
         head, probe = right["head of nsp"], right["probe on cls"]
         lines.append(
@@ -62,7 +72,10 @@ def conditional(evidence: Evidence) -> Claim:
     for model in evidence.having("conditional"):
         for name in beside:
             numbers.append(
-                of(evidence.over([f"conditional/{model}"], by_name, name, "cls"), f"{model}: [{name.replace('+', '; ')}] − [cls]")
+                of(
+                    evidence.over([f"conditional/{model}"], by_name, name, "cls"),
+                    f"{model}: [{name.replace('+', '; ')}] − [cls]",
+                )
             )
         extra = evidence.over([f"conditional/{model}"], by_name, "cls+pooler", "cls+random_pooler")
         numbers.append(of(extra, f"{model}: [cls; pooler] − [cls; random_pooler]"))

@@ -16,7 +16,9 @@ def finetuning(evidence: Evidence) -> Claim:
     bundle = "finetune/bert-books"
     tuned = {pair: evidence.over([bundle], by_name, *pair) for pair in PAIRS}
     tasks = tuned["mean", "cls"].tasks
-    frozen = {pair: evidence.over(["poolings/bert-books", "demo/bert-books"], by_name, *pair, dataset=tasks) for pair in PAIRS}
+    frozen = {
+        pair: evidence.over(["poolings/bert-books", "demo/bert-books"], by_name, *pair, dataset=tasks) for pair in PAIRS
+    }
     numbers = [of(found, f"tuned: {found.a} − {found.b}") for found in tuned.values()]
     numbers += [of(found, f"frozen, the same tasks: {found.a} − {found.b}") for found in frozen.values()]
     rows, seeds = (max(record.result.counts["train"] for record in evidence[bundle]), evidence[bundle][0].result.draws)
@@ -63,12 +65,17 @@ def along(evidence: Evidence) -> Claim:
     for task in sorted({row["dataset"] for row in rows}):
         moves = []
         for pooling in ("cls", "pooler", "mean"):
-            at = {int(row["step"]): float(row["value"]) for row in rows if (row["dataset"], row["pooling"]) == (task, pooling)}
+            at = {
+                int(row["step"]): float(row["value"])
+                for row in rows
+                if (row["dataset"], row["pooling"]) == (task, pooling)
+            }
             moves.append(f"{pooling} {points(at[steps[0]])} to {points(at[steps[-1]])}")
         lines.append(f"{task}: {', '.join(moves)}.")
     return Claim(
         "Along the pre-training",
-        f"Scores after {steps[0]:,} and after {steps[-1]:,} steps of the embedded model's pre-training. " + " ".join(lines),
+        f"Scores after {steps[0]:,} and after {steps[-1]:,} steps of the embedded model's pre-training. "
+        + " ".join(lines),
         [],
         "python -m experiments.along snapshots=FOLDER data_root=FOLDER",
         ["figures/along"],
@@ -79,13 +86,17 @@ def draws(evidence: Evidence) -> Claim:
     lines, numbers = [], []
     for model in evidence.having("draws"):
         for a, b in PAIRS[:2]:
-            numbers.append(of(evidence.over([f"draws/{model}"], by_name, a, b), f"{model}, ten draws of train: {a} − {b}"))
+            numbers.append(
+                of(evidence.over([f"draws/{model}"], by_name, a, b), f"{model}, ten draws of train: {a} − {b}")
+            )
         spread = [
             np.std(record.result.score["draws"], ddof=1)
             for record in evidence[f"draws/{model}"]
             if record.result.score["value"] is not None
         ]
-        scores = [record.result.score for record in evidence[f"draws/{model}"] if record.result.score["low"] is not None]
+        scores = [
+            record.result.score for record in evidence[f"draws/{model}"] if record.result.score["low"] is not None
+        ]
         widths = [score["high"] - score["low"] for score in scores]
         lines.append(
             f"**{model}**: resampling the training rows moves a score by {points(float(np.median(spread)))} points (the median standard "
@@ -109,17 +120,25 @@ def controls(evidence: Evidence) -> Claim:
     for model in evidence.models:
         beaten = []
         for task in PRIMARY:
-            here = [row for row in collect.rows(evidence[f"poolings/{model}"]) if row["dataset"] == task and row["value"] is not None]
+            here = [
+                row
+                for row in collect.rows(evidence[f"poolings/{model}"])
+                if row["dataset"] == task and row["value"] is not None
+            ]
             if here and (here[0]["bag_of_word_pieces"] or 0) > max(row["value"] for row in here):
                 beaten.append(task)
-        lines.append(f"**{model}**: a bag of word pieces under the same probe scores above every pooling on {listed(beaten, 'no task')}.")
+        lines.append(
+            f"**{model}**: a bag of word pieces under the same probe scores above every pooling on {listed(beaten, 'no task')}."
+        )
     random, better = "bert-books-random", 0
     for pooling in ("cls", "pooler", "mean", "max"):
         found = evidence.over(["poolings/bert-books", f"poolings/{random}"], by_model, f"{pooling}, bert-books", f"{pooling}, {random}",
                               dataset=PRIMARY)  # fmt: skip
         numbers.append(of(found, f"{pooling}: pre-trained − random weights"))
         better += found.verdict == "better"
-    lines.append(f"Over the primary tasks pre-training is better than one draw of random weights for {better} of {len(numbers)} poolings.")
+    lines.append(
+        f"Over the primary tasks pre-training is better than one draw of random weights for {better} of {len(numbers)} poolings."
+    )
     return Claim(
         "Controls",
         " ".join(lines),
@@ -137,7 +156,9 @@ def _chance(result: Result) -> bool:
 def _at_chance(result: Result) -> bool:
     constant = result.baseline["constant"]["value"] or 0.0
     value, low = result.score["value"], result.score["low"]
-    return value is None or value <= constant or (low is not None and low <= constant)  # what is undefined says nothing either
+    return (
+        value is None or value <= constant or (low is not None and low <= constant)
+    )  # what is undefined says nothing either
 
 
 def calibration(evidence: Evidence) -> Claim:

@@ -18,7 +18,9 @@ def pooler_against_cls(evidence: Evidence) -> Claim:
             f"{words(found.verdict)}; {_sensitive(found)} Task by task, after Holm, it is {split(tasks, 'pooler', 'cls')}."
         )
         numbers.append(of(found, f"{model}: pooler − cls", HOLM))
-        numbers.append(of(evidence.apart(model, "pooler", "cls"), f"{model}: pooler − cls, tasks that share no sentence"))
+        numbers.append(
+            of(evidence.apart(model, "pooler", "cls"), f"{model}: pooler − cls, tasks that share no sentence")
+        )
     return Claim(
         "pooled_output against [CLS]",
         " ".join(lines),
@@ -39,7 +41,9 @@ def mean_against_both(evidence: Evidence) -> Claim:
         )
         for other in ("cls", "pooler"):
             numbers.append(of(evidence.overall(model, "mean", other), f"{model}: mean − {other}", HOLM))
-            numbers.append(of(evidence.apart(model, "mean", other), f"{model}: mean − {other}, tasks that share no sentence"))
+            numbers.append(
+                of(evidence.apart(model, "mean", other), f"{model}: mean − {other}, tasks that share no sentence")
+            )
     return Claim(
         "Mean pooling against both",
         " ".join(lines),

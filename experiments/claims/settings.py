@@ -29,7 +29,9 @@ def pairs(evidence: Evidence) -> Claim:
         found = {}
         for pairing in ("joint", "separate"):
             for a, b in (("mean", "cls"), ("pooler", "cls")):
-                found[a, pairing] = evidence.over([f"pairs/{model}"], by_name, a, b, pairing=[pairing], dataset=REAL_PAIRS)
+                found[a, pairing] = evidence.over(
+                    [f"pairs/{model}"], by_name, a, b, pairing=[pairing], dataset=REAL_PAIRS
+                )
                 numbers.append(of(found[a, pairing], f"{model}, {pairing}: {a} − {b}"))
         recipe = evidence.over([f"pairs/{model}"], by_pairing, "mean, separate", "cls, joint", dataset=REAL_PAIRS)
         numbers.append(of(recipe, f"{model}: mean, texts apart − [CLS], texts together"))
@@ -52,7 +54,10 @@ def coherence(evidence: Evidence) -> Claim:
     tasks = []
     for pairing in ("joint", "separate"):
         tasks += [(pairing, task) for task in evidence.tasks("coherence/bert-books", pairing=[pairing])]
-        tasks += [(pairing, task) for task in evidence.tasks("pairs/bert-books", pairing=[pairing], dataset=["demo_coherence"])]
+        tasks += [
+            (pairing, task)
+            for task in evidence.tasks("pairs/bert-books", pairing=[pairing], dataset=["demo_coherence"])
+        ]
     pairs_asked = [("pooler", "cls"), ("mean", "cls")]
     found = contrasts([task for _, task in tasks], pairs_asked, resamples=FEWER)  # one family
     named = list(zip([pairing for pairing, _ in tasks for _ in pairs_asked], found, strict=True))
@@ -96,7 +101,8 @@ def layers(evidence: Evidence) -> Claim:
             lines.append(f"{said}.")
     return Claim(
         "Layers: where each pooling is best",
-        "The best layer is picked on the same scores that it is compared with, so that its lead is an upper estimate. " + " ".join(lines),
+        "The best layer is picked on the same scores that it is compared with, so that its lead is an upper estimate. "
+        + " ".join(lines),
         numbers,
         SWEEP.format("layers") + " layer='range(0,L+1)'",
         ["figures/layers", *(f"tables/layers-{model}" for model in evidence.having("layers"))],
@@ -113,7 +119,9 @@ def data(evidence: Evidence) -> Claim:
             compression.setdefault(record.result.pooling, {})[record.result.dataset] = code["compression"]
         mean = {pooling: float(np.mean(list(values.values()))) for pooling, values in compression.items()}
         order = sorted(mean, key=lambda pooling: -mean[pooling])
-        lines.append(f"**{model}**: mean compression {listed([f'{pooling} {mean[pooling]:.3f}' for pooling in order])}.")
+        lines.append(
+            f"**{model}**: mean compression {listed([f'{pooling} {mean[pooling]:.3f}' for pooling in order])}."
+        )
     return Claim(
         "How much data: the online code",
         "Bits that the labels cost to somebody who has the features; uniform code over these bits is the compression, more is better; "
@@ -133,7 +141,12 @@ def protocol(evidence: Evidence) -> Claim:
         signs: dict[str, list[str]] = {}
         for probe in PROTOCOLS:
             for a, b in (("mean", "cls"), ("pooler", "cls")):
-                numbers.append(of(evidence.over([f"protocol/{model}"], by_name, a, b, probe=[probe]), f"{model}, {probe}: {a} − {b}"))
+                numbers.append(
+                    of(
+                        evidence.over([f"protocol/{model}"], by_name, a, b, probe=[probe]),
+                        f"{model}, {probe}: {a} − {b}",
+                    )
+                )
             under = evidence.tasks(f"protocol/{model}", probe=[probe])
             for each in contrasts(under, [("mean", "cls")], resamples=resamples(under)):
                 signs.setdefault(each.task, []).append(each.verdict)

@@ -25,7 +25,7 @@ Row = dict[str, str]
 
 
 @style.drawing(NEEDS)
-def draw(data: style.Data, files: Path) -> Figure:
+def draw(data: style.Dataset, files: Path) -> Figure:
     """Next-sentence accuracy above, a panel per task below, all over the steps of pre-training."""
     probes, training = _read(files / NEEDS[0]), _read(files / NEEDS[1])
     tasks = sorted({row["dataset"] for row in probes})
@@ -63,14 +63,21 @@ def _nsp(axis: Axes, rows: list[Row]) -> None:
 def _task(axis: Axes, rows: list[Row]) -> None:
     first = rows[0]
     axis.axhline(
-        style.percent(float(first["baseline_constant"] or 0)), color=style.GREY, linewidth=0.9, linestyle=style.BASELINES["constant"][1]
+        style.percent(float(first["baseline_constant"] or 0)),
+        color=style.GREY,
+        linewidth=0.9,
+        linestyle=style.BASELINES["constant"][1],
     )
     names = style.in_order(row["pooling"] for row in rows)
     for number, pooling in enumerate(names):
         mine = [row for row in rows if row["pooling"] == pooling]
         shift = 0.12 * (number - (len(names) - 1) / 2)
         marks = style.marks(pooling, first["pooler"])
-        axis.plot([_thousands(row) + shift for row in mine], [style.percent(float(row["value"])) for row in mine], color=marks["color"])
+        axis.plot(
+            [_thousands(row) + shift for row in mine],
+            [style.percent(float(row["value"])) for row in mine],
+            color=marks["color"],
+        )
         for row in mine:
             score = {name: float(row[name]) for name in ("value", "low", "high")}
             style.interval(axis, _thousands(row) + shift, score, label=style.label(pooling, first["pooler"]), **marks)

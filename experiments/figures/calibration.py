@@ -27,7 +27,7 @@ Row = dict[str, str]
 
 
 @style.drawing(NEEDS)
-def draw(data: style.Data, files: Path) -> Figure:
+def draw(data: style.Dataset, files: Path) -> Figure:
     """A panel per quantity: test errors, coverage, false equivalence."""
     with (files / NEEDS[0]).open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["method"] not in UNUSED]

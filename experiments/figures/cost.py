@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 PLACE = 10
 MODELS = ("bert-books", "all-MiniLM-L6-v2")
-NEEDS = tuple(f"{kind}/{model}{suffix}" for model in MODELS for kind, suffix in (("cost", ".json"), ("layers", ""), ("pairs", "")))
+NEEDS = tuple(
+    f"{kind}/{model}{suffix}" for model in MODELS for kind, suffix in (("cost", ".json"), ("layers", ""), ("pairs", ""))
+)
 CAPTION = (
     "What a representation costs against the mean score over tasks, with 95 % intervals over test rows. Left: leaving the encoder "
     "early; seconds on one core for 1,000 rows (tokenising, the pass up to the layer, pooling), below them the quickest and the slowest"
@@ -29,7 +31,7 @@ PAIRINGS = ("joint", "separate")
 
 
 @style.drawing(NEEDS)
-def draw(data: style.Data, files: Path) -> Figure:
+def draw(data: style.Dataset, files: Path) -> Figure:
     """A row of panels per model: scores by layer, and pairs joint and separate."""
     figure, axes = style.figure(style.WIDTH, 5.6, 2, len(MODELS), width_ratios=(3, 2))
     for (left, right), model in zip(axes, MODELS, strict=True):
@@ -55,7 +57,8 @@ def _layers(axis: Axes, costs: Sequence[Mapping[str, Any]], records: Sequence[Re
     for number, pooling in enumerate(names):
         marks, shift = style.marks(pooling, status), step * (2 * number - len(names) + 1)
         scores = {
-            layer: mean_score(each for each in records if (each.result.pooling, each.result.layer) == (pooling, layer)) for layer in exits
+            layer: mean_score(each for each in records if (each.result.pooling, each.result.layer) == (pooling, layer))
+            for layer in exits
         }
         known = [layer for layer in exits if scores[layer]["value"] is not None]
         places = [exits[layer]["value"] + shift for layer in known]
@@ -64,7 +67,13 @@ def _layers(axis: Axes, costs: Sequence[Mapping[str, Any]], records: Sequence[Re
             style.interval(axis, place, scores[layer], label=style.label(pooling, status), **marks)
     for layer, cost in exits.items():
         height = 0.03 * (len(exits) - list(exits).index(layer))
-        axis.plot((cost["low"], cost["high"]), (height, height), color=style.GREY, linewidth=0.8, transform=axis.get_xaxis_transform())
+        axis.plot(
+            (cost["low"], cost["high"]),
+            (height, height),
+            color=style.GREY,
+            linewidth=0.8,
+            transform=axis.get_xaxis_transform(),
+        )
         named = f"layer {layer}" if layer == min(exits) else f"{layer}"
         axis.text(cost["value"], 1, named, transform=axis.get_xaxis_transform(), fontsize=7, ha="center", va="top")
     axis.set_xlim(left=0)
@@ -78,7 +87,8 @@ def _pairs(axis: Axes, costs: Sequence[Mapping[str, Any]], records: Sequence[Rec
     for number, pooling in enumerate(names):
         marks, shift = style.marks(pooling, status), 0.05 * (number - (len(names) - 1) / 2)
         scores = [
-            mean_score(each for each in records if (each.result.pooling, each.result.pairing) == (pooling, name)) for name in PAIRINGS
+            mean_score(each for each in records if (each.result.pooling, each.result.pairing) == (pooling, name))
+            for name in PAIRINGS
         ]
         axis.plot([shift, 1 + shift], [style.percent(score["value"]) for score in scores], color=marks["color"])
         for place, score in enumerate(scores):

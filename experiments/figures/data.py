@@ -26,7 +26,7 @@ ROWS = (10, 100, 1000, 10000, 100000)
 
 
 @style.drawing(NEEDS)
-def draw(data: style.Data, files: Path) -> Figure:
+def draw(data: style.Dataset, files: Path) -> Figure:
     """A panel per model and task, and one of compression per model."""
     panels = style.panels(data, NEEDS, COLUMNS, height=1.65, spare=1)
     for axis, members in panels.filled:
@@ -47,7 +47,9 @@ def _curves(axis: Axes, records: Sequence[Record]) -> None:
         places = [style.log(point["rows"]) + shift for point in curve]
         axis.plot(places, [style.percent(point["value"]) for point in curve], color=marks["color"], linewidth=0.8)
         for place, point in zip(places, curve, strict=True):
-            style.interval(axis, place, point, label=style.label(record.result.pooling, status), **{**marks, "markersize": 3})
+            style.interval(
+                axis, place, point, label=style.label(record.result.pooling, status), **{**marks, "markersize": 3}
+            )
     counts = [point["rows"] for record in records for point in record.result.chosen["curve"]]
     style.log_ticks(axis.xaxis, [count for count in ROWS if min(counts) / 1.3 <= count <= 1.3 * max(counts)])
     axis.set_xlabel("training rows")
@@ -61,7 +63,9 @@ def _compression(axis: Axes, tasks: Mapping[str, Sequence[Record]]) -> None:
         for number, record in enumerate(members):
             found = record.result.chosen["online_code"]["compression"]
             shift = 0.15 * (number - (len(members) - 1) / 2)
-            axis.plot(style.digits(found), place + shift, linestyle="none", **style.marks(record.result.pooling, status))
+            axis.plot(
+                style.digits(found), place + shift, linestyle="none", **style.marks(record.result.pooling, status)
+            )
     axis.set_yticks(range(len(tasks)), list(tasks))
     axis.set_ylim(len(tasks) - 0.5, -0.5)
     axis.tick_params(axis="y", length=0)

@@ -24,7 +24,7 @@ CAPTION = (
 
 
 @style.drawing(NEEDS)
-def draw(data: style.Data, files: Path) -> Figure:
+def draw(data: style.Dataset, files: Path) -> Figure:
     """A row of panels per model, a column per pair of poolings; tasks below one another, their mean last."""
     evidence = Evidence.of(data, files)
     models = [name.partition("/")[2] for name in NEEDS]
@@ -39,7 +39,9 @@ def draw(data: style.Data, files: Path) -> Figure:
             for contrast in found:
                 if (contrast.a, contrast.b) == (a, b):
                     _task(axis, places.index(contrast.task), contrast, status)
-            style.interval(axis, len(places), vars(evidence.overall(model, a, b)), horizontal=True, color="black", marker="D")
+            style.interval(
+                axis, len(places), vars(evidence.overall(model, a, b)), horizontal=True, color="black", marker="D"
+            )
             axis.axhline(len(places) - 0.5, color=style.GREY, linewidth=0.6)
             axis.set_title(f"{model}\n{style.label(a, status)} − {style.label(b, status)}")
         line[0].set_yticks(range(len(places) + 1), [*places, f"mean of {len(places)} tasks"])

@@ -23,7 +23,7 @@ RESAMPLES = 1000
 
 
 @style.drawing(NEEDS)
-def draw(data: style.Data, files: Path) -> Figure:
+def draw(data: style.Dataset, files: Path) -> Figure:
     """A panel per model and task, a place per pooling."""
     panels = style.panels(data, NEEDS, COLUMNS, height=1.5)
     for axis, members in panels.filled:
@@ -32,7 +32,9 @@ def draw(data: style.Data, files: Path) -> Figure:
             result, arrays = record.result, record.predictions
             marks = style.marks(result.pooling, status)
             metric, classes = str(result.score["metric"]), int(result.counts.get("classes") or 0)
-            rows = evaluate(metric, arrays["label"], arrays["prediction"][0], classes=classes, seed=result.seed, resamples=RESAMPLES)
+            rows = evaluate(
+                metric, arrays["label"], arrays["prediction"][0], classes=classes, seed=result.seed, resamples=RESAMPLES
+            )
             style.interval(axis, place - 0.15, vars(rows), label=style.label(result.pooling, status), **marks)
             style.dots(axis, place + 0.2, result.score["draws"], marks["color"])
         axis.set_xticks([])

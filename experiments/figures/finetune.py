@@ -25,7 +25,7 @@ COLUMNS = 4
 
 
 @style.drawing(NEEDS)
-def draw(data: style.Data, files: Path) -> Figure:
+def draw(data: style.Dataset, files: Path) -> Figure:
     """A panel per task that was tuned, a line per pooling from frozen to tuned."""
     tuned, frozen = data[NEEDS[0]], [*data[NEEDS[1]], *data[NEEDS[2]]]
     heads = {(record.result.dataset, record.result.pooling) for record in tuned}
@@ -45,7 +45,11 @@ def _task(axis: Axes, records: Sequence[Record]) -> None:
         shift = 0.09 * (number - (len(names) - 1) / 2)
         marks = style.marks(pooling, status)
         mine = {_place(record): record.result for record in records if record.result.pooling == pooling}
-        known = {place: style.percent(mine[place].score["value"]) for place in sorted(mine) if mine[place].score["value"] is not None}
+        known = {
+            place: style.percent(mine[place].score["value"])
+            for place in sorted(mine)
+            if mine[place].score["value"] is not None
+        }
         axis.plot([place + shift for place in known], list(known.values()), color=marks["color"], linewidth=0.8)
         for place, result in mine.items():
             style.interval(axis, place + shift, result.score, label=style.label(pooling, status), **marks)

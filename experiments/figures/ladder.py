@@ -25,10 +25,12 @@ CAPTION = (
 
 
 @style.drawing(NEEDS)
-def draw(data: style.Data, files: Path) -> Figure:
+def draw(data: style.Dataset, files: Path) -> Figure:
     """A row of panels per model, a column per strength of the penalty."""
     evidence = Evidence.of(data, files)
-    figure, axes = style.figure(style.WIDTH, 1.9 * len(NEEDS) + 0.4, len(STRENGTHS), len(NEEDS), sharey="row", sharex="col")
+    figure, axes = style.figure(
+        style.WIDTH, 1.9 * len(NEEDS) + 0.4, len(STRENGTHS), len(NEEDS), sharey="row", sharex="col"
+    )
     for line, name in zip(axes, NEEDS, strict=True):
         model, status = name.partition("/")[2], style.status(data[name])
         for axis, strength in zip(line, STRENGTHS, strict=True):
@@ -36,7 +38,10 @@ def draw(data: style.Data, files: Path) -> Figure:
             axis.set_title(f"{style.model_label(model, status)}\n{'no' if strength == 'none' else strength} penalty")
         line[0].set_ylabel("difference to [CLS], points")
     for axis in axes[-1]:
-        axis.set_xticks(range(len(STEPS)), [style.label(step, "").replace(" pooler", "\npooler").replace("(", "\n(") for step in STEPS])
+        axis.set_xticks(
+            range(len(STEPS)),
+            [style.label(step, "").replace(" pooler", "\npooler").replace("(", "\n(") for step in STEPS],
+        )
     return figure
 
 

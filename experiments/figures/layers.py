@@ -25,7 +25,7 @@ COLUMNS = 4
 
 
 @style.drawing(NEEDS)
-def draw(data: style.Data, files: Path) -> Figure:
+def draw(data: style.Dataset, files: Path) -> Figure:
     """A panel per model and task, a line per pooling over the layers."""
     panels = style.panels(data, NEEDS, COLUMNS, height=1.5)
     for axis, members in panels.filled:
@@ -42,9 +42,15 @@ def _task(axis: Axes, records: Sequence[Record]) -> None:
     for number, pooling in enumerate(names):
         marks = style.marks(pooling, status)
         shift = 0.12 * (number - (len(names) - 1) / 2)
-        runs = sorted((record.result for record in records if record.result.pooling == pooling), key=lambda run: run.layer)
+        runs = sorted(
+            (record.result for record in records if record.result.pooling == pooling), key=lambda run: run.layer
+        )
         known = [run for run in runs if run.score["value"] is not None]
-        axis.plot([run.layer + shift for run in known], [style.percent(run.score["value"]) for run in known], color=marks["color"])
+        axis.plot(
+            [run.layer + shift for run in known],
+            [style.percent(run.score["value"]) for run in known],
+            color=marks["color"],
+        )
         for run in known:
             style.interval(axis, run.layer + shift, run.score, label=style.label(pooling, status), **marks)
     axis.set_xticks(sorted({record.result.layer for record in records}))

@@ -27,7 +27,7 @@ CAPTION = (
 
 
 @style.drawing(NEEDS)
-def draw(data: style.Data, files: Path) -> Figure:
+def draw(data: style.Dataset, files: Path) -> Figure:
     """A row of panels per model, a column per step of the pooler; two marks per task."""
     evidence = Evidence.of(data, files)
     figure, axes = style.figure(style.WIDTH, 5.2, len(STEPS), len(MODELS), sharey="row", sharex="col")
@@ -42,8 +42,12 @@ def draw(data: style.Data, files: Path) -> Figure:
                 pair = (f"{step}, {kind}", f"cls, {kind}")
                 marks = {**style.marks(step, status), "label": style.label(step, status)}
                 for contrast in contrasts(tasks, [pair], resamples=FEWER):
-                    style.interval(axis, names.index(contrast.task) + shift, vars(contrast.difference), horizontal=True, **marks)
-                style.interval(axis, len(names) + shift, vars(over_tasks(tasks, *pair, resamples=FEWER)), horizontal=True, **marks)
+                    style.interval(
+                        axis, names.index(contrast.task) + shift, vars(contrast.difference), horizontal=True, **marks
+                    )
+                style.interval(
+                    axis, len(names) + shift, vars(over_tasks(tasks, *pair, resamples=FEWER)), horizontal=True, **marks
+                )
             axis.set_title(f"{model}\n{style.label(step, '')} − [CLS]")
         line[0].set_yticks(range(len(names) + 1), [*names, f"mean of {len(names)} tasks"])
         line[0].set_ylim(len(names) + 0.5, -0.5)

@@ -26,7 +26,7 @@ PAIRINGS = ("joint", "separate")
 
 
 @style.drawing(NEEDS)
-def draw(data: style.Data, files: Path) -> Figure:
+def draw(data: style.Dataset, files: Path) -> Figure:
     """A panel per task, one model's above the other's; a line per pooling from joint to separate."""
     panels = style.panels(data, NEEDS, COLUMNS, height=1.75)
     for axis, members in panels.filled:

@@ -33,12 +33,14 @@ GELU = {"gelu": ", erf", "gelu_pytorch_tanh": ", tanh"}
 
 
 @style.drawing(NEEDS)
-def draw(data: style.Data, files: Path) -> Figure:
+def draw(data: style.Dataset, files: Path) -> Figure:
     """A panel of differences for each model, and one of the two vectors of a sentence."""
     records = read_json(files / NEEDS[0])
     models = [*(name for name in FIRST if name in records), *(name for name in sorted(records) if name not in FIRST)]
     rows = max(len(record["systems"]) for record in records.values())
-    figure, axes = style.figure(style.WIDTH, 0.9 + 0.2 * rows, len(models) + 1, width_ratios=[*[1.0] * len(models), 1.1])
+    figure, axes = style.figure(
+        style.WIDTH, 0.9 + 0.2 * rows, len(models) + 1, width_ratios=[*[1.0] * len(models), 1.1]
+    )
     for number, model in enumerate(models):
         _differences(axes[0, number], records[model], named=number == 0)
     _values(axes[0, -1], records[models[-1]])
@@ -53,12 +55,19 @@ def _differences(axis: Axes, record: Mapping[str, Any], *, named: bool) -> None:
         look = style.marks(pooling, "trained")
         axis.plot(values, range(len(systems)), linestyle="none", label=label, **look)
     axis.axvline(style.log(LIMIT), color=style.GREY, linewidth=0.9, linestyle=(0, (1, 2)))
-    names = [NAMES[row["system"]] + (GELU[row["hidden_act"]] if row["system"] in ("suite", "hugging_face") else "") for row in systems]
+    names = [
+        NAMES[row["system"]] + (GELU[row["hidden_act"]] if row["system"] in ("suite", "hugging_face") else "")
+        for row in systems
+    ]
     axis.set_yticks(range(len(systems)), names if named else [""] * len(systems))
     axis.grid(axis="y")
     axis.invert_yaxis()
     axis.set_xlim(style.log(LEAST) - 0.4, -1.5)
-    style.log_ticks(axis.xaxis, (LEAST, 1e-6, 1e-4, 1e-2), lambda value: "0" if value == LEAST else f"{value:.0e}".replace("e-0", "e-"))
+    style.log_ticks(
+        axis.xaxis,
+        (LEAST, 1e-6, 1e-4, 1e-2),
+        lambda value: "0" if value == LEAST else f"{value:.0e}".replace("e-0", "e-"),
+    )
     axis.set_xlabel("largest difference")
     shape = record["shape"]
     axis.set_title(f"{record['model']}\n{shape['num_hidden_layers']} layers of {shape['hidden_size']}")

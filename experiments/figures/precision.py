@@ -23,7 +23,7 @@ CAPTION = (
 
 
 @style.drawing(NEEDS)
-def draw(data: style.Data, files: Path) -> Figure:
+def draw(data: style.Dataset, files: Path) -> Figure:
     """A panel per half precision, a mark per pooling."""
     found = Evidence.of(data, files).precision("bert-books")
     status = style.status(data[NEEDS[0]])
@@ -33,7 +33,10 @@ def draw(data: style.Data, files: Path) -> Figure:
         mine = {overall.a.partition(", ")[0]: overall for overall in found if overall.a.endswith(f", {kind}")}
         names = style.in_order(mine)
         steps(axis, [mine[name] for name in names], names, status)
-        axis.set_xticks(range(len(names)), [style.label(name, "").replace(" pooler", "\npooler").replace("(", "\n(") for name in names])
+        axis.set_xticks(
+            range(len(names)),
+            [style.label(name, "").replace(" pooler", "\npooler").replace("(", "\n(") for name in names],
+        )
         axis.set_title(kind)
     axes[0, 0].set_ylabel("difference to float32, points")
     return figure

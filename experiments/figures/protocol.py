@@ -26,7 +26,7 @@ PROTOCOLS = {"logistic": ("black", "o"), "senteval": ("#6A6A6A", "^"), "mteb": (
 
 
 @style.drawing(NEEDS)
-def draw(data: style.Data, files: Path) -> Figure:
+def draw(data: style.Dataset, files: Path) -> Figure:
     """A row of panels per model, a column per pair of poolings; tasks below one another, a mark per protocol."""
     names = {need: sorted({record.result.dataset for record in data[need]}) for need in NEEDS}
     height = 0.5 + sum(0.5 + 0.36 * len(each) for each in names.values())

@@ -23,7 +23,7 @@ COLUMNS = 4
 
 
 @style.drawing(NEEDS)
-def draw(data: style.Data, files: Path) -> Figure:
+def draw(data: style.Dataset, files: Path) -> Figure:
     """A panel per task, a row per pooling."""
     return panels(data[NEEDS[0]])
 
@@ -34,7 +34,9 @@ def panels(records: Sequence[Record]) -> Figure:
     names = style.in_order(record.result.pooling for record in records)
     status = style.status(records)
     rows = -(-len(tasks) // COLUMNS)
-    figure, axes = style.figure(style.WIDTH, 0.7 + rows * (0.45 + 0.15 * len(names)), min(COLUMNS, len(tasks)), rows, sharey=True)
+    figure, axes = style.figure(
+        style.WIDTH, 0.7 + rows * (0.45 + 0.15 * len(names)), min(COLUMNS, len(tasks)), rows, sharey=True
+    )
     for axis in axes.flat[len(tasks) :]:
         axis.set_axis_off()
     for axis, (task, members) in zip(axes.flat, tasks.items(), strict=False):
@@ -42,7 +44,9 @@ def panels(records: Sequence[Record]) -> Figure:
         style.baselines(axis, members[0], horizontal=True)
         for record in members:
             pooling = record.result.pooling
-            style.interval(axis, names.index(pooling), record.result.score, horizontal=True, **style.marks(pooling, status))
+            style.interval(
+                axis, names.index(pooling), record.result.score, horizontal=True, **style.marks(pooling, status)
+            )
         axis.set_title(style.title(task, record.result.score["metric"]))
         axis.set_yticks(range(len(names)), [style.label(name, status) for name in names])
         axis.tick_params(axis="y", length=0)

@@ -18,6 +18,6 @@ CAPTION = scores.CAPTION.replace("bert-books", "all-MiniLM-L6-v2") + (
 
 
 @style.drawing(NEEDS)
-def draw(data: style.Data, files: Path) -> Figure:
+def draw(data: style.Dataset, files: Path) -> Figure:
     """A panel per task, a row per pooling."""
     return scores.panels(data[NEEDS[0]])

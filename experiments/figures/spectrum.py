@@ -26,7 +26,7 @@ CAPTION = (
 
 
 @style.drawing(NEEDS)
-def draw(data: style.Data, files: Path) -> Figure:
+def draw(data: style.Dataset, files: Path) -> Figure:
     """A row of two panels per model."""
     figure, axes = style.figure(style.WIDTH, 5.8, 2, len(NEEDS), width_ratios=(2, 3))
     for (left, right), name in zip(axes, NEEDS, strict=True):
@@ -49,8 +49,16 @@ def _spectrum(axis: Axes, weight: Mapping[str, Any], status: str) -> None:
     places = (np.arange(width, 0, -1) - 0.5) / width
     noise = np.interp(places, quarter_circle(points), points) * weight["singular_edge"] / 2
     marks = style.marks("pooler", status)
-    axis.plot(range(1, width + 1), singular, linestyle="none", **{**marks, "markersize": 2.5}, label=style.label("pooler", status) + ": W")
-    axis.plot(range(1, width + 1), [style.digits(value) for value in noise], color="black", label="noise (Marchenko-Pastur)")
+    axis.plot(
+        range(1, width + 1),
+        singular,
+        linestyle="none",
+        **{**marks, "markersize": 2.5},
+        label=style.label("pooler", status) + ": W",
+    )
+    axis.plot(
+        range(1, width + 1), [style.digits(value) for value in noise], color="black", label="noise (Marchenko-Pastur)"
+    )
     axis.set_ylim(bottom=0)
 
 

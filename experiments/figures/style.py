@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from experiments.collect import Record
 
-    Data = Mapping[str, Sequence[Record]]
-    Draw = Callable[[Data, Path], Figure]
+    Dataset = Mapping[str, Sequence[Record]]
+    Draw = Callable[[Dataset, Path], Figure]
 
 WIDTH = 7.0  # inches, two columns of a paper
 # Okabe and Ito's palette, which colour-blind readers can tell apart, for what is compared most; Paul Tol's muted one for the rest. The same
@@ -100,11 +100,13 @@ def drawing(needs: Sequence[str]) -> Callable[[Draw], Draw]:
 
     def decorate(function: Draw) -> Draw:
         @functools.wraps(function)
-        def draw(data: Data, files: Path) -> Figure:
+        def draw(data: Dataset, files: Path) -> Figure:
             bundles = set(data)
             if missing := [name for name in needs if name not in bundles and not (files / name).is_file()]:
                 figure = function.__module__.rpartition(".")[2]
-                raise UserError(f"figure '{figure}' lacks {', '.join(missing)}. records/README.md names the command that makes each.")
+                raise UserError(
+                    f"figure '{figure}' lacks {', '.join(missing)}. records/README.md names the command that makes each."
+                )
             with look():
                 return function(data, files)
 
@@ -136,7 +138,11 @@ def marks(pooling: str, pooler: str) -> dict[str, Any]:
     """Colour and marker of a pooling, as matplotlib's options; hollow where it goes through weights that were never trained."""
     colour = COLOURS.get(pooling, OTHER)
     hollow = pooling == "random_pooler" or (_needs_pooler(pooling) and pooler == "untrained")
-    return {"color": colour, "marker": MARKERS.get(pooling, OTHER_MARKER), "markerfacecolor": "white" if hollow else colour}
+    return {
+        "color": colour,
+        "marker": MARKERS.get(pooling, OTHER_MARKER),
+        "markerfacecolor": "white" if hollow else colour,
+    }
 
 
 def _needs_pooler(pooling: str) -> bool:
@@ -190,8 +196,14 @@ def interval(axis: Axes, across: float, score: Mapping[str, Any], *, horizontal:
     if score["value"] is None:
         return
     value, low, high = percent(score["value"]), score.get("low"), score.get("high")
-    spread = None if low is None or high is None else [[value - min(percent(low), value)], [max(percent(high), value) - value]]
-    places: dict[str, Any] = {"x": value, "y": across, "xerr": spread} if horizontal else {"x": across, "y": value, "yerr": spread}
+    spread = (
+        None
+        if low is None or high is None
+        else [[value - min(percent(low), value)], [max(percent(high), value) - value]]
+    )
+    places: dict[str, Any] = (
+        {"x": value, "y": across, "xerr": spread} if horizontal else {"x": across, "y": value, "yerr": spread}
+    )
     axis.errorbar(**places, **{"linestyle": "none", "elinewidth": 0.9, "markeredgewidth": 0.9, **look})
 
 
@@ -219,7 +231,9 @@ def baselines(axis: Axes, record: Record, *, horizontal: bool = False) -> None:
 def constant(axis: Axes, record: Record) -> None:
     """The best constant prediction as a dotted line; a correlation that a constant lacks is drawn at 0."""
     called, dashes = BASELINES["constant"]
-    axis.axhline(percent(trivial(record, "constant") or 0.0), color=GREY, linewidth=0.9, linestyle=dashes, label=called, zorder=1)
+    axis.axhline(
+        percent(trivial(record, "constant") or 0.0), color=GREY, linewidth=0.9, linestyle=dashes, label=called, zorder=1
+    )
 
 
 def title(task: str, metric: str) -> str:
@@ -240,7 +254,7 @@ class Panels:
     spare: dict[str, list[Axes]]
 
 
-def panels(data: Data, bundles: Sequence[str], columns: int, *, height: float, spare: int = 0) -> Panels:
+def panels(data: Dataset, bundles: Sequence[str], columns: int, *, height: float, spare: int = 0) -> Panels:
     """A panel of `height` inches per model and task, and `spare` empty ones per model; several bundles of a model share its rows."""
     tasks: dict[str, dict[str, list[Record]]] = {}
     for name in bundles:
@@ -280,5 +294,9 @@ def name_below(axes: Any, text: str) -> None:
 
 def legend(figure: Figure, columns: int = 5, **more: Any) -> None:
     """One legend below all panels: every label once, in the order of its first appearance."""
-    handles = {name: handle for axis in figure.axes for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=min(columns, len(handles)), **more)
+    handles = {
+        name: handle for axis in figure.axes for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        list(handles.values()), list(handles), loc="outside lower center", ncols=min(columns, len(handles)), **more
+    )

@@ -19,7 +19,9 @@ from src.models.encoder import load_tokenizer
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # A sentence ends at . ! or ? (with its closing quotes) before a space and a capital, but not after a title or an initial.
 END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?=[\"'“‘(\[]*[A-Z])")
-TITLES = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Prof|Rev|Col|Capt|Gen|Lieut|Sergt|Hon|Messrs|Mme|Mlle|M|No|vol|viz)|\b[A-Z])\.$")
+TITLES = re.compile(
+    r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Prof|Rev|Col|Capt|Gen|Lieut|Sergt|Hon|Messrs|Mme|Mlle|M|No|vol|viz)|\b[A-Z])\.$"
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,9 @@ def read(folder: Path) -> dict[str, str]:
         try:
             found[path.relative_to(folder).as_posix()] = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
-            raise UserError(f"{path.name}: byte {error.start} is not UTF-8. Convert it, for instance with iconv -t UTF-8.") from error
+            raise UserError(
+                f"{path.name}: byte {error.start} is not UTF-8. Convert it, for instance with iconv -t UTF-8."
+            ) from error
     return found
 
 
@@ -115,7 +119,9 @@ def train_tokenizer(documents: list[list[str]], vocab_size: int) -> Any:
 
     tokenizer = BertWordPieceTokenizer(lowercase=True)
     lines: Iterator[str] = (line for document in documents for line in document)
-    tokenizer.train_from_iterator(lines, vocab_size=vocab_size, min_frequency=2, special_tokens=list(SPECIAL), show_progress=False)
+    tokenizer.train_from_iterator(
+        lines, vocab_size=vocab_size, min_frequency=2, special_tokens=list(SPECIAL), show_progress=False
+    )
     return BertTokenizer(vocab=tokenizer.get_vocab(), do_lower_case=True)
 
 

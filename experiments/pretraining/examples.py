@@ -108,7 +108,9 @@ class Examples:
         if room not in self._fitting:
             fitting = np.flatnonzero((self._before >= room) & (self._after >= room))
             if len(np.unique(self._document[fitting])) < 2:
-                raise UserError(f"rows of {room + 3} word pieces need two documents longer than that. Use shorter rows or longer texts.")
+                raise UserError(
+                    f"rows of {room + 3} word pieces need two documents longer than that. Use shorter rows or longer texts."
+                )
             self._fitting[room] = fitting
         return rng.choice(self._fitting[room], rows)
 
@@ -124,7 +126,9 @@ class Examples:
         if room not in self._far:
             fitting = self._fitting[room]
             document, place = self._document[fitting], self.corpus.starts[fitting]
-            span = int(self.corpus.documents[-1]) + 2 * room + 1  # documents laid apart, so that one search finds places within one
+            span = (
+                int(self.corpus.documents[-1]) + 2 * room + 1
+            )  # documents laid apart, so that one search finds places within one
             spread = place + document * span
             first, last = (np.searchsorted(document, document, side=side) for side in ("left", "right"))
             before = np.searchsorted(spread, spread - room, side="right")
@@ -140,18 +144,24 @@ class Examples:
         drawn = rng.integers(0, (before - first) + (last - after))
         return fitting[np.where(drawn < before - first, first + drawn, after + drawn - (before - first))]
 
-    def _lay_out(self, begin: np.ndarray, size: np.ndarray, follows: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _lay_out(
+        self, begin: np.ndarray, size: np.ndarray, follows: np.ndarray, length: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         column = np.arange(length)
         size = size[:, None]
         inside_first = (column >= 1) & (column <= size)
         inside_second = (column >= size + 2) & (column < length - 1)
-        source = np.where(inside_first, begin[:, None] + column - 1, np.where(inside_second, follows[:, None] + column - size - 2, 0))
+        source = np.where(
+            inside_first, begin[:, None] + column - 1, np.where(inside_second, follows[:, None] + column - size - 2, 0)
+        )
         ids = self.corpus.tokens[source].astype(np.int64)
         ids[:, 0] = self.vocabulary.cls
         ids[~(inside_first | inside_second) & (column > 0)] = self.vocabulary.sep
         return ids, (column >= size + 2).astype(np.int64), inside_first | inside_second
 
-    def _mask(self, rng: np.random.Generator, ids: np.ndarray, segments: np.ndarray, content: np.ndarray, random: np.ndarray) -> Batch:
+    def _mask(
+        self, rng: np.random.Generator, ids: np.ndarray, segments: np.ndarray, content: np.ndarray, random: np.ndarray
+    ) -> Batch:
         chosen = content & (rng.random(ids.shape) < MASKED)
         places = np.flatnonzero(chosen)
         targets = ids.ravel()[places]

@@ -33,7 +33,17 @@ from src.storage.files import Unreadable, checked, parse_json
 
 # BERT-base's 0.02 at width 768, kept in proportion: at a small width 0.02 leaves attention flat for thousands of steps.
 DEVIATION = 0.02 * math.sqrt(768)
-COLUMNS = ("step", "tokens", "seconds", "rate", "train_loss", "mlm_loss", "mlm_perplexity", "mlm_accuracy", "nsp_accuracy")
+COLUMNS = (
+    "step",
+    "tokens",
+    "seconds",
+    "rate",
+    "train_loss",
+    "mlm_loss",
+    "mlm_perplexity",
+    "mlm_accuracy",
+    "nsp_accuracy",
+)
 
 
 def build(shape: Shape, dropout: float, seed: int) -> BertForPreTraining:
@@ -96,7 +106,10 @@ def objective(
 
 
 def tensors(batch: Batch, device: str) -> tuple[Tensor, ...]:
-    return tuple(torch.from_numpy(array).to(device) for array in (batch.ids, batch.segments, batch.places, batch.targets, batch.random))
+    return tuple(
+        torch.from_numpy(array).to(device)
+        for array in (batch.ids, batch.segments, batch.places, batch.targets, batch.random)
+    )
 
 
 def draw(examples: Examples, schedule: Schedule, step: int, worker: int, workers: int) -> Batch:
@@ -108,7 +121,9 @@ def draw(examples: Examples, schedule: Schedule, step: int, worker: int, workers
     return examples.draw(np.random.default_rng([schedule.seed, step, worker]), rows, length)
 
 
-def evaluate(model: BertForPreTraining, examples: Examples, *, rows: int, length: int, device: str, seed: int = 0) -> dict[str, float]:
+def evaluate(
+    model: BertForPreTraining, examples: Examples, *, rows: int, length: int, device: str, seed: int = 0
+) -> dict[str, float]:
     """Held-out figures on pairs drawn once: `mlm_loss` in nats, its perplexity, `mlm_accuracy`, `nsp_accuracy`."""
     rng = np.random.default_rng([seed, length])
     model.eval()
@@ -165,7 +180,9 @@ class State:
         save_file(held, half, metadata={"facts": json.dumps(facts)})
         os.replace(half, self.path)
 
-    def read(self, model: BertForPreTraining, optimiser: torch.optim.Optimizer, identity: Mapping[str, Any]) -> dict[str, Any]:
+    def read(
+        self, model: BertForPreTraining, optimiser: torch.optim.Optimizer, identity: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Take weights and optimiser up again.
 
         Raises
@@ -178,10 +195,14 @@ class State:
                 kinds = {"identity": dict, "step": int, "seconds": float, "rows": list}
                 facts = checked(parse_json((file.metadata() or {})["facts"]), kinds)
             except (Unreadable, KeyError) as error:
-                raise UserError(f"{self.path} is damaged ({flatten(error, 120)}). Remove it, and the training begins anew.") from error
+                raise UserError(
+                    f"{self.path} is damaged ({flatten(error, 120)}). Remove it, and the training begins anew."
+                ) from error
             if differing := [key for key in identity if facts["identity"].get(key) != identity[key]]:
                 what = " and ".join(differing)
-                raise UserError(f"output={self.path.parent} holds a training of another {what}. Name another output, or ask for the same.")
+                raise UserError(
+                    f"output={self.path.parent} holds a training of another {what}. Name another output, or ask for the same."
+                )
             with torch.no_grad():
                 for name, parameter in model.named_parameters():
                     parameter.copy_(file.get_tensor(f"weight.{name}"))
@@ -216,12 +237,16 @@ def train(
     if given is not None:
         model = go_on(given, schedule.dropout, schedule.seed)
     else:
-        model = build(replace(shape, vocab_size=len(tokenizer)), schedule.dropout, schedule.seed)  # fewer pieces where the text is small
+        model = build(
+            replace(shape, vocab_size=len(tokenizer)), schedule.dropout, schedule.seed
+        )  # fewer pieces where the text is small
         if not state.path.is_file():
             _begin(model, corpora[0], shape, schedule)
     nn.Module.to(model, device)
     if device == "cpu" and schedule.dtype == "bfloat16":
-        model.set_attn_implementation("eager")  # the fused kernel's backward pass takes more time in bfloat16 than all the rest
+        model.set_attn_implementation(
+            "eager"
+        )  # the fused kernel's backward pass takes more time in bfloat16 than all the rest
     wrapped: nn.Module = Objective(model, schedule.objective)
     optimiser = _optimiser(model, schedule)
     if state.path.is_file():
@@ -245,7 +270,9 @@ def train(
             group["lr"] = rate_at(step, schedule)
         batch = draw(examples, schedule, step, worker, workers)
         if schedule.dropout:
-            torch.manual_seed(schedule.seed * 1_000_003 + step * workers + worker)  # a run that goes on drops what the first would have
+            torch.manual_seed(
+                schedule.seed * 1_000_003 + step * workers + worker
+            )  # a run that goes on drops what the first would have
         with amp:
             loss = wrapped(*tensors(batch, device))
         loss.backward()
@@ -260,7 +287,9 @@ def train(
             continue
         if done % pace.evaluate == 0 or done == schedule.steps:
             with amp:
-                found: dict[str, Any] = dict(evaluate(model, held_out, rows=pace.held_out_rows, length=pace.held_out_length, device=device))
+                found: dict[str, Any] = dict(
+                    evaluate(model, held_out, rows=pace.held_out_rows, length=pace.held_out_length, device=device)
+                )
             if schedule.objective == "mlm":
                 found["nsp_accuracy"] = None  # nothing learnt it
             facts["seconds"] = time.perf_counter() - began
@@ -291,10 +320,14 @@ def _begin(model: BertForPreTraining, corpus: Corpus, shape: Shape, schedule: Sc
     words = embeddings(corpus, len(table.word_embeddings.weight), shape.width, schedule.deviation, schedule.seed)
     with torch.no_grad():
         table.word_embeddings.weight.copy_(torch.from_numpy(words))
-        table.position_embeddings.weight.copy_(torch.from_numpy(waves(shape.positions, shape.width, schedule.deviation)))
+        table.position_embeddings.weight.copy_(
+            torch.from_numpy(waves(shape.positions, shape.width, schedule.deviation))
+        )
 
 
-def _identity(shape: Shape, schedule: Schedule, corpus: Corpus, workers: int, given: Checkpoint | None) -> dict[str, Any]:
+def _identity(
+    shape: Shape, schedule: Schedule, corpus: Corpus, workers: int, given: Checkpoint | None
+) -> dict[str, Any]:
     """What a run that goes on must have in common with the one before; the schedule's end may be moved."""
     kept = {key: value for key, value in asdict(schedule).items() if key not in ("steps", "decay", "rate")}
     kept["lengths"] = {str(length): share for length, share in schedule.lengths.items()}
@@ -323,4 +356,6 @@ def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows({key: (f"{value:.6g}" if isinstance(value, float) else value) for key, value in row.items()} for row in rows)
+        writer.writerows(
+            {key: (f"{value:.6g}" if isinstance(value, float) else value) for key, value in row.items()} for row in rows
+        )

@@ -13,7 +13,9 @@ DTYPES = ("float32", "bfloat16")
 class Start:
     """Where the weights begin."""
 
-    path: str | None = None  # hub id or folder of a BERT checkpoint to go on from, with its tokenizer; unset: fresh weights of `shape`
+    path: str | None = (
+        None  # hub id or folder of a BERT checkpoint to go on from, with its tokenizer; unset: fresh weights of `shape`
+    )
 
 
 @dataclass
@@ -31,19 +33,29 @@ class Shape:
 class Schedule:
     """What is learnt from, in which order and how fast."""
 
-    objective: str = "mlm_nsp"  # masked words and next sentences, or masked words alone (mlm): then the pooler stays as it was
-    negatives: str = "other_document"  # where second segments that do not follow come from: other_document or same_document
-    dtype: str = "float32"  # of products and attention: float32, or bfloat16 (autocast; weights and their updates stay float32)
+    objective: str = (
+        "mlm_nsp"  # masked words and next sentences, or masked words alone (mlm): then the pooler stays as it was
+    )
+    negatives: str = (
+        "other_document"  # where second segments that do not follow come from: other_document or same_document
+    )
+    dtype: str = (
+        "float32"  # of products and attention: float32, or bfloat16 (autocast; weights and their updates stay float32)
+    )
     steps: int = 8000
     tokens: int = 4096  # a step, over all workers
-    lengths: dict[int, float] = field(default_factory=lambda: {64: 0.15, 128: 0.65, 256: 0.2})  # word pieces a row: share of the steps
+    lengths: dict[int, float] = field(
+        default_factory=lambda: {64: 0.15, 128: 0.65, 256: 0.2}
+    )  # word pieces a row: share of the steps
     rate: float = 1e-3  # learning rate after the warm-up
     warmup: int = 400  # steps of linear rise
     decay: int = 5750  # last steps of linear fall to zero; between them the rate stays
     weight_decay: float = 0.01
     clip: float = 1.0  # largest norm of the gradient
     dropout: float = 0.0
-    embeddings: str = "svd"  # where the tables begin: svd (co-occurrences of the training text; sinusoidal places) or random
+    embeddings: str = (
+        "svd"  # where the tables begin: svd (co-occurrences of the training text; sinusoidal places) or random
+    )
     deviation: float = 0.05  # standard deviation of both tables at the start, where they are not random
     seed: int = 0
 
@@ -56,7 +68,9 @@ class Pace:
     held_out_rows: int = 2048
     held_out_length: int = 128
     save: int = 250  # steps between states that a killed run goes on from
-    prepared: str | None = None  # folder of the tokenised text, which several trainings may share; unset: below the output
+    prepared: str | None = (
+        None  # folder of the tokenised text, which several trainings may share; unset: below the output
+    )
     snapshots: list[int] = field(default_factory=list)  # steps whose model is kept
     workers: int | None = None  # processes, of one thread each on a CPU; unset: the cores, or the GPUs
     threads: int | None = None  # of a single worker on a CPU; unset: the cores

@@ -41,7 +41,9 @@ def run(config: Pretraining, output: Path, log: Callable[[dict[str, Any]], None]
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise UserError(f"output={output}: another process is pre-training there. Wait for it, or name another output.") from error
+        raise UserError(
+            f"output={output}: another process is pre-training there. Wait for it, or name another output."
+        ) from error
     with lock, TemporaryDirectory() as meeting:
         work = Path(config.pace.prepared) if config.pace.prepared else output
         place = corpus.prepare(Path(str(config.text)), work, config.shape.vocab_size, config.held_out, given)

@@ -34,7 +34,9 @@ from src.registry import unknown
 QUOTING = "Write key=value; a value with commas, equals signs, brackets or quotes is quoted twice: 'dataset.train=\"my, file.csv\"'."
 KEYS = tuple(each.name for each in dataclasses.fields(Config))
 MOST_JOBS = 100_000  # of a sweep
-GROUPS = tuple(each.name for each in dataclasses.fields(Config) if (CONF / each.name).is_dir() or each.name == "pooling")
+GROUPS = tuple(
+    each.name for each in dataclasses.fields(Config) if (CONF / each.name).is_dir() or each.name == "pooling"
+)
 # What a folder that cannot be written raises; any other operating system error is a bug of ours.
 UNWRITABLE = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG,
@@ -49,19 +51,19 @@ def register() -> None:
         store.store(group="pooling", name=name, node={"name": name}, provider="src.pooling")
 
 
-def open_door(task: Callable[[DictConfig], Any], *, sweeps: bool = True, config: str = "config") -> None:
+def run_app(task: Callable[[DictConfig], Any], *, sweeps: bool = True, config: str = "config") -> None:
     """Run a task under Hydra; `sweeps` says whether -m is understood, `config` which file of conf/ is the root.
 
     Bad input ends with its lines on stderr and status 1, an interruption with status 130; only a bug of ours shows a traceback.
     """
-    settle_process()
+    configure_process()
     register()
     failure: list[Exception] = []
 
     @functools.wraps(task)
     def guarded(composed: DictConfig) -> None:
         # Whatever else leaves hydra.main is Hydra's own, so that no kind of refusal can be missed.
-        settle_process()  # a launcher's process has not come through the door
+        configure_process()  # a launcher's process has not come through the door
         try:
             leave_job_folder()
             task(composed)
@@ -69,17 +71,17 @@ def open_door(task: Callable[[DictConfig], Any], *, sweeps: bool = True, config:
             failure.append(error)
 
     try:
-        sys.argv[1:] = check_words(sys.argv[1:], sweeps=sweeps)
+        sys.argv[1:] = check_overrides(sys.argv[1:], sweeps=sweeps)
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config)(guarded)()
     except KeyboardInterrupt:
         print("stopped. What is stored is kept: the same command goes on from there.", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        stop(say(error))
+        exit_with_error(format_error(error))
     if failure:
         if not isinstance(failure[0], UserError) and not is_unwritable(failure[0]):
             raise failure[0]
-        stop(say(failure[0]))
+        exit_with_error(format_error(failure[0]))
 
 
 def leave_job_folder() -> None:
@@ -88,14 +90,14 @@ def leave_job_folder() -> None:
         os.chdir(HydraConfig.get().runtime.cwd)
 
 
-def job_words() -> list[str]:
+def job_overrides() -> list[str]:
     """The words of the job under way as they were written: what an interpolation stands for may be secret."""
     words = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     assert isinstance(words, list)
     return words
 
 
-def settle_process() -> None:
+def configure_process() -> None:
     """Streams, log and warnings of a process that runs jobs; once is enough."""
     # Hydra prints and exits by itself unless asked for the full error, which is then ours to put into words.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -110,18 +112,18 @@ def settle_process() -> None:
         warnings.simplefilter("ignore")  # of libraries; ours are logged
 
 
-def stop(message: str, status: int = 1) -> NoReturn:
+def exit_with_error(message: str, status: int = 1) -> NoReturn:
     """Print an error's lines and exit."""
     print(f"error: {printable(message)}", file=sys.stderr)
     sys.exit(status)
 
 
-def tell(text: str) -> None:
+def print_text(text: str) -> None:
     """Print what a job has to say on stdout."""
     print(printable(text))
 
 
-def check_words(words: list[str], *, sweeps: bool = True) -> list[str]:
+def check_overrides(words: list[str], *, sweeps: bool = True) -> list[str]:
     """The command line with its flags in front; refuses what Hydra would refuse at length, in the name of another thing, or not at all.
 
     Raises
@@ -137,14 +139,18 @@ def check_words(words: list[str], *, sweeps: bool = True) -> list[str]:
     for given in words:
         refuse_unwritable(given)
     if not sweeps and (flags.multirun or any(word.lstrip("+").startswith("hydra.mode=") for word in overrides)):
-        raise UserError("-m: this door does one job at a time. Call it once for each, or sweep with python -m src.run -m.")
+        raise UserError(
+            "-m: this door does one job at a time. Call it once for each, or sweep with python -m src.run -m."
+        )
     jobs = 1
     for override in OverridesParser.create().parse_overrides(overrides):
         word, key = override.input_line, override.key_or_group
         if not key:
             raise UserError(f"cannot read '{word}': there is no key before the equals sign.")
         if override.is_delete() and key in KEYS:
-            raise UserError(f"'{word}' takes {key} away, which every run needs. Give it another value, or leave '{word}' out.")
+            raise UserError(
+                f"'{word}' takes {key} away, which every run needs. Give it another value, or leave '{word}' out."
+            )
         if override.is_sweep_override():
             if not flags.multirun and not any("hydra.mode" in each for each in words):
                 raise UserError(f"'{word}' holds several values. Add -m to run one job for each.\n{QUOTING}")
@@ -152,7 +158,9 @@ def check_words(words: list[str], *, sweeps: bool = True) -> list[str]:
             if jobs > MOST_JOBS:
                 raise UserError(f"'{word}' makes more than {MOST_JOBS:,} jobs. Sweep over fewer values.")
         elif key in GROUPS and not override.is_delete() and not isinstance(override.value(), str):
-            raise UserError(f"'{word}': the group {key} takes the name of one of its options. python -m src.run --help lists them.")
+            raise UserError(
+                f"'{word}': the group {key} takes the name of one of its options. python -m src.run --help lists them."
+            )
     return [*(word for word in words if word not in overrides), *overrides]
 
 
@@ -180,15 +188,21 @@ def refuse_unwritable(word: str) -> None:
 
 
 def _refuse_flag(message: str) -> NoReturn:
-    stop(f"{message}. python -m src.run --help shows what there is.", 2 if message.startswith("unrecognized") else 1)
+    exit_with_error(
+        f"{message}. python -m src.run --help shows what there is.", 2 if message.startswith("unrecognized") else 1
+    )
 
 
-def say(error: Exception) -> str:
+def format_error(error: Exception) -> str:
     """What went wrong, in at most three lines; Hydra's own refusals take 22 to 37."""
     if isinstance(error, UserError):
         return str(error)
     for cause in _causes(error):
-        if isinstance(cause, MissingConfigException) and cause.missing_cfg_file and (cause.options or "/" in str(cause.missing_cfg_file)):
+        if (
+            isinstance(cause, MissingConfigException)
+            and cause.missing_cfg_file
+            and (cause.options or "/" in str(cause.missing_cfg_file))
+        ):
             group, _, option = str(cause.missing_cfg_file).rpartition("/")
             if not cause.options:
                 return f"there is no {group} '{option}', nor any other {group} yet. Leave it out."
@@ -208,7 +222,7 @@ def say(error: Exception) -> str:
     return "\n".join(itertools.islice(itertools.takewhile(lambda line: not line.endswith(":"), lines), 2)) or lines[0]
 
 
-def say_crash(error: Exception) -> str:
+def format_crash(error: Exception) -> str:
     """One line for an error that nobody foresaw; its traceback is on stderr."""
     return f"{type(error).__name__}: {flatten(error)}"
 
@@ -221,7 +235,10 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def is_unwritable(error: Exception) -> bool:
     """Whether a folder or a disk refused to be written to, which is no bug of ours."""
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)  # which a file that is open says without its name
+    full = isinstance(error, OSError) and error.errno in (
+        errno.ENOSPC,
+        errno.EDQUOT,
+    )  # which a file that is open says without its name
     return full or (isinstance(error, OSError) and error.filename is not None and error.errno in UNWRITABLE)
 
 
@@ -244,7 +261,11 @@ class _Patient(io.FileIO):
 
 def _open_streams() -> None:
     """Streams that outlive their readers and take any character; the null device for one that is closed, as after `>&-`."""
-    for name in ("stdin", "stdout", "stderr"):  # in the order of their descriptors: the null device gets the lowest that is free
+    for name in (
+        "stdin",
+        "stdout",
+        "stderr",
+    ):  # in the order of their descriptors: the null device gets the lowest that is free
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115

@@ -39,7 +39,13 @@ LEAST_C, MOST_C = 1e-12, 1e12  # scikit-learn's inverse penalty: beyond, its sum
 DTYPES = ("float32", "bfloat16", "float16")
 MODES = ("offline", "auto", "online")
 FORMATS = ("huggingface", "tensorflow")
-HIDDEN_ACTS = ("gelu", "gelu_pytorch_tanh", "gelu_new", "relu", "tanh")  # as transformers calls them; gelu is by the error function
+HIDDEN_ACTS = (
+    "gelu",
+    "gelu_pytorch_tanh",
+    "gelu_new",
+    "relu",
+    "tanh",
+)  # as transformers calls them; gelu is by the error function
 
 
 @dataclass
@@ -53,8 +59,12 @@ class ModelConfig:
     format: str = "huggingface"  # or tensorflow (model=google), which alone reads the next three
     config: str | None = None  # bert_config.json, where it is not in the folder
     vocab: str | None = None  # vocab.txt, likewise
-    hidden_act: str | None = None  # unset: what bert_config.json says, for which Google's code has computed gelu_pytorch_tanh since 2019
-    do_lower_case: bool | None = None  # of any WordPiece model; unset: what its files say, of TensorFlow's else the vocabulary's capitals
+    hidden_act: str | None = (
+        None  # unset: what bert_config.json says, for which Google's code has computed gelu_pytorch_tanh since 2019
+    )
+    do_lower_case: bool | None = (
+        None  # of any WordPiece model; unset: what its files say, of TensorFlow's else the vocabulary's capitals
+    )
     license: str | None = None
     citation: str | None = None
 
@@ -72,7 +82,9 @@ class LocalFiles:
     text: str | None = None  # column names in the official files, where they differ from the hub's
     text_pair: str | None = None
     label: str | None = None
-    label_end: str | None = None  # labelled_lines: what ends the label inside the first word ("COARSE:fine"); unset: the whole word
+    label_end: str | None = (
+        None  # labelled_lines: what ends the label inside the first word ("COARSE:fine"); unset: the whole word
+    )
     encoding: str = "utf-8"
 
 
@@ -109,8 +121,12 @@ class DatasetConfig:
     hub: HubFiles = field(default_factory=HubFiles)
     local: LocalFiles | None = None
     generated: Generated | None = None  # in place of hub and local
-    splits: dict[str, str] = field(default_factory=dict)  # role (train, test, development): split; other roles are scored beside test
-    selection: str = "carve"  # where the grid is chosen: carve (20 % of train), development, folds (10 on train), nested (10 x 10)
+    splits: dict[str, str] = field(
+        default_factory=dict
+    )  # role (train, test, development): split; other roles are scored beside test
+    selection: str = (
+        "carve"  # where the grid is chosen: carve (20 % of train), development, folds (10 on train), nested (10 x 10)
+    )
     folds: int = 10
     citation: str | None = None
     # dataset=files alone:
@@ -149,7 +165,13 @@ class ProbeConfig:
     def plain(self) -> dict[str, Any]:
         """As records and keys hold it: what was added to it later is left out where it changes nothing, so that older keys stay."""
         later = {"protocol": _suite(), "shuffled_labels": False}
-        return textual({name: value for name, value in dataclasses.asdict(self).items() if name not in later or value != later[name]})
+        return textual(
+            {
+                name: value
+                for name, value in dataclasses.asdict(self).items()
+                if name not in later or value != later[name]
+            }
+        )
 
 
 def textual(value: Any) -> Any:
@@ -167,11 +189,15 @@ class RuntimeConfig:
     dtype: str = "float32"
     attention: str | None = None  # implementation; unset: the library's default for the model
     token_budget: int | None = None  # tokens a batch; unset: 512 on a CPU, 16384 on an accelerator
-    threads: int | None = None  # CPU workers that encode, one thread each, and that fit; unset: the cores this process has to itself
+    threads: int | None = (
+        None  # CPU workers that encode, one thread each, and that fit; unset: the cores this process has to itself
+    )
     cache_dir: str | None = None  # unset: $XDG_CACHE_HOME or ~/.cache, then bert-pooling-probes
     also_layers: list[int] = field(default_factory=list)  # layers that a cache miss stores beside the asked one
     shards: int = 1  # jobs that a forward pass is shared out among
-    shard: int | None = None  # which of them this one is, 0 to shards - 1 (src.extract); unset: a sweep shares its passes out by itself
+    shard: int | None = (
+        None  # which of them this one is, 0 to shards - 1 (src.extract); unset: a sweep shares its passes out by itself
+    )
     progress: bool = True
 
 
@@ -288,7 +314,14 @@ def _rename(model: ModelConfig) -> None:
         model.name, model.license, model.citation = ModelConfig.name, None, None
 
 
-KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", list: "a list such as [a,b]", dict: "a mapping"}
+KINDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    list: "a list such as [a,b]",
+    dict: "a mapping",
+}
 
 
 def explain(error: OmegaConfBaseException) -> UserError:
@@ -297,9 +330,13 @@ def explain(error: OmegaConfBaseException) -> UserError:
     key = str(getattr(error, "full_key", None) or getattr(error, "key", None) or "")
     if isinstance(error, (ConfigKeyError, ConfigAttributeError)) and isinstance(error.parent_node, DictConfig):
         parent, _, name = key.rpartition(".")
-        return unknown("key", name, sorted(set(map(str, error.parent_node)) - {"hydra"}), where=f"{parent}: " if parent else "")
+        return unknown(
+            "key", name, sorted(set(map(str, error.parent_node)) - {"hydra"}), where=f"{parent}: " if parent else ""
+        )
     wanted = _kind(key.split("."))
-    return UserError(f"{key}: {wanted} is needed. {first}." if wanted else f"{key}: {first}" if key not in first else first)
+    return UserError(
+        f"{key}: {wanted} is needed. {first}." if wanted else f"{key}: {first}" if key not in first else first
+    )
 
 
 def _kind(path: list[str]) -> str | None:
@@ -307,7 +344,10 @@ def _kind(path: list[str]) -> str | None:
     kind: Any = Config
     for name in path:
         kind = typing.get_type_hints(kind).get(name) if dataclasses.is_dataclass(kind) else None
-        kind = next((each for each in typing.get_args(kind) if isinstance(kind, types.UnionType) and each is not type(None)), kind)
+        kind = next(
+            (each for each in typing.get_args(kind) if isinstance(kind, types.UnionType) and each is not type(None)),
+            kind,
+        )
     return "a mapping" if dataclasses.is_dataclass(kind) else KINDS.get(typing.get_origin(kind) or kind)
 
 
@@ -324,7 +364,9 @@ def check(config: Config) -> None:
     _one_of("tracker.mode", config.tracker.mode, MODES)
     check_tracker(config.tracker)
     if config.tracker.text and not config.tracker.examples:
-        raise UserError("tracker.text=true adds the texts to the table of examples: set tracker.examples=true beside it.")
+        raise UserError(
+            "tracker.text=true adds the texts to the table of examples: set tracker.examples=true beside it."
+        )
     _at_least("seed", config.seed, 0)
     _at_least("draws", config.draws, 1)
     _at_most("draws", config.draws, MOST_DRAWS)
@@ -337,7 +379,9 @@ def check(config: Config) -> None:
     _at_least("runtime.shard", config.runtime.shard, 0)
     if config.runtime.shard is not None and config.runtime.shard >= config.runtime.shards:
         last = config.runtime.shards - 1
-        raise UserError(f"runtime.shard={config.runtime.shard}: with runtime.shards={last + 1} the shares are 0 to {last}.")
+        raise UserError(
+            f"runtime.shard={config.runtime.shard}: with runtime.shards={last + 1} the shares are 0 to {last}."
+        )
     dataset = config.dataset
     _one_of("dataset.task", dataset.task, TASKS)
     _one_of("dataset.selection", dataset.selection, SELECTIONS)
@@ -367,7 +411,9 @@ def check(config: Config) -> None:
     rules(probe).settle(config)
     _one_of("probe.features", probe.features, SCALINGS)
     if not 0 < probe.carve < 1:
-        raise UserError(f"probe.carve={probe.carve}: a fraction of the training rows between 0 and 1 is needed, such as 0.2.")
+        raise UserError(
+            f"probe.carve={probe.carve}: a fraction of the training rows between 0 and 1 is needed, such as 0.2."
+        )
     _at_least("probe.resamples", probe.resamples, 100)
     _at_most("probe.resamples", probe.resamples, MOST_RESAMPLES)
     check_grid("probe.grid", probe.grid)
@@ -379,7 +425,8 @@ def check_grid(key: str, grid: Any) -> None:
     A grid comes from the config, or from the settings of a protocol, which have no types.
     """
     numbers = isinstance(grid, dict) and all(
-        isinstance(values, list) and values and all(type(value) in (int, float) for value in values) for values in grid.values()
+        isinstance(values, list) and values and all(type(value) in (int, float) for value in values)
+        for values in grid.values()
     )
     if not numbers or len(grid) != 1 or not all(0 <= value < math.inf for values in grid.values() for value in values):
         raise UserError(
@@ -420,7 +467,9 @@ def check_wandb_name(key: str, name: str | None) -> None:
     `wandb.Settings.validate_project` of wandb 0.31 for the project; for the entity, which becomes a part of addresses, the same.
     """
     if name is not None and not re.fullmatch(r"[^/\\#?%:\x00-\x1f\x7f]{1,128}", name):
-        raise UserError(f"{key}={mask(name)[:40]!r}: 1 to 128 characters are needed, none of them / \\ # ? % : or a control character.")
+        raise UserError(
+            f"{key}={mask(name)[:40]!r}: 1 to 128 characters are needed, none of them / \\ # ? % : or a control character."
+        )
 
 
 def check_model(model: ModelConfig) -> None:
@@ -430,11 +479,15 @@ def check_model(model: ModelConfig) -> None:
         if model.hidden_act is not None:
             _one_of("model.hidden_act", model.hidden_act, HIDDEN_ACTS)
         if model.revision is not None:
-            raise UserError(f"model.revision={model.revision}: model=google reads folders, which have no revision. Leave it out.")
+            raise UserError(
+                f"model.revision={model.revision}: model=google reads folders, which have no revision. Leave it out."
+            )
         return
     for key in ("config", "vocab", "hidden_act"):
         if (value := getattr(model, key)) is not None:
-            raise UserError(f"model.{key}={value} is for original TensorFlow checkpoints (model=google). Add that, or leave this out.")
+            raise UserError(
+                f"model.{key}={value} is for original TensorFlow checkpoints (model=google). Add that, or leave this out."
+            )
 
 
 def _probe(asked: dict[str, Any], composed: DictConfig) -> dict[str, Any]:
@@ -447,8 +500,14 @@ def _probe(asked: dict[str, Any], composed: DictConfig) -> dict[str, Any]:
         asked.pop("protocol", None)
     if isinstance(asked.get("grid"), dict):
         # One value is a grid too, as in a sweep over the strengths themselves; whole numbers are numbers.
-        grid = {name: values if isinstance(values, list) else [values] for name, values in asked["grid"].items() if values is not None}
-        asked["grid"] = {name: [float(value) if type(value) is int else value for value in values] for name, values in grid.items()}
+        grid = {
+            name: values if isinstance(values, list) else [values]
+            for name, values in asked["grid"].items()
+            if values is not None
+        }
+        asked["grid"] = {
+            name: [float(value) if type(value) is int else value for value in values] for name, values in grid.items()
+        }
     if "name" in asked:
         return asked
     task = OmegaConf.select(composed, "dataset.task", default="classification")

@@ -21,13 +21,15 @@ import pyarrow.compute as pc
 
 from src.config.schema import DatasetConfig, Generated, LocalFiles, shortened
 from src.data import reading
-from src.data.splits import Division, joined, parted
+from src.data.splits import RowSplitter, joined, parted
 from src.errors import UserError, flatten
 from src.registry import unknown
 from src.runtime import hub
 
 EXTENSIONS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
-NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")  # float() takes underscores and other scripts too
+NUMBER = re.compile(
+    r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+)  # float() takes underscores and other scripts too
 MOST_SCORE = 1e30  # squares of labels, and labels in float32, stay finite
 HIDDEN = "-1"  # how GLUE's files on the hub spell a label that is kept back
 
@@ -71,7 +73,10 @@ class Split:
         rows = _pieces(self.text)
         if self.text_pair is not None:
             # The length in front keeps ("ab", "c") and ("a", "bc") apart.
-            rows = (b"%d:" % len(first) + first + second for first, second in zip(rows, _pieces(self.text_pair), strict=True))
+            rows = (
+                b"%d:" % len(first) + first + second
+                for first, second in zip(rows, _pieces(self.text_pair), strict=True)
+            )
         digests = (int.from_bytes(hashlib.blake2b(row, digest_size=8).digest(), "little") for row in rows)
         return np.fromiter(digests, dtype=np.uint64, count=len(self))
 
@@ -102,7 +107,7 @@ def _pieces(text: pa.LargeStringArray) -> Iterable[bytes]:
 
 
 @dataclass(frozen=True)
-class Data:
+class Dataset:
     """A task, read and checked.
 
     Attributes
@@ -165,7 +170,7 @@ class Data:
         return int(np.isin(self.test.row_digests(), self.train.row_digests()).sum())
 
 
-def load(config: DatasetConfig, data_root: str | None) -> Data:
+def load(config: DatasetConfig, data_root: str | None) -> Dataset:
     """Read the splits of a task and check their texts and labels, not whether a probe could be fitted: that is `check_probe`.
 
     Parameters
@@ -181,10 +186,14 @@ def load(config: DatasetConfig, data_root: str | None) -> Data:
         A file, split or column that is missing, text that is not UTF-8, a missing, unknown or hidden label, no network.
     """
     if config.text is None or config.label is None:
-        raise UserError(f"{config.name}: dataset.text and dataset.label name the columns of the text and its label; both are needed.")
+        raise UserError(
+            f"{config.name}: dataset.text and dataset.label name the columns of the text and its label; both are needed."
+        )
     if config.local is None and config.hub.path is None and config.generated is None:
         return _load_files(config)
-    if own := [key for key in ("train", "validation", "test", "test_fraction", "group") if getattr(config, key) is not None]:
+    if own := [
+        key for key in ("train", "validation", "test", "test_fraction", "group") if getattr(config, key) is not None
+    ]:
         raise UserError(f"{config.name}: dataset.{own[0]} is for your own files. Add dataset=files, or leave it out.")
     if missing := {"train", "test"} - set(config.splits):
         raise UserError(f"{config.name}: dataset.splits.{min(missing)} is not set. It names the split for that role.")
@@ -209,7 +218,7 @@ def _assembled(
     roles: dict[str, str],
     selection: str,
     source: dict[str, Any],
-) -> Data:
+) -> Dataset:
     """Labels to numbers and texts to arrays, once all splits are read: the classes are those of all of them."""
     for role, name in roles.items():
         if name not in tables:
@@ -232,10 +241,12 @@ def _assembled(
             raise UserError(
                 f"{config.name}: metric '{name}' is for {most} classes, and there are {len(classes)}. Use accuracy, macro_f1 or mcc."
             )
-    return Data(config.name, config.task, classes, splits, roles, selection, config.folds, metrics, source)
+    return Dataset(config.name, config.task, classes, splits, roles, selection, config.folds, metrics, source)
 
 
-def _split(config: DatasetConfig, name: str, table: pa.Table, labels: pa.ChunkedArray, classes: tuple[str, ...], where: str) -> Split:
+def _split(
+    config: DatasetConfig, name: str, table: pa.Table, labels: pa.ChunkedArray, classes: tuple[str, ...], where: str
+) -> Split:
     numbers = _scores(labels, where) if config.task == "regression" else _ids(labels, classes, config, where)
     text_pair = _text(table["text_pair"], where) if "text_pair" in table.column_names else None
     return Split(name, _text(table["text"], where), text_pair, numbers)
@@ -249,7 +260,13 @@ def _hidden(config: DatasetConfig, role: str, name: str, labelled: list[str]) ->
 
 
 def _default_metrics(config: DatasetConfig, classes: tuple[str, ...]) -> tuple[str, ...]:
-    fitting = ["pearson", "spearman"] if config.task == "regression" else ["accuracy", "f1", "mcc"] if len(classes) == 2 else ["accuracy"]
+    fitting = (
+        ["pearson", "spearman"]
+        if config.task == "regression"
+        else ["accuracy", "f1", "mcc"]
+        if len(classes) == 2
+        else ["accuracy"]
+    )
     headline = config.metric or fitting[0]
     return (headline, *(name for name in fitting if name != headline))
 
@@ -261,10 +278,14 @@ def _first_folder(config: DatasetConfig) -> str:
     return config.local.folder.partition("/")[0] if config.local else "glue_data"
 
 
-def _read_folder(config: DatasetConfig, local: LocalFiles, data_root: str) -> tuple[dict[str, pa.Table | None], dict[str, Any]]:
+def _read_folder(
+    config: DatasetConfig, local: LocalFiles, data_root: str
+) -> tuple[dict[str, pa.Table | None], dict[str, Any]]:
     root = _at_home(data_root)
     if not root.is_dir():
-        raise UserError(f"data_root '{data_root}' is no folder. It holds {_first_folder(config)}/ in the layout of the official download.")
+        raise UserError(
+            f"data_root '{data_root}' is no folder. It holds {_first_folder(config)}/ in the layout of the official download."
+        )
     # Each split is one file, or one file for each class; null where the labels are hidden.
     parts = {split: named if isinstance(named, Mapping) else {"": named} for split, named in local.files.items()}
     expected = [file for named in parts.values() for file in named.values() if file]
@@ -298,7 +319,9 @@ def _read_official(config: DatasetConfig, local: LocalFiles, path: Path, given: 
         raise unknown("format", local.format, ("tsv", "sentences", "labelled_lines"), where=f"{config.name}: ")
     columns = _columns(local.text or config.text, local.text_pair or config.text_pair, local.label or config.label)
     names = columns.values()
-    table = reading.read_delimited(path, given, names, delimiter="\t", quoting=False, columns=local.columns, encoding=local.encoding)
+    table = reading.read_delimited(
+        path, given, names, delimiter="\t", quoting=False, columns=local.columns, encoding=local.encoding
+    )
     return _under(columns, table)
 
 
@@ -307,7 +330,9 @@ def _at_home(given: str) -> Path:
     try:
         return Path(given).expanduser()
     except RuntimeError:
-        raise UserError(f"'{given}' begins with the name of a user who has no home folder. Write the path out.") from None
+        raise UserError(
+            f"'{given}' begins with the name of a user who has no home folder. Write the path out."
+        ) from None
 
 
 def _columns(text: str | None, text_pair: str | None, label: str | None) -> dict[str, str]:
@@ -325,9 +350,13 @@ def _under(columns: dict[str, str], table: pa.Table) -> pa.Table:
 
 def _read_hub(config: DatasetConfig) -> tuple[dict[str, pa.Table | None], dict[str, Any]]:
     path = str(config.hub.path)
-    ways_out = f"Give data_root=<folder holding {_first_folder(config)}/>." if config.local else "Connect, and try again."
+    ways_out = (
+        f"Give data_root=<folder holding {_first_folder(config)}/>." if config.local else "Connect, and try again."
+    )
     if Path(path).exists():
-        raise UserError(f"{config.name}: the folder '{path}' here hides the hub's dataset of that name. Run from another folder.")
+        raise UserError(
+            f"{config.name}: the folder '{path}' here hides the hub's dataset of that name. Run from another folder."
+        )
     online = hub.go_offline_unless_reachable()
 
     import datasets
@@ -335,10 +364,16 @@ def _read_hub(config: DatasetConfig) -> tuple[dict[str, pa.Table | None], dict[s
     datasets.disable_progress_bars()
     try:
         loaded = datasets.load_dataset(path, config.hub.name, revision=config.hub.revision)
-    except Exception as error:  # its refusals have no common class: ConnectionError, ValueError, FileNotFoundError, DatasetsError
+    except (
+        Exception
+    ) as error:  # its refusals have no common class: ConnectionError, ValueError, FileNotFoundError, DatasetsError
         if not online:
-            raise UserError(f"{config.name}: cannot reach the hub and '{path}' is not in its cache. {ways_out}") from None
-        raise UserError(f"{config.name}: cannot load '{path}' from the hub: {flatten(error, 200)}\n{ways_out}") from None
+            raise UserError(
+                f"{config.name}: cannot reach the hub and '{path}' is not in its cache. {ways_out}"
+            ) from None
+        raise UserError(
+            f"{config.name}: cannot load '{path}' from the hub: {flatten(error, 200)}\n{ways_out}"
+        ) from None
     columns = _columns(config.text, config.text_pair, config.label)
     tables = {name: _from_hub(split, columns, f"{path}, split '{name}'") for name, split in loaded.items()}
     # A pinned commit is its own proof; a branch's is read from the addresses of the files it was loaded from.
@@ -368,7 +403,13 @@ def _from_hub(split: Any, columns: dict[str, str], given: str) -> pa.Table | Non
 
 def _generate(generated: Generated) -> tuple[dict[str, pa.Table | None], dict[str, Any]]:
     tables = dict(_written(generated.grammar, generated.seed, tuple(generated.rows.items())))
-    return tables, {"from": "generated", "path": generated.grammar, "revision": None, "files": {}, "seed": generated.seed}
+    return tables, {
+        "from": "generated",
+        "path": generated.grammar,
+        "revision": None,
+        "files": {},
+        "seed": generated.seed,
+    }
 
 
 @lru_cache(maxsize=4)
@@ -380,14 +421,16 @@ def _written(grammar: str, seed: int, rows: tuple[tuple[str, int], ...]) -> dict
     for name, found in demo.generate(grammar, seed, dict(rows)).items():
         columns = [*zip(*(texts for texts, _ in found), strict=True), [label for _, label in found]]
         roles = ("text", "text_pair", "label") if len(columns) == 3 else ("text", "label")
-        tables[name] = pa.table({role: pa.array(column, pa.large_string()) for role, column in zip(roles, columns, strict=True)})
+        tables[name] = pa.table(
+            {role: pa.array(column, pa.large_string()) for role, column in zip(roles, columns, strict=True)}
+        )
     return tables
 
 
 # The user's own files ----------------------------------------------------------------------------------------------------------------
 
 
-def _load_files(config: DatasetConfig) -> Data:
+def _load_files(config: DatasetConfig) -> Dataset:
     paths = {name: path for name in ("train", "validation", "test") if (path := getattr(config, name)) is not None}
     _check_files(config, paths)
     columns = _columns(config.text, config.text_pair, config.label)
@@ -401,7 +444,11 @@ def _load_files(config: DatasetConfig) -> Data:
         tables[name] = _under(wanted, _read_user_file(path, given, wanted.values(), config.quoting))
         files[f"{name}/{path.name}"] = reading.sha256(path, given)
     given = {name: f"'{path}'" for name, path in paths.items()}
-    roles = {role: name for role, name in (("train", "train"), ("development", "validation"), ("test", "test")) if name in paths}
+    roles = {
+        role: name
+        for role, name in (("train", "train"), ("development", "validation"), ("test", "test"))
+        if name in paths
+    }
     source = {"from": "files", "path": None, "revision": None, "files": files}
     nested = config.selection == "nested"
     if nested:
@@ -424,7 +471,12 @@ def _load_files(config: DatasetConfig) -> Data:
 
 def _rows(split: Split, name: str, chosen: np.ndarray) -> Split:
     mask = pa.array(chosen)
-    return Split(name, split.text.filter(mask), None if split.text_pair is None else split.text_pair.filter(mask), split.label[chosen])
+    return Split(
+        name,
+        split.text.filter(mask),
+        None if split.text_pair is None else split.text_pair.filter(mask),
+        split.label[chosen],
+    )
 
 
 def _group(config: DatasetConfig, table: pa.Table | None) -> np.ndarray | None:
@@ -433,7 +485,9 @@ def _group(config: DatasetConfig, table: pa.Table | None) -> np.ndarray | None:
         return None
     missing = pc.or_kleene(pc.is_null(table["group"]), pc.equal(table["group"], ""))
     if pc.any(missing).as_py():
-        raise UserError(f"{config.name}: row {_first(missing)} has no group in column '{config.group}'. Give it one of its own.")
+        raise UserError(
+            f"{config.name}: row {_first(missing)} has no group in column '{config.group}'. Give it one of its own."
+        )
     return np.asarray(table["group"].combine_chunks().dictionary_encode().indices.to_numpy(), dtype=np.int64)
 
 
@@ -443,13 +497,19 @@ def _check_files(config: DatasetConfig, paths: dict[str, str]) -> None:
     if "test" in paths and config.test_fraction is not None:
         raise UserError(f"{config.name}: give either dataset.test=<file> or dataset.test_fraction=<between 0 and 1>.")
     if config.selection == "nested" and (config.test_fraction is not None or set(paths) != {"train"}):
-        raise UserError(f"{config.name}: dataset.selection=nested scores train's own rows in folds. Give dataset.train alone.")
+        raise UserError(
+            f"{config.name}: dataset.selection=nested scores train's own rows in folds. Give dataset.train alone."
+        )
     if config.selection == "development" and "validation" not in paths:
-        raise UserError(f"{config.name}: dataset.selection=development chooses on dataset.validation=<file>, which is not given.")
+        raise UserError(
+            f"{config.name}: dataset.selection=development chooses on dataset.validation=<file>, which is not given."
+        )
     if config.test_fraction is not None and not 0 < config.test_fraction < 1:
         raise UserError(f"{config.name}: dataset.test_fraction is a share between 0 and 1, got {config.test_fraction}.")
     if config.group is not None and config.test_fraction is None and "validation" in paths:
-        raise UserError(f"{config.name}: dataset.group keeps rows together where train is divided, and with dataset.validation it is not.")
+        raise UserError(
+            f"{config.name}: dataset.group keeps rows together where train is divided, and with dataset.validation it is not."
+        )
 
 
 def _read_user_file(path: Path, given: str, columns: Iterable[str], quoting: bool | None) -> pa.Table:
@@ -462,7 +522,9 @@ def _read_user_file(path: Path, given: str, columns: Iterable[str], quoting: boo
         return reading.read_parquet(path, given, names)
     if extension in (".csv", ".tsv"):
         comma = extension == ".csv"
-        return reading.read_delimited(path, given, names, delimiter="," if comma else "\t", quoting=comma if quoting is None else quoting)
+        return reading.read_delimited(
+            path, given, names, delimiter="," if comma else "\t", quoting=comma if quoting is None else quoting
+        )
     return reading.read_json_lines(path, given, names)
 
 
@@ -476,7 +538,9 @@ def _first(flags: pa.ChunkedArray) -> int:
 
 def _text(column: pa.ChunkedArray, where: str) -> pa.LargeStringArray:
     if column.null_count:
-        raise UserError(f"{where}: row {_first(pc.is_null(column))} has no text (null). An empty text is written as an empty string.")
+        raise UserError(
+            f"{where}: row {_first(pc.is_null(column))} has no text (null). An empty text is written as an empty string."
+        )
     return pa.concat_arrays(column.chunks) if column.num_chunks != 1 else column.chunk(0)
 
 
@@ -490,7 +554,9 @@ def _labels(config: DatasetConfig, column: pa.ChunkedArray, where: str) -> pa.Ch
     labels = pa.array(named, pa.large_string()).take(pc.index_in(column, texts))
     missing = pc.or_kleene(pc.is_null(labels), pc.equal(labels, ""))
     if pc.any(missing).as_py():
-        raise UserError(f"{where}: row {_first(missing)} has no label. Fill in the cell in column '{config.label}', or remove the row.")
+        raise UserError(
+            f"{where}: row {_first(missing)} has no label. Fill in the cell in column '{config.label}', or remove the row."
+        )
     if config.task == "classification":
         for label in dict.fromkeys(named):
             if not _is_class(str(label)):
@@ -539,7 +605,11 @@ def _is_class(label: str) -> bool:
 
 def _is_hidden(labels: pa.ChunkedArray, classes: tuple[str, ...]) -> bool:
     found = labels.unique()
-    return HIDDEN not in map(canonical, classes) and len(found) <= 8 and {canonical(label) for label in found.to_pylist()} == {HIDDEN}
+    return (
+        HIDDEN not in map(canonical, classes)
+        and len(found) <= 8
+        and {canonical(label) for label in found.to_pylist()} == {HIDDEN}
+    )
 
 
 def _classes(config: DatasetConfig, labels: dict[str, pa.ChunkedArray], roles: dict[str, str]) -> tuple[str, ...]:
@@ -607,7 +677,7 @@ def _number(label: str) -> float:
 # Can a probe be fitted? --------------------------------------------------------------------------------------------------------------
 
 
-def check_probe(data: Data, *, fraction: float = 0.2, seed: int = 0) -> None:
+def check_probe(data: Dataset, *, fraction: float = 0.2, seed: int = 0) -> None:
     """Refuse data that no probe can be fitted to or scored on, the training rows being divided as the choice of the grid will divide them.
 
     Raises
@@ -616,22 +686,30 @@ def check_probe(data: Data, *, fraction: float = 0.2, seed: int = 0) -> None:
         A training split of one class or one score, a label elsewhere that train lacks, too few rows to choose the grid on.
     """
     if "test" not in data.roles:
-        raise UserError(f"{data.name}: nothing to score on. Give dataset.test=<file> or dataset.test_fraction=<between 0 and 1>.")
+        raise UserError(
+            f"{data.name}: nothing to score on. Give dataset.test=<file> or dataset.test_fraction=<between 0 and 1>."
+        )
     _check_selection(data)
     where = f"{data.name}: split '{data.train.name}'"
     kinds = np.unique(data.train.label)
     if len(kinds) < 2:
         label = _short(data.classes[int(kinds[0])]) if data.classes else f"{kinds[0]:g}"
-        raise UserError(f"{where} has the one label '{label}' in all of its {len(data.train)} rows; a probe needs at least two.")
+        raise UserError(
+            f"{where} has the one label '{label}' in all of its {len(data.train)} rows; a probe needs at least two."
+        )
     names = [_short(name) for name in data.classes]
-    division = Division(
+    division = RowSplitter(
         data.train.label, seed, fraction=fraction, folds=data.folds, groups=data.together, mixed=data.group is not None,
         regression=not data.classes, names=names,
     )  # fmt: skip
     try:
         division.check(data.selection)
     except UserError as error:
-        advice = " If the labels are scores, set dataset.task=regression." if names and all(map(_is_score, data.classes)) else ""
+        advice = (
+            " If the labels are scores, set dataset.task=regression."
+            if names and all(map(_is_score, data.classes))
+            else ""
+        )
         raise UserError(f"{where}: {error}{advice}") from error
     for role, name in data.roles.items() if data.classes else ():
         if lacking := sorted(set(np.unique(data.splits[name].label).tolist()) - set(kinds.tolist())):
@@ -642,7 +720,7 @@ def check_probe(data: Data, *, fraction: float = 0.2, seed: int = 0) -> None:
             )
 
 
-def _check_selection(data: Data) -> None:
+def _check_selection(data: Dataset) -> None:
     """The selection and the roles of the splits have to go together."""
     if data.selection == "development" and "development" not in data.roles:
         raise UserError(

@@ -137,9 +137,13 @@ def _check_encoding(encoding: str) -> None:
     try:
         one_byte = "\n".encode(encoding) == b"\n"
     except (LookupError, UnicodeError):
-        raise UserError(f"dataset.local.encoding '{encoding}' is unknown. Known are utf-8, latin-1, cp1252 and others.") from None
+        raise UserError(
+            f"dataset.local.encoding '{encoding}' is unknown. Known are utf-8, latin-1, cp1252 and others."
+        ) from None
     if not one_byte:  # lines are cut at the byte of a line feed
-        raise UserError(f"dataset.local.encoding '{encoding}' does not write a line feed as one byte. Save the files as UTF-8.")
+        raise UserError(
+            f"dataset.local.encoding '{encoding}' does not write a line feed as one byte. Save the files as UTF-8."
+        )
 
 
 # The first bytes of formats that are not text, their names, and the way to text; {old} and {new} are quoted paths.
@@ -196,7 +200,10 @@ def _other_format(start: bytes, parquet: bool) -> tuple[str, str]:
     if start[257:262] == b"ustar":
         return "a tar archive", "Unpack it, and give the file inside: tar -xf {old}"
     if WEB_PAGE.match(start):
-        return "a web page, not the data", "Download the file itself: on the hub and on GitHub its address holds 'resolve' or 'raw'."
+        return (
+            "a web page, not the data",
+            "Download the file itself: on the hub and on GitHub its address holds 'resolve' or 'raw'.",
+        )
     if not parquet and re.match(rb"PAR1[\x00-\x1f]", start):
         return "a Parquet file", "Give it a name that ends in .parquet."
     return "", ""
@@ -259,7 +266,11 @@ def read_delimited(
     UserError
         A missing or doubled column, a row with too many or too few fields, a quote that does not close.
     """
-    records = _quoted_records(path, given, delimiter, encoding) if quoting else _plain_records(path, given, delimiter, encoding)
+    records = (
+        _quoted_records(path, given, delimiter, encoding)
+        if quoting
+        else _plain_records(path, given, delimiter, encoding)
+    )
     header = columns or next(records, (0, None))[1]
     if header is None:
         raise UserError(f"'{given}' is empty: not even a header line.")
@@ -271,10 +282,16 @@ def read_delimited(
     def cells() -> Iterator[list[str]]:
         for number, fields in records:
             if len(fields) != len(header):
-                way_out = "" if quoting else " In your own files, dataset.quoting=true lets double quotes hold a field together."
+                way_out = (
+                    ""
+                    if quoting
+                    else " In your own files, dataset.quoting=true lets double quotes hold a field together."
+                )
                 if quoting and any(_opens_late(field) for field in fields):
                     way_out = " A quote holds a field together only where no space stands before it."
-                raise UserError(f"'{given}' line {number} has {len(fields)} fields, not {len(header)}.\nMend the line.{way_out}")
+                raise UserError(
+                    f"'{given}' line {number} has {len(fields)} fields, not {len(header)}.\nMend the line.{way_out}"
+                )
             yield [fields[place] for place in places]
 
     return _table(names, cells(), given)
@@ -314,7 +331,11 @@ def _quoted_records(path: Path, given: str, delimiter: str, encoding: str) -> It
                 if spaced:
                     fields = _spaces_skipped(raw, delimiter)
                     reader = csv.reader(source, delimiter=delimiter, strict=True, skipinitialspace=True)
-            elif not spaced and ' "' in (raw[0] if len(raw) == 1 else "".join(raw)) and any(_opens_late(field) for field in fields):
+            elif (
+                not spaced
+                and ' "' in (raw[0] if len(raw) == 1 else "".join(raw))
+                and any(_opens_late(field) for field in fields)
+            ):
                 _refuse_late_quotes(fields, raw, delimiter, f"'{given}' line {start}")
             if fields:
                 yield start, fields
@@ -347,8 +368,12 @@ def _refuse_late_quotes(fields: list[str], raw: list[str], delimiter: str, where
         others = _spaces_skipped(raw, delimiter)
     except csv.Error:
         return  # the quotes hold nothing together: they are text
-    if len(others) != len(fields) or any(_opens_late(field) and field != other for field, other in zip(fields, others, strict=True)):
-        raise UserError(f"{where}: a space stands before a quote that opens a field, so that the quote counts as text. Remove the space.")
+    if len(others) != len(fields) or any(
+        _opens_late(field) and field != other for field, other in zip(fields, others, strict=True)
+    ):
+        raise UserError(
+            f"{where}: a space stands before a quote that opens a field, so that the quote counts as text. Remove the space."
+        )
 
 
 def place(name: str, header: Sequence[str], where: str, hint: bool = False) -> int:
@@ -382,7 +407,9 @@ def trimmed(name: str) -> str:
 
 def _listed(header: Sequence[str]) -> str:
     """Column names for a message, quoted where a space at an end would not be seen."""
-    return textwrap.shorten(", ".join(name if name and name == name.strip() else f"'{name}'" for name in header), 300, placeholder=" ...")
+    return textwrap.shorten(
+        ", ".join(name if name and name == name.strip() else f"'{name}'" for name in header), 300, placeholder=" ..."
+    )
 
 
 def _headless(name: str, header: Sequence[str]) -> str:
@@ -397,7 +424,9 @@ def _separated(header: Sequence[str]) -> str:
     other = max(SEPARATORS, key=header[0].count)
     if len(header) != 1 or other not in header[0]:
         return ""
-    return f"\nThe file seems to be separated by {SEPARATORS[other]}. Save it with commas as .csv, or with tabs as .tsv."
+    return (
+        f"\nThe file seems to be separated by {SEPARATORS[other]}. Save it with commas as .csv, or with tabs as .tsv."
+    )
 
 
 class _Number(str):
@@ -416,7 +445,9 @@ def read_json_lines(path: Path, given: str, wanted: Iterable[str]) -> pa.Table:
         return _table(names, cells, given)
     except UnicodeEncodeError as error:  # JSON can spell what UTF-8 cannot hold
         half = ascii(error.object[max(error.start - 20, 0) : error.start + 20])
-        raise UserError(f"'{given}' has half a surrogate pair in a text, which is no Unicode: {half}. Mend the text.") from None
+        raise UserError(
+            f"'{given}' has half a surrogate pair in a text, which is no Unicode: {half}. Mend the text."
+        ) from None
 
 
 def _line_cells(path: Path, given: str, names: list[str]) -> Iterator[list[str | None]]:
@@ -429,7 +460,9 @@ def _line_cells(path: Path, given: str, names: list[str]) -> Iterator[list[str |
         except Unreadable as error:
             raise UserError(f"'{given}' line {number} is {_in_one_line(error)}. Each line holds one object.") from None
         if not isinstance(row, dict):
-            raise UserError(f'\'{given}\' line {number} is no JSON object. Each line holds one: {{"text": ..., "label": ...}}.')
+            raise UserError(
+                f'\'{given}\' line {number} is no JSON object. Each line holds one: {{"text": ..., "label": ...}}.'
+            )
         if keys is None:
             keys = _keys(names, row, given)
         yield [_spelled(row.get(key), f"'{given}' line {number}", key) for key in keys]
@@ -469,7 +502,9 @@ def _document_rows(path: Path, given: str, names: list[str]) -> Iterable[Any] | 
     if len(raw) > LONGEST_DOCUMENT:
         if first is not None:
             return None
-        raise UserError(f"'{given}' does not begin with a line of JSON, and is longer than {LONGEST_DOCUMENT >> 20} MiB.\n{AS_LINES}")
+        raise UserError(
+            f"'{given}' does not begin with a line of JSON, and is longer than {LONGEST_DOCUMENT >> 20} MiB.\n{AS_LINES}"
+        )
     try:
         value = parse_json(raw.removeprefix(BOM), _Number)
     except Unreadable as error:
@@ -533,7 +568,9 @@ def _spelled(value: Any, where: str, name: str) -> str | None:
         return number_spelling(value) or str(value)
     if isinstance(value, bool):
         return str(value).lower()
-    raise UserError(f"{where}: '{name}' is a JSON {'object' if isinstance(value, dict) else 'list'}; a string or a number is needed.")
+    raise UserError(
+        f"{where}: '{name}' is a JSON {'object' if isinstance(value, dict) else 'list'}; a string or a number is needed."
+    )
 
 
 def read_parquet(path: Path, given: str, wanted: Iterable[str]) -> pa.Table:
@@ -593,7 +630,9 @@ def _decoded_bytes(cells: pa.Array) -> int:
 
 def _refuse_too_much(size: int, given: str) -> None:
     if size > MOST_BYTES:
-        raise UserError(f"'{given}' holds more than {MOST_BYTES >> 30} GiB in the columns asked for. Give a part of its rows.")
+        raise UserError(
+            f"'{given}' holds more than {MOST_BYTES >> 30} GiB in the columns asked for. Give a part of its rows."
+        )
 
 
 def spelled_table(table: pa.Table, given: str) -> pa.Table:
@@ -605,7 +644,9 @@ def _spelled_column(column: pa.ChunkedArray, given: str, name: str) -> pa.Chunke
     import pyarrow.compute as pc
 
     _check_type(column.type, given, name)
-    plain = pa.chunked_array([_plain(chunk, given, name) for chunk in column.chunks], None if column.num_chunks else STRING)
+    plain = pa.chunked_array(
+        [_plain(chunk, given, name) for chunk in column.chunks], None if column.num_chunks else STRING
+    )
     kind = plain.type
     if pa.types.is_decimal(kind):
         return _each_spelled(plain.cast(STRING))
@@ -652,9 +693,16 @@ def _each_spelled(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _check_type(kind: pa.DataType, given: str, name: str) -> None:
     plain = _plain_type(kind)
-    is_number = pa.types.is_integer(plain) or pa.types.is_floating(plain) or pa.types.is_decimal(plain) or pa.types.is_boolean(plain)
+    is_number = (
+        pa.types.is_integer(plain)
+        or pa.types.is_floating(plain)
+        or pa.types.is_decimal(plain)
+        or pa.types.is_boolean(plain)
+    )
     if not (is_number or _is_text(plain) or _is_binary(plain)):
-        raise UserError(f"'{given}': column '{name}' is of type {str(plain)[:80]}; text or numbers are needed. Write it as text.")
+        raise UserError(
+            f"'{given}': column '{name}' is of type {str(plain)[:80]}; text or numbers are needed. Write it as text."
+        )
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
@@ -671,7 +719,9 @@ def _is_binary(kind: pa.DataType) -> bool:
 
 def read_sentences(path: Path, given: str, label: str, encoding: str = "utf-8") -> pa.Table:
     """One sentence a line, every line a row (an empty one too), all of the class `label`: columns text, label."""
-    return _table(["text", "label"], ([without_end(line), label] for _, line in numbered_lines(path, given, encoding)), given)
+    return _table(
+        ["text", "label"], ([without_end(line), label] for _, line in numbered_lines(path, given, encoding)), given
+    )
 
 
 def read_labelled_lines(path: Path, given: str, label_end: str | None, encoding: str = "utf-8") -> pa.Table:
@@ -683,7 +733,9 @@ def read_labelled_lines(path: Path, given: str, label_end: str | None, encoding:
                 continue
             label, space, sentence = text.partition(" ")
             if not space:
-                raise UserError(f"'{given}' line {number} holds no space: a label, a space and the sentence are expected.")
+                raise UserError(
+                    f"'{given}' line {number} holds no space: a label, a space and the sentence are expected."
+                )
             yield [sentence, label.partition(label_end)[0] if label_end else label]
 
     return _table(["text", "label"], cells(), given)
@@ -724,8 +776,12 @@ class _Column:
         self.lengths.frombytes(np.diff(places).tobytes())
 
     def array(self) -> pa.Array:
-        offsets = np.concatenate([[0], np.cumsum(np.frombuffer(self.lengths, dtype=np.int64), dtype=np.int64)]).astype(np.int64)
+        offsets = np.concatenate([[0], np.cumsum(np.frombuffer(self.lengths, dtype=np.int64), dtype=np.int64)]).astype(
+            np.int64
+        )
         present = np.ones(len(self.lengths), dtype=bool)
         present[self.nulls] = False
         validity = pa.py_buffer(np.packbits(present, bitorder="little")) if self.nulls else None
-        return pa.Array.from_buffers(STRING, len(self.lengths), [validity, pa.py_buffer(offsets), pa.py_buffer(self.data)])
+        return pa.Array.from_buffers(
+            STRING, len(self.lengths), [validity, pa.py_buffer(offsets), pa.py_buffer(self.data)]
+        )

@@ -18,7 +18,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Division:
+class RowSplitter:
     """The rule by which a split's rows are divided.
 
     Attributes
@@ -57,7 +57,9 @@ class Division:
         else:
             held = _by_class(stratum, np.bincount(unit), self.fraction, generator)
         if not held.any():
-            units = f" in {len(held)} group{'s' * (len(held) != 1)}" if self.mixed else f", {len(held)} of them distinct,"
+            units = (
+                f" in {len(held)} group{'s' * (len(held) != 1)}" if self.mixed else f", {len(held)} of them distinct,"
+            )
             raise UserError(
                 f"{len(y)} training rows{units} are too few to hold {self.fraction:.0%} out for the choice of the grid. "
                 "Give more rows, or rows to choose on in dataset.validation."
@@ -101,7 +103,7 @@ class Division:
             _refuse_lost(np.flatnonzero(np.bincount(places) == 1), self.names)
         return rows
 
-    def among(self, rows: Array) -> Division:
+    def among(self, rows: Array) -> RowSplitter:
         """The same rule for these rows alone."""
         return replace(self, y=self.y[rows], groups=None if self.groups is None else self.groups[rows])
 

@@ -30,7 +30,10 @@ def saturation(values: Array) -> dict[str, float]:
     """
     size = np.abs(np.asarray(values, np.float32))
     stored = {"float32": size, "bfloat16": bfloat16(size), "float16": size.astype(np.float16)}
-    return {"nearly": float((size > NEARLY).mean()), **{name: float((each == 1).mean()) for name, each in stored.items()}}
+    return {
+        "nearly": float((size > NEARLY).mean()),
+        **{name: float((each == 1).mean()) for name, each in stored.items()},
+    }
 
 
 def bfloat16(values: Array) -> Array:
@@ -152,7 +155,10 @@ def dropped(values: Array, weight: Array, thresholds: Sequence[float] = THRESHOL
     variance = variance / max(variance.sum(), np.finfo(np.float64).tiny)
     below = {f"{threshold:g}": singular < threshold * singular[0] for threshold in thresholds}
     below["lower_half"] = np.arange(len(singular)) >= len(singular) // 2
-    return {name: {"directions": float(mask.mean()), "variance": float(variance[mask].sum())} for name, mask in below.items()}
+    return {
+        name: {"directions": float(mask.mean()), "variance": float(variance[mask].sum())}
+        for name, mask in below.items()
+    }
 
 
 def _centred(values: Array) -> Array:

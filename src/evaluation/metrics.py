@@ -41,12 +41,19 @@ metrics: Registry[Metric] = Registry("metric")
 
 
 def metric(
-    *, task: str = "classification", low: float = -1.0, high: float = 1.0, higher_is_better: bool = True, most_classes: int | None = None
+    *,
+    task: str = "classification",
+    low: float = -1.0,
+    high: float = 1.0,
+    higher_is_better: bool = True,
+    most_classes: int | None = None,
 ) -> Callable[[Callable[..., Array]], Callable[..., Array]]:
     """Register a metric under its function's name."""
 
     def add(function: Callable[..., Array]) -> Callable[..., Array]:
-        metrics.add(function.__name__, Metric(function.__name__, function, task, low, high, higher_is_better, most_classes))
+        metrics.add(
+            function.__name__, Metric(function.__name__, function, task, low, high, higher_is_better, most_classes)
+        )
         return function
 
     return add
@@ -235,7 +242,11 @@ class Bootstrap:
         count = len(self.values)
         below = np.searchsorted(self.values, null, "left") + np.searchsorted(self.values, null, "right")
         place = ndtri(np.clip(below / 2, 0.5, count - 0.5) / count) - self.bias
-        tail = float(ndtr(place / (1 + self.acceleration * place) - self.bias)) if 1 + self.acceleration * place > 0 else float(place > 0)
+        tail = (
+            float(ndtr(place / (1 + self.acceleration * place) - self.bias))
+            if 1 + self.acceleration * place > 0
+            else float(place > 0)
+        )
         return float(np.clip(2 * min(tail, 1 - tail), 1 / count, 1))
 
 
@@ -256,7 +267,9 @@ def bca(sample: Sample, seed: int, resamples: int) -> Bootstrap | None:
     point = sample.point()
     if len(finite) < 0.5 * resamples or finite[-1] - finite[0] <= 1e-12 * max(1.0, abs(point)):
         return None
-    slack = 1e-12 * max(1.0, abs(point))  # values equal to the point but for rounding count as ties, half below and half above
+    slack = 1e-12 * max(
+        1.0, abs(point)
+    )  # values equal to the point but for rounding count as ties, half below and half above
     below = (np.searchsorted(finite, point - slack, "left") + np.searchsorted(finite, point + slack, "right")) / 2
     bias = float(ndtri(np.clip(below, 0.5, len(finite) - 0.5) / len(finite)))
     times, influence = influences(sample.times, sample.jackknife())
@@ -308,7 +321,9 @@ def sample_of(name: str, labels: Array, predictions: Array, classes: int, signs:
         labels, predictions = labels.astype(np.float64), predictions.astype(np.float64)
 
         def of_rows(weights: Array) -> Array:
-            return np.sum([part * function(labels, row, weights) for part, row in zip(share, predictions, strict=True)], axis=0)
+            return np.sum(
+                [part * function(labels, row, weights) for part, row in zip(share, predictions, strict=True)], axis=0
+            )
 
         return Sample(np.ones(len(labels)), of_rows)
     cells, times = np.unique(np.concatenate([labels[None], predictions]), axis=1, return_counts=True)
@@ -319,7 +334,8 @@ def sample_of(name: str, labels: Array, predictions: Array, classes: int, signs:
         spare = every[
             :,
             ~np.isin(
-                np.ravel_multi_index(tuple(every), (classes,) * len(cells)), np.ravel_multi_index(tuple(cells), (classes,) * len(cells))
+                np.ravel_multi_index(tuple(every), (classes,) * len(cells)),
+                np.ravel_multi_index(tuple(cells), (classes,) * len(cells)),
             ),
         ]
     units = np.concatenate([cells, spare], axis=1)
@@ -349,7 +365,9 @@ def checked(name: str, labels: Array, predictions: Array, classes: int) -> tuple
         known = ", ".join(other for other in metrics if metrics[other].task != entry.task)
         raise UserError(f"metric '{name}' is for {entry.task}. Known for this task: {known}.")
     if entry.most_classes is not None and classes > entry.most_classes:
-        raise UserError(f"metric '{name}' is for {entry.most_classes} classes, the task has {classes}. Use macro_f1 for more.")
+        raise UserError(
+            f"metric '{name}' is for {entry.most_classes} classes, the task has {classes}. Use macro_f1 for more."
+        )
     if labels.ndim != 1 or predictions.shape[1:] != labels.shape or not len(labels):
         raise UserError(
             f"metric '{name}' needs as many predictions as labels and at least one, got {predictions.shape[1:]} and {labels.shape}."
@@ -370,11 +388,22 @@ def widened(ends: tuple[float, float], bound: tuple[float, float] | None) -> tup
 def thin_note(bound: tuple[float, float] | None) -> str:
     """What `method` says of an interval from `thin` rows."""
     few = f"; a class has fewer than {THIN} rows or predictions"
-    return few + (", so the interval may be too narrow" if bound is None else ": widened by the Clopper-Pearson bound on unseen cells")
+    return few + (
+        ", so the interval may be too narrow"
+        if bound is None
+        else ": widened by the Clopper-Pearson bound on unseen cells"
+    )
 
 
 def evaluate(
-    name: str, labels: Array, predictions: Array, *, classes: int, seed: int = 0, resamples: int = 10000, fold: Array | None = None
+    name: str,
+    labels: Array,
+    predictions: Array,
+    *,
+    classes: int,
+    seed: int = 0,
+    resamples: int = 10000,
+    fold: Array | None = None,
 ) -> Estimate:
     """A metric's value and its 95 % interval for this fitted probe on new rows.
 
@@ -394,13 +423,15 @@ def evaluate(
     _, labels, predictions = checked(name, labels, predictions, classes)
     note = ""
     if fold is not None and (fold >= 0).any():
-        note = (
-            f"; {len(np.unique(fold))} folds share training rows, so their rows are not independent and the interval is somewhat too narrow"
-        )
+        note = f"; {len(np.unique(fold))} folds share training rows, so their rows are not independent and the interval is somewhat too narrow"
     sample = sample_of(name, labels, predictions, classes)
     value = sample.point()
     if not np.isfinite(value):
-        why = "the probe predicts one value for all rows" if np.ptp(labels) else "the labels to be predicted are all equal"
+        why = (
+            "the probe predicts one value for all rows"
+            if np.ptp(labels)
+            else "the labels to be predicted are all equal"
+        )
         return Estimate(None, None, None, why, "undefined")
     if name == "accuracy" and len(predictions) == 1:
         return Estimate(value, *wilson(round(value * len(labels)), len(labels)), None, "Wilson" + note)
@@ -409,12 +440,21 @@ def evaluate(
         low, high = found.interval()
         if thin(labels, predictions, classes):
             (low, high), note = widened((low, high), bound), thin_note(bound) + note
-        reason = f"undefined in {found.undefined} of {resamples} resamples, which were left out" if found.undefined else None
-        return Estimate(value, min(low, value), max(high, value), reason, f"BCa bootstrap over rows, {resamples} resamples" + note)
+        reason = (
+            f"undefined in {found.undefined} of {resamples} resamples, which were left out" if found.undefined else None
+        )
+        return Estimate(
+            value, min(low, value), max(high, value), reason, f"BCa bootstrap over rows, {resamples} resamples" + note
+        )
     if bound is None:
-        return Estimate(value, None, None, "all resamples agree, so the bootstrap has no spread", "degenerate bootstrap")
+        return Estimate(
+            value, None, None, "all resamples agree, so the bootstrap has no spread", "degenerate bootstrap"
+        )
     return Estimate(
-        value, *bound, "all resamples agree; widened to what unseen kinds of rows could do", "Clopper-Pearson bound on unseen cells" + note
+        value,
+        *bound,
+        "all resamples agree; widened to what unseen kinds of rows could do",
+        "Clopper-Pearson bound on unseen cells" + note,
     )
 
 
@@ -426,10 +466,17 @@ def best_constant(name: str, train_labels: Array, test_labels: Array, classes: i
     entry = metrics[name]
     if entry.task == "regression":
         constant = np.full(len(test_labels), np.mean(train_labels))
-        value = float(entry.function(np.asarray(test_labels, dtype=np.float64), constant, np.ones((1, len(test_labels))))[0])
+        value = float(
+            entry.function(np.asarray(test_labels, dtype=np.float64), constant, np.ones((1, len(test_labels))))[0]
+        )
         return value if np.isfinite(value) else None
     scores = []
     for guess in range(classes):
-        on_train, on_test = (confusion(np.asarray(labels), np.full(len(labels), guess), classes) for labels in (train_labels, test_labels))
-        scores.append((float(entry.function(on_train[None])[0]), int(np.trace(on_train)), float(entry.function(on_test[None])[0])))
+        on_train, on_test = (
+            confusion(np.asarray(labels), np.full(len(labels), guess), classes)
+            for labels in (train_labels, test_labels)
+        )
+        scores.append(
+            (float(entry.function(on_train[None])[0]), int(np.trace(on_train)), float(entry.function(on_test[None])[0]))
+        )
     return max(scores, key=lambda score: score[:2])[2]

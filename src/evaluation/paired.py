@@ -109,7 +109,9 @@ class Overall:
     without: tuple[float, ...]
 
 
-def contrasts(tasks: Sequence[Task], pairs: Sequence[tuple[str, str]], *, margin: float = MARGIN, resamples: int = 10000) -> list[Contrast]:
+def contrasts(
+    tasks: Sequence[Task], pairs: Sequence[tuple[str, str]], *, margin: float = MARGIN, resamples: int = 10000
+) -> list[Contrast]:
     """Every pair on every task, as one family: Holm over all differences, and separately over all equivalences.
 
     Raises
@@ -145,7 +147,9 @@ def contrasts(tasks: Sequence[Task], pairs: Sequence[tuple[str, str]], *, margin
             agreement=_agreement(task, a, b),
             flag=_flag(task, a, b),
         )
-        for (task, a, b, difference), alike, adjusted, alike_adjusted in zip(found, same, p_holm, same_holm, strict=True)
+        for (task, a, b, difference), alike, adjusted, alike_adjusted in zip(
+            found, same, p_holm, same_holm, strict=True
+        )
     ]
 
 
@@ -203,7 +207,9 @@ def _flag(task: Task, a: str, b: str) -> str | None:
     return "; ".join(reasons) or None
 
 
-def over_tasks(tasks: Sequence[Task], a: str, b: str, *, margin: float = MARGIN, resamples: int = 10000, seed: int = 0) -> Overall:
+def over_tasks(
+    tasks: Sequence[Task], a: str, b: str, *, margin: float = MARGIN, resamples: int = 10000, seed: int = 0
+) -> Overall:
     """The primary claim: the mean over tasks of metric(a) - metric(b), each task counting once, by a hierarchical bootstrap.
 
     Tasks are resampled, then rows within each task drawn. With the 5 to 12 tasks of a benchmark the plain percentile interval of such a
@@ -227,14 +233,20 @@ def over_tasks(tasks: Sequence[Task], a: str, b: str, *, margin: float = MARGIN,
         an error as metric (its unit is the label's, not points).
     """
     if len(tasks) < 2:
-        raise UserError(f"a claim over tasks needs at least two tasks, got {len(tasks)}. One task's contrast is in `contrasts`.")
+        raise UserError(
+            f"a claim over tasks needs at least two tasks, got {len(tasks)}. One task's contrast is in `contrasts`."
+        )
     for task in tasks:
         if not metrics[task.metric].higher_is_better:
-            raise UserError(f"{task.name}: '{task.metric}' is in the label's unit and has no points to average. Choose a correlation.")
+            raise UserError(
+                f"{task.name}: '{task.metric}' is in the label's unit and has no points to average. Choose a correlation."
+            )
     found = [_difference(task, a, b, resamples) for task in tasks]
     for task, difference in zip(tasks, found, strict=True):
         if difference.value is None or difference.p is None:
-            raise UserError(f"{task.name}: {a} against {b}: {difference.method}. Leave the task out or choose another metric.")
+            raise UserError(
+                f"{task.name}: {a} against {b}: {difference.method}. Leave the task out or choose another metric."
+            )
     values = np.array([difference.value for difference in found])
     rows = np.stack([resampled(task, resamples).resamples_of(*_places(task, a, b)) for task in tasks])
     interval = _over(values, rows, found, seed)
@@ -284,7 +296,9 @@ def _over(values: Array, rows: Array, found: Sequence[Difference], seed: int) ->
             return float(low), float(high)
 
         if not any(one.interval for one in found):
-            raise UserError("both runs predict alike on every task, and targets leave no interval then. Compare runs that differ.")
+            raise UserError(
+                "both runs predict alike on every task, and targets leave no interval then. Compare runs that differ."
+            )
         return average
     shape, error = np.sort(_hierarchical(values, rows, seed)), spread / np.sqrt(tasks)
     places = np.linspace(0, 1, len(shape))
@@ -306,5 +320,7 @@ def _hierarchical(values: Array, rows: Array, seed: int) -> Array:
     kept = np.sqrt(max(0.0, (seen - noise.var(axis=1).mean()) / seen) * tasks / (tasks - 1))
     generator = np.random.default_rng([seed, 5])
     drawn = generator.integers(tasks, size=(resamples, tasks))
-    means = (kept * (values - values.mean())[drawn] + noise[drawn, generator.integers(resamples, size=drawn.shape)]).mean(axis=1)
+    means = (
+        kept * (values - values.mean())[drawn] + noise[drawn, generator.integers(resamples, size=drawn.shape)]
+    ).mean(axis=1)
     return (means - means.mean()) / means.std()

@@ -81,7 +81,9 @@ def newcombe(correct_a: Array, correct_b: Array, level: float = 0.95) -> tuple[f
 
 def _pairs(correct_a: Array, correct_b: Array) -> tuple[int, int, int, int]:
     """How many rows both got right, a alone, b alone, neither."""
-    both, only_a, only_b = (int(np.sum(rows)) for rows in (correct_a & correct_b, correct_a & ~correct_b, correct_b & ~correct_a))
+    both, only_a, only_b = (
+        int(np.sum(rows)) for rows in (correct_a & correct_b, correct_a & ~correct_b, correct_b & ~correct_a)
+    )
     return both, only_a, only_b, len(correct_a) - both - only_a - only_b
 
 
@@ -222,7 +224,10 @@ class Resampled:
         times, left_out, draws = self.times, self.left_out[:, a] - self.left_out[:, b], len(by_draw)
         freedom = _freedom(times, left_out)
         if draws > 1:  # a draw left out counts as a row does, so that the acceleration is that of both
-            times, left_out = np.append(times, np.ones(draws)), np.append(left_out, (by_draw.sum() - by_draw) / (draws - 1))
+            times, left_out = (
+                np.append(times, np.ones(draws)),
+                np.append(left_out, (by_draw.sum() - by_draw) / (draws - 1)),
+            )
         found = bca(_Kept(times, np.asarray, None, self.resamples_of(a, b), left_out, value), 0, len(self.values))
         pair = np.concatenate([self.predictions[a], self.predictions[b]])
         if found is not None and not thin(self.labels, pair, self.classes):
@@ -263,7 +268,13 @@ def _difference(value: float, interval: Interval, p: float | None, method: str) 
 
 
 def resample(
-    metric_name: str, labels: Array, predictions: Sequence[Array], *, classes: int, seed: int = 0, resamples: int = 10000
+    metric_name: str,
+    labels: Array,
+    predictions: Sequence[Array],
+    *,
+    classes: int,
+    seed: int = 0,
+    resamples: int = 10000,
 ) -> Resampled:
     """Draw rows with their label and the predictions of all runs, each (rows,) or (draws, rows), and score every run in every resample.
 
@@ -322,7 +333,10 @@ def pearson_without(labels: Array, predictions: Array) -> Array:
     What `Sample.jackknife` gives, in steps of rows where that takes rows squared; undefined where what is left is constant.
     """
     x, y = labels - labels.mean(), predictions - predictions.mean(axis=1, keepdims=True)
-    x, y = x / (np.abs(x).max() or 1.0), y / np.where((largest := np.abs(y).max(axis=1, keepdims=True)) > 0, largest, 1.0)
+    x, y = (
+        x / (np.abs(x).max() or 1.0),
+        y / np.where((largest := np.abs(y).max(axis=1, keepdims=True)) > 0, largest, 1.0),
+    )
     rest = len(labels) - 1
     sum_x, sum_y = x.sum() - x, y.sum(axis=1, keepdims=True) - y
     square_x, square_y = (x**2).sum() - x**2, (y**2).sum(axis=1, keepdims=True) - y**2
@@ -334,18 +348,34 @@ def pearson_without(labels: Array, predictions: Array) -> Array:
 
 
 def paired_bootstrap(
-    metric_name: str, labels: Array, pred_a: Array, pred_b: Array, *, classes: int, seed: int = 0, resamples: int = 10000
+    metric_name: str,
+    labels: Array,
+    pred_a: Array,
+    pred_b: Array,
+    *,
+    classes: int,
+    seed: int = 0,
+    resamples: int = 10000,
 ) -> Difference:
     """BCa bootstrap of metric(a) - metric(b): rows are drawn with their label and both predictions; the p-value inverts the interval.
 
     Predictions are (rows,) or (draws, rows), as `Resampled.resamples_of` takes them. Where a class is thin (as `thin` says), both are
     widened by `src.evaluation.metrics.unseen_bound`.
     """
-    return resample(metric_name, labels, [pred_a, pred_b], classes=classes, seed=seed, resamples=resamples).difference(0, 1)
+    return resample(metric_name, labels, [pred_a, pred_b], classes=classes, seed=seed, resamples=resamples).difference(
+        0, 1
+    )
 
 
 def compare(
-    metric_name: str, labels: Array, pred_a: Array, pred_b: Array, *, classes: int, seed: int = 0, resamples: int = 10000
+    metric_name: str,
+    labels: Array,
+    pred_a: Array,
+    pred_b: Array,
+    *,
+    classes: int,
+    seed: int = 0,
+    resamples: int = 10000,
 ) -> Difference:
     """a against b on the same rows: accuracy by McNemar's mid-p with Newcombe's interval, everything else by the paired bootstrap.
 
@@ -368,7 +398,12 @@ def equivalent(difference: Difference, margin: float) -> bool:
     """Two one-sided tests at 5 %: does the 90 % interval lie inside (-margin, margin)? An interval that is missing shows nothing."""
     if not margin > 0:
         raise UserError(f"an equivalence margin is above 0, got {margin}.")
-    return difference.low90 is not None and difference.high90 is not None and -margin < difference.low90 and difference.high90 < margin
+    return (
+        difference.low90 is not None
+        and difference.high90 is not None
+        and -margin < difference.low90
+        and difference.high90 < margin
+    )
 
 
 def p_equivalence(difference: Difference, margin: float) -> float | None:

@@ -20,7 +20,7 @@ from src.errors import UserError
 from src.features.batching import layout
 from src.features.passes import Pass
 from src.models.checkpoint import Checkpoint
-from src.models.encoder import Encoder, Facts, Tokenizer, Tokens
+from src.models.encoder import Encoder, EncoderInfo, Tokenizer, Tokens
 from src.models.kernels import VERSION
 from src.models.pooler import refuse
 from src.models.wordpieces import with_capitals
@@ -29,7 +29,7 @@ from src.results.result import content_key
 from src.runtime.clock import PHASES, Clock
 from src.runtime.provenance import version
 from src.storage.files import Unreadable, checked, parse_json
-from src.storage.store import Parts, Store, Value
+from src.storage.store import ArrayStore, ShardStore, Value
 
 log = logging.getLogger(__name__)
 
@@ -72,22 +72,22 @@ class Features:
 
 
 @dataclass
-class Extractor:
+class FeatureExtractor:
     """A checkpoint with its store: gives features, and loads the model only when some are missing."""
 
     checkpoint: Checkpoint
     config: Config
-    store: Store
+    store: ArrayStore
     clock: Clock
     threads: int
     encoded: int = 0  # rows that were encoded
     warmup: float = 0.0
     _encoder: Encoder | None = None
-    _facts: Facts | None = None
+    _facts: EncoderInfo | None = None
     _tokenizer: Tokenizer | None = None
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> EncoderInfo:
         """Layers, width, limits and the pooler's status: from the store, or from the model once it is loaded."""
         if self._facts is None:
             key = self._facts_key()
@@ -111,9 +111,13 @@ class Extractor:
             "dtype": self.config.runtime.dtype,
             "device": self.device,
             "kernels": VERSION,
-            "fields": sorted(each.name for each in fields(Facts)),
+            "fields": sorted(each.name for each in fields(EncoderInfo)),
         }
-        loaded = {"model": self.checkpoint.identity, "tokenizer": self.checkpoint.tokenizer, "versions": library_versions()}
+        loaded = {
+            "model": self.checkpoint.identity,
+            "tokenizer": self.checkpoint.tokenizer,
+            "versions": library_versions(),
+        }
         return self.store.key({"kind": "facts", **asked, **loaded})
 
     @property
@@ -146,7 +150,9 @@ class Extractor:
         if pooling.needs_pooler and not self.facts.has_pooler:
             raise refuse(name, self.checkpoint.label, self.facts.pooler)
         if reason := self._missing(pooling):
-            raise UserError(f"pooling '{name}' is not to be had of '{self.checkpoint.label}': {reason}. Choose another pooling.")
+            raise UserError(
+                f"pooling '{name}' is not to be had of '{self.checkpoint.label}': {reason}. Choose another pooling."
+            )
         return name, resolved
 
     def _missing(self, pooling: Pooling) -> str | None:
@@ -170,7 +176,12 @@ class Extractor:
                     )
                 with self.clock.phase("store"):
                     self.store.sweep([key])
-                    arrays = {"ids": tokens.ids, "segments": tokens.segments, "special": tokens.special, "offsets": tokens.offsets}
+                    arrays = {
+                        "ids": tokens.ids,
+                        "segments": tokens.segments,
+                        "special": tokens.special,
+                        "offsets": tokens.offsets,
+                    }
                     self.store.put("tokens", key, arrays, {"truncated": tokens.truncated})
                 return tokens
         return _tokens(value, len(text))
@@ -198,19 +209,27 @@ class Extractor:
 
     def _counted(self, found: Features, text: Text, tokens: Tokens) -> Features:
         """The features with what tokenising lost of the texts counted, and said where it is much."""
-        found.unknown = 0 if self.facts.unknown_token is None else int(np.count_nonzero(tokens.ids == self.facts.unknown_token))
+        found.unknown = (
+            0 if self.facts.unknown_token is None else int(np.count_nonzero(tokens.ids == self.facts.unknown_token))
+        )
         content = np.zeros(len(tokens.special) + 1, np.int64)
         np.cumsum(~tokens.special, out=content[1:])
         found.empty = int(np.count_nonzero(np.diff(content[tokens.offsets]) == 0))
         if self.facts.lowers_capitals:
-            found.lowered = with_capitals(text.text) if text.text_pair is None else max(map(with_capitals, (text.text, text.text_pair)))
+            found.lowered = (
+                with_capitals(text.text)
+                if text.text_pair is None
+                else max(map(with_capitals, (text.text, text.text_pair)))
+            )
         for line in losses(found, text, self.facts, pieces=int(content[-1])):
             warn_once(line)
         return found
 
     def missing(self, text: Text, target: Target, also_layers: Sequence[int] = ()) -> list[Target]:
         """What a pass for this target would compute and the store does not have."""
-        return [each for each in self._targets(target, also_layers) if not self.store.has("features", self._key(text, each))]
+        return [
+            each for each in self._targets(target, also_layers) if not self.store.has("features", self._key(text, each))
+        ]
 
     def share(self, text: Text, target: Target, also_layers: Sequence[int], shard: int, shards: int) -> int:
         """Encode share `shard` of `shards` of a pass, waiting for nobody; whoever finds that all is encoded puts the features together.
@@ -261,7 +280,7 @@ class Extractor:
         if parts.folder.is_dir() and all(self.store.has("features", self._key(text, each)) for each in targets):
             parts.remove()
 
-    def parts(self, text: Text, targets: list[Target]) -> Parts:
+    def parts(self, text: Text, targets: list[Target]) -> ShardStore:
         """The finished shards of the pass that computes these targets."""
         return self.store.parts(self._key(text, (",".join(f"{name}@{layer}" for name, layer in targets), -1)))
 
@@ -316,19 +335,19 @@ class Extractor:
         return self.store.key({"kind": "features", "text": text.digest, **made, **self.identity()})
 
 
-def _facts(value: Value) -> Facts:
+def _facts(value: Value) -> EncoderInfo:
     """Stored facts; one of `src.storage.store.DAMAGE` where a field is missing, unknown, of another type or out of its range."""
 
     def types_of(hint: Any) -> Any:
         origin = typing.get_origin(hint)
         return typing.get_args(hint) if origin is types.UnionType else origin or hint
 
-    kinds = {name: types_of(hint) for name, hint in typing.get_type_hints(Facts).items()}
+    kinds = {name: types_of(hint) for name, hint in typing.get_type_hints(EncoderInfo).items()}
     found = checked(parse_json(value.meta["facts"]), kinds)
     if wrong := [name for name, item in found.items() if type(item) is int and not 0 <= item < MOST]:
         raise Unreadable(f"'{wrong[0]}' is out of its range")
     checked(found["pooler"], {"status": str})
-    return Facts(**found)
+    return EncoderInfo(**found)
 
 
 def _tokens(value: Value, rows: int) -> Tokens:
@@ -349,7 +368,7 @@ def _check_features(value: Value, rows: int, width: int) -> None:
     checked(timing, {"shards_resumed": int}, dict.fromkeys(PHASES, float))
 
 
-def losses(found: Features, text: Text, facts: Facts, *, pieces: int) -> Iterator[str]:
+def losses(found: Features, text: Text, facts: EncoderInfo, *, pieces: int) -> Iterator[str]:
     """What tokenising lost of a split's texts, a line for each kind that is not rare."""
     rows = len(text)
     if found.truncated > MUCH_TRUNCATED * rows:
@@ -389,7 +408,12 @@ def load_encoder(checkpoint: Checkpoint, config: Config) -> Encoder:
             "model": checkpoint.identity,
             "tokenizer": checkpoint.tokenizer,
             "max_length": config.model.max_length,
-            "runtime": [config.runtime.device, config.runtime.dtype, config.runtime.attention, config.runtime.token_budget],
+            "runtime": [
+                config.runtime.device,
+                config.runtime.dtype,
+                config.runtime.attention,
+                config.runtime.token_budget,
+            ],
         }
     )
     if key not in _loaded:
@@ -405,8 +429,13 @@ def texts(split: Split, pairing: str, name: str) -> list[Text]:
     if split.text_pair is None:
         return [Text(split.text, None, split.text_digest, label)]
     if pairing == "joint":
-        return [Text(split.text, split.text_pair, content_key({"a": split.text_digest, "b": split.text_pair_digest}), label)]
-    return [Text(split.text, None, split.text_digest, f"{label} a"), Text(split.text_pair, None, str(split.text_pair_digest), f"{label} b")]
+        return [
+            Text(split.text, split.text_pair, content_key({"a": split.text_digest, "b": split.text_pair_digest}), label)
+        ]
+    return [
+        Text(split.text, None, split.text_digest, f"{label} a"),
+        Text(split.text_pair, None, str(split.text_pair_digest), f"{label} b"),
+    ]
 
 
 def pair_features(sides: list[np.ndarray]) -> np.ndarray:
@@ -432,7 +461,9 @@ def one_vector(values: np.ndarray) -> bool:
     first = values[0]
     size = np.abs(first)
     slack = 1e-5 * size + 1e-6 * size.max() + np.finfo(np.float32).tiny
-    return all(bool((np.abs(values[start : start + 8192] - first) <= slack).all()) for start in range(0, len(values), 8192))
+    return all(
+        bool((np.abs(values[start : start + 8192] - first) <= slack).all()) for start in range(0, len(values), 8192)
+    )
 
 
 def saturated(values: np.ndarray, pooling: str) -> int | None:
@@ -443,7 +474,12 @@ def saturated(values: np.ndarray, pooling: str) -> int | None:
     return (
         None
         if limit is None
-        else int(sum(np.count_nonzero(np.abs(block) >= limit) for block in np.array_split(values, max(1, len(values) // 8192))))
+        else int(
+            sum(
+                np.count_nonzero(np.abs(block) >= limit)
+                for block in np.array_split(values, max(1, len(values) // 8192))
+            )
+        )
     )
 
 

@@ -19,7 +19,7 @@ from src.pooling import poolings
 from src.storage.store import ArrayWriter
 
 if TYPE_CHECKING:
-    from src.features.extractor import Extractor, Target, Text
+    from src.features.extractor import FeatureExtractor, Target, Text
 
 WINDOW = 1 << 26  # bytes of features in memory, of all workers together, while shards are put together
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 class Pass:
     """One forward pass over a split: shards among workers, each stored when done, then put together in the order of the rows."""
 
-    def __init__(self, extractor: Extractor, text: Text, tokens: Tokens, targets: list[Target]) -> None:
+    def __init__(self, extractor: FeatureExtractor, text: Text, tokens: Tokens, targets: list[Target]) -> None:
         self.extractor = extractor
         self.text = text
         self.tokens = tokens
@@ -98,7 +98,12 @@ class Pass:
         if made:
             tokens, rows = (sum(count(number) for number in made) for count in (self._tokens_of, self._rows_of))
             log.info(
-                "%s: %s rows, %s tokens in %.1f s (%s tokens/s)", self.text.label, f"{rows:,}", f"{tokens:,}", wall, f"{tokens / wall:,.0f}"
+                "%s: %s rows, %s tokens in %.1f s (%s tokens/s)",
+                self.text.label,
+                f"{rows:,}",
+                f"{tokens:,}",
+                wall,
+                f"{tokens / wall:,.0f}",
             )
             extractor.encoded += rows
         # Workers overlap: their busy seconds are shared out over the pass, so that the phases add up to its wall time.
@@ -203,7 +208,9 @@ class Pass:
             list(pool.map(write, others))
         write(first)
 
-    def _write(self, key: str, meta: dict[str, Any], numbers: list[np.ndarray], finished: dict[int, Path], place: int) -> None:
+    def _write(
+        self, key: str, meta: dict[str, Any], numbers: list[np.ndarray], finished: dict[int, Path], place: int
+    ) -> None:
         """The value of the target at `place`, a window of its rows at a time."""
         store, rows, width = self.extractor.store, len(self.text), self.extractor.facts.width
         step = max(1, WINDOW // (self.extractor.threads * width * 4))

@@ -40,7 +40,13 @@ TOKENIZER = (
     "byte_maps.json", "word_shape.json", "word_pronunciation.json",
 )  # fmt: skip
 ADAPTER = "adapter_config.json"
-PATTERNS = ["config.json", "*.safetensors", "model.safetensors.index.json", ADAPTER, *TOKENIZER]  # what is fetched of a hub id
+PATTERNS = [
+    "config.json",
+    "*.safetensors",
+    "model.safetensors.index.json",
+    ADAPTER,
+    *TOKENIZER,
+]  # what is fetched of a hub id
 VOCABULARY = (
     "tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "spm.model", "tokenizer.model",
     "sentencepiece.model", "tekken.json", "tiktoken.model",
@@ -55,14 +61,27 @@ HARMLESS = frozenset(
 )  # fmt: skip
 # Keys of config.json, at any depth, that name other files or change how weights are read: what they ask for, and the way out.
 REDIRECTIONS = {
-    WEIGHTS_KEY: ("weights that are no safetensors file of the folder", "Rename them to model.safetensors and remove the key"),
-    "configuration_files": ("other configurations by version", "Keep the one that is meant as config.json and remove the key"),
+    WEIGHTS_KEY: (
+        "weights that are no safetensors file of the folder",
+        "Rename them to model.safetensors and remove the key",
+    ),
+    "configuration_files": (
+        "other configurations by version",
+        "Keep the one that is meant as config.json and remove the key",
+    ),
     "quantization_config": ("quantised weights", "Save the model in float16 or float32"),
     "compression_config": ("compressed weights", "Save the model in float16 or float32"),
     "fusion_config": ("fused layers", "Remove the key"),
     "distributed_config": ("distributed weights", "Save the model in one file and remove the key"),
 }
-ATTENTION = (None, "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")  # others are code from the hub
+ATTENTION = (
+    None,
+    "eager",
+    "sdpa",
+    "flash_attention_2",
+    "flash_attention_3",
+    "flex_attention",
+)  # others are code from the hub
 MOST_LAYERS = 1000
 LAYERS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
 HEADS = ("num_attention_heads", "n_heads", "n_head", "num_heads")
@@ -120,7 +139,9 @@ class Checkpoint:
             if not folder.is_dir():
                 self._fill(folder, digests)
         except OSError as error:
-            raise UserError(f"no temporary folder can be made: {flatten(error, 160)}. Set TMPDIR to one that has room.") from error
+            raise UserError(
+                f"no temporary folder can be made: {flatten(error, 160)}. Set TMPDIR to one that has room."
+            ) from error
         return folder
 
     def _fill(self, folder: Path, digests: dict[str, str]) -> None:
@@ -130,13 +151,21 @@ class Checkpoint:
         part = folder.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
-        dropped = {*HARMLESS, WEIGHTS_KEY, "use_return_dict"}  # the last is the library's own answer, which it refuses to be told
-        (part / "config.json").write_text(json.dumps({key: value for key, value in self.config.items() if key not in dropped}))
+        dropped = {
+            *HARMLESS,
+            WEIGHTS_KEY,
+            "use_return_dict",
+        }  # the last is the library's own answer, which it refuses to be told
+        (part / "config.json").write_text(
+            json.dumps({key: value for key, value in self.config.items() if key not in dropped})
+        )
         for name in digests:
             source = (self.folder / name).resolve()
             if name == TOKENIZER_CONFIG:
                 stated = _tokenizer_config(self.folder, self.label, self.tokenizer)
-                (part / name).write_text(json.dumps({key: value for key, value in stated.items() if not _names_a_file(key)}))
+                (part / name).write_text(
+                    json.dumps({key: value for key, value in stated.items() if not _names_a_file(key)})
+                )
                 continue
             try:
                 (part / name).symlink_to(source)
@@ -174,7 +203,9 @@ def find(config: ModelConfig) -> Checkpoint:
 
         return original.find(config)
     if not config.path:
-        raise UserError("no model is named. Use model=checkpoint model.path=<hub id or folder>, or one by name: model=bert-base-uncased.")
+        raise UserError(
+            "no model is named. Use model=checkpoint model.path=<hub id or folder>, or one by name: model=bert-base-uncased."
+        )
     folder = shelved(config.path) if config.path.startswith(EMBEDDED) else Path(config.path).expanduser()
     commit = None
     label = folder.resolve().name
@@ -209,7 +240,9 @@ def find(config: ModelConfig) -> Checkpoint:
         )
     weights = [folder / settings[WEIGHTS_KEY]] if settings.get(WEIGHTS_KEY) else _weight_files(folder, config.path)
     if not any((folder / name).is_file() for name in VOCABULARY):  # the library would make an empty one up
-        raise UserError(f"model.path={config.path} holds no tokenizer: one of {', '.join(VOCABULARY)} is needed beside the weights.")
+        raise UserError(
+            f"model.path={config.path} holds no tokenizer: one of {', '.join(VOCABULARY)} is needed beside the weights."
+        )
     if odd := next((name for name in TOKENIZER if (folder / name).exists() and not (folder / name).is_file()), None):
         raise UserError(f"model.path={config.path}: {odd} is no regular file. Get the checkpoint again.")
     tokenizer = {name: sha256(folder / name) for name in TOKENIZER if (folder / name).is_file()}
@@ -240,7 +273,12 @@ def is_remote(config: ModelConfig) -> bool:
     from src.runtime import hub
 
     path = config.path or ""
-    return config.format == "huggingface" and bool(hub.REPOSITORY.fullmatch(path)) and not Path(path).is_dir() and not looks_like_path(path)
+    return (
+        config.format == "huggingface"
+        and bool(hub.REPOSITORY.fullmatch(path))
+        and not Path(path).is_dir()
+        and not looks_like_path(path)
+    )
 
 
 def looks_like_path(text: str) -> bool:
@@ -255,16 +293,27 @@ def _read_config(folder: Path, given: str) -> dict[str, Any]:
             raise UserError(
                 f"model.path={given} is in TensorFlow's format: model=google reads that (original BERT checkpoints and modules)."
             )
-        raise UserError(f"model.path={given} is no model: it holds no config.json. Give a folder written by save_pretrained, or a hub id.")
+        raise UserError(
+            f"model.path={given} is no model: it holds no config.json. Give a folder written by save_pretrained, or a hub id."
+        )
     settings = _json(path, given)
     if not isinstance(settings.get("model_type"), str):
-        raise UserError(f"model.path={given}: config.json names no model_type. Give a folder written by save_pretrained, or a hub id.")
+        raise UserError(
+            f"model.path={given}: config.json names no model_type. Give a folder written by save_pretrained, or a hub id."
+        )
     named = settings.get(WEIGHTS_KEY)
-    own = isinstance(named, str) and Path(named).name == named and named.endswith(".safetensors") and (folder / named).is_file()
+    own = (
+        isinstance(named, str)
+        and Path(named).name == named
+        and named.endswith(".safetensors")
+        and (folder / named).is_file()
+    )
     for key, value in _leaves({key: value for key, value in settings.items() if key != WEIGHTS_KEY or not own}):
         if key in REDIRECTIONS and value not in (None, "", {}, []):
             what, way = REDIRECTIONS[key]
-            raise UserError(f"model.path={given}: config.json asks for {what} ({key}), and that is not supported. {way}.")
+            raise UserError(
+                f"model.path={given}: config.json asks for {what} ({key}), and that is not supported. {way}."
+            )
     for key in ("attn_implementation", "_attn_implementation"):
         if settings.get(key) not in ATTENTION:
             raise UserError(
@@ -282,7 +331,9 @@ def _json(path: Path, given: str) -> dict[str, Any]:
         if not isinstance(found, dict):
             raise Unreadable("it holds no mapping of names to values")
     except (OSError, Unreadable) as error:
-        raise UserError(f"model.path={given}: {path.name} cannot be read ({flatten(error, 120)}). Get the file again.") from error
+        raise UserError(
+            f"model.path={given}: {path.name} cannot be read ({flatten(error, 120)}). Get the file again."
+        ) from error
     return found
 
 
@@ -302,7 +353,9 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 def _check_numbers(settings: dict[str, Any], given: str) -> None:
     """Refuse whole numbers that no model has: the library would build lists and layers of that size before it asks for their weights."""
-    for key, value in _leaves({name: value for name, value in settings.items() if name not in ("id2label", "label2id")}):
+    for key, value in _leaves(
+        {name: value for name, value in settings.items() if name not in ("id2label", "label2id")}
+    ):
         if type(value) is not int:
             continue
         low, high = -LONGEST, LARGEST
@@ -333,11 +386,18 @@ def _tokenizer_config(folder: Path, given: str, tokenizer: dict[str, str]) -> di
     if TOKENIZER_CONFIG not in tokenizer:
         return {}
     stated = _json(folder / TOKENIZER_CONFIG, given)
-    elsewhere = ["vocab" if isinstance(stated.get("vocab"), str) else "", "merges" if isinstance(stated.get("merges"), str) else ""]
+    elsewhere = [
+        "vocab" if isinstance(stated.get("vocab"), str) else "",
+        "merges" if isinstance(stated.get("merges"), str) else "",
+    ]
     elsewhere += [key for key in ("init_inputs", "fast_tokenizer_files") if stated.get(key)]
     for key, value in stated.items():
         # Saved beside every tokenizer, and not read by the library.
-        if key.endswith("_file") and key not in ("special_tokens_map_file", "tokenizer_file") and isinstance(value, str):
+        if (
+            key.endswith("_file")
+            and key not in ("special_tokens_map_file", "tokenizer_file")
+            and isinstance(value, str)
+        ):
             own = folder / Path(value).name
             if own.name not in tokenizer or (Path(value).is_file() and not Path(value).samefile(own)):
                 elsewhere.append(key)
@@ -365,13 +425,17 @@ def _weight_files(folder: Path, given: str) -> list[Path]:
     if index.is_file():
         places = _json(index, given).get("weight_map")
         if not isinstance(places, dict) or not places or not all(isinstance(name, str) for name in places.values()):
-            raise UserError(f"model.path={given}: {index.name} cannot be read (no weight_map of names to files). Get the file again.")
+            raise UserError(
+                f"model.path={given}: {index.name} cannot be read (no weight_map of names to files). Get the file again."
+            )
         names = sorted(set(places.values()))
         for name in names:
             if Path(name).name != name or not (folder / name).is_file():
                 raise UserError(f"model.path={given}: {name}, named by {index.name}, is missing.")
             if not name.endswith(".safetensors"):
-                raise UserError(f"model.path={given}: {name}, named by {index.name}, is not in the safetensors format. Convert the model.")
+                raise UserError(
+                    f"model.path={given}: {name}, named by {index.name}, is not in the safetensors format. Convert the model."
+                )
         return [folder / name for name in names]
     pickles = sorted(path.name for path in folder.glob("*.bin"))
     reason = f"{pickles[0]} is a pickle, which is not loaded" if pickles else "there is no model.safetensors"

@@ -30,7 +30,11 @@ RANDOM_POOLER_SEED = 0
 PACKED_ROWS = 512  # rows of a batch's matrices on a CPU
 LEAST_LENGTH = 4  # word pieces: two texts beside [CLS] and [SEP]
 TRIAL_TOKENS, TRIAL_REAL = 4, 2  # of each row of a trial, and those of its first and last row that are real
-TRIAL_SLACK = {"float32": 1e-3, "float16": 3e-2, "bfloat16": 1e-1}  # of the largest value of a row; rounding moves it far less
+TRIAL_SLACK = {
+    "float32": 1e-3,
+    "float16": 3e-2,
+    "bfloat16": 1e-1,
+}  # of the largest value of a row; rounding moves it far less
 TOKENISE_ROWS = 8192  # rows handed to the tokenizer at once: bounds the memory of its Python objects
 
 
@@ -79,7 +83,7 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Facts:
+class EncoderInfo:
     """What is known of a checkpoint once it has been loaded: kept in the store, so that a later hit needs no torch.
 
     ``layers`` is L, ``width`` the hidden size, ``max_length`` in word pieces, ``attention`` and ``kernel``
@@ -154,7 +158,9 @@ class Tokenizer:
             lengths = np.fromiter((len(ids) for ids in rows["input_ids"]), np.int64, len(first))
             full = np.flatnonzero(lengths == self.max_length)
             if len(full):
-                again = self._encode([first[i] for i in full], None if second is None else [second[i] for i in full], truncation=False)
+                again = self._encode(
+                    [first[i] for i in full], None if second is None else [second[i] for i in full], truncation=False
+                )
                 truncated += sum(len(ids) > self.max_length for ids in again["input_ids"])
             chunks.append(
                 (
@@ -213,7 +219,10 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
     except UserError:
         raise
     except Exception as error:  # the library raises whatever its parsers raise
-        reason, hint = _explain(error) or (flatten(error, 160), "A model folder needs its tokenizer files beside the weights.")
+        reason, hint = _explain(error) or (
+            flatten(error, 160),
+            "A model folder needs its tokenizer files beside the weights.",
+        )
         raise UserError(f"the tokenizer of '{checkpoint.label}' cannot be loaded: {reason} {hint}") from error
 
 
@@ -247,7 +256,7 @@ class Encoder:
         positions = self._positions()
         max_length = self._max_length(model, positions, tokenizer.model_max_length)
         known = traits(tokenizer, checkpoint.label)
-        self.facts = Facts(
+        self.facts = EncoderInfo(
             self.layers, width, max_length, attention, kernel, {}, positions,
             self._first_token(known.first), known.unknown, known.lowers_capitals and checkpoint.lower_case is None,
         )  # fmt: skip
@@ -276,7 +285,9 @@ class Encoder:
         first = self.forward(ids, np.zeros_like(ids), np.zeros_like(ids, dtype=bool)).hidden[-1][:, 0].float()
         self.warm = False  # a few tokens warm nothing up
         if bool((first[0] == first[1]).all()):
-            return "its attention looks to the left alone, so that the state of the first token holds nothing of the text"
+            return (
+                "its attention looks to the left alone, so that the state of the first token holds nothing of the text"
+            )
         return None
 
     def _max_length(self, model: ModelConfig, table: int, stated: Any) -> int:
@@ -313,7 +324,9 @@ class Encoder:
         elif self.device == "mps":
             torch.mps.synchronize()
 
-    def forward(self, ids: np.ndarray, segments: np.ndarray, special: np.ndarray, lengths: np.ndarray | None = None) -> EncoderOutput:
+    def forward(
+        self, ids: np.ndarray, segments: np.ndarray, special: np.ndarray, lengths: np.ndarray | None = None
+    ) -> EncoderOutput:
         """One forward pass over a batch.
 
         Parameters
@@ -327,7 +340,9 @@ class Encoder:
         tokens = torch.from_numpy(ids.astype(np.int64)).to(self.device)
         mask = torch.ones(tokens.shape, dtype=torch.bool, device=self.device)
         if lengths is not None:
-            mask = torch.arange(tokens.shape[1], device=self.device) < torch.from_numpy(lengths).to(self.device).unsqueeze(1)
+            mask = torch.arange(tokens.shape[1], device=self.device) < torch.from_numpy(lengths).to(
+                self.device
+            ).unsqueeze(1)
         output = self._call(tokens, segments, None if lengths is None else mask)
         self.warm = True
         return EncoderOutput(
@@ -368,7 +383,9 @@ class Encoder:
         import torch
 
         config = self.model.config
-        special = {value for key, value in config.to_dict().items() if key.endswith("_token_id") and isinstance(value, int)}
+        special = {
+            value for key, value in config.to_dict().items() if key.endswith("_token_id") and isinstance(value, int)
+        }
         table = int(self.model.get_input_embeddings().num_embeddings)
         plain = [number for number in range(min(table, 64)) if number not in special] or [0]
         ids = np.array([[plain[(7 * row + place) % len(plain)] for place in range(TRIAL_TOKENS)] for row in range(3)])
@@ -405,7 +422,9 @@ class Encoder:
         tokenizer = load_tokenizer(self.checkpoint)
         right = 0
         for first, second, consecutive in sentence_pairs():
-            row = tokenizer(first, second, return_special_tokens_mask=True, truncation=True, max_length=self.facts.max_length)
+            row = tokenizer(
+                first, second, return_special_tokens_mask=True, truncation=True, max_length=self.facts.max_length
+            )
             ids, special = np.array([row["input_ids"]]), np.array([row["special_tokens_mask"]])
             self.check(ids)
             output = self.forward(ids, np.array([row.get("token_type_ids", [0] * ids.shape[1])]), special)
@@ -415,7 +434,9 @@ class Encoder:
         return right / len(sentence_pairs())
 
 
-def load_model(checkpoint: Checkpoint, dtype: str = "float32", attention: str | None = None) -> tuple[Any, dict[str, Any]]:
+def load_model(
+    checkpoint: Checkpoint, dtype: str = "float32", attention: str | None = None
+) -> tuple[Any, dict[str, Any]]:
     """Load the weights, and ask the load which of them the checkpoint lacked; anything but a pooler refuses the model."""
     import torch
     from transformers import AutoModel, BertConfig, BertModel
@@ -443,7 +464,10 @@ def load_model(checkpoint: Checkpoint, dtype: str = "float32", attention: str | 
     except UserError:
         raise
     except Exception as error:  # safetensors, json and torch raise their own classes
-        reason, hint = _explain(error) or (f"{flatten(error, 160)}.", "The files may be damaged or cut short: get them again.")
+        reason, hint = _explain(error) or (
+            f"{flatten(error, 160)}.",
+            "The files may be damaged or cut short: get them again.",
+        )
         if attention is not None:
             hint = f"Leave runtime.attention={attention} out, or get the files again if they are damaged."
         raise UserError(f"'{checkpoint.label}' cannot be loaded: {reason}\n{hint}") from error
@@ -465,7 +489,9 @@ def load_model(checkpoint: Checkpoint, dtype: str = "float32", attention: str | 
             f"{reason_unused(extra, int(getattr(model.config, 'num_hidden_layers', 0)))}."
         )
     if info["error_msgs"]:
-        raise UserError(f"'{checkpoint.label}' cannot be loaded: {flatten(Exception('; '.join(info['error_msgs'])), 200)}")
+        raise UserError(
+            f"'{checkpoint.label}' cannot be loaded: {flatten(Exception('; '.join(info['error_msgs'])), 200)}"
+        )
     sizes = [getattr(model.config, name, None) for name in ("hidden_size", "num_hidden_layers")]
     if not all(isinstance(size, int) for size in sizes) or getattr(model.config, "is_encoder_decoder", False):
         raise UserError(
@@ -483,7 +509,9 @@ def _stored(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
     found: dict[str, tuple[int, ...]] = {}
     for file, shapes in checkpoint.shapes().items():
         if twice := found.keys() & shapes.keys():
-            raise UserError(f"'{checkpoint.label}' cannot be loaded: {file} holds {min(twice)} once more. Get the checkpoint again.")
+            raise UserError(
+                f"'{checkpoint.label}' cannot be loaded: {file} holds {min(twice)} once more. Get the checkpoint again."
+            )
         found |= shapes
     return found
 
@@ -516,7 +544,10 @@ def _explain(error: Exception) -> tuple[str, str] | None:
             "Choose a model whose architecture transformers itself knows.",
         )
     if "ignore_mismatched_sizes" in str(error):
-        return "its weights have other shapes than config.json says.", "Get config.json and the weights of one checkpoint."
+        return (
+            "its weights have other shapes than config.json says.",
+            "Get config.json and the weights of one checkpoint.",
+        )
     return None
 
 
@@ -529,7 +560,12 @@ def _find_pooler(model: Any, missing: Sequence[str]) -> Pooler:
     if not isinstance(dense, nn.Linear) or dense.weight.shape[0] != dense.weight.shape[1]:
         return Pooler(model.config.model_type, None, None, missing=False)
     lost = any(str(key).startswith("pooler.") for key in missing)
-    return Pooler(model.config.model_type, None if lost else dense.weight.detach(), None if lost else dense.bias.detach(), missing=lost)
+    return Pooler(
+        model.config.model_type,
+        None if lost else dense.weight.detach(),
+        None if lost else dense.bias.detach(),
+        missing=lost,
+    )
 
 
 def _next_sentence_head(checkpoint: Checkpoint) -> tuple[Tensor, Tensor] | None:

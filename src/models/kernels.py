@@ -48,7 +48,11 @@ def pack(model: Any, rows: int) -> str:
     fused = set()
     for module in model.modules():
         activation = getattr(module, "intermediate_act_fn", None)
-        if type(module) is BertIntermediate and type(activation) is GELUActivation and activation.act is nn.functional.gelu:
+        if (
+            type(module) is BertIntermediate
+            and type(activation) is GELUActivation
+            and activation.act is nn.functional.gelu
+        ):
             fused.add(module.dense)
             module.intermediate_act_fn = nn.Identity()
     for module in model.modules():
@@ -90,7 +94,9 @@ def attention(
 
     batch, heads, tokens, width = query.shape
     if attention_mask is not None or tokens >= SHORT:
-        output: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **others)
+        output: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, **others
+        )
         return output
     padded = max(tokens, LANES)
     key = torch.nn.functional.pad(key, (0, 0, 0, padded - tokens)).reshape(-1, padded, width)

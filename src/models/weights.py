@@ -17,10 +17,20 @@ from src.storage.files import Unreadable, checked, open_regular, parse_json
 Shapes = Mapping[str, tuple[int, ...]]  # name of a tensor: its shape
 
 LONGEST_HEADER = 100 * 10**6  # bytes, the limit of the safetensors library
-NUMBERS_SLACK, NUMBERS_TIMES = 1 << 24, 4  # parameters that a model may have beyond those of its file: a pooler, tied copies
+NUMBERS_SLACK, NUMBERS_TIMES = (
+    1 << 24,
+    4,
+)  # parameters that a model may have beyond those of its file: a pooler, tied copies
 MODULES_SLACK, MODULES_TIMES = 1000, 50
 LARGEST_BUFFER = 1 << 28  # numbers in a table that a model computes for itself
-BUFFERS = ("position_ids", "token_type_ids", "inv_freq", "masked_bias", "relative_position_index", "num_batches_tracked")
+BUFFERS = (
+    "position_ids",
+    "token_type_ids",
+    "inv_freq",
+    "masked_bias",
+    "relative_position_index",
+    "num_batches_tracked",
+)
 
 
 def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -151,7 +161,11 @@ def unused(names: Collection[str], unexpected: Collection[str], model: Any) -> l
         if name.startswith(prefix) if carried else first in parts:
             return True
         steps = _numberless(name).split(".")
-        return any(".".join(steps[start:end]) in inner for start in range(len(steps)) for end in range(start + 3, len(steps) + 1))
+        return any(
+            ".".join(steps[start:end]) in inner
+            for start in range(len(steps))
+            for end in range(start + 3, len(steps) + 1)
+        )
 
     return sorted(filter(of_encoder, unexpected))
 

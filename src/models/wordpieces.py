@@ -14,7 +14,9 @@ CAPITALS = 0.01  # share of a vocabulary's pieces with capitals from which it wa
 PROBES = ("a", "the cat sat", "\u2603 x")  # the last holds a sign that few vocabularies know
 ROOM = 32  # characters a word piece that a prefix is first tried with; English has four to five
 SPARE = 16  # word pieces beyond the limit, so that where the text is cut cannot change the pieces that are kept
-LONGEST = 1 << 20  # characters of a prefix: a text that gives too few pieces until there (blanks, one endless word) is cut there
+LONGEST = (
+    1 << 20
+)  # characters of a prefix: a text that gives too few pieces until there (blanks, one endless word) is cut there
 BLOCK = 1 << 23  # characters handed to the tokenizer at once
 
 
@@ -52,7 +54,11 @@ def traits(tokenizer: Any, label: str) -> Traits:
         raise unusable(label, error) from error
     begins = {row["input_ids"][0] if row["input_ids"] and row["special_tokens_mask"][0] else None for row in rows}
     unknown = tokenizer.unk_token_id
-    return Traits(begins.pop() if len(begins) == 1 else None, None if unknown is None else int(unknown), _lowers_capitals(tokenizer))
+    return Traits(
+        begins.pop() if len(begins) == 1 else None,
+        None if unknown is None else int(unknown),
+        _lowers_capitals(tokenizer),
+    )
 
 
 def unusable(label: str, error: Exception) -> UserError:

@@ -13,10 +13,10 @@ import numpy as np
 
 from src.config.schema import Config, ProbeConfig, cache_folder
 from src.data import dataset as data
-from src.data.dataset import Data, Split
+from src.data.dataset import Dataset, Split
 from src.evaluation import metrics
 from src.evaluation.metrics import Estimate
-from src.features.extractor import Extractor, Features, Target, one_vector, saturated, texts, warn_once
+from src.features.extractor import FeatureExtractor, Features, Target, one_vector, saturated, texts, warn_once
 from src.models import checkpoint
 from src.pooling import poolings
 from src.probes import baseline, probe
@@ -25,18 +25,18 @@ from src.probes.protocols import over_draws, rules
 from src.results.result import SCHEMA, Result, content_key, put
 from src.runtime import provenance
 from src.runtime.clock import Clock
-from src.storage.store import Store
+from src.storage.store import ArrayStore
 
-__all__ = ["Prepared", "Run", "opened", "over_draws", "prepare", "run_probe"]
+__all__ = ["PreparedRun", "Run", "opened", "over_draws", "prepare", "run_probe"]
 
 
 @dataclass
-class Prepared:
+class PreparedRun:
     """A run whose input has been read and checked, and nothing computed: what is needed to tell whether it has been done before."""
 
     config: Config
-    data: Data
-    extractor: Extractor
+    data: Dataset
+    extractor: FeatureExtractor
     target: Target
     clock: Clock
 
@@ -71,8 +71,18 @@ class Prepared:
     @property
     def resolved(self) -> dict[str, Any]:
         """The configuration as resolved, without a path of this machine: what trackers show."""
-        names = {"model": self.model_name, "dataset": self.data.name, "pooling": self.target[0], "probe": self.probe.name}
-        values = {"layer": self.target[1], "pairing": self.config.pairing, "seed": self.config.seed, "draws": self.config.draws}
+        names = {
+            "model": self.model_name,
+            "dataset": self.data.name,
+            "pooling": self.target[0],
+            "probe": self.probe.name,
+        }
+        values = {
+            "layer": self.target[1],
+            "pairing": self.config.pairing,
+            "seed": self.config.seed,
+            "draws": self.config.draws,
+        }
         return {**names, **values, "settings": _config(self), "key": self.key}
 
     @property
@@ -100,44 +110,47 @@ class Run:
         put(folder, self.files)
 
 
-def prepare(config: Config) -> Prepared:
+def prepare(config: Config) -> PreparedRun:
     """Read and check everything that can be known before a forward pass."""
     return opened(config, _check)
 
 
-def opened(config: Config, check: Callable[[Config, Data], None] | None = None) -> Prepared:
+def opened(config: Config, check: Callable[[Config, Dataset], None] | None = None) -> PreparedRun:
     """Store, checkpoint, data and pooling of a run; `check` looks at the data before anything of the model is downloaded."""
     clock = Clock()
     with clock.phase("load"):
-        store = Store(cache_folder(config.runtime))
+        store = ArrayStore(cache_folder(config.runtime))
         # What is here is read before anything is downloaded.
         found = None if checkpoint.is_remote(config.model) else checkpoint.find(config.model)
         read = data.load(config.dataset, config.data_root)
         if check is not None:
             check(config, read)
         found = found or checkpoint.find(config.model)
-    extractor = Extractor(found, config, store, clock, config.runtime.threads or provenance.cores())
+    extractor = FeatureExtractor(found, config, store, clock, config.runtime.threads or provenance.cores())
     target = extractor.check(config.pooling.name, config.layer)
-    return Prepared(config, read, extractor, target, clock)
+    return PreparedRun(config, read, extractor, target, clock)
 
 
-def _check(config: Config, read: Data) -> None:
+def _check(config: Config, read: Dataset) -> None:
     assert config.probe is not None
     rules(config.probe).check(config, read)
 
 
-def run_probe(prepared: Prepared, estimator: Any) -> Run:
+def run_probe(prepared: PreparedRun, estimator: Any) -> Run:
     """Extract, probe, score. Test rows are scored once.
 
     Parameters
     ----------
-    prepared : Prepared
+    prepared : PreparedRun
     estimator : object
         A scikit-learn-like estimator whose grid parameter is in ``config.probe.grid``.
     """
     config, read, extractor, clock = prepared.config, prepared.data, prepared.extractor, prepared.clock
     assert config.probe is not None
-    parts = {role: _matrix(extractor, read.splits[name], config, prepared.target, read.name) for role, name in _distinct(read).items()}
+    parts = {
+        role: _matrix(extractor, read.splits[name], config, prepared.target, read.name)
+        for role, name in _distinct(read).items()
+    }
     with clock.phase("fit"):
         outcome = _fit(estimator, config, read, {role: matrix for role, (matrix, _) in parts.items()})
     with clock.phase("score"):
@@ -186,18 +199,22 @@ def run_probe(prepared: Prepared, estimator: Any) -> Run:
     return Run(result, _predictions(read, outcome), outcome.fitted.arrays(), notes)
 
 
-def _distinct(read: Data) -> dict[str, str]:
+def _distinct(read: Dataset) -> dict[str, str]:
     """Roles whose rows are scored or fitted, each split once: cross-validation reads one split in two roles."""
     return {role: name for role, name in read.roles.items() if role != "test" or name != read.roles["train"]}
 
 
-def _matrix(extractor: Extractor, split: Split, config: Config, target: Target, name: str) -> tuple[np.ndarray, list[Features]]:
+def _matrix(
+    extractor: FeatureExtractor, split: Split, config: Config, target: Target, name: str
+) -> tuple[np.ndarray, list[Features]]:
     assert config.probe is not None
-    pieces = [extractor.features(text, target, config.runtime.also_layers) for text in texts(split, config.pairing, name)]
+    pieces = [
+        extractor.features(text, target, config.runtime.also_layers) for text in texts(split, config.pairing, name)
+    ]
     return rules(config.probe).pair_features([piece.values for piece in pieces]), pieces
 
 
-def _fit(estimator: Any, config: Config, read: Data, matrices: Mapping[str, np.ndarray]) -> probe.Outcome:
+def _fit(estimator: Any, config: Config, read: Dataset, matrices: Mapping[str, np.ndarray]) -> probe.Outcome:
     assert config.probe is not None
     rows = {role: Rows(matrix, read.splits[read.roles[role]].label) for role, matrix in matrices.items()}
     train = rows.pop("train")
@@ -210,7 +227,7 @@ def _fit(estimator: Any, config: Config, read: Data, matrices: Mapping[str, np.n
         )  # fmt: skip
 
 
-def _score(read: Data, outcome: probe.Outcome, config: Config) -> dict[str, dict[str, Any]]:
+def _score(read: Dataset, outcome: probe.Outcome, config: Config) -> dict[str, dict[str, Any]]:
     """Every metric of the task with its interval; splits beside test carry their role in the name."""
     assert config.probe is not None
     found = {}
@@ -224,14 +241,18 @@ def _score(read: Data, outcome: probe.Outcome, config: Config) -> dict[str, dict
     return found
 
 
-def _evaluate(read: Data, config: Config, name: str, labels: np.ndarray, fold: np.ndarray | None, predictions: np.ndarray) -> Estimate:
+def _evaluate(
+    read: Dataset, config: Config, name: str, labels: np.ndarray, fold: np.ndarray | None, predictions: np.ndarray
+) -> Estimate:
     """A metric of one role's predictions (rows,) or (draws, rows)."""
     assert config.probe is not None
     resamples = config.probe.resamples
-    return metrics.evaluate(name, labels, predictions, classes=len(read.classes), seed=config.seed, resamples=resamples, fold=fold)
+    return metrics.evaluate(
+        name, labels, predictions, classes=len(read.classes), seed=config.seed, resamples=resamples, fold=fold
+    )
 
 
-def _chosen(read: Data, outcome: probe.Outcome, config: Config) -> dict[str, Any]:
+def _chosen(read: Dataset, outcome: probe.Outcome, config: Config) -> dict[str, Any]:
     """What the grid said, what the protocol adds to it, and the headline metric along a learning curve where there is one."""
     curve = []
     for rows, predictions in outcome.curve:
@@ -241,20 +262,25 @@ def _chosen(read: Data, outcome: probe.Outcome, config: Config) -> dict[str, Any
     return found | ({"curve": curve} if curve else {})
 
 
-def _counts(read: Data, parts: Mapping[str, tuple[np.ndarray, list[Features]]], features: list[Features]) -> dict[str, Any]:
+def _counts(
+    read: Dataset, parts: Mapping[str, tuple[np.ndarray, list[Features]]], features: list[Features]
+) -> dict[str, Any]:
     return {
         "train": len(read.train),
         "test": len(read.test),
         "classes": len(read.classes),
         "width": int(parts["train"][0].shape[1]),
         "tokens": sum(piece.tokens for piece in features),
-        **{name: sum(getattr(piece, name) for piece in features) for name in ("truncated", "unknown", "empty", "lowered")},
+        **{
+            name: sum(getattr(piece, name) for piece in features)
+            for name in ("truncated", "unknown", "empty", "lowered")
+        },
         "test_in_train": read.test_in_train(),
         "one_vector": len(read.train) if one_vector(parts["train"][0]) else 0,
     }
 
 
-def _timing(extractor: Extractor, features: list[Features]) -> dict[str, Any]:
+def _timing(extractor: FeatureExtractor, features: list[Features]) -> dict[str, Any]:
     if not extractor.encoded:  # all was stored, if only as the shards of a pass that was stopped
         cache = "hit"
     elif any(piece.hit or piece.made["shards_resumed"] for piece in features):
@@ -262,10 +288,16 @@ def _timing(extractor: Extractor, features: list[Features]) -> dict[str, Any]:
     else:
         cache = "miss"
     passes = [piece.made for piece in features]
-    return {**extractor.clock.seconds(), "warmup": extractor.warmup, "cache": cache, "passes": passes, "rows_encoded": extractor.encoded}
+    return {
+        **extractor.clock.seconds(),
+        "warmup": extractor.warmup,
+        "cache": cache,
+        "passes": passes,
+        "rows_encoded": extractor.encoded,
+    }
 
 
-def _pooler(prepared: Prepared, parts: Mapping[str, tuple[np.ndarray, list[Features]]]) -> dict[str, Any]:
+def _pooler(prepared: PreparedRun, parts: Mapping[str, tuple[np.ndarray, list[Features]]]) -> dict[str, Any]:
     """Status and evidence of the pooler, with what tanh rounded away where the run reads its output."""
     pooler = dict(prepared.extractor.facts.pooler)
     counted = [saturated(piece.values, prepared.target[0]) for _, pieces in parts.values() for piece in pieces]
@@ -274,7 +306,7 @@ def _pooler(prepared: Prepared, parts: Mapping[str, tuple[np.ndarray, list[Featu
     return pooler
 
 
-def _config(prepared: Prepared) -> dict[str, Any]:
+def _config(prepared: PreparedRun) -> dict[str, Any]:
     """The rest of the identity, as resolved."""
     config, extractor = prepared.config, prepared.extractor
     assert config.probe is not None
@@ -302,7 +334,7 @@ def _config(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _provenance(prepared: Prepared) -> dict[str, Any]:
+def _provenance(prepared: PreparedRun) -> dict[str, Any]:
     extractor, read = prepared.extractor, prepared.data
     return provenance.collect(
         device=extractor.device,
@@ -324,7 +356,7 @@ def _provenance(prepared: Prepared) -> dict[str, Any]:
     )
 
 
-def _predictions(read: Data, outcome: probe.Outcome) -> dict[str, np.ndarray]:
+def _predictions(read: Dataset, outcome: probe.Outcome) -> dict[str, np.ndarray]:
     """Per row of the test split its digest, fold, label, prediction and decision value; other splits under their role's name."""
     arrays: dict[str, np.ndarray] = {}
     for role, predictions in outcome.predictions.items():
@@ -337,5 +369,7 @@ def _predictions(read: Data, outcome: probe.Outcome) -> dict[str, np.ndarray]:
         arrays[f"{prefix}label"] = split.label
         arrays[f"{prefix}prediction"] = predictions
         drawn = len(outcome.draws) > 1
-        arrays[f"{prefix}decision"] = np.stack([draw[role] for draw in outcome.draw_decisions]) if drawn else outcome.decisions[role]
+        arrays[f"{prefix}decision"] = (
+            np.stack([draw[role] for draw in outcome.draw_decisions]) if drawn else outcome.decisions[role]
+        )
     return arrays

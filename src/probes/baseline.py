@@ -11,10 +11,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from src.config.schema import Config, textual
-from src.data.dataset import Data
+from src.data.dataset import Dataset
 from src.errors import UserError, flatten
 from src.evaluation import metrics
-from src.features.extractor import Extractor, texts
+from src.features.extractor import FeatureExtractor, texts
 from src.models.encoder import Tokens
 from src.probes import probe
 from src.probes.fitting import normalise, progress_bar
@@ -26,7 +26,7 @@ MOST_WEIGHTS = 1 << 24  # of a bag's probe: a path of its solver holds some thir
 LENGTH = 3.0  # of a row: the probe's grid then spans from over- to under-regularised for bags as it does for features
 
 
-def scores(read: Data, estimator: Any, config: Config, extractor: Extractor) -> dict[str, Any]:
+def scores(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtractor) -> dict[str, Any]:
     """Both trivial scores on the headline metric; the bag's is computed once for all poolings and layers, and stored.
 
     Returns
@@ -62,7 +62,11 @@ def scores(read: Data, estimator: Any, config: Config, extractor: Extractor) -> 
         else:
             bag = value.meta
     return {
-        "constant": {"metric": name, "value": constant, "reason": None if constant is not None else "a constant has no correlation"},
+        "constant": {
+            "metric": name,
+            "value": constant,
+            "reason": None if constant is not None else "a constant has no correlation",
+        },
         "bag_of_word_pieces": bag,
     }
 
@@ -70,13 +74,16 @@ def scores(read: Data, estimator: Any, config: Config, extractor: Extractor) -> 
 def _check(value: Value) -> None:
     """Raise one of `src.storage.store.DAMAGE` where a stored baseline lacks what records and tables read of it."""
     number = (float, type(None))
-    checked(value.meta, {"metric": str, "value": number}, {"low": float, "high": float, "reason": str, "converged": bool})
+    checked(
+        value.meta, {"metric": str, "value": number}, {"low": float, "high": float, "reason": str, "converged": bool}
+    )
 
 
-def _bag(read: Data, estimator: Any, config: Config, extractor: Extractor) -> dict[str, Any]:
+def _bag(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtractor) -> dict[str, Any]:
     assert config.probe is not None
     sides = {
-        role: [extractor.tokens(text) for text in texts(read.splits[name], "separate", read.name)] for role, name in read.roles.items()
+        role: [extractor.tokens(text) for text in texts(read.splits[name], "separate", read.name)]
+        for role, name in read.roles.items()
     }
     pieces = 1 + max(int(side.ids.max(initial=0)) for both in sides.values() for side in both)
     seen = [np.unique(side.ids[~side.special]) for side in sides["train"]]
@@ -90,8 +97,18 @@ def _bag(read: Data, estimator: Any, config: Config, extractor: Extractor) -> di
     train, development = rows.pop("train"), rows.pop("development", None)
     name = read.metrics[0]
     if train.x.shape[1] * len(read.classes) > MOST_WEIGHTS:
-        reason = f"{train.x.shape[1]:,} word pieces x {len(read.classes):,} classes are more weights than fit into memory"
-        return {"metric": name, "value": None, "low": None, "high": None, "reason": reason, "method": "undefined", "converged": None}
+        reason = (
+            f"{train.x.shape[1]:,} word pieces x {len(read.classes):,} classes are more weights than fit into memory"
+        )
+        return {
+            "metric": name,
+            "value": None,
+            "low": None,
+            "high": None,
+            "reason": reason,
+            "method": "undefined",
+            "converged": None,
+        }
     tests = {} if read.roles["test"] == read.roles["train"] else {"test": rows["test"]}
     with progress_bar(f"{read.name}: bag of word pieces", config.runtime.progress) as progress:
         outcome = probe.run(
@@ -99,7 +116,12 @@ def _bag(read: Data, estimator: Any, config: Config, extractor: Extractor) -> di
             folds=read.folds, seed=config.seed, draws=1, groups=read.together, mixed=read.group is not None, progress=progress,
         )  # fmt: skip
     estimate = metrics.evaluate(
-        name, read.test.label, outcome.predictions["test"], classes=len(read.classes), seed=config.seed, resamples=config.probe.resamples
+        name,
+        read.test.label,
+        outcome.predictions["test"],
+        classes=len(read.classes),
+        seed=config.seed,
+        resamples=config.probe.resamples,
     )
     return {
         "metric": name,

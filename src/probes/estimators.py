@@ -23,7 +23,10 @@ from src.errors import UserError, flatten
 from src.registry import near
 from src.storage.files import Unreadable, parse_json
 
-OWN, PLACE = "src.solvers", "src.probes.solvers.estimators"  # the module's name in configurations and keys, and where it lies
+OWN, PLACE = (
+    "src.solvers",
+    "src.probes.solvers.estimators",
+)  # the module's name in configurations and keys, and where it lies
 PROJECT = "bert-pooling-probes"  # requires scikit-learn too, and none of its modules but `OWN` holds estimators
 WAY_OUT = "Name a class of scikit-learn, such as sklearn.svm.LinearSVC, or of an installed library that requires it."
 CLOSED = {"test", "tests", "conftest", "testing", "setup", "experimental"}  # no part of what a library offers
@@ -75,12 +78,16 @@ def check_values(estimator: Any, parameter: str, values: Sequence[float]) -> Non
         if parameter == "alpha":
             estimator.check_penalties(values)
         return
-    if not hasattr(estimator, "_parameter_constraints"):  # scikit-learn's own rules, which classes built on its base need not have
+    if not hasattr(
+        estimator, "_parameter_constraints"
+    ):  # scikit-learn's own rules, which classes built on its base need not have
         return
     with refused(type(estimator).__name__, "Change probe.estimator."):
         estimator._validate_params()
     for value in values:
-        with refused(f"probe.grid.{parameter}={value:g}: {type(estimator).__name__}", f"Change probe.grid.{parameter}."):
+        with refused(
+            f"probe.grid.{parameter}={value:g}: {type(estimator).__name__}", f"Change probe.grid.{parameter}."
+        ):
             with_value(estimator, parameter, float(value))._validate_params()
 
 
@@ -102,7 +109,9 @@ def _check_settings(where: str, value: Any) -> None:
     if isinstance(value, dict):
         for key, item in value.items():
             if isinstance(key, str) and key.startswith("_"):
-                raise UserError(f"{where}.{key}: only probe.estimator has a _target_, and no parameter begins with '_'. Leave it out.")
+                raise UserError(
+                    f"{where}.{key}: only probe.estimator has a _target_, and no parameter begins with '_'. Leave it out."
+                )
             _check_settings(f"{where}.{key}", item)
     elif isinstance(value, list):
         for place, item in enumerate(value):
@@ -117,7 +126,12 @@ def _check_task(estimator: Any, task: str, where: str) -> None:
     else:
         from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
 
-        kinds = {"classification": is_classifier, "regression": is_regressor, "clustering": is_clusterer, "outliers": is_outlier_detector}
+        kinds = {
+            "classification": is_classifier,
+            "regression": is_regressor,
+            "clustering": is_clusterer,
+            "outliers": is_outlier_detector,
+        }
         kind = task
         with suppress(Exception):  # classes that do not say what they are for
             kind = next((name for name, asked in kinds.items() if asked(estimator)), task)
@@ -126,7 +140,9 @@ def _check_task(estimator: Any, task: str, where: str) -> None:
             f"{where} is for {kind}, and the task is {task}. Use a {'classifier' if task == 'classification' else 'regressor'}."
         )
     if task == "classification" and not any(hasattr(estimator, each) for each in SIGNS):
-        raise UserError(f"{where} gives no probabilities and no decision values, which the grid is chosen by. Use a classifier that does.")
+        raise UserError(
+            f"{where} gives no probabilities and no decision values, which the grid is chosen by. Use a classifier that does."
+        )
 
 
 def _find(name: str, where: str) -> type:
@@ -143,10 +159,15 @@ def _find(name: str, where: str) -> type:
             raise UserError(f"{where} cannot be found: there is no such module. {WAY_OUT}")
         names = _names(file)
         if attribute not in names:
-            raise UserError(f"{where} cannot be found: '{module}' has no class '{attribute}'{near(attribute, names)} {WAY_OUT}")
+            raise UserError(
+                f"{where} cannot be found: '{module}' has no class '{attribute}'{near(attribute, names)} {WAY_OUT}"
+            )
     with refused(where, WAY_OUT):
         kind = getattr(importlib.import_module(PLACE if module == OWN else module), attribute, None)
-    if not (isinstance(kind, type) and all(callable(getattr(kind, each, None)) for each in ("fit", "predict", "get_params", "set_params"))):
+    if not (
+        isinstance(kind, type)
+        and all(callable(getattr(kind, each, None)) for each in ("fit", "predict", "get_params", "set_params"))
+    ):
         raise UserError(f"{where} is no estimator: it is no class with fit and predict. {WAY_OUT}")
     return kind
 
@@ -158,7 +179,9 @@ def _file(modules: Sequence[str], where: str) -> Path | None:
     if spec is None and top not in sys.stdlib_module_names:
         raise UserError(f"{where} cannot be found: '{top}' is not installed. {WAY_OUT}")
     if spec is None or spec.origin is None or not _allowed(top, spec):
-        raise UserError(f"{where} is no estimator, a class with fit and predict: '{top}' is no library of them. {WAY_OUT}")
+        raise UserError(
+            f"{where} is no estimator, a class with fit and predict: '{top}' is no library of them. {WAY_OUT}"
+        )
     for number in range(1, len(modules)):
         if spec is None or spec.submodule_search_locations is None:
             return None
@@ -188,7 +211,11 @@ def _lies_in(distribution: metadata.Distribution, file: Path) -> bool:
         source = parse_json(distribution.read_text("direct_url.json") or "{}")
     except Unreadable:
         return False
-    return isinstance(source, dict) and isinstance(source.get("dir_info"), dict) and source["dir_info"].get("editable") is True
+    return (
+        isinstance(source, dict)
+        and isinstance(source.get("dir_info"), dict)
+        and source["dir_info"].get("editable") is True
+    )
 
 
 def _names(file: Path) -> set[str]:

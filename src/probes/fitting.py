@@ -37,7 +37,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedProbe:
     """A fitted probe with its standardisation: decision = ((x - mean) / scale) @ weight.T + bias, after row normalisation where `l2`.
 
     `weight` is (outputs, width): one output for two classes and for regression. `model` is a foreign estimator without linear coefficients.
@@ -64,7 +64,9 @@ class Fitted:
     def arrays(self) -> dict[str, Array]:
         """What a safetensors file keeps of it: plain arrays, float64."""
         kept = {"mean": self.mean, "scale": self.scale, "weight": self.weight, "bias": self.bias}
-        return {name: np.ascontiguousarray(array, dtype=np.float64) for name, array in kept.items() if array is not None}
+        return {
+            name: np.ascontiguousarray(array, dtype=np.float64) for name, array in kept.items() if array is not None
+        }
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,9 @@ class Fit:
 class Bench:
     """The training rows, prepared once, and fits on any weighted subset of them."""
 
-    def __init__(self, estimator: Any, config: ProbeConfig, train: Rows, classes: int, progress: Progress | None = None) -> None:
+    def __init__(
+        self, estimator: Any, config: ProbeConfig, train: Rows, classes: int, progress: Progress | None = None
+    ) -> None:
         self.progress, self.done, self.total = progress or (lambda what, done, total: None), 0, 0
         if len(config.grid) != 1 or not next(iter(config.grid.values())):
             raise UserError(
@@ -129,7 +133,11 @@ class Bench:
         return sorted(self.values, reverse=self.stronger_is_larger)
 
     def fit(
-        self, wanted: Sequence[tuple[float, Array | None]], starts: Sequence[Solution | None] | None = None, *, what: str = "grid"
+        self,
+        wanted: Sequence[tuple[float, Array | None]],
+        starts: Sequence[Solution | None] | None = None,
+        *,
+        what: str = "grid",
     ) -> list[Fit]:
         """A fit for every (grid value, row multiplicities); None is all rows once. `what` is told to `progress`."""
         before = self.done
@@ -148,7 +156,9 @@ class Bench:
             step, fits = self._at_once(), []
             for first in range(0, len(tasks), step):
                 told = partial(_told, tell, first)
-                solutions = self.estimator.solve(self.x, self.y, self.classes, tasks[first : first + step], self.basis, told)
+                solutions = self.estimator.solve(
+                    self.x, self.y, self.classes, tasks[first : first + step], self.basis, told
+                )
                 fits += map(self._own_fit, solutions)
         tell(len(wanted))
         return fits
@@ -187,7 +197,9 @@ class Bench:
         return Fit(solution.alpha, weight, bias, mean, scale, solution.gap, solution.converged, solution)
 
     def _foreign(self, value: float, weights: Array | None) -> Fit:
-        rows = np.arange(len(self.y)) if weights is None else np.repeat(np.arange(len(self.y)), weights.astype(np.int64))
+        rows = (
+            np.arange(len(self.y)) if weights is None else np.repeat(np.arange(len(self.y)), weights.astype(np.int64))
+        )
         x, y = self.x[rows], self.y[rows]
         mean, scale, _ = _statistics(x) if self.standardise else (None, None, None)
         mean = None if sp.issparse(x) else mean
@@ -202,13 +214,25 @@ class Bench:
         if weight is not None and bias is not None and not sp.issparse(weight):
             weight = np.atleast_2d(np.asarray(weight, dtype=np.float64))
             bias = np.broadcast_to(np.atleast_1d(np.asarray(bias, dtype=np.float64)), (len(weight),))
-        if weight is None or bias is None or sp.issparse(weight) or len(weight) != (1 if self.classes in (0, 2) else self.classes):
+        if (
+            weight is None
+            or bias is None
+            or sp.issparse(weight)
+            or len(weight) != (1 if self.classes in (0, 2) else self.classes)
+        ):
             weight = bias = None
         return Fit(value, weight, bias, mean, scale, None, False if complained else converged, None, model)
 
-    def fitted(self, fit: Fit, trained_on: str) -> Fitted:
-        return Fitted(
-            self.classes, fit.mean, fit.scale, fit.weight, fit.bias, self.l2, trained_on, None if fit.weight is not None else fit.model
+    def fitted(self, fit: Fit, trained_on: str) -> FittedProbe:
+        return FittedProbe(
+            self.classes,
+            fit.mean,
+            fit.scale,
+            fit.weight,
+            fit.bias,
+            self.l2,
+            trained_on,
+            None if fit.weight is not None else fit.model,
         )
 
     def scores(self, fit: Fit, rows: Array) -> Array:
@@ -222,14 +246,20 @@ class Bench:
     def loss(self, fit: Fit, rows: Array) -> Array:
         """Loss of each of these training rows."""
         if fit.solution is None and self.classes:  # a foreign estimator's own probabilities, where it has them
-            return losses(_probabilities(fit.model, _scaled(self.x[rows], fit.mean, fit.scale), self.classes), self.y[rows], self.classes)
+            return losses(
+                _probabilities(fit.model, _scaled(self.x[rows], fit.mean, fit.scale), self.classes),
+                self.y[rows],
+                self.classes,
+            )
         return losses(self.scores(fit, rows), self.y[rows], self.classes)
 
     def loss_on(self, fit: Fit, rows: Rows) -> Array:
         """Loss of each row of another split."""
         x = normalise(rows.x) if self.l2 else rows.x
         if fit.weight is None or fit.bias is None or (fit.solution is None and self.classes):
-            return losses(_probabilities(fit.model, _scaled(x, fit.mean, fit.scale), self.classes), rows.y, self.classes)
+            return losses(
+                _probabilities(fit.model, _scaled(x, fit.mean, fit.scale), self.classes), rows.y, self.classes
+            )
         return losses(linear(x, *_folded(fit)), rows.y, self.classes)
 
     def separates(self, fit: Fit, weights: Array | None) -> bool:
@@ -242,7 +272,7 @@ def _told(tell: Callable[[int], None], before: int, done: int) -> None:
     tell(before + done)
 
 
-def _folded(fit: Fitted | Fit) -> tuple[Array, Array]:
+def _folded(fit: FittedProbe | Fit) -> tuple[Array, Array]:
     """Weight and bias that act on features that were not standardised."""
     assert fit.weight is not None and fit.bias is not None
     weight = fit.weight if fit.scale is None else fit.weight / fit.scale
@@ -351,7 +381,15 @@ def progress_bar(label: str, wanted: bool) -> Iterator[Progress]:
     """A bar on stderr that counts fits: on a terminal alone, and once they have taken a few seconds."""
     from tqdm import tqdm
 
-    with tqdm(desc=label, unit="fit", delay=PATIENCE, leave=False, miniters=0, dynamic_ncols=True, disable=None if wanted else True) as bar:
+    with tqdm(
+        desc=label,
+        unit="fit",
+        delay=PATIENCE,
+        leave=False,
+        miniters=0,
+        dynamic_ncols=True,
+        disable=None if wanted else True,
+    ) as bar:
 
         def tell(what: str, done: int, total: int) -> None:
             bar.total = total

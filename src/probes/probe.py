@@ -13,9 +13,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from src.config.schema import ProbeConfig
-from src.data.splits import Division, resample
+from src.data.splits import RowSplitter, resample
 from src.errors import UserError
-from src.probes.fitting import Bench, Fit, Fitted, Progress, Rows
+from src.probes.fitting import Bench, Fit, FittedProbe, Progress, Rows
 from src.probes.solvers.linear import Array, Matrix, threads
 
 TIE = 1e-9  # losses nearer than this are equal: the stronger penalty wins
@@ -56,7 +56,7 @@ class Outcome:
     decisions: dict[str, Array]
     fold: Array
     choice: Choice
-    fitted: Fitted
+    fitted: FittedProbe
     draws: list[dict[str, Array]]
     draw_decisions: list[dict[str, Array]]
     curve: list[tuple[int, dict[str, Array]]] = field(default_factory=list)
@@ -78,10 +78,16 @@ class Setup:
     order: Array | None = None
     progress: Progress | None = None
 
-    def division(self, config: ProbeConfig, y: Array) -> Division:
+    def division(self, config: ProbeConfig, y: Array) -> RowSplitter:
         """This suite's rule for dividing the training rows."""
-        return Division(
-            y, self.seed, fraction=config.carve, folds=self.folds, groups=self.groups, mixed=self.mixed, regression=self.classes == 0
+        return RowSplitter(
+            y,
+            self.seed,
+            fraction=config.carve,
+            folds=self.folds,
+            groups=self.groups,
+            mixed=self.mixed,
+            regression=self.classes == 0,
         )
 
 
@@ -102,7 +108,9 @@ def _contradicted(x: Matrix, y: Array) -> bool:
     generator = np.random.default_rng(0)
     key = np.asarray(x @ generator.standard_normal(x.shape[1]).astype(x.dtype)).ravel()
     order = np.argsort(key, kind="stable")
-    near = np.flatnonzero((np.abs(np.diff(key[order])) <= 1e-5 * (1 + np.abs(key[order][1:]))) & (np.diff(y[order]) != 0))
+    near = np.flatnonzero(
+        (np.abs(np.diff(key[order])) <= 1e-5 * (1 + np.abs(key[order][1:]))) & (np.diff(y[order]) != 0)
+    )
     for index in near[:10000]:
         first, second = x[[order[index]]], x[[order[index + 1]]]
         if (first != second).nnz == 0 if sp.issparse(x) else np.array_equal(first, second):
@@ -152,7 +160,7 @@ def run(
         `tests` is empty)
     draws : 1 fits on train as it stands; k repeats the fit on k stratified resamples of train, at the strength chosen once
     groups : (rows of train,), rows with equal entries fall on one side of every split
-    mixed : whether groups hold rows of several classes by their nature, as in `src.data.splits.Division`
+    mixed : whether groups hold rows of several classes by their nature, as in `src.data.splits.RowSplitter`
     order : (rows of train,), the training rows in the order in which a protocol divides them; None: as they come
     progress : called as the fits get done
 
@@ -188,7 +196,7 @@ def own(
     tests: dict[str, Rows],
     setup: Setup,
     *,
-    division: Division | None = None,
+    division: RowSplitter | None = None,
     criterion: Criterion | None = None,
 ) -> Outcome:
     """This suite's own rules, or such as differ from them in how rows are divided and in what the grid is chosen by."""
@@ -202,7 +210,7 @@ def own(
     return replace(outcome, details={"constant_dimensions": bench.constant}) if bench.constant else outcome
 
 
-def _search(bench: Bench, division: Division, criterion: Criterion, setup: Setup) -> Search:
+def _search(bench: Bench, division: RowSplitter, criterion: Criterion, setup: Setup) -> Search:
     values, rows = bench.ordered(), len(bench.y)
     folds = division.folds if setup.selection == "folds" else 1
     bench.total = len(values) * folds + 1 + (setup.draws if setup.draws > 1 else 0)
@@ -235,7 +243,10 @@ def _cross_validate(bench: Bench, values: Sequence[float], fold: Array, rows: Ar
         weights.append(kept)
     fits = bench.fit([(value, kept) for kept in weights for value in values])
     by_value = [fits[column :: len(values)] for column in range(len(values))]
-    means = [criterion.mean([criterion.losses(bench, fit, rows[fold == number]) for number, fit in enumerate(mine)]) for mine in by_value]
+    means = [
+        criterion.mean([criterion.losses(bench, fit, rows[fold == number]) for number, fit in enumerate(mine)])
+        for mine in by_value
+    ]
     return Search(by_value, means, {"fitted": len(rows) - len(rows) // folds, "held_out": len(rows)}, weights[0])
 
 
@@ -243,7 +254,11 @@ def _split(bench: Bench, train: Rows, tests: dict[str, Rows], search: Search, se
     values, draws = bench.ordered(), setup.draws
     best = pick(search.means)
     last = search.fits[best][0]
-    final = last if setup.selection == "development" else bench.fit([(values[best], None)], [last.solution], what="refit")[0]
+    final = (
+        last
+        if setup.selection == "development"
+        else bench.fit([(values[best], None)], [last.solution], what="refit")[0]
+    )
     found = separable(bench, final, search.fits[-1][0], search.seen)
     fitted = bench.fitted(final, "train")
     outputs = {role: fitted.predict(rows.x) for role, rows in tests.items()}
@@ -255,13 +270,17 @@ def _split(bench: Bench, train: Rows, tests: dict[str, Rows], search: Search, se
         repeated = [{role: model.predict(rows.x) for role, rows in tests.items()} for model in models]
     choice = choice_of(bench, search, best, [final, *drawn], found)
     fold_of = np.full(len(tests["test"].y) if "test" in tests else 0, -1, dtype=np.int64)
-    predictions, decisions = ([{role: pair[part] for role, pair in each.items()} for each in (outputs, *repeated)] for part in (0, 1))
+    predictions, decisions = (
+        [{role: pair[part] for role, pair in each.items()} for each in (outputs, *repeated)] for part in (0, 1)
+    )
     return Outcome(predictions[0], decisions[0], fold_of, choice, fitted, predictions[1:], decisions[1:])
 
 
-def _nested(bench: Bench, train: Rows, division: Division, criterion: Criterion, draws: int) -> Outcome:
+def _nested(bench: Bench, train: Rows, division: RowSplitter, criterion: Criterion, draws: int) -> Outcome:
     if draws > 1:
-        raise UserError("draws above 1 needs a test split of its own, but selection=nested predicts the training rows. Set draws=1.")
+        raise UserError(
+            "draws above 1 needs a test split of its own, but selection=nested predicts the training rows. Set draws=1."
+        )
     values, y, folds = bench.ordered(), train.y, division.folds
     bench.total = folds * folds * len(values) + folds + 1
     outer = division.fold()
@@ -289,10 +308,15 @@ def _nested(bench: Bench, train: Rows, division: Division, criterion: Criterion,
     whole = Search(
         [[fit for search in searches for fit in search.fits[column]] for column in range(len(values))],
         [float(value) for value in np.mean([search.means for search in searches], axis=0)],
-        {"fitted": int(np.mean([(outer != number).sum() for number in range(folds)]) * (folds - 1) / folds), "held_out": len(y)},
+        {
+            "fitted": int(np.mean([(outer != number).sum() for number in range(folds)]) * (folds - 1) / folds),
+            "held_out": len(y),
+        },
     )
     choice = choice_of(bench, whole, best, [*refits, final], found, [values[each] for each in picked])
-    fitted = bench.fitted(final, "all rows, at the value chosen most often; the predictions are those of the outer folds")
+    fitted = bench.fitted(
+        final, "all rows, at the value chosen most often; the predictions are those of the outer folds"
+    )
     outputs, decisions = {"test": predictions}, {"test": scores}
     return Outcome(outputs, decisions, outer, choice, fitted, [outputs], [decisions])
 
@@ -325,12 +349,19 @@ def separable(bench: Bench, final: Fit, weakest: Fit, weights: Array | None) -> 
     if _contradicted(bench.x, bench.y):
         return False
     if weights is not None and bench.own and bench.separates(weakest, weights):
-        return bench.separates(bench.fit([(weakest.value, None)], [weakest.solution], what="separable?")[0], None) or None
+        return (
+            bench.separates(bench.fit([(weakest.value, None)], [weakest.solution], what="separable?")[0], None) or None
+        )
     return None
 
 
 def choice_of(
-    bench: Bench, search: Search, best: int, refits: Sequence[Fit], separable: bool | None, votes: list[float] | None = None
+    bench: Bench,
+    search: Search,
+    best: int,
+    refits: Sequence[Fit],
+    separable: bool | None,
+    votes: list[float] | None = None,
 ) -> Choice:
     grid, values = [], bench.ordered()
     for value, loss, fits in zip(values, search.means, search.fits, strict=True):

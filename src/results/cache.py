@@ -18,7 +18,7 @@ from src.storage.files import open_regular, parse_json, read_json
 from src.storage.store import DAMAGE
 
 if TYPE_CHECKING:
-    from src.pipeline.run import Prepared, Run
+    from src.pipeline.run import PreparedRun, Run
 
 FILES = (PREDICTIONS, PROBE, RECORD)
 DIGESTS = "digests.json"  # SHA-256 of each file; written last, so that a record without it is not whole
@@ -26,7 +26,7 @@ DIGESTS = "digests.json"  # SHA-256 of each file; written last, so that a record
 log = logging.getLogger(__name__)
 
 
-def remember(prepared: Prepared, finished: Run) -> None:
+def remember(prepared: PreparedRun, finished: Run) -> None:
     """Keep a copy of a run's record under its key. A store that takes no more costs the copy, not the run."""
     try:
         with _opened(prepared, make=True):
@@ -35,7 +35,7 @@ def remember(prepared: Prepared, finished: Run) -> None:
         log.warning("this run's record is not kept in the store: %s", flatten(error))
 
 
-def recall(prepared: Prepared, folder: Path) -> Result | None:
+def recall(prepared: PreparedRun, folder: Path) -> Result | None:
     """Put the record of an equal run into `folder`, under the option names of this one; None where there is none that is whole."""
     try:
         with _opened(prepared) as kept:
@@ -56,7 +56,9 @@ def recall(prepared: Prepared, folder: Path) -> Result | None:
     try:
         replace_files(folder, contents | {RECORD: named.to_json().encode()})
     except OSError as error:
-        raise UserError(f"cannot write the record into {folder}: {error.strerror}. Set hydra.sweep.dir to another folder.") from error
+        raise UserError(
+            f"cannot write the record into {folder}: {error.strerror}. Set hydra.sweep.dir to another folder."
+        ) from error
     return named
 
 
@@ -69,15 +71,15 @@ def _digests(contents: Mapping[str, bytes]) -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
 
 
-def _names(prepared: Prepared) -> tuple[str, str, str]:
+def _names(prepared: PreparedRun) -> tuple[str, str, str]:
     key = content_key({"key": prepared.key, "method": method()})
     return "records", key[:2], key
 
 
-def _opened(prepared: Prepared, *, make: bool = False) -> AbstractContextManager[int]:
+def _opened(prepared: PreparedRun, *, make: bool = False) -> AbstractContextManager[int]:
     """The open folder of a run's record, reached without following a link."""
     return prepared.extractor.store.opened(*_names(prepared), make=make)
 
 
-def _folder(prepared: Prepared) -> Path:
+def _folder(prepared: PreparedRun) -> Path:
     return prepared.extractor.store.root.joinpath(*_names(prepared))

@@ -102,7 +102,9 @@ class Result:
             raise UserError(f"{source} is no record: it holds a {type(values).__name__}. Remove it and run again.")
         version = values.get("schema", SCHEMA)
         if type(version) is int and version != SCHEMA:
-            raise SchemaError(f"{source} has schema {str(version)[:20]}, this version reads schema {SCHEMA}. Make the record again.")
+            raise SchemaError(
+                f"{source} has schema {str(version)[:20]}, this version reads schema {SCHEMA}. Make the record again."
+            )
         if missing := sorted(set(cls.FIELDS) - set(values)):
             raise UserError(f"{source} is damaged: no field {', '.join(missing)}. Remove it and run again.")
         if extra := sorted(set(values) - set(cls.FIELDS)):
@@ -126,7 +128,9 @@ class Result:
             raise UserError(f"{path} is damaged: {flatten(error)}. Remove it and run again.") from error
         return cls.from_values(values, source=str(path))
 
-    def write(self, folder: str | Path, predictions: Arrays, probe: Arrays, metadata: Mapping[str, str] | None = None) -> None:
+    def write(
+        self, folder: str | Path, predictions: Arrays, probe: Arrays, metadata: Mapping[str, str] | None = None
+    ) -> None:
         """Write predictions, probe and, last, the record, so that a record which exists has its companions.
 
         The folder is made when it is missing; a record already there is replaced, and on a full disk it stays as it was. The arrays are
@@ -160,7 +164,11 @@ class Result:
 
 
 Result.FIELDS = tuple(item.name for item in dataclasses.fields(Result))
-_TYPES = {name: typing.get_origin(kind) or kind for name, kind in typing.get_type_hints(Result).items() if name in Result.FIELDS}
+_TYPES = {
+    name: typing.get_origin(kind) or kind
+    for name, kind in typing.get_type_hints(Result).items()
+    if name in Result.FIELDS
+}
 
 
 NOTHING = type(None)
@@ -178,7 +186,9 @@ def _check_inside(values: Mapping[str, Any]) -> None:
     _check("score", values["score"], {"metric": str, "value": (float, NOTHING)}, ENDS)
     for field in ("metrics", "baseline"):
         for name, value in values[field].items():
-            _check(f"{field}.{name}", value if isinstance(value, dict) else {"value": value}, {}, {"value": float} | ENDS)
+            _check(
+                f"{field}.{name}", value if isinstance(value, dict) else {"value": value}, {}, {"value": float} | ENDS
+            )
     counts = values["counts"]
     for name, count in counts.items():
         if count is not None and not (type(count) is int and 0 <= count < MOST_ROWS):
@@ -193,7 +203,12 @@ def _check_inside(values: Mapping[str, Any]) -> None:
     for row in chosen.get("grid") or []:
         _check("chosen.grid", row, {}, {"value": float, "loss": float, "converged": bool})
     if chosen.get("online_code") is not None:
-        _check("chosen.online_code", chosen["online_code"], dict.fromkeys(("bits", "uniform_bits", "compression"), float), {})
+        _check(
+            "chosen.online_code",
+            chosen["online_code"],
+            dict.fromkeys(("bits", "uniform_bits", "compression"), float),
+            {},
+        )
     _check("pooler", pooler, {}, {"status": str, "evidence": dict})
     _check("pooler.evidence", pooler.get("evidence") or {}, {}, {"next_sentence_accuracy": float})
     seconds = {name: float for name in timing if name not in ("cache", "passes")}
@@ -233,7 +248,9 @@ def put(folder: Path, contents: Mapping[str, bytes]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         replace_files(folder, contents)
     except OSError as error:
-        raise UserError(f"cannot write the record into {folder}: {_reason(error)}. Set hydra.run.dir to another folder.") from error
+        raise UserError(
+            f"cannot write the record into {folder}: {_reason(error)}. Set hydra.run.dir to another folder."
+        ) from error
 
 
 def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
@@ -273,7 +290,13 @@ def read_predictions(path: str | Path, result: Result | None = None) -> dict[str
             arrays = load(file.read())
         _check_predictions(arrays)
         _check_values(arrays, int(result.counts.get("classes") or 0) if result else 0)
-    except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:  # the library's own of a type that numpy lacks
+    except (
+        OSError,
+        SafetensorError,
+        ValueError,
+        TypeError,
+        KeyError,
+    ) as error:  # the library's own of a type that numpy lacks
         raise UserError(f"cannot read the predictions {path}: {_reason(error)}.") from error
     return arrays
 
@@ -292,8 +315,12 @@ def table(result: Result, *, width: int = 80, terminal: bool = False) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(file=io.StringIO(), width=width, force_terminal=terminal, no_color=not terminal, highlight=False, emoji=False)
-    head = f"{result.dataset}  {result.model}  {result.pooling}  layer {result.layer}  {result.probe}  seed {result.seed}"
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=terminal, no_color=not terminal, highlight=False, emoji=False
+    )
+    head = (
+        f"{result.dataset}  {result.model}  {result.pooling}  layer {result.layer}  {result.probe}  seed {result.seed}"
+    )
     console.print(Text(head, style="bold"))
     rows = Table.grid(padding=(0, 2), expand=False)
     for name, text in _lines(result):
@@ -316,7 +343,11 @@ def uses_untrained_pooler(result: Result) -> bool:
     """Whether the run's pooling needs the checkpoint's pooler and that one was never trained."""
     from src.pooling import poolings
 
-    return result.pooler.get("status") == "untrained" and result.pooling in poolings and poolings[result.pooling].needs_pooler
+    return (
+        result.pooler.get("status") == "untrained"
+        and result.pooling in poolings
+        and poolings[result.pooling].needs_pooler
+    )
 
 
 def is_one_vector(result: Result) -> bool:
@@ -365,12 +396,28 @@ def _lines(result: Result) -> list[tuple[str, str]]:
     metric, counts, chosen, timing = result.score["metric"], result.counts, result.chosen, result.timing
     lines = [(metric, estimate(metric, result.score))]
     lines += [(name, estimate(name, value)) for name, value in result.metrics.items() if name != metric]
-    lines += [(f"baseline {name.replace('_', ' ')}", estimate(metric, value)) for name, value in result.baseline.items()]
+    lines += [
+        (f"baseline {name.replace('_', ' ')}", estimate(metric, value)) for name, value in result.baseline.items()
+    ]
     if chosen.get("value") is not None:
-        lines.append((f"chosen {chosen.get('parameter', 'value')}", f"{chosen['value']:g} (of {len(chosen.get('grid') or [])} values)"))
+        lines.append(
+            (
+                f"chosen {chosen.get('parameter', 'value')}",
+                f"{chosen['value']:g} (of {len(chosen.get('grid') or [])} values)",
+            )
+        )
     if code := chosen.get("online_code"):
-        lines.append(("code length", f"{code['bits']:,.0f} of {code['uniform_bits']:,.0f} bits, compression {code['compression']:.2f}"))
-    shown = [name for name, count in counts.items() if count is not None and (count or name not in ONLY_WHERE_ANY) and name != "one_vector"]
+        lines.append(
+            (
+                "code length",
+                f"{code['bits']:,.0f} of {code['uniform_bits']:,.0f} bits, compression {code['compression']:.2f}",
+            )
+        )
+    shown = [
+        name
+        for name, count in counts.items()
+        if count is not None and (count or name not in ONLY_WHERE_ANY) and name != "one_vector"
+    ]
     lines.append(("counts", ", ".join(f"{name.replace('_', ' ')} {counts[name]:,}" for name in shown)))
     lines.append(("seconds", ", ".join(f"{name} {value:.1f}" for name, value in phases(timing).items() if value)))
     lines.append(("cache", timing.get("cache", "unknown") + _passes(timing)))
@@ -380,7 +427,11 @@ def _lines(result: Result) -> list[tuple[str, str]]:
 def phases(timing: Mapping[str, Any]) -> dict[str, float]:
     """Seconds by phase of a record's timing, those of its own first, the total last."""
     own = {name: float(timing.get(name, 0.0)) for name in PHASES}
-    more = {name: value for name, value in timing.items() if isinstance(value, float) and name not in own and name != "total"}
+    more = {
+        name: value
+        for name, value in timing.items()
+        if isinstance(value, float) and name not in own and name != "total"
+    }
     return {**own, **more, "total": float(timing.get("total", 0.0))}
 
 
@@ -439,13 +490,17 @@ def _check_values(arrays: Arrays, classes: int) -> None:
 
     for name, array in arrays.items():
         field = name.rpartition(".")[2]
-        if field in ("row", "fold", "label") and (array.ndim != 1 or (field != "label" and array.dtype.kind not in "iu")):
+        if field in ("row", "fold", "label") and (
+            array.ndim != 1 or (field != "label" and array.dtype.kind not in "iu")
+        ):
             raise ValueError(f"predictions: {name} is {array.dtype} of shape {array.shape}")
         if field not in ("label", "prediction"):
             continue
         if array.ndim > 2 or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
             raise ValueError(f"predictions: {name} is {array.dtype} of shape {array.shape}, or not finite")
-        if classes and (array.dtype.kind == "f" or (array.size and not 0 <= int(array.min()) <= int(array.max()) < classes)):
+        if classes and (
+            array.dtype.kind == "f" or (array.size and not 0 <= int(array.min()) <= int(array.max()) < classes)
+        ):
             raise ValueError(f"predictions: {name} holds what is no class of {classes}")
 
 

@@ -22,7 +22,9 @@ class Clock:
         Seconds from a monotonic source.
     """
 
-    def __init__(self, synchronise: Callable[[], object] | None = None, *, now: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self, synchronise: Callable[[], object] | None = None, *, now: Callable[[], float] = time.perf_counter
+    ) -> None:
         self.synchronise = synchronise
         self._now = now
         self._seconds = dict.fromkeys(PHASES, 0.0)

@@ -119,7 +119,9 @@ def snapshot(path: str, revision: str | None, patterns: list[str]) -> tuple[Path
 
     wanted = f"'{path}'" + (f" at revision '{revision}'" if revision else "")
     try:
-        folder = huggingface_hub.snapshot_download(path, revision=revision, allow_patterns=patterns, local_files_only=not online)
+        folder = huggingface_hub.snapshot_download(
+            path, revision=revision, allow_patterns=patterns, local_files_only=not online
+        )
     except errors.GatedRepoError:
         raise UserError(
             f"model.path '{path}' is gated on the hub. Accept its terms at {ENDPOINT}/{path} and log in (hf auth login), "
@@ -130,13 +132,19 @@ def snapshot(path: str, revision: str | None, patterns: list[str]) -> tuple[Path
             f"model.path '{path}' is not on the hub, or is private. Check the spelling, log in (hf auth login) or give model.path=<folder>."
         ) from None
     except errors.RevisionNotFoundError:
-        raise UserError(f"model.path '{path}' has no revision '{revision}'. Set model.revision to a branch, tag or commit.") from None
+        raise UserError(
+            f"model.path '{path}' has no revision '{revision}'. Set model.revision to a branch, tag or commit."
+        ) from None
     except errors.HFValidationError as error:
         raise UserError(f"model.path '{path}' is no hub id: {flatten(error, 160)}") from None
     except errors.LocalEntryNotFoundError:
-        raise UserError(f"cannot reach the hub, and {wanted} is not in its cache: connect, or give model.path=<folder>.") from None
+        raise UserError(
+            f"cannot reach the hub, and {wanted} is not in its cache: connect, or give model.path=<folder>."
+        ) from None
     except (errors.HfHubHTTPError, OSError) as error:
-        raise UserError(f"cannot fetch {wanted} from the hub: {flatten(error, 200)}\nTry again, or give model.path=<folder>.") from None
+        raise UserError(
+            f"cannot fetch {wanted} from the hub: {flatten(error, 200)}\nTry again, or give model.path=<folder>."
+        ) from None
     return Path(folder), Path(folder).name
 
 
@@ -153,7 +161,9 @@ def conversion(path: str) -> str | None:
     if not online:
         return _cached_conversion(path)
     try:
-        for discussion in huggingface_hub.HfApi().get_repo_discussions(path, author=CONVERTER, discussion_type="pull_request"):
+        for discussion in huggingface_hub.HfApi().get_repo_discussions(
+            path, author=CONVERTER, discussion_type="pull_request"
+        ):
             if discussion.git_reference is not None:
                 return str(discussion.git_reference)
     except (errors.HfHubHTTPError, OSError):
@@ -168,5 +178,7 @@ def _cached_conversion(path: str) -> str | None:
 
     kept = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=path, repo_type="model")
     commits = {f"refs/pr/{each.name}": each.read_text(encoding="utf-8").strip() for each in kept.glob("refs/refs/pr/*")}
-    whole = [reference for reference, commit in commits.items() if any((kept / "snapshots" / commit).glob("*.safetensors"))]
+    whole = [
+        reference for reference, commit in commits.items() if any((kept / "snapshots" / commit).glob("*.safetensors"))
+    ]
     return whole[0] if len(whole) == 1 else None

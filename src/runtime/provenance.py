@@ -33,7 +33,9 @@ PACKAGES = (
 )
 
 
-def collect(*, device: str | None = None, gpu: str | None = None, threads: int | None = None, **facts: Any) -> dict[str, Any]:
+def collect(
+    *, device: str | None = None, gpu: str | None = None, threads: int | None = None, **facts: Any
+) -> dict[str, Any]:
     """What made a record.
 
     Parameters
@@ -88,7 +90,9 @@ def _checkout(folder: Path) -> tuple[str | None, bool | None]:
     root = _git(folder, "rev-parse", "--show-toplevel")
     if root is None or Path(root.strip()).resolve() != folder.parent:
         return None, None
-    status = _git(folder.parent, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", "src", "conf")
+    status = _git(
+        folder.parent, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", "src", "conf"
+    )
     lines = (status or "").splitlines()
     commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid ")), None)
     if commit is None or commit == "(initial)":
@@ -102,7 +106,9 @@ def _git(folder: Path, *arguments: str) -> str | None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments]
     try:
-        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=2, check=True)
+        done = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=2, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return os.fsdecode(done.stdout)

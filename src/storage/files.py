@@ -77,7 +77,9 @@ def parse_json(text: str | bytes, numbers: Callable[[str], Any] | None = None) -
     except RecursionError:
         raise Unreadable("nested too deeply") from None
     except json.JSONDecodeError as error:
-        raise Unreadable(f"no JSON: {error.msg} at line {error.lineno}, column {error.colno}" if text.strip() else "empty") from None
+        raise Unreadable(
+            f"no JSON: {error.msg} at line {error.lineno}, column {error.colno}" if text.strip() else "empty"
+        ) from None
     if text.count("[") + text.count("{") > DEEPEST and _depth(value) > DEEPEST:
         raise Unreadable("nested too deeply")
     return value
@@ -131,7 +133,10 @@ def _depth(value: Any) -> int:
     level, depth = [value], 0
     while depth <= DEEPEST:
         level = [
-            inner for outer in level if isinstance(outer, (dict, list)) for inner in (outer.values() if isinstance(outer, dict) else outer)
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
         ]
         if not level:
             break

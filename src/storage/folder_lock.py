@@ -60,7 +60,9 @@ def folders_released() -> Iterator[None]:
 def _note(folder: Path, content: dict[str, Any] | None) -> None:
     """Say in the lock's file who holds it. A pipe or a link in its place is left alone."""
     with suppress(OSError):
-        place = os.open(folder / LOCK, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
+        place = os.open(
+            folder / LOCK, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+        )
         with open(place, "w", encoding="utf-8") as file:
             file.write(json.dumps(content) + "\n" if content else "")
 

@@ -41,7 +41,15 @@ NOTE = re.compile(r"[0-9a-f]{32}\.json")
 HALF = re.compile(r"[0-9]{1,12}\.tmp|[0-9a-f]{32}\.tmp")
 CLAIM = re.compile(r"[0-9]{1,12}\.lock")
 
-DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)  # what unsound bytes raise when read
+DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)  # what unsound bytes raise when read
 
 # Errors of the system that tell of a missing file, a link, a folder or a pipe where a file of a value belongs.
 MISPLACED = {errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, None}
@@ -58,7 +66,7 @@ class Value:
     folder: Path
 
 
-class Store:
+class ArrayStore:
     """A folder of values, shared by any number of processes."""
 
     def __init__(self, root: Path) -> None:
@@ -184,7 +192,9 @@ class Store:
                     "sha256": {path.stem: sha256(path) for path in sorted(temporary.glob("*.npy"))},
                 }
                 record["digest"] = content_key(record)
-                (temporary / "meta.json").write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
+                (temporary / "meta.json").write_text(
+                    json.dumps(record, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8"
+                )
                 with self.opened(kind, key[:2], make=True) as parent:
                     self._place(name, above, kind, key, parent)
             finally:
@@ -201,7 +211,9 @@ class Store:
                 raise
             with self.opened(kind, key[:2], key) as final, self.opened("tmp", name) as made:
                 if not _is_file("meta.json", final):
-                    for each in sorted(os.listdir(made), key="meta.json".__eq__):  # the notes last: with them the value is there
+                    for each in sorted(
+                        os.listdir(made), key="meta.json".__eq__
+                    ):  # the notes last: with them the value is there
                         self._replace(each, made, each, final, self.folder(kind, key) / each)
 
     def _replace(self, name: str, folder: int, new: str, target: int, place: Path) -> None:
@@ -248,9 +260,9 @@ class Store:
         except Timeout:
             return None
 
-    def parts(self, key: str) -> Parts:
+    def parts(self, key: str) -> ShardStore:
         """The finished shards of a pass that is under way, or was when it was killed."""
-        return Parts(self, key)
+        return ShardStore(self, key)
 
     def require(self, size: int) -> None:
         """Refuse work whose `size` bytes cannot fit, before it begins."""
@@ -274,7 +286,9 @@ class Store:
                 f"the disk of the store ({self.root}) is full. What was stored is sound: free some room, or set "
                 "runtime.cache_dir, and start again."
             )
-        if error.errno in (errno.EEXIST, errno.ENOTDIR) and (place := _in_the_way(Path(error.filename2 or error.filename or self.root))):
+        if error.errno in (errno.EEXIST, errno.ENOTDIR) and (
+            place := _in_the_way(Path(error.filename2 or error.filename or self.root))
+        ):
             return self._refused(place)
         return UserError(
             f"the store ({self.root}) cannot be used: {error.strerror or flatten(error)}. Set runtime.cache_dir to a "
@@ -285,14 +299,22 @@ class Store:
         """The error for a link, or for something of another kind, where the store keeps a folder or a file."""
         folder = place.suffix not in (".npy", ".json", ".tmp", ".lock")
         belongs = "a folder" if folder else "a file"
-        kind = "a link" if place.is_symlink() else "a folder" if place.is_dir() else "a file" if folder else "no regular file"
+        kind = (
+            "a link"
+            if place.is_symlink()
+            else "a folder"
+            if place.is_dir()
+            else "a file"
+            if folder
+            else "no regular file"
+        )
         return UserError(
             f"the store ({self.root}) cannot be used: '{place}' is {kind} where {belongs} belongs. Remove it, or set runtime.cache_dir to "
             "another folder."
         )
 
 
-class Parts:
+class ShardStore:
     """Shards of an unfinished pass, one file each, named by number and digest, so that a torn or damaged one is simply not there.
 
     Several processes may make them at once: each claims a shard before it makes it. Beside them lie the claims, what is half written,
@@ -301,7 +323,7 @@ class Parts:
     A shard may be larger than the memory that a job has: `begin` gives its file, to be filled in any order, and `write` makes it count.
     """
 
-    def __init__(self, store: Store, key: str) -> None:
+    def __init__(self, store: ArrayStore, key: str) -> None:
         self.store = store
         self.names = "partial", key
         self.folder = store.root.joinpath(*self.names)
@@ -316,7 +338,10 @@ class Parts:
         """Number and file of every shard that is whole; damaged ones are deleted."""
         found = {}
         for number, path in self.named().items():
-            with suppress(FileNotFoundError), self._shard(path) as file:  # the pass was put together by another process just now
+            with (
+                suppress(FileNotFoundError),
+                self._shard(path) as file,
+            ):  # the pass was put together by another process just now
                 if _digest(file) == path.stem.partition("-")[2] and _is_array(file):
                     found[number] = path
                     continue
@@ -374,9 +399,17 @@ class Parts:
             for name in sorted(filter(NOTE.fullmatch, os.listdir(folder))):
                 try:
                     content = read_json(name, folder=folder)
-                    found.append({phase: float(seconds) for phase, seconds in checked(content, dict.fromkeys(content, float)).items()})
+                    found.append(
+                        {
+                            phase: float(seconds)
+                            for phase, seconds in checked(content, dict.fromkeys(content, float)).items()
+                        }
+                    )
                 except (OSError, ValueError, TypeError) as error:
-                    log.warning("a note of how long a share of this pass took is damaged (%s): it is left out", flatten(error, 120))
+                    log.warning(
+                        "a note of how long a share of this pass took is damaged (%s): it is left out",
+                        flatten(error, 120),
+                    )
         return found
 
     @contextmanager
@@ -436,7 +469,9 @@ class Parts:
 class ArrayWriter:
     """Rows of a new ``.npy`` file in any order, without the array ever being in memory; rows are numbered over all axes but the last."""
 
-    def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any, header: Any = np.lib.format.write_array_header_2_0) -> None:
+    def __init__(
+        self, path: Path, shape: tuple[int, ...], dtype: Any, header: Any = np.lib.format.write_array_header_2_0
+    ) -> None:
         dtype = np.dtype(dtype)
         self._file = path.open("xb")
         header(self._file, {"descr": dtype.str, "fortran_order": False, "shape": shape})
@@ -453,7 +488,10 @@ class ArrayWriter:
         data = np.ascontiguousarray(values).data.cast("B")
         runs = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), len(numbers)]
         for first, end in itertools.pairwise(runs):
-            piece, place = data[first * self._stride : end * self._stride], self._start + int(numbers[first]) * self._stride
+            piece, place = (
+                data[first * self._stride : end * self._stride],
+                self._start + int(numbers[first]) * self._stride,
+            )
             while piece:  # a disk that has just filled up takes less than it is given
                 done = os.pwrite(self._file.fileno(), piece, place)
                 piece, place = piece[done:], place + done

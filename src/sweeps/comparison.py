@@ -20,7 +20,16 @@ from typing import TYPE_CHECKING, Any
 
 from src.errors import UserError, flatten, printable
 from src.results.escaping import csv_cell, markdown
-from src.results.result import RECORD, Result, SchemaError, content_key, is_one_vector, number, read_predictions, uses_untrained_pooler
+from src.results.result import (
+    RECORD,
+    Result,
+    SchemaError,
+    content_key,
+    is_one_vector,
+    number,
+    read_predictions,
+    uses_untrained_pooler,
+)
 from src.storage.files import open_regular
 from src.sweeps.status import FAILURE, LEFT, STATUS, STATUSES, read_failure, read_notes
 
@@ -128,7 +137,9 @@ def read_job(folder: Path) -> Job:
     notes = read_notes(folder / STATUS)
     named = notes.get("record")
     record = folder / named if isinstance(named, str) and os.path.isfile(folder / named / RECORD) else folder
-    killed = notes.get("status") == "running" and not notes.get("settled")  # else it was about to look whether this is done already
+    killed = notes.get("status") == "running" and not notes.get(
+        "settled"
+    )  # else it was about to look whether this is done already
     if killed or notes.get("status") == "failed" or not (record / RECORD).is_file():
         failure = {} if killed else read_failure(folder)
         error = failure.get("error") or "left no record: it was killed, or is still running"
@@ -167,7 +178,9 @@ def compare_records(folders: Iterable[Path], unbegun: Mapping[Path, Sequence[str
     """
     late = unbegun or {}
     jobs = tuple(
-        Job(folder, "failed", error=LEFT["waiting"], overrides=tuple(late[folder])) if folder in late else read_job(folder)
+        Job(folder, "failed", error=LEFT["waiting"], overrides=tuple(late[folder]))
+        if folder in late
+        else read_job(folder)
         for folder in folders
     )
     groups: dict[str, list[Job]] = {}
@@ -314,7 +327,10 @@ def _paired(best: Run, run: Run) -> float:
         raise UserError("its score is a mean over draws, its predictions are those of one draw")
     classes = int(result.counts.get("classes") or 0)
     draws = zip(np.atleast_2d(one["prediction"]), np.atleast_2d(other["prediction"]), strict=True)
-    found = [compare(result.score["metric"], one["label"], first, second, classes=classes, seed=result.seed) for first, second in draws]
+    found = [
+        compare(result.score["metric"], one["label"], first, second, classes=classes, seed=result.seed)
+        for first, second in draws
+    ]
     p = [difference.p for difference in found if difference.p is not None]
     if len(p) < len(found):
         raise UserError(next(difference.method for difference in found if difference.p is None))
@@ -341,7 +357,9 @@ def render(comparison: Comparison, *, width: int = 100, terminal: bool = False) 
     """The comparison as text: poolings side by side where they fit `width` columns, else one below the other."""
     from rich.console import Console
 
-    console = Console(file=io.StringIO(), width=width, force_terminal=terminal, no_color=not terminal, highlight=False, emoji=False)
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=terminal, no_color=not terminal, highlight=False, emoji=False
+    )
     if comparison.groups:
         console.print(_text(caption(comparison)))
         columns, rows = _wide(comparison)
@@ -406,7 +424,9 @@ def _wide(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     rows = []
     for group in comparison.groups:
         cells = {
-            run.result.pooling: "\n".join((f"{score(group.metric, run.result.score)} {mark(run)}", interval(run), cost(run)))
+            run.result.pooling: "\n".join(
+                (f"{score(group.metric, run.result.score)} {mark(run)}", interval(run), cost(run))
+            )
             for run in group.runs
         }
         rows.append(
@@ -447,7 +467,9 @@ LONG = ["pooling", "score", "interval", "to best", "p (Holm)", "cache, seconds"]
 
 def _print_long(console: Console, comparison: Comparison) -> None:
     tables = [_long(group) for group in comparison.groups]
-    widths = [max(len(cell) for cell in cells) for cells in zip(LONG, *(row for rows in tables for row in rows), strict=True)]
+    widths = [
+        max(len(cell) for cell in cells) for cells in zip(LONG, *(row for rows in tables for row in rows), strict=True)
+    ]
     for group, rows in zip(comparison.groups, tables, strict=True):
         trivial = [f"{name.replace('_', ' ')} {score(group.metric, value)}" for name, value in group.baseline.items()]
         console.print(_text(f"\n{'  '.join([_title(group), *trivial])}", "bold"))
@@ -456,17 +478,28 @@ def _print_long(console: Console, comparison: Comparison) -> None:
 
 def _title(group: Group) -> str:
     names = ("dataset", "metric")
-    return " ".join([group.label[name] for name in names] + [f"{name}={value}" for name, value in group.label.items() if name not in names])
+    return " ".join(
+        [group.label[name] for name in names]
+        + [f"{name}={value}" for name, value in group.label.items() if name not in names]
+    )
 
 
-def _print(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int] | None = None) -> None:
+def _print(
+    console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int] | None = None
+) -> None:
     from rich import box
     from rich.table import Table
 
     rule = box.Box("    \n    \n -  \n    \n    \n    \n    \n    \n", ascii=True)  # a line of dashes below the head
     table = Table(box=rule, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
     for place, name in enumerate(columns):
-        table.add_column(_text(name), min_width=widths[place] if widths else None, no_wrap=place == 0, overflow="fold", vertical="top")
+        table.add_column(
+            _text(name),
+            min_width=widths[place] if widths else None,
+            no_wrap=place == 0,
+            overflow="fold",
+            vertical="top",
+        )
     for row in rows:
         cells = [_text(cell) for cell in row]
         for cell in cells:
@@ -477,7 +510,9 @@ def _print(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str
 
 def _width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     """Columns of the terminal that a table takes unfolded."""
-    return sum(2 + max(len(line) for cell in cells for line in cell.split("\n")) for cells in zip(columns, *rows, strict=True))
+    return sum(
+        2 + max(len(line) for cell in cells for line in cell.split("\n")) for cells in zip(columns, *rows, strict=True)
+    )
 
 
 def _trivial(groups: Iterable[Group]) -> list[str]:
@@ -510,7 +545,9 @@ def to_markdown(comparison: Comparison) -> str:
     """The comparison as a Markdown document, one row per run."""
     lines = ["# Comparison", "", markdown(f"{caption(comparison)}."), ""]
     for group in comparison.groups:
-        trivial = ", ".join(f"{name.replace('_', ' ')} {score(group.metric, value)}" for name, value in group.baseline.items())
+        trivial = ", ".join(
+            f"{name.replace('_', ' ')} {score(group.metric, value)}" for name, value in group.baseline.items()
+        )
         lines += [f"## {markdown(_title(group))}", "", *([markdown(f"Trivial: {trivial}"), ""] if trivial else [])]
         lines += ["| " + " | ".join(LONG) + " |", "| --- " * len(LONG) + "|"]
         lines += ["| " + " | ".join(map(markdown, row)) + " |" for row in _long(group)] + [""]
@@ -527,10 +564,27 @@ def to_csv(comparison: Comparison) -> str:
 
 def to_rows(comparison: Comparison) -> list[list[Any]]:
     """The names of the tidy table's columns, then its rows, as they stand."""
-    labels = list(dict.fromkeys(name for group in comparison.groups for name in group.label if name not in (*IDENTITY, "metric")))
+    labels = list(
+        dict.fromkeys(name for group in comparison.groups for name in group.label if name not in (*IDENTITY, "metric"))
+    )
     trivial = _trivial(comparison.groups)
-    measured = ["value", "low", "high", "mark", "difference", "p", "p_holm", "pooler", "cache", "seconds", "key", "folder"]
-    rows: list[list[Any]] = [[*IDENTITY, *labels, "pooling", "metric", *measured, *(f"baseline_{name}" for name in trivial)]]
+    measured = [
+        "value",
+        "low",
+        "high",
+        "mark",
+        "difference",
+        "p",
+        "p_holm",
+        "pooler",
+        "cache",
+        "seconds",
+        "key",
+        "folder",
+    ]
+    rows: list[list[Any]] = [
+        [*IDENTITY, *labels, "pooling", "metric", *measured, *(f"baseline_{name}" for name in trivial)]
+    ]
     for group in comparison.groups:
         for run in group.runs:
             result, numbers = run.result, run.result.score

@@ -18,10 +18,14 @@ from src.cli.application import GROUPS, KEYS
 
 # key=value and group.key=value, which say nothing of what is composed; options and Hydra's own words do
 VALUE = re.compile(rf"(?:(?:{'|'.join(KEYS)})\.\w+(?:\.\w+)*|{'|'.join(key for key in KEYS if key not in GROUPS)})=")
-AFTER_ANOTHER = re.compile(r"[+~](?!experiment=)")  # additions and deletions: what they do depends on the words before them
+AFTER_ANOTHER = re.compile(
+    r"[+~](?!experiment=)"
+)  # additions and deletions: what they do depends on the words before them
 MOST = 500  # compositions that are kept
 
-_composed: dict[tuple[object, ...], DictConfig] = {}  # of the module, so that a launcher's process keeps them between its jobs
+_composed: dict[
+    tuple[object, ...], DictConfig
+] = {}  # of the module, so that a launcher's process keeps them between its jobs
 _checked: dict[tuple[object, ...], DictConfig] = {}  # jobs that the sweeper has looked at and whose turn has not come
 
 
@@ -33,17 +37,23 @@ class Composer:
 
     def __call__(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         """The configuration of the job with these words, as `ConfigLoader.load_sweep_config` documents it."""
-        asked = OmegaConf.to_container(master_config.hydra.overrides.hydra, resolve=False)  # these may name what each job alone has
+        asked = OmegaConf.to_container(
+            master_config.hydra.overrides.hydra, resolve=False
+        )  # these may name what each job alone has
         assert isinstance(asked, list)
         settings = (None, *asked, master_config.hydra.job.config_name)
         if (found := _checked.pop((*sweep_overrides, *settings), None)) is None:
             found = self.compose(master_config, sweep_overrides, settings)
             if self.keep and len(_checked) < MOST:
                 _checked[*sweep_overrides, *settings] = copy.deepcopy(found)
-        OmegaConf.copy_cache(from_config=master_config, to_config=found)  # the time of day, as it was resolved meanwhile
+        OmegaConf.copy_cache(
+            from_config=master_config, to_config=found
+        )  # the time of day, as it was resolved meanwhile
         return found
 
-    def compose(self, master_config: DictConfig, sweep_overrides: list[str], settings: tuple[object, ...]) -> DictConfig:
+    def compose(
+        self, master_config: DictConfig, sweep_overrides: list[str], settings: tuple[object, ...]
+    ) -> DictConfig:
         """What is composed of the words that choose options, under the words that set values."""
         ordered = any(AFTER_ANOTHER.match(word) for word in sweep_overrides)
         values = [word for word in sweep_overrides if VALUE.match(word) and not ordered]
@@ -59,7 +69,9 @@ class Composer:
         words = [word for word in words if not word.is_hydra_override()]
         job = found.hydra.job
         found.hydra.overrides.task = [word.input_line for word in words]
-        job.override_dirname = get_overrides_dirname(words, **{str(key): value for key, value in job.config.override_dirname.items()})
+        job.override_dirname = get_overrides_dirname(
+            words, **{str(key): value for key, value in job.config.override_dirname.items()}
+        )
         return found
 
 

@@ -23,7 +23,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
-from src.cli.application import leave_job_folder, settle_process
+from src.cli.application import configure_process, leave_job_folder
 from src.config.schema import Config, RuntimeConfig, cache_folder, explain, parse
 from src.errors import UserError, flatten
 from src.runtime.provenance import cores
@@ -32,10 +32,17 @@ from src.sweeps.launchers import kind
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
-    from src.features.extractor import Extractor, Text
+    from src.features.extractor import FeatureExtractor, Text
 
 TOLD = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")  # how launchers and users say what a process may use
-NO_FEATURE = ("pooling", "layer", "probe", "seed", "draws", "tracker")  # what decides no feature: a pass stores every pooling
+NO_FEATURE = (
+    "pooling",
+    "layer",
+    "probe",
+    "seed",
+    "draws",
+    "tracker",
+)  # what decides no feature: a pass stores every pooling
 PASSES = ".passes"  # where, in a sweep's folder, the jobs run that make the forward passes
 
 log = logging.getLogger("src.sweeps.launch")
@@ -48,7 +55,7 @@ def threads() -> int:
 
 
 @contextmanager
-def kept_to_its_threads(runtime: RuntimeConfig) -> Iterator[None]:
+def limit_threads(runtime: RuntimeConfig) -> Iterator[None]:
     """Let a job encode and fit on `runtime.threads`, resolved, and no more."""
     import src.pipeline.run  # noqa: F401  # with all libraries that are to be kept to them
 
@@ -70,7 +77,9 @@ def _pools(with_torch: bool) -> ThreadpoolController:
 
 def asked(config: DictConfig) -> list[str]:
     """The words of a sweep: those of an experiment's file, then those of the command line, which win over them."""
-    params, words = (OmegaConf.to_container(each, resolve=False) for each in (config.hydra.sweeper, config.hydra.overrides.task))
+    params, words = (
+        OmegaConf.to_container(each, resolve=False) for each in (config.hydra.sweeper, config.hydra.overrides.task)
+    )
     assert isinstance(params, dict) and isinstance(words, list)
     return [*(f"{key}={value}" for key, value in (params.get("params") or {}).items()), *words]
 
@@ -88,8 +97,14 @@ def check_jobs(config: DictConfig, jobs: Sequence[Sequence[str]]) -> None:
     if jobs or not config.hydra.sweeper.get("_target_", "").endswith(".BasicSweeper"):
         return
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    empty = [word.input_line for word in parser.parse_overrides(asked(config)) if word.is_sweep_override() and not [*word.sweep_iterator()]]
-    raise UserError(f"'{empty[0] if empty else 'the sweep'}' has no value, so that there is no job. Name one value or more.")
+    empty = [
+        word.input_line
+        for word in parser.parse_overrides(asked(config))
+        if word.is_sweep_override() and not [*word.sweep_iterator()]
+    ]
+    raise UserError(
+        f"'{empty[0] if empty else 'the sweep'}' has no value, so that there is no job. Name one value or more."
+    )
 
 
 def check_shards(runtime: RuntimeConfig, *, sweep: bool, extracts: bool) -> None:
@@ -112,7 +127,9 @@ def check_interpolations(config: DictConfig, jobs: Sequence[Sequence[str]]) -> N
         return
     try:
         composed = GlobalHydra.instance().config_loader().load_sweep_config(config, list(jobs[0]))
-        OmegaConf.to_container(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]), resolve=True)
+        OmegaConf.to_container(
+            OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]), resolve=True
+        )
     except InterpolationResolutionError as error:
         raise explain(error) from error
     except (HydraException, OmegaConfBaseException):  # of which each job says what it is
@@ -125,7 +142,9 @@ def check_outputs(jobs: Sequence[Sequence[str]]) -> None:
     for words in jobs:
         output = next((word for word in words if word.startswith("output=") and "$" not in word), None)
         if output:
-            written.setdefault(output, set()).add(tuple(word for word in words if not word.startswith(("runtime.", "hydra."))))
+            written.setdefault(output, set()).add(
+                tuple(word for word in words if not word.startswith(("runtime.", "hydra.")))
+            )
     for output, features in written.items():
         if len(features) > 1:
             raise UserError(
@@ -137,7 +156,7 @@ def check_outputs(jobs: Sequence[Sequence[str]]) -> None:
 # Forward passes -------------------------------------------------------------------------------------------------------------------------
 
 
-def encode_first(config: DictConfig, jobs: Sequence[Sequence[str]]) -> None:
+def encode_missing(config: DictConfig, jobs: Sequence[Sequence[str]]) -> None:
     """Make the forward passes that the jobs need and the store does not have, so that no job waits for another's.
 
     On one machine this process makes them, one after the other on all cores; where `runtime.shards` asks for several jobs a pass, and
@@ -165,7 +184,10 @@ def encode_first(config: DictConfig, jobs: Sequence[Sequence[str]]) -> None:
             _try(one)
         return
     shares = [[*words, f"runtime.shard={shard}"] for words, one in needed for shard in range(one.runtime.shards)]
-    folders = [[*words, f"hydra.sweep.subdir={PASSES}/{number}", "hydra.output_subdir=null"] for number, words in enumerate(shares)]
+    folders = [
+        [*words, f"hydra.sweep.subdir={PASSES}/{number}", "hydra.output_subdir=null"]
+        for number, words in enumerate(shares)
+    ]
     launcher = Plugins.instance().instantiate_launcher(HydraContext(loader, Callbacks()), encode_task, config)
     try:
         launcher.launch(folders, initial_job_idx=0)
@@ -183,10 +205,14 @@ def passes(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
     for words in jobs:
         values = {key: value for key, _, value in (word.lstrip("+").partition("=") for word in words)}
         kept = (word for word in words if word.lstrip("+~").partition("=")[0].partition(".")[0] not in NO_FEATURE)
-        layers, also = groups.setdefault(tuple(word for word in kept if not word.startswith("runtime.also_layers=")), ([], []))
+        layers, also = groups.setdefault(
+            tuple(word for word in kept if not word.startswith("runtime.also_layers=")), ([], [])
+        )
         if "layer" in values and values["layer"] not in layers:
             layers.append(values["layer"])
-        also += [each for each in values.get("runtime.also_layers", "").strip("[]").split(",") if each and each not in also]
+        also += [
+            each for each in values.get("runtime.also_layers", "").strip("[]").split(",") if each and each not in also
+        ]
     found = []
     for words, (layers, also) in groups.items():
         beside = [f"runtime.also_layers=[{','.join([*layers[1:], *also])}]"] if layers[1:] or also else []
@@ -205,7 +231,7 @@ def wanting(config: Config) -> set[str]:
 
 def encode(config: Config) -> None:
     """Make the passes of one configuration, or this job's share of them."""
-    with kept_to_its_threads(config.runtime):
+    with limit_threads(config.runtime):
         extractor, found, bags = _opened(config)
         target, also = _layers(config, extractor)
         for text in found:
@@ -220,7 +246,7 @@ def encode(config: Config) -> None:
 
 def encode_task(composed: DictConfig) -> None:
     """`encode` as a launcher runs it."""
-    settle_process()
+    configure_process()
     leave_job_folder()
     _try(parse(composed))
 
@@ -232,29 +258,33 @@ def _try(config: Config) -> None:
         log.warning("a forward pass could not be made first: %s", flatten(error, 200))
 
 
-def _opened(config: Config) -> tuple[Extractor, list[Text], list[Text]]:
+def _opened(config: Config) -> tuple[FeatureExtractor, list[Text], list[Text]]:
     """An extractor, its model not loaded, the texts that the jobs encode, and those whose word pieces their baseline counts."""
     from src.data import dataset as data
-    from src.features.extractor import Extractor, texts
+    from src.features.extractor import FeatureExtractor, texts
     from src.models import checkpoint
     from src.runtime.clock import Clock
-    from src.storage.store import Store
+    from src.storage.store import ArrayStore
 
-    store = Store(cache_folder(config.runtime))
+    store = ArrayStore(cache_folder(config.runtime))
     read, found = data.load(config.dataset, config.data_root), checkpoint.find(config.model)
-    extractor = Extractor(found, config, store, Clock(), config.runtime.threads or threads())
+    extractor = FeatureExtractor(found, config, store, Clock(), config.runtime.threads or threads())
     names = list(read.splits) if config.output else list(dict.fromkeys(read.roles.values()))
 
     def unique(pairing: str) -> list[Text]:
-        return list({text.digest: text for name in names for text in texts(read.splits[name], pairing, read.name)}.values())
+        return list(
+            {text.digest: text for name in names for text in texts(read.splits[name], pairing, read.name)}.values()
+        )
 
     return extractor, unique(config.pairing), [] if config.output else unique("separate")
 
 
-def _layers(config: Config, extractor: Extractor) -> tuple[tuple[str, int], list[int]]:
+def _layers(config: Config, extractor: FeatureExtractor) -> tuple[tuple[str, int], list[int]]:
     """The target of a pass, and the layers beside it; those that the model lacks are refused by the jobs that ask for them."""
     deepest = extractor.facts.layers
-    layers = [extractor.layer(each) for each in (config.layer, *config.runtime.also_layers) if -deepest - 1 <= each <= deepest]
+    layers = [
+        extractor.layer(each) for each in (config.layer, *config.runtime.also_layers) if -deepest - 1 <= each <= deepest
+    ]
     if not layers:
         extractor.layer(config.layer)
     return (config.pooling.name, layers[0]), layers[1:]

@@ -32,7 +32,12 @@ log = logging.getLogger("src.sweeps.launch")
 def kind(config: DictConfig) -> str:
     """basic, joblib or submitit; the class's name where it is another launcher."""
     target = str(config.hydra.launcher._target_)
-    known = {"BasicLauncher": "basic", "JoblibLauncher": "joblib", "LocalLauncher": "submitit", "SlurmLauncher": "submitit"}
+    known = {
+        "BasicLauncher": "basic",
+        "JoblibLauncher": "joblib",
+        "LocalLauncher": "submitit",
+        "SlurmLauncher": "submitit",
+    }
     return known.get(target.rpartition(".")[2], target)
 
 
@@ -44,13 +49,17 @@ def check_launcher(launcher: DictConfig) -> None:
     except ModuleNotFoundError:
         found = None
     if not found:
-        raise UserError(f"this launcher is not installed. It comes with an extra: pip install 'bert-pooling-probes[{EXTRAS[package]}]'.")
+        raise UserError(
+            f"this launcher is not installed. It comes with an extra: pip install 'bert-pooling-probes[{EXTRAS[package]}]'."
+        )
     if package == "hydra_joblib_launcher" and not (
         isinstance(launcher.n_jobs, int) and launcher.n_jobs and abs(launcher.n_jobs) <= MOST_WORKERS
     ):
         raise UserError(f"hydra.launcher.n_jobs={launcher.n_jobs}: 1 to {MOST_WORKERS} workers, or -1 for one a core.")
     if str(launcher._target_).endswith(".SlurmLauncher") and not shutil.which("sbatch"):
-        raise UserError("there is no Slurm here: sbatch is not found. Try hydra/launcher=submitit_local, or joblib, on this machine.")
+        raise UserError(
+            "there is no Slurm here: sbatch is not found. Try hydra/launcher=submitit_local, or joblib, on this machine."
+        )
     minutes = launcher.get("timeout_min")
     if minutes is not None and minutes < LEAST_MINUTES:
         why = "a job is told two minutes before its end, and a shorter one would be told at its start"
@@ -121,7 +130,9 @@ def _outlive_joblib(state: Callable[[int], str | None] | None) -> None:
         return
 
     def go(self: Any, jobs: dict[int, Sequence[str]], tried: set[int]) -> None:
-        for _, block in groupby(enumerate(jobs), lambda each: each[1] - each[0]):  # the launcher numbers jobs on from the first
+        for _, block in groupby(
+            enumerate(jobs), lambda each: each[1] - each[0]
+        ):  # the launcher numbers jobs on from the first
             numbers = [number for _, number in block]
             try:
                 launch(self, [jobs[number] for number in numbers], numbers[0])
@@ -129,14 +140,18 @@ def _outlive_joblib(state: Callable[[int], str | None] | None) -> None:
             except BrokenProcessPool:
                 waiting = [number for number in numbers if state(number) == "waiting"]
                 struck = [number for number in numbers if state(number) == "running" and number not in tried]
-            log.warning("a worker was killed, perhaps for want of memory; of its jobs %d are tried again, alone", len(struck))
+            log.warning(
+                "a worker was killed, perhaps for want of memory; of its jobs %d are tried again, alone", len(struck)
+            )
             if len(waiting) < len(numbers):  # else the next would be killed as well
                 go(self, {number: jobs[number] for number in waiting}, tried)
             for number in struck:
                 go(self, {number: jobs[number]}, tried | {number})
 
     def outlived(self: Any, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        if any("runtime.shard=" in word for words in job_overrides for word in words):  # passes, which the jobs make where these do not
+        if any(
+            "runtime.shard=" in word for words in job_overrides for word in words
+        ):  # passes, which the jobs make where these do not
             return list(launch(self, job_overrides, initial_job_idx))
         go(self, dict(enumerate(job_overrides, initial_job_idx)), set())
         return [_unknown() for _ in job_overrides]
@@ -163,7 +178,9 @@ def _outlive_submitit() -> None:
         submitted[:] = jobs = map_array(self, function, *arguments)
         nonlocal told
         told = 0
-        what = f"{len(jobs)} jobs, {jobs[0].job_id} to {jobs[-1].job_id}" if len(jobs) > 1 else f"1 job, {jobs[0].job_id}"
+        what = (
+            f"{len(jobs)} jobs, {jobs[0].job_id} to {jobs[-1].job_id}" if len(jobs) > 1 else f"1 job, {jobs[0].job_id}"
+        )
         log.info("submitted: %s; what is printed there lies in %s", what, self.folder.parent)
         return list(jobs)
 

@@ -44,7 +44,9 @@ def write_failure(folder: Path, overrides: Sequence[str], error: str, kind: str)
         replace_files(folder, {FAILURE: _json(shown)})
         write_status(folder, "failed")
     except OSError as unwritable:
-        log.error("why this job failed cannot be written into %s: %s. Set hydra.sweep.dir.", folder, unwritable.strerror)
+        log.error(
+            "why this job failed cannot be written into %s: %s. Set hydra.sweep.dir.", folder, unwritable.strerror
+        )
 
 
 def begin(folder: Path) -> bool:

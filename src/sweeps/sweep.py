@@ -17,7 +17,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.cli.application import is_unwritable, say, say_crash, stop, tell
+from src.cli.application import exit_with_error, format_crash, format_error, is_unwritable, print_text
 from src.config.schema import check_tracker, explain, refuse_credentials, tracker_of
 from src.errors import UserError
 from src.results.escaping import option
@@ -26,7 +26,7 @@ from src.runtime.provenance import cores
 from src.storage.folder_lock import lock_folder
 from src.sweeps.comparison import Comparison, Job, compare_records, find_jobs, render, to_csv, to_markdown
 from src.sweeps.composing import compose_once
-from src.sweeps.launch import asked, check_interpolations, check_jobs, check_outputs, encode_first, expand
+from src.sweeps.launch import asked, check_interpolations, check_jobs, check_outputs, encode_missing, expand
 from src.sweeps.launchers import check_launcher, job_folders, kind, outlive
 from src.sweeps.status import LEFT, STATUS, STATUSES, Mark, left, mark, read_failure, read_notes, write_failure
 
@@ -52,13 +52,17 @@ def report(folder: Path, unbegun: Mapping[Path, Sequence[str]] | None = None) ->
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size((100, 24)).columns if terminal else 100
     try:
-        replace_files(folder, {"comparison.csv": to_csv(comparison).encode(), "comparison.md": to_markdown(comparison).encode()})
+        replace_files(
+            folder, {"comparison.csv": to_csv(comparison).encode(), "comparison.md": to_markdown(comparison).encode()}
+        )
     except OSError as error:
-        raise UserError(f"cannot write the comparison into {folder}: {error.strerror}. Set hydra.sweep.dir to another folder.") from error
+        raise UserError(
+            f"cannot write the comparison into {folder}: {error.strerror}. Set hydra.sweep.dir to another folder."
+        ) from error
     finally:  # a folder that takes no more costs the files, not the table
         print(render(comparison, width=width, terminal=terminal), end="", flush=True)
     if comparison.groups:
-        tell(f"Which pooling to use, and why: python -m experiments.report {option('records', str(folder))}")
+        print_text(f"Which pooling to use, and why: python -m experiments.report {option('records', str(folder))}")
     return comparison
 
 
@@ -105,9 +109,9 @@ class SweepTable(Callback):
         try:
             hold(Path(config.hydra.run.dir), "hydra.run.dir")
         except UserError as error:
-            stop(str(error))  # an exception would become a warning
+            exit_with_error(str(error))  # an exception would become a warning
         except OmegaConfBaseException as error:
-            stop(str(explain(error)))
+            exit_with_error(str(explain(error)))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Keep the layers that the sweep asks for in `LAYERS`, and plan the rest."""
@@ -142,18 +146,22 @@ def plan(config: DictConfig) -> None:
         folders = job_folders(config, jobs) or []
         hold(Path(config.hydra.sweep.dir), "hydra.sweep.dir")
     except UserError as error:
-        stop(str(error))  # an exception would become a warning
+        exit_with_error(str(error))  # an exception would become a warning
     except OmegaConfBaseException as error:
-        stop(str(explain(error)))
-    UNDER_WAY = begun = Sweep(config, dict(zip(folders, jobs, strict=False)), {folder: mark(folder) for folder in folders})
+        exit_with_error(str(explain(error)))
+    UNDER_WAY = begun = Sweep(
+        config, dict(zip(folders, jobs, strict=False)), {folder: mark(folder) for folder in folders}
+    )
     if launcher == "basic":
         return
-    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # in the launcher's processes too, libraries warn of what no user can mend
+    os.environ.setdefault(
+        "PYTHONWARNINGS", "ignore"
+    )  # in the launcher's processes too, libraries warn of what no user can mend
     outlive(config, (lambda number: begun.left(folders[number])) if folders else None)
     if config.hydra.launcher._target_.endswith(".LocalLauncher"):  # starts all jobs at once
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // max(1, len(jobs)))))
     if not any(word.startswith("runtime.shard=") for words in jobs for word in words):
-        encode_first(config, jobs)
+        encode_missing(config, jobs)
 
 
 def hold(folder: Path, key: str) -> None:
@@ -194,14 +202,16 @@ def settle_tracker(config: DictConfig) -> None:
     reason = WandbTracker(wanted).reason
     if reason:
         log.warning("W&B: the runs stay offline, since %s", reason)
-        if not config.hydra.launcher._target_.endswith(("BasicLauncher", "SlurmLauncher")):  # a cluster's nodes see other networks
+        if not config.hydra.launcher._target_.endswith(
+            ("BasicLauncher", "SlurmLauncher")
+        ):  # a cluster's nodes see other networks
             os.environ["WANDB_MODE"] = "offline"
 
 
 def note_failure(folder: Path, words: Sequence[str], error: Exception, label: str = "") -> None:
     """Tell why a job failed and write it down, so that the others go on; called where `error` is handled, whose traceback a bug shows."""
     foreseen = isinstance(error, UserError) or is_unwritable(error)
-    message = say(error) if foreseen else say_crash(error)
+    message = format_error(error) if foreseen else format_crash(error)
     log.error("%sfailed: %s", label, message, exc_info=not foreseen)
     write_failure(folder, words, message, "user" if isinstance(error, UserError) else "crash")
 
@@ -227,7 +237,11 @@ def tally(folder: Path) -> Comparison:
     for place in find_jobs(folder):
         status, failure = read_notes(place / STATUS).get("status"), read_failure(place)
         ended = status if status in STATUSES else "failed"
-        jobs.append(Job(place, ended, error=failure.get("error", LEFT["running"]), overrides=tuple(failure.get("overrides", ()))))
+        jobs.append(
+            Job(
+                place, ended, error=failure.get("error", LEFT["running"]), overrides=tuple(failure.get("overrides", ()))
+            )
+        )
     comparison = Comparison(tuple(jobs), ())
     print(render(comparison), end="", flush=True)
     return comparison

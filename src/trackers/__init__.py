@@ -18,7 +18,9 @@ Table = tuple[Sequence[str], Sequence[Sequence[Any]]]  # columns, rows
 class Tracker(Protocol):
     """One run in an experiment tracker. A tracker that fails while a run works warns in one line: the record is what counts."""
 
-    def start(self, config: dict[str, Any], *, name: str, group: str | None, job_type: str, tags: list[str], folder: Path) -> None:
+    def start(
+        self, config: dict[str, Any], *, name: str, group: str | None, job_type: str, tags: list[str], folder: Path
+    ) -> None:
         """Open the run, with its resolved configuration; `folder` is the run's output folder."""
 
     def holds(self, folder: Path, key: str) -> bool:

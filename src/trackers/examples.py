@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from src.data.dataset import Data
+from src.data.dataset import Dataset
 from src.results.result import Arrays
 from src.trackers import Table
 
 
-def examples(predictions: Arrays, data: Data, *, text: bool = False) -> Table:
+def examples(predictions: Arrays, data: Dataset, *, text: bool = False) -> Table:
     """Columns and rows of the table.
 
     Parameters
@@ -34,7 +34,11 @@ def examples(predictions: Arrays, data: Data, *, text: bool = False) -> Table:
         written = [data.splits[data.roles[role]] for role in _roles(predictions)]
         columns += ["text", "text_pair"]
         texts = [value for split in written for value in split.text.to_pylist()]
-        pairs = [value for split in written for value in (split.text_pair.to_pylist() if split.text_pair else [None] * len(split))]
+        pairs = [
+            value
+            for split in written
+            for value in (split.text_pair.to_pylist() if split.text_pair else [None] * len(split))
+        ]
         rows = [[*row, *both] for row, *both in zip(rows, texts, pairs, strict=True)]
     return columns, rows
 

@@ -13,7 +13,9 @@ from src.trackers import Table
 class NoTracker:
     """Do nothing, imports nothing."""
 
-    def start(self, config: dict[str, Any], *, name: str, group: str | None, job_type: str, tags: list[str], folder: Path) -> None:
+    def start(
+        self, config: dict[str, Any], *, name: str, group: str | None, job_type: str, tags: list[str], folder: Path
+    ) -> None:
         """Open nothing."""
 
     def holds(self, folder: Path, key: str) -> bool:

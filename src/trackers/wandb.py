@@ -143,12 +143,18 @@ class WandbTracker:
         else:
             self.mode, self.reason = "offline", obstacle
 
-    def start(self, config: dict[str, Any], *, name: str, group: str | None, job_type: str, tags: list[str], folder: Path) -> None:
+    def start(
+        self, config: dict[str, Any], *, name: str, group: str | None, job_type: str, tags: list[str], folder: Path
+    ) -> None:
         """Open the run below `folder`."""
         if self.mode == "disabled":
             return
         known, elsewhere = os.environ, os.environ.get("WANDB_DIR")
-        about: dict[str, Any] = {"config": config, "group": group, "dir": os.path.abspath(elsewhere) if elsewhere else str(folder)}
+        about: dict[str, Any] = {
+            "config": config,
+            "group": group,
+            "dir": os.path.abspath(elsewhere) if elsewhere else str(folder),
+        }
         about |= {"name": known.get("WANDB_NAME") or name, "job_type": known.get("WANDB_JOB_TYPE") or job_type}
         more = [tag.strip() for tag in known.get("WANDB_TAGS", "").split(",") if tag.strip()]
         about |= {"tags": [tag[:LONGEST_TAG] for tag in dict.fromkeys([*tags, *more])]}
@@ -205,7 +211,9 @@ class WandbTracker:
         with self._guarded("could not log tables and figures"), _staging(self._folder):
             import wandb
 
-            values: dict[str, Any] = {name: wandb.Table(columns=list(columns), data=list(rows)) for name, (columns, rows) in tables.items()}
+            values: dict[str, Any] = {
+                name: wandb.Table(columns=list(columns), data=list(rows)) for name, (columns, rows) in tables.items()
+            }
             values |= {f"figures/{name}": wandb.Image(str(path)) for name, path in (images or {}).items()}
             self._run.log(values)
 
@@ -224,7 +232,10 @@ class WandbTracker:
         with self._guarded("could not close the run"):
             run.finish(exit_code=int(failed))
             if self.mode == "offline" and self._folder and not _ends(self._folder):
-                log.warning("W&B: the run in %s is cut short, as by a full disk. The local record is not affected.", _short(self._folder))
+                log.warning(
+                    "W&B: the run in %s is cut short, as by a full disk. The local record is not affected.",
+                    _short(self._folder),
+                )
         if self.mode == "online":
             return f"W&B: {run.url}"
         note = f" ({self.reason})" if self.reason else ""
@@ -258,7 +269,9 @@ def _identity(folder: Path, key: str) -> dict[str, str]:
     """
     if os.environ.get("WANDB_RUN_ID") or os.environ.get("WANDB_RESUME") == "auto":
         return {}
-    if key and (earlier := sorted((run for run in run_folders(folder) if f"-{key[:8]}_" in run.name), key=lambda run: run.name)):
+    if key and (
+        earlier := sorted((run for run in run_folders(folder) if f"-{key[:8]}_" in run.name), key=lambda run: run.name)
+    ):
         return {"id": earlier[-1].name.rpartition("-")[2], "resume": "allow"}
     return {"id": f"{key[:8] or REFUSED}_{secrets.token_hex(4)}"}
 
@@ -284,7 +297,10 @@ def _note_elsewhere(job: Path, run: Path) -> None:
 def leave_out_single() -> None:
     """In a sweep: do without what names one run in the environment, here and in the launcher's processes."""
     if named := [name for name in SINGLE if os.environ.get(name)]:
-        log.warning("W&B: %s in the environment names a single run, so a sweep ignores it: each job has a run of its own", ", ".join(named))
+        log.warning(
+            "W&B: %s in the environment names a single run, so a sweep ignores it: each job has a run of its own",
+            ", ".join(named),
+        )
     for name in SINGLE:
         os.environ.pop(name, None)
 
@@ -355,7 +371,9 @@ def drop_idle(folder: Path, *, refused: bool = False) -> None:
     for run in run_folders(folder):
         if not run.name.startswith("offline-run-"):
             continue
-        if (refused and f"-{REFUSED}_" in run.name) or all(path.stat().st_size <= HEADER for path in run.glob("run-*.wandb")):
+        if (refused and f"-{REFUSED}_" in run.name) or all(
+            path.stat().st_size <= HEADER for path in run.glob("run-*.wandb")
+        ):
             shutil.rmtree(run, ignore_errors=True)
 
 
@@ -365,7 +383,10 @@ def closing(jobs: Sequence[Path]) -> list[str]:
         drop_idle(job)
     runs = [path for job in jobs for path in run_folders(job)]
     names = {path.name for path in runs}
-    sent, kept = ({name.rpartition("-")[2] for name in names if name.startswith("offline-") == offline} for offline in (False, True))
+    sent, kept = (
+        {name.rpartition("-")[2] for name in names if name.startswith("offline-") == offline}
+        for offline in (False, True)
+    )
     lines = [f"W&B: {len(sent)} runs sent" if len(sent) > 1 else "W&B: 1 run sent"] if sent else []
     if kept:
         beside = dict.fromkeys(job.parent for job in jobs if any(path.is_relative_to(job) for path in run_folders(job)))
@@ -402,7 +423,11 @@ def _staging(folder: Path | None) -> Iterator[None]:
 
 def summary(result: Result) -> dict[str, Any]:
     """A record as W&B's flat summary; undefined values are left out."""
-    values: dict[str, Any] = {"key": result.key, "cache": result.timing.get("cache"), "pooler/status": result.pooler.get("status")}
+    values: dict[str, Any] = {
+        "key": result.key,
+        "cache": result.timing.get("cache"),
+        "pooler/status": result.pooler.get("status"),
+    }
     values |= {"score_metric": result.score["metric"], **_flat("score", result.score)}
     for name, value in result.metrics.items():
         values |= _flat(f"metric/{name}", value)
@@ -435,7 +460,9 @@ def obstacle() -> str | None:
     except wandb.errors.Error as error:
         return flatten(error)
     except ValidationError as error:  # without the values, among which a password may be
-        refused = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False))
+        refused = "; ".join(
+            f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False)
+        )
         return f"the W&B settings (WANDB_... in the environment) cannot be read: {refused[:300]}"
     return unreachable(settings.base_url)
 
@@ -451,7 +478,9 @@ def unreachable(url: str) -> str | None:
             reasons.clear()
         except HTTPError as error:
             error.close()
-            reasons[:] = [f"{host} answered: {error.code} {error.reason}"] if error.code >= 500 else []  # less: the server is at work
+            reasons[:] = (
+                [f"{host} answered: {error.code} {error.reason}"] if error.code >= 500 else []
+            )  # less: the server is at work
         except OSError as error:
             reason = error.reason if isinstance(error, URLError) and isinstance(error.reason, OSError) else error
             if isinstance(reason, ssl.SSLCertVerificationError):

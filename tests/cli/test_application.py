@@ -17,7 +17,16 @@ from typing import Any
 import pytest
 
 from src import extract, run
-from src.cli.application import GROUPS, _open_streams, _Patient, _Printable, say, say_crash, stop, tell
+from src.cli.application import (
+    GROUPS,
+    _open_streams,
+    _Patient,
+    _Printable,
+    exit_with_error,
+    format_crash,
+    format_error,
+    print_text,
+)
 from src.errors import UserError, printable
 from tests.conftest import SENTENCES, SMALL, Ended, write_csv
 
@@ -58,7 +67,9 @@ OPTIONS = {
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_an_unknown_option_names_the_nearest(door: Door, group: str) -> None:
-    refused(door(run.main, OPTIONS[group]), f"unknown {group} ", OPTIONS[group].partition("=")[2], "did you mean", "Known: ")
+    refused(
+        door(run.main, OPTIONS[group]), f"unknown {group} ", OPTIONS[group].partition("=")[2], "did you mean", "Known: "
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,7 +147,9 @@ def test_an_unknown_option_names_the_nearest(door: Door, group: str) -> None:
         ("tracker=none model=checkpoint", ["no model is named", "model.path"]),
     ],
 )  # fmt: skip
-def test_bad_words_are_refused_before_anything_is_read(door: Door, no_forward_pass: None, words: str, named: list[str]) -> None:
+def test_bad_words_are_refused_before_anything_is_read(
+    door: Door, no_forward_pass: None, words: str, named: list[str]
+) -> None:
     refused(door(run.main, *words.split(" ")), *named)
 
 
@@ -161,7 +174,11 @@ ADDRESS = f"https://user:{SECRET}@host/rows.csv"
 
 
 def holding(folder: Path, text: str) -> list[Path]:
-    return [path for path in folder.rglob("*") if text in path.name or (path.is_file() and text.encode() in path.read_bytes())]
+    return [
+        path
+        for path in folder.rglob("*")
+        if text in path.name or (path.is_file() and text.encode() in path.read_bytes())
+    ]
 
 
 @pytest.mark.parametrize("main", [run.main, extract.main])
@@ -187,7 +204,9 @@ def test_credentials_are_refused_before_anything_is_written(
     assert SECRET not in ended.err and sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("key", ["dataset.name", "dataset.train", "model.path", "data_root", "tracker.project", "dataset.text"])
+@pytest.mark.parametrize(
+    "key", ["dataset.name", "dataset.train", "model.path", "data_root", "tracker.project", "dataset.text"]
+)
 def test_what_an_interpolation_stands_for_is_not_written_down(
     door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_forward_pass: None, key: str
 ) -> None:
@@ -212,7 +231,9 @@ def test_a_folder_is_not_called_by_a_secret(
 
 
 @pytest.mark.parametrize("main", [run.main, extract.main])
-@pytest.mark.parametrize("sweeps", [[], ["-m", "pooling=cls,mean"], ["-m", "pooling=cls,mean", "hydra/launcher=joblib"]])
+@pytest.mark.parametrize(
+    "sweeps", [[], ["-m", "pooling=cls,mean"], ["-m", "pooling=cls,mean", "hydra/launcher=joblib"]]
+)
 @pytest.mark.parametrize(
     "word",
     [
@@ -232,12 +253,20 @@ def test_what_cannot_be_resolved_is_one_line(
 ) -> None:
     if "sweep" in word and not sweeps:
         word = word.replace("sweep", "run")
-    ended = door(main, *sweeps, *files, *([] if word.startswith("output") else ["output=features"] * (main is extract.main)), word)
+    ended = door(
+        main,
+        *sweeps,
+        *files,
+        *([] if word.startswith("output") else ["output=features"] * (main is extract.main)),
+        word,
+    )
     refused(ended)
     assert len(ended.lines) == 1
 
 
-@pytest.mark.parametrize("word", ["pooling=glob(zzz*)", "seed=range(5,1)", "seed=range(0,1000000000)", "seed=range(0,1,0.000001)"])
+@pytest.mark.parametrize(
+    "word", ["pooling=glob(zzz*)", "seed=range(5,1)", "seed=range(0,1000000000)", "seed=range(0,1,0.000001)"]
+)
 def test_a_sweep_of_no_jobs_or_of_too_many_is_refused(door: Door, files: list[str], tmp_path: Path, word: str) -> None:
     refused(door(run.main, "-m", *files, "hydra.sweep.dir=here", word), word)
     assert not (tmp_path / "here").exists()
@@ -284,16 +313,28 @@ def labelled(*labels: object) -> Callable[[], list[tuple[str, object]]]:
         (lambda folder: (folder / "test.csv").unlink(), [], ["no file 'test.csv'"]),
         (lambda folder: (folder / "train.csv").write_bytes(b""), [], ["'train.csv' is empty"]),
         (lambda folder: (folder / "train.csv").write_bytes(b"text,label\n"), [], ["'train.csv' has no rows"]),
-        (lambda folder: (folder / "train.csv").write_bytes(b"text,label\ncaf\xe9,a\n"), [], ["'train.csv' line 2", "UTF-8", "iconv"]),
+        (
+            lambda folder: (folder / "train.csv").write_bytes(b"text,label\ncaf\xe9,a\n"),
+            [],
+            ["'train.csv' line 2", "UTF-8", "iconv"],
+        ),
         (edited("train", labelled(*"aaaa")), [], ["'train'", "one label 'a'"]),
         (edited("test", labelled("no", "maybe")), [], ["'test'", "label 'maybe'", "'train' lacks"]),
         (edited("train", labelled("a", "b", "nan")), [], ["'train.csv': row 3", "'nan'"]),
         (edited("train", labelled("a", "b", "")), [], ["'train.csv': row 3", "no label"]),
         (edited("train", labelled(*"aabb")), ["dataset.selection=folds"], ["4 rows", "10 folds"]),
         (edited("train", labelled(*"aabb")), ["dataset.selection=nested", "dataset.test=null"], ["4 rows", "10 folds"]),
-        (edited("train", labelled(*["no", "yes"] * 20)), ["dataset.selection=folds"], ["distinct training rows", "10 folds"]),
+        (
+            edited("train", labelled(*["no", "yes"] * 20)),
+            ["dataset.selection=folds"],
+            ["distinct training rows", "10 folds"],
+        ),
         (edited("train", lambda: [("yes", "no"), ("a dog", "yes")] * 3), [], ["2 of them distinct", "too few"]),
-        (edited("train", labelled(1.5, 2, "high")), ["dataset.task=regression"], ["'train.csv': row 3", "'high'", "number"]),
+        (
+            edited("train", labelled(1.5, 2, "high")),
+            ["dataset.task=regression"],
+            ["'train.csv': row 3", "'high'", "number"],
+        ),
         (None, ["dataset.text=sentence"], ["no column 'sentence'", "text, label"]),
         (None, ["dataset.label=gold"], ["no column 'gold'", "text, label"]),
         (None, ["dataset.train=null"], ["dataset.train=<file>"]),
@@ -302,7 +343,11 @@ def labelled(*labels: object) -> Callable[[], list[tuple[str, object]]]:
         (None, ["dataset.selection=nested"], ["dataset.selection=nested"]),
         (None, ["dataset.selection=development"], ["dataset.selection=development"]),
         (None, ["dataset=mr"], ["mr: dataset.train is for your own files"]),
-        (None, ["dataset=rte", "dataset.train=null", "dataset.test=null", "data_root=nowhere"], ["data_root 'nowhere'"]),
+        (
+            None,
+            ["dataset=rte", "dataset.train=null", "dataset.test=null", "data_root=nowhere"],
+            ["data_root 'nowhere'"],
+        ),
     ],
 )
 def test_bad_data_is_refused_before_a_model_is_loaded(
@@ -331,17 +376,26 @@ def test_no_network_names_the_way_out(door: Door, files: list[str], bert: Path) 
 def test_online_without_a_key(door: Door, files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_MODE")
     monkeypatch.setattr("src.trackers.wandb.obstacle", lambda: "no W&B API key was found")
-    refused(door(run.main, *files, "tracker=wandb", "tracker.mode=online"), "tracker.mode=online", "tracker.mode=offline", "tracker=none")
+    refused(
+        door(run.main, *files, "tracker=wandb", "tracker.mode=online"),
+        "tracker.mode=online",
+        "tracker.mode=offline",
+        "tracker=none",
+    )
 
 
 @pytest.fixture(scope="module")
-def broken(make_checkpoint: Callable[..., Path], bert: Path, vocabulary: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def broken(
+    make_checkpoint: Callable[..., Path], bert: Path, vocabulary: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A folder of checkpoints, each with something wrong."""
     from transformers import BertConfig, BertForMaskedLM, DistilBertConfig, DistilBertModel
 
     folder = tmp_path_factory.mktemp("broken")
     small = BertConfig(vocab_size=len(vocabulary), **SMALL)
-    distilled = DistilBertConfig(vocab_size=len(vocabulary), dim=16, n_layers=2, n_heads=2, hidden_dim=32, max_position_embeddings=32)
+    distilled = DistilBertConfig(
+        vocab_size=len(vocabulary), dim=16, n_layers=2, n_heads=2, hidden_dim=32, max_position_embeddings=32
+    )
     shutil.copytree(make_checkpoint(BertForMaskedLM(small)), folder / "missing")
     shutil.copytree(make_checkpoint(DistilBertModel(distilled)), folder / "absent")
     for name, size in (("cut", 2000), ("torn", 5)):
@@ -395,7 +449,11 @@ def test_paths_with_commas_equals_signs_and_spaces(door: Door, files: list[str],
     odd = tmp_path / "we,ird =dir"
     shutil.copytree(bert, odd / "bert")
     shutil.copy(tmp_path / "train.csv", odd / "tr,ain =x.csv")
-    words = [f'model.path="{odd / "bert"}"', f'dataset.train="{odd / "tr,ain =x.csv"}"', f'runtime.cache_dir="{odd / "cache"}"']
+    words = [
+        f'model.path="{odd / "bert"}"',
+        f'dataset.train="{odd / "tr,ain =x.csv"}"',
+        f'runtime.cache_dir="{odd / "cache"}"',
+    ]
     assert door(run.main, *files, *words, f'hydra.run.dir="{odd / "out"}"').status == 0
     assert (odd / "out" / "result.json").is_file()
     assert door(run.main, "-m", *files, *words, f'hydra.sweep.dir="{odd / "sweep"}"', "pooling=cls,max").status == 0
@@ -416,7 +474,9 @@ def test_a_bug_of_ours_keeps_its_traceback(door: Door, files: list[str], monkeyp
         door(run.main, *files)
 
 
-def test_a_folder_that_fails_midway_takes_one_line(door: Door, files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_fails_midway_takes_one_line(
+    door: Door, files: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere")
 
@@ -433,19 +493,28 @@ def test_an_interruption_takes_one_line(door: Door, files: list[str], monkeypatc
     assert ended.status == 130 and len(ended.lines) == 1 and "goes on from there" in ended.err
 
 
-def test_an_interrupted_pass_keeps_its_shards(door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from src.storage.store import Parts
+def test_an_interrupted_pass_keeps_its_shards(
+    door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from src.storage.store import ShardStore
 
-    write_csv(tmp_path / "train.csv", [(SENTENCES[place % 5] + f" {place}" * 9, ("no", "yes")[place % 2]) for place in range(2_000)])
-    write = Parts.write
+    write_csv(
+        tmp_path / "train.csv",
+        [(SENTENCES[place % 5] + f" {place}" * 9, ("no", "yes")[place % 2]) for place in range(2_000)],
+    )
+    write = ShardStore.write
 
-    def interrupted(self: Parts, number: int) -> Path:
+    def interrupted(self: ShardStore, number: int) -> Path:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is started with it ignored
         signal.raise_signal(signal.SIGINT)
         return write(self, number)
 
     with monkeypatch.context() as stopped:
-        stopped.setattr(Parts, "write", lambda self, number: (interrupted if any(self.folder.glob("*.npy")) else write)(self, number))
+        stopped.setattr(
+            ShardStore,
+            "write",
+            lambda self, number: (interrupted if any(self.folder.glob("*.npy")) else write)(self, number),
+        )
         assert door(run.main, *files, "runtime.token_budget=256").status == 130
     assert len(list(tmp_path.glob("cache/*/partial/*/*.npy"))) == 1
     ended = door(run.main, *files, "runtime.token_budget=256")
@@ -454,10 +523,10 @@ def test_an_interrupted_pass_keeps_its_shards(door: Door, files: list[str], tmp_
 
 
 def test_what_nobody_foresaw_still_has_a_line() -> None:
-    assert say(ValueError()) == "ValueError"
-    assert say(ValueError("one\ntwo:\nthree")) == "one"
-    assert say(UserError("a\nb")) == "a\nb"
-    assert say_crash(KeyError("x")) == "KeyError: 'x'"
+    assert format_error(ValueError()) == "ValueError"
+    assert format_error(ValueError("one\ntwo:\nthree")) == "one"
+    assert format_error(UserError("a\nb")) == "a\nb"
+    assert format_crash(KeyError("x")) == "KeyError: 'x'"
 
 
 def test_a_reader_that_leaves_stops_no_work() -> None:
@@ -484,9 +553,9 @@ def test_closed_streams_are_opened_on_nothing(monkeypatch: pytest.MonkeyPatch) -
 def test_what_reaches_a_terminal_cannot_command_it(capsys: pytest.CaptureFixture[str]) -> None:
     evil = "a\x1b[2J\rb\x9b\u2028\ud800\nc é 数 \u200d"
     harmless = "a\\x1b[2J\\rb\\x9b\\u2028\\ud800\nc é 数 \u200d"
-    tell(evil)
+    print_text(evil)
     with pytest.raises(SystemExit):
-        stop(evil)
+        exit_with_error(evil)
     captured = capsys.readouterr()
     assert captured.out == f"{harmless}\n"
     assert captured.err == f"error: {harmless}\n"
@@ -503,10 +572,10 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", ["src.run", "src.extract"])
 def test_help_is_quick_and_imports_no_torch(environment: dict[str, str], tmp_path: Path, name: str) -> None:
-    code = (
-        f"import runpy, sys as s; s.argv = ['', '--help']\ntry: runpy.run_module('{name}', run_name='__main__')\nfinally: print(*s.modules)"
-    )
-    environment = {name: value for name, value in environment.items() if not name.startswith("COV")}  # measuring takes longer than helping
+    code = f"import runpy, sys as s; s.argv = ['', '--help']\ntry: runpy.run_module('{name}', run_name='__main__')\nfinally: print(*s.modules)"
+    environment = {
+        name: value for name, value in environment.items() if not name.startswith("COV")
+    }  # measuring takes longer than helping
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     ended = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -519,14 +588,24 @@ def test_help_is_quick_and_imports_no_torch(environment: dict[str, str], tmp_pat
 
 def test_a_broken_pipe_shows_no_traceback(environment: dict[str, str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "src.run", "--help"]
-    piped = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    piped = subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert piped.stdout is not None and piped.stderr is not None
     piped.stdout.close()
     assert piped.stderr.read() == ""
     assert piped.wait() == 0
 
 
-def test_a_good_run_says_nothing_that_is_not_ours(environment: dict[str, str], files: list[str], tmp_path: Path) -> None:
-    ended = subprocess.run([sys.executable, "-m", "src.run", *files], env=environment, cwd=tmp_path, capture_output=True, text=True)
+def test_a_good_run_says_nothing_that_is_not_ours(
+    environment: dict[str, str], files: list[str], tmp_path: Path
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "src.run", *files], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
     assert ended.returncode == 0, ended.stderr
-    assert [line.split(":")[0].split(" ")[0] for line in ended.stderr.splitlines()] == ["loading", "files/train", "files/test"]
+    assert [line.split(":")[0].split(" ")[0] for line in ended.stderr.splitlines()] == [
+        "loading",
+        "files/train",
+        "files/test",
+    ]

@@ -36,7 +36,8 @@ def test_every_option_composes_under_its_own_name(path: Path) -> None:
         assert config.name == path.stem
         return
     config = composed(
-        f"{'+' if group == 'experiment' else ''}{group}={path.stem}", *(["dataset.train=a.csv"] if path.stem == "files" else [])
+        f"{'+' if group == 'experiment' else ''}{group}={path.stem}",
+        *(["dataset.train=a.csv"] if path.stem == "files" else []),
     )
     if group in ("model", "dataset", "tracker"):
         assert getattr(config, group).name == path.stem
@@ -75,7 +76,9 @@ def test_no_yaml_holds_a_path_of_one_machine_and_no_python_names_a_dataset() -> 
         assert not [name for name in names if re.search(rf"['\"]{name}['\"]", code)], path
 
 
-COMMANDS = [line for line in re.findall(r"^(python -m src\.(?:run|extract).*?)(?:\s+#.*)?$", README + CLUSTER, re.MULTILINE)]
+COMMANDS = [
+    line for line in re.findall(r"^(python -m src\.(?:run|extract).*?)(?:\s+#.*)?$", README + CLUSTER, re.MULTILINE)
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -84,7 +87,11 @@ def test_the_readmes_commands_compose(command: str) -> None:
     sweep = OverridesParser.create().parse_overrides(words)
     singles = []
     for override in sweep:
-        value = next(iter(override.sweep_string_iterator())) if override.is_sweep_override() else override.get_value_element_as_str()
+        value = (
+            next(iter(override.sweep_string_iterator()))
+            if override.is_sweep_override()
+            else override.get_value_element_as_str()
+        )
         singles.append(f"{override.key_or_group}={value}")
     config = composed(*singles)
     assert config.dataset.name

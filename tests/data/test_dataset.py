@@ -27,7 +27,9 @@ HEADLINES = {"cola": "mcc", "mrpc": "f1", "qqp": "f1", "stsb": "pearson", "sick_
 
 def option(name: str, **changes: Any) -> DatasetConfig:
     """conf/dataset/NAME.yaml with the user's changes."""
-    merged = OmegaConf.merge(OmegaConf.structured(DatasetConfig), OmegaConf.load(CONF / "dataset" / f"{name}.yaml"), changes)
+    merged = OmegaConf.merge(
+        OmegaConf.structured(DatasetConfig), OmegaConf.load(CONF / "dataset" / f"{name}.yaml"), changes
+    )
     config = OmegaConf.to_object(merged)
     assert isinstance(config, DatasetConfig)
     return config
@@ -45,7 +47,10 @@ def split_of(rows: list[tuple[str, Any]], **options: Any) -> data.Split:
     pair = options.get("pair")
     texts = pa.array([text for text, _ in rows], pa.large_string())
     return data.Split(
-        options.get("name", "train"), texts, None if pair is None else pa.array(pair, pa.large_string()), np.array([y for _, y in rows])
+        options.get("name", "train"),
+        texts,
+        None if pair is None else pa.array(pair, pa.large_string()),
+        np.array([y for _, y in rows]),
     )
 
 
@@ -93,7 +98,11 @@ FULL = {
     "cr": {"all": [1368, 2407]},
     "mpqa": {"all": [7294, 3312]},
     "sst_binary": {"train": [29780, 37569], "validation": [428, 444], "test": [912, 909]},
-    "sst_fine": {"train": [1092, 2218, 1624, 2322, 1288], "validation": [139, 289, 229, 279, 165], "test": [279, 633, 389, 510, 399]},
+    "sst_fine": {
+        "train": [1092, 2218, 1624, 2322, 1288],
+        "validation": [139, 289, 229, 279, 165],
+        "test": [279, 633, 389, 510, 399],
+    },
     "sick_e": {"train": [665, 2536, 1299], "validation": [74, 282, 144], "test": [720, 2793, 1414]},
 }
 
@@ -106,14 +115,20 @@ def test_label_counts_of_the_official_files(shared: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "sizes", "means"), [("stsb", (5749, 1500), (2.70, 2.36)), ("sick_r", (4500, 500, 4927), (3.52, 3.59, 3.53))]
+    ("name", "sizes", "means"),
+    [("stsb", (5749, 1500), (2.70, 2.36)), ("sick_r", (4500, 500, 4927), (3.52, 3.59, 3.53))],
 )
-def test_scores_of_the_official_files(shared: Path, name: str, sizes: tuple[int, ...], means: tuple[float, ...]) -> None:
+def test_scores_of_the_official_files(
+    shared: Path, name: str, sizes: tuple[int, ...], means: tuple[float, ...]
+) -> None:
     read = data.load(option(name), str(shared / "data"))
     assert tuple(len(split) for split in read.splits.values()) == sizes
     assert [split.label.mean() for split in read.splits.values()] == pytest.approx(means, abs=0.006)
     low, high = (0, 5) if name == "stsb" else (1, 5)
-    assert all(split.label.dtype == np.float64 and split.label.min() >= low and split.label.max() <= high for split in read.splits.values())
+    assert all(
+        split.label.dtype == np.float64 and split.label.min() >= low and split.label.max() <= high
+        for split in read.splits.values()
+    )
     data.check_probe(read)
 
 
@@ -145,7 +160,10 @@ def test_known_overlaps_and_oddities_of_the_official_files(shared: Path) -> None
 def test_cola_has_no_header_and_no_last_newline(tmp_path: Path) -> None:
     root = write(
         tmp_path,
-        {"glue_data/CoLA/train.tsv": "gj04\t1\t\tGood.\nks08\t0\t*\tBad is.\n", "glue_data/CoLA/dev.tsv": "gj04\t0\t*\tNo newline is"},
+        {
+            "glue_data/CoLA/train.tsv": "gj04\t1\t\tGood.\nks08\t0\t*\tBad is.\n",
+            "glue_data/CoLA/dev.tsv": "gj04\t0\t*\tNo newline is",
+        },
     )
     read = data.load(option("cola"), root)
     assert read.train.text.to_pylist() == ["Good.", "Bad is."] and read.train.label.tolist() == [1, 0]
@@ -157,7 +175,9 @@ def test_cola_has_no_header_and_no_last_newline(tmp_path: Path) -> None:
 def test_mrpc_has_a_byte_order_mark_and_quotes_that_are_characters(tmp_path: Path) -> None:
     header = "\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\n"
     rows = '1\t1\t2\t" He said .\tHe said " no .\n0\t3\t4\tA "b" c\t"d"\n'
-    read = data.load(option("mrpc"), write(tmp_path, {f"glue_data/MRPC/{name}.tsv": header + rows for name in ("train", "dev")}))
+    read = data.load(
+        option("mrpc"), write(tmp_path, {f"glue_data/MRPC/{name}.tsv": header + rows for name in ("train", "dev")})
+    )
     assert read.train.text.to_pylist() == ['" He said .', 'A "b" c']
     assert pairs(read.train) == ['He said " no .', '"d"']
     assert read.test_in_train() == 2
@@ -165,7 +185,9 @@ def test_mrpc_has_a_byte_order_mark_and_quotes_that_are_characters(tmp_path: Pat
 
 def test_texts_are_not_stripped(tmp_path: Path) -> None:
     content = "sentence\tlabel\na fine film \t1\ndull\t0\n"
-    read = data.load(option("sst2"), write(tmp_path, {"glue_data/SST-2/train.tsv": content, "glue_data/SST-2/dev.tsv": content}))
+    read = data.load(
+        option("sst2"), write(tmp_path, {"glue_data/SST-2/train.tsv": content, "glue_data/SST-2/dev.tsv": content})
+    )
     assert read.train.text.to_pylist() == ["a fine film ", "dull"]
 
 
@@ -200,7 +222,11 @@ def test_mnli_is_scored_on_both_validation_sets(tmp_path: Path) -> None:
 def test_qqp_and_qnli_columns(tmp_path: Path) -> None:
     qqp = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n1\t2\t3\twho ?\twhom ?\t1\n"
     qnli = "index\tquestion\tsentence\tlabel\n0\twho ?\tme .\tnot_entailment\n"
-    files = {f"glue_data/{task}/{name}.tsv": content for task, content in (("QQP", qqp), ("QNLI", qnli)) for name in ("train", "dev")}
+    files = {
+        f"glue_data/{task}/{name}.tsv": content
+        for task, content in (("QQP", qqp), ("QNLI", qnli))
+        for name in ("train", "dev")
+    }
     root = write(tmp_path, files)
     for name, second in (("qqp", "whom ?"), ("qnli", "me .")):
         split = data.load(option(name), root).train
@@ -217,13 +243,17 @@ def test_a_sentence_file_a_class_counts_empty_lines(tmp_path: Path) -> None:
 
 def test_subj_and_trec_and_sst_layouts(tmp_path: Path) -> None:
     files: dict[str, Any] = {"SUBJ/subj.subjective": "i like it\n", "SUBJ/subj.objective": "it is\n"}
-    files |= {f"TREC/{name}": b"ENTY:other What is \xf0 ?\nHUM:ind Who ?\n" for name in ("train_5500.label", "TREC_10.label")}
+    files |= {
+        f"TREC/{name}": b"ENTY:other What is \xf0 ?\nHUM:ind Who ?\n" for name in ("train_5500.label", "TREC_10.label")
+    }
     files |= {f"SST/binary/sentiment-{name}": "fine film \t1\ndull \t0\n" for name in ("train", "dev", "test")}
     files |= {f"SST/fine/sentiment-{name}": "4 fine film\n0 dull\n" for name in ("train", "dev", "test")}
     root = write(tmp_path, {f"senteval/{name}": content for name, content in files.items()})
     subj, trec, binary, fine = (data.load(option(name), root) for name in ("subj", "trec", "sst_binary", "sst_fine"))
     assert [subj.classes[label] for label in subj.train.label] == ["objective", "subjective"]
-    assert trec.train.text.to_pylist() == ["What is \u00f0 ?", "Who ?"] and [trec.classes[label] for label in trec.train.label] == [
+    assert trec.train.text.to_pylist() == ["What is \u00f0 ?", "Who ?"] and [
+        trec.classes[label] for label in trec.train.label
+    ] == [
         "ENTY",
         "HUM",
     ]
@@ -234,10 +264,14 @@ def test_subj_and_trec_and_sst_layouts(tmp_path: Path) -> None:
 def test_refusals_of_the_official_layout(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data_root '.*nowhere' is no folder. It holds glue_data/"):
         data.load(option("cola"), str(tmp_path / "nowhere"))
-    with pytest.raises(UserError, match=r"there is no glue_data/CoLA/train.tsv in data_root=.*\n.*: train.tsv, dev.tsv\."):
+    with pytest.raises(
+        UserError, match=r"there is no glue_data/CoLA/train.tsv in data_root=.*\n.*: train.tsv, dev.tsv\."
+    ):
         data.load(option("cola"), str(tmp_path))
     root = write(tmp_path, {f"glue_data/CoLA/{name}.tsv": "a\t2\t\tText.\n" for name in ("train", "dev")})
-    with pytest.raises(UserError, match=r"split 'train': row 1 has the label '2'. Known are 0, 1, unacceptable, acceptable."):
+    with pytest.raises(
+        UserError, match=r"split 'train': row 1 has the label '2'. Known are 0, 1, unacceptable, acceptable."
+    ):
         data.load(option("cola"), root)
     with pytest.raises(UserError, match="unknown split 'tets'; did you mean 'test'"):
         data.load(option("cola", splits={"test": "tets"}), root)
@@ -256,7 +290,9 @@ def test_refusals_of_the_official_layout(tmp_path: Path) -> None:
 
 
 def test_hidden_labels_of_the_folder(tmp_path: Path) -> None:
-    root = write(tmp_path, {f"glue_data/SST-2/{name}.tsv": "sentence\tlabel\na\t1\nb\t0\n" for name in ("train", "dev")})
+    root = write(
+        tmp_path, {f"glue_data/SST-2/{name}.tsv": "sentence\tlabel\na\t1\nb\t0\n" for name in ("train", "dev")}
+    )
     with pytest.raises(UserError) as caught:
         data.load(option("sst2", splits={"test": "test"}), root)
     assert str(caught.value) == "sst2: split 'test' hides its labels (all -1). Set dataset.splits.test to 'validation'."
@@ -277,11 +313,15 @@ def on_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[...,
     def install(features: dict[str, Any], **splits: dict[str, list[Any]]) -> list[tuple[Any, ...]]:
         asked: list[tuple[Any, ...]] = []
         info = datasets.DatasetInfo(features=datasets.Features(features))
-        info.download_checksums = {f"hf://datasets/a/b@{'0123abcd' * 5}/x/train-00000-of-00001.parquet": {"num_bytes": 1, "checksum": None}}
+        info.download_checksums = {
+            f"hf://datasets/a/b@{'0123abcd' * 5}/x/train-00000-of-00001.parquet": {"num_bytes": 1, "checksum": None}
+        }
 
         def load_dataset(*arguments: Any, **options: Any) -> Any:
             asked.append((*arguments, options))
-            return datasets.DatasetDict({name: datasets.Dataset.from_dict(rows, info=info) for name, rows in splits.items()})
+            return datasets.DatasetDict(
+                {name: datasets.Dataset.from_dict(rows, info=info) for name, rows in splits.items()}
+            )
 
         monkeypatch.setattr(datasets, "load_dataset", load_dataset)
         return asked
@@ -294,7 +334,11 @@ def test_the_hub_gives_what_the_folder_gives(on_the_hub: Callable[..., list[tupl
 
     rows = {"sentence1": ["a", '"b'], "sentence2": ["c ", "d"], "label": [1, 0]}
     hidden = {"sentence1": ["x"], "sentence2": ["y"], "label": [-1]}
-    features = {"sentence1": Value("string"), "sentence2": Value("string"), "label": ClassLabel(names=["entailment", "not_entailment"])}
+    features = {
+        "sentence1": Value("string"),
+        "sentence2": Value("string"),
+        "label": ClassLabel(names=["entailment", "not_entailment"]),
+    }
     asked = on_the_hub(features, train=rows, validation=rows, test=hidden)
     content = 'index\tsentence1\tsentence2\tlabel\n0\ta\tc \tnot_entailment\n1\t"b\td\tentailment\n'
     root = write(tmp_path, {f"glue_data/RTE/{name}.tsv": content for name in ("train", "dev")})
@@ -309,7 +353,9 @@ def test_the_hub_gives_what_the_folder_gives(on_the_hub: Callable[..., list[tupl
         )
     assert asked == [("nyu-mll/glue", "rte", {"revision": "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"})]
     assert there.source == {"from": "hub", "path": "nyu-mll/glue", "revision": "0123abcd" * 5, "files": {}}
-    with pytest.raises(UserError, match=r"split 'test' hides its labels \(all -1\). Set dataset.splits.test to 'validation'."):
+    with pytest.raises(
+        UserError, match=r"split 'test' hides its labels \(all -1\). Set dataset.splits.test to 'validation'."
+    ):
         data.load(option("rte", splits={"test": "test"}), None)
 
 
@@ -317,7 +363,9 @@ def test_class_ids_follow_the_names_not_the_hub_order(on_the_hub: Callable[..., 
     from datasets import ClassLabel, Value
 
     rows = {"sentence": ["a", "b"], "label": [0, 1]}
-    on_the_hub({"sentence": Value("string"), "label": ClassLabel(names=["positive", "negative"])}, train=rows, validation=rows)
+    on_the_hub(
+        {"sentence": Value("string"), "label": ClassLabel(names=["positive", "negative"])}, train=rows, validation=rows
+    )
     assert data.load(option("sst2"), None).train.label.tolist() == [1, 0]
 
 
@@ -346,10 +394,14 @@ def test_a_hub_split_without_a_label_column_is_hidden_and_a_missing_text_column_
         data.load(option("sst2", splits={"test": "train"}), None)
 
 
-def test_a_folder_of_the_same_name_is_not_taken_for_the_hub(on_the_hub: Callable[..., list[tuple[Any, ...]]], tmp_path: Path) -> None:
+def test_a_folder_of_the_same_name_is_not_taken_for_the_hub(
+    on_the_hub: Callable[..., list[tuple[Any, ...]]], tmp_path: Path
+) -> None:
     from datasets import Value
 
-    asked = on_the_hub({"sentence": Value("string"), "label": Value("int64")}, train={"sentence": ["a", "b"], "label": [0, 1]})
+    asked = on_the_hub(
+        {"sentence": Value("string"), "label": Value("int64")}, train={"sentence": ["a", "b"], "label": [0, 1]}
+    )
     (tmp_path / "glue").mkdir()
     data.load(option("sst2", splits={"test": "train"}), None)
     assert len(asked) == 1
@@ -359,9 +411,12 @@ def test_a_folder_of_the_same_name_is_not_taken_for_the_hub(on_the_hub: Callable
 
 
 @pytest.mark.parametrize(
-    ("online", "message"), [(False, "cannot reach the hub and 'nyu-mll/glue' is not in its cache"), (True, "cannot load .*: broken")]
+    ("online", "message"),
+    [(False, "cannot reach the hub and 'nyu-mll/glue' is not in its cache"), (True, "cannot load .*: broken")],
 )
-def test_a_hub_that_fails_names_data_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, online: bool, message: str) -> None:
+def test_a_hub_that_fails_names_data_root(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, online: bool, message: str
+) -> None:
     import datasets
 
     def fail(*arguments: Any, **options: Any) -> None:
@@ -398,9 +453,9 @@ def test_one_content_in_every_format_is_one_dataset(tmp_path: Path) -> None:
         path = own(tmp_path, extension, ROWS)
         read = data.load(option("files", train=path, test=path), "ignored: no official layout")
         digests.add((read.train.text_digest, tuple(read.train.label), read.classes, read.metrics, read.selection))
-        assert read.source["files"].keys() == {f"train/rows{extension}", f"test/rows{extension}"} and str(tmp_path) not in json.dumps(
-            read.source
-        )
+        assert read.source["files"].keys() == {f"train/rows{extension}", f"test/rows{extension}"} and str(
+            tmp_path
+        ) not in json.dumps(read.source)
     assert digests == {(read.train.text_digest, (1, 0, 1, 0), ("a", "b"), ("accuracy", "f1", "mcc"), "carve")}
     upper = own(tmp_path, ".CSV".lower(), ROWS, name="UPPER")
     Path(upper).rename(tmp_path / "UPPER.CSV")
@@ -411,7 +466,11 @@ def test_one_content_in_every_format_is_one_dataset(tmp_path: Path) -> None:
 def test_numbers_as_labels_sort_by_value(tmp_path: Path, extension: str) -> None:
     path = own(tmp_path, extension, [("a", 10), ("b", 2), ("c", -1), ("d", 2)])
     read = data.load(option("files", train=path, test=path), None)
-    assert read.classes == ("-1", "2", "10") and read.train.label.tolist() == [2, 1, 0, 1] and read.metrics == ("accuracy",)
+    assert (
+        read.classes == ("-1", "2", "10")
+        and read.train.label.tolist() == [2, 1, 0, 1]
+        and read.metrics == ("accuracy",)
+    )
 
 
 def test_a_validation_file_becomes_the_development_split(tmp_path: Path) -> None:
@@ -425,7 +484,9 @@ def test_pairs_and_scores(tmp_path: Path) -> None:
     rows = [{"a": "x", "b": "y", "s": 1.5}, {"a": "z", "b": "", "s": "2"}]
     path = tmp_path / "p.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
-    read = data.load(option("files", train=str(path), test=str(path), text="a", text_pair="b", label="s", task="regression"), None)
+    read = data.load(
+        option("files", train=str(path), test=str(path), text="a", text_pair="b", label="s", task="regression"), None
+    )
     assert pairs(read.train) == ["y", ""]
     assert read.train.label.tolist() == [1.5, 2.0] and read.classes == () and read.metrics == ("pearson", "spearman")
 
@@ -448,7 +509,11 @@ def test_paths_are_relative_to_the_current_folder_or_the_home(tmp_path: Path, mo
         ("text,label\na,0\nb,-inf\n", "regression", "row 2 has the label '-inf', which is no finite number"),
         ("text,label\na,0\nb,high\n", "regression", "row 2 has the label 'high', which is no finite number"),
         ("text,label\na,0\nb,-1e300\n", "regression", "row 2 has the label '-1e300', whose size is above 1e\\+30"),
-        (f"text,label\na,0\nb,{'high' * 50}\n", "regression", "row 2 has the label '(high){14}h\\.\\.\\.', which is no finite number"),
+        (
+            f"text,label\na,0\nb,{'high' * 50}\n",
+            "regression",
+            "row 2 has the label '(high){14}h\\.\\.\\.', which is no finite number",
+        ),
         ("text,label\n", "classification", "has no rows"),
         ("text,class\na,0\n", "classification", "no column 'label'. There are: text, class"),
     ],
@@ -498,7 +563,9 @@ def test_a_word_that_other_readers_take_for_nothing_is_a_label(tmp_path: Path) -
         ({"label": None}, "dataset.text and dataset.label"),
     ],
 )
-def test_refused_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str) -> None:
+def test_refused_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
+) -> None:
     own(tmp_path, ".csv", ROWS)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
@@ -507,7 +574,9 @@ def test_refused_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chang
 
 def test_hidden_labels_of_a_file(tmp_path: Path) -> None:
     train, test = own(tmp_path, ".csv", ROWS), own(tmp_path, ".csv", [("a", -1), ("b", -1)], name="test")
-    with pytest.raises(UserError, match=r"split 'test' hides its labels \(all -1\). Give a file with labels in dataset.test"):
+    with pytest.raises(
+        UserError, match=r"split 'test' hides its labels \(all -1\). Give a file with labels in dataset.test"
+    ):
         data.load(option("files", train=train, test=test), None)
     signs = own(tmp_path, ".csv", [("a", -1), ("b", 1)], name="signs")
     assert data.load(option("files", train=signs, test=test), None).test.label.tolist() == [0, 0]
@@ -525,14 +594,19 @@ def test_hidden_labels_of_a_file(tmp_path: Path) -> None:
         (["01", "1", "001", "1_000", "1000"], ["01", "1", "001", "1_000", "1000"]),
         (["\u0661", "\uff11", "1"], ["\u0661", "\uff11", "1"]),
         (["TRUE", "True", "true", "\u00a0False", "false"], ["true", "true", "true", "false", "false"]),
-        (["9007199254740992", "9007199254740993", "9007199254740993.0"], ["9007199254740992", *["9007199254740993"] * 2]),
+        (
+            ["9007199254740992", "9007199254740993", "9007199254740993.0"],
+            ["9007199254740992", *["9007199254740993"] * 2],
+        ),
         (["1" * 30, "1" * 29 + "2"], ["1" * 30, "1" * 29 + "2"]),
         (["1.0", "one", "1st", "1"], ["1", "one", "1st", "1"]),
         (["yes", " yes", "Yes"], ["yes", "yes", "Yes"]),
     ],
 )
 @pytest.mark.parametrize("extension", [".csv", ".tsv", ".jsonl", ".parquet"])
-def test_a_label_is_its_value_in_every_reader(tmp_path: Path, extension: str, labels: list[str], classes: list[str]) -> None:
+def test_a_label_is_its_value_in_every_reader(
+    tmp_path: Path, extension: str, labels: list[str], classes: list[str]
+) -> None:
     path = own(tmp_path, extension, [(f"text {row}", label) for row, label in enumerate(labels)])
     read = data.load(option("files", train=path, test=path), None)
     assert [read.classes[label] for label in read.train.label] == classes
@@ -541,7 +615,10 @@ def test_a_label_is_its_value_in_every_reader(tmp_path: Path, extension: str, la
 @pytest.mark.parametrize("test", [".csv", ".jsonl", ".parquet"])
 @pytest.mark.parametrize("train", [".csv", ".jsonl", ".parquet"])
 def test_train_and_test_of_different_kinds_have_the_same_classes(tmp_path: Path, train: str, test: str) -> None:
-    for written, classes in ((([1.0, 0.0], [0, 1]), ("0", "1")), (([True, False], ["FALSE", "True"]), ("false", "true"))):
+    for written, classes in (
+        (([1.0, 0.0], [0, 1]), ("0", "1")),
+        (([True, False], ["FALSE", "True"]), ("false", "true")),
+    ):
         files = [
             own(tmp_path, extension, [("a", first), ("b", second)], name=name)
             for extension, (first, second), name in zip((train, test), written, ("train", "test"), strict=True)
@@ -552,7 +629,11 @@ def test_train_and_test_of_different_kinds_have_the_same_classes(tmp_path: Path,
 
 def test_labels_that_numpy_and_databases_write_are_those_of_a_csv(tmp_path: Path) -> None:
     texts = own(tmp_path, ".csv", [("a", "0.1"), ("b", "1")], name="texts")
-    for column in (pa.array([0.1, 1], pa.float32()), pa.array([0.1, 1], pa.float16()), pa.array([Decimal("0.10"), Decimal("1.00")])):
+    for column in (
+        pa.array([0.1, 1], pa.float32()),
+        pa.array([0.1, 1], pa.float16()),
+        pa.array([Decimal("0.10"), Decimal("1.00")]),
+    ):
         pq.write_table(pa.table({"text": ["a", "b"], "label": column}), tmp_path / "a.parquet")
         read = data.load(option("files", train=str(tmp_path / "a.parquet"), test=texts), None)
         assert read.classes == ("0.1", "1") and read.test.label.tolist() == [0, 1]
@@ -588,7 +669,10 @@ def test_scores_are_plain_decimal_numbers(tmp_path: Path) -> None:
             data.load(option("files", train=path, test=path, task="regression"), None)
     pq.write_table(pa.table({"text": ["a", "b"], "label": [Decimal("0.25"), Decimal("3.00")]}), tmp_path / "a.parquet")
     path = str(tmp_path / "a.parquet")
-    assert data.load(option("files", train=path, test=path, task="regression"), None).train.label.tolist() == [0.25, 3.0]
+    assert data.load(option("files", train=path, test=path, task="regression"), None).train.label.tolist() == [
+        0.25,
+        3.0,
+    ]
 
 
 def test_a_label_that_train_lacks_is_shown_beside_those_that_it_has() -> None:
@@ -609,10 +693,12 @@ def test_paths_that_no_file_can_have_are_refused(tmp_path: Path) -> None:
 # The split by test_fraction -----------------------------------------------------------------------------------------------------------
 
 
-def halves(folder: Path, rows: list[dict[str, Any]], **changes: Any) -> data.Data:
+def halves(folder: Path, rows: list[dict[str, Any]], **changes: Any) -> data.Dataset:
     path = folder / "whole.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
-    return data.load(option("files", train=str(path), test_fraction=changes.pop("test_fraction", 0.25), **changes), None)
+    return data.load(
+        option("files", train=str(path), test_fraction=changes.pop("test_fraction", 0.25), **changes), None
+    )
 
 
 def test_a_fraction_is_stratified_complete_and_blind_to_the_order(tmp_path: Path) -> None:
@@ -631,7 +717,11 @@ def test_a_fraction_is_stratified_complete_and_blind_to_the_order(tmp_path: Path
 def test_groups_and_duplicates_stay_on_one_side_and_shares_hold(tmp_path: Path, fraction: float) -> None:
     random = np.random.default_rng(0)
     rows = [
-        {"text": f"text {number if number % 5 else number // 50}", "label": int(random.integers(3)), "g": f"group {random.integers(200)}"}
+        {
+            "text": f"text {number if number % 5 else number // 50}",
+            "label": int(random.integers(3)),
+            "g": f"group {random.integers(200)}",
+        }
         for number in range(2000)
     ]
     # Chains of duplicates through groups would tie everything together; keep duplicates inside one group.
@@ -646,7 +736,8 @@ def test_groups_and_duplicates_stay_on_one_side_and_shares_hold(tmp_path: Path, 
 
 def test_duplicates_chain_groups_together(tmp_path: Path) -> None:
     rows = [
-        {"text": text, "label": label, "g": group} for text, label, group in [("a", 0, "1"), ("b", 1, "1"), ("b", 1, "2"), ("c", 0, "2")]
+        {"text": text, "label": label, "g": group}
+        for text, label, group in [("a", 0, "1"), ("b", 1, "1"), ("b", 1, "2"), ("c", 0, "2")]
     ]
     rows += [{"text": f"other {number}", "label": number % 2, "g": f"g{number}"} for number in range(20)]
     read = halves(tmp_path, rows, group="g", test_fraction=0.3)
@@ -667,10 +758,13 @@ def test_many_small_classes_still_give_the_fraction_and_train_keeps_one_of_each(
 
 
 def test_regression_is_split_by_size_alone(tmp_path: Path) -> None:
-    read = halves(tmp_path, [{"text": f"text {number}", "label": number / 7} for number in range(40)], task="regression")
+    read = halves(
+        tmp_path, [{"text": f"text {number}", "label": number / 7} for number in range(40)], task="regression"
+    )
     assert len(read.test) == 10 and read.train.label.dtype == np.float64
     assert all(
-        label == pytest.approx(int(text.split()[1]) / 7) for text, label in zip(read.test.text.to_pylist(), read.test.label, strict=True)
+        label == pytest.approx(int(text.split()[1]) / 7)
+        for text, label in zip(read.test.text.to_pylist(), read.test.label, strict=True)
     )
 
 
@@ -685,7 +779,10 @@ def test_a_group_is_kept_together_in_train_too_and_enters_the_identity(tmp_path:
     parted = halves(tmp_path, rows, group="g")
     assert len(parted.together) == len(parted.train) < 60
     home_of = {row["text"]: row["g"] for row in rows}
-    pairs_of = {(number, home_of[text]) for number, text in zip(parted.together.tolist(), parted.train.text.to_pylist(), strict=True)}
+    pairs_of = {
+        (number, home_of[text])
+        for number, text in zip(parted.together.tolist(), parted.train.text.to_pylist(), strict=True)
+    }
     assert len(pairs_of) == len(set(parted.together.tolist())) == len({group for _, group in pairs_of})
     data.check_probe(parted)
 
@@ -706,7 +803,10 @@ def test_digests_see_rows_order_and_borders() -> None:
     assert base.text_digest == split_of([("ab", 1), ("c", 0)]).text_digest
     others = [[("c", 0), ("ab", 0)], [("a", 0), ("bc", 0)], [("abc", 0)], [("ab", 0), ("c", 0), ("", 0)]]
     assert len({base.text_digest, *(split_of(rows).text_digest for rows in others)}) == 5
-    assert base.text_pair_digest is None and split_of([("ab", 0)], pair=["c"]).text_pair_digest == split_of([("c", 0)]).text_digest
+    assert (
+        base.text_pair_digest is None
+        and split_of([("ab", 0)], pair=["c"]).text_pair_digest == split_of([("c", 0)]).text_digest
+    )
 
 
 def test_a_slice_has_the_digests_of_its_rows() -> None:
@@ -732,7 +832,7 @@ def test_test_rows_in_train_are_counted() -> None:
 # Can a probe be fitted? ---------------------------------------------------------------------------------------------------------------
 
 
-def made(splits: dict[str, data.Split], **changes: Any) -> data.Data:
+def made(splits: dict[str, data.Split], **changes: Any) -> data.Dataset:
     fields: dict[str, Any] = {
         "name": "toy",
         "task": "classification",
@@ -741,7 +841,7 @@ def made(splits: dict[str, data.Split], **changes: Any) -> data.Data:
         "roles": {name: name for name in splits},
     }
     fields |= {"selection": "carve", "folds": 10, "metrics": ("accuracy",), "source": {}} | changes
-    return data.Data(**fields)
+    return data.Dataset(**fields)
 
 
 def labelled(labels: list[float], name: str = "train") -> data.Split:
@@ -753,16 +853,31 @@ def labelled(labels: list[float], name: str = "train") -> data.Split:
     [
         ([0] * 9, [0], {}, "split 'train' has the one label 'no' in all of its 9 rows"),
         ([0, 1] * 9, [0, 2], {}, r"split 'test' \(test\) has the label 'rare', which split 'train' lacks"),
-        ([0, 1, 1], [0], {}, "split 'train': class 'no' has 1 training row; choosing the grid on a part of train needs 2.$"),
+        (
+            [0, 1, 1],
+            [0],
+            {},
+            "split 'train': class 'no' has 1 training row; choosing the grid on a part of train needs 2.$",
+        ),
         ([0, 1, 1], [0], {"classes": ("n" * 70, "yes")}, "class 'n{57}\\.\\.\\.' has 1 training row"),
         ([0] * 9, [0], {"classes": ("n" * 70, "yes")}, "has the one label 'n{57}\\.\\.\\.' in all"),
         ([0, 1] * 9, [0, 2], {"classes": ("no", "yes", "r" * 70)}, "has the label 'r{57}\\.\\.\\.', which split"),
         ([0, 1, 0, 1], [0], {}, "4 training rows, 4 of them distinct, are too few to hold 20% out"),
-        ([0, 1] * 9, [0], {"selection": "development"}, "dataset.selection=development needs dataset.splits.development"),
+        (
+            [0, 1] * 9,
+            [0],
+            {"selection": "development"},
+            "dataset.selection=development needs dataset.splits.development",
+        ),
         ([0, 1] * 9, [0], {"selection": "nested"}, "train is 'train', test is 'test', the selection is nested"),
         ([0, 1, 1], [0], {"classes": ("1.5", "2.5")}, "If the labels are scores, set dataset.task=regression"),
         ([0, 1] * 4, [0], {"selection": "folds"}, "8 rows hold 8 distinct training rows, fewer than the 10 folds"),
-        ([0] * 20 + [1] * 9, [0], {"selection": "folds"}, "class 'yes' has 9 distinct training rows, fewer than the 10 folds"),
+        (
+            [0] * 20 + [1] * 9,
+            [0],
+            {"selection": "folds"},
+            "class 'yes' has 9 distinct training rows, fewer than the 10 folds",
+        ),
         ([2.5] * 9, [1.0], {"task": "regression", "classes": ()}, "has the one label '2.5' in all of its 9 rows"),
     ],
 )

@@ -128,7 +128,10 @@ def test_no_two_rows_have_the_same_words_in_any_order(task: str) -> None:
 
 @pytest.mark.parametrize("task", demo.TASKS)
 def test_train_has_every_word_of_test(task: str) -> None:
-    seen, met = ({word for texts, _ in splits(task)[name] for text in texts for word in words(text)} for name in ("train", "test"))
+    seen, met = (
+        {word for texts, _ in splits(task)[name] for text in texts for word in words(text)}
+        for name in ("train", "test")
+    )
     assert met <= seen
     assert 100 < len(seen) < 800
 
@@ -201,7 +204,11 @@ def test_words_alone_say_little(task: str) -> None:
         if len(sides) == 2 and task != "paraphrase":
             sides += [abs(sides[0] - sides[1]), sides[0].multiply(sides[1])]
         counts[name], labels[name] = hstack(sides).tocsr(), [label for _, label in rows]
-    score = LogisticRegression(C=0.1, max_iter=200).fit(counts["train"], labels["train"]).score(counts["test"], labels["test"])
+    score = (
+        LogisticRegression(C=0.1, max_iter=200)
+        .fit(counts["train"], labels["train"])
+        .score(counts["test"], labels["test"])
+    )
     assert score < 1 / len(set(labels["test"])) + 0.15
 
 

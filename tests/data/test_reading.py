@@ -43,12 +43,16 @@ def written(path: Path, content: bytes | str) -> Path:
 
 
 def tsv(path: Path, **options: Any) -> dict[str, list[str]]:
-    table = reading.read_delimited(path, path.name, ["text", "label"], **{"delimiter": "\t", "quoting": False, **options})
+    table = reading.read_delimited(
+        path, path.name, ["text", "label"], **{"delimiter": "\t", "quoting": False, **options}
+    )
     return {name: table[name].to_pylist() for name in table.column_names}
 
 
 def test_only_a_line_feed_ends_a_row_of_tsv(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.tsv", "text\tlabel\n" + "".join(f"{text}\t{row}\n" for row, text in enumerate(STRANGE)))
+    path = written(
+        tmp_path / "a.tsv", "text\tlabel\n" + "".join(f"{text}\t{row}\n" for row, text in enumerate(STRANGE))
+    )
     assert tsv(path) == {"text": STRANGE, "label": [str(row) for row in range(len(STRANGE))]}
 
 
@@ -90,7 +94,9 @@ def test_quotes_are_plain_characters_unless_asked(tmp_path: Path) -> None:
 
 
 def test_a_quote_inside_an_unquoted_field_is_a_character(tmp_path: Path) -> None:
-    assert tsv(written(tmp_path / "a.csv", 'text,label\n5" pipe,0\n'), delimiter=",", quoting=True)["text"] == ['5" pipe']
+    assert tsv(written(tmp_path / "a.csv", 'text,label\n5" pipe,0\n'), delimiter=",", quoting=True)["text"] == [
+        '5" pipe'
+    ]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +163,10 @@ def test_labelled_lines_need_a_space(tmp_path: Path) -> None:
 
 def test_every_line_of_sentences_is_a_row(tmp_path: Path) -> None:
     path = written(tmp_path / "a.pos", "one\n\ntwo \r\n\n")
-    assert reading.read_sentences(path, "a.pos", "positive").to_pydict() == {"text": ["one", "", "two ", ""], "label": ["positive"] * 4}
+    assert reading.read_sentences(path, "a.pos", "positive").to_pydict() == {
+        "text": ["one", "", "two ", ""],
+        "label": ["positive"] * 4,
+    }
 
 
 @pytest.mark.parametrize(
@@ -178,8 +187,19 @@ def test_refused_json(tmp_path: Path, content: str, message: str) -> None:
 
 def test_json_values_are_spelled_alike_whatever_their_type(tmp_path: Path) -> None:
     values = ["1", 1, 1.0, True, 2.5, None]
-    path = written(tmp_path / "a.jsonl", "\n".join(json.dumps({"text": "", "label": value}) for value in values) + '\n\n{"text": ""}\n')
-    assert reading.read_json_lines(path, "a", ["text", "label"])["label"].to_pylist() == ["1", "1", "1", "true", "2.5", None, None]
+    path = written(
+        tmp_path / "a.jsonl",
+        "\n".join(json.dumps({"text": "", "label": value}) for value in values) + '\n\n{"text": ""}\n',
+    )
+    assert reading.read_json_lines(path, "a", ["text", "label"])["label"].to_pylist() == [
+        "1",
+        "1",
+        "1",
+        "true",
+        "2.5",
+        None,
+        None,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -222,7 +242,12 @@ def test_more_rows_than_a_block_keep_their_order_and_nulls(tmp_path: Path) -> No
 
 
 def test_a_long_text_is_read_whole(tmp_path: Path) -> None:
-    assert len(tsv(written(tmp_path / "a.csv", f"text,label\n{'x' * 300_000},0\n"), delimiter=",", quoting=True)["text"][0]) == 300_000
+    assert (
+        len(
+            tsv(written(tmp_path / "a.csv", f"text,label\n{'x' * 300_000},0\n"), delimiter=",", quoting=True)["text"][0]
+        )
+        == 300_000
+    )
 
 
 def test_messages_are_short(tmp_path: Path) -> None:
@@ -236,7 +261,9 @@ def test_messages_are_short(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extension", ["csv", "tsv", "jsonl", "parquet"])
-def test_spaces_around_a_column_name_do_not_count_unless_two_names_differ_in_them(tmp_path: Path, extension: str) -> None:
+def test_spaces_around_a_column_name_do_not_count_unless_two_names_differ_in_them(
+    tmp_path: Path, extension: str
+) -> None:
     def read(*names: str) -> dict[str, list[str]]:
         path = tmp_path / f"a.{extension}"
         cells = [str(number) for number in range(len(names))]
@@ -299,7 +326,9 @@ EXTENSIONS = ["csv", "tsv", "jsonl", "parquet"]
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
 def test_only_regular_files_are_opened(tmp_path: Path, extension: str) -> None:
-    for number, make in enumerate([os.mkfifo, lambda path: os.symlink("/dev/zero", path), os.mkdir, lambda path: os.symlink(path, path)]):
+    for number, make in enumerate(
+        [os.mkfifo, lambda path: os.symlink("/dev/zero", path), os.mkdir, lambda path: os.symlink(path, path)]
+    ):
         path = tmp_path / f"{number}.{extension}"
         make(path)
         with pytest.raises(UserError, match=path.name):
@@ -317,7 +346,9 @@ def test_a_line_without_end_is_refused_by_its_number(tmp_path: Path, extension: 
         any_reader(path)
 
 
-def test_a_quote_that_swallows_the_file_is_refused_at_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quote_that_swallows_the_file_is_refused_at_the_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(reading, "LONGEST_LINE", 2000)
     rows = "text,label\nfine,0\n" + '"two\nlines",1\n' * 500
     assert len(tsv(written(tmp_path / "a.csv", rows), delimiter=",", quoting=True)["text"]) == 501
@@ -355,7 +386,9 @@ def test_parquet_under_another_name_is_told_as_such(tmp_path: Path) -> None:
 @pytest.mark.parametrize("extension", ["csv", "jsonl"])
 def test_wide_encodings_are_recognised_and_the_advice_works(tmp_path: Path, encoding: str, extension: str) -> None:
     texts = ["caf\u00e9", "\u4e2d\u6587"]
-    content = "\r\n".join(["text", *texts] if extension == "csv" else [json.dumps({"text": text}, ensure_ascii=False) for text in texts])
+    content = "\r\n".join(
+        ["text", *texts] if extension == "csv" else [json.dumps({"text": text}, ensure_ascii=False) for text in texts]
+    )
     path = written(tmp_path / f"it's mine.{extension}", content.encode(encoding))
     with pytest.raises(UserError) as caught:
         any_reader(path)
@@ -372,7 +405,9 @@ def test_an_encoding_that_cannot_be_cut_into_lines_is_refused(tmp_path: Path) ->
 
 
 def test_a_text_that_holds_nuls_is_no_wide_encoding(tmp_path: Path) -> None:
-    assert any_reader(written(tmp_path / "a.csv", "text\na\x00b\x00c\x00d\n"))["text"].to_pylist() == ["a\x00b\x00c\x00d"]
+    assert any_reader(written(tmp_path / "a.csv", "text\na\x00b\x00c\x00d\n"))["text"].to_pylist() == [
+        "a\x00b\x00c\x00d"
+    ]
 
 
 # JSON ---------------------------------------------------------------------------------------------------------------------------------
@@ -398,7 +433,9 @@ def test_a_bad_line_of_json_is_named(tmp_path: Path, line: str, message: str) ->
 
 def test_numbers_of_json_keep_all_their_digits(tmp_path: Path) -> None:
     digits = ["9007199254740993", "9007199254740993.0", "0.1000000000000000055", "1E2", "-0.0", "7" * 400]
-    path = written(tmp_path / "a.jsonl", "\ufeff" + "\n".join(f'{{"text": {number}, "other": NaN}}' for number in digits) + "\n\n")
+    path = written(
+        tmp_path / "a.jsonl", "\ufeff" + "\n".join(f'{{"text": {number}, "other": NaN}}' for number in digits) + "\n\n"
+    )
     expected = ["9007199254740993", "9007199254740993", "0.1000000000000000055", "100", "0", "7" * 400]
     assert any_reader(path)["text"].to_pylist() == expected
 
@@ -435,7 +472,9 @@ def test_other_json_documents_get_the_way_out(tmp_path: Path, document: Any, mes
         reading.read_json_lines(written(tmp_path / "a.json", json.dumps(document)), "a.json", ["text", "label"])
 
 
-def test_a_json_document_longer_than_the_bound_gets_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_json_document_longer_than_the_bound_gets_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(reading, "LONGEST_DOCUMENT", 100)
     with pytest.raises(UserError, match=r"(?s)longer than.*lines=True"):
         any_reader(written(tmp_path / "a.json", json.dumps([{"text": "a" * 200}])).rename(tmp_path / "a.jsonl"))
@@ -458,7 +497,10 @@ def test_a_json_document_longer_than_the_bound_gets_the_way_out(tmp_path: Path, 
         (pa.array([b"a", b"a"]).dictionary_encode(), ["a", "a"]),
         (pa.array([None, "a"]).dictionary_encode(), [None, "a"]),
         (pa.array([], pa.string()), []),
-        (pa.array([f"row {row}" if row % 3 else None for row in range(1000)]), [f"row {row}" if row % 3 else None for row in range(1000)]),
+        (
+            pa.array([f"row {row}" if row % 3 else None for row in range(1000)]),
+            [f"row {row}" if row % 3 else None for row in range(1000)],
+        ),
     ],
 )
 def test_more_parquet_columns_are_spelled_as_text(tmp_path: Path, column: pa.Array, spelled: list[str | None]) -> None:
@@ -488,7 +530,9 @@ def test_more_refused_parquet_columns(tmp_path: Path, column: pa.Array, message:
 
 
 @pytest.mark.parametrize("dictionary", [True, False])
-def test_few_bytes_of_parquet_that_stand_for_many_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dictionary: bool) -> None:
+def test_few_bytes_of_parquet_that_stand_for_many_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dictionary: bool
+) -> None:
     monkeypatch.setattr(reading, "MOST_BYTES", 1 << 20)
     texts = pa.array(["x" * 1000]).dictionary_encode().take(pa.array([0] * 5000))
     pq.write_table(pa.table({"text": texts}), tmp_path / "a.parquet", store_schema=dictionary)
@@ -499,7 +543,9 @@ def test_few_bytes_of_parquet_that_stand_for_many_are_refused(tmp_path: Path, mo
     assert any_reader(tmp_path / "b.parquet").num_rows == 900
 
 
-def test_rows_are_bounded_by_the_metadata_before_any_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_bounded_by_the_metadata_before_any_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pq.write_table(pa.table({"text": [""] * 1000}), tmp_path / "a.parquet")
     monkeypatch.setattr(reading, "MOST_BYTES", 7999)
     monkeypatch.setattr(reading, "_decoded", None)
@@ -508,7 +554,9 @@ def test_rows_are_bounded_by_the_metadata_before_any_is_decoded(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("extension", ["csv", "jsonl"])
-def test_the_columns_of_other_files_have_the_same_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extension: str) -> None:
+def test_the_columns_of_other_files_have_the_same_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extension: str
+) -> None:
     monkeypatch.setattr(reading, "MOST_BYTES", 1 << 16)
     rows = ['{"text": "a"}' if extension == "jsonl" else "a"] * 10_000
     with pytest.raises(UserError, match="holds more than"):

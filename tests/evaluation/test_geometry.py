@@ -28,7 +28,9 @@ def test_cka_ignores_rotation_scale_and_shift(cloud: np.ndarray, scale: float) -
     other = np.random.default_rng(1).standard_normal((120, 5)) + cloud[:, :5]
     assert geometry.cka(cloud, scale * cloud @ rotation(2) + 3) == pytest.approx(1, abs=1e-12)
     assert geometry.cka(scale * cloud @ rotation(2), other) == pytest.approx(geometry.cka(cloud, other), abs=1e-12)
-    assert 0 < geometry.cka(cloud, other) < 1 and geometry.cka(cloud, other) == pytest.approx(geometry.cka(other, cloud))
+    assert 0 < geometry.cka(cloud, other) < 1 and geometry.cka(cloud, other) == pytest.approx(
+        geometry.cka(other, cloud)
+    )
 
 
 def test_cka_is_not_blind_to_any_linear_map(cloud: np.ndarray) -> None:
@@ -46,17 +48,26 @@ def test_cka_is_the_alignment_of_gram_matrices(cloud: np.ndarray) -> None:
     rows = len(cloud)
     centre = np.eye(rows) - 1 / rows
     k, m = (centre @ each @ each.T @ centre for each in (cloud, other))
-    assert geometry.cka(cloud, other) == pytest.approx(np.trace(k @ m) / np.sqrt(np.trace(k @ k) * np.trace(m @ m)), abs=1e-9)
+    assert geometry.cka(cloud, other) == pytest.approx(
+        np.trace(k @ m) / np.sqrt(np.trace(k @ k) * np.trace(m @ m)), abs=1e-9
+    )
 
 
 def test_ranks_of_noise_and_of_one_direction() -> None:
     rng = np.random.default_rng(5)
-    noise, line = rng.standard_normal((20000, WIDTH)) + 7, np.outer(rng.standard_normal(300), rng.standard_normal(WIDTH)) + 7
+    noise, line = (
+        rng.standard_normal((20000, WIDTH)) + 7,
+        np.outer(rng.standard_normal(300), rng.standard_normal(WIDTH)) + 7,
+    )
     for measure in (geometry.effective_rank, geometry.participation_ratio):
         assert WIDTH * 0.99 < measure(noise) <= WIDTH
         assert measure(line) == pytest.approx(1, abs=1e-9)
         assert measure(np.full((30, WIDTH), 0.1)) == 0
-    assert (geometry.rank(noise), geometry.rank(line.astype(np.float32)), geometry.rank(np.ones((4, 3)))) == (WIDTH, 1, 0)
+    assert (geometry.rank(noise), geometry.rank(line.astype(np.float32)), geometry.rank(np.ones((4, 3)))) == (
+        WIDTH,
+        1,
+        0,
+    )
 
 
 def test_ranks_by_their_definitions(cloud: np.ndarray) -> None:
@@ -66,7 +77,9 @@ def test_ranks_by_their_definitions(cloud: np.ndarray) -> None:
     assert geometry.participation_ratio(cloud) == pytest.approx(variance.sum() ** 2 / (variance**2).sum(), abs=1e-9)
     assert geometry.condition_number(cloud) == pytest.approx(np.sqrt(variance[-1] / variance[0]), rel=1e-9)
     correlation = np.linalg.eigvalsh(np.corrcoef(cloud.T))
-    assert geometry.condition_number(cloud, standardise=True) == pytest.approx(np.sqrt(correlation[-1] / correlation[0]), rel=1e-9)
+    assert geometry.condition_number(cloud, standardise=True) == pytest.approx(
+        np.sqrt(correlation[-1] / correlation[0]), rel=1e-9
+    )
 
 
 def test_a_layer_norm_costs_one_direction_and_no_condition(cloud: np.ndarray) -> None:
@@ -87,13 +100,20 @@ def test_anisotropy(cloud: np.ndarray) -> None:
 
 def test_saturation_counts_the_ends_of_each_type() -> None:
     values = np.float32([0.5, 0.98, 0.991, 0.9981, 0.9999, 1 - 2**-24, -1.0, -0.9999])
-    assert geometry.saturation(values[:, None]) == {"nearly": 6 / 8, "float32": 1 / 8, "bfloat16": 5 / 8, "float16": 4 / 8}
+    assert geometry.saturation(values[:, None]) == {
+        "nearly": 6 / 8,
+        "float32": 1 / 8,
+        "bfloat16": 5 / 8,
+        "float16": 4 / 8,
+    }
 
 
 def test_bfloat16_rounds_as_torch_does() -> None:
     import torch
 
-    values = np.random.default_rng(7).standard_normal(10000).astype(np.float32) * np.geomspace(1e-30, 1e30, 10000, dtype=np.float32)
+    values = np.random.default_rng(7).standard_normal(10000).astype(np.float32) * np.geomspace(
+        1e-30, 1e30, 10000, dtype=np.float32
+    )
     ties = np.float32([1 + 2**-8, 1 + 3 * 2**-8, -(1 + 2**-8), 0.0, -0.0])
     for each in (values, ties):
         assert np.array_equal(geometry.bfloat16(each), torch.from_numpy(each).bfloat16().float().numpy())
@@ -101,9 +121,17 @@ def test_bfloat16_rounds_as_torch_does() -> None:
 
 def test_difference_of_a_view_from_itself_and_from_its_opposite(cloud: np.ndarray) -> None:
     same, opposite = geometry.difference(cloud, cloud), geometry.difference(cloud, -cloud)
-    assert same["mean_absolute"] == 0 and same["mean_cosine"] == pytest.approx(1) and same["mean_correlation"] == pytest.approx(1)
+    assert (
+        same["mean_absolute"] == 0
+        and same["mean_cosine"] == pytest.approx(1)
+        and same["mean_correlation"] == pytest.approx(1)
+    )
     assert opposite["mean_cosine"] == pytest.approx(-1) and opposite["mean_correlation"] == pytest.approx(-1)
-    assert opposite["mean_absolute"] == pytest.approx(2 * same["first_mean_absolute"]) == pytest.approx(2 * same["second_mean_absolute"])
+    assert (
+        opposite["mean_absolute"]
+        == pytest.approx(2 * same["first_mean_absolute"])
+        == pytest.approx(2 * same["second_mean_absolute"])
+    )
 
 
 def test_dropped_measures_the_variance_along_what_a_matrix_shrinks() -> None:
@@ -117,4 +145,8 @@ def test_dropped_measures_the_variance_along_what_a_matrix_shrinks() -> None:
     assert [found[name]["variance"] for name in ("0.1", "0.03", "0.01", "lower_half")] == pytest.approx(
         [6 / 14, 3 / 14, 2 / 14, 7 / 14], abs=0.01
     )
-    assert all(each == {"directions": 0, "variance": 0} for name, each in geometry.dropped(values, left).items() if name != "lower_half")
+    assert all(
+        each == {"directions": 0, "variance": 0}
+        for name, each in geometry.dropped(values, left).items()
+        if name != "lower_half"
+    )

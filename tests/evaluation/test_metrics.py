@@ -63,7 +63,9 @@ def test_values_are_scipys():
         assert evaluate("spearman", labels, predictions, classes=0, resamples=50).value == pytest.approx(
             stats.spearmanr(labels, predictions)[0], abs=1e-12
         )
-    assert evaluate("rmse", y, p, classes=0, resamples=50).value == pytest.approx(np.sqrt(np.mean((y - p) ** 2)), abs=1e-12)
+    assert evaluate("rmse", y, p, classes=0, resamples=50).value == pytest.approx(
+        np.sqrt(np.mean((y - p) ** 2)), abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("name", REGRESSION)
@@ -97,7 +99,9 @@ def test_one_seed_one_interval_and_row_order_is_immaterial_to_the_value(name, cl
     one, two = (evaluate(name, y, p, classes=classes, seed=3, resamples=300) for _ in range(2))
     turned = np.random.default_rng(0).permutation(150)
     assert one == two
-    assert evaluate(name, y[turned], p[turned], classes=classes, resamples=50).value == pytest.approx(one.value, abs=1e-12)
+    assert evaluate(name, y[turned], p[turned], classes=classes, resamples=50).value == pytest.approx(
+        one.value, abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("name, classes", EVERY)
@@ -144,7 +148,9 @@ def rows_of(table: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_one_row_of_a_predicted_class_is_not_certain():
-    y, p = rows_of([[1, 321], [0, 721]])  # the one row predicted as class 0 is right, and no resample can hold a wrong one
+    y, p = rows_of(
+        [[1, 321], [0, 721]]
+    )  # the one row predicted as class 0 is right, and no resample can hold a wrong one
     found = evaluate("mcc", y, p, classes=2, resamples=500)
     assert found.value > 0 > found.low and "unseen" in found.method
     mirrored = evaluate("mcc", y, *rows_of([[0, 322], [1, 720]])[1:], classes=2, resamples=500)
@@ -162,7 +168,9 @@ def test_a_class_too_thin_to_widen_for_is_flagged():
 def test_cells_well_filled_leave_the_bootstrap_alone():
     y, p = rows_of([[60, 0], [40, 300]])  # a cell is empty, but no class is thin
     found = evaluate("mcc", y, p, classes=2, seed=1, resamples=500)
-    assert (found.low, found.high) == bca(sample_of("mcc", y, p[None], 2), 1, 500).interval() and "unseen" not in found.method
+    assert (found.low, found.high) == bca(
+        sample_of("mcc", y, p[None], 2), 1, 500
+    ).interval() and "unseen" not in found.method
 
 
 @pytest.mark.parametrize("name", ["mcc", "f1", "macro_f1", "balanced_accuracy"])
@@ -191,7 +199,9 @@ def test_bca_is_scipys():
     values = np.random.default_rng(0).exponential(size=60)
     sample = Sample(np.ones(60), lambda weights: weights @ values / weights.sum(axis=-1))
     ours = bca(sample, 0, 40000).interval()
-    theirs = stats.bootstrap((values,), np.mean, n_resamples=40000, method="BCa", rng=np.random.default_rng(1)).confidence_interval
+    theirs = stats.bootstrap(
+        (values,), np.mean, n_resamples=40000, method="BCa", rng=np.random.default_rng(1)
+    ).confidence_interval
     assert np.allclose(ours, [theirs.low, theirs.high], atol=0.012)
 
 
@@ -202,7 +212,10 @@ def test_draws_average_the_metric_and_resample_rows_for_all_together():
     assert same.value == pytest.approx(alone.value) and same.low == pytest.approx(alone.low, abs=1e-9)
     other = draw(300, 2, seed=5)[1]
     mixed = evaluate("accuracy", y, np.stack([p, other]), classes=2, resamples=2000)
-    assert mixed.value == pytest.approx(((p == y).mean() + (other == y).mean()) / 2) and mixed.low < mixed.value < mixed.high
+    assert (
+        mixed.value == pytest.approx(((p == y).mean() + (other == y).mean()) / 2)
+        and mixed.low < mixed.value < mixed.high
+    )
 
 
 def test_cells_and_rows_give_the_same_statistic():
@@ -220,7 +233,9 @@ def test_folds_are_noted():
 
 def test_best_constant():
     train, test = np.array([1, 1, 0]), np.array([1, 0, 0, 0])
-    assert best_constant("accuracy", train, test, 2) == 0.25 and best_constant("f1", train, test, 2) == pytest.approx(0.4)
+    assert best_constant("accuracy", train, test, 2) == 0.25 and best_constant("f1", train, test, 2) == pytest.approx(
+        0.4
+    )
     assert best_constant("f1", 1 - train, test, 2) == pytest.approx(0.4)  # all positive, also where class 1 is rare
     assert best_constant("mcc", train, test, 2) == 0 and best_constant("pearson", train, test, 0) is None
     assert best_constant("rmse", np.array([0.0, 2.0]), np.array([1.0, 3.0]), 0) == pytest.approx(np.sqrt(2))

@@ -14,7 +14,15 @@ from src.evaluation.statistics import VERDICTS, compare, equivalent, kappa
 FAST = 400  # resamples
 
 
-def made(name: str, metric: str = "accuracy", classes: int = 2, rows: int = 400, gap: float = 0.0, seed: int = 0, draws: int = 1) -> Task:
+def made(
+    name: str,
+    metric: str = "accuracy",
+    classes: int = 2,
+    rows: int = 400,
+    gap: float = 0.0,
+    seed: int = 0,
+    draws: int = 1,
+) -> Task:
     """Runs a and c that are alike, and b that is right less often by `gap`; targets take `gap` as noise."""
     generator = np.random.default_rng(seed)
     shape = (draws, rows) if draws > 1 else (rows,)
@@ -24,7 +32,9 @@ def made(name: str, metric: str = "accuracy", classes: int = 2, rows: int = 400,
     else:
         y, luck = generator.integers(classes, size=rows), generator.random(rows)
         lucks = [np.where(generator.random(shape) < 0.8, luck, generator.random(shape)) for _ in range(3)]
-        runs = [np.where(each < 0.8 - less, y, (y + 1) % classes) for each, less in zip(lucks, (0, gap, 0), strict=True)]
+        runs = [
+            np.where(each < 0.8 - less, y, (y + 1) % classes) for each, less in zip(lucks, (0, gap, 0), strict=True)
+        ]
     return Task(name, metric, classes, y, dict(zip("abc", runs, strict=True)), seed=seed)
 
 
@@ -45,12 +55,16 @@ def test_a_call_is_one_family():
     assert [(one.task, one.a, one.b) for one in found] == [(task.name, *pair) for task in MIXED for pair in PAIRS]
     for raw, adjusted in (("p", "p_holm"), ("p_equivalence", "p_equivalence_holm")):
         values = [getattr(one, raw) if raw != "p" else one.difference.p for one in found]
-        assert [getattr(one, adjusted) for one in found] == pytest.approx(multipletests(values, method="holm")[1], abs=1e-9)
+        assert [getattr(one, adjusted) for one in found] == pytest.approx(
+            multipletests(values, method="holm")[1], abs=1e-9
+        )
     assert {one.verdict for one in found} <= set(VERDICTS)
     for one in found:
         assert (one.p_equivalence <= 0.05) == equivalent(one.difference, 0.05)
         same, differs = one.p_equivalence_holm <= 0.05, one.p_holm <= 0.05
-        assert one.verdict.startswith("equivalent") == same and (one.verdict in ("better", "worse")) == (differs and not same)
+        assert one.verdict.startswith("equivalent") == same and (one.verdict in ("better", "worse")) == (
+            differs and not same
+        )
 
 
 def test_noise_in_the_family_never_helps():
@@ -65,7 +79,9 @@ def test_sides_mirror():
     forth, back = (contrasts([task], [pair], resamples=FAST)[0] for pair in (("a", "b"), ("b", "a")))
     assert (forth.verdict, back.verdict) == ("better", "worse")
     assert back.difference.value == -forth.difference.value and back.difference.p == pytest.approx(forth.difference.p)
-    assert (back.p_equivalence, back.smallest_margin) == pytest.approx((forth.p_equivalence, forth.smallest_margin), abs=1e-9)
+    assert (back.p_equivalence, back.smallest_margin) == pytest.approx(
+        (forth.p_equivalence, forth.smallest_margin), abs=1e-9
+    )
     errors = made("error", "rmse", 0, gap=0.2, rows=800)
     assert contrasts([errors], [("a", "b")], resamples=FAST)[0].verdict == "better"
 
@@ -75,7 +91,11 @@ def test_accuracy_is_mcnemars_and_agreement_is_kappa():
     found = contrasts([task], [("a", "b")], resamples=FAST)[0]
     a, b = task.predictions["a"], task.predictions["b"]
     assert found.difference == compare("accuracy", task.labels, a, b, classes=2)
-    assert found.agreement == pytest.approx(kappa(a, b, classes=2)[0]) and found.rows == 400 and found.margin == MARGIN == 0.01
+    assert (
+        found.agreement == pytest.approx(kappa(a, b, classes=2)[0])
+        and found.rows == 400
+        and found.margin == MARGIN == 0.01
+    )
     assert contrasts([made("four", "pearson", 0)], [("a", "b")], resamples=FAST)[0].agreement is None
 
 
@@ -112,8 +132,12 @@ def check(found: Overall, margin: float) -> None:
     assert found.low <= found.low90 <= found.value <= found.high90 <= found.high
     assert (found.p <= 0.05) == (found.low > 0 or found.high < 0)
     assert (found.p_equivalence <= 0.05) == (-margin < found.low90 and found.high90 < margin)
-    assert found.conjunction == sorted(found.conjunction) and found.at_least == sum(p <= 0.05 for p in found.conjunction)
-    assert found.value == pytest.approx(np.mean(found.differences)) and np.mean(found.without) == pytest.approx(found.value)
+    assert found.conjunction == sorted(found.conjunction) and found.at_least == sum(
+        p <= 0.05 for p in found.conjunction
+    )
+    assert found.value == pytest.approx(np.mean(found.differences)) and np.mean(found.without) == pytest.approx(
+        found.value
+    )
 
 
 def test_over_tasks_is_mirrored_and_its_parts_agree():
@@ -121,7 +145,9 @@ def test_over_tasks_is_mirrored_and_its_parts_agree():
         forth, back = (over_tasks(MIXED, *pair, margin=margin, resamples=2000) for pair in (("a", "b"), ("b", "a")))
         check(forth, margin)
         check(back, margin)
-        assert back.value == pytest.approx(-forth.value) and back.conjunction == pytest.approx(forth.conjunction, abs=1e-9)
+        assert back.value == pytest.approx(-forth.value) and back.conjunction == pytest.approx(
+            forth.conjunction, abs=1e-9
+        )
         assert -back.high == pytest.approx(forth.low, abs=0.1 * (forth.high - forth.low))
     assert forth.tasks == ("one", "two", "three", "four", "five") and len(forth.conjunction) == 5
 
@@ -184,7 +210,11 @@ def test_over_tasks_keeps_its_level_where_nothing_differs():
     for trial in range(80):
         generator = np.random.default_rng(trial)
         effects = 0.02 * generator.standard_normal(5)
-        tasks = [made(str(place), gap=effect, rows=250, seed=1000 * trial + place) for place, effect in enumerate(effects)]
+        tasks = [
+            made(str(place), gap=effect, rows=250, seed=1000 * trial + place) for place, effect in enumerate(effects)
+        ]
         found = over_tasks(tasks, "a", "b", resamples=200)
         rejected, covered = rejected + (found.p <= 0.05), covered + (found.low <= 0 <= found.high)
-    assert rejected / 80 <= 0.14 and covered / 80 >= 0.86  # 0.05 and 0.95 leave these once in a thousand runs; the seeds are fixed
+    assert (
+        rejected / 80 <= 0.14 and covered / 80 >= 0.86
+    )  # 0.05 and 0.95 leave these once in a thousand runs; the seeds are fixed

@@ -38,7 +38,9 @@ def draw(
     generator = np.random.default_rng(seed)
     if not classes:
         y, common = generator.standard_normal((2, rows))
-        a, b = (y * right + common * shared + generator.standard_normal(rows) * (1 - shared) for right in (right_a, right_b))
+        a, b = (
+            y * right + common * shared + generator.standard_normal(rows) * (1 - shared) for right in (right_a, right_b)
+        )
         return y, a, b
     y = generator.integers(classes, size=rows)
     luck = generator.random(rows)
@@ -70,7 +72,9 @@ def test_a_difference_is_antisymmetric_and_its_parts_agree(name, classes):
     y, a, b = draw(400, classes, 0.9, 0.7)
     forth, back = (compare(name, y, *pair, classes=classes, resamples=3000) for pair in ((a, b), (b, a)))
     points = [metrics.evaluate(name, y, side, classes=classes, resamples=20).value for side in (a, b)]
-    assert forth.value == pytest.approx(points[0] - points[1], abs=1e-12) and back.value == pytest.approx(-forth.value, abs=1e-12)
+    assert forth.value == pytest.approx(points[0] - points[1], abs=1e-12) and back.value == pytest.approx(
+        -forth.value, abs=1e-12
+    )
     assert forth.low < forth.low90 < forth.value < forth.high90 < forth.high
     assert -back.high == pytest.approx(forth.low, abs=0.012) and forth.p == pytest.approx(back.p, abs=0.02)
     assert forth.p < 0.05 and forth.low > 0
@@ -203,7 +207,10 @@ def test_values_are_statsmodels():
         raw = generator.random(9) ** 3
         assert holm(list(raw)) == pytest.approx(multipletests(raw, method="holm")[1], abs=1e-9)
     for only_a, only_b in ((9, 2), (3, 14), (30, 45)):
-        a, b = np.repeat([True, False, True], [only_a, only_b, 20]), np.repeat([False, True, True], [only_a, only_b, 20])
+        a, b = (
+            np.repeat([True, False, True], [only_a, only_b, 20]),
+            np.repeat([False, True, True], [only_a, only_b, 20]),
+        )
         total, least = only_a + only_b, min(only_a, only_b)
         theirs = exact([[20, only_a], [only_b, 0]], exact=True).pvalue - comb(total, least) / 2**total
         assert mcnemar(a, b) == pytest.approx(theirs, abs=1e-9)
@@ -239,7 +246,11 @@ def test_tost_agrees_with_the_90_percent_interval(name):
         edge = smallest_margin(found)
         margins = [edge * 0.5, edge - 1e-6, edge + 1e-6, edge * 2]
         p = [p_equivalence(found, margin) for margin in margins]
-        assert [one <= 0.05 for one in p] == [equivalent(found, margin) for margin in margins] == [False, False, True, True]
+        assert (
+            [one <= 0.05 for one in p]
+            == [equivalent(found, margin) for margin in margins]
+            == [False, False, True, True]
+        )
         assert p == sorted(p, reverse=True) and p[-1] >= 0 and p[0] <= 1
     with pytest.raises(UserError):
         p_equivalence(found, 0.0)
@@ -307,7 +318,10 @@ def test_one_set_of_resamples_serves_every_pair():
 def test_shared_resamples_score_the_drawn_rows(name, classes):
     y, a, b = draw(60, classes, 0.8, 0.7)
     rows = np.random.default_rng(1).integers(60, size=60)
-    found = [resample(name, y[picked], [a[picked], b[picked]], classes=classes, resamples=20).points for picked in (rows, rows[::-1])]
+    found = [
+        resample(name, y[picked], [a[picked], b[picked]], classes=classes, resamples=20).points
+        for picked in (rows, rows[::-1])
+    ]
     assert np.allclose(*found, atol=1e-12)
     left_out = resample(name, y, [a, b], classes=classes, resamples=20).left_out
     assert np.abs(left_out - metrics.evaluate(name, y[1:], a[1:], classes=classes, resamples=20).value).min() < 1e-9
@@ -330,7 +344,9 @@ def test_the_interval_over_draws_covers_new_rows_and_new_draws():
     for trial in range(150):
         y = generator.integers(2, size=400)
         luck = generator.random(400)
-        rates = 0.8 + 0.03 * generator.standard_normal((2, 4, 1))  # the draws differ more than the rows let the mean vary
+        rates = 0.8 + 0.03 * generator.standard_normal(
+            (2, 4, 1)
+        )  # the draws differ more than the rows let the mean vary
         a, b = (np.where(luck + 0.05 * generator.standard_normal((4, 400)) < rate, y, 1 - y) for rate in rates)
         found = compare("accuracy", y, a, b, classes=2, seed=trial, resamples=300)
         hits += found.low <= 0 <= found.high
@@ -355,9 +371,13 @@ def test_partial_conjunction_is_bonferroni_over_the_larger_p_values():
         raw = generator.random(6) ** 4
         found = partial_conjunction(list(raw))
         by_hand = [min(1.0, (6 - k + 1) * np.sort(raw)[k - 1]) for k in range(1, 7)]
-        assert found == pytest.approx(np.maximum.accumulate(by_hand), abs=1e-12) and found[-1] == pytest.approx(max(found[-2], raw.max()))
+        assert found == pytest.approx(np.maximum.accumulate(by_hand), abs=1e-12) and found[-1] == pytest.approx(
+            max(found[-2], raw.max())
+        )
         assert largest_conjunction(found) == sum(p <= 0.05 for p in found)
-    assert partial_conjunction([]) == [] and largest_conjunction([]) == 0 and largest_conjunction([0.01, 0.04, 0.2]) == 2
+    assert (
+        partial_conjunction([]) == [] and largest_conjunction([]) == 0 and largest_conjunction([0.01, 0.04, 0.2]) == 2
+    )
 
 
 def test_a_correlation_without_each_row_is_the_jackknifes():

@@ -33,12 +33,22 @@ def test_rows_come_by_step(snapshots: Path, monkeypatch: pytest.MonkeyPatch) -> 
         with (folder / "comparison.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, [*KEPT, "folder"])
             writer.writeheader()
-            writer.writerows({**dict.fromkeys(KEPT, "x"), "pooling": pooling, "folder": 3} for pooling in ("cls", "pooler"))
+            writer.writerows(
+                {**dict.fromkeys(KEPT, "x"), "pooling": pooling, "folder": 3} for pooling in ("cls", "pooler")
+            )
         return SimpleNamespace(returncode=0)
 
     monkeypatch.setattr(subprocess, "run", sweep)
     monkeypatch.chdir(snapshots.parent)
-    along.main([f"snapshots={snapshots}", "datasets=[cola,rte]", "poolings=[cls,pooler]", "output=table.csv", "data_root=my, data"])
+    along.main(
+        [
+            f"snapshots={snapshots}",
+            "datasets=[cola,rte]",
+            "poolings=[cls,pooler]",
+            "output=table.csv",
+            "data_root=my, data",
+        ]
+    )
     with Path("table.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["step"], row["pooling"]) for row in rows] == [
@@ -48,7 +58,9 @@ def test_rows_come_by_step(snapshots: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert all({"dataset=cola,rte", "pooling=cls,pooler", 'data_root="my, data"'} <= set(words) for words in asked)
 
 
-def test_a_failed_sweep_ends_with_its_step(snapshots: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_sweep_ends_with_its_step(
+    snapshots: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=1))
     with pytest.raises(SystemExit):
         along.main([f"snapshots={snapshots}", f"output={snapshots}/table.csv", f"work={snapshots}/work"])

@@ -17,9 +17,19 @@ from tests.helpers.records import LABELS, job, make_predictions, make_result
 def sweep(tmp_path):
     """A sweep's folder: two poolings of two tasks, one of them with draws."""
     generator = np.random.default_rng(0)
-    for number, (dataset, pooling) in enumerate((dataset, pooling) for dataset in ("one", "two") for pooling in ("cls", "mean")):
+    for number, (dataset, pooling) in enumerate(
+        (dataset, pooling) for dataset in ("one", "two") for pooling in ("cls", "mean")
+    ):
         drawn = generator.integers(0, 2, size=(3, len(LABELS)) if dataset == "two" else len(LABELS))
-        job(tmp_path / "sweep", number, drawn, dataset=dataset, pooling=pooling, draws=3 if dataset == "two" else 1, value=0.8)
+        job(
+            tmp_path / "sweep",
+            number,
+            drawn,
+            dataset=dataset,
+            pooling=pooling,
+            draws=3 if dataset == "two" else 1,
+            value=0.8,
+        )
     return tmp_path / "sweep"
 
 
@@ -92,7 +102,10 @@ def _other_schema(records: Path) -> None:
     [
         (_take_a_line, "poolings/tiny lacks dataset=one pooling=cls"),
         (_other_schema, "has schema 2, this version reads schema 1"),
-        (lambda records: (records / "poolings" / "tiny" / collect.LINES).unlink(), "the records of poolings/tiny are missing"),
+        (
+            lambda records: (records / "poolings" / "tiny" / collect.LINES).unlink(),
+            "the records of poolings/tiny are missing",
+        ),
         (lambda records: (records / "poolings" / "tiny" / collect.ARRAYS).unlink(), "cannot be read"),
         (lambda records: (records / "poolings" / "tiny" / collect.ARRAYS).write_bytes(b"x" * 99), "cannot be read"),
         (lambda records: (records / "cost.json").unlink(), "cost.json is missing"),

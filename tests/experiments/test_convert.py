@@ -52,8 +52,13 @@ def test_the_heads_and_the_evidence_go_along(tmp_path: Path) -> None:
     model, info = BertForPreTraining.from_pretrained(tmp_path / "out", output_loading_info=True)
     assert not info["missing_keys"] and not info["unexpected_keys"]
     stored = variables()
-    assert torch.equal(model.cls.seq_relationship.weight, torch.from_numpy(stored["cls/seq_relationship/output_weights"]))
-    assert torch.equal(model.cls.predictions.transform.dense.weight, torch.from_numpy(stored["cls/predictions/transform/dense/kernel"]).T)
+    assert torch.equal(
+        model.cls.seq_relationship.weight, torch.from_numpy(stored["cls/seq_relationship/output_weights"])
+    )
+    assert torch.equal(
+        model.cls.predictions.transform.dense.weight,
+        torch.from_numpy(stored["cls/predictions/transform/dense/kernel"]).T,
+    )
     assert torch.equal(model.cls.predictions.bias, torch.from_numpy(stored["cls/predictions/output_bias"]))
 
 
@@ -67,9 +72,14 @@ def test_the_heads_and_the_evidence_go_along(tmp_path: Path) -> None:
         (("bert/pooler/", "cls/"), "BertModel", "missing"),
     ],
 )
-def test_what_the_checkpoint_lacks_is_not_made_up(dropped: tuple[str, ...], architecture: str, status: str, tmp_path: Path) -> None:
+def test_what_the_checkpoint_lacks_is_not_made_up(
+    dropped: tuple[str, ...], architecture: str, status: str, tmp_path: Path
+) -> None:
     folder = Path(shutil.copytree(CHECKPOINT, tmp_path / "given"))
-    bundles.write(folder / "bert_model.ckpt", {name: values for name, values in variables().items() if not name.startswith(dropped)})
+    bundles.write(
+        folder / "bert_model.ckpt",
+        {name: values for name, values in variables().items() if not name.startswith(dropped)},
+    )
     convert.write(tmp_path / "out", ModelConfig(path=str(folder), format="tensorflow"))
     assert json.loads((tmp_path / "out" / "config.json").read_text())["architectures"] == [architecture]
     config = ModelConfig(path=str(tmp_path / "out"))

@@ -49,27 +49,42 @@ def test_a_model_that_cannot_stop_is_told(encoder: Encoder, monkeypatch: pytest.
     assert not cost.stops_early(encoder, BATCH)
 
 
-def test_the_file(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_file(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     opened = cost.pipeline.opened
 
-    def small(config: cost.Config) -> cost.pipeline.Prepared:
+    def small(config: cost.Config) -> cost.pipeline.PreparedRun:
         grammar = config.dataset.generated
         assert grammar is not None
-        return opened(replace(config, dataset=replace(config.dataset, generated=Generated(grammar.grammar, 0, {"train": 80, "test": 20}))))
+        return opened(
+            replace(
+                config,
+                dataset=replace(config.dataset, generated=Generated(grammar.grammar, 0, {"train": 80, "test": 20})),
+            )
+        )
 
     monkeypatch.setattr(cost.pipeline, "opened", small)
     quick = ["rows=6", "fit_rows=60", "repeats=1", f"cache_dir={tmp_path / 'store'}"]
     cost.main([f"model.path={bert}", f"output={tmp_path / 'new' / 'tiny.json'}", *quick])
     text = (tmp_path / "new" / "tiny.json").read_text()
     figures = json.loads(text)
-    assert text == json.dumps(figures, indent=1, sort_keys=True) + "\n" and str(tmp_path) not in text and str(bert.parent) not in text
+    assert (
+        text == json.dumps(figures, indent=1, sort_keys=True) + "\n"
+        and str(tmp_path) not in text
+        and str(bert.parent) not in text
+    )
     single, pair = figures["tasks"]["demo_sentiment"], figures["tasks"]["demo_coherence"]
     assert set(single["seconds"]["forward"]) == {"joint"} and set(pair["seconds"]["forward"]) == {"joint", "separate"}
     assert set(pair["seconds"]["forward"]["joint"]) == {"1", "2"} and figures["early_exit"]["supported"]
     assert set(pair["seconds"]["pool"]["joint"]) == set(cost.POOLINGS)
     assert pair["bytes"]["joint"]["pooler"] == {"float32": 64, "float16": 32} == single["bytes"]["joint"]["mean"]
     assert pair["bytes"]["joint"]["cls_and_mean"]["float32"] == pair["bytes"]["separate"]["mean"]["float32"] == 128
-    widths = (single["width"]["joint"]["mean"], single["width"]["joint"]["cls_and_mean"], pair["width"]["separate"]["mean"])
+    widths = (
+        single["width"]["joint"]["mean"],
+        single["width"]["joint"]["cls_and_mean"],
+        pair["width"]["separate"]["mean"],
+    )
     assert widths == (16, 32, 64)
     assert set(single["seconds"]["fit"]["joint"]) == set(single["width"]["joint"])
     assert figures["provenance"]["threads"] == 1 and figures["provenance"]["cpu"]

@@ -17,7 +17,13 @@ from tests.helpers.records import make_four, make_result
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of pydantic, in the library
 SNAPSHOT = Path(__file__).parents[1] / "fixtures" / "dashboard.json"
-SECTIONS = {"Score by pooling and task", "Pooling differences", "Layers", "Cost against quality", "Ladder from [CLS] to the pooler"}
+SECTIONS = {
+    "Score by pooling and task",
+    "Pooling differences",
+    "Layers",
+    "Cost against quality",
+    "Ladder from [CLS] to the pooler",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -54,9 +60,13 @@ def test_it_asks_for_nothing_that_no_run_sends(tmp_path: Path) -> None:
     }
     sent = {*summary(make_result()), *(f"jobs/{status}" for status in STATUSES), "_runtime"}
     assert asked <= sent and len(asked) > 8
-    configured = set(re.findall(r"config[:.]([a-z]+)(?:\.value|})", text)) | set(re.findall(r'"groupBy": "([a-z]+)\.value"', text))
+    configured = set(re.findall(r"config[:.]([a-z]+)(?:\.value|})", text)) | set(
+        re.findall(r'"groupBy": "([a-z]+)\.value"', text)
+    )
     assert configured == {"dataset", "pooling", "layer"}
-    shown = set(re.findall(r'"val": "([^"]+)"', text)) | set(re.findall(r'"name": "tableKey", "value": "([^"]+)"', text))
+    shown = set(re.findall(r'"val": "([^"]+)"', text)) | set(
+        re.findall(r'"name": "tableKey", "value": "([^"]+)"', text)
+    )
     logged = tables(compare_records(find_jobs(make_four(tmp_path))))
     assert shown == set(logged)
     assert {"contrast", "difference"} <= set(logged["differences"][0])
@@ -72,7 +82,9 @@ def test_it_asks_for_nothing_that_no_run_sends(tmp_path: Path) -> None:
         (["me/mine"], 1, "the dashboard of me/mine was not saved: no W&B API key was found"),
     ],
 )
-def test_refusals(words: list[str], status: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refusals(
+    words: list[str], status: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("src.trackers.wandb.obstacle", lambda: "no W&B API key was found")
     with pytest.raises(SystemExit) as ended:
         dashboard.main(words)
@@ -99,7 +111,9 @@ def test_it_is_saved_where_it_can_be(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "the server refused it: permission denied" in capsys.readouterr().err
 
 
-def test_without_the_library_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_the_library_the_way_out_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setitem(__import__("sys").modules, "wandb_workspaces", None)
     with pytest.raises(SystemExit):
         dashboard.main(["me/mine", "--dry-run"])

@@ -55,7 +55,9 @@ def test_views_are_rows_of_the_same_texts(words: list[str]) -> None:
 
 def test_a_model_without_a_pooler_is_described_without_one(words: list[str], bert: Path) -> None:
     bare = shutil.copytree(bert, Path("bare"))
-    weights = {name: each for name, each in load_file(bare / "model.safetensors").items() if not name.startswith("pooler.")}
+    weights = {
+        name: each for name, each in load_file(bare / "model.safetensors").items() if not name.startswith("pooler.")
+    }
     save_file(weights, bare / "model.safetensors", metadata={"format": "pt"})
     diagnose.main([*words, f"model.path={bare}", "output=bare.json"])
     record = json.loads(Path("bare.json").read_text())
@@ -98,7 +100,9 @@ def test_representations_beside_cls(words: list[str]) -> None:
     assert float(rows["cls"]["gain"]) == 0
     records = {name: Result.read(f"beside/files/{name}") for name in rows}
     assert {name: record.pooling for name, record in records.items()} == {name: name for name in rows}
-    assert {name: record.counts["width"] for name, record in records.items()} == {name: 16 * (1 + ("+" in name)) for name in rows}
+    assert {name: record.counts["width"] for name, record in records.items()} == {
+        name: 16 * (1 + ("+" in name)) for name in rows
+    }
     assert len({record.key for record in records.values()}) == len(rows)
     digests = [read_predictions(Path("beside/files", name))["row"] for name in rows]
     assert all(np.array_equal(digests[0], each) for each in digests)
@@ -116,7 +120,9 @@ def test_what_is_done_is_not_done_again(words: list[str], capsys: pytest.Capture
 
 def test_the_columns_of_a_pair_encoded_apart(words: list[str], tmp_path: Path) -> None:
     for name, rows in (("train", 40), ("test", 20)):
-        texts = [(SENTENCES[place % 4], SENTENCES[place % 5] + " the" * (place % 7), place % 5) for place in range(rows)]
+        texts = [
+            (SENTENCES[place % 4], SENTENCES[place % 5] + " the" * (place % 7), place % 5) for place in range(rows)
+        ]
         write_csv(tmp_path / f"{name}.csv", texts, header=("text", "second", "label"))
     more = ["dataset.text_pair=second", "dataset.task=regression", "pairing=separate", "output=pairs"]
     conditional.main([*words, *more])
@@ -135,7 +141,8 @@ def test_zeros_beside_change_nothing(estimator: object, classes: int) -> None:
     config = ProbeConfig(name="any", grid={"alpha": [1.0, 0.1, 0.01]})
     wide = np.concatenate([x, np.zeros_like(x)], axis=1)
     one, other = (
-        run(estimator, config, Rows(each[:150], y[:150]), {"test": Rows(each[150:], y[150:])}, classes=classes) for each in (x, wide)
+        run(estimator, config, Rows(each[:150], y[:150]), {"test": Rows(each[150:], y[150:])}, classes=classes)
+        for each in (x, wide)
     )
     assert one.choice.value == other.choice.value
     assert np.allclose(one.decisions["test"], other.decisions["test"], atol=1e-5)

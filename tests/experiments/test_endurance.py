@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from src.features.extractor import Extractor
-from src.storage.store import ArrayWriter, Parts, Store
+from src.features.extractor import FeatureExtractor
+from src.storage.store import ArrayStore, ArrayWriter, ShardStore
 from tests.features.test_extractor import extractor, make_text
 from tests.helpers.records import fill
 
-KEY = Store.key({"a": 1})
+KEY = ArrayStore.key({"a": 1})
 
 
-def interrupted(one: Extractor, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+def interrupted(one: FeatureExtractor, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """An extraction of `mean` that dies once it has put `after` values in place."""
-    sound, done = Store._place, 0
+    sound, done = ArrayStore._place, 0
 
-    def place(self: Store, name: str, above: int, kind: str, *rest: Any) -> None:
+    def place(self: ArrayStore, name: str, above: int, kind: str, *rest: Any) -> None:
         nonlocal done
         if kind == "features":
             done += 1
@@ -30,7 +30,7 @@ def interrupted(one: Extractor, monkeypatch: pytest.MonkeyPatch, after: int) -> 
         sound(self, name, above, kind, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "_place", place)
+        patch.setattr(ArrayStore, "_place", place)
         with pytest.raises(RuntimeError, match="power cut"):
             one.features(make_text(), ("mean", 2))
 
@@ -50,7 +50,9 @@ def test_a_pass_that_died_while_it_wrote_its_values_encodes_nothing_again(
     assert len(list((tmp_path / "b").glob("features/*/*"))) == len(list((tmp_path / "a").glob("features/*/*")))
 
 
-def test_where_the_value_asked_for_is_there_all_of_its_pass_are(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_value_asked_for_is_there_all_of_its_pass_are(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     values = len(extractor(bert, tmp_path).supported([2]))
     interrupted(extractor(bert, tmp_path), monkeypatch, values - 1)
     one = extractor(bert, tmp_path)
@@ -65,7 +67,7 @@ def test_what_a_killed_pass_leaves_is_cleared_away(bert: Path, tmp_path: Path, m
     other = tmp_path / "tmp" / "of-another-process"
     half.mkdir(parents=True)
     other.mkdir()
-    monkeypatch.setattr(Parts, "remove", lambda self: None)  # killed just before it would have
+    monkeypatch.setattr(ShardStore, "remove", lambda self: None)  # killed just before it would have
     one.features(text, target)
     monkeypatch.undo()
     assert not half.exists()
@@ -84,9 +86,11 @@ def test_a_hit_leaves_the_shards_of_an_unfinished_pass_alone(bert: Path, tmp_pat
     assert set(parts.finished()) == {0}
 
 
-def test_finished_shards_count_towards_the_room_that_a_pass_needs(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_shards_count_towards_the_room_that_a_pass_needs(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     needed: list[int] = []
-    monkeypatch.setattr(Store, "require", lambda self, size: needed.append(size))
+    monkeypatch.setattr(ArrayStore, "require", lambda self, size: needed.append(size))
     interrupted(extractor(bert, tmp_path), monkeypatch, 0)
     extractor(bert, tmp_path).features(make_text(), ("mean", 2))
     assert 0 < needed[1] <= needed[0] / 2
@@ -94,7 +98,7 @@ def test_finished_shards_count_towards_the_room_that_a_pass_needs(bert: Path, tm
 
 @pytest.mark.parametrize("seed", range(8))
 def test_no_bit_of_the_notes_changes_unnoticed(seed: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    store = Store(tmp_path)
+    store = ArrayStore(tmp_path)
     meta = {"truncated": 12, "facts": json.dumps({"layers": 2, "width": 32})}
     store.put("facts", KEY, {}, meta)
     path = store.folder("facts", KEY) / "meta.json"
@@ -106,8 +110,10 @@ def test_no_bit_of_the_notes_changes_unnoticed(seed: int, tmp_path: Path, caplog
     assert found.meta == meta if found else "damaged" in caplog.text  # a blank may become another kind of blank
 
 
-def test_strange_things_among_the_shards_are_left_alone_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    parts = Store(tmp_path).parts("pass")
+def test_strange_things_among_the_shards_are_left_alone_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    parts = ArrayStore(tmp_path).parts("pass")
     fill(parts, 3, np.ones(2))
     strange = [parts.folder / "000001-folder.npy" / "inner", parts.folder / "strange", parts.folder / "claims" / "mine"]
     for path in strange:
@@ -133,7 +139,9 @@ def test_a_disk_that_takes_less_than_it_is_given_loses_no_byte(tmp_path: Path, m
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), values)
 
 
-def test_a_window_of_rows_at_a_time_makes_the_same_values(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_window_of_rows_at_a_time_makes_the_same_values(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = make_text(300)
     whole = np.array(extractor(bert, tmp_path / "a").features(text, ("mean", 2)).values)
     monkeypatch.setattr("src.features.passes.WINDOW", 1 << 14)

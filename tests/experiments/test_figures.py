@@ -64,14 +64,21 @@ def _record(experiment: str, model: str, number: int, **run: Any) -> Record:
     labels = np.arange(ROWS) % 2
     draws = run.get("draws", 1)
     rng = np.random.default_rng(number)
-    predictions = np.stack([np.where(rng.random(ROWS) < 0.2 + 0.01 * (number % 7), 1 - labels, labels) for _ in range(draws)])
+    predictions = np.stack(
+        [np.where(rng.random(ROWS) < 0.2 + 0.01 * (number % 7), 1 - labels, labels) for _ in range(draws)]
+    )
     values = [float((each == labels).mean()) for each in predictions]
     config = {
         "model": {"weights": model},
         "probe": {"grid": {"alpha": run.pop("grid", [1.0, 0.1])}},
         "runtime": {"dtype": run.pop("dtype", "float32")},
     }
-    score = {"metric": METRICS.get(run["dataset"], "accuracy"), "value": values[0], "low": values[0] - 0.1, "high": values[0] + 0.1}
+    score = {
+        "metric": METRICS.get(run["dataset"], "accuracy"),
+        "value": values[0],
+        "low": values[0] - 0.1,
+        "high": values[0] + 0.1,
+    }
     score |= {"draws": values} if draws > 1 else {}
     if run.get("layer") == 0 and run["dataset"] == TWO[0] and run["pooling"] == "cls":
         score |= {"value": None, "low": None, "high": None, "reason": "a constant has no correlation"}
@@ -116,11 +123,16 @@ def _training(name: str) -> str:
 
 def _diagnostics(name: str) -> str:
     names = (*LADDER, "mean")
-    task = {"representations": {each: {} for each in names}, "cka": {" ".join(pair): 0.5 for pair in itertools.combinations(names, 2)}}
+    task = {
+        "representations": {each: {} for each in names},
+        "cka": {" ".join(pair): 0.5 for pair in itertools.combinations(names, 2)},
+    }
     status = "untrained" if "MiniLM" in name else "trained"
     weight = {"singular_values": [2.0, 1.0, 0.5, 0.1], "singular_edge": 1.5}
     model = Path(name).stem
-    return json.dumps({"model": model, "pooler": {"status": status, "weight": weight}, "tasks": {"one": task, "two": task}})
+    return json.dumps(
+        {"model": model, "pooler": {"status": status, "weight": weight}, "tasks": {"one": task, "two": task}}
+    )
 
 
 def _cost(name: str) -> str:
@@ -136,7 +148,15 @@ def _cost(name: str) -> str:
 
 
 def _simulation(name: str) -> str:
-    fixed = {"method": "Wilson", "setting": "balanced", "nominal": 0.95, "error": 0.005, "trials": 2000, "within": "yes", "note": ""}
+    fixed = {
+        "method": "Wilson",
+        "setting": "balanced",
+        "nominal": 0.95,
+        "error": 0.005,
+        "trials": 2000,
+        "within": "yes",
+        "note": "",
+    }
     rows = [
         {"quantity": quantity, "metric": "accuracy", "rows": rows, "measured": measured, **fixed}
         for quantity, measured in (("coverage", 0.95), ("type-I error", 0.05), ("false equivalence", 0.08))
@@ -151,7 +171,9 @@ FILES = {
     "diagnostics": _diagnostics,
     "cost": _cost,
     "simulation.csv": _simulation,
-    "parity.json": lambda name: (Path(__file__).parents[2] / "experiments" / "records" / name).read_text(encoding="utf-8"),
+    "parity.json": lambda name: (Path(__file__).parents[2] / "experiments" / "records" / name).read_text(
+        encoding="utf-8"
+    ),
 }
 
 
@@ -230,10 +252,17 @@ assert not {"torch", "transformers"} & set(sys.modules)
 
 
 def test_a_machines_own_settings_do_not_show(tmp_path: Path) -> None:
-    (tmp_path / "matplotlibrc").write_text("font.size: 20\nlines.linewidth: 5\nsavefig.dpi: 50\npdf.fonttype: 42\n", encoding="utf-8")
+    (tmp_path / "matplotlibrc").write_text(
+        "font.size: 20\nlines.linewidth: 5\nsavefig.dpi: 50\npdf.fonttype: 42\n", encoding="utf-8"
+    )
     environment = {**os.environ, "MATPLOTLIBRC": str(tmp_path), "PYTHONHASHSEED": "7", "SOURCE_DATE_EPOCH": "1"}
     ended = subprocess.run(
-        [sys.executable, "-c", SETTINGS, str(tmp_path)], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", SETTINGS, str(tmp_path)],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert not ended.returncode, ended.stderr
     figure, _ = drawn("along", tmp_path)
@@ -278,6 +307,8 @@ def _lab(colour: str, seen: Any) -> np.ndarray:
     """CIELAB under daylight of an sRGB colour as it is seen."""
     values = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
     linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]] @ np.clip(np.asarray(seen) @ linear, 0, 1)
+    xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]] @ np.clip(
+        np.asarray(seen) @ linear, 0, 1
+    )
     x, y, z = np.cbrt(xyz / np.array([0.9505, 1.0, 1.089]))
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])

@@ -24,9 +24,14 @@ from tests.conftest import SENTENCES, write_csv
 def words(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Words of a quick tuning on tasks of 80 training rows: ``toy`` asks whether there is a cat, ``graded`` how many words there are."""
     for name, number in (("train", 80), ("test", 40)):
-        texts = [SENTENCES[place % 5] + " the" * (place % 3) + (" cat cat" if place % 2 else " dog") for place in range(number)]
+        texts = [
+            SENTENCES[place % 5] + " the" * (place % 3) + (" cat cat" if place % 2 else " dog")
+            for place in range(number)
+        ]
         write_csv(
-            tmp_path / f"{name}.csv", [(text, "ny"["cat cat" in text], len(text.split())) for text in texts], ("text", "label", "size")
+            tmp_path / f"{name}.csv",
+            [(text, "ny"["cat cat" in text], len(text.split())) for text in texts],
+            ("text", "label", "size"),
         )
     paths = {"train": str(tmp_path / "train.csv"), "test": str(tmp_path / "test.csv")}
 
@@ -38,7 +43,13 @@ def words(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[s
         return DatasetConfig(name=name, text="text", label="label", **paths)
 
     monkeypatch.setattr(finetune, "dataset_config", config)
-    quick = ["runtime.threads=1", "runtime.progress=false", f"runtime.cache_dir={tmp_path / 'store'}", "resamples=100", "rate=0.01"]
+    quick = [
+        "runtime.threads=1",
+        "runtime.progress=false",
+        f"runtime.cache_dir={tmp_path / 'store'}",
+        "resamples=100",
+        "rate=0.01",
+    ]
     return [f"model.path={bert}", f"output={tmp_path / 'out'}", "dataset=toy", "epochs=4", "seeds=0,1", *quick]
 
 
@@ -54,11 +65,16 @@ def test_a_record_reads_like_any_other(words: list[str], tmp_path: Path) -> None
     records = {(record.result.dataset, record.result.pooling): record for record in collect.read(tmp_path / "out")}
     assert len(records) == 6 and {record.result.probe for record in records.values()} == {"finetune"}
     toy, graded = sorted(collect.tasks(records.values()), key=lambda task: task.classes, reverse=True)
-    assert (toy.name, graded.name) == ("toy", "graded") and set(toy.predictions) == set(graded.predictions) == set(finetune.HEADS)
+    assert (toy.name, graded.name) == ("toy", "graded") and set(toy.predictions) == set(graded.predictions) == set(
+        finetune.HEADS
+    )
     assert all(drawn.shape == (2, 40) for task in (toy, graded) for drawn in task.predictions.values())
     for (name, pooling), record in records.items():
         task = toy if name == "toy" else graded
-        drawn = [evaluate(task.metric, task.labels, each, classes=task.classes, resamples=100).value for each in task.predictions[pooling]]
+        drawn = [
+            evaluate(task.metric, task.labels, each, classes=task.classes, resamples=100).value
+            for each in task.predictions[pooling]
+        ]
         assert record.result.score["value"] == pytest.approx(np.mean(drawn)) and record.result.score["value"] > 0.7
         assert record.result.draws == 2 and record.result.config["probe"]["learning_rate"] == 0.01
         assert read_predictions(tmp_path / "out" / f"{name}-{pooling}")["decision"].shape[:2] == (2, 40)
@@ -116,7 +132,9 @@ def test_the_rate_rises_to_its_peak_and_falls_to_the_end(rows: int) -> None:
     assert (np.diff(shares[: peak + 1]) > 0).all() and (np.diff(shares[peak:]) < 0).all()
 
 
-def test_the_rate_is_chosen_on_training_rows_that_were_held_out(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rate_is_chosen_on_training_rows_that_were_held_out(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[np.ndarray] = []
     train = finetune.train
 
@@ -134,7 +152,11 @@ def test_the_rate_is_chosen_on_training_rows_that_were_held_out(words: list[str]
     kept = json.loads((tmp_path / "out" / finetune.RATES).read_text())["choice"]
     assert kept["value"] == 0.01 and kept["heads"] == list(finetune.HEADS)
     result = Result.read(tmp_path / "out" / "toy-cls")
-    assert result.chosen["grid"] == kept["grid"] and result.chosen["at_edge"] == "last" and result.config["probe"]["chosen_on"] == "toy"
+    assert (
+        result.chosen["grid"] == kept["grid"]
+        and result.chosen["at_edge"] == "last"
+        and result.config["probe"]["chosen_on"] == "toy"
+    )
     finetune.main([*asked, "pooling=mean"])
     assert len(seen) == 2 * len(finetune.HEADS) + 2  # the choice is kept for the heads that come later
 
@@ -154,7 +176,9 @@ def test_taken_rows_are_the_same_rows(words: list[str]) -> None:
     assert np.array_equal(taken.label, task.train.label[chosen])
 
 
-def test_a_finished_cell_is_not_tuned_again(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_cell_is_not_tuned_again(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     asked = [*words, "pooling=cls", "seeds=0", "epochs=1"]
     finetune.main(asked)
 

@@ -18,11 +18,11 @@ from experiments import book_pairs, nsp_pooler
 from experiments.jobs import configs
 from src.config.schema import Config, ModelConfig
 from src.data.dataset import Split, load
-from src.features.extractor import Extractor, texts
+from src.features.extractor import FeatureExtractor, texts
 from src.models import checkpoint
 from src.probes.fitting import Rows
 from src.runtime.clock import Clock
-from src.storage.store import Store
+from src.storage.store import ArrayStore
 from tests.conftest import SENTENCES
 
 DOCUMENTS = [
@@ -33,8 +33,16 @@ DOCUMENTS = [
 
 @pytest.mark.parametrize("words", [20, 40])
 def test_pairs_are_what_their_labels_say(words: int) -> None:
-    opens = {" ".join(line.split()[:2]): (number, place) for number, lines in enumerate(DOCUMENTS) for place, line in enumerate(lines)}
-    ends = {line.split()[-1]: (number, place + 1) for number, lines in enumerate(DOCUMENTS) for place, line in enumerate(lines)}
+    opens = {
+        " ".join(line.split()[:2]): (number, place)
+        for number, lines in enumerate(DOCUMENTS)
+        for place, line in enumerate(lines)
+    }
+    ends = {
+        line.split()[-1]: (number, place + 1)
+        for number, lines in enumerate(DOCUMENTS)
+        for place, line in enumerate(lines)
+    }
     first, second, label = book_pairs.pairs(DOCUMENTS, 40, words, [0])
     for a, b, kind in zip(first, second, label, strict=True):
         assert len(a.split()) + len(b.split()) == words
@@ -53,9 +61,18 @@ def books(tmp_path: Path) -> Path:
     folder = tmp_path / "books"
     folder.mkdir()
     rng = np.random.default_rng(0)
-    nouns = (("cat", "mat", "dog"), ("rain", "road", "party"), ("morning", "day", "mat"), ("dog", "rain", "cat"), ("day", "road", "cat"))
+    nouns = (
+        ("cat", "mat", "dog"),
+        ("rain", "road", "party"),
+        ("morning", "day", "mat"),
+        ("dog", "rain", "cat"),
+        ("day", "road", "cat"),
+    )
     for number, own in enumerate(nouns):
-        lines = [f"The {rng.choice(own)} {rng.choice(['sat', 'fell', 'slept'])} on the {rng.choice(own)}." for _ in range(150)]
+        lines = [
+            f"The {rng.choice(own)} {rng.choice(['sat', 'fell', 'slept'])} on the {rng.choice(own)}."
+            for _ in range(150)
+        ]
         (folder / f"{number}.txt").write_text("\n".join(lines))
     return folder
 
@@ -71,7 +88,14 @@ def test_book_pairs_leave_a_task(books: Path, tmp_path: Path, capsys: pytest.Cap
 @pytest.fixture
 def made(books: Path, bert: Path, tmp_path: Path) -> Callable[..., Path]:
     def make(name: str, *words: str) -> Path:
-        quick = ["pairs=150", "held_out_pairs=40", "held_out=0.3", "words=12", "epochs=3", f"cache_dir={tmp_path}/store"]
+        quick = [
+            "pairs=150",
+            "held_out_pairs=40",
+            "held_out=0.3",
+            "words=12",
+            "epochs=3",
+            f"cache_dir={tmp_path}/store",
+        ]
         nsp_pooler.main([f"text={books}", f"output={tmp_path / name}", f"model.path={bert}", *quick, *words])
         return tmp_path / name
 
@@ -88,11 +112,13 @@ def test_two_checkpoints_differ_in_their_pooler_alone(made: Callable[..., Path],
     split = Split("test", pa.array(SENTENCES, pa.large_string()), None, np.zeros(len(SENTENCES)))
     for name in ("random", "nsp"):
         config = Config(model=ModelConfig(path=str(folder / name)))
-        extractor = Extractor(checkpoint.find(config.model), config, Store(tmp_path / "store"), Clock(), 1)
+        extractor = FeatureExtractor(checkpoint.find(config.model), config, ArrayStore(tmp_path / "store"), Clock(), 1)
         text = texts(split, "joint", "x")[0]
         seen[name] = {each: np.array(extractor.features(text, (each, 2)).values) for each in ("cls", "pooler", "mean")}
         seen[name]["status"] = extractor.facts.pooler["status"]
-    assert np.array_equal(seen["random"]["cls"], seen["nsp"]["cls"]) and np.array_equal(seen["random"]["mean"], seen["nsp"]["mean"])
+    assert np.array_equal(seen["random"]["cls"], seen["nsp"]["cls"]) and np.array_equal(
+        seen["random"]["mean"], seen["nsp"]["mean"]
+    )
     assert not np.allclose(seen["random"]["pooler"], seen["nsp"]["pooler"])
     assert (seen["random"]["status"], seen["nsp"]["status"]) == ("untrained", "trained")
 
@@ -130,9 +156,15 @@ def test_too_few_places_are_an_error(books: Path, tmp_path: Path, capsys: pytest
     assert "Ask for fewer" in capsys.readouterr().err
 
 
-def test_a_model_that_is_no_bert_is_refused(books: Path, bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_is_no_bert_is_refused(
+    books: Path, bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     other = shutil.copytree(bert, tmp_path / "other")
-    (other / "config.json").write_text((bert / "config.json").read_text().replace('"model_type": "bert"', '"model_type": "roberta"'))
+    (other / "config.json").write_text(
+        (bert / "config.json").read_text().replace('"model_type": "bert"', '"model_type": "roberta"')
+    )
     with pytest.raises(SystemExit):
-        nsp_pooler.main([f"text={books}", f"output={tmp_path / 'out'}", f"model.path={other}", f"cache_dir={tmp_path}/store"])
+        nsp_pooler.main(
+            [f"text={books}", f"output={tmp_path / 'out'}", f"model.path={other}", f"cache_dir={tmp_path}/store"]
+        )
     assert "roberta" in capsys.readouterr().err and not (tmp_path / "out").exists()

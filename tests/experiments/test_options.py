@@ -103,5 +103,7 @@ def test_help_names_every_key(capsys):
 
 
 def test_bytes_that_are_no_text_end_a_command_in_a_line():
-    done = subprocess.run([sys.executable, "-m", "experiments.report", b"records=\xff"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.report", b"records=\xff"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1

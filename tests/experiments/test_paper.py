@@ -39,9 +39,13 @@ def built(tmp_path_factory) -> Path:
 
 
 def test_the_committed_paper_is_what_the_records_give(built):
-    kept, made = ({path.relative_to(folder) for path in folder.rglob("*") if path.is_file()} for folder in (ROOT / "paper", built))
+    kept, made = (
+        {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()} for folder in (ROOT / "paper", built)
+    )
     assert kept == made
-    different = [str(name) for name in sorted(made) if (built / name).read_bytes() != (ROOT / "paper" / name).read_bytes()]
+    different = [
+        str(name) for name in sorted(made) if (built / name).read_bytes() != (ROOT / "paper" / name).read_bytes()
+    ]
     assert not different, "python -m experiments.paper writes these anew"
 
 
@@ -76,7 +80,9 @@ def test_one_record_less_is_named(tmp_path):
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[1:]))
     gone = json.loads(lines[0])["record"]
-    with pytest.raises(UserError, match=f"poolings/bert-books lacks dataset={gone['dataset']} pooling={gone['pooling']}"):
+    with pytest.raises(
+        UserError, match=f"poolings/bert-books lacks dataset={gone['dataset']} pooling={gone['pooling']}"
+    ):
         paper.build(tmp_path / "paper", records)
     assert not (tmp_path / "paper").exists()
 
@@ -112,7 +118,9 @@ def test_a_table_is_the_same_in_three_formats():
 def test_scores_stand_under_their_pooling():
     from experiments.collect import Record
 
-    records = [Record("x", make_result(pooling=name, value=value), {}) for name, value in (("cls", 0.5), ("mean", 0.75))]
+    records = [
+        Record("x", make_result(pooling=name, value=value), {}) for name, value in (("cls", 0.5), ("mean", 0.75))
+    ]
     table = by_pooling("x", "", records, ("mean", "max", "cls"))
     assert table.head[:4] == ("task", "mean", "max", "[CLS]")
     assert table.shown[0][1:4] == ("75.0 [73.0, 77.0]", "", "50.0 [48.0, 52.0]")

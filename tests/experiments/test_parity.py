@@ -67,7 +67,9 @@ def test_a_checkpoint_and_sentences_of_ones_own(without_tensorflow: None, tmp_pa
     laws(record)
 
 
-def test_the_command_prints_and_adds_to_the_record(without_tensorflow: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_and_adds_to_the_record(
+    without_tensorflow: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     target = tmp_path / "records" / "parity.json"
     parity.main([f"output={target}"])
     parity.main([f"output={target}", "name=again"])
@@ -116,7 +118,10 @@ def test_the_fixtures_are_small_and_hold_no_path() -> None:
 
 
 def test_the_fixture_commands_bad_words_end_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    for words, message in (([], "output is not set"), (["output=x", "forms=[pickle]"], "forms=pickle: checkpoint, hub")):
+    for words, message in (
+        ([], "output is not set"),
+        (["output=x", "forms=[pickle]"], "forms=pickle: checkpoint, hub"),
+    ):
         with pytest.raises(SystemExit):
             tensorflow_fixtures.main(words)
         assert message in capsys.readouterr().err
@@ -128,7 +133,12 @@ def test_tensorflow_itself_agrees_on_every_form(tmp_path: Path) -> None:
     modeling = os.environ.get("PROBES_MODELING")
     record = compared(folder=str(tmp_path / "forms"), modeling=modeling)
     laws(record)
-    assert {row["system"] for row in record["systems"]} == {*FORMS, "suite", "hugging_face", *(["modeling"] if modeling else [])}
+    assert {row["system"] for row in record["systems"]} == {
+        *FORMS,
+        "suite",
+        "hugging_face",
+        *(["modeling"] if modeling else []),
+    }
     assert not any(row["recorded"] for row in record["systems"])
 
 

@@ -105,7 +105,11 @@ def test_rows_are_two_segments_of_whole_text(length: int) -> None:
         middle, last = np.flatnonzero(row == SEP)
         assert row[0] == CLS and last == length - 1
         first, second = row[1:middle] - len(SPECIAL), row[middle + 1 : last] - len(SPECIAL)
-        assert (np.diff(first) == 1).all() and (np.diff(second) == 1).all() and min(len(first), len(second)) >= (length - 3) // 8
+        assert (
+            (np.diff(first) == 1).all()
+            and (np.diff(second) == 1).all()
+            and min(len(first), len(second)) >= (length - 3) // 8
+        )
         assert (segments == (np.arange(length) > middle)).all()
         assert first[-1] + 1 in ends and second[0] in ends
         assert (second[0] == first[-1] + 1) if random != RANDOM else (document[second[0]] != document[first[0]])
@@ -134,7 +138,11 @@ def test_negatives_of_the_same_document_change_nothing_else(length: int) -> None
         Examples(book, Vocabulary.own(5000), negatives).draw(np.random.default_rng(3), 500, length)
         for negatives in ("other_document", "same_document")
     )
-    assert (other.random == same.random).all() and (other.places == same.places).all() and (other.segments == same.segments).all()
+    assert (
+        (other.random == same.random).all()
+        and (other.places == same.places).all()
+        and (other.segments == same.segments).all()
+    )
     changed = (other.ids != same.ids).any(axis=1)
     assert (changed <= (other.random == RANDOM)).all() and changed.sum() > 200
     first = np.where(other.segments == 0, other.ids, 0)
@@ -185,7 +193,12 @@ def test_a_shift_of_places_is_one_rotation() -> None:
 def test_the_rate_rises_stays_and_falls() -> None:
     schedule = Schedule(steps=100, warmup=10, decay=20, rate=0.5)
     rates = [rate_at(step, schedule) for step in range(100)]
-    assert (np.diff(rates[:10]) > 0).all() and set(rates[10:80]) == {0.5} and (np.diff(rates[80:]) < 0).all() and 0 < rates[-1] < 0.03
+    assert (
+        (np.diff(rates[:10]) > 0).all()
+        and set(rates[10:80]) == {0.5}
+        and (np.diff(rates[80:]) < 0).all()
+        and 0 < rates[-1] < 0.03
+    )
 
 
 TINY = Shape(layers=2, width=32, heads=2, positions=64, vocab_size=VOCABULARY)
@@ -193,7 +206,9 @@ QUICK = Schedule(steps=8, tokens=512, lengths={32: 0.5, 64: 0.5}, warmup=2, deca
 PACE = Pace(evaluate=4, held_out_rows=64, held_out_length=32, save=2, workers=1, progress=False)
 
 
-def learn(output: Path, parts: tuple[Corpus, Corpus, Path], schedule: Schedule, pace: Pace = PACE) -> dict[str, torch.Tensor]:
+def learn(
+    output: Path, parts: tuple[Corpus, Corpus, Path], schedule: Schedule, pace: Pace = PACE
+) -> dict[str, torch.Tensor]:
     from transformers import AutoTokenizer
 
     output.mkdir(exist_ok=True)
@@ -229,7 +244,9 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(
             learn(tmp_path / "cut", parts, replace(QUICK, **other))
 
 
-def test_a_killed_run_with_dropout_ends_with_the_same_weights(tmp_path: Path, parts: tuple[Corpus, Corpus, Path]) -> None:
+def test_a_killed_run_with_dropout_ends_with_the_same_weights(
+    tmp_path: Path, parts: tuple[Corpus, Corpus, Path]
+) -> None:
     dropping = replace(QUICK, dropout=0.1, decay=1)  # the rate of a step does not depend on the last step
     whole = learn(tmp_path / "whole", parts, dropping)
     learn(tmp_path / "cut", parts, replace(dropping, steps=4))
@@ -245,7 +262,9 @@ def test_masked_words_alone_leave_the_pooler_as_it_was(tmp_path: Path, parts: tu
     pieces = len(both["weight.bert.embeddings.word_embeddings.weight"])
     fresh = dict(loop.build(replace(TINY, vocab_size=pieces), 0.0, 0).named_parameters())
     for name in ("bert.pooler.dense.weight", "bert.pooler.dense.bias", "cls.seq_relationship.weight"):
-        assert torch.equal(words[f"weight.{name}"], fresh[name]) and not torch.equal(both[f"weight.{name}"], fresh[name])
+        assert torch.equal(words[f"weight.{name}"], fresh[name]) and not torch.equal(
+            both[f"weight.{name}"], fresh[name]
+        )
     query = "bert.encoder.layer.0.attention.self.query.weight"
     assert not torch.equal(words[f"weight.{query}"], fresh[query])
     with (tmp_path / "words" / "training.csv").open() as file:
@@ -255,7 +274,9 @@ def test_masked_words_alone_leave_the_pooler_as_it_was(tmp_path: Path, parts: tu
     assert torch.equal(again["weight.bert.pooler.dense.weight"], fresh["bert.pooler.dense.weight"])
 
 
-def test_a_training_goes_on_from_a_checkpoint(door: Door, books: Path, parts: tuple[Corpus, Corpus, Path], tmp_path: Path) -> None:
+def test_a_training_goes_on_from_a_checkpoint(
+    door: Door, books: Path, parts: tuple[Corpus, Corpus, Path], tmp_path: Path
+) -> None:
     from transformers import AutoTokenizer, BertModel
 
     begun = loop.build(replace(TINY, vocab_size=len(AutoTokenizer.from_pretrained(parts[2]))), 0.0, 7).bert
@@ -279,12 +300,17 @@ def test_a_training_goes_on_from_a_checkpoint(door: Door, books: Path, parts: tu
     refused(door(pretrain.main, *words, "output=long", "schedule.lengths={128:1}"), "64 positions", "schedule.lengths")
 
 
-def test_training_learns_both_tasks_and_the_checkpoint_is_whole(tmp_path: Path, parts: tuple[Corpus, Corpus, Path]) -> None:
+def test_training_learns_both_tasks_and_the_checkpoint_is_whole(
+    tmp_path: Path, parts: tuple[Corpus, Corpus, Path]
+) -> None:
     from transformers import AutoTokenizer, BertForPreTraining
 
     steps = 150
     learn(
-        tmp_path, parts, replace(QUICK, steps=steps, tokens=1024, decay=50), replace(PACE, evaluate=steps, held_out_rows=256, snapshots=[4])
+        tmp_path,
+        parts,
+        replace(QUICK, steps=steps, tokens=1024, decay=50),
+        replace(PACE, evaluate=steps, held_out_rows=256, snapshots=[4]),
     )
     with (tmp_path / "training.csv").open() as file:
         last = list(csv.DictReader(file))[-1]
@@ -295,7 +321,9 @@ def test_training_learns_both_tasks_and_the_checkpoint_is_whole(tmp_path: Path, 
         assert not info["missing_keys"] and not info["unexpected_keys"]
         assert len(AutoTokenizer.from_pretrained(folder)) == model.config.vocab_size <= VOCABULARY
     held_out = Examples(parts[1], Vocabulary.own(model.config.vocab_size))
-    again = loop.evaluate(BertForPreTraining.from_pretrained(tmp_path, dtype="float32"), held_out, rows=256, length=32, device="cpu")
+    again = loop.evaluate(
+        BertForPreTraining.from_pretrained(tmp_path, dtype="float32"), held_out, rows=256, length=32, device="cpu"
+    )
     assert abs(again["nsp_accuracy"] - float(last["nsp_accuracy"])) < 0.02  # stored in half precision
 
 

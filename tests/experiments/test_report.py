@@ -74,7 +74,11 @@ def test_numbers_are_those_of_the_paired_tests(question: Path) -> None:
     contrast = section.contrasts["mean", "cls"]
     table = next(part.runs for part in composed(question).parts)
     row = next(row for row in table.rows if row[0].text == "cls")
-    assert row[2].value == -contrast.difference.value and row[3].value == contrast.p_holm and row[6].value == contrast.agreement
+    assert (
+        row[2].value == -contrast.difference.value
+        and row[3].value == contrast.p_holm
+        and row[6].value == contrast.agreement
+    )
     assert [row[5].text for row in table.rows[:3]] == ["best", "lower", "lower"]
     assert row[8].text == "32"  # bytes: eight numbers of four
 
@@ -84,12 +88,16 @@ def test_what_cannot_be_told_apart_says_what_the_rows_could_have_shown(tmp_path:
     verdict = composed(tmp_path).parts[0].verdict
     assert verdict.use == "cls" and verdict.sentence == "Use cls, though nothing tells it apart from pooler."
     assert "pooler scores highest, +0.5" in verdict.more[0] and "needs no pooler's weights" in verdict.more[0]
-    assert re.search(r"4,000 rows would show a true difference of \d\.\d points.*is shown within \d\.\d points", verdict.more[1])
+    assert re.search(
+        r"4,000 rows would show a true difference of \d\.\d points.*is shown within \d\.\d points", verdict.more[1]
+    )
 
 
 def test_a_bag_of_words_that_wins_stands_in_the_sentence(question: Path) -> None:
     for path in question.glob(f"*/{RECORD}"):
-        path.write_text(path.read_text().replace('"high": 0.8,', '"high": 0.95,').replace('"value": 0.7\n', '"value": 0.9\n'))
+        path.write_text(
+            path.read_text().replace('"high": 0.8,', '"high": 0.95,').replace('"value": 0.7\n', '"value": 0.9\n')
+        )
     assert sentences(question)[0].startswith(
         "A bag of word pieces scores above every pooling (90.0 against 80.0); of the poolings, use mean: +5.0"
     )
@@ -97,7 +105,9 @@ def test_a_bag_of_words_that_wins_stands_in_the_sentence(question: Path) -> None
 
 def test_no_better_than_one_answer_stands_in_the_sentence(tmp_path: Path) -> None:
     sweep(tmp_path, {"cls": missed(1990), "mean": missed(1970)}, baseline={"constant": 0.5})
-    assert sentences(tmp_path)[0].startswith("No pooling is shown to beat one constant answer (50.0); of the poolings, use")
+    assert sentences(tmp_path)[0].startswith(
+        "No pooling is shown to beat one constant answer (50.0); of the poolings, use"
+    )
 
 
 def test_one_pooling_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
@@ -114,7 +124,13 @@ def test_less_is_better_where_the_metric_is_an_error(tmp_path: Path) -> None:
         score = {"metric": "rmse", "value": size, "low": 0.9 * size, "high": 1.1 * size}
         counts = make_result().counts | {"classes": None}
         make_job(
-            tmp_path / str(number), truth, truth + size * noise, pooling=pooling, score=score, counts=counts, baseline={"constant": 1.4}
+            tmp_path / str(number),
+            truth,
+            truth + size * noise,
+            pooling=pooling,
+            score=score,
+            counts=counts,
+            baseline={"constant": 1.4},
         )
     part = composed(tmp_path).parts[0]
     assert re.match(r"Use mean: -0\.\d+ \[-0\.\d+, -0\.\d+\] against cls\.", part.verdict.sentence)
@@ -157,7 +173,11 @@ def test_groups_differ_in_all_but_the_pooling_and_say_in_what(question: Path) ->
 
 def test_data_and_checkpoints_of_one_name_stay_apart(tmp_path: Path) -> None:
     for place, name in enumerate(("a.csv", "b.csv", "c.csv")):
-        provenance = {"texts": {"test": [name]}, "data": {"files": {f"test/{name}": "digest"}}, "model": {"weights": place // 2}}
+        provenance = {
+            "texts": {"test": [name]},
+            "data": {"files": {f"test/{name}": "digest"}},
+            "model": {"weights": place // 2},
+        }
         for pooling, misses in {"cls": 900, "mean": 700}.items():
             sweep(tmp_path, {pooling: missed(misses)}, dataset="files", provenance=provenance, key=name + pooling)
     made = composed(tmp_path)
@@ -194,11 +214,14 @@ def test_an_untrained_pooler_is_called_so_and_never_recommended(tmp_path: Path) 
     sweep(tmp_path, {"pooler": missed(800), "cls": missed(805, start=100)}, pooler={"status": "untrained"})
     made = composed(tmp_path)
     assert made.parts[0].verdict.use == "cls" and "random projection" in made.parts[0].verdict.more[0]
-    assert any("never trained" in line for line in made.head) and any("never trained" in note for note in made.parts[0].notes)
+    assert any("never trained" in line for line in made.head) and any(
+        "never trained" in note for note in made.parts[0].notes
+    )
 
 
 @pytest.mark.parametrize(
-    ("evidence", "said"), [(None, "its fit to the encoder unknown"), (0.5625, "gets 56 % of our sentence pairs right (50 is chance)")]
+    ("evidence", "said"),
+    [(None, "its fit to the encoder unknown"), (0.5625, "gets 56 % of our sentence pairs right (50 is chance)")],
 )
 def test_the_head_says_what_is_known_of_the_pooler(evidence: float | None, said: str) -> None:
     assert said in report.pooler({"status": "trained", "evidence": {"next_sentence_accuracy": evidence}})
@@ -257,12 +280,19 @@ def test_the_page_fetches_nothing_and_tells_its_figures_in_words(tmp_path: Path)
     _, html = written(make_four(tmp_path))
     elements = Elements(html).found
     assert not {"link", "img", "iframe", "object"} & {tag for tag, _ in elements}
-    links = [value for _, given in elements for name, value in given.items() if name in ("href", "src", "xlink:href", "action")]
+    links = [
+        value
+        for _, given in elements
+        for name, value in given.items()
+        if name in ("href", "src", "xlink:href", "action")
+    ]
     identifiers = [given["id"] for _, given in elements if "id" in given]
     assert links and set(links) <= {f"#{name}" for name in identifiers} and len(set(identifiers)) == len(identifiers)
     assert "url(" not in html and "@import" not in html
     figures = [given for tag, given in elements if tag == "svg"]
-    assert len(figures) == 2 and all(set((given["aria-labelledby"] or "").split()) <= set(identifiers) for given in figures)
+    assert len(figures) == 2 and all(
+        set((given["aria-labelledby"] or "").split()) <= set(identifiers) for given in figures
+    )
     assert next(tag for tag, _ in elements if re.fullmatch("h[1-6]", tag)) == "h1"
 
 
@@ -284,8 +314,23 @@ def browser() -> str:
 
 def rendered(browser: str, page: Path, profile: Path) -> str:
     """The page as a browser holds it after its scripts have run."""
-    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"]
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", *quiet, f"--user-data-dir={profile}", "--dump-dom", page.as_uri()]
+    quiet = [
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-quic",
+    ]
+    command = [
+        browser,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        *quiet,
+        f"--user-data-dir={profile}",
+        "--dump-dom",
+        page.as_uri(),
+    ]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
@@ -302,7 +347,9 @@ document.body.append(Object.assign(document.createElement("pre"), { textContent:
     guarded, open_ = tmp_path / "guarded.html", tmp_path / "open.html"
     guarded.write_text(html.replace("</main>", f"</main>{outcome}"))
     open_.write_text(re.sub("<meta http-equiv[^>]*>", "", html).replace("</body>", f"{outcome}</body>"))
-    assert "<pre>" not in rendered(browser, guarded, tmp_path / "one")  # a script that came in from elsewhere is refused
+    assert "<pre>" not in rendered(
+        browser, guarded, tmp_path / "one"
+    )  # a script that came in from elsewhere is refused
     shown = rendered(browser, open_, tmp_path / "two")
     assert "<title>Which pooling?" in shown
     up, down, blanks = json.loads(re.search("<pre>(.*)</pre>", shown)[1].replace("&lt;", "<").replace("&gt;", ">"))  # type: ignore[index]
@@ -350,7 +397,9 @@ def test_bad_input_ends_in_a_line(
 
 
 def test_rows_that_differ_are_not_paired(question: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    make_result(pooling="max", value=0.5).write(question / "5", make_predictions(TRUTH[:99], TRUTH[:99]), {"weight": np.zeros((1, 8))})
+    make_result(pooling="max", value=0.5).write(
+        question / "5", make_predictions(TRUTH[:99], TRUTH[:99]), {"weight": np.zeros((1, 8))}
+    )
     with pytest.raises(SystemExit):
         report.main([f"records={question}"])
     assert "different rows" in capsys.readouterr().err

@@ -34,7 +34,9 @@ from src.evaluation.statistics import kappa
 COMMITTED = Path(__file__).resolve().parents[2] / "experiments" / "records" / "simulation.csv"
 
 
-@pytest.mark.parametrize("metric, prior", [("accuracy", (0.5, 0.5)), ("mcc", (0.33, 0.67)), ("macro_f1", (0.5, 0.3, 0.2))])
+@pytest.mark.parametrize(
+    "metric, prior", [("accuracy", (0.5, 0.5)), ("mcc", (0.33, 0.67)), ("macro_f1", (0.5, 0.3, 0.2))]
+)
 @pytest.mark.parametrize("gap", [0.0, 0.05])
 def test_a_table_has_the_gap_asked_for(metric: str, prior: tuple[float, ...], gap: float) -> None:
     cells = apart(metric, prior, [0.7] * len(prior), gap)
@@ -68,8 +70,14 @@ def test_fifths_have_the_correlation_asked_for(metric: str) -> None:
 def test_tasks_have_the_effects_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simulate, "SIZES", (100_000,))
     for task in benchmark(np.random.default_rng(0), np.array([0.05, -0.04, 0.02, 0.0])):
-        a, b = (evaluate(task.metric, task.labels, task.predictions[run], classes=2, resamples=20).value for run in "ab")
-        assert a is not None and b is not None and a - b == pytest.approx((0.05, -0.04, 0.02, 0.0)[int(task.name)], abs=0.012)
+        a, b = (
+            evaluate(task.metric, task.labels, task.predictions[run], classes=2, resamples=20).value for run in "ab"
+        )
+        assert (
+            a is not None
+            and b is not None
+            and a - b == pytest.approx((0.05, -0.04, 0.02, 0.0)[int(task.name)], abs=0.012)
+        )
 
 
 def test_a_fast_run_keeps_the_rates_and_is_seeded() -> None:
@@ -79,19 +87,34 @@ def test_a_fast_run_keeps_the_rates_and_is_seeded() -> None:
         low, high = LIMITS[row["quantity"]]
         slack = 3.3 * np.sqrt(0.05 * 0.95 / 120)
         assert low - slack <= row["measured"] <= high + slack and list(row) == list(FIELDS)
-    assert measure(chosen[0], 120, 0) == rows[: len(measure(chosen[0], 1, 0))] and measure(chosen[0], 120, 1) != measure(chosen[0], 120, 0)
+    assert measure(chosen[0], 120, 0) == rows[: len(measure(chosen[0], 1, 0))] and measure(
+        chosen[0], 120, 1
+    ) != measure(chosen[0], 120, 0)
 
 
-def test_the_command_writes_every_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_every_outcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     few = [one for one in listed() if one.rows == 71 or one.setting.startswith("5 tasks, skewed")]
     monkeypatch.setattr(simulate, "listed", lambda: few)
     simulate.main([f"output={tmp_path}/rates.csv", "trials=1"])
     rows = read(tmp_path / "rates.csv")
-    assert {row["metric"] for row in rows} == {"accuracy", "kappa", "f1", "mcc", "macro_f1", "pearson", "spearman", "mixed"}
+    assert {row["metric"] for row in rows} == {
+        "accuracy",
+        "kappa",
+        "f1",
+        "mcc",
+        "macro_f1",
+        "pearson",
+        "spearman",
+        "mixed",
+    }
     assert f"{len(rows)} rates" in "".join(capsys.readouterr())
 
 
-@pytest.mark.parametrize("words", [["trials=0"], ["trials=many"], ["seed=-1"], ["output=nowhere/at/all.csv"], ["trialz=3"]])
+@pytest.mark.parametrize(
+    "words", [["trials=0"], ["trials=many"], ["seed=-1"], ["output=nowhere/at/all.csv"], ["trialz=3"]]
+)
 def test_refusals(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         simulate.main(words)

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from src.cli.application import register
 from src.config.schema import CONF, parse
 from src.features.extractor import texts
-from src.pipeline.run import Prepared, prepare
+from src.pipeline.run import PreparedRun, prepare
 
 RECORDS = Path(__file__).resolve().parents[2] / "experiments" / "records" / "demo" / "bert-books" / "records.jsonl"
 RECORDED = [("demo_acceptability", "pooler"), ("demo_similarity", "mean"), ("demo_entailment", "max")]
@@ -28,7 +28,7 @@ FEATURES = {
 }
 
 
-def prepared(*words: str) -> Prepared:
+def prepared(*words: str) -> PreparedRun:
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         found = prepare(parse(compose("config", [*words, "runtime.device=cpu"])))
@@ -39,7 +39,9 @@ def prepared(*words: str) -> Prepared:
 
 @pytest.mark.parametrize(("dataset", "pooling"), RECORDED)
 def test_a_committed_record_has_the_key_of_its_run(dataset: str, pooling: str) -> None:
-    records: list[dict[str, Any]] = [json.loads(line)["record"] for line in RECORDS.read_text(encoding="utf-8").splitlines()]
+    records: list[dict[str, Any]] = [
+        json.loads(line)["record"] for line in RECORDS.read_text(encoding="utf-8").splitlines()
+    ]
     (record,) = [each for each in records if each["dataset"] == dataset and each["pooling"] == pooling]
     names = ("dataset", "pooling", "probe", "layer", "pairing", "seed", "draws")
     assert prepared(*(f"{name}={record[name]}" for name in names)).key == record["key"]

@@ -23,14 +23,14 @@ from src.config.schema import Config, ModelConfig, RuntimeConfig
 from src.data.dataset import Split
 from src.errors import UserError
 from src.features import extractor as features
-from src.features.extractor import Extractor, Text, pair_features, texts
+from src.features.extractor import FeatureExtractor, Text, pair_features, texts
 from src.models import kernels
 from src.models.checkpoint import find
 from src.models.encoder import Encoder, EncoderOutput
 from src.pooling import poolings
 from src.results.result import content_key
 from src.runtime.clock import Clock
-from src.storage.store import Store
+from src.storage.store import ArrayStore
 from tests.conftest import SENTENCES
 
 
@@ -41,13 +41,15 @@ def make_text(rows: int = 200, seed: int = 0) -> Text:
     return Text(column, None, f"digest of {rows} {seed}", "words/train")
 
 
-def extractor(bert: Path, root: Path, threads: int = 2, **runtime: object) -> Extractor:
+def extractor(bert: Path, root: Path, threads: int = 2, **runtime: object) -> FeatureExtractor:
     settings = RuntimeConfig(**{"token_budget": 64, "progress": False, **runtime})  # type: ignore[arg-type]
     config = Config(model=ModelConfig(path=str(bert)), runtime=settings)
-    return Extractor(find(config.model), config, Store(root), Clock(), threads)
+    return FeatureExtractor(find(config.model), config, ArrayStore(root), Clock(), threads)
 
 
-def test_features_are_those_of_a_plain_pass_one_row_at_a_time_in_the_order_of_the_text(bert: Path, tmp_path: Path) -> None:
+def test_features_are_those_of_a_plain_pass_one_row_at_a_time_in_the_order_of_the_text(
+    bert: Path, tmp_path: Path
+) -> None:
     from transformers import AutoModel, AutoTokenizer
 
     text = make_text(60)
@@ -58,7 +60,9 @@ def test_features_are_those_of_a_plain_pass_one_row_at_a_time_in_the_order_of_th
         np.testing.assert_allclose(found[row], hidden.mean(0).detach().numpy(), atol=1e-5)
 
 
-def test_a_miss_stores_every_pooling_and_a_hit_is_bit_identical(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_miss_stores_every_pooling_and_a_hit_is_bit_identical(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = make_text()
     first = extractor(bert, tmp_path)
     made = first.features(text, ("cls", 2))
@@ -147,7 +151,9 @@ def test_also_layers_are_stored_by_the_same_pass(bert: Path, tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("name", ["features", "tokens"])
-def test_a_flipped_byte_is_recomputed_to_the_same_bits(name: str, bert: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_flipped_byte_is_recomputed_to_the_same_bits(
+    name: str, bert: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     text = make_text()
     values = np.array(extractor(bert, tmp_path).features(text, ("mean", 2)).values)
     for path in (tmp_path / name).rglob("*.npy"):
@@ -159,7 +165,9 @@ def test_a_flipped_byte_is_recomputed_to_the_same_bits(name: str, bert: Path, tm
     np.testing.assert_array_equal(again.values, values)
 
 
-def test_an_interrupted_pass_goes_on_from_its_finished_shards(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_pass_goes_on_from_its_finished_shards(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = make_text(600)
     undisturbed = np.array(extractor(bert, tmp_path / "a").features(text, ("mean", 2)).values)
     forward, calls = Encoder.forward, itertools.count()
@@ -194,7 +202,9 @@ print(e.encoded, values.sum(dtype='f8'), flush=True)
 
 def start(bert: Path, root: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", SCRIPT, str(Path(__file__).resolve().parents[2]), str(bert), str(root)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"}
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
@@ -231,7 +241,9 @@ def test_a_shard_is_never_in_memory(bert: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("after", [0, 5, 40])
-def test_a_pass_that_fails_leaves_no_half_shard(after: int, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pass_that_fails_leaves_no_half_shard(
+    after: int, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     forward, calls = Encoder.forward, itertools.count()
 
     def overflowing(self: Encoder, *arguments: np.ndarray) -> EncoderOutput:
@@ -281,7 +293,9 @@ def test_pairs_together_and_apart() -> None:
     assert pair_features([a]) is a
 
 
-def test_progress_speaks_of_tokens(bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_speaks_of_tokens(
+    bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     one = extractor(bert, tmp_path, progress=True)
     text = make_text()
@@ -310,7 +324,9 @@ FACTS = [
 
 
 @pytest.mark.parametrize(("field", "value"), FACTS)
-def test_facts_that_cannot_be_are_damaged(field: str, value: Any, bert: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_facts_that_cannot_be_are_damaged(
+    field: str, value: Any, bert: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     one = extractor(bert, tmp_path)
     sound = one.facts
     path = one.store.folder("facts", one._facts_key()) / "meta.json"
@@ -324,13 +340,21 @@ def test_facts_that_cannot_be_are_damaged(field: str, value: Any, bert: Path, tm
         assert caplog.text.count("is damaged") == 1
 
 
-def test_features_and_tokens_that_cannot_be_are_damaged(bert: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_features_and_tokens_that_cannot_be_are_damaged(
+    bert: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     text, target = make_text(), ("mean", 2)
     expected = np.array(extractor(bert, tmp_path).features(text, target).values)
     one = extractor(bert, tmp_path)
     place = one.store.folder("features", one._key(text, target))
     sound = json.loads((place / "meta.json").read_text())
-    for notes in ({}, {"pass": []}, {"pass": {}}, {"pass": sound["meta"]["pass"] | {"encode": "x"}}, {"pass": {"shards_resumed": None}}):
+    for notes in (
+        {},
+        {"pass": []},
+        {"pass": {}},
+        {"pass": sound["meta"]["pass"] | {"encode": "x"}},
+        {"pass": {"shards_resumed": None}},
+    ):
         record = {"meta": notes, "sha256": sound["sha256"]}
         (place / "meta.json").write_text(json.dumps({**record, "digest": content_key(record)}))
         caplog.clear()

@@ -61,13 +61,17 @@ def table(entries: Mapping[bytes, bytes]) -> bytes:
     return data + footer.ljust(40, b"\0") + MAGIC.to_bytes(8, "little")
 
 
-def write(prefix: Path, tensors: Mapping[str, np.ndarray], shards: int = 1, header: Mapping[int, int] | None = None) -> None:
+def write(
+    prefix: Path, tensors: Mapping[str, np.ndarray], shards: int = 1, header: Mapping[int, int] | None = None
+) -> None:
     """A checkpoint of these tensors, dealt to `shards` data files."""
     parts = [b""] * shards
     entries = {b"": b"".join(field(key, value) for key, value in (header or {1: shards}).items())}
     for number, (name, values) in enumerate(sorted(tensors.items())):
         shard, raw = number % shards, values.tobytes()
-        entries[name.encode()] = entry(KINDS[values.dtype.name], values.shape, shard, len(parts[shard]), len(raw), masked(crc32c(raw)))
+        entries[name.encode()] = entry(
+            KINDS[values.dtype.name], values.shape, shard, len(parts[shard]), len(raw), masked(crc32c(raw))
+        )
         parts[shard] += raw
     prefix.with_name(f"{prefix.name}.index").write_bytes(table(entries))
     for shard, part in enumerate(parts):

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from src.results.result import SCHEMA, Result, content_key
-from src.storage.store import Parts
+from src.storage.store import ShardStore
 
 ROWS = 400
 LABELS = np.arange(ROWS) % 2
 
 
-def fill(parts: Parts, number: int, array: np.ndarray) -> Path:
+def fill(parts: ShardStore, number: int, array: np.ndarray) -> Path:
     """A shard that holds an array, as float32."""
     array = array.astype(np.float32)
     with parts.begin(number, array.shape) as writer:
@@ -26,7 +26,11 @@ def fill(parts: Parts, number: int, array: np.ndarray) -> Path:
 def make_result(**changes: Any) -> Result:
     """A record as a run leaves it; `value` sets the score and its interval."""
     value = changes.pop("value", 0.8)
-    bounds = {"value": value, "low": None if value is None else value - 0.02, "high": None if value is None else value + 0.02}
+    bounds = {
+        "value": value,
+        "low": None if value is None else value - 0.02,
+        "high": None if value is None else value + 0.02,
+    }
     fields: dict[str, Any] = {
         "schema": SCHEMA,
         "model": "checkpoint",
@@ -39,9 +43,20 @@ def make_result(**changes: Any) -> Result:
         "draws": 1,
         "config": {"model": {"weights": "aa"}, "probe": {"features": "standardise"}},
         "score": {"metric": "accuracy", **bounds},
-        "metrics": {"accuracy": bounds, "mcc": {"value": None, "low": None, "high": None, "reason": "one class was predicted"}},
+        "metrics": {
+            "accuracy": bounds,
+            "mcc": {"value": None, "low": None, "high": None, "reason": "one class was predicted"},
+        },
         "baseline": {"constant": 0.5, "bag_of_word_pieces": {"value": 0.7, "low": 0.6, "high": 0.8}},
-        "counts": {"train": 1000, "test": 100, "classes": 2, "width": 8, "tokens": 9000, "truncated": 1, "test_in_train": 0},
+        "counts": {
+            "train": 1000,
+            "test": 100,
+            "classes": 2,
+            "width": 8,
+            "tokens": 9000,
+            "truncated": 1,
+            "test_in_train": 0,
+        },
         "chosen": {
             "parameter": "alpha",
             "value": 0.01,
@@ -50,11 +65,22 @@ def make_result(**changes: Any) -> Result:
             "separable": None,
         },
         "pooler": {"status": "trained"},
-        "timing": {"load": 1.0, "tokenise": 0.5, "encode": 30.0, "pool": 0.1, "store": 0.2, "fit": 3.0, "score": 0.1, "total": 36.0}
+        "timing": {
+            "load": 1.0,
+            "tokenise": 0.5,
+            "encode": 30.0,
+            "pool": 0.1,
+            "store": 0.2,
+            "fit": 3.0,
+            "score": 0.1,
+            "total": 36.0,
+        }
         | {"cache": "miss"},
         "provenance": {"commit": None},
     } | changes
-    identity = [fields[name] for name in ("model", "dataset", "pooling", "probe", "layer", "pairing", "seed", "draws", "config")]
+    identity = [
+        fields[name] for name in ("model", "dataset", "pooling", "probe", "layer", "pairing", "seed", "draws", "config")
+    ]
     return Result(**{"key": content_key({"identity": identity}), **fields})
 
 

@@ -51,7 +51,9 @@ def amend(file: Path, **changes: Any) -> None:
 
 
 def scaled(folder: Path, file: Path) -> None:
-    save_file({name: value * 1.05 for name, value in load_file(folder / "model.safetensors").items()}, file, {"format": "pt"})
+    save_file(
+        {name: value * 1.05 for name, value in load_file(folder / "model.safetensors").items()}, file, {"format": "pt"}
+    )
 
 
 NAMES = [
@@ -107,7 +109,13 @@ def test_folders_that_differ_in_one_file_differ_in_key_or_load_alike(
 
 def test_files_that_move_no_number_enter_no_key(bert: Path, tmp_path: Path) -> None:
     folder = copy(bert, tmp_path / "more", **dict.fromkeys(HARMLESS, "x"))
-    for name in ("README.md", "modules.json", "sentence_bert_config.json", "generation_config.json", "chat_template.jinja"):
+    for name in (
+        "README.md",
+        "modules.json",
+        "sentence_bert_config.json",
+        "generation_config.json",
+        "chat_template.jinja",
+    ):
         (folder / name).write_text("{}")
     assert key(opened(folder)) == key(opened(bert))
 
@@ -125,13 +133,19 @@ def test_codes_of_phobert_are_in_the_key(bert: Path, tmp_path: Path) -> None:
     assert len({bytes(Tokenizer(each, 16)(pa.array(["cat"]), None).ids) for each in found}) == 2
 
 
-@pytest.mark.parametrize("name", ["_attn_implementation", "attn_implementation", "_output_attentions", "_anything", "transformers_x"])
+@pytest.mark.parametrize(
+    "name", ["_attn_implementation", "attn_implementation", "_output_attentions", "_anything", "transformers_x"]
+)
 def test_settings_that_are_not_known_to_be_harmless_change_the_key(name: str, bert: Path, tmp_path: Path) -> None:
     assert key(opened(copy(bert, tmp_path / "set", **{name: "eager"}))) != key(opened(bert))
 
 
 def test_word_pieces_are_kept_apart_by_the_class_that_makes_them(bert: Path, tmp_path: Path) -> None:
-    kinds = [bert, copy(bert, tmp_path / "a", model_type="mpnet"), copy(bert, tmp_path / "b", tokenizer_class="RobertaTokenizer")]
+    kinds = [
+        bert,
+        copy(bert, tmp_path / "a", model_type="mpnet"),
+        copy(bert, tmp_path / "b", tokenizer_class="RobertaTokenizer"),
+    ]
     assert len({content_key(opened(folder).tokenisation) for folder in kinds}) == 3
     assert opened(bert).tokenisation == opened(bert).tokenizer
 
@@ -140,7 +154,11 @@ def test_weights_that_the_configuration_names_are_those_that_count(bert: Path, t
     found = []
     for side in "ab":
         folder = copy(bert, tmp_path / side, transformers_weights="x.safetensors")
-        (scaled(bert, folder / "x.safetensors") if side == "a" else shutil.copy(bert / "model.safetensors", folder / "x.safetensors"))
+        (
+            scaled(bert, folder / "x.safetensors")
+            if side == "a"
+            else shutil.copy(bert / "model.safetensors", folder / "x.safetensors")
+        )
         found.append(opened(folder))
     assert key(found[0]) != key(found[1])
     plain = states(opened(bert))[-1]
@@ -161,7 +179,9 @@ def test_weights_that_the_configuration_names_are_those_that_count(bert: Path, t
         ("tokenizer_config.json", {"fast_tokenizer_files": ["tokenizer.4.0.0.json"]}),
     ],
 )  # fmt: skip
-def test_what_leads_out_of_the_folder_is_refused_by_name(file: str, change: dict[str, Any], bert: Path, tmp_path: Path) -> None:
+def test_what_leads_out_of_the_folder_is_refused_by_name(
+    file: str, change: dict[str, Any], bert: Path, tmp_path: Path
+) -> None:
     folder = copy(bert, tmp_path / "led")
     amend(folder / file, **change)
     with pytest.raises(UserError) as caught:
@@ -247,7 +267,9 @@ def test_json_that_is_none_is_refused_with_its_file(name: str, case: str, bert: 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("places", [[], {}, "x", {"a": 3}, {"a": "x.bin"}, {"a": "../x.safetensors"}, {"a": {"b": "c"}}, None])
+@pytest.mark.parametrize(
+    "places", [[], {}, "x", {"a": 3}, {"a": "x.bin"}, {"a": "../x.safetensors"}, {"a": {"b": "c"}}, None]
+)
 def test_an_index_of_another_kind_is_refused(places: Any, bert: Path, tmp_path: Path) -> None:
     folder = copy(bert, tmp_path / "index")
     (folder / "model.safetensors").unlink()
@@ -287,7 +309,10 @@ def test_architectures_of_another_kind_are_refused_with_the_reason(make_checkpoi
         "FNet": ({**words, **sizes}, "padding"),
         "ViT": (sizes, "word pieces"),
         "T5": ({**words, "d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}, "encoder"),
-        "Lxmert": ({**words, "hidden_size": 16, "num_attention_heads": 2, "l_layers": 1, "x_layers": 1, "r_layers": 1}, "encoder"),
+        "Lxmert": (
+            {**words, "hidden_size": 16, "num_attention_heads": 2, "l_layers": 1, "x_layers": 1, "r_layers": 1},
+            "encoder",
+        ),
     }
     for kind, (settings, reason) in kinds.items():
         model = getattr(transformers, f"{kind}Model")(getattr(transformers, f"{kind}Config")(**settings))

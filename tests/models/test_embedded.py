@@ -43,10 +43,14 @@ def test_it_is_a_whole_bert_with_both_heads(embedded: Path) -> None:
 
 
 def test_its_pooler_is_trained_and_a_fresh_one_is_not(embedded: Path, tmp_path: Path) -> None:
-    pooler = Encoder(find(ModelConfig(path=f"embedded:{embedded.name}")), ModelConfig(), RuntimeConfig(device="cpu")).facts.pooler
+    pooler = Encoder(
+        find(ModelConfig(path=f"embedded:{embedded.name}")), ModelConfig(), RuntimeConfig(device="cpu")
+    ).facts.pooler
     assert pooler["status"] == "trained"
     evidence = pooler["evidence"]
-    assert not evidence["bias_is_zero"] and not evidence["spectrum_is_random"] and evidence["next_sentence_accuracy"] > 0.5
+    assert (
+        not evidence["bias_is_zero"] and not evidence["spectrum_is_random"] and evidence["next_sentence_accuracy"] > 0.5
+    )
     fresh.main([f"output={tmp_path}", f"model.path=embedded:{embedded.name}"])
     random = Encoder(find(ModelConfig(path=str(tmp_path))), ModelConfig(), RuntimeConfig(device="cpu")).facts.pooler
     assert random["status"] == "untrained"
@@ -63,7 +67,9 @@ def test_the_defaults_need_nothing(door: Door) -> None:
     ended = door(run.main, "tracker=none", "runtime.progress=false", "hydra.run.dir=out")
     assert ended.status == 0, ended.err
     record = json.loads(Path("out/result.json").read_text())
-    assert record["model"] in NAMES and record["dataset"].startswith("demo_") and record["pooler"]["status"] == "trained"
+    assert (
+        record["model"] in NAMES and record["dataset"].startswith("demo_") and record["pooler"]["status"] == "trained"
+    )
     assert np.isfinite(record["score"]["value"])
 
 

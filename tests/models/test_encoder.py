@@ -67,7 +67,9 @@ FAMILIES = {
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_gives_its_layers_and_says_whether_it_has_a_pooler(family: str, make_checkpoint: Any, vocabulary: list[str]) -> None:
+def test_every_family_gives_its_layers_and_says_whether_it_has_a_pooler(
+    family: str, make_checkpoint: Any, vocabulary: list[str]
+) -> None:
     settings = {} if family == "DistilBert" else SMALL
     config = getattr(transformers, f"{family}Config")(vocab_size=len(vocabulary), **settings, **FAMILIES[family])
     torch.manual_seed(0)
@@ -110,15 +112,23 @@ def test_the_pooler_is_trained_unless_both_signs_say_otherwise(bert: Path, tmp_p
         fresh(weights)
         weights["pooler.dense.weight"] += torch.ones(16, 16) * 0.05
 
-    for name, change, status in (("fresh", fresh, "untrained"), ("biased", biased, "trained"), ("spiked", spiked, "trained")):
+    for name, change, status in (
+        ("fresh", fresh, "untrained"),
+        ("biased", biased, "trained"),
+        ("spiked", spiked, "trained"),
+    ):
         pooler = load(rewrite(bert, tmp_path / name, change)).facts.pooler
         assert pooler["status"] == status, name
         assert pooler["evidence"]["bias_is_zero"] == (name != "biased")
         assert pooler["evidence"]["spectrum_is_random"] == (name != "spiked")
 
 
-@pytest.mark.parametrize(("name", "value"), [("weight", float("nan")), ("weight", float("inf")), ("bias", float("-inf"))])
-def test_a_pooler_that_is_no_finite_numbers_leaves_the_other_poolings(name: str, value: float, bert: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"), [("weight", float("nan")), ("weight", float("inf")), ("bias", float("-inf"))]
+)
+def test_a_pooler_that_is_no_finite_numbers_leaves_the_other_poolings(
+    name: str, value: float, bert: Path, tmp_path: Path
+) -> None:
     def spoil(weights: dict[str, torch.Tensor]) -> None:
         weights[f"pooler.dense.{name}"].view(-1)[5] = value
 
@@ -131,7 +141,9 @@ def test_a_pooler_that_is_no_finite_numbers_leaves_the_other_poolings(name: str,
 def test_word_pieces_without_an_embedding_are_refused(bert: Path, vocabulary: list[str]) -> None:
     encoder = load(bert)
     encoder.check(np.array([0, len(vocabulary) - 1]))
-    with pytest.raises(UserError, match=f"gives word piece {len(vocabulary)}, and its weights embed {len(vocabulary)} of them"):
+    with pytest.raises(
+        UserError, match=f"gives word piece {len(vocabulary)}, and its weights embed {len(vocabulary)} of them"
+    ):
         encoder.check(np.array([2, len(vocabulary), 3]))
 
 
@@ -155,7 +167,9 @@ def test_the_law_is_a_distribution_function() -> None:
     assert (np.diff(values) >= 0).all()
     # Its density is sqrt(4 - x^2) / pi.
     x = np.linspace(0.1, 1.9, 50)
-    np.testing.assert_allclose((quarter_circle(x + 1e-5) - quarter_circle(x - 1e-5)) / 2e-5, np.sqrt(4 - x**2) / np.pi, rtol=1e-6)
+    np.testing.assert_allclose(
+        (quarter_circle(x + 1e-5) - quarter_circle(x - 1e-5)) / 2e-5, np.sqrt(4 - x**2) / np.pi, rtol=1e-6
+    )
 
 
 def test_the_real_checkpoint_whose_pooler_was_never_trained_is_found_out(shared: Path) -> None:
@@ -216,12 +230,16 @@ def test_the_collector_is_as_it_was_once_a_split_is_tokenised(bert: Path) -> Non
     assert gc.isenabled()
 
 
-def test_the_limit_is_the_smaller_of_the_table_and_the_tokenizer(bert: Path, make_checkpoint: Any, vocabulary: list[str]) -> None:
+def test_the_limit_is_the_smaller_of_the_table_and_the_tokenizer(
+    bert: Path, make_checkpoint: Any, vocabulary: list[str]
+) -> None:
     assert load(bert).facts.max_length == 32
     assert load(bert, max_length=12).facts.max_length == 12
     with pytest.raises(UserError, match="positions for 32 word pieces"):
         load(bert, max_length=33)
-    roberta = transformers.RobertaModel(transformers.RobertaConfig(vocab_size=len(vocabulary), **{**SMALL, "max_position_embeddings": 20}))
+    roberta = transformers.RobertaModel(
+        transformers.RobertaConfig(vocab_size=len(vocabulary), **{**SMALL, "max_position_embeddings": 20})
+    )
     assert load(make_checkpoint(roberta, "short")).facts.max_length == 18, "positions start after the padding index"
 
 
@@ -237,15 +255,33 @@ def test_files_that_are_no_model_are_refused(bert: Path, tmp_path: Path) -> None
         "bad-config": (lambda f: (f / "config.json").write_text("{"), r"config\.json cannot be read"),
         "no-type": (lambda f: (f / "config.json").write_text("{}"), "no model_type"),
         "unknown-type": (lambda f: (f / "config.json").write_text('{"model_type": "wordbag"}'), "cannot be loaded"),
-        "own-code": (lambda f: amend(f / "config.json", model_type="x", auto_map={"AutoConfig": "x.Config"}), "code is not run"),
+        "own-code": (
+            lambda f: amend(f / "config.json", model_type="x", auto_map={"AutoConfig": "x.Config"}),
+            "code is not run",
+        ),
         "other-shapes": (lambda f: amend(f / "config.json", hidden_size=32), "other shapes than config.json says"),
-        "no-layer": (lambda f: amend(f / "config.json", num_hidden_layers=0), "num_hidden_layers=0, and 1 to 1000 are possible"),
-        "a-million-layers": (lambda f: amend(f / "config.json", num_hidden_layers=10**6), "num_hidden_layers=1000000, and 1 to 1000"),
-        "short-limit": (lambda f: amend(f / "tokenizer_config.json", model_max_length=2), r"model_max_length=2 .* Set model\.max_length"),
-        "worded-limit": (lambda f: amend(f / "tokenizer_config.json", model_max_length="long"), "model_max_length=long"),
+        "no-layer": (
+            lambda f: amend(f / "config.json", num_hidden_layers=0),
+            "num_hidden_layers=0, and 1 to 1000 are possible",
+        ),
+        "a-million-layers": (
+            lambda f: amend(f / "config.json", num_hidden_layers=10**6),
+            "num_hidden_layers=1000000, and 1 to 1000",
+        ),
+        "short-limit": (
+            lambda f: amend(f / "tokenizer_config.json", model_max_length=2),
+            r"model_max_length=2 .* Set model\.max_length",
+        ),
+        "worded-limit": (
+            lambda f: amend(f / "tokenizer_config.json", model_max_length="long"),
+            "model_max_length=long",
+        ),
         "no-weights": (lambda f: (f / "model.safetensors").unlink(), r"no model\.safetensors"),
         "pickle": (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "is a pickle"),
-        "short": (lambda f: (f / "model.safetensors").write_bytes(weights[: len(weights) // 2]), "damaged or cut short"),
+        "short": (
+            lambda f: (f / "model.safetensors").write_bytes(weights[: len(weights) // 2]),
+            "damaged or cut short",
+        ),
         "empty": (lambda f: (f / "model.safetensors").write_bytes(b""), "damaged or cut short"),
         "no-tokenizer": (lambda f: [p.unlink() for p in f.glob("token*")], "tokenizer"),
         "bad-index": (

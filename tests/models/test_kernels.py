@@ -15,7 +15,12 @@ from src.models import kernels
 from src.models.checkpoint import find
 from src.models.encoder import Encoder
 
-SMALL: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 80}
+SMALL: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 80,
+}
 
 
 def load(folder: Path, **runtime: Any) -> Encoder:
@@ -40,7 +45,9 @@ LENGTHS = [1, 2, kernels.LANES - 1, kernels.LANES, kernels.LANES + 1, kernels.SH
 
 @pytest.mark.parametrize("tokens", LENGTHS)
 @pytest.mark.parametrize("masked", [False, True])
-def test_hidden_states_are_those_of_the_plain_model(tokens: int, masked: bool, folder: Path, vocabulary: list[str]) -> None:
+def test_hidden_states_are_those_of_the_plain_model(
+    tokens: int, masked: bool, folder: Path, vocabulary: list[str]
+) -> None:
     encoder = load(folder)
     assert (encoder.facts.kernel, encoder.facts.attention) == (f"packed-{kernels.VERSION}", kernels.ATTENTION)
     assert not any(isinstance(module, transformers.activations.GELUActivation) for module in encoder.model.modules())
@@ -71,7 +78,9 @@ def test_an_attention_that_was_asked_for_is_the_one_in_use(folder: Path) -> None
 
 def test_other_activations_and_other_models_keep_their_own(make_checkpoint: Any, vocabulary: list[str]) -> None:
     settings = {"vocab_size": len(vocabulary), "intermediate_size": 48, **SMALL}
-    bent = load(make_checkpoint(transformers.BertModel(transformers.BertConfig(hidden_act="gelu_new", **settings)), "bent"))
+    bent = load(
+        make_checkpoint(transformers.BertModel(transformers.BertConfig(hidden_act="gelu_new", **settings)), "bent")
+    )
     assert any(type(module).__name__ == "NewGELUActivation" for module in bent.model.modules())
     roberta = load(make_checkpoint(transformers.RobertaModel(transformers.RobertaConfig(**settings)), "roberta"))
     assert roberta.facts.attention == "sdpa"

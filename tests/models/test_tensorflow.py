@@ -111,7 +111,11 @@ def test_a_table_that_would_fill_the_memory_is_refused() -> None:
 
     long = b"\0" + bundles.varint(table.LONGEST_KEY + 1) + b"\0" + b"k" * (table.LONGEST_KEY + 1)
     many = b"".join(b"\0\x03\0" + number.to_bytes(3, "big") for number in range(table.MOST_KEYS + 1))
-    for content, handles, message in ((long, 1, "longer than any name"), (many, 1, "more keys"), (b"", 2, "blocks overlap")):
+    for content, handles, message in (
+        (long, 1, "longer than any name"),
+        (many, 1, "more keys"),
+        (b"", 2, "blocks overlap"),
+    ):
         with pytest.raises(Damaged, match=message):
             table.read(made(content, handles))
     assert table.read(made(b"\0\x01\x01ab", 1)) == {b"a": b"b"}
@@ -170,7 +174,10 @@ def test_the_names_of_every_parameter_of_transformers_are_known() -> None:
 
 def test_what_an_optimiser_or_a_head_leaves_is_not_the_encoders(copy: Path) -> None:
     expected = parameters(CHECKPOINT)
-    extra = {"output_weights": np.ones((3, 24), np.float32), "bert/pooler/dense/kernel/adam_m": np.ones((24, 24), np.float32)}
+    extra = {
+        "output_weights": np.ones((3, 24), np.float32),
+        "bert/pooler/dense/kernel/adam_m": np.ones((24, 24), np.float32),
+    }
     bundles.write(copy / "bert_model.ckpt", variables() | extra)
     assert parameters(copy).keys() == expected.keys()
 
@@ -179,10 +186,22 @@ def test_what_an_optimiser_or_a_head_leaves_is_not_the_encoders(copy: Path) -> N
     ("change", "message"),
     [
         (lambda v: v.pop("bert/encoder/layer_1/output/dense/kernel"), "lacks bert/encoder/layer_1/output/dense/kernel"),
-        (lambda v: v.pop("bert/embeddings/word_embeddings"), "holds no BERT: there is no embeddings/word_embeddings among bert/"),
-        (lambda v: v.update({"bert/encoder/layer_2/output/dense/bias": np.ones(24, np.float32)}), "2 layers does not have"),
-        (lambda v: v.update({"bert/encoder/embedding_hidden_mapping_in/bias": np.ones(24, np.float32)}), "embedding_hidden_mapping_in"),
-        (lambda v: v.update({"x/embeddings/word_embeddings": np.ones((2, 2), np.float32)}), "more than one encoder, under bert/, x/"),
+        (
+            lambda v: v.pop("bert/embeddings/word_embeddings"),
+            "holds no BERT: there is no embeddings/word_embeddings among bert/",
+        ),
+        (
+            lambda v: v.update({"bert/encoder/layer_2/output/dense/bias": np.ones(24, np.float32)}),
+            "2 layers does not have",
+        ),
+        (
+            lambda v: v.update({"bert/encoder/embedding_hidden_mapping_in/bias": np.ones(24, np.float32)}),
+            "embedding_hidden_mapping_in",
+        ),
+        (
+            lambda v: v.update({"x/embeddings/word_embeddings": np.ones((2, 2), np.float32)}),
+            "more than one encoder, under bert/, x/",
+        ),
         (
             lambda v: v.update({"bert/pooler/dense/kernel": np.ones((24, 40), np.float32)}),
             r"is \(24, 40\), and bert_config.json says \(24, 24\)",
@@ -204,7 +223,9 @@ def test_a_variable_of_another_type_or_in_slices_is_named(copy: Path) -> None:
     held = variables()
     held["bert/pooler/dense/bias"] = held["bert/pooler/dense/bias"].astype(np.float64)
     bundles.write(copy / "bert_model.ckpt", held)
-    with pytest.raises(UserError, match=r"variable bert/pooler/dense/bias is of TensorFlow's type 2; only whole float32"):
+    with pytest.raises(
+        UserError, match=r"variable bert/pooler/dense/bias is of TensorFlow's type 2; only whole float32"
+    ):
         parameters(copy)
 
 
@@ -221,7 +242,11 @@ def test_the_next_sentence_head_is_evidence_and_the_activation_stands_beside_it(
     evidence = encoder(CHECKPOINT).facts.pooler["evidence"]
     assert 0 <= evidence["next_sentence_accuracy"] <= 1
     assert "by the error function" in evidence["activation"] and TANH in evidence["activation"]
-    assert encoder(CHECKPOINT, hidden_act=TANH).facts.pooler["evidence"]["activation"].startswith(f"{TANH}, which Google's own code")
+    assert (
+        encoder(CHECKPOINT, hidden_act=TANH)
+        .facts.pooler["evidence"]["activation"]
+        .startswith(f"{TANH}, which Google's own code")
+    )
     assert encoder(CHECKPOINT, hidden_act="relu").facts.pooler["evidence"]["activation"].startswith("relu, as chosen")
     assert encoder(FIXTURES / "hub").facts.pooler["evidence"]["next_sentence_accuracy"] is None
 
@@ -236,7 +261,9 @@ def test_a_folder_a_prefix_and_an_index_are_the_same_checkpoint(copy: Path) -> N
     for path in list(copy.glob("bert_model.ckpt*")):
         shutil.copy(path, path.with_name(path.name.replace("bert_model.ckpt", "model.ckpt-10")))
         path.rename(path.with_name(path.name.replace("bert_model.ckpt", "model.ckpt-9")))
-    with pytest.raises(UserError, match=r"holds 2 checkpoints \(model.ckpt-10, model.ckpt-9\). Name one: model.path=.*/model.ckpt-9"):
+    with pytest.raises(
+        UserError, match=r"holds 2 checkpoints \(model.ckpt-10, model.ckpt-9\). Name one: model.path=.*/model.ckpt-9"
+    ):
         find(config(copy))
     assert find(config(copy / "model.ckpt-10")).label == "copy"
     assert find(config(FIXTURES / "hub" / "variables" / "variables")).label == "hub"
@@ -268,7 +295,9 @@ def test_capitals_in_the_vocabulary_decide_where_nothing_is_said(copy: Path) -> 
 
 
 def test_a_module_without_configuration_names_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"hub holds no bert_config.json, as TF-Hub modules may not. .* model.config=FILE"):
+    with pytest.raises(
+        UserError, match=r"hub holds no bert_config.json, as TF-Hub modules may not. .* model.config=FILE"
+    ):
         find(ModelConfig(path=str(FIXTURES / "hub"), format="tensorflow"))
     found = find(config(FIXTURES / "hub", vocab=str(CHECKPOINT / "vocab.txt")))
     assert found.tokenizer == find(config(FIXTURES / "hub")).tokenizer
@@ -285,11 +314,20 @@ def amended(**changes: Any) -> Callable[[Path], object]:
 
 
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no-data": (lambda f: (f / "bert_model.ckpt.data-00000-of-00001").unlink(), "data-00000-of-00001 is missing beside"),
+    "no-data": (
+        lambda f: (f / "bert_model.ckpt.data-00000-of-00001").unlink(),
+        "data-00000-of-00001 is missing beside",
+    ),
     "no-index": (lambda f: (f / "bert_model.ckpt.index").unlink(), "holds no TensorFlow checkpoint"),
     "empty-index": (lambda f: (f / "bert_model.ckpt.index").write_bytes(b""), "does not end as such a file does"),
-    "foreign-index": (lambda f: (f / "bert_model.ckpt.index").write_bytes(b"PK" * 500), "no whole index of a TensorFlow checkpoint"),
-    "short-data": (lambda f: os.truncate(f / "bert_model.ckpt.data-00000-of-00001", 57_000), "57,000 bytes, and .* it is cut short"),
+    "foreign-index": (
+        lambda f: (f / "bert_model.ckpt.index").write_bytes(b"PK" * 500),
+        "no whole index of a TensorFlow checkpoint",
+    ),
+    "short-data": (
+        lambda f: os.truncate(f / "bert_model.ckpt.data-00000-of-00001", 57_000),
+        "57,000 bytes, and .* it is cut short",
+    ),
     "config-cut": (lambda f: (f / "bert_config.json").write_text("{"), "bert_config.json cannot be read"),
     "config-list": (lambda f: (f / "bert_config.json").write_text("[]"), "no mapping"),
     "config-deep": (lambda f: (f / "bert_config.json").write_text("[" * 100_000), "cannot be read"),
@@ -304,7 +342,10 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "activation": (amended(hidden_act="swish"), "unknown hidden_act 'swish'"),
     "spread": (amended(initializer_range="wide"), "initializer_range=wide"),
     "vocabulary": (lambda f: (f / "vocab.txt").write_text("the\ncat\n"), r"lacks \[PAD\], \[UNK\]"),
-    "long-vocabulary": (lambda f: (f / "vocab.txt").open("a").write("x\ny\n"), "130 word pieces, and bert_config.json says 128"),
+    "long-vocabulary": (
+        lambda f: (f / "vocab.txt").open("a").write("x\ny\n"),
+        "130 word pieces, and bert_config.json says 128",
+    ),
     "no-text": (lambda f: (f / "vocab.txt").write_bytes(b"\xff\xfe"), "vocab.txt cannot be read"),
 }
 
@@ -346,7 +387,9 @@ def test_a_header_that_cannot_be_is_refused(header: dict[int, int], message: str
         ({"shape": (12, 48)}, r"is \(12, 48\)"),
     ],
 )
-def test_an_entry_that_cannot_be_is_refused_though_its_block_is_sound(changed: dict[str, Any], message: str, copy: Path) -> None:
+def test_an_entry_that_cannot_be_is_refused_though_its_block_is_sound(
+    changed: dict[str, Any], message: str, copy: Path
+) -> None:
     bundles.change(copy / "bert_model.ckpt.index", "bert/pooler/dense/kernel", **changed)
     with pytest.raises(UserError, match=message):
         parameters(copy)
@@ -405,7 +448,10 @@ def test_a_run_reads_the_original_and_says_which_activation_it_took(door: Door, 
     record = json.loads(Path("out/result.json").read_text())
     assert record["model"] == "checkpoint" and record["pooler"]["status"] == "trained"
     assert TANH in record["pooler"]["evidence"]["activation"]
-    assert set(record["provenance"]["model"]["weights"]) == {"bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001"}
+    assert set(record["provenance"]["model"]["weights"]) == {
+        "bert_model.ckpt.index",
+        "bert_model.ckpt.data-00000-of-00001",
+    }
     assert str(FIXTURES) not in json.dumps(record)
     again = door(run.main, *words, f"model.hidden_act={TANH}", "hydra.run.dir=tanh")
     assert again.status == 0, again.err
@@ -426,7 +472,10 @@ def test_a_run_reads_the_original_and_says_which_activation_it_took(door: Door, 
         ("model.format=onnx", "unknown model.format 'onnx'"),
         (f"model=checkpoint model.path={CHECKPOINT}", "is in TensorFlow's format: model=google reads that"),
         (f"model=checkpoint model.path={FIXTURES / 'hub'}", "is in TensorFlow's format: model=google reads that"),
-        (f"model=google model.path={SHELF / 'bert-books'}", "as a Hugging Face folder does not. model=checkpoint reads that"),
+        (
+            f"model=google model.path={SHELF / 'bert-books'}",
+            "as a Hugging Face folder does not. model=checkpoint reads that",
+        ),
     ],
 )
 def test_bad_words_are_refused(words: str, message: str) -> None:
@@ -487,7 +536,13 @@ def test_reading_holds_little_more_than_the_file(tmp_path: Path) -> None:
 def test_tensorflows_bert_base_is_read_in_three_seconds(tmp_path: Path) -> None:
     from experiments import tensorflow_fixtures
 
-    sizes = {"vocab_size": 30522, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
+    sizes = {
+        "vocab_size": 30522,
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "intermediate_size": 3072,
+    }
     shape = {**sizes, "max_position_embeddings": 512, "type_vocab_size": 2}
     tensorflow_fixtures.write(tmp_path, None, shape, 0, ["checkpoint"])
     size = (tmp_path / "checkpoint" / "bert_model.ckpt.data-00000-of-00001").stat().st_size
@@ -510,7 +565,14 @@ def test_the_embedded_model_written_by_tensorflow_scores_as_before(door: Door, t
     tensorflow_fixtures.write(tmp_path / "forms", "embedded:bert-books", {}, 0, ["checkpoint"])
     records = []
     for words in (["model=google", f"model.path={tmp_path / 'forms' / 'checkpoint'}"], []):
-        ended = door(run.main, *words, "pooling=pooler", "tracker=none", "runtime.progress=false", f"hydra.run.dir=out{len(records)}")
+        ended = door(
+            run.main,
+            *words,
+            "pooling=pooler",
+            "tracker=none",
+            "runtime.progress=false",
+            f"hydra.run.dir=out{len(records)}",
+        )
         assert ended.status == 0, ended.err
         records.append(json.loads(Path(f"out{len(records)}/result.json").read_text()))
     assert records[0]["score"] == records[1]["score"] and records[0]["metrics"] == records[1]["metrics"]

@@ -62,13 +62,17 @@ def with_head(family: str, head: str, words: int) -> Any:
 
 
 @pytest.mark.parametrize(("family", "head"), PAIRS)
-def test_a_model_with_any_head_gives_the_states_of_its_encoder(family: str, head: str, make_checkpoint: Any, vocabulary: list[str]) -> None:
+def test_a_model_with_any_head_gives_the_states_of_its_encoder(
+    family: str, head: str, make_checkpoint: Any, vocabulary: list[str]
+) -> None:
     model = with_head(family, head, len(vocabulary)).eval()
     folder = make_checkpoint(model, f"{family}-{head}".lower())
     encoder = load(folder, dtype="float32", device="cpu")
     ids = np.array([[10, 7, 8, 9]])
     expected = model.base_model(torch.from_numpy(ids)).last_hidden_state
-    torch.testing.assert_close(encoder.forward(ids, np.zeros_like(ids), ids < 4).hidden[-1], expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        encoder.forward(ids, np.zeros_like(ids), ids < 4).hidden[-1], expected, atol=1e-5, rtol=1e-4
+    )
 
 
 def test_old_names_and_old_tables_load(bert: Path, tmp_path: Path) -> None:
@@ -82,7 +86,10 @@ def test_old_names_and_old_tables_load(bert: Path, tmp_path: Path) -> None:
         return old | {"bert.embeddings.position_ids": torch.arange(32)[None], "cls.predictions.bias": torch.zeros(4)}
 
     ids = np.array([[2, 7, 8, 3]])
-    states = [load(folder).forward(ids, np.zeros_like(ids), ids < 4).hidden[-1] for folder in (bert, changed(bert, tmp_path / "old", aged))]
+    states = [
+        load(folder).forward(ids, np.zeros_like(ids), ids < 4).hidden[-1]
+        for folder in (bert, changed(bert, tmp_path / "old", aged))
+    ]
     torch.testing.assert_close(*states, atol=0, rtol=0)
 
 
@@ -99,7 +106,9 @@ LEFT_OVER: dict[str, tuple[str, str]] = {
 
 @pytest.mark.parametrize("prefix", ["", "bert."])
 @pytest.mark.parametrize("case", LEFT_OVER)
-def test_weights_of_the_encoder_that_no_layer_takes_are_refused(case: str, prefix: str, bert: Path, tmp_path: Path) -> None:
+def test_weights_of_the_encoder_that_no_layer_takes_are_refused(
+    case: str, prefix: str, bert: Path, tmp_path: Path
+) -> None:
     name, way = LEFT_OVER[case]
 
     def more(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -114,8 +123,12 @@ def test_weights_of_the_encoder_that_no_layer_takes_are_refused(case: str, prefi
 
 
 @pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.", "module.bert.", "0.auto_model.", "bert.bert."])
-def test_a_prefix_is_named_with_the_lines_that_remove_it(prefix: str, bert: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    folder = changed(bert, tmp_path / "wrapped", lambda weights: {prefix + key: value for key, value in weights.items()})
+def test_a_prefix_is_named_with_the_lines_that_remove_it(
+    prefix: str, bert: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    folder = changed(
+        bert, tmp_path / "wrapped", lambda weights: {prefix + key: value for key, value in weights.items()}
+    )
     with pytest.raises(UserError, match="before their names") as caught:
         load(folder)
     _, *lines = str(caught.value).splitlines()
@@ -129,7 +142,9 @@ def test_a_prefix_that_is_lacking_is_added(bert: Path, tmp_path: Path, monkeypat
     def shorter(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return {key.removeprefix("encoder."): value for key, value in weights.items() if key.startswith("encoder.")}
 
-    assert misnamed(list(shorter(load_file(bert / "model.safetensors"))), ["encoder.layer.0.output.dense.bias"], "bert.") == (
+    assert misnamed(
+        list(shorter(load_file(bert / "model.safetensors"))), ["encoder.layer.0.output.dense.bias"], "bert."
+    ) == (
         "add",
         "encoder.",
     )
@@ -176,7 +191,9 @@ def test_numbers_that_no_model_has_are_refused_at_once(key: str, value: Any, ber
         {"model_type": "clip", "text_config": {"num_hidden_layers": 10**9}},
     ],
 )  # fmt: skip
-def test_a_model_larger_than_its_weights_is_stopped_while_it_is_built(settings: dict[str, Any], bert: Path, tmp_path: Path) -> None:
+def test_a_model_larger_than_its_weights_is_stopped_while_it_is_built(
+    settings: dict[str, Any], bert: Path, tmp_path: Path
+) -> None:
     folder = changed(bert, tmp_path / "huge")
     (folder / "config.json").write_text(json.dumps(settings))
     start = time.process_time()
@@ -211,7 +228,9 @@ def test_no_hook_outlives_a_load(bert: Path, tmp_path: Path) -> None:
 def test_weights_of_another_family_are_not_renamed(bert: Path, tmp_path: Path) -> None:
     folder = changed(bert, tmp_path / "mixed", model_type="roberta")
     weights = load_file(folder / "model.safetensors")
-    save_file({f"bert.{name}": value for name, value in weights.items()}, folder / "model.safetensors", {"format": "pt"})
+    save_file(
+        {f"bert.{name}": value for name, value in weights.items()}, folder / "model.safetensors", {"format": "pt"}
+    )
     with pytest.raises(UserError, match="model_type=roberta") as caught:
         load(folder)
     assert "save_file" not in str(caught.value) and "bert" in str(caught.value)

@@ -62,9 +62,9 @@ def test_long_texts_keep_the_pieces_that_the_whole_text_has(tokenizer: Tokenizer
     for pair in (False, True):
         first, second = ([row[side] for row in rows] for side in (0, 1))
         found = tokenizer(texts(first), texts(second) if pair else None)
-        whole = tokenizer._tokenizer(first, second if pair else None, truncation="longest_first", max_length=LIMIT, verbose=False)[
-            "input_ids"
-        ]
+        whole = tokenizer._tokenizer(
+            first, second if pair else None, truncation="longest_first", max_length=LIMIT, verbose=False
+        )["input_ids"]
         for row, ids in enumerate(whole):
             got = found.ids[found.offsets[row] : found.offsets[row + 1]].tolist()
             assert got == ids, (row, pair)
@@ -86,7 +86,9 @@ def test_a_text_without_end_costs_its_beginning(tokenizer: Tokenizer, monkeypatc
     assert max(handed) < 2_000 and found.truncated == 1
     monkeypatch.setattr(wordpieces, "LONGEST", 4096)
     handed.clear()
-    assert tokenizer(texts([" " * 1_000_000 + "cat"]), None).lengths.tolist() == [2]  # [CLS] [SEP]: blanks give no piece
+    assert tokenizer(texts([" " * 1_000_000 + "cat"]), None).lengths.tolist() == [
+        2
+    ]  # [CLS] [SEP]: blanks give no piece
     assert max(handed) <= 4096
 
 
@@ -111,13 +113,23 @@ def plain(bert: Path, folder: Path, **changes: Any) -> Path:
 
 @pytest.fixture
 def rows(tmp_path: Path) -> list[str]:
-    lines = [f"{SENTENCES[place % 5]} {['cat', 'dog', 'mat'][place % 3]},{('no', 'yes')[place % 2]}" for place in range(60)]
+    lines = [
+        f"{SENTENCES[place % 5]} {['cat', 'dog', 'mat'][place % 3]},{('no', 'yes')[place % 2]}" for place in range(60)
+    ]
     (tmp_path / "rows.csv").write_text("\n".join(["text,label", *lines]))
-    return [f"dataset.train={tmp_path}/rows.csv", "dataset=files", "dataset.test_fraction=0.3", "tracker=none", "probe.resamples=100"]
+    return [
+        f"dataset.train={tmp_path}/rows.csv",
+        "dataset=files",
+        "dataset.test_fraction=0.3",
+        "tracker=none",
+        "probe.resamples=100",
+    ]
 
 
 @pytest.mark.parametrize("pooling", ["cls", "pooler", "cls_mean", "random_pooler"])
-def test_a_tokenizer_without_a_first_token_has_no_cls(door: Door, bert: Path, tmp_path: Path, rows: list[str], pooling: str) -> None:
+def test_a_tokenizer_without_a_first_token_has_no_cls(
+    door: Door, bert: Path, tmp_path: Path, rows: list[str], pooling: str
+) -> None:
     folder = plain(bert, tmp_path / "bare", post_processor=None)
     words = [*rows, "model=checkpoint", f"model.path={folder}"]
     refused(door(run.main, *words, f"pooling={pooling}"), pooling, "bare", "special token")
@@ -149,7 +161,9 @@ def said(caplog: pytest.LogCaptureFixture, ended: Ended) -> str:
     return " ".join(entry.getMessage() for entry in caplog.records if entry.levelno >= logging.WARNING)
 
 
-def test_unknown_pieces_are_counted_and_said(door: Door, bert: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_pieces_are_counted_and_said(
+    door: Door, bert: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     lines = [f"{chr(0x732B + place)}{chr(0x96E8 + place)},{('no', 'yes')[place % 2]}" for place in range(40)]
     (tmp_path / "zh.csv").write_text("\n".join(["text,label", *lines]), encoding="utf-8")
     ended = door(
@@ -162,12 +176,17 @@ def test_unknown_pieces_are_counted_and_said(door: Door, bert: Path, tmp_path: P
     assert counts["unknown"] == 80 and counts["tokens"] == 80 + 2 * 40 and counts["one_vector"] == counts["train"]
 
 
-def test_truncation_is_said_with_its_limit_and_its_key(door: Door, bert: Path, rows: list[str], caplog: pytest.LogCaptureFixture) -> None:
+def test_truncation_is_said_with_its_limit_and_its_key(
+    door: Door, bert: Path, rows: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
     words = [*rows, "model=checkpoint", f"model.path={bert}", "pooling=mean"]
     told = said(caplog, door(run.main, *words, "model.max_length=6", "hydra.run.dir=out"))
     assert "longer than 6" in told and "model.max_length" in told and "up to 32" in told
     counts = record(Path("out"))["counts"]
-    assert counts["truncated"] > 20 and counts["unknown"] == counts["empty"] == counts["lowered"] == counts["one_vector"] == 0
+    assert (
+        counts["truncated"] > 20
+        and counts["unknown"] == counts["empty"] == counts["lowered"] == counts["one_vector"] == 0
+    )
     caplog.clear()
     assert "longer" not in said(caplog, door(run.main, *words))
 
@@ -176,7 +195,13 @@ def test_an_empty_text_is_said(door: Door, bert: Path, tmp_path: Path, caplog: p
     (tmp_path / "rows.csv").write_text(
         "text,label\n" + "".join(f"the cat {'mat ' * place},{'ab'[place % 2]}\n" for place in range(20)) + '" ",a\n'
     )
-    words = ["dataset=files", f"dataset.train={tmp_path}/rows.csv", "dataset.test_fraction=0.5", "model=checkpoint", f"model.path={bert}"]
+    words = [
+        "dataset=files",
+        f"dataset.train={tmp_path}/rows.csv",
+        "dataset.test_fraction=0.5",
+        "model=checkpoint",
+        f"model.path={bert}",
+    ]
     assert "1 of" in said(caplog, door(run.main, *words, "tracker=none", "pooling=mean", "probe.resamples=100"))
 
 
@@ -194,7 +219,9 @@ def cased(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_capitals_that_are_lost_are_counted(door: Door, cased: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_capitals_that_are_lost_are_counted(
+    door: Door, cased: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     lines = [f"{('The Cat', 'a dog')[place % 2]}{' sat' * place},{'ab'[place % 2]}" for place in range(24)]
     (tmp_path / "rows.csv").write_text("\n".join(["text,label", *lines]))
     words = [
@@ -208,12 +235,20 @@ def test_capitals_that_are_lost_are_counted(door: Door, cased: Path, tmp_path: P
     assert "do_lower_case" not in told and record(Path("kept"))["counts"]["lowered"] == 0
     assert record(Path("kept"))["key"] != record(Path("lowered"))["key"]
     assert record(Path("kept"))["counts"]["tokens"] < record(Path("lowered"))["counts"]["tokens"]
-    assert "do_lower_case" not in said(caplog, door(run.main, *words, "hydra.run.dir=meant", "model.do_lower_case=true"))
+    assert "do_lower_case" not in said(
+        caplog, door(run.main, *words, "hydra.run.dir=meant", "model.do_lower_case=true")
+    )
 
 
 def test_casing_enters_the_key_of_features(door: Door, cased: Path, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("text,label\n" + "The Cat sat,a\na dog,b\n" * 4)
-    words = ["dataset=files", f"dataset.train={tmp_path}/rows.csv", "model=checkpoint", f"model.path={cased}", "pooling=mean"]
+    words = [
+        "dataset=files",
+        f"dataset.train={tmp_path}/rows.csv",
+        "model=checkpoint",
+        f"model.path={cased}",
+        "pooling=mean",
+    ]
     for lower, place in (("false", "kept"), ("true", "lowered")):
         assert door(extract.main, *words, f"model.do_lower_case={lower}", f"output={place}").status == 0
     kept, lowered = (load_file(Path(name) / "train.safetensors")["features"] for name in ("kept", "lowered"))
@@ -226,7 +261,9 @@ def test_other_tokenizers_have_no_casing_of_their_own(bert: Path, tmp_path: Path
         load_tokenizer(find(ModelConfig(path=str(folder), do_lower_case=False)))
 
 
-def test_a_tokenizer_that_cannot_encode_is_refused_in_a_line(door: Door, bert: Path, tmp_path: Path, rows: list[str]) -> None:
+def test_a_tokenizer_that_cannot_encode_is_refused_in_a_line(
+    door: Door, bert: Path, tmp_path: Path, rows: list[str]
+) -> None:
     folder = plain(bert, tmp_path / "nope")
     content = json.loads((folder / "tokenizer.json").read_text())
     content["model"]["unk_token"] = "[NOPE]"

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression as Reference
 from sklearn.linear_model import Ridge as RidgeReference
 
 from src.config.schema import Config, parse
-from src.data.splits import Division
+from src.data.splits import RowSplitter
 from src.evaluation import metrics
 from src.features import extractor as features
 from src.pipeline.run import Run, over_draws, prepare, run_probe
@@ -77,11 +77,16 @@ def by_hand(folder: Path, sentences: list[str]) -> np.ndarray:
     model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     tokenizer.backend_tokenizer.no_padding()
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # on a busy machine, threads that wait for each other after every small product cost a hundredfold
+    torch.set_num_threads(
+        1
+    )  # on a busy machine, threads that wait for each other after every small product cost a hundredfold
     try:
         with torch.inference_mode():
             return np.stack(
-                [model(**tokenizer(text, return_tensors="pt", padding=False)).last_hidden_state[0].mean(0).numpy() for text in sentences]
+                [
+                    model(**tokenizer(text, return_tensors="pt", padding=False)).last_hidden_state[0].mean(0).numpy()
+                    for text in sentences
+                ]
             )
     finally:
         torch.set_num_threads(threads)
@@ -128,7 +133,11 @@ def test_regression_is_scikit_learns_ridge(bert: Path, tmp_path: Path) -> None:
     y = np.array(column(train, "label"), float)
     reference = RidgeReference(alpha=finished.result.chosen["value"] * len(y)).fit(x, y)
     np.testing.assert_allclose(finished.predictions["prediction"], reference.predict(z), atol=2e-3)
-    assert finished.result.baseline["constant"] == {"metric": "pearson", "value": None, "reason": "a constant has no correlation"}
+    assert finished.result.baseline["constant"] == {
+        "metric": "pearson",
+        "value": None,
+        "reason": "a constant has no correlation",
+    }
     assert finished.result.score["metric"] == "pearson"
 
 
@@ -137,7 +146,9 @@ def test_the_same_run_twice_differs_in_timing_alone(bert: Path, tmp_path: Path) 
     assert first.result.timing["cache"] == "miss"
     assert second.result.timing["cache"] == "hit"
     assert second.result.timing["rows_encoded"] == 0
-    assert second.result.timing["passes"] == first.result.timing["passes"], "a hit carries the timing of the pass that made the features"
+    assert second.result.timing["passes"] == first.result.timing["passes"], (
+        "a hit carries the timing of the pass that made the features"
+    )
     for name in first.predictions:
         np.testing.assert_array_equal(first.predictions[name], second.predictions[name])
     first.result.timing = second.result.timing
@@ -206,7 +217,9 @@ def test_the_methods_of_all_draws_are_named_once_each() -> None:
     assert "draws; BCa, and" in over_draws("f1", estimates[:2])["method"]
 
 
-def test_a_pass_that_only_puts_finished_shards_together_is_a_hit(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pass_that_only_puts_finished_shards_together_is_a_hit(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = config(bert, tmp_path)
 
     def killed(*arguments: Any) -> None:
@@ -230,8 +243,13 @@ def test_a_probe_that_cannot_be_kept_says_so_once(bert: Path, tmp_path: Path, ca
     from sklearn.linear_model import LogisticRegression as Linear
     from sklearn.neighbors import KNeighborsClassifier
 
-    for estimator, grid, reusable in ((KNeighborsClassifier(), {"n_neighbors": [3.0]}, False), (Linear(), {"C": [0.1]}, True)):
-        finished = run_probe(prepare(config(bert, tmp_path, probe={**load_probe(), "estimator": {}, "grid": grid})), estimator)
+    for estimator, grid, reusable in (
+        (KNeighborsClassifier(), {"n_neighbors": [3.0]}, False),
+        (Linear(), {"C": [0.1]}, True),
+    ):
+        finished = run_probe(
+            prepare(config(bert, tmp_path, probe={**load_probe(), "estimator": {}, "grid": grid})), estimator
+        )
         assert finished.result.chosen["reusable"] is reusable
         assert ("weight" in finished.probe) is reusable
         assert ("incomplete" in finished.notes) is not reusable
@@ -255,12 +273,14 @@ def test_groups_are_kept_together_in_the_choice_and_the_key(bert: Path, tmp_path
         with (tmp_path / f"{name}.csv").open(newline="") as file:
             header, *rows = csv.reader(file)
         with (tmp_path / f"{name}.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([[*header, "author"], *([*row, f"author {number // 9}"] for number, row in enumerate(rows))])
+            csv.writer(file).writerows(
+                [[*header, "author"], *([*row, f"author {number // 9}"] for number, row in enumerate(rows))]
+            )
     grouped = dataclasses.replace(plain, dataset=dataclasses.replace(plain.dataset, group="author"))
     assert prepare(grouped).key != prepare(plain).key
     finished = run(grouped)
     groups = prepare(grouped).data.together
-    held = Division(prepare(grouped).data.train.label, 0, fraction=0.2, groups=groups, mixed=True).held()
+    held = RowSplitter(prepare(grouped).data.train.label, 0, fraction=0.2, groups=groups, mixed=True).held()
     assert finished.result.chosen["rows"]["held_out"] == held.sum() > 0
     assert all(len(set(held[groups == group])) == 1 for group in groups)
 
@@ -280,7 +300,9 @@ def test_shuffled_labels_score_chance(bert: Path, tmp_path: Path) -> None:
         rows = list(csv.reader(file))
     labels = rng.permutation([row[-1] for row in rows[1:]])
     with (tmp_path / "train.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([rows[0], *([*row[:-1], label] for row, label in zip(rows[1:], labels, strict=True))])
+        csv.writer(file).writerows(
+            [rows[0], *([*row[:-1], label] for row, label in zip(rows[1:], labels, strict=True))]
+        )
     result = run(settings).result
     assert result.score["low"] < 0.5 < result.score["high"]
 
@@ -300,7 +322,9 @@ def test_a_linear_probe_reads_cls_and_its_affine_image_alike(bert: Path, tmp_pat
     image = run(config(bert, tmp_path, **settings, **{"pooling.name": "pooler_preactivation"}))
     tanh = run(config(bert, tmp_path, **settings, **{"pooling.name": "pooler"}))
     np.testing.assert_allclose(cls.predictions["prediction"], image.predictions["prediction"], atol=2e-2)
-    assert np.abs(cls.predictions["prediction"] - tanh.predictions["prediction"]).max() > 0.05, "the tanh is what the probe cannot undo"
+    assert np.abs(cls.predictions["prediction"] - tanh.predictions["prediction"]).max() > 0.05, (
+        "the tanh is what the probe cannot undo"
+    )
 
 
 def test_real_rows_with_the_real_checkpoint(shared: Path, tmp_path: Path) -> None:

@@ -24,7 +24,9 @@ Door = Callable[..., Ended]
 LOGISTIC = "sklearn.linear_model.LogisticRegression"
 
 
-def config(target: Any, grid: dict[str, list[float]] | None = None, task: str = "classification", **settings: Any) -> ProbeConfig:
+def config(
+    target: Any, grid: dict[str, list[float]] | None = None, task: str = "classification", **settings: Any
+) -> ProbeConfig:
     return ProbeConfig(task=task, estimator={"_target_": target, **settings}, grid=grid or {"C": [1.0]})
 
 
@@ -54,7 +56,18 @@ def test_nothing_is_imported_for_a_name_that_is_no_estimators(tmp_path: Path) ->
     words = [sys.executable, "-c", script, json.dumps(STRANGE), str(Path(__file__).resolve().parents[2])]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
     said, imported = json.loads(done.stdout)
-    assert not {"this", "antigravity", "idlelib", "test", "sklearn", "experiments", "wandb", "here", "pip", "torch"} & set(imported)
+    assert not {
+        "this",
+        "antigravity",
+        "idlelib",
+        "test",
+        "sklearn",
+        "experiments",
+        "wandb",
+        "here",
+        "pip",
+        "torch",
+    } & set(imported)
     for name, message in said.items():
         assert message.startswith("probe.estimator._target_=") and name.strip()[:60] in message, message
         assert "sklearn.svm.LinearSVC" in message and "\n" not in message
@@ -84,7 +97,9 @@ def test_an_installed_library_that_requires_scikit_learn_has_estimators(tmp_path
     assert done.returncode == 0 and "Mine(C=2.0)" in done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("target", ["sklearn.datasets.load_iris", "sklearn.preprocessing.StandardScaler", "src.solvers.Basis", None, [1]])
+@pytest.mark.parametrize(
+    "target", ["sklearn.datasets.load_iris", "sklearn.preprocessing.StandardScaler", "src.solvers.Basis", None, [1]]
+)
 def test_what_is_no_class_with_fit_and_predict_is_refused(target: Any) -> None:
     with pytest.raises(UserError, match="_target_"):
         instantiate(config(target))
@@ -162,19 +177,28 @@ def test_the_ends_of_the_grid_can_be_fitted(grid: list[float]) -> None:
 
 
 def test_an_estimator_that_takes_no_sparse_rows_leaves_the_bag_out(door: Door, files: list[str]) -> None:
-    words = ["probe.estimator._target_=sklearn.naive_bayes.GaussianNB", "probe.grid.alpha=null", "+probe.grid.var_smoothing=[1e-9]"]
+    words = [
+        "probe.estimator._target_=sklearn.naive_bayes.GaussianNB",
+        "probe.grid.alpha=null",
+        "+probe.grid.var_smoothing=[1e-9]",
+    ]
     ended = door(run.main, *files, *words, "hydra.run.dir=out")
     assert ended.status == 0, ended.err
     record = json.loads(Path("out/result.json").read_text())
     assert record["score"]["value"] is not None
-    assert record["baseline"]["bag_of_word_pieces"]["value"] is None and record["baseline"]["bag_of_word_pieces"]["reason"]
+    assert (
+        record["baseline"]["bag_of_word_pieces"]["value"] is None and record["baseline"]["bag_of_word_pieces"]["reason"]
+    )
 
 
 def test_class_weights_have_whole_numbers_as_keys(door: Door, files: list[str]) -> None:
     words = ["probe.grid.alpha=null", "+probe.grid.C=[1.0]", f"probe.estimator._target_={LOGISTIC}"]
     ended = door(run.main, *files, *words, "+probe.estimator.class_weight={0:1,1:2}", "hydra.run.dir=out")
     assert ended.status == 0, ended.err
-    assert json.loads(Path("out/result.json").read_text())["config"]["probe"]["estimator"]["class_weight"] == {"0": 1, "1": 2}
+    assert json.loads(Path("out/result.json").read_text())["config"]["probe"]["estimator"]["class_weight"] == {
+        "0": 1,
+        "1": 2,
+    }
 
 
 @pytest.mark.parametrize(

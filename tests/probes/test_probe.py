@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from src.config.schema import ProbeConfig
-from src.data.splits import Division
+from src.data.splits import RowSplitter
 from src.errors import UserError
 from src.probes import fitting
 from src.probes.fitting import Bench, Rows, decided
@@ -41,7 +41,10 @@ def fit(train: Rows, tests: dict[str, Rows], classes: int = 2, features: str = "
 def test_separable_rows_score_one_and_are_called_separable(classes):
     train, test = make(classes=classes, noise=0.0), make(classes=classes, seed=1, noise=0.0)
     margin = 0.3
-    far = [np.sort((rows.x - 5) @ np.random.default_rng(99).standard_normal((8, classes)), axis=1) for rows in (train, test)]
+    far = [
+        np.sort((rows.x - 5) @ np.random.default_rng(99).standard_normal((8, classes)), axis=1)
+        for rows in (train, test)
+    ]
     train, test = (
         Rows(rows.x[score[:, -1] - score[:, -2] > margin], rows.y[score[:, -1] - score[:, -2] > margin])
         for rows, score in zip((train, test), far, strict=True)
@@ -59,7 +62,9 @@ def test_shuffled_labels_score_chance():
     assert (fit(train, {"test": test}).predictions["test"] == test.y).mean() > 0.8
 
 
-@pytest.mark.parametrize("classes, selection", [(2, "carve"), (3, "folds"), (2, "nested"), (0, "carve"), (0, "nested"), (0, "folds")])
+@pytest.mark.parametrize(
+    "classes, selection", [(2, "carve"), (3, "folds"), (2, "nested"), (0, "carve"), (0, "nested"), (0, "folds")]
+)
 def test_two_runs_with_one_seed_agree(classes, selection):
     train = make(rows=150, classes=classes)
     tests = {} if selection == "nested" else {"test": make(rows=40, classes=classes, seed=1)}
@@ -76,7 +81,7 @@ def test_the_whole_protocol_equals_one_by_hand(features, classes):
 
     train, test = make(classes=classes), make(classes=classes, seed=1)
     outcome = fit(train, {"test": test}, classes, features)
-    held = Division(train.y, 0, fraction=0.2, regression=classes == 0).held()
+    held = RowSplitter(train.y, 0, fraction=0.2, regression=classes == 0).held()
 
     def prepare(rows, x):
         rows, x = rows.astype(np.float64), x.astype(np.float64)
@@ -115,7 +120,9 @@ def test_standardisation_comes_from_the_fitted_rows():
     train, test = make(), make(seed=1)
     shifted = Rows(test.x * 100 - 7, test.y)
     one, two = (fit(train, {"test": rows}) for rows in (test, shifted))
-    assert np.allclose(one.fitted.mean, train.x.mean(axis=0, dtype=np.float64)) and np.array_equal(one.fitted.mean, two.fitted.mean)
+    assert np.allclose(one.fitted.mean, train.x.mean(axis=0, dtype=np.float64)) and np.array_equal(
+        one.fitted.mean, two.fitted.mean
+    )
     assert np.allclose(one.fitted.scale, train.x.std(axis=0, dtype=np.float64), rtol=1e-6)
     bench = Bench(LogisticRegression(), config(), train, 2)
     kept = np.zeros(len(train.y))
@@ -244,7 +251,9 @@ def test_any_scikit_learn_classifier_stands_in(name, grid):
     outcome = run(estimator, config(**grid), train, {"test": test}, classes=3, selection="folds", folds=3)
     assert (outcome.predictions["test"] == test.y).mean() > 0.6
     assert outcome.choice.converged is (True if name in ("LogisticRegression", "LinearSVC") else None)
-    assert outcome.choice.parameter == next(iter(grid)) and all(isinstance(array, np.ndarray) for array in outcome.fitted.arrays().values())
+    assert outcome.choice.parameter == next(iter(grid)) and all(
+        isinstance(array, np.ndarray) for array in outcome.fitted.arrays().values()
+    )
 
 
 def test_a_foreign_fit_that_stops_early_says_so():
@@ -266,7 +275,15 @@ def test_progress_is_told():
         told: list[tuple[str, int, int]] = []
         tests = {} if options.get("selection") == "nested" else {"test": make(seed=1)}
         grid = config(C=[0.1, 1.0]) if estimator else config()
-        run(estimator or LogisticRegression(), grid, make(rows=80), tests, classes=2, progress=lambda *what: told.append(what), **options)
+        run(
+            estimator or LogisticRegression(),
+            grid,
+            make(rows=80),
+            tests,
+            classes=2,
+            progress=lambda *what: told.append(what),
+            **options,
+        )
         return told
 
     from sklearn.linear_model import LogisticRegression as Peer
@@ -305,7 +322,7 @@ def test_mixed_groups_are_kept_together_where_the_grid_is_chosen():
     groups = np.random.default_rng(0).integers(40, size=200)
     outcome = fit(train, {}, selection="nested", folds=4, groups=groups, mixed=True)
     assert all(len(set(outcome.fold[groups == group])) == 1 for group in set(groups))
-    held = Division(train.y, 0, fraction=0.2, groups=groups, mixed=True).held()
+    held = RowSplitter(train.y, 0, fraction=0.2, groups=groups, mixed=True).held()
     assert fit(train, {"test": train}, groups=groups, mixed=True).choice.rows["held_out"] == held.sum()
 
 
@@ -367,7 +384,12 @@ def test_small_but_real_columns_are_standardised():
 def test_a_column_that_rounds_in_a_subset_alone_is_constant_there():
     x = np.concatenate([np.full(50, 3.0), np.linspace(0, 6, 50)]).astype(np.float32)
     x[:50] += np.float32(3e-7) * (np.arange(50) % 2)
-    bench = Bench(LogisticRegression(), config(), Rows(np.column_stack([x, np.arange(100)]).astype(np.float32), np.arange(100) % 2), 2)
+    bench = Bench(
+        LogisticRegression(),
+        config(),
+        Rows(np.column_stack([x, np.arange(100)]).astype(np.float32), np.arange(100) % 2),
+        2,
+    )
     first = (np.arange(100) < 50).astype(np.float64)
     assert bench._tasks([(1.0, first)], [None])[0].scale[0] == 1.0
     assert bench.constant == 0

@@ -23,7 +23,7 @@ from src.config.schema import CONF, Config, ProbeConfig, parse
 from src.data.dataset import Split
 from src.errors import UserError
 from src.evaluation import metrics
-from src.pipeline.run import Prepared, Run, prepare, run_probe
+from src.pipeline.run import PreparedRun, Run, prepare, run_probe
 from src.probes.fitting import Rows
 from src.probes.probe import Outcome, run
 from src.probes.protocols import protocols, rules
@@ -69,11 +69,18 @@ def composed(*words: str) -> Config:
 
 
 def settings(bert: Path | str, tmp_path: Path, *words: str) -> Config:
-    common = ["dataset=files", "dataset.text=text", "dataset.label=label", "tracker=none", "runtime.progress=false", "probe.resamples=200"]
+    common = [
+        "dataset=files",
+        "dataset.text=text",
+        "dataset.label=label",
+        "tracker=none",
+        "runtime.progress=false",
+        "probe.resamples=200",
+    ]
     return composed(f"model.path={bert}", f"runtime.cache_dir={tmp_path / 'store'}", *common, *words)
 
 
-def done(config: Config) -> tuple[Prepared, Run]:
+def done(config: Config) -> tuple[PreparedRun, Run]:
     assert config.probe is not None
     prepared = prepare(config)
     return prepared, run_probe(prepared, instantiate(config.probe))
@@ -86,8 +93,12 @@ def sentences(tmp_path: Path) -> list[str]:
     words = ["dog", "mat", "rain", "road", "day", "party"]
     for name, rows in (("train", 120), ("test", 60)):
         seen = generator.random(rows) < 0.4
-        texts = [" ".join([*generator.choice(words, size=generator.integers(2, 7)), *["cat"] * int(cat)]) for cat in seen]
-        write_csv(tmp_path / f"{name}.csv", [(text, "cat" if cat else "none") for text, cat in zip(texts, seen, strict=True)])
+        texts = [
+            " ".join([*generator.choice(words, size=generator.integers(2, 7)), *["cat"] * int(cat)]) for cat in seen
+        ]
+        write_csv(
+            tmp_path / f"{name}.csv", [(text, "cat" if cat else "none") for text, cat in zip(texts, seen, strict=True)]
+        )
     return [f"dataset.train={tmp_path / 'train.csv'}", f"dataset.test={tmp_path / 'test.csv'}"]
 
 
@@ -104,7 +115,10 @@ def folds_of(x: Any, y: Any, folds: int) -> list[tuple[Any, Any]]:
 
 def best_of(grid: list[float], x: Any, y: Any, folds: int) -> float:
     """The first strength of the best mean accuracy, which is rounded to two decimals of a percent."""
-    scores = [round(100 * np.mean([accuracy(each, x[a], y[a], x[b], y[b]) for a, b in folds_of(x, y, folds)]), 2) for each in grid]
+    scores = [
+        round(100 * np.mean([accuracy(each, x[a], y[a], x[b], y[b]) for a, b in folds_of(x, y, folds)]), 2)
+        for each in grid
+    ]
     return grid[int(np.argmax(scores))]
 
 
@@ -187,7 +201,12 @@ def test_senteval_on_real_rows_is_a_from_scratch_reading_of_it(shared: Path, tmp
         lines = (shared / "data/senteval/CR" / name).read_text(encoding="utf-8").split("\n")[:80]
         rows += [(line, label) for line in lines]
     write_csv(tmp_path / "train.csv", rows)
-    words = [f"dataset.train={tmp_path / 'train.csv'}", "dataset.selection=nested", "probe=senteval", "probe.protocol.folds=3"]
+    words = [
+        f"dataset.train={tmp_path / 'train.csv'}",
+        "dataset.selection=nested",
+        "probe=senteval",
+        "probe.protocol.folds=3",
+    ]
     prepared, finished = done(settings("embedded:bert-books", tmp_path, *words, "dataset.folds=3"))
     from src.features.extractor import texts
 
@@ -279,7 +298,9 @@ def test_the_code_length_is_the_sum_over_the_blocks() -> None:
     for end, after in ((20, 100), (100, 200)):
         known, block = order[:end], order[end:after]
         mean, scale = train.x[known].mean(axis=0, dtype=np.float64), train.x[known].std(axis=0, dtype=np.float64)
-        model = Reference(C=1 / (0.03 * end), tol=1e-10, max_iter=10000).fit((train.x[known] - mean) / scale, train.y[known])
+        model = Reference(C=1 / (0.03 * end), tol=1e-10, max_iter=10000).fit(
+            (train.x[known] - mean) / scale, train.y[known]
+        )
         likely = model.predict_proba((train.x[block] - mean) / scale)[np.arange(len(block)), train.y[block]]
         bits -= np.log2(likely).sum()
     code = outcome.details["online_code"]
@@ -302,7 +323,10 @@ def test_the_code_ends_with_the_suites_own_score(bert: Path, tmp_path: Path, sen
     plain = done(settings(bert, tmp_path, *sentences))[1]
     result = done(settings(bert, tmp_path, *sentences, "probe=mdl"))[1].result
     assert result.score == plain.result.score
-    assert result.chosen["curve"][-1] == {"rows": 120, **{name: result.score[name] for name in ("value", "low", "high")}}
+    assert result.chosen["curve"][-1] == {
+        "rows": 120,
+        **{name: result.score[name] for name in ("value", "low", "high")},
+    }
     assert f"compression {result.chosen['online_code']['compression']:.2f}" in table(result)
 
 
@@ -313,7 +337,11 @@ def test_the_code_ends_with_the_suites_own_score(bert: Path, tmp_path: Path, sen
 def test_shuffled_labels_score_chance(selection: str) -> None:
     train, test, config = make(600, noise=0.1), make(2000, seed=1, noise=0.1), probe_config("logistic")
     tests = {} if selection == "nested" else {"test": test}
-    options = {"selection": selection, "development": make(200, seed=2) if selection == "development" else None, "folds": 4}
+    options = {
+        "selection": selection,
+        "development": make(200, seed=2) if selection == "development" else None,
+        "folds": 4,
+    }
     labels = train.y if selection == "nested" else test.y
     real = fit(config, train, tests, **options)
     config.shuffled_labels = True
@@ -386,7 +414,9 @@ def test_what_cannot_be_meant_is_refused(words: list[str], said: str) -> None:
         (["probe=senteval", "probe.protocol.folds=100"], "fewer than SentEval's 100 folds"),
     ],
 )
-def test_what_the_rows_do_not_allow_is_refused(bert: Path, tmp_path: Path, sentences: list[str], words: list[str], said: str) -> None:
+def test_what_the_rows_do_not_allow_is_refused(
+    bert: Path, tmp_path: Path, sentences: list[str], words: list[str], said: str
+) -> None:
     with pytest.raises(UserError, match=said):
         prepare(settings(bert, tmp_path, *sentences, *words))
 

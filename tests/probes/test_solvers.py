@@ -60,7 +60,9 @@ def test_the_stated_gap_bounds_the_true_one(classes):
     tight = LogisticRegression(tolerance=1e-14).fit_path(x.astype(np.float32).astype(np.float64), y, alphas)
     for rough, exact, alpha in zip(loose, tight, alphas, strict=True):
         wide = x.astype(np.float32).astype(np.float64)
-        gap = objective(wide, y, rough.coef_, rough.intercept_, alpha) - objective(wide, y, exact.coef_, exact.intercept_, alpha)
+        gap = objective(wide, y, rough.coef_, rough.intercept_, alpha) - objective(
+            wide, y, exact.coef_, exact.intercept_, alpha
+        )
         assert -1e-13 <= gap <= rough.gap_ + 1e-13 and rough.converged_
 
 
@@ -74,7 +76,11 @@ def test_float32_rows_reach_the_float64_optimum():
         wide = x.astype(np.float64)
         assert here.converged_
         assert (
-            abs(objective(wide, y, here.coef_, here.intercept_, alpha) - objective(wide, y, there.coef_, there.intercept_, alpha)) <= 1e-9
+            abs(
+                objective(wide, y, here.coef_, here.intercept_, alpha)
+                - objective(wide, y, there.coef_, there.intercept_, alpha)
+            )
+            <= 1e-9
         )
 
 
@@ -87,7 +93,10 @@ def test_weights_count_rows_as_repeating_them_does():
         [repeated] = solve_logistic(x[rows], y[rows], 3, [Task(alpha)], tolerance=1e-13)
         assert weighted.objective == pytest.approx(repeated.objective, abs=1e-12)
         assert np.abs(weighted.decide(x) - repeated.decide(x)).max() < 1e-3
-        [one], [other] = solve_ridge(x, x[:, 0] * y, [Task(alpha, times)]), solve_ridge(x[rows], (x[:, 0] * y)[rows], [Task(alpha)])
+        [one], [other] = (
+            solve_ridge(x, x[:, 0] * y, [Task(alpha, times)]),
+            solve_ridge(x[rows], (x[:, 0] * y)[rows], [Task(alpha)]),
+        )
         assert np.abs(one.decide(x) - other.decide(x)).max() < 1e-9
 
 
@@ -208,4 +217,6 @@ def test_the_number_of_threads_leaves_no_trace_in_the_bits(classes):
         with threadpool_limits(number, "blas"):
             found.append(solve_logistic(x.astype(np.float32), y, classes, [Task(alpha) for alpha in (1.0, 1e-2, 1e-4)]))
     for one, other in zip(*found, strict=True):
-        assert np.array_equal(one.weight, other.weight) and np.array_equal(one.bias, other.bias) and one.gap == other.gap
+        assert (
+            np.array_equal(one.weight, other.weight) and np.array_equal(one.bias, other.bias) and one.gap == other.gap
+        )

@@ -11,7 +11,18 @@ from safetensors.numpy import save_file
 
 from src.errors import UserError
 from src.results import result as module
-from src.results.result import PREDICTIONS, PROBE, RECORD, Result, SchemaError, cautions, content_key, phases, read_predictions, table
+from src.results.result import (
+    PREDICTIONS,
+    PROBE,
+    RECORD,
+    Result,
+    SchemaError,
+    cautions,
+    content_key,
+    phases,
+    read_predictions,
+    table,
+)
 from tests.helpers.records import make_predictions, make_result
 
 LABELS = np.array([0, 1, 1, 0, 1])
@@ -34,7 +45,8 @@ def test_json_and_back_is_the_same_record():
 
 def test_numpy_scalars_become_numbers():
     record = make_result(
-        counts={"train": np.int64(3), "truncated": np.uint8(0)}, baseline={"constant": np.float32(0.5), "b": np.bool_(True)}
+        counts={"train": np.int64(3), "truncated": np.uint8(0)},
+        baseline={"constant": np.float32(0.5), "b": np.bool_(True)},
     )
     assert json.loads(record.to_json())["counts"] == {"train": 3, "truncated": 0}
     assert json.loads(record.to_json())["baseline"] == {"constant": 0.5, "b": True}
@@ -271,14 +283,20 @@ def test_the_key_is_the_same_in_every_process():
     line = "from src.results.result import content_key; print(content_key({'b': 0.1, 'a': {'z': 'é', 'y': [1, None]}}))"
     keys = {
         subprocess.run(
-            [sys.executable, "-c", line], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+            [sys.executable, "-c", line],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         for seed in ("1", "2")
     }
     assert keys == {content_key({"a": {"y": [1, None], "z": "é"}, "b": 0.1}) + "\n"}
 
 
-@pytest.mark.parametrize(("value", "error"), [(float("nan"), ValueError), (np.int64(1), TypeError), ({3: 1}, TypeError), (b"", TypeError)])
+@pytest.mark.parametrize(
+    ("value", "error"), [(float("nan"), ValueError), (np.int64(1), TypeError), ({3: 1}, TypeError), (b"", TypeError)]
+)
 def test_the_key_takes_plain_values_alone(value, error):
     with pytest.raises(error, match="a"):
         content_key({"a": value})
@@ -320,7 +338,11 @@ def test_the_table_says_what_a_reader_needs_in_80_columns():
 
 
 def test_a_score_that_is_no_fraction_is_not_put_in_percent():
-    text = table(make_result(score={"metric": "rmse", "value": 2.5, "low": 2.25, "high": 3.0}, metrics={}, baseline={"constant": 4.0}))
+    text = table(
+        make_result(
+            score={"metric": "rmse", "value": 2.5, "low": 2.25, "high": 3.0}, metrics={}, baseline={"constant": 4.0}
+        )
+    )
     assert "rmse               2.5 [2.25, 3]\n" in text
     assert "baseline constant  4\n" in text
 

@@ -166,7 +166,9 @@ def test_the_hubs_own_conversion_stands_in_for_pickles(monkeypatch: pytest.Monke
     monkeypatch.setattr(hub, "go_offline_unless_reachable", lambda: True)
     monkeypatch.setattr(huggingface_hub.HfApi, "get_repo_discussions", discussions)
     assert hub.conversion("google/bert") == "refs/pr/2"
-    assert asked == {"path": "google/bert", "author": "SFconvertbot", "discussion_type": "pull_request"}, "nobody else's weights are taken"
+    assert asked == {"path": "google/bert", "author": "SFconvertbot", "discussion_type": "pull_request"}, (
+        "nobody else's weights are taken"
+    )
     monkeypatch.setattr(huggingface_hub.HfApi, "get_repo_discussions", lambda *a, **k: [])
     assert hub.conversion("google/bert") is None
     monkeypatch.setattr(huggingface_hub.HfApi, "get_repo_discussions", Mock(side_effect=OSError))
@@ -179,13 +181,16 @@ def test_offline_the_conversion_in_the_cache_serves(monkeypatch: pytest.MonkeyPa
     assert hub.conversion("google/bert") is None
     for number, file in ((1, "config.json"), (4, "model.safetensors"), (9, "model.safetensors")):
         reference, files = (
-            tmp_path / "models--google--bert" / part for part in (f"refs/refs/pr/{number}", f"snapshots/{40 * str(number)}")
+            tmp_path / "models--google--bert" / part
+            for part in (f"refs/refs/pr/{number}", f"snapshots/{40 * str(number)}")
         )
         reference.parent.mkdir(parents=True, exist_ok=True)
         files.mkdir(parents=True)
         reference.write_text(40 * str(number))
         (files / file).touch()
-        assert hub.conversion("google/bert") == {1: None, 4: "refs/pr/4", 9: None}[number], "of two, nobody can tell which is meant"
+        assert hub.conversion("google/bert") == {1: None, 4: "refs/pr/4", 9: None}[number], (
+            "of two, nobody can tell which is meant"
+        )
     (tmp_path / "models--google--bert/refs/refs/pr/9").unlink()
     folder, commit = hub.snapshot("google/bert", str(hub.conversion("google/bert")), ["*.safetensors"])
     assert commit == 40 * "4" and (folder / "model.safetensors").is_file()
@@ -195,12 +200,17 @@ def test_a_hub_model_of_pickles_goes_on_with_its_conversion(monkeypatch: pytest.
     from src.config.schema import ModelConfig
     from src.models import checkpoint
 
-    for name, files in (("main", ("config.json", "vocab.txt")), ("pr", ("config.json", "vocab.txt", "model.safetensors"))):
+    for name, files in (
+        ("main", ("config.json", "vocab.txt")),
+        ("pr", ("config.json", "vocab.txt", "model.safetensors")),
+    ):
         (tmp_path / name).mkdir()
         for file in files:
             (tmp_path / name / file).write_text('{"model_type": "bert"}')
     monkeypatch.setattr(
-        hub, "snapshot", lambda path, revision, patterns: (tmp_path / ("pr" if revision == "refs/pr/1" else "main"), "c" * 40)
+        hub,
+        "snapshot",
+        lambda path, revision, patterns: (tmp_path / ("pr" if revision == "refs/pr/1" else "main"), "c" * 40),
     )
     monkeypatch.setattr(hub, "conversion", lambda path: "refs/pr/1")
     assert checkpoint.find(ModelConfig(path="google/bert")).folder == tmp_path / "pr"
@@ -210,7 +220,8 @@ def test_a_hub_model_of_pickles_goes_on_with_its_conversion(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    "address", ["https://bob:secret@hub.example", "https://hub.example:port", "nonsense", "ftp://hub.example", "https://"]
+    "address",
+    ["https://bob:secret@hub.example", "https://hub.example:port", "nonsense", "ftp://hub.example", "https://"],
 )
 def test_an_address_that_cannot_be_asked_is_refused_without_its_secrets(address, monkeypatch):
     for switch in hub.SWITCHES:

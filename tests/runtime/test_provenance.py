@@ -26,7 +26,9 @@ def fresh():
 
 def git(folder: Path, *arguments: str) -> str:
     who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main"]
-    return subprocess.run(["git", *who, "-C", str(folder), *arguments], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        ["git", *who, "-C", str(folder), *arguments], check=True, capture_output=True, text=True
+    ).stdout
 
 
 @pytest.fixture
@@ -100,7 +102,9 @@ def test_a_slow_git_is_given_up(checkout, monkeypatch):
 def test_a_sweep_pays_git_once(checkout, monkeypatch):
     calls = []
     run = subprocess.run
-    monkeypatch.setattr(subprocess, "run", lambda *arguments, **more: calls.append(arguments) or run(*arguments, **more))
+    monkeypatch.setattr(
+        subprocess, "run", lambda *arguments, **more: calls.append(arguments) or run(*arguments, **more)
+    )
     assert [collect()["commit"] for _ in range(5)] == [collect()["commit"]] * 5
     assert len(calls) <= 2
 
@@ -109,7 +113,11 @@ def test_nothing_tells_whose_machine_it_was(monkeypatch):
     text = json.dumps(collect(device="cuda", gpu="NVIDIA H200", threads=2, dtype="float32"))
     secrets = {socket.gethostname(), os.uname().nodename, str(Path.home()), str(ROOT), getpass.getuser()}
     words = set(re.findall(r"[\w./-]+", text))
-    assert not {secret for secret in secrets if secret in words or (secret.startswith("/") and len(secret) > 1 and secret in text)}
+    assert not {
+        secret
+        for secret in secrets
+        if secret in words or (secret.startswith("/") and len(secret) > 1 and secret in text)
+    }
     assert not [word for word in words if word.startswith("/") and len(word) > 1]
 
 
@@ -168,7 +176,16 @@ def test_the_working_folder_has_a_name(tmp_path, monkeypatch):
 
 def test_the_method_holds_every_file_that_scores() -> None:
     """What the fitting and scoring files import of each other is in the list, so that no mend of one leaves old scores in the store."""
-    shared = ("src.config", "src.data.dataset", "src.models", "src.errors", "src.features", "src.pooling", "src.runtime", "src.registry")
+    shared = (
+        "src.config",
+        "src.data.dataset",
+        "src.models",
+        "src.errors",
+        "src.features",
+        "src.pooling",
+        "src.runtime",
+        "src.registry",
+    )
     shared += ("src.results", "src.storage")
     covered = ["src." + place.removesuffix(".py").replace("/", ".") for place in provenance.METHOD]
     files = [file for place in provenance.METHOD for file in (provenance.HERE / place).rglob("*.py")]

@@ -26,7 +26,9 @@ HOLD = "import sys, time; from pathlib import Path; from src.storage.folder_lock
 def held(folder: Path) -> Iterator[int]:
     """Another process has the folder; gives its id."""
     script = HOLD + "print('held', flush=True); time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", script, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as other:
         assert other.stdout is not None and other.stdout.readline() == "held\n"
         try:
             yield other.pid
@@ -62,7 +64,9 @@ def test_the_second_command_in_a_folder_is_refused_and_changes_nothing(
     assert f"{key}=here" in ended.err and f"process {other}" in ended.err
 
 
-def test_the_folder_is_free_again_when_a_command_has_ended_or_was_killed(door: Door, files: list[str], tmp_path: Path) -> None:
+def test_the_folder_is_free_again_when_a_command_has_ended_or_was_killed(
+    door: Door, files: list[str], tmp_path: Path
+) -> None:
     with held(tmp_path / "here") as other:
         os.kill(other, signal.SIGKILL)
         os.waitid(os.P_PID, other, os.WEXITED | os.WNOWAIT)

@@ -12,9 +12,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from src import extract, run
-from src.features.extractor import Extractor, Text
+from src.features.extractor import FeatureExtractor, Text
 from src.models.encoder import Encoder
-from src.storage.store import Parts, Store, sha256
+from src.storage.store import ArrayStore, ShardStore, sha256
 from tests.conftest import Ended
 from tests.features.test_extractor import extractor, make_text
 from tests.helpers.records import fill
@@ -39,7 +39,9 @@ def test_shares_put_together_are_the_whole_pass(shards: int, bert: Path, tmp_pat
     found = extractor(bert, tmp_path / "b").features(text, TARGET)
     assert found.hit and found.made["jobs"] == shards
     np.testing.assert_array_equal(found.values, expected)
-    assert {path.name for path in (tmp_path / "a").glob("features/*/*")} == {path.name for path in (tmp_path / "b").glob("features/*/*")}
+    assert {path.name for path in (tmp_path / "a").glob("features/*/*")} == {
+        path.name for path in (tmp_path / "b").glob("features/*/*")
+    }
     assert not any((tmp_path / "b" / "partial").iterdir())
 
 
@@ -75,7 +77,7 @@ def test_what_another_process_has_claimed_is_left_to_it(bert: Path, tmp_path: Pa
 
 
 def test_what_lies_beside_the_shards_is_no_shard(tmp_path: Path) -> None:
-    parts = Store(tmp_path).parts("pass")
+    parts = ArrayStore(tmp_path).parts("pass")
     fill(parts, 3, np.ones(2))
     parts.note({"encode": 1.0})
     claim = parts.claim(4)
@@ -86,13 +88,23 @@ def test_what_lies_beside_the_shards_is_no_shard(tmp_path: Path) -> None:
     claim.release()
 
 
-def test_jobs_of_src_extract_share_a_split_and_the_last_writes_the_files(door: Door, files: list[str], tmp_path: Path) -> None:
+def test_jobs_of_src_extract_share_a_split_and_the_last_writes_the_files(
+    door: Door, files: list[str], tmp_path: Path
+) -> None:
     assert door(extract.main, *files, "output=whole", "runtime.cache_dir=alone").status == 0
     for shard, written in ((0, False), (1, False), (2, True)):
         ended = door(extract.main, *files, "output=shared", "runtime.shards=3", f"runtime.shard={shard}")
         assert ended.status == 0, ended.err
         assert (tmp_path / "shared" / "train.safetensors").exists() == written
-    ended = door(extract.main, "-m", *files, "output=swept", "runtime.shards=3", "runtime.shard=range(3)", "runtime.cache_dir=other")
+    ended = door(
+        extract.main,
+        "-m",
+        *files,
+        "output=swept",
+        "runtime.shards=3",
+        "runtime.shard=range(3)",
+        "runtime.cache_dir=other",
+    )
     assert ended.status == 0 and "3 done, 0 skipped, 0 failed" in ended.out
     for folder in ("shared", "swept"):
         for name in ("train", "test"):
@@ -111,13 +123,13 @@ def test_the_files_are_written_wherever_in_a_job_the_other_one_does_its_share(
     settings = config(bert, tmp_path)
     alone = replace(settings, runtime=replace(settings.runtime, cache_dir=str(tmp_path / "alone")))
     whole = extract.extract(alone, tmp_path / "whole")
-    share, began = Extractor.share, False
+    share, began = FeatureExtractor.share, False
 
     def job(number: int) -> None:
         runtime = replace(settings.runtime, shards=2, shard=number)
         extract.extract(replace(settings, runtime=runtime), tmp_path / "shared")
 
-    def interrupted(self: Extractor, text: Text, *rest: Any) -> int:
+    def interrupted(self: FeatureExtractor, text: Text, *rest: Any) -> int:
         nonlocal began
         name = text.label.partition("/")[2]
         if not began and (place, name) in ((0, "train"), (1, "test")):
@@ -129,7 +141,7 @@ def test_the_files_are_written_wherever_in_a_job_the_other_one_does_its_share(
             job(1)
         return left
 
-    monkeypatch.setattr(Extractor, "share", interrupted)
+    monkeypatch.setattr(FeatureExtractor, "share", interrupted)
     job(0)
     assert began
     for path in whole:
@@ -137,7 +149,9 @@ def test_the_files_are_written_wherever_in_a_job_the_other_one_does_its_share(
     assert not any((tmp_path / "store" / "partial").iterdir())
 
 
-def test_what_is_left_of_a_pass_is_counted_without_encoding(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_left_of_a_pass_is_counted_without_encoding(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = make_text(300)
     one = extractor(bert, tmp_path)
     left = one.share(text, TARGET, [], 0, 2)
@@ -152,15 +166,15 @@ def test_shards_that_are_gone_because_another_job_put_them_together_are_not_left
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = make_text(300)
-    one, named = extractor(bert, tmp_path), Parts.named
+    one, named = extractor(bert, tmp_path), ShardStore.named
 
-    def too_late(self: Parts) -> dict[int, Path]:
+    def too_late(self: ShardStore) -> dict[int, Path]:
         monkeypatch.undo()
         extractor(bert, tmp_path).features(text, TARGET)
         return named(self)
 
     one.share(text, TARGET, [], 0, 2)
-    monkeypatch.setattr(Parts, "named", too_late)
+    monkeypatch.setattr(ShardStore, "named", too_late)
     assert one.left(text, TARGET, []) == 0
 
 
@@ -168,7 +182,7 @@ def test_shards_that_are_gone_because_another_job_put_them_together_are_not_left
 def test_a_shard_filled_in_any_order_is_the_file_that_numpy_writes(shape: tuple[int, int, int], tmp_path: Path) -> None:
     values = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     flat = values.reshape(-1, shape[-1])
-    one = Store(tmp_path / "a").parts("pass")
+    one = ArrayStore(tmp_path / "a").parts("pass")
     with one.begin(4, shape) as writer:
         for rows in np.array_split(np.random.default_rng(1).permutation(len(flat)), min(3, len(flat))):
             writer.rows(rows, flat[rows])
@@ -179,9 +193,11 @@ def test_a_shard_filled_in_any_order_is_the_file_that_numpy_writes(shape: tuple[
     assert set(one.finished()) == {4}
 
 
-def test_half_a_shard_counts_towards_the_room_that_a_pass_needs(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_a_shard_counts_towards_the_room_that_a_pass_needs(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text, needed = make_text(300), []
-    monkeypatch.setattr(Store, "require", lambda self, size: needed.append(size))
+    monkeypatch.setattr(ArrayStore, "require", lambda self, size: needed.append(size))
     monkeypatch.setattr(Encoder, "forward", None)
     one = extractor(bert, tmp_path)
     parts = one.parts(text, one.supported([2]))

@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 
 from src.errors import UserError
-from src.storage.store import ArrayWriter, Store
+from src.storage.store import ArrayStore, ArrayWriter
 from tests.helpers.records import fill
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
+def store(tmp_path: Path) -> ArrayStore:
+    return ArrayStore(tmp_path / "store")
 
 
-KEY = Store.key({"a": 1})
+KEY = ArrayStore.key({"a": 1})
 
 
-def test_what_was_put_comes_back_mapped_and_read_only(store: Store) -> None:
+def test_what_was_put_comes_back_mapped_and_read_only(store: ArrayStore) -> None:
     values = np.arange(12, dtype=np.float32).reshape(3, 4)
     store.put("features", KEY, {"values": values}, {"note": "x"})
     found = store.get("features", KEY)
@@ -38,12 +38,14 @@ def test_what_was_put_comes_back_mapped_and_read_only(store: Store) -> None:
 
 
 def test_keys_come_from_values_not_from_their_order() -> None:
-    assert Store.key({"a": 1, "b": [2, {"c": 3, "d": 4}]}) == Store.key({"b": [2, {"d": 4, "c": 3}], "a": 1})
-    assert Store.key({"a": 1}) != Store.key({"a": 2}) != Store.key({"b": 2})
+    assert ArrayStore.key({"a": 1, "b": [2, {"c": 3, "d": 4}]}) == ArrayStore.key({"b": [2, {"d": 4, "c": 3}], "a": 1})
+    assert ArrayStore.key({"a": 1}) != ArrayStore.key({"a": 2}) != ArrayStore.key({"b": 2})
 
 
 @pytest.mark.parametrize("place", [0, 60, 200, -1])
-def test_one_flipped_byte_anywhere_is_noticed_and_the_value_set_aside(store: Store, place: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_flipped_byte_anywhere_is_noticed_and_the_value_set_aside(
+    store: ArrayStore, place: int, caplog: pytest.LogCaptureFixture
+) -> None:
     store.put("features", KEY, {"values": np.ones((20, 4), np.float32)}, {})
     path = store.folder("features", KEY) / "values.npy"
     data = bytearray(path.read_bytes())
@@ -58,13 +60,13 @@ def test_one_flipped_byte_anywhere_is_noticed_and_the_value_set_aside(store: Sto
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"meta": {}, "sha256": {"values": 3}}', '{"sha256": {}}'])
-def test_damaged_notes_are_noticed(store: Store, content: str) -> None:
+def test_damaged_notes_are_noticed(store: ArrayStore, content: str) -> None:
     store.put("features", KEY, {"values": np.ones(3)}, {})
     (store.folder("features", KEY) / "meta.json").write_text(content)
     assert store.get("features", KEY) is None
 
 
-def test_a_value_is_whole_or_not_there(store: Store) -> None:
+def test_a_value_is_whole_or_not_there(store: ArrayStore) -> None:
     with pytest.raises(RuntimeError), store.writing("features", KEY, {}) as folder:
         np.save(folder / "values.npy", np.ones(3))
         raise RuntimeError
@@ -72,7 +74,7 @@ def test_a_value_is_whole_or_not_there(store: Store) -> None:
     assert not any((store.root / "tmp").iterdir())
 
 
-def test_no_pickle_is_loaded(store: Store) -> None:
+def test_no_pickle_is_loaded(store: ArrayStore) -> None:
     store.put("features", KEY, {"values": np.ones(3)}, {})
     folder = store.folder("features", KEY)
     np.save(folder / "values.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
@@ -82,8 +84,8 @@ def test_no_pickle_is_loaded(store: Store) -> None:
     assert store.get("features", KEY) is None
 
 
-def test_a_full_disk_is_said_and_leaves_nothing_behind(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.put("features", Store.key({"a": 0}), {"values": np.ones(3)}, {})
+def test_a_full_disk_is_said_and_leaves_nothing_behind(store: ArrayStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put("features", ArrayStore.key({"a": 0}), {"values": np.ones(3)}, {})
 
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -97,11 +99,11 @@ def test_a_full_disk_is_said_and_leaves_nothing_behind(store: Store, monkeypatch
         fill(store.parts("p"), 0, np.ones(3))
     monkeypatch.undo()
     assert store.get("features", KEY) is None
-    assert store.get("features", Store.key({"a": 0})) is not None
+    assert store.get("features", ArrayStore.key({"a": 0})) is not None
     assert store.parts("p").finished() == {}
 
 
-def test_work_that_cannot_fit_is_refused_before_it_begins(store: Store) -> None:
+def test_work_that_cannot_fit_is_refused_before_it_begins(store: ArrayStore) -> None:
     with pytest.raises(UserError, match=r"writes .* GB"):
         store.require(1 << 60)
 
@@ -110,17 +112,17 @@ def test_work_that_cannot_fit_is_refused_before_it_begins(store: Store) -> None:
 def test_a_read_only_folder_is_said(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(UserError, match=r"runtime\.cache_dir"):
-        Store(tmp_path / "store")
+        ArrayStore(tmp_path / "store")
 
 
 def test_a_file_in_place_of_the_folder_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"runtime\.cache_dir"):
-        Store(tmp_path / "file" / "store")
+        ArrayStore(tmp_path / "file" / "store")
 
 
 @pytest.mark.parametrize("place", ["features", f"features/{KEY[:2]}", f"features/{KEY[:2]}/{KEY}", "tmp", "locks"])
-def test_a_file_inside_the_store_where_a_folder_belongs_is_named(store: Store, place: str) -> None:
+def test_a_file_inside_the_store_where_a_folder_belongs_is_named(store: ArrayStore, place: str) -> None:
     path = store.root / place
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
@@ -136,7 +138,7 @@ def test_a_file_inside_the_store_where_a_folder_belongs_is_named(store: Store, p
     assert store.get("features", KEY) is not None
 
 
-def test_finished_shards_survive_and_damaged_ones_do_not(store: Store) -> None:
+def test_finished_shards_survive_and_damaged_ones_do_not(store: ArrayStore) -> None:
     parts = store.parts("pass")
     for number in range(3):
         fill(parts, number, np.full((2, 2), number, np.float32))
@@ -162,16 +164,20 @@ def test_rows_in_any_order_make_the_same_file_as_numpy(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), values)
 
 
-def test_the_lock_goes_with_its_process_and_others_wait(store: Store, tmp_path: Path) -> None:
+def test_the_lock_goes_with_its_process_and_others_wait(store: ArrayStore, tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; sys.path.insert(0, sys.argv[1]); from src.storage.store import Store\n"
-        "with Store(pathlib.Path(sys.argv[2])).lock('k', 'x'):\n    print('in', flush=True); sys.stdin.read()"
+        "import sys, pathlib; sys.path.insert(0, sys.argv[1]); from src.storage.store import ArrayStore\n"
+        "with ArrayStore(pathlib.Path(sys.argv[2])).lock('k', 'x'):\n    print('in', flush=True); sys.stdin.read()"
     )
     root = Path(__file__).resolve().parents[2]
-    first = subprocess.Popen([sys.executable, "-c", code, str(root), str(store.root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    first = subprocess.Popen(
+        [sys.executable, "-c", code, str(root), str(store.root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert first.stdout is not None
     first.stdout.readline()
-    second = subprocess.Popen([sys.executable, "-c", code, str(root), str(store.root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    second = subprocess.Popen(
+        [sys.executable, "-c", code, str(root), str(store.root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     with pytest.raises(subprocess.TimeoutExpired):
         second.wait(0.5)
     first.kill()
@@ -189,13 +195,21 @@ def elsewhere(tmp_path: Path) -> Path:
     """A folder of somebody's own files, under names that the store uses too."""
     folder = tmp_path / "elsewhere"
     (folder / "claims").mkdir(parents=True)
-    names = ["thesis.pdf", "meta.json", "values.npy", "0.tmp", f"000000-{'a' * 64}.npy", f"{'b' * 32}.json", "claims/0.lock"]
+    names = [
+        "thesis.pdf",
+        "meta.json",
+        "values.npy",
+        "0.tmp",
+        f"000000-{'a' * 64}.npy",
+        f"{'b' * 32}.json",
+        "claims/0.lock",
+    ]
     for name in names:
         (folder / name).write_bytes(b"precious")
     return folder
 
 
-def use_all(store: Store) -> None:
+def use_all(store: ArrayStore) -> None:
     """Every kind of reading, writing and deleting that the store does under `KEY`."""
     with store.lock(KEY, "x"):
         store.sweep([KEY])
@@ -207,7 +221,9 @@ def use_all(store: Store) -> None:
     parts.claim(0).release()
     path = fill(parts, 0, np.ones((2, 2), np.float32))
     parts.note({"encode": 1.0})
-    assert parts.finished() == parts.named() == {0: path} and parts.made(0) == path and parts.notes() == [{"encode": 1.0}]
+    assert (
+        parts.finished() == parts.named() == {0: path} and parts.made(0) == path and parts.notes() == [{"encode": 1.0}]
+    )
     assert parts.read(path, (2, 2)).tolist() == [[1, 1], [1, 1]]
     parts.remove()
     assert not parts.folder.exists()
@@ -226,7 +242,7 @@ PLACES = [
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_link_in_place_of_a_folder_is_named_and_not_followed(store: Store, elsewhere: Path, place: str) -> None:
+def test_a_link_in_place_of_a_folder_is_named_and_not_followed(store: ArrayStore, elsewhere: Path, place: str) -> None:
     before, link = tree(elsewhere), store.root / place
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(elsewhere, target_is_directory=True)
@@ -242,8 +258,8 @@ def test_a_link_in_place_of_a_folder_is_named_and_not_followed(store: Store, els
 def test_the_root_itself_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "disk")
-    use_all(Store(tmp_path / "link" / "store"))
-    use_all(Store(tmp_path / "link"))
+    use_all(ArrayStore(tmp_path / "link" / "store"))
+    use_all(ArrayStore(tmp_path / "link"))
 
 
 def spoil(path: Path, kind: str, target: Path) -> None:
@@ -260,7 +276,7 @@ def spoil(path: Path, kind: str, target: Path) -> None:
 @pytest.mark.parametrize("kind", ["link", "dangling", "hard", "pipe"])
 @pytest.mark.parametrize("name", ["meta.json", "values.npy"])
 def test_a_file_of_a_value_that_is_none_is_damage(
-    store: Store, elsewhere: Path, name: str, kind: str, caplog: pytest.LogCaptureFixture
+    store: ArrayStore, elsewhere: Path, name: str, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = tree(elsewhere)
     store.put("features", KEY, {"values": np.ones(3, np.float32)}, {})
@@ -271,7 +287,7 @@ def test_a_file_of_a_value_that_is_none_is_damage(
 
 @pytest.mark.parametrize("kind", ["link", "dangling", "hard", "pipe"])
 @pytest.mark.parametrize("name", ["0.tmp", f"000000-{'a' * 64}.npy", f"{'b' * 32}.json"])
-def test_a_file_of_a_pass_that_is_none_is_no_shard(store: Store, elsewhere: Path, name: str, kind: str) -> None:
+def test_a_file_of_a_pass_that_is_none_is_no_shard(store: ArrayStore, elsewhere: Path, name: str, kind: str) -> None:
     before, parts = tree(elsewhere), store.parts(KEY)
     spoil(parts.folder / name, kind, elsewhere / name)
     assert parts.finished() == {} and parts.notes() == []
@@ -279,7 +295,7 @@ def test_a_file_of_a_pass_that_is_none_is_no_shard(store: Store, elsewhere: Path
     assert tree(elsewhere) == before
 
 
-def test_a_lock_that_is_a_link_is_named(store: Store, elsewhere: Path) -> None:
+def test_a_lock_that_is_a_link_is_named(store: ArrayStore, elsewhere: Path) -> None:
     before, path = tree(elsewhere), store.root / "locks" / f"{KEY}.lock"
     for kind in ("link", "dangling", "pipe"):
         spoil(path, kind, elsewhere / "thesis.pdf")
@@ -288,7 +304,9 @@ def test_a_lock_that_is_a_link_is_named(store: Store, elsewhere: Path) -> None:
     assert tree(elsewhere) == before and not (elsewhere.parent / "nowhere").exists()
 
 
-def test_foreign_files_in_a_damaged_value_stay_beside_the_new_one(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+def test_foreign_files_in_a_damaged_value_stay_beside_the_new_one(
+    store: ArrayStore, caplog: pytest.LogCaptureFixture
+) -> None:
     store.put("features", KEY, {"values": np.ones(3, np.float32)}, {})
     folder = store.folder("features", KEY)
     (folder / "meta.json").write_text("{")
@@ -297,7 +315,7 @@ def test_foreign_files_in_a_damaged_value_stay_beside_the_new_one(store: Store, 
     assert (folder / "Thesis.pdf").read_bytes() == b"precious" and str(folder) in caplog.text
 
 
-def test_a_folder_where_a_file_belongs_is_named_and_left_alone(store: Store) -> None:
+def test_a_folder_where_a_file_belongs_is_named_and_left_alone(store: ArrayStore) -> None:
     folder = store.folder("features", KEY)
     (folder / "meta.json").mkdir(parents=True)
     (folder / "meta.json" / "thesis").write_bytes(b"precious")
@@ -306,7 +324,7 @@ def test_a_folder_where_a_file_belongs_is_named_and_left_alone(store: Store) -> 
     assert (folder / "meta.json" / "thesis").read_bytes() == b"precious"
 
 
-def test_only_half_written_values_of_the_key_are_swept(store: Store, elsewhere: Path) -> None:
+def test_only_half_written_values_of_the_key_are_swept(store: ArrayStore, elsewhere: Path) -> None:
     before, tmp = tree(elsewhere), store.root / "tmp"
     half, link, other = tmp / f"{KEY[:16]}-{'c' * 32}", tmp / f"{KEY[:16]}-{'d' * 32}", tmp / f"{KEY[:16]}-notes"
     for folder in (half, other):
@@ -319,9 +337,18 @@ def test_only_half_written_values_of_the_key_are_swept(store: Store, elsewhere: 
 
 @pytest.mark.parametrize(
     "content",
-    ["[" * 100_000, '{"a":' * 100_000, '{"meta": NaN}', '{"meta": {}, "sha256": {}, "digest": 1e999}', "9" * 5000, "null", "\xff", "[1]"],
+    [
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        '{"meta": NaN}',
+        '{"meta": {}, "sha256": {}, "digest": 1e999}',
+        "9" * 5000,
+        "null",
+        "\xff",
+        "[1]",
+    ],
 )
-def test_notes_of_any_content_are_damage(store: Store, content: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_notes_of_any_content_are_damage(store: ArrayStore, content: str, caplog: pytest.LogCaptureFixture) -> None:
     store.put("features", KEY, {"values": np.ones(3, np.float32)}, {})
     (store.folder("features", KEY) / "meta.json").write_text(content, encoding="latin-1")
     use_all(store)
@@ -329,7 +356,7 @@ def test_notes_of_any_content_are_damage(store: Store, content: str, caplog: pyt
 
 
 @pytest.mark.parametrize("name", ["../../../outside", "values/../values", "", "v" * 5000])
-def test_no_array_is_read_elsewhere(store: Store, name: str) -> None:
+def test_no_array_is_read_elsewhere(store: ArrayStore, name: str) -> None:
     store.put("features", KEY, {"values": np.ones(3, np.float32)}, {})
     record = {"meta": {}, "sha256": {name: "0"}}
     from src.results.result import content_key
@@ -338,7 +365,7 @@ def test_no_array_is_read_elsewhere(store: Store, name: str) -> None:
     assert store.get("features", KEY) is None
 
 
-def test_what_a_reader_cannot_use_is_damage(store: Store) -> None:
+def test_what_a_reader_cannot_use_is_damage(store: ArrayStore) -> None:
     store.put("features", KEY, {"values": np.ones(3)}, {"count": "many"})
 
     def check(value: object) -> None:
@@ -348,9 +375,12 @@ def test_what_a_reader_cannot_use_is_damage(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", "[" * 100_000, '{"encode": "x"}', '{"encode": NaN}', '{"encode": true}', "3", '{"encode": null}']
+    "content",
+    ["", "[]", "[" * 100_000, '{"encode": "x"}', '{"encode": NaN}', '{"encode": true}', "3", '{"encode": null}'],
 )
-def test_a_damaged_note_of_a_share_is_left_out(store: Store, content: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_note_of_a_share_is_left_out(
+    store: ArrayStore, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
     parts = store.parts("pass")
     parts.note({"encode": 1.0, "pool": 2.0})
     (parts.folder / f"{'e' * 32}.json").write_text(content)
@@ -358,7 +388,7 @@ def test_a_damaged_note_of_a_share_is_left_out(store: Store, content: str, caplo
     assert "left out" in caplog.text
 
 
-def test_a_value_that_cannot_be_read_now_is_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_that_cannot_be_read_now_is_kept(store: ArrayStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.put("features", KEY, {"values": np.ones(3)}, {})
 
     def failing(*_: object, **__: object) -> None:
@@ -373,7 +403,7 @@ def test_a_value_that_cannot_be_read_now_is_kept(store: Store, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("header", ["{'descr': (", "  x\n y", "[" * 500])
-def test_an_array_whose_header_is_no_literal_is_damaged(store: Store, header: str) -> None:
+def test_an_array_whose_header_is_no_literal_is_damaged(store: ArrayStore, header: str) -> None:
     parts = store.parts("pass")
     parts.folder.mkdir(parents=True)
     text = (header + "\n").encode()
@@ -382,7 +412,7 @@ def test_an_array_whose_header_is_no_literal_is_damaged(store: Store, header: st
     assert parts.finished() == {}
 
 
-def test_a_shard_of_another_shape_is_refused(store: Store) -> None:
+def test_a_shard_of_another_shape_is_refused(store: ArrayStore) -> None:
     parts = store.parts("pass")
     path = fill(parts, 0, np.ones((2, 2), np.float32))
     with pytest.raises(UserError, match=str(path)):

@@ -111,7 +111,12 @@ def test_what_cannot_be_tested_is_marked_so_with_its_reason(tmp_path):
     assert best.score["value"] == comparison.groups[0].runs[0].result.score["value"]
     text = " ".join(render(comparison).split())
     assert "? not tested" in text
-    for reason in ("cannot read the predictions", "its test rows are not those of the best", "its score is undefined", "undefined ?"):
+    for reason in (
+        "cannot read the predictions",
+        "its test rows are not those of the best",
+        "its score is undefined",
+        "undefined ?",
+    ):
         assert reason in text
 
 
@@ -147,7 +152,9 @@ def test_the_scores_of_several_draws_need_the_predictions_of_all(tmp_path):
     assert marks(compared(tmp_path / "first").groups[0]) == {"cls": "best", "mean": "untested"}
     (group,) = compared(tmp_path / "all").groups
     assert marks(group) == {"cls": "best", "mean": "lower"}
-    p = sorted(compare("accuracy", LABELS, wrong(10 + draw), wrong(60 + draw), classes=2, seed=0).p for draw in range(3))
+    p = sorted(
+        compare("accuracy", LABELS, wrong(10 + draw), wrong(60 + draw), classes=2, seed=0).p for draw in range(3)
+    )
     assert group.runs[1].p == pytest.approx(2 * p[1])
 
 
@@ -193,14 +200,22 @@ def test_jobs_come_in_the_order_of_their_numbers(tmp_path):
 
 def test_done_skipped_and_failed_are_counted_and_failures_explained(four):
     write_status(four / "0", "skipped")
-    write_failure(four / "8", ["pooling=pooler", "layer=3"], "pooling 'pooler' exists at the last layer only.\nUse pooling=cls.", "user")
+    write_failure(
+        four / "8",
+        ["pooling=pooler", "layer=3"],
+        "pooling 'pooler' exists at the last layer only.\nUse pooling=cls.",
+        "user",
+    )
     (four / "9" / ".hydra").mkdir(parents=True)
     (four / "9" / ".hydra" / "overrides.yaml").write_text("- pooling=max\n- dataset=one\n")
     (four / "10").mkdir()
     (four / "10" / RECORD).write_text("{")
     lines = tally(compared(four)).splitlines()
     assert lines[0] == "7 done, 1 skipped, 3 failed"
-    assert lines[1] == f"failed: pooling=pooler layer=3: pooling 'pooler' exists at the last layer only. Use pooling=cls. ({four / '8'})"
+    assert (
+        lines[1]
+        == f"failed: pooling=pooler layer=3: pooling 'pooler' exists at the last layer only. Use pooling=cls. ({four / '8'})"
+    )
     assert lines[2].startswith("failed: pooling=max dataset=one: left no record: it was killed")
     assert "is damaged" in lines[3]
     assert len(lines) == 4
@@ -215,7 +230,10 @@ def test_a_failure_is_named_by_what_sets_it_apart(tmp_path):
             job(tmp_path, number, wrong(1))
             (tmp_path / "0" / ".hydra").mkdir()
             (tmp_path / "0" / ".hydra" / "overrides.yaml").write_text("".join(f"- {word}\n" for word in words))
-    assert [line.split(": ")[1] for line in tally(compared(tmp_path)).splitlines()[1:]] == ["pooling=mean", "pooling=max"]
+    assert [line.split(": ")[1] for line in tally(compared(tmp_path)).splitlines()[1:]] == [
+        "pooling=mean",
+        "pooling=max",
+    ]
 
 
 def test_a_job_done_at_the_second_try_is_no_failure(tmp_path):
@@ -335,7 +353,11 @@ def test_names_are_neither_markup_nor_formulas(tmp_path):
         job(tmp_path, number, wrong(10), dataset=name, model="-1+1")
     comparison = compared(tmp_path)
     text = to_markdown(comparison)
-    assert r"\<img src=x onerror=alert(1)\>" in text and r"[a]\(javascript:alert(1))" in text and r"=1+1\|\`x\` # y" in text
+    assert (
+        r"\<img src=x onerror=alert(1)\>" in text
+        and r"[a]\(javascript:alert(1))" in text
+        and r"=1+1\|\`x\` # y" in text
+    )
     assert len({line.replace(r"\|", "").count("|") for line in text.splitlines() if line.startswith("|")}) == 1
     rows = list(csv.DictReader(io.StringIO(to_csv(comparison))))
     assert [row["dataset"] for row in rows] == [*names[:2], "'@SUM(1)", "'=1+1|`x`\n# y"]
@@ -373,7 +395,10 @@ def test_a_damaged_file_of_a_job_costs_that_job_at_most(tmp_path, name, damage):
     assert [job.status for job in comparison.jobs] == ["done", "failed" if name == RECORD else "done"]
     for text in (render(comparison), to_markdown(comparison), to_csv(comparison)):
         assert "cls" in text
-    assert all(marks(group).get("mean") in (None, "untested" if name == PREDICTIONS else "lower") for group in comparison.groups)
+    assert all(
+        marks(group).get("mean") in (None, "untested" if name == PREDICTIONS else "lower")
+        for group in comparison.groups
+    )
 
 
 @pytest.mark.parametrize("damage", ["types", "inner types"])

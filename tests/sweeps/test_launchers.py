@@ -60,15 +60,26 @@ def same_as_basic(door: Door, files: list[str], folder: Path) -> None:
     assert len(passes) == 2  # two splits, each encoded once
 
 
-@pytest.mark.parametrize(("launcher", "package"), [("joblib", "hydra_joblib_launcher"), ("submitit_local", "hydra_submitit_launcher")])
-def test_records_do_not_depend_on_the_launcher(launcher: str, package: str, door: Door, files: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("launcher", "package"), [("joblib", "hydra_joblib_launcher"), ("submitit_local", "hydra_submitit_launcher")]
+)
+def test_records_do_not_depend_on_the_launcher(
+    launcher: str, package: str, door: Door, files: list[str], tmp_path: Path
+) -> None:
     pytest.importorskip(f"hydra_plugins.{package}")
     quick = [word for word in files if not word.startswith("runtime.threads")]
-    ended = swept(quick, tmp_path / "sweep", f"hydra/launcher={launcher}", *(["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []))
+    ended = swept(
+        quick,
+        tmp_path / "sweep",
+        f"hydra/launcher={launcher}",
+        *(["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []),
+    )
     assert ended.returncode == 0, ended.stderr
     assert "8 done, 0 skipped, 0 failed" in ended.stdout
     at_once = 2 if launcher == "joblib" else 8
-    assert {record(tmp_path / "sweep" / str(job))["provenance"]["threads"] for job in range(8)} == {max(1, launch.cores() // at_once)}
+    assert {record(tmp_path / "sweep" / str(job))["provenance"]["threads"] for job in range(8)} == {
+        max(1, launch.cores() // at_once)
+    }
     same_as_basic(door, quick, tmp_path / "sweep")
 
 
@@ -76,7 +87,9 @@ def test_records_do_not_depend_on_the_launcher(launcher: str, package: str, door
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """SLURM_CONF of a cluster of one node on loopback, where PROBES_SLURM asks for one."""
     if not os.environ.get("PROBES_SLURM"):
-        pytest.skip("starts a Slurm on this machine: set PROBES_SLURM=1 (as root; needs the packages slurm-wlm and munge)")
+        pytest.skip(
+            "starts a Slurm on this machine: set PROBES_SLURM=1 (as root; needs the packages slurm-wlm and munge)"
+        )
     if not shutil.which("slurmctld") or not shutil.which("munged"):
         pytest.skip("needs the packages slurm-wlm and munge")
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
@@ -101,7 +114,9 @@ def test_records_of_a_real_slurm_are_the_same(slurm: str, door: Door, files: lis
 
 
 @pytest.mark.parametrize("probe", ["probe=logistic", "probe=mdl", "probe=mteb"])
-def test_the_number_of_threads_changes_no_bit_of_a_record(probe: str, door: Door, files: list[str], tmp_path: Path) -> None:
+def test_the_number_of_threads_changes_no_bit_of_a_record(
+    probe: str, door: Door, files: list[str], tmp_path: Path
+) -> None:
     quick = [word for word in files if not word.startswith("runtime.threads")]
     for number in (1, 3):
         words = [probe, f"runtime.threads={number}", f"hydra.run.dir={number}", f"runtime.cache_dir={number}-store"]
@@ -151,7 +166,9 @@ def composed() -> Any:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         hydra = GlobalHydra.instance().hydra
-        yield lambda *words: hydra.compose_config("config", list(words), run_mode=RunMode.MULTIRUN, with_log_configuration=False)
+        yield lambda *words: hydra.compose_config(
+            "config", list(words), run_mode=RunMode.MULTIRUN, with_log_configuration=False
+        )
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
@@ -183,7 +200,9 @@ def test_a_time_that_would_kill_every_job_is_refused(monkeypatch: pytest.MonkeyP
 
 def test_jobs_are_those_that_hydra_deals_out(composed: Any) -> None:
     jobs = launch.expand(composed("pooling=cls,mean", "seed=range(2)", "layer=-1"))
-    assert jobs == [[f"pooling={pooling}", f"seed={seed}", "layer=-1"] for pooling in ("cls", "mean") for seed in (0, 1)]
+    assert jobs == [
+        [f"pooling={pooling}", f"seed={seed}", "layer=-1"] for pooling in ("cls", "mean") for seed in (0, 1)
+    ]
     assert launchers.kind(composed()) == "basic" and launchers.kind(composed("hydra/launcher=joblib")) == "joblib"
 
 
@@ -202,15 +221,15 @@ def test_passes_are_made_before_the_jobs_and_only_where_they_are_missing(
     monkeypatch.chdir(tmp_path)
     config = composed(*files, "pooling=cls,mean", "layer=0,-1,9", "runtime.cache_dir=store", "hydra/launcher=joblib")
     jobs = launch.expand(config)
-    launch.encode_first(config, jobs)
+    launch.encode_missing(config, jobs)
     stored = sorted((tmp_path / "store").glob("features/*/*"))
     assert stored
     made: list[object] = []
     monkeypatch.setattr(launch, "encode", made.append)
-    launch.encode_first(config, jobs)
+    launch.encode_missing(config, jobs)
     assert not made and sorted((tmp_path / "store").glob("features/*/*")) == stored
     (tmp_path / "test.csv").unlink()  # what cannot be read is left to the jobs, which say so
-    launch.encode_first(config, jobs)
+    launch.encode_missing(config, jobs)
     assert not made
 
 
@@ -231,10 +250,13 @@ def test_passes_go_to_the_launcher_where_they_are_shared_out(
 
     monkeypatch.setattr(launch.Plugins, "instance", lambda: SimpleNamespace(instantiate_launcher=launcher))
     config = composed(*files, "pooling=cls,mean", "runtime.cache_dir=store", "runtime.shards=2", "hydra/launcher=slurm")
-    launch.encode_first(config, launch.expand(config))
-    assert [next(word for word in words if "runtime.shard=" in word) for words in launched] == ["runtime.shard=0", "runtime.shard=1"]
+    launch.encode_missing(config, launch.expand(config))
+    assert [next(word for word in words if "runtime.shard=" in word) for words in launched] == [
+        "runtime.shard=0",
+        "runtime.shard=1",
+    ]
     launched.clear()
-    launch.encode_first(config, launch.expand(config))
+    launch.encode_missing(config, launch.expand(config))
     assert not launched
 
 
@@ -242,7 +264,13 @@ SHAPES = [
     ["seed=0", "dataset=mrpc"],
     ["dataset=mrpc", "seed=7"],
     ["seed=7", "pooling=cls", "dataset=mrpc", "layer=3"],
-    ["dataset=files", "dataset.train='a, b=c.csv'", "+dataset.metrics=[f1]", "runtime.cache_dir=${oc.env:HOME}/x", "draws=2"],
+    [
+        "dataset=files",
+        "dataset.train='a, b=c.csv'",
+        "+dataset.metrics=[f1]",
+        "runtime.cache_dir=${oc.env:HOME}/x",
+        "draws=2",
+    ],
     ["dataset=files", "dataset.train=other.csv", "+dataset.metrics=[f1]", "runtime.also_layers=[1,2]", "draws=3"],
     ["probe=senteval", "probe.grid.C=[1,2]", "hydra.sweep.dir=elsewhere", "tracker=none", "tracker.mode=auto"],
     ["probe.protocol={name: mdl}", "hydra.verbose=true", "++model.path=m", "model.path=n", "pairing=joint"],
@@ -256,7 +284,9 @@ REFUSED = [
 
 
 def test_a_job_composed_over_others_is_what_hydra_composes(composed: Any) -> None:
-    config = composed("seed=0,1", "hydra.job.config.override_dirname.exclude_keys=[seed]", "hydra.sweep.subdir=job_${hydra.job.num}")
+    config = composed(
+        "seed=0,1", "hydra.job.config.override_dirname.exclude_keys=[seed]", "hydra.sweep.subdir=job_${hydra.job.num}"
+    )
     loader = GlobalHydra.instance().config_loader()
     plain = [OmegaConf.to_yaml(loader.load_sweep_config(config, words)) for words in SHAPES]
     refusals = []
@@ -275,7 +305,11 @@ def test_a_job_composed_over_others_is_what_hydra_composes(composed: Any) -> Non
     with pytest.raises(ConfigAttributeError):
         found.nothing = 1  # a copy is as strict as its original
     found.seed = 9
-    assert [loader.load_sweep_config(config, ["seed=1"]).seed for _ in range(3)] == [1, 1, 1]  # and whoever has one changes no other
+    assert [loader.load_sweep_config(config, ["seed=1"]).seed for _ in range(3)] == [
+        1,
+        1,
+        1,
+    ]  # and whoever has one changes no other
 
 
 def test_a_job_that_is_asked_for_again_is_done_once(door: Door, files: list[str]) -> None:
@@ -311,7 +345,7 @@ def test_threads_are_what_a_process_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("OMP_NUM_THREADS", "2,1")
     assert launch.threads() == 4
     runtime = RuntimeConfig()
-    with launch.kept_to_its_threads(runtime):
+    with launch.limit_threads(runtime):
         from threadpoolctl import threadpool_info
 
         assert runtime.threads == 4
@@ -355,10 +389,14 @@ def test_joblib_goes_on_without_a_worker_that_was_killed(files: list[str], tmp_p
     words = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "pooling=cls"]
     ended = struck(files, tmp_path, 1, *words)
     # A job that was killed on its last line is skipped the second time.
-    assert ended.returncode == 0 and re.search("4 done, 0 skipped, 0 failed|3 done, 1 skipped, 0 failed", ended.stdout), ended
+    assert ended.returncode == 0 and re.search(
+        "4 done, 0 skipped, 0 failed|3 done, 1 skipped, 0 failed", ended.stdout
+    ), ended
     assert "are tried again, alone" in ended.stderr and "W&B: 4 offline runs" in ended.stdout
     shutil.rmtree(tmp_path / "store" / "records")
-    ended = struck(files, tmp_path, 99, *words)  # the folders hold the records of the first sweep, which are not this one's
+    ended = struck(
+        files, tmp_path, 99, *words
+    )  # the folders hold the records of the first sweep, which are not this one's
     assert ended.returncode == 1 and ", 2 failed" in ended.stdout, ended.stdout + ended.stderr
     assert "left no word: it was killed" in ended.stdout
 
@@ -378,7 +416,9 @@ def test_jobs_that_were_never_started_are_counted_as_failed(
     door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever ends the launcher costs the jobs that it had not run, and no more."""
-    basic: Any = launch.Plugins.instance().class_name_to_class["hydra._internal.core_plugins.basic_launcher.BasicLauncher"]
+    basic: Any = launch.Plugins.instance().class_name_to_class[
+        "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+    ]
     launched = basic.launch
 
     def gives_up(self: Any, words: Any, initial_job_idx: int) -> Any:
@@ -393,21 +433,33 @@ def test_jobs_that_were_never_started_are_counted_as_failed(
     assert sweep.UNDER_WAY is None
     ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean,max")
     assert ended.status == 0 and "2 done, 1 skipped, 0 failed" in ended.out
-    assert all((tmp_path / "sweep" / str(job) / name).is_file() for job in range(3) for name in (RECORD, PREDICTIONS, PROBE, STATUS))
+    assert all(
+        (tmp_path / "sweep" / str(job) / name).is_file()
+        for job in range(3)
+        for name in (RECORD, PREDICTIONS, PROBE, STATUS)
+    )
     records = [(tmp_path / "sweep" / str(job) / RECORD).read_bytes() for job in range(3)]
     with monkeypatch.context() as broken:
         broken.setattr(basic, "launch", gives_up)
         ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean,max", "seed=5")
-    assert ended.status == 1 and "1 done, 0 skipped, 2 failed" in ended.out  # the records beside them are of the sweep before
+    assert (
+        ended.status == 1 and "1 done, 0 skipped, 2 failed" in ended.out
+    )  # the records beside them are of the sweep before
     jobs = [read_job(tmp_path / "sweep" / str(job)) for job in range(3)]
     assert [job.status for job in jobs] == ["done"] * 3  # and stay what they are
-    assert [(tmp_path / "sweep" / str(job) / RECORD).read_bytes() == records[job] for job in range(3)] == [False, True, True]
+    assert [(tmp_path / "sweep" / str(job) / RECORD).read_bytes() == records[job] for job in range(3)] == [
+        False,
+        True,
+        True,
+    ]
     ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,meen,max")
     assert ended.status == 1 and "failed" not in ended.out  # nothing began, and nothing is lost
     assert [read_job(tmp_path / "sweep" / str(job)).status for job in range(3)] == ["done"] * 3
 
 
-def test_what_was_done_before_outlives_a_sweep_that_is_stopped(files: list[str], door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_done_before_outlives_a_sweep_that_is_stopped(
+    files: list[str], door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ["-m", *files, "hydra.sweep.dir=sweep", "hydra.sweep.subdir=job_${hydra.job.num}", "pooling=cls,mean,max"]
     assert door(run.main, *words).status == 0
 
@@ -421,7 +473,11 @@ def test_what_was_done_before_outlives_a_sweep_that_is_stopped(files: list[str],
     with monkeypatch.context() as interrupted:
         interrupted.setattr("src.pipeline.run.run_probe", stopped)
         assert door(run.main, *words, "seed=7").status == 130
-    assert [read_job(job).status for job in find_jobs(Path("sweep"))] == ["failed", "done", "done"]  # the record there is another job's
+    assert [read_job(job).status for job in find_jobs(Path("sweep"))] == [
+        "failed",
+        "done",
+        "done",
+    ]  # the record there is another job's
 
 
 def test_a_user_who_stops_a_cluster_sweep_stops_its_jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -446,7 +502,9 @@ def test_a_user_who_stops_a_cluster_sweep_stops_its_jobs(monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     monkeypatch.setattr(submitit.Job, "results", interrupted)
-    monkeypatch.setattr(submitit.AutoExecutor, "map_array", lambda self, function, numbers: [Endless(each) for each in numbers])
+    monkeypatch.setattr(
+        submitit.AutoExecutor, "map_array", lambda self, function, numbers: [Endless(each) for each in numbers]
+    )
     config = OmegaConf.create({"hydra": {"launcher": {"_target_": "x.SlurmLauncher"}}})
     launchers.outlive(config, None)
     launchers.outlive(config, None)

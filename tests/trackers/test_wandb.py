@@ -19,7 +19,7 @@ import pyarrow as pa
 import pytest
 
 from src.config.schema import TrackerConfig
-from src.data.dataset import Data, Split
+from src.data.dataset import Dataset, Split
 from src.errors import UserError
 from src.trackers import build
 from src.trackers import wandb as module
@@ -50,7 +50,11 @@ def start(folder, run, **config):
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """An environment that knows no key and no W&B settings but those given."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_") and "proxy" not in name.lower()}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("WANDB_") and "proxy" not in name.lower()
+    }
     return {**kept, "HOME": str(home), "NETRC": str(home / "netrc"), "PYTHONPATH": str(ROOT), **more}
 
 
@@ -136,7 +140,10 @@ def test_the_run_holds_config_summary_and_grid(sweep):
     for name, value in summary(make_result()).items():
         assert found[name] == value
     (table,) = run.glob("files/media/table/grid*.json")
-    assert json.loads(table.read_text()) == {"columns": ["value", "loss", "converged"], "data": [[0.1, 0.5, True], [0.01, 0.4, True]]}
+    assert json.loads(table.read_text()) == {
+        "columns": ["value", "loss", "converged"],
+        "data": [[0.1, 0.5, True], [0.01, 0.4, True]],
+    }
     assert [record["exit"]["exit_code"] for record in records if record["type"] == "exit"] == [0]
 
 
@@ -188,7 +195,11 @@ def test_a_killed_job_keeps_what_it_logged(tmp_path):
     script = HEAD + "tracker = start('job', 'killed'); tracker.log(make_result()); tracker.measure({'loss': 2.5}, 7)"
     script += "; print('logged', flush=True); time.sleep(60)"
     process = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=tmp_path, env=environment(tmp_path / "home"), stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment(tmp_path / "home"),
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         assert process.stdout is not None
@@ -201,7 +212,9 @@ def test_a_killed_job_keeps_what_it_logged(tmp_path):
     (run,) = offline_runs(tmp_path / "job")
     records = inspect(run)
     assert merged(records, "summary")["score"] == 0.8
-    assert [record["history"]["item"]["loss"] for record in records if "loss" in record.get("history", {}).get("item", {})] == [2.5]
+    assert [
+        record["history"]["item"]["loss"] for record in records if "loss" in record.get("history", {}).get("item", {})
+    ] == [2.5]
 
 
 def test_a_crash_of_the_library_costs_one_line_each_and_neither_the_job_nor_the_next(tmp_path):
@@ -236,14 +249,19 @@ def test_auto_without_a_key_falls_back_and_says_why(tmp_path):
 
 def test_auto_with_a_key_and_no_server_falls_back_and_says_why(tmp_path):
     done = python(
-        "print(build(TrackerConfig(mode='auto')).reason)", tmp_path, WANDB_API_KEY=KEY, WANDB_BASE_URL=f"http://127.0.0.1:{closed_port()}"
+        "print(build(TrackerConfig(mode='auto')).reason)",
+        tmp_path,
+        WANDB_API_KEY=KEY,
+        WANDB_BASE_URL=f"http://127.0.0.1:{closed_port()}",
     )
     assert done.stdout.startswith("127.0.0.1 cannot be reached: ")
     assert KEY not in done.stdout + done.stderr
 
 
 def test_online_without_a_key_refuses_at_once_and_asks_nothing_even_at_a_terminal(tmp_path):
-    script = HEAD + "try:\n    build(TrackerConfig(mode='online'))\nexcept Exception as error:\n    print('refused:', error)"
+    script = (
+        HEAD + "try:\n    build(TrackerConfig(mode='online'))\nexcept Exception as error:\n    print('refused:', error)"
+    )
     here, there = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-c", script], env=environment(tmp_path), stdin=there, stdout=there, stderr=there, cwd=tmp_path
@@ -305,7 +323,9 @@ def server():
         listening.shutdown()
 
 
-@pytest.mark.parametrize(("status", "reason"), [(200, None), (401, None), (404, None), (502, "127.0.0.1 answered: 502 Bad Gateway")])
+@pytest.mark.parametrize(
+    ("status", "reason"), [(200, None), (401, None), (404, None), (502, "127.0.0.1 answered: 502 Bad Gateway")]
+)
 def test_a_server_at_work_is_no_obstacle(clean, server, status, reason):
     server.status = status
     assert unreachable(f"http://127.0.0.1:{server.server_port}") == reason
@@ -339,9 +359,13 @@ def test_a_server_that_talks_nonsense_is_an_obstacle_and_no_traceback(clean, cap
     assert "is no HTTP" in reason and capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize(("name", "value"), [("WANDB_BASE_URL", "notaurl"), ("WANDB_BASE_URL", "http://[::1"), ("WANDB_MODE", "garbage")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("WANDB_BASE_URL", "notaurl"), ("WANDB_BASE_URL", "http://[::1"), ("WANDB_MODE", "garbage")]
+)
 def test_settings_that_cannot_be_read_are_a_reason_and_no_traceback(tmp_path, name, value):
-    done = python("print(start('job', 'auto', mode='auto').finish(False))", tmp_path, WANDB_API_KEY=KEY, **{name: value})
+    done = python(
+        "print(start('job', 'auto', mode='auto').finish(False))", tmp_path, WANDB_API_KEY=KEY, **{name: value}
+    )
     assert "Traceback" not in done.stderr and KEY not in done.stdout + done.stderr
     assert done.stdout.startswith("W&B: offline run (") or "None" in done.stdout
 
@@ -439,7 +463,9 @@ def test_a_server_that_refuses_the_run_ends_online_and_not_auto(clean, tmp_path,
     clean.setattr(module, "_refusal", None)
     with pytest.raises(UserError, match="refused the run: permission denied"):
         start(Refusing(TrackerConfig(mode="online")), tmp_path)
-    ours = [entry for entry in caplog.records if entry.name.startswith("src")]  # the library's service may write lines of its own
+    ours = [
+        entry for entry in caplog.records if entry.name.startswith("src")
+    ]  # the library's service may write lines of its own
     assert not ours
     Refusing.disk = False
     try:
@@ -488,10 +514,12 @@ def test_a_job_done_again_in_its_folder_continues_its_run_and_no_other(clean, tm
     assert identity(tmp_path, "abcdef0123") == {}
 
 
-def make_data(labels: np.ndarray, classes: tuple[str, ...] = (), **roles: str) -> Data:
+def make_data(labels: np.ndarray, classes: tuple[str, ...] = (), **roles: str) -> Dataset:
     texts = [f"text {number}" for number in range(len(labels))]
     split = Split("dev", pa.array(texts, pa.large_string()), pa.array(reversed(texts), pa.large_string()), labels)
-    return Data("toy", "", classes, {"dev": split}, {"train": "train", "test": "dev", **roles}, "carve", 0, ("accuracy",), {})
+    return Dataset(
+        "toy", "", classes, {"dev": split}, {"train": "train", "test": "dev", **roles}, "carve", 0, ("accuracy",), {}
+    )
 
 
 def rows(table):
@@ -501,16 +529,27 @@ def rows(table):
 
 def test_examples_say_of_each_row_whether_it_was_right():
     labels = np.array([0, 1, 1])
-    arrays = make_predictions(labels, np.array([0, 1, 0])) | make_predictions(labels, np.array([1, 1, 1]), role="mismatched")
+    arrays = make_predictions(labels, np.array([0, 1, 0])) | make_predictions(
+        labels, np.array([1, 1, 1]), role="mismatched"
+    )
     found = rows(examples(arrays, make_data(labels, ("no", "yes"), mismatched="dev")))
     assert [row["correct"] for row in found] == [1, 1, 0, 0, 1, 1]
     assert [row["split"] for row in found] == 3 * ["test"] + 3 * ["mismatched"]
-    assert found[2] == {"split": "test", "row": f"{2:016x}", "fold": -1, "label": "yes", "prediction": "no", "correct": 0.0}
+    assert found[2] == {
+        "split": "test",
+        "row": f"{2:016x}",
+        "fold": -1,
+        "label": "yes",
+        "prediction": "no",
+        "correct": 0.0,
+    }
 
 
 def test_examples_of_draws_are_shares_and_of_numbers_errors():
     labels = np.array([0, 1])
-    found = rows(examples(make_predictions(labels, np.array([[0, 1], [1, 1], [1, 1], [1, 0]])), make_data(labels, ("no", "yes"))))
+    found = rows(
+        examples(make_predictions(labels, np.array([[0, 1], [1, 1], [1, 1], [1, 0]])), make_data(labels, ("no", "yes")))
+    )
     assert [(row["prediction"], row["correct"]) for row in found] == [("yes", 0.25), ("yes", 0.75)]
     scores = np.array([1.0, 2.0])
     found = rows(examples(make_predictions(scores, np.array([[1.0, 3.0], [2.0, 4.0]])), make_data(scores)))
@@ -543,7 +582,10 @@ def test_none_does_nothing_and_imports_nothing(tmp_path):
     tracker.measure({"loss": 1.0}, 0)
     assert tracker.finish(True) is None
     assert not (tmp_path / "job").exists()
-    done = python("t = start('job', 'a', name='none'); t.log(make_result()); t.finish(False); print('wandb' in sys.modules)", tmp_path)
+    done = python(
+        "t = start('job', 'a', name='none'); t.log(make_result()); t.finish(False); print('wandb' in sys.modules)",
+        tmp_path,
+    )
     assert done.stdout == "False\n", done.stderr
 
 
@@ -563,7 +605,9 @@ def test_each_tracker_has_its_option(name):
 @pytest.mark.parametrize("mode", ["offline", "auto"])
 def test_without_a_home_nothing_is_said_and_nothing_left(tmp_path, mode):
     (tmp_path / "tmp").mkdir()
-    script = f"tracker = start('job', 'homeless', mode='{mode}'); tracker.log(make_result()); print(tracker.finish(False))"
+    script = (
+        f"tracker = start('job', 'homeless', mode='{mode}'); tracker.log(make_result()); print(tracker.finish(False))"
+    )
     done = python(script, tmp_path, HOME="", XDG_CACHE_HOME="", TMPDIR=str(tmp_path / "tmp"))
     assert done.returncode == 0
     assert done.stderr == ""

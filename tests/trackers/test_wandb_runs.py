@@ -68,13 +68,24 @@ def runs(job: Path) -> list[Path]:
     return sorted(path for path in job.glob("wandb/offline-run-*") if path.is_dir())
 
 
-def process(folder: Path, *words: str, script: str = "from src import run; run.main()", **more: str) -> subprocess.CompletedProcess[str]:
+def process(
+    folder: Path, *words: str, script: str = "from src import run; run.main()", **more: str
+) -> subprocess.CompletedProcess[str]:
     """The door in a process of its own, with a key in its environment and a server that cannot be reached."""
     address = f"http://127.0.0.1:{closed_port()}"
-    known = environment(folder / "home", WANDB_API_KEY=KEY, WANDB_BASE_URL=address, XDG_CACHE_HOME=str(folder / "cache"), **more)
+    known = environment(
+        folder / "home", WANDB_API_KEY=KEY, WANDB_BASE_URL=address, XDG_CACHE_HOME=str(folder / "cache"), **more
+    )
     command = [sys.executable, "-c", script, *words]
     return subprocess.run(
-        command, cwd=folder, env=known, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=200, check=False
+        command,
+        cwd=folder,
+        env=known,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
     )
 
 
@@ -86,20 +97,36 @@ def swept(tmp_path_factory: pytest.TempPathFactory, bert: Path) -> Iterator[Simp
     for name, number in (("train", 40), ("test", 20)):
         texts = [SENTENCES[place % 5] + " the" * (place % 7) for place in range(number)]
         labels = [("no" if place % 5 < 2 else "yes", "odd" if place % 7 % 2 else "even") for place in range(number)]
-        write_csv(folder / f"{name}.csv", [(text, *both) for text, both in zip(texts, labels, strict=True)], ("text", "first", "second"))
-    quick = ["runtime.threads=1", "runtime.progress=false", "probe.resamples=200", "tracker.mode=auto", "tracker.examples=true"]
+        write_csv(
+            folder / f"{name}.csv",
+            [(text, *both) for text, both in zip(texts, labels, strict=True)],
+            ("text", "first", "second"),
+        )
+    quick = [
+        "runtime.threads=1",
+        "runtime.progress=false",
+        "probe.resamples=200",
+        "tracker.mode=auto",
+        "tracker.examples=true",
+    ]
     words = [f"model.path={bert}", "dataset=files", "dataset.train=train.csv", "dataset.test=test.csv", *quick, *SWEEP]
     first = process(folder, *words, script=KILL)
     before = {job.name: runs(job) for job in find_jobs(folder / "sweep")}
     second = process(folder, *words, "hydra/callbacks=wandb")
-    yield SimpleNamespace(folder=folder, first=first, before=before, second=second, words=words, jobs=find_jobs(folder / "sweep"))
+    yield SimpleNamespace(
+        folder=folder, first=first, before=before, second=second, words=words, jobs=find_jobs(folder / "sweep")
+    )
 
 
 def test_the_kill_leaves_the_runs_that_were_done_and_the_one_it_hit(swept: SimpleNamespace) -> None:
     assert swept.first.returncode < 0
     assert [len(found) for found in swept.before.values()] == [1] * (KILLED + 1)
     records = read(swept.before[str(KILLED)][0])
-    assert [config(records)[name] for name in ("seed", "pooling", "dataset")] == [0, "pooler", "files"]  # what had been logged
+    assert [config(records)[name] for name in ("seed", "pooling", "dataset")] == [
+        0,
+        "pooler",
+        "files",
+    ]  # what had been logged
     assert not exits(records) and "score" not in merged(records, "summary")
 
 
@@ -118,8 +145,15 @@ def test_24_runs_each_with_its_own_config_and_score(swept: SimpleNamespace) -> N
         found, shown, about = merged(records, "summary"), config(records), head(records)
         ids.add(about["run_id"])
         assert exits(records) == [0]
-        assert found["score"] == pytest.approx(result.score["value"]) and found["score_low"] == pytest.approx(result.score["low"])
-        assert (shown["pooling"], shown["seed"], shown["layer"], shown["key"]) == (result.pooling, result.seed, 2, result.key)
+        assert found["score"] == pytest.approx(result.score["value"]) and found["score_low"] == pytest.approx(
+            result.score["low"]
+        )
+        assert (shown["pooling"], shown["seed"], shown["layer"], shown["key"]) == (
+            result.pooling,
+            result.seed,
+            2,
+            result.key,
+        )
         assert shown["settings"]["dataset"]["classes"] == result.config["dataset"]["classes"]
         assert about["display_name"] == f"files-tiny-bert-{result.pooling}-L2-logistic-s{result.seed}"
         assert (about["run_group"], about["job_type"], about["tags"]) == ("sweep", "probe", ["files", result.pooling])
@@ -136,7 +170,9 @@ def test_grid_and_examples_are_tables(swept: SimpleNamespace) -> None:
     assert {"value", "loss", "converged"} <= {*grid["columns"]} and len(grid["data"]) == 7
     (examples,) = (json.loads(path.read_text()) for path in run.glob("files/media/table/examples*.json"))
     right = [row[examples["columns"].index("correct")] for row in examples["data"]]
-    assert len(right) == 20 and sum(right) / 20 == pytest.approx(Result.read(swept.jobs[5]).metrics["accuracy"]["value"])
+    assert len(right) == 20 and sum(right) / 20 == pytest.approx(
+        Result.read(swept.jobs[5]).metrics["accuracy"]["value"]
+    )
     assert SENTENCES[0] not in str(examples) and "text" not in examples["columns"]
 
 
@@ -179,19 +215,36 @@ def test_a_job_that_is_refused_leaves_one_failed_run_whose_place_the_next_try_ta
     (tmp_path / "home").mkdir()
     rows = [(SENTENCES[place % 5] + " the" * (place % 7), "no" if place % 5 < 2 else "yes") for place in range(40)]
     write_csv(tmp_path / "train.csv", rows, ("text", "label"))
-    words = ["-m", f"model.path={bert}", "dataset=files", "dataset.train=train.csv", "dataset.test=test.csv", "hydra.sweep.dir=sweep"]
+    words = [
+        "-m",
+        f"model.path={bert}",
+        "dataset=files",
+        "dataset.train=train.csv",
+        "dataset.test=test.csv",
+        "hydra.sweep.dir=sweep",
+    ]
     words += ["layer=1,7", "runtime.threads=1", "probe.resamples=200", "runtime.progress=false"]
     bad = process(tmp_path, *words, "seed=-1")  # refused before a file is read
     missing = process(tmp_path, *words)
     write_csv(tmp_path / "test.csv", rows[:20], ("text", "label"))
-    (tmp_path / "sweep" / "0" / "wandb" / "offline-run-20260131_120000-refused_00000000").mkdir()  # killed before anything was written
+    (
+        tmp_path / "sweep" / "0" / "wandb" / "offline-run-20260131_120000-refused_00000000"
+    ).mkdir()  # killed before anything was written
     good = process(tmp_path, *words)
-    assert [each.returncode for each in (bad, missing, good)] == [1, 1, 1] and "1 done, 0 skipped, 1 failed" in good.stdout
+    assert [each.returncode for each in (bad, missing, good)] == [
+        1,
+        1,
+        1,
+    ] and "1 done, 0 skipped, 1 failed" in good.stdout
     assert "W&B: 2 offline runs" in good.stdout
     for job, end in ((0, 0), (1, 1)):
         (kept,) = runs(tmp_path / "sweep" / str(job))
         records = read(kept)
-        assert exits(records) == [end] and config(records)["layer"] == (1, 7)[job] and head(records)["run_group"] == "sweep"
+        assert (
+            exits(records) == [end]
+            and config(records)["layer"] == (1, 7)[job]
+            and head(records)["run_group"] == "sweep"
+        )
 
 
 def test_a_job_whose_record_is_taken_over_has_its_run_all_the_same(swept: SimpleNamespace) -> None:
@@ -208,7 +261,9 @@ def test_a_job_whose_record_is_taken_over_has_its_run_all_the_same(swept: Simple
 
 
 def test_the_sweeps_own_run_costs_no_more_than_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    SweepRun().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}, "tracker": {"name": "wanb"}}))
+    SweepRun().on_multirun_end(
+        OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}, "tracker": {"name": "wanb"}})
+    )
     assert [record.getMessage()[:40] for record in caplog.records] == ["the sweep's own run could not be logged:"]
 
 
@@ -243,7 +298,10 @@ def words(tmp_path: Path, bert: Path) -> list[str]:
     """The words of a quick run in W&B, in the test's folder."""
     (tmp_path / "home").mkdir()
     for name, number in (("train", 20), ("test", 10)):
-        write_csv(tmp_path / f"{name}.csv", [(SENTENCES[place % 5], "no" if place % 5 < 2 else "yes") for place in range(number)])
+        write_csv(
+            tmp_path / f"{name}.csv",
+            [(SENTENCES[place % 5], "no" if place % 5 < 2 else "yes") for place in range(number)],
+        )
     quick = ["runtime.threads=1", "runtime.progress=false", "probe.resamples=100", "tracker=wandb"]
     return [f"model.path={bert}", "dataset=files", "dataset.train=train.csv", "dataset.test=test.csv", *quick]
 
@@ -253,7 +311,9 @@ def test_the_environment_says_of_a_single_run_what_no_option_does(words: list[st
     assert ended.returncode == 0, ended.stderr
     (run,) = runs(tmp_path / "one")
     about = head(read(run))
-    assert {name: about[name] for name in ("project", "entity", "run_group", "notes", "job_type", "run_id", "display_name")} == {
+    assert {
+        name: about[name] for name in ("project", "entity", "run_group", "notes", "job_type", "run_id", "display_name")
+    } == {
         "project": "theirs",
         "entity": "team",
         "run_group": "night",
@@ -270,10 +330,18 @@ def test_the_environment_says_of_a_single_run_what_no_option_does(words: list[st
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
-def test_what_is_of_one_run_is_not_used_in_a_sweep_and_told_once(words: list[str], tmp_path: Path, launcher: str) -> None:
+def test_what_is_of_one_run_is_not_used_in_a_sweep_and_told_once(
+    words: list[str], tmp_path: Path, launcher: str
+) -> None:
     if launcher != "basic":
         pytest.importorskip(f"hydra_plugins.hydra_{launcher}_launcher")
-    sweep = ["-m", "hydra.sweep.dir=sweep", "pooling=cls,mean,max", f"hydra/launcher={launcher}", "hydra/callbacks=wandb"]
+    sweep = [
+        "-m",
+        "hydra.sweep.dir=sweep",
+        "pooling=cls,mean,max",
+        f"hydra/launcher={launcher}",
+        "hydra/callbacks=wandb",
+    ]
     ended = process(tmp_path, *words, *sweep, **ABOUT, **ONE)
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.count("WANDB_RUN_ID") == 1 and all(name in ended.stderr for name in ONE)
@@ -281,7 +349,9 @@ def test_what_is_of_one_run_is_not_used_in_a_sweep_and_told_once(words: list[str
     whole = head(read(*runs(tmp_path / "sweep")))
     assert len({about["run_id"] for about in [*jobs, whole]} - {"chosen"}) == 4
     assert len({about["display_name"] for about in [*jobs, whole]} - {"mine"}) == 4
-    assert {about["run_group"] for about in [*jobs, whole]} == {"night"} and {about["project"] for about in jobs} == {"theirs"}
+    assert {about["run_group"] for about in [*jobs, whole]} == {"night"} and {about["project"] for about in jobs} == {
+        "theirs"
+    }
 
 
 def test_runs_lie_where_the_environment_wants_them_and_are_found_again(words: list[str], tmp_path: Path) -> None:
@@ -295,8 +365,12 @@ def test_runs_lie_where_the_environment_wants_them_and_are_found_again(words: li
     assert other.returncode == 0 and len(runs(far)) == 4
 
 
-@pytest.mark.parametrize(("name", "value"), [("WANDB_PROJECT", "a/b"), ("WANDB_ENTITY", "a b#c"), ("WANDB_PROJECT", "x" * 200)])
-def test_a_name_in_the_environment_that_wandb_refuses_is_one_line(words: list[str], tmp_path: Path, name: str, value: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"), [("WANDB_PROJECT", "a/b"), ("WANDB_ENTITY", "a b#c"), ("WANDB_PROJECT", "x" * 200)]
+)
+def test_a_name_in_the_environment_that_wandb_refuses_is_one_line(
+    words: list[str], tmp_path: Path, name: str, value: str
+) -> None:
     for sweep in ([], ["-m", "pooling=cls,mean"]):
         ended = process(tmp_path, *words, *sweep, **{name: value})
         assert ended.returncode == 1 and name in ended.stderr and "Traceback" not in ended.stderr

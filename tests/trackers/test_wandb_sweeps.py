@@ -13,7 +13,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from src.cli.application import check_words, register
+from src.cli.application import check_overrides, register
 from src.config.schema import CONF, Config, parse
 from src.trackers.wandb import summary
 from tests.helpers.records import make_result
@@ -38,13 +38,18 @@ def words(sweep: dict[str, Any], job: dict[str, Any]) -> list[str]:
     from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
     arguments = create_sweep_command_args({"args": {key: {"value": value} for key, value in job.items()}})
-    macros = {f"${{{name}}}": found for name, found in arguments.items()} | {"${env}": ["/usr/bin/env"], "${interpreter}": ["python"]}
+    macros = {f"${{{name}}}": found for name, found in arguments.items()} | {
+        "${env}": ["/usr/bin/env"],
+        "${interpreter}": ["python"],
+    }
     return [word for chunk in create_sweep_command(list(sweep["command"])) for word in macros.get(chunk, [chunk])]
 
 
 def found_in(config: Config, key: str) -> Any:
     """What a composed configuration holds under a key; a group's name."""
-    value = reduce(lambda value, name: value[name] if isinstance(value, dict) else getattr(value, name), key.split("."), config)
+    value = reduce(
+        lambda value, name: value[name] if isinstance(value, dict) else getattr(value, name), key.split("."), config
+    )
     return value.name if dataclasses.is_dataclass(value) else value
 
 
@@ -56,7 +61,7 @@ def test_every_job_composes_and_holds_what_the_sweep_says(path: Path) -> None:
         for job in jobs(sweep):
             command = words(sweep, job)
             assert command[:4] == ["/usr/bin/env", "python", "-m", "src.run"]
-            config = parse(compose("config", check_words(command[4:])))
+            config = parse(compose("config", check_overrides(command[4:])))
             assert {key: found_in(config, key) for key in job} == job
             assert config.tracker.mode == "online"  # an agent's run belongs to its sweep, which is on the server
 

@@ -51,12 +51,27 @@ def ask(address: str, path: str) -> Any:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     if not SERVER:
-        pytest.skip("needs a server that speaks W&B's language: set OPENWANDB to the program (see the head of this file)")
+        pytest.skip(
+            "needs a server that speaks W&B's language: set OPENWANDB to the program (see the head of this file)"
+        )
     folder = tmp_path_factory.mktemp("server")
     (folder / "home").mkdir()
     port = closed_port()
-    command = [SERVER, "serve", "--host", "127.0.0.1", "--port", str(port), "--data-dir", str(folder / "data"), "--log-level", "warning"]
-    process = subprocess.Popen(command, env=environment(folder / "home"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [
+        SERVER,
+        "serve",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--data-dir",
+        str(folder / "data"),
+        "--log-level",
+        "warning",
+    ]
+    process = subprocess.Popen(
+        command, env=environment(folder / "home"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     address = f"http://127.0.0.1:{port}"
     try:
         end = time.monotonic() + 60
@@ -89,7 +104,9 @@ def python(server: SimpleNamespace, script: str) -> subprocess.CompletedProcess[
 
 def sync(server: SimpleNamespace, *runs: Path) -> str:
     command = [sys.executable, "-m", "wandb", "sync", *map(str, runs)]
-    done = subprocess.run(command, cwd=server.folder, env=server.environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=server.folder, env=server.environment, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stderr
 
@@ -104,7 +121,11 @@ def holds_the_record(server: SimpleNamespace, run: dict[str, Any]) -> None:
     assert {name: value["value"] for name, value in run["config"].items() if name != "_wandb"} == {
         "key": RESULT.key, "pooling": "mean", "layer": 2,
     }  # fmt: skip
-    assert (run["summary"]["score"], run["summary"]["seconds/encode"], run["summary"]["score_metric"]) == (0.8, 30.0, "accuracy")
+    assert (run["summary"]["score"], run["summary"]["seconds/encode"], run["summary"]["score_metric"]) == (
+        0.8,
+        30.0,
+        "accuracy",
+    )
     files = json.dumps(ask(server.address, f"/api/v1/runs/{run['run_id']}/files"))
     assert "media/table/grid_" in files and "media/table/examples_" in files
 
@@ -129,7 +150,9 @@ def test_an_offline_run_is_sent_by_the_command_that_it_names(server: SimpleNames
 
 
 def test_a_killed_run_and_the_one_that_goes_on_from_it_arrive_as_one(server: SimpleNamespace) -> None:
-    killed = "tracker = start('again', 'offline'); tracker.measure({'half': 1.0}, 0); time.sleep(2); os.kill(os.getpid(), 9)"
+    killed = (
+        "tracker = start('again', 'offline'); tracker.measure({'half': 1.0}, 0); time.sleep(2); os.kill(os.getpid(), 9)"
+    )
     assert python(server, killed).returncode == -9
     python(server, "whole('again', 'offline')")
     sync(server, *offline_runs(server.folder / "again"))

@@ -80,7 +80,9 @@ def generate(name: str, seed: int, rows: Mapping[str, int]) -> dict[str, list[tu
         if number < 1:
             raise UserError(f"demo task {name}: dataset.generated.rows.{split}={number}: at least 1 is needed.")
         if number > MOST_ROWS:
-            raise UserError(f"demo task {name}: dataset.generated.rows.{split}={number}: at most {MOST_ROWS:,} are written.")
+            raise UserError(
+                f"demo task {name}: dataset.generated.rows.{split}={number}: at most {MOST_ROWS:,} are written."
+            )
         draw = Draw(name, seed, split)
         labels = [found.labels[place % len(found.labels)] for place in range(number)]
         splits[split] = [(_unseen(found, name, draw, label, seen), label) for label in draw.some(labels, number)]
@@ -94,7 +96,9 @@ def _unseen(found: Grammar, name: str, draw: Draw, label: str, seen: set[tuple[s
         if words not in seen:
             seen.add(words)
             return texts
-    raise UserError(f"demo task {name}: its grammar has no more than about {len(seen)} texts. Ask for fewer in dataset.generated.rows.")
+    raise UserError(
+        f"demo task {name}: its grammar has no more than about {len(seen)} texts. Ask for fewer in dataset.generated.rows."
+    )
 
 
 def _sentence(text: str) -> str:

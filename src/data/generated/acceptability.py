@@ -10,8 +10,15 @@ from src.data.generated.lexicon import MEN, PLACES, TIMES, TRADES, WOMEN, words
 
 Clause = Callable[[Draw, bool], str]
 
-PEOPLE = {trade: f"{trade}s" for trade in TRADES} | {"man": "men", "woman": "women", "child": "children", "lady": "ladies"}
-THINGS = {noun: f"{noun}s" for noun in words("book letter horse house picture table chair boat tree stone door room ship hat")}
+PEOPLE = {trade: f"{trade}s" for trade in TRADES} | {
+    "man": "men",
+    "woman": "women",
+    "child": "children",
+    "lady": "ladies",
+}
+THINGS = {
+    noun: f"{noun}s" for noun in words("book letter horse house picture table chair boat tree stone door room ship hat")
+}
 STATES = words("tired hungry silent happy angry afraid ready alone rich poor ill proud busy lost")
 VOWELS = words("old empty ugly odd open awful ancient excellent")
 CONSONANTS = words("young small heavy broken large strange pretty dark")
@@ -21,9 +28,25 @@ FORMS = (
 )
 VERBS = [tuple(pair.split()) for pair in FORMS.split("|")]
 SEEN = words("saw met followed helped loved left believed heard watched knew")
-CASES = (("he", "her"), ("she", "him"), ("they", "me"), ("we", "them"), ("I", "him"), ("he", "us"), ("she", "them"), ("they", "her"))
+CASES = (
+    ("he", "her"),
+    ("she", "him"),
+    ("they", "me"),
+    ("we", "them"),
+    ("I", "him"),
+    ("he", "us"),
+    ("she", "them"),
+    ("they", "her"),
+)
 BE = (("was", "were"), ("is", "are"), ("has been", "have been"))
-DETERMINERS = (("this", "these"), ("that", "those"), ("one", "two"), ("every", "several"), ("another", "many"), ("each", "three"))
+DETERMINERS = (
+    ("this", "these"),
+    ("that", "those"),
+    ("one", "two"),
+    ("every", "several"),
+    ("another", "many"),
+    ("each", "three"),
+)
 JOINTS = (", and", ", but", "; ", "because", "while", "when", ", for", ", so that")
 
 
@@ -112,7 +135,9 @@ def reflexive(draw: Draw, sound: bool) -> str:
 def complement(draw: Draw, sound: bool) -> str:
     """Hoped to read / hoped reading."""
     infinitive = draw.percent(50)
-    verb = draw.pick(("wanted", "hoped", "decided", "promised") if infinitive else ("enjoyed", "finished", "kept on", "avoided"))
+    verb = draw.pick(
+        ("wanted", "hoped", "decided", "promised") if infinitive else ("enjoyed", "finished", "kept on", "avoided")
+    )
     base = draw.pick(("read", "sing", "walk", "work", "speak", "talk"))
     return f"{_somebody(draw)} {verb} {f'to {base}' if infinitive == sound else f'{base}ing'} {draw.pick(PLACES)}"
 
@@ -129,7 +154,9 @@ def tense(draw: Draw, sound: bool) -> str:
     """Yesterday he came / yesterday he will come."""
     past = draw.percent(50)
     time = draw.pick(("yesterday", "long ago", "last year") if past else ("tomorrow", "next year", "some day"))
-    verb = draw.pick((("came", "will come"), ("went", "will go"), ("wrote", "will write"), ("returned", "will return")))[past != sound]
+    verb = draw.pick(
+        (("came", "will come"), ("went", "will go"), ("wrote", "will write"), ("returned", "will return"))
+    )[past != sound]
     return f"{time} the {draw.pick(TRADES)} {verb} {draw.pick(('home', 'again', 'alone', 'with us'))}"
 
 

@@ -155,8 +155,22 @@ SCENES = (
         "the winter had come",
     ),
 )  # fmt: skip
-TIMES = ("that morning", "in the afternoon", "towards evening", "at last", "after a while", "an hour later", "the next day", "before long")
-OPENINGS = ("{time} {person} {act}", "{person} {act} {time}", "{person} {act}, as {event}", "it was {time} that {person} {act}")
+TIMES = (
+    "that morning",
+    "in the afternoon",
+    "towards evening",
+    "at last",
+    "after a while",
+    "an hour later",
+    "the next day",
+    "before long",
+)
+OPENINGS = (
+    "{time} {person} {act}",
+    "{person} {act} {time}",
+    "{person} {act}, as {event}",
+    "it was {time} that {person} {act}",
+)
 CONTINUATIONS = (
     "then {pronoun} {act}",
     "{pronoun} {act}, and {event}",

@@ -10,7 +10,9 @@ def words(text: str) -> tuple[str, ...]:
 
 MEN = words("John Henry James Edward George Robert Arthur Walter Charles Peter Paul Jack William Tom David")
 WOMEN = words("Mary Elizabeth Jane Emily Helen Margaret Alice Lucy Catherine Anne Ellen Sarah Louisa Edith Caroline")
-TRADES = words("doctor farmer captain teacher lawyer judge soldier sailor merchant servant priest nurse clerk stranger cook poet hunter")
+TRADES = words(
+    "doctor farmer captain teacher lawyer judge soldier sailor merchant servant priest nurse clerk stranger cook poet hunter"
+)
 TIMES = (
     "in the morning",
     "in the evening",

@@ -10,17 +10,23 @@ from src.data.generated.lexicon import PLACES, TIMES, WOMEN, a, words
 KINDS = (
     (
         words("host doctor captain teacher cook guide landlord lawyer nurse servant governor clerk officer cousin"),
-        words("kind generous honest gentle clever patient cheerful polite wise sensible noble charming faithful pleasant"),
+        words(
+            "kind generous honest gentle clever patient cheerful polite wise sensible noble charming faithful pleasant"
+        ),
         words("cruel selfish wicked rude stupid idle vain gloomy foolish mean harsh careless false proud"),
     ),
     (
         words("book play dinner journey speech letter story song party lesson evening visit supper walk"),
-        words("delightful pleasant excellent splendid charming amusing interesting beautiful lovely noble brilliant fine perfect rare"),
+        words(
+            "delightful pleasant excellent splendid charming amusing interesting beautiful lovely noble brilliant fine perfect rare"
+        ),
         words("dull dark miserable dreadful wretched poor stupid weary dreary horrible vulgar awkward dismal ugly"),
     ),
     (
         words("room house garden inn village bed hotel church cottage street coffee wine fire view"),
-        words("delightful pleasant excellent splendid charming comfortable good beautiful lovely agreeable noble neat fine perfect"),
+        words(
+            "delightful pleasant excellent splendid charming comfortable good beautiful lovely agreeable noble neat fine perfect"
+        ),
         words("dull dirty miserable dreadful wretched poor empty bad dreary horrible vulgar cold dismal ugly"),
     ),
 )

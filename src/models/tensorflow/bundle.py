@@ -64,9 +64,13 @@ class Bundle:
                 raise Damaged("it is larger than any checkpoint's index")
             entries = table.read(raw)
             shards = _header(entries.pop(b"", b""))
-            self._entries = {name.decode("utf-8", "backslashreplace"): _entry(value, shards) for name, value in entries.items()}
+            self._entries = {
+                name.decode("utf-8", "backslashreplace"): _entry(value, shards) for name, value in entries.items()
+            }
         except Damaged as error:
-            raise UserError(f"{index.name} is no whole index of a TensorFlow checkpoint: {error}. Get the checkpoint again.") from error
+            raise UserError(
+                f"{index.name} is no whole index of a TensorFlow checkpoint: {error}. Get the checkpoint again."
+            ) from error
         except OSError as error:
             raise UserError(f"{index.name} cannot be read: {flatten(error, 160)}.") from error
         self._data = [prefix.with_name(f"{prefix.name}.data-{shard:05d}-of-{shards:05d}") for shard in range(shards)]
@@ -84,7 +88,9 @@ class Bundle:
         entry = self._entries[self.names[name]]
         if entry.kind != FLOAT or entry.sliced:
             what = "is stored in slices" if entry.sliced else f"is of TensorFlow's type {entry.kind}"
-            raise UserError(f"{self.prefix.name}: variable {name} {what}; only whole float32 ones (type {FLOAT}) are read.")
+            raise UserError(
+                f"{self.prefix.name}: variable {name} {what}; only whole float32 ones (type {FLOAT}) are read."
+            )
         raw = self._bytes(entry)
         if masked(crc32c(raw)) != entry.checksum:
             raise self._damaged(name)
@@ -110,7 +116,9 @@ class Bundle:
             size = data.stat().st_size
             for name, end in mine.items():
                 if end > size:
-                    raise UserError(f"{data.name} has {size:,} bytes, and {name} ends at {end:,}: it is cut short. Get it again.")
+                    raise UserError(
+                        f"{data.name} has {size:,} bytes, and {name} ends at {end:,}: it is cut short. Get it again."
+                    )
 
     def _object_names(self) -> dict[str, str]:
         """Key of every variable by its name: TensorFlow 2 files tensors under their places among the objects, and lists those."""

@@ -130,16 +130,22 @@ def places(known: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> d
     for parameter, shape in shapes(config).items():
         variable = next((scope + name for name in spellings(parameter) if scope + name in known), None)
         if variable is not None:
-            found[parameter] = _place(variable, known[variable], shape, transposed=variable.endswith("/kernel"), config=config)
+            found[parameter] = _place(
+                variable, known[variable], shape, transposed=variable.endswith("/kernel"), config=config
+            )
         elif not parameter.startswith(POOLER):
             missing.append(scope + spellings(parameter)[0])
     if missing:
-        raise UserError(f"the checkpoint lacks {_list(missing)}, which bert_config.json asks for. Get both of one model.")
+        raise UserError(
+            f"the checkpoint lacks {_list(missing)}, which bert_config.json asks for. Get both of one model."
+        )
     if POOLER + "dense.weight" not in found or POOLER + "dense.bias" not in found:
         found = {name: place for name, place in found.items() if not name.startswith(POOLER)}
     mine = {place.variable for place in found.values()}
     foreign = [
-        name for name in known if name.startswith(scope) and (scope or INSIDE.match(name)) and name not in mine and not _is_slot(name, mine)
+        name
+        for name in known
+        if name.startswith(scope) and (scope or INSIDE.match(name)) and name not in mine and not _is_slot(name, mine)
     ]
     if foreign:
         raise UserError(
@@ -153,7 +159,10 @@ def _heads(known: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> d
     """The parameters of the heads for masked words and the next sentence, each head whole or not at all."""
     width = config["hidden_size"]
     wanted = dict.fromkeys(HEADS, (width,)) | {
-        "cls.seq_relationship.weight": (2, width),  # multiplied from the right by google-research's code: not transposed
+        "cls.seq_relationship.weight": (
+            2,
+            width,
+        ),  # multiplied from the right by google-research's code: not transposed
         "cls.seq_relationship.bias": (2,),
         "cls.predictions.bias": (config["vocab_size"],),
         "cls.predictions.transform.dense.weight": (width, width),
@@ -163,14 +172,22 @@ def _heads(known: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> d
         for name, shape in wanted.items()
         if HEADS[name] in known
     }
-    whole = [head for head in ("cls.seq_relationship.", "cls.predictions.") if all(n in found for n in wanted if n.startswith(head))]
+    whole = [
+        head
+        for head in ("cls.seq_relationship.", "cls.predictions.")
+        if all(n in found for n in wanted if n.startswith(head))
+    ]
     return {name: place for name, place in found.items() if name.startswith(tuple(whole))}
 
 
-def _place(variable: str, there: tuple[int, ...], shape: tuple[int, ...], *, transposed: bool, config: Mapping[str, Any]) -> Place:
+def _place(
+    variable: str, there: tuple[int, ...], shape: tuple[int, ...], *, transposed: bool, config: Mapping[str, Any]
+) -> Place:
     stored = shape[::-1] if transposed else shape
     if there != stored and there not in _with_heads(stored, config):
-        raise UserError(f"variable {variable} is {_shape(there)}, and bert_config.json says {_shape(stored)}. Get both of one model.")
+        raise UserError(
+            f"variable {variable} is {_shape(there)}, and bert_config.json says {_shape(stored)}. Get both of one model."
+        )
     return Place(variable, shape, transposed)
 
 
@@ -184,7 +201,14 @@ def _with_heads(stored: tuple[int, ...], config: Mapping[str, Any]) -> list[tupl
 def _scope(known: Iterable[str]) -> str:
     """What every variable of the encoder begins with; UserError where there is no BERT, or more than one."""
     names = sorted(known)
-    scopes = sorted({name.removesuffix(ending) for ending in spellings(WORDS) for name in names if f"/{name}".endswith(f"/{ending}")})
+    scopes = sorted(
+        {
+            name.removesuffix(ending)
+            for ending in spellings(WORDS)
+            for name in names
+            if f"/{name}".endswith(f"/{ending}")
+        }
+    )
     if len(scopes) == 1:
         return scopes[0]
     if scopes:

@@ -69,16 +69,16 @@ class Original:
                 f"model.hidden_act={theirs} gives those"
             )
         elif hidden_act in (theirs, "gelu_new"):
-            note = (
-                f"{hidden_act}, which Google's own code has computed since 2019-02-07; Hugging Face's reading of bert_config.json is gelu"
-            )
+            note = f"{hidden_act}, which Google's own code has computed since 2019-02-07; Hugging Face's reading of bert_config.json is gelu"
         return {"activation": note}
 
     def tokenizer(self) -> Any:
         """A fast WordPiece tokenizer with BERT's normaliser, of this vocabulary."""
         from transformers import BertTokenizer
 
-        return BertTokenizer(vocab=dict(self.vocabulary), do_lower_case=self.do_lower_case, model_max_length=self.max_length)
+        return BertTokenizer(
+            vocab=dict(self.vocabulary), do_lower_case=self.do_lower_case, model_max_length=self.max_length
+        )
 
 
 def find(config: ModelConfig) -> Checkpoint:
@@ -90,7 +90,9 @@ def find(config: ModelConfig) -> Checkpoint:
         No folder, no checkpoint in it or several, no configuration or vocabulary, or files that do not belong together.
     """
     if not config.path:
-        raise UserError("model=google needs model.path=FOLDER, which holds bert_model.ckpt.index, bert_config.json and vocab.txt.")
+        raise UserError(
+            "model=google needs model.path=FOLDER, which holds bert_model.ckpt.index, bert_config.json and vocab.txt."
+        )
     prefix, folder = _prefix(Path(config.path).expanduser(), config.path)
     settings_file = _beside(folder, CONFIG, config.config, "config")
     vocabulary_file = _beside(folder, VOCABULARY, config.vocab, "vocab")
@@ -131,7 +133,9 @@ def read_config(path: Path, hidden_act: str | None) -> dict[str, Any]:
             f"{path.name} is of a {said['model_type']} model, and model=google reads BERT. Get the configuration of the checkpoint."
         )
     wrong = [
-        name for name in SIZES if type(said.get(name)) is not int or not 1 <= said[name] <= (MOST_LAYERS if "layers" in name else LARGEST)
+        name
+        for name in SIZES
+        if type(said.get(name)) is not int or not 1 <= said[name] <= (MOST_LAYERS if "layers" in name else LARGEST)
     ]
     if wrong:
         raise UserError(
@@ -139,7 +143,9 @@ def read_config(path: Path, hidden_act: str | None) -> dict[str, Any]:
             "another: model.config=FILE."
         )
     if said["hidden_size"] % said["num_attention_heads"]:
-        raise UserError(f"{path.name}: {said['num_attention_heads']} heads do not divide a hidden_size of {said['hidden_size']}.")
+        raise UserError(
+            f"{path.name}: {said['num_attention_heads']} heads do not divide a hidden_size of {said['hidden_size']}."
+        )
     activation = hidden_act or said.get("hidden_act") or HIDDEN_ACTS[0]
     if activation not in HIDDEN_ACTS:
         raise unknown("hidden_act", activation, HIDDEN_ACTS, where=f"{path.name}: ")
@@ -161,7 +167,9 @@ def read_vocabulary(path: Path) -> dict[str, int]:
         raise UserError(f"the vocabulary {path.name} cannot be read: {flatten(error, 120)}.") from error
     found = {piece: number for number, piece in enumerate(lines)}
     if lacking := [piece for piece in SPECIAL if piece not in found]:
-        raise UserError(f"{path.name} is no vocabulary of BERT's: it lacks {', '.join(lacking)}. It holds one word piece a line.")
+        raise UserError(
+            f"{path.name} is no vocabulary of BERT's: it lacks {', '.join(lacking)}. It holds one word piece a line."
+        )
     return found
 
 
@@ -212,7 +220,9 @@ def _prefix(given: Path, said: str) -> tuple[Path, Path]:
         )
     way = "model=checkpoint reads that" if (given / "config.json").is_file() else "Give the folder that holds it"
     what = ", as a Hugging Face folder does not" if (given / "config.json").is_file() else ""
-    raise UserError(f"model.path={said} holds no TensorFlow checkpoint: no bert_model.ckpt.index, no {MODULE}.index{what}. {way}.")
+    raise UserError(
+        f"model.path={said} holds no TensorFlow checkpoint: no bert_model.ckpt.index, no {MODULE}.index{what}. {way}."
+    )
 
 
 def _beside(folder: Path, name: str, given: str | None, key: str) -> Path:
@@ -223,4 +233,6 @@ def _beside(folder: Path, name: str, given: str | None, key: str) -> Path:
             return path
     if given:
         raise UserError(f"model.{key}={given}: there is no such file.")
-    raise UserError(f"{folder.name} holds no {name}, as TF-Hub modules may not. Name that of the same model: model.{key}=FILE.")
+    raise UserError(
+        f"{folder.name} holds no {name}, as TF-Hub modules may not. Name that of the same model: model.{key}=FILE."
+    )

@@ -16,7 +16,10 @@ MAGIC = 0xDB4775248B80FB57
 FOOTER = 48  # bytes: two handles, padding, the magic number
 TRAILER = 5  # bytes after a block: its compression, its checksum
 PLAIN = 0
-LONGEST_KEY, MOST_KEYS = 4096, 100_000  # keys share their beginnings, so that a small file could hold more of them than fits into memory
+LONGEST_KEY, MOST_KEYS = (
+    4096,
+    100_000,
+)  # keys share their beginnings, so that a small file could hold more of them than fits into memory
 
 
 def read(data: bytes) -> dict[bytes, bytes]:

@@ -11,7 +11,7 @@ from scipy.special import stdtrit
 
 from src.config.schema import Config, ProbeConfig, shortened
 from src.data import dataset as data
-from src.data.dataset import Data, Split
+from src.data.dataset import Dataset, Split
 from src.errors import UserError
 from src.evaluation import metrics
 from src.evaluation.metrics import Estimate
@@ -50,7 +50,7 @@ class Protocol:
     def settle(self, config: Config) -> None:
         """Put into the checked config what the rules decide of a run."""
 
-    def check(self, config: Config, read: Data) -> None:
+    def check(self, config: Config, read: Dataset) -> None:
         """Refuse data that the rules cannot be followed on, before anything is encoded."""
         assert config.probe is not None
         check_classes(read)
@@ -73,7 +73,12 @@ class Protocol:
         return own(estimator, config, train, tests, setup)
 
     def score(
-        self, name: str, labels: Array, draws: Sequence[Array], fold: Array | None, evaluate: Callable[[Array], Estimate]
+        self,
+        name: str,
+        labels: Array,
+        draws: Sequence[Array],
+        fold: Array | None,
+        evaluate: Callable[[Array], Estimate],
     ) -> dict[str, Any]:
         """A metric's value and interval.
 
@@ -88,12 +93,14 @@ class Protocol:
         return asdict(estimates[0]) if len(estimates) == 1 else over_draws(name, estimates)
 
 
-def check_classes(read: Data) -> None:
+def check_classes(read: Dataset) -> None:
     """Refuse more classes than a probe can be fitted to in memory, and labels that are no classes; UserError."""
     classes, rows = len(read.classes), len(read.train)
     label = "Name another column in dataset.label, or set dataset.task=regression if the labels are numbers."
     if classes > FEW and 2 * classes > rows:
-        raise UserError(f"{read.name}: its labels hardly repeat: {classes:,} different ones, with {rows:,} training rows. {label}")
+        raise UserError(
+            f"{read.name}: its labels hardly repeat: {classes:,} different ones, with {rows:,} training rows. {label}"
+        )
     if classes > MOST_CLASSES:
         raise UserError(
             f"{read.name}: {classes:,} different labels, and at most {MOST_CLASSES:,} classes are allowed. Merge rare ones.\n{label}"
@@ -118,7 +125,9 @@ def over_draws(name: str, estimates: Sequence[Estimate]) -> dict[str, Any]:
     """
     values = [estimate.value for estimate in estimates]
     defined = [
-        (each.value, each.low, each.high) for each in estimates if each.value is not None and each.low is not None and each.high is not None
+        (each.value, each.low, each.high)
+        for each in estimates
+        if each.value is not None and each.low is not None and each.high is not None
     ]
     if len(defined) < len(estimates):
         reason = next((each.reason for each in estimates if each.value is None), "some have no interval")

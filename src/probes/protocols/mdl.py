@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from src.config.schema import Config, ProbeConfig, shortened
-from src.data.dataset import Data
-from src.data.splits import Division
+from src.data.dataset import Dataset
+from src.data.splits import RowSplitter
 from src.errors import UserError
 from src.probes.fitting import Bench, Rows
 from src.probes.probe import Outcome, Setup, own, pick
@@ -52,9 +52,11 @@ class OnlineCode(Protocol):
                 f"probe.protocol.blocks={shortened(self.blocks)}: rising percentages between 0 and 100 are needed, at most {MOST_BLOCKS}."
             )
 
-    def check(self, config: Config, read: Data) -> None:
+    def check(self, config: Config, read: Dataset) -> None:
         if read.selection == "nested":
-            raise UserError(f"probe=mdl needs a test split of its own, and {read.name} is scored in folds of train. Leave probe out.")
+            raise UserError(
+                f"probe=mdl needs a test split of its own, and {read.name} is scored in folds of train. Leave probe out."
+            )
         super().check(config, read)
 
     def fit(self, estimator: Any, config: ProbeConfig, train: Rows, tests: dict[str, Rows], setup: Setup) -> Outcome:
@@ -75,9 +77,19 @@ class OnlineCode(Protocol):
         for end, after in pairwise([*carved, len(order)]):
             grid = [next(fits) for _ in values]
             best = pick([float(bench.loss(fit, carved[end]).mean()) for fit in grid])
-            (fit,) = bench.fit([(values[best], _weights(len(order), order[:end]))], [grid[best].solution], what="blocks")
+            (fit,) = bench.fit(
+                [(values[best], _weights(len(order), order[:end]))], [grid[best].solution], what="blocks"
+            )
             bits = float(bench.loss(fit, order[end:after]).sum()) / log(2)
-            blocks.append({"rows": end, bench.parameter: values[best], "coded": after - end, "bits": bits, "converged": fit.converged})
+            blocks.append(
+                {
+                    "rows": end,
+                    bench.parameter: values[best],
+                    "coded": after - end,
+                    "bits": bits,
+                    "converged": fit.converged,
+                }
+            )
             curve.append((end, {role: bench.fitted(fit, "").predict(rows.x)[0] for role, rows in tests.items()}))
         first, uniform = min(carved, default=len(order)), log2(setup.classes)
         code: dict[str, Any] = {
@@ -87,10 +99,12 @@ class OnlineCode(Protocol):
             "blocks": blocks,
         }
         code["compression"] = code["uniform_bits"] / code["bits"]
-        return replace(outcome, curve=[*curve, (len(order), outcome.predictions)], details={**outcome.details, "online_code": code})
+        return replace(
+            outcome, curve=[*curve, (len(order), outcome.predictions)], details={**outcome.details, "online_code": code}
+        )
 
 
-def _held(division: Division, rows: Array, classes: int) -> Array | None:
+def _held(division: RowSplitter, rows: Array, classes: int) -> Array | None:
     """The rows held out of these for the choice of the strength; None where no probe can be fitted and chosen."""
     part = division.among(rows)
     if len(np.unique(part.y)) < classes:

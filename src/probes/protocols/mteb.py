@@ -13,10 +13,10 @@ import numpy as np
 from scipy.special import stdtrit
 
 from src.config.schema import MOST_DRAWS, Config, ProbeConfig
-from src.data.dataset import Data
+from src.data.dataset import Dataset
 from src.errors import UserError
 from src.evaluation.metrics import Estimate, metrics
-from src.probes.fitting import Bench, Fitted, Rows
+from src.probes.fitting import Bench, FittedProbe, Rows
 from src.probes.probe import Outcome, Search, Setup, choice_of
 from src.probes.protocols.base import Protocol, point, protocol
 from src.probes.solvers.linear import Array
@@ -51,18 +51,24 @@ class MTEB(Protocol):
         if self.samples_per_label < 1 or self.experiments < 2:
             raise UserError("probe.protocol: samples_per_label is 1 or more, experiments 2 or more.")
         if any(len(values) != 1 for values in config.probe.grid.values()):
-            raise UserError(f"probe.grid={config.probe.grid}: MTEB chooses nothing, so one value is needed, such as probe.grid.C=[1.0].")
+            raise UserError(
+                f"probe.grid={config.probe.grid}: MTEB chooses nothing, so one value is needed, such as probe.grid.C=[1.0]."
+            )
 
-    def check(self, config: Config, read: Data) -> None:
+    def check(self, config: Config, read: Dataset) -> None:
         if config.draws > 1:
-            raise UserError(f"draws={config.draws}: MTEB's experiments are draws. Set draws=1, and probe.protocol.experiments instead.")
+            raise UserError(
+                f"draws={config.draws}: MTEB's experiments are draws. Set draws=1, and probe.protocol.experiments instead."
+            )
         super().check(config, read)
 
     def fit(self, estimator: Any, config: ProbeConfig, train: Rows, tests: dict[str, Rows], setup: Setup) -> Outcome:
         bench = Bench(estimator, config, train, setup.classes, setup.progress)
         nested = setup.selection == "nested"
         fold = setup.division(config, train.y).fold() if nested else np.full(len(train.y), -1)
-        parts = [np.flatnonzero(fold != number) for number in range(setup.folds)] if nested else [np.arange(len(train.y))]
+        parts = (
+            [np.flatnonzero(fold != number) for number in range(setup.folds)] if nested else [np.arange(len(train.y))]
+        )
         drawn = [
             self._drawn(train.y, rows, np.random.default_rng([setup.seed, 5, number, part]))
             for number in range(self.experiments)
@@ -75,7 +81,9 @@ class MTEB(Protocol):
             outputs = [{"test": _in_folds(probes[start:], train, fold)} for start in range(0, len(probes), len(parts))]
         else:
             outputs = [{role: probe.predict(rows.x) for role, rows in tests.items()} for probe in probes]
-        predictions, decisions = ([{role: pair[kind] for role, pair in each.items()} for each in outputs] for kind in (0, 1))
+        predictions, decisions = (
+            [{role: pair[kind] for role, pair in each.items()} for each in outputs] for kind in (0, 1)
+        )
         whole = Search([fits], [np.nan], {"fitted": int(drawn[0].sum()), "held_out": 0})
         choice = replace(choice_of(bench, whole, 0, [], None), rows={**whole.rows, "refitted": 0})
         fold_of = fold if nested else np.full(len(tests["test"].y) if "test" in tests else 0, -1)
@@ -90,7 +98,12 @@ class MTEB(Protocol):
         return weights
 
     def score(
-        self, name: str, labels: Array, draws: Sequence[Array], fold: Array | None, evaluate: Callable[[Array], Estimate]
+        self,
+        name: str,
+        labels: Array,
+        draws: Sequence[Array],
+        fold: Array | None,
+        evaluate: Callable[[Array], Estimate],
     ) -> dict[str, Any]:
         """The mean over experiments, with an interval for new rows and new draws.
 
@@ -111,9 +124,11 @@ class MTEB(Protocol):
         }
 
 
-def _in_folds(probes: Sequence[Fitted], train: Rows, fold: Array) -> tuple[Array, Array]:
+def _in_folds(probes: Sequence[FittedProbe], train: Rows, fold: Array) -> tuple[Array, Array]:
     """Predictions and decision values of the training rows, each by the probe of its fold."""
-    outputs = [probe.predict(train.x[fold == number]) for number, probe in zip(range(fold.max() + 1), probes, strict=False)]
+    outputs = [
+        probe.predict(train.x[fold == number]) for number, probe in zip(range(fold.max() + 1), probes, strict=False)
+    ]
     order = np.argsort(fold, kind="stable")
     predictions, decisions = (np.concatenate(parts)[np.argsort(order)] for parts in zip(*outputs, strict=True))
     return predictions, decisions

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from src.config.schema import MOST_FOLDS, Config, ProbeConfig, check_grid
-from src.data.dataset import Data, Split
-from src.data.splits import Division
+from src.data.dataset import Dataset, Split
+from src.data.splits import RowSplitter
 from src.errors import UserError
 from src.evaluation.metrics import Estimate
 from src.probes.fitting import Bench, Fit, Rows, decided
@@ -60,9 +60,11 @@ class SentEval(Protocol):
             log.info("%s: SentEval encodes the two texts of a row apart: pairing=separate", config.dataset.name)
             config.pairing = "separate"
 
-    def check(self, config: Config, read: Data) -> None:
+    def check(self, config: Config, read: Dataset) -> None:
         if config.draws > 1:
-            raise UserError(f"draws={config.draws}: SentEval fits on train as it stands. Set draws=1, or leave probe out.")
+            raise UserError(
+                f"draws={config.draws}: SentEval fits on train as it stands. Set draws=1, or leave probe out."
+            )
         super().check(config, read)
         counts = np.bincount(read.train.label)
         if read.selection != "development" and counts.min() < self.folds:
@@ -95,19 +97,26 @@ class SentEval(Protocol):
         return outcome if setup.selection != "nested" else _as_they_came(outcome, order)
 
     def score(
-        self, name: str, labels: Array, draws: Sequence[Array], fold: Array | None, evaluate: Callable[[Array], Estimate]
+        self,
+        name: str,
+        labels: Array,
+        draws: Sequence[Array],
+        fold: Array | None,
+        evaluate: Callable[[Array], Estimate],
     ) -> dict[str, Any]:
         """In folds the value is the mean of the folds' own (senteval/tools/validation.py); the interval is that of all rows together."""
         found = super().score(name, labels, draws, fold, evaluate)
         if fold is None:
             return found
-        value = float(np.mean([point(name, labels[fold == number], draws[0][fold == number]) for number in np.unique(fold)]))
+        value = float(
+            np.mean([point(name, labels[fold == number], draws[0][fold == number]) for number in np.unique(fold)])
+        )
         ends = {} if found["low"] is None else {"low": min(value, found["low"]), "high": max(value, found["high"])}
         return {**found, **ends, "value": value, "method": f"mean of the folds; {found['method']}"}
 
 
 @dataclass(frozen=True)
-class Stratified(Division):
+class Stratified(RowSplitter):
     """Folds as scikit-learn's StratifiedKFold shuffles them: outer, inner and on train with one seed (senteval/tools/validation.py).
 
     Equal texts may fall on both sides, as they do there.
@@ -117,7 +126,9 @@ class Stratified(Division):
         from sklearn.model_selection import StratifiedKFold
 
         fold = np.empty(len(self.y), dtype=np.int64)
-        parts = StratifiedKFold(self.folds, shuffle=True, random_state=self.seed).split(np.empty((len(self.y), 0)), self.y)
+        parts = StratifiedKFold(self.folds, shuffle=True, random_state=self.seed).split(
+            np.empty((len(self.y), 0)), self.y
+        )
         for number, (_, rows) in enumerate(parts):
             fold[rows] = number
         return fold
@@ -143,5 +154,10 @@ def _as_they_came(outcome: Outcome, order: Array) -> Outcome:
     place = np.argsort(order)
     predictions, decisions = ({"test": values["test"][place]} for values in (outcome.predictions, outcome.decisions))
     return replace(
-        outcome, predictions=predictions, decisions=decisions, fold=outcome.fold[place], draws=[predictions], draw_decisions=[decisions]
+        outcome,
+        predictions=predictions,
+        decisions=decisions,
+        fold=outcome.fold[place],
+        draws=[predictions],
+        draw_decisions=[decisions],
     )

@@ -19,7 +19,9 @@ def _gram(x: Matrix) -> tuple[Array, Array]:
 
     def slab(number: int) -> tuple[Array, Array]:
         total, products = np.zeros(x.shape[1]), np.zeros((x.shape[1], x.shape[1]))
-        for start in range(number * 4096, x.shape[0], 4 * 4096):  # four slabs whatever the threads, so that the sums do not depend on them
+        for start in range(
+            number * 4096, x.shape[0], 4 * 4096
+        ):  # four slabs whatever the threads, so that the sums do not depend on them
             part = np.asarray(x[start : start + 4096], dtype=np.float32)
             total += part.sum(axis=0, dtype=np.float64)
             products += part.T @ part
@@ -47,7 +49,9 @@ class Basis:
         total, products = _gram(x)
         products /= rows
         products -= np.outer(total / rows, total / rows)
-        values, vectors = eigh(products.astype(np.float32 if x.shape[1] > 1024 else np.float64), driver="evd", overwrite_a=True)
+        values, vectors = eigh(
+            products.astype(np.float32 if x.shape[1] > 1024 else np.float64), driver="evd", overwrite_a=True
+        )
         return cls(np.maximum(values, 0).astype(np.float64), vectors.astype(np.float64))
 
     def into(self, array: Array) -> Array:
@@ -78,7 +82,9 @@ class Frame:
     def outer(self, point: Array) -> tuple[Array, Array]:
         """Weights along the basis (outputs, width) and bias (outputs,) of a flat point."""
         outputs = len(self.lift)
-        return self.spin @ (self.stretch * point[:-outputs].reshape(outputs, -1)), self.spin @ (self.lift * point[-outputs:])
+        return self.spin @ (self.stretch * point[:-outputs].reshape(outputs, -1)), self.spin @ (
+            self.lift * point[-outputs:]
+        )
 
     def gradient(self, turned: Array, lean: Array) -> Array:
         """The gradient of a flat point, from those of the weights along the basis and of the bias."""
@@ -97,12 +103,19 @@ class Factored:
 
     def outer(self, point: Array) -> tuple[Array, Array]:
         parts = point.reshape(len(self.factors), -1)
-        joined = np.stack([solve_triangular(factor, part, lower=True, trans="T") for factor, part in zip(self.factors, parts, strict=True)])
+        joined = np.stack(
+            [
+                solve_triangular(factor, part, lower=True, trans="T")
+                for factor, part in zip(self.factors, parts, strict=True)
+            ]
+        )
         return joined[:, :-1], joined[:, -1]
 
     def gradient(self, turned: Array, lean: Array) -> Array:
         joined = np.concatenate([turned, lean[:, None]], axis=1)
-        return np.concatenate([solve_triangular(factor, part, lower=True) for factor, part in zip(self.factors, joined, strict=True)])
+        return np.concatenate(
+            [solve_triangular(factor, part, lower=True) for factor, part in zip(self.factors, joined, strict=True)]
+        )
 
 
 Step = Generator[tuple[Array, bool], tuple[float, Array, float], None]

@@ -13,7 +13,10 @@ from src.probes.solvers.linear import Array, Matrix, Solution, Task, Tell, linea
 from src.probes.solvers.logistic import solve_logistic
 from src.probes.solvers.ridge import solve_ridge
 
-LEAST, MOST = 1e-12, 1e12  # penalties per row: beyond, float64 cannot tell a fit from one without penalty, or from zero weights
+LEAST, MOST = (
+    1e-12,
+    1e12,
+)  # penalties per row: beyond, float64 cannot tell a fit from one without penalty, or from zero weights
 
 
 class _Linear:
@@ -33,7 +36,9 @@ class _Linear:
     def set_params(self, **parameters: Any) -> Any:
         for name, value in parameters.items():
             if name not in self.get_params():
-                raise UserError(f"{type(self).__name__} has no parameter '{name}'. Known: {', '.join(self.get_params())}.")
+                raise UserError(
+                    f"{type(self).__name__} has no parameter '{name}'. Known: {', '.join(self.get_params())}."
+                )
             setattr(self, name, value)
         return self
 
@@ -41,7 +46,9 @@ class _Linear:
         """Refuse parameters that no problem can be solved with; UserError."""
         for name, value in self.get_params().items():
             if type(value) not in (int, float) or not np.isfinite(value) or value < 0:
-                raise UserError(f"{type(self).__name__}: {name} is a number of zero or more, got {value!r}. Leave it out.")
+                raise UserError(
+                    f"{type(self).__name__}: {name} is a number of zero or more, got {value!r}. Leave it out."
+                )
 
     def check_penalties(self, alphas: Sequence[float]) -> None:
         """Refuse penalties that are neither 0 nor within `LEAST` and `MOST`; UserError."""
@@ -84,7 +91,7 @@ class LogisticRegression(_Linear):
     def solve(
         self, x: Matrix, y: Array, classes: int, tasks: Sequence[Task], basis: Basis | None = None, tell: Tell = silent
     ) -> list[Solution]:
-        """Many problems on shared rows at once; `y` holds class ids 0 to classes - 1. `tell` hears how many are done."""
+        """Many problems on shared rows at once; `y` holds class ids 0 to classes - 1. `print_text` hears how many are done."""
         self.check_penalties([task.alpha for task in tasks])
         return solve_logistic(x, y, classes, tasks, basis=basis, tolerance=self.tolerance, tell=tell)
 
@@ -138,7 +145,7 @@ class Ridge(_Linear):
     def solve(
         self, x: Matrix, y: Array, classes: int, tasks: Sequence[Task], basis: Basis | None = None, tell: Tell = silent
     ) -> list[Solution]:
-        """Many problems on shared rows at once; `classes` and `basis` play no part. `tell` hears how many are done."""
+        """Many problems on shared rows at once; `classes` and `basis` play no part. `print_text` hears how many are done."""
         self.check_penalties([task.alpha for task in tasks])
         return solve_ridge(x, np.asarray(y, dtype=np.float64), tasks, tolerance=self.tolerance, tell=tell)
 

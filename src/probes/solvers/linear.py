@@ -139,7 +139,9 @@ def moments(x: Matrix, weights: Sequence[Array | None], noise: Array | None = No
     Accurate where a column's mean is not many times its spread, which holds for features that were standardised once on all rows.
     `noise` (width,) is the spread of each column up to which it is rounding, and the column constant.
     """
-    mass = np.stack([np.ones(x.shape[0]) if weight is None else np.asarray(weight, dtype=np.float64) for weight in weights])
+    mass = np.stack(
+        [np.ones(x.shape[0]) if weight is None else np.asarray(weight, dtype=np.float64) for weight in weights]
+    )
     mass /= mass.sum(axis=1, keepdims=True)
     if sp.issparse(x):
         exact = x.astype(np.float64)

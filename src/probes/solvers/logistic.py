@@ -25,7 +25,9 @@ ROUND = 60  # evaluations in one frame
 LIMIT = 1000  # most evaluations of one problem
 SPARSE_LIMIT = 200  # sparse counts under a weak penalty are separable, and would take thousands
 FACTORED = 1 << 29  # entries of Cholesky factors held at once: 4 GiB
-NULL = 1e-12  # class directions with less curvature than this have none: softmax ignores a constant added to all classes
+NULL = (
+    1e-12  # class directions with less curvature than this have none: softmax ignores a constant added to all classes
+)
 
 
 class Softmax:
@@ -34,7 +36,9 @@ class Softmax:
     Arrays of coefficients are (outputs, tasks, width): reductions over classes then run along contiguous rows.
     """
 
-    def __init__(self, x: Matrix, y: Array, classes: int, tasks: Sequence[Task], each: Callable[..., Iterable[Any]]) -> None:
+    def __init__(
+        self, x: Matrix, y: Array, classes: int, tasks: Sequence[Task], each: Callable[..., Iterable[Any]]
+    ) -> None:
         self.x, self.y, self.tasks = x, y, tasks
         self.each = each
         self.outputs = 1 if classes == 2 else classes
@@ -122,7 +126,9 @@ class Softmax:
         value, raw, total = self._summed(one, weight, bias)
         return value + self._objective(weight, active), self._unfold(raw, total, weight, active), total
 
-    def _summed(self, one: Callable[[slice], tuple[Array, Array, Array]], weight: Array, bias: Array) -> tuple[Array, Array, Array]:
+    def _summed(
+        self, one: Callable[[slice], tuple[Array, Array, Array]], weight: Array, bias: Array
+    ) -> tuple[Array, Array, Array]:
         """Sum what `one` makes of each block, in float64 and in the order of the blocks, so that the threads leave no trace in the bits."""
         value, raw, total = np.zeros(weight.shape[1]), np.zeros(weight.shape), np.zeros(bias.shape)
         for parts in self.each(one, self.blocks):
@@ -151,13 +157,17 @@ class Softmax:
         bias = np.stack(
             list(
                 self.each(
-                    lambda column: self._intercept(scores[:, column], bias[:, column], self.mass[self.which[active[column]]]),
+                    lambda column: self._intercept(
+                        scores[:, column], bias[:, column], self.mass[self.which[active[column]]]
+                    ),
                     range(len(active)),
                 )
             ),
             axis=1,
         )
-        if self.outputs > 1:  # a constant added to all classes changes nothing; without one, equal problems have equal decision values
+        if (
+            self.outputs > 1
+        ):  # a constant added to all classes changes nothing; without one, equal problems have equal decision values
             bias -= bias.mean(axis=0)
         mass = self.mass[self.which[active]]
 
@@ -205,7 +215,9 @@ class Softmax:
         probability[self.y, np.arange(len(self.y))] += 1
         return np.diag(probability @ mass) - (probability * mass) @ probability.T
 
-    def frame(self, weight: Array, bias: Array, task: int, basis: Basis, *, cold: bool, stale: bool) -> Frame | Factored:
+    def frame(
+        self, weight: Array, bias: Array, task: int, basis: Basis, *, cold: bool, stale: bool
+    ) -> Frame | Factored:
         """The frame that fits one task's curvature at a point.
 
         At weights of zero (`cold`) the Hessian is the class curvature times the covariance, and dense rows see it as the identity.
@@ -230,7 +242,11 @@ class Softmax:
                 - 2 * self.mean[task] * (self._wide.T @ bend.T).T
                 + self.mean[task] ** 2 * bend.sum(axis=1)[:, None]
             )
-            spread, bends, spin = np.maximum(spread, 0) / self.scale[task] ** 2, np.diag(curvature), np.eye(self.outputs)
+            spread, bends, spin = (
+                np.maximum(spread, 0) / self.scale[task] ** 2,
+                np.diag(curvature),
+                np.eye(self.outputs),
+            )
         else:
             bends, spin = np.linalg.eigh(curvature)
             spread = np.outer(np.where(bends > NULL, bends, 0), basis.values)
@@ -258,7 +274,9 @@ class Softmax:
         hessian[:-1, :-1] = basis.into(basis.into(outer / np.outer(scale, scale)).T)
         hessian[:-1, -1] = hessian[-1, :-1] = basis.into((cross - total * mean) / scale)
         hessian[-1, -1] = total
-        floor = 1e-6 * float(np.trace(hessian)) / (width + 1)  # of the order of float32's rounding in the sums: keeps the factor positive
+        floor = (
+            1e-6 * float(np.trace(hessian)) / (width + 1)
+        )  # of the order of float32's rounding in the sums: keeps the factor positive
         hessian[np.arange(width), np.arange(width)] += self.alpha[task]
         while True:
             try:
@@ -321,7 +339,10 @@ def solve_logistic(
     with threads() as each:
         if any(task.mean is None for task in tasks):
             centre, _ = moments(x, [task.weights for task in tasks])
-            tasks = [task if task.mean is not None else replace(task, mean=row) for task, row in zip(tasks, centre, strict=True)]
+            tasks = [
+                task if task.mean is not None else replace(task, mean=row)
+                for task, row in zip(tasks, centre, strict=True)
+            ]
         problem = Softmax(x, y, classes, tasks, each)
         return _in_rounds(problem, basis or Basis.of(x), tolerance, SPARSE_LIMIT if sp.issparse(x) else LIMIT, tell)
 
@@ -342,7 +363,12 @@ def _in_rounds(problem: Softmax, basis: Basis, tolerance: float, limit: int, tel
         walked = active[: max(1, problem.factored())] if stale and basis.vectors is not None else active
         frames = {
             index: problem.frame(
-                points[index][0], points[index][1], index, basis, cold=not stale and tasks[index].start is None, stale=stale
+                points[index][0],
+                points[index][1],
+                index,
+                basis,
+                cold=not stale and tasks[index].start is None,
+                stale=stale,
             )
             for index in walked
         }
@@ -355,7 +381,9 @@ def _in_rounds(problem: Softmax, basis: Basis, tolerance: float, limit: int, tel
         active = [index for index in active if index not in done and spent[index] < limit]
     certain = basis.vectors is None or problem.factored() > 0  # else the Hessian's own frame was too large to be made
     for index, task in enumerate(tasks):
-        if task.alpha == 0 and (not certain or problem.separated(answers[index], index)):  # separated rows: the loss has no least value
+        if task.alpha == 0 and (
+            not certain or problem.separated(answers[index], index)
+        ):  # separated rows: the loss has no least value
             answers[index] = replace(answers[index], converged=False)
     return [answers[index] for index in range(len(tasks))]
 

@@ -12,7 +12,9 @@ from scipy.sparse.linalg import LinearOperator, cg
 from src.probes.solvers.linear import Array, Matrix, Solution, Task, Tell, silent, threads
 
 
-def solve_ridge(x: Matrix, y: Array, tasks: Sequence[Task], *, tolerance: float = 1e-12, tell: Tell = silent) -> list[Solution]:
+def solve_ridge(
+    x: Matrix, y: Array, tasks: Sequence[Task], *, tolerance: float = 1e-12, tell: Tell = silent
+) -> list[Solution]:
     """Minimise mean squared error + alpha ||w||^2 (bias free) for every task, in float64.
 
     Dense rows: the closed form, through one eigendecomposition of each subset's covariance, which is the covariance of all rows less that
@@ -26,7 +28,11 @@ def solve_ridge(x: Matrix, y: Array, tasks: Sequence[Task], *, tolerance: float 
         whole = None if sp.issparse(x) else _products(x, y, np.ones(x.shape[0]))
         for members in groups.values():
             chosen = [tasks[index] for index in members]
-            found = _ridge_sparse(x, y, chosen, tolerance) if whole is None else _ridge_dense(x, y, chosen, whole, tolerance)
+            found = (
+                _ridge_sparse(x, y, chosen, tolerance)
+                if whole is None
+                else _ridge_dense(x, y, chosen, whole, tolerance)
+            )
             answers.update(zip(members, found, strict=True))
             tell(len(answers))
     return [answers[index] for index in range(len(tasks))]
@@ -77,7 +83,12 @@ def _ridge_dense(
             if task.alpha > 0
             else float(np.sum(np.where(bent > floor, (gradient @ vectors) ** 2 / (4 * np.maximum(bent, floor)), 0)))
         )
-        objective = spread - 2 * float(slope @ weight) + float(weight @ covariance @ weight) + task.alpha * float(weight @ weight)
+        objective = (
+            spread
+            - 2 * float(slope @ weight)
+            + float(weight @ covariance @ weight)
+            + task.alpha * float(weight @ weight)
+        )
         offset = (centre - (0 if task.mean is None else task.mean)) / scale
         answers.append(
             Solution(
@@ -121,11 +132,24 @@ def _ridge_sparse(x: Matrix, y: Array, tasks: Sequence[Task], tolerance: float) 
             nonlocal steps
             steps += 1
 
-        system = LinearOperator((width, width), matvec=lambda v, alpha=alpha: covariance(v) + alpha * np.ravel(v), dtype=np.float64)
+        system = LinearOperator(
+            (width, width), matvec=lambda v, alpha=alpha: covariance(v) + alpha * np.ravel(v), dtype=np.float64
+        )
         diagonal = np.maximum(variance + alpha, 1e-12)
-        precondition = LinearOperator((width, width), matvec=lambda v, diagonal=diagonal: np.ravel(v) / diagonal, dtype=np.float64)
+        precondition = LinearOperator(
+            (width, width), matvec=lambda v, diagonal=diagonal: np.ravel(v) / diagonal, dtype=np.float64
+        )
         goal = np.sqrt(tolerance * max(alpha, 1e-9)) / 2
-        weight, _ = cg(system, slope, x0=weight, rtol=0.0, atol=goal, maxiter=20 * min(x.shape) + 1000, M=precondition, callback=count)
+        weight, _ = cg(
+            system,
+            slope,
+            x0=weight,
+            rtol=0.0,
+            atol=goal,
+            maxiter=20 * min(x.shape) + 1000,
+            M=precondition,
+            callback=count,
+        )
         bent = covariance(weight)
         gradient = 2 * (bent + alpha * weight - slope)
         gap = float(gradient @ gradient) / (4 * max(alpha, 1e-9))
@@ -133,6 +157,14 @@ def _ridge_sparse(x: Matrix, y: Array, tasks: Sequence[Task], tolerance: float) 
         task = tasks[index]
         offset = (centre - (0 if task.mean is None else task.mean)) / scale
         found[index] = Solution(
-            alpha, weight[None], np.array([target - weight @ offset]), objective, gap, gap <= tolerance, steps, task.mean, task.scale
+            alpha,
+            weight[None],
+            np.array([target - weight @ offset]),
+            objective,
+            gap,
+            gap <= tolerance,
+            steps,
+            task.mean,
+            task.scale,
         )
     return [found[index] for index in range(len(tasks))]
