@@ -187,6 +187,8 @@ def state(module: str) -> Iterator[str]:
                 call = value.func if isinstance(value, ast.Call) else None
                 if isinstance(call, ast.Subscript):
                     call = call.value
+                if isinstance(call, ast.Name) and call.id == "Registry":
+                    continue
                 built = isinstance(call, ast.Name) and call.id in {
                     "dict",
                     "list",
