@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from experiments.options import read
-from src.cli.application import exit_with_error
+from src.cli.messages import exit_with_error
 from src.errors import UserError
 
 DEFAULTS = {

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.options import read
-from src.cli.application import exit_with_error, print_text
+from src.cli.messages import exit_with_error, print_text
 from src.errors import UserError
 from src.runtime.provenance import cores
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.options import read
-from src.cli.application import exit_with_error
+from src.cli.messages import exit_with_error
 from src.errors import UserError
 from src.runtime.provenance import collect
 

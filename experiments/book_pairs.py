@@ -16,7 +16,7 @@ from experiments.options import read
 from experiments.pretraining import corpus
 from experiments.pretraining.corpus import Corpus
 from experiments.pretraining.examples import Batch, Examples, Vocabulary
-from src.cli.application import exit_with_error, print_text
+from src.cli.messages import exit_with_error, print_text
 from src.errors import UserError
 
 DEFAULTS = {"text": None, "output": None, "train": 3000, "test": 1000, "words": 45, "held_out": 0.02, "seed": 0}

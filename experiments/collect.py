@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from experiments import options
-from src.cli.application import exit_with_error, print_text
+from src.cli.messages import exit_with_error, print_text
 from src.errors import UserError, flatten
 from src.evaluation.paired import Task
 from src.results.result import Result, SchemaError, read_predictions, replace_files

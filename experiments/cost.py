@@ -24,8 +24,9 @@ import pyarrow as pa
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.options import read
-from src.cli.application import exit_with_error, print_text
-from src.config.schema import CONF, DEFAULT_PROBE, Config, ModelConfig, ProbeConfig, RuntimeConfig
+from src.cli.messages import exit_with_error, print_text
+from src.config.paths import CONF
+from src.config.schema import DEFAULT_PROBE, Config, ModelConfig, ProbeConfig, RuntimeConfig
 from src.data.dataset import Split
 from src.errors import UserError
 from src.features.batching import plan

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from experiments.jobs import configs, write_json
-from src.cli.application import exit_with_error, print_text
+from src.cli.messages import exit_with_error, print_text
 from src.config.schema import Config
 from src.errors import UserError
 from src.evaluation import geometry

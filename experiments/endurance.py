@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.options import read
-from src.cli.application import exit_with_error
+from src.cli.messages import exit_with_error
 from src.errors import UserError
 
 DEFAULTS = {

@@ -31,8 +31,9 @@ from tqdm import tqdm
 from transformers import AutoModel
 
 from experiments.options import read
-from src.cli.application import exit_with_error, print_text
-from src.config.schema import CONF, Config, DatasetConfig, ModelConfig, PoolingConfig, RuntimeConfig
+from src.cli.messages import exit_with_error, print_text
+from src.config.paths import CONF
+from src.config.schema import Config, DatasetConfig, ModelConfig, PoolingConfig, RuntimeConfig
 from src.data import dataset as data
 from src.data.dataset import Dataset
 from src.data.splits import RowSplitter

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from experiments.options import read
-from src.cli.application import exit_with_error, print_text
+from src.cli.messages import exit_with_error, print_text
 from src.config.schema import ModelConfig
 from src.errors import UserError
 from src.models.checkpoint import find

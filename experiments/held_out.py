@@ -14,7 +14,7 @@ from typing import Any
 
 from experiments.options import read
 from experiments.pretraining.recipe import NEGATIVES
-from src.cli.application import exit_with_error, print_text
+from src.cli.messages import exit_with_error, print_text
 from src.errors import UserError
 
 DEFAULTS = {

@@ -12,8 +12,12 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from src.cli.application import check_overrides, format_error, print_text, register
-from src.config.schema import CONF, Config, parse
+from src.cli.application import register
+from src.cli.messages import format_error, print_text
+from src.cli.overrides import check_overrides
+from src.cli.validation import parse_config
+from src.config.paths import CONF
+from src.config.schema import Config
 from src.errors import UserError
 
 DIGITS = 8  # significant ones that a record keeps
@@ -39,7 +43,7 @@ def configs(words: Sequence[str], about: str | None = None) -> list[Config]:
     try:
         with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
             return [
-                parse(compose("config", check_overrides([*rest, *task], sweeps=False)))
+                parse_config(compose("config", check_overrides([*rest, *task], sweeps=False)))
                 for task in ([[each] for each in tasks] or [[]])
             ]
     except (HydraException, OmegaConfBaseException) as error:

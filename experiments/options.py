@@ -11,8 +11,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.cli.application import exit_with_error, print_text
-from src.config.schema import KINDS, explain
+from src.cli.messages import KINDS, exit_with_error, explain, print_text
 from src.errors import UserError, mask
 from src.results.escaping import NUMBER
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from experiments.jobs import write_json
 from experiments.options import read
-from src.cli.application import exit_with_error, print_text
+from src.cli.messages import exit_with_error, print_text
 from src.errors import UserError
 from src.results.result import PREDICTIONS, PROBE, RECORD
 from src.runtime.provenance import collect

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from experiments import figures, options
 from experiments.collect import RECORDS
 from experiments.evidence import Evidence
-from src.cli.application import exit_with_error, print_text
+from src.cli.messages import exit_with_error, print_text
 from src.errors import UserError
 from src.runtime.provenance import cores
 

@@ -22,8 +22,9 @@ import numpy as np
 from experiments import backends, convert
 from experiments.backends import Batch, Outputs
 from experiments.options import read
-from src.cli.application import exit_with_error, print_text
-from src.config.schema import CONF, ModelConfig, RuntimeConfig
+from src.cli.messages import exit_with_error, print_text
+from src.config.paths import CONF
+from src.config.schema import ModelConfig, RuntimeConfig
 from src.errors import UserError
 from src.storage.files import read_json
 

@@ -19,8 +19,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from experiments.pretraining.recipe import DTYPES, NEGATIVES, OBJECTIVES, Pace, Schedule, Shape, Start
 from src import trackers
-from src.cli.application import print_text, run_app
-from src.config.schema import TrackerConfig, explain
+from src.cli.application import run_app
+from src.cli.messages import explain, print_text
+from src.cli.structured import merge_into, mergeable
+from src.config.schema import TrackerConfig
 from src.errors import UserError
 from src.runtime.provenance import folder_name
 
@@ -40,7 +42,7 @@ class Pretraining:
 
 
 def main() -> None:
-    ConfigStore.instance().store(name="pretraining", node=Pretraining, provider="experiments.pretrain")
+    ConfigStore.instance().store(name="pretraining", node=mergeable(Pretraining), provider="experiments.pretrain")
     run_app(task, config="pretrain", sweeps=False)
 
 
@@ -90,10 +92,9 @@ def parse(composed: DictConfig) -> Pretraining:
     try:
         plain: Any = OmegaConf.to_container(composed, throw_on_missing=True)
         plain.pop("hydra", None)
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Pretraining), plain))
+        config = merge_into(Pretraining, plain)
     except OmegaConfBaseException as error:
         raise explain(error) from error
-    assert isinstance(config, Pretraining)
     if config.text is None:
         raise UserError("text is not set. Name a folder of .txt files, a document each: text=FOLDER.")
     shape, schedule, pace = config.shape, config.schedule, config.pace

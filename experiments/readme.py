@@ -18,7 +18,7 @@ from experiments import options
 from experiments.claims import CLAIMS, Number, answer
 from experiments.collect import RECORDS, Record
 from experiments.evidence import Evidence
-from src.cli.application import exit_with_error, print_text
+from src.cli.messages import exit_with_error, print_text
 from src.errors import UserError
 from src.sweeps.comparison import compare_records, render
 

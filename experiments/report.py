@@ -16,7 +16,7 @@ from typing import Any
 from experiments import options, page, verdicts
 from experiments.collect import LINES, Record, read
 from experiments.verdicts import Run, Section, Setting, Verdict, gap, signed
-from src.cli.application import exit_with_error, print_text
+from src.cli.messages import exit_with_error, print_text
 from src.errors import UserError, flatten
 from src.evaluation.paired import MARGIN
 from src.pooling import poolings

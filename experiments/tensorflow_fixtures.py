@@ -21,7 +21,7 @@ import numpy as np
 from experiments import backends
 from experiments.backends import Batch, Outputs
 from experiments.options import read
-from src.cli.application import exit_with_error, print_text
+from src.cli.messages import exit_with_error, print_text
 from src.errors import UserError
 
 FORMS = ("checkpoint", "hub", "savedmodel", "savedmodel-2019")

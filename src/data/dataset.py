@@ -19,10 +19,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from src.config.schema import DatasetConfig, Generated, LocalFiles, shortened
+from src.config.schema import DatasetConfig, Generated, LocalFiles
 from src.data import reading
 from src.data.splits import RowSplitter, joined, parted
-from src.errors import UserError, flatten
+from src.errors import UserError, flatten, shortened
 from src.registry import unknown
 from src.runtime import hub
 

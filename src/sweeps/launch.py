@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hydra._internal.callbacks import Callbacks
@@ -23,8 +24,12 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
-from src.cli.application import configure_process, leave_job_folder
-from src.config.schema import Config, RuntimeConfig, cache_folder, explain, parse
+from src.cli.application import leave_job_folder
+from src.cli.messages import explain
+from src.cli.streams import configure_process
+from src.cli.validation import parse_config
+from src.config.paths import cache_folder
+from src.config.schema import Config, RuntimeConfig
 from src.errors import UserError, flatten
 from src.runtime.provenance import cores
 from src.sweeps.launchers import kind
@@ -55,13 +60,13 @@ def threads() -> int:
 
 
 @contextmanager
-def limit_threads(runtime: RuntimeConfig) -> Iterator[None]:
-    """Let a job encode and fit on `runtime.threads`, resolved, and no more."""
+def limit_threads(runtime: RuntimeConfig) -> Iterator[RuntimeConfig]:
+    """Let a job encode and fit on `runtime.threads` and no more; yield the section with `threads` resolved."""
     import src.pipeline.run  # noqa: F401  # with all libraries that are to be kept to them
 
-    runtime.threads = runtime.threads or threads()
-    with _pools("torch" in sys.modules).limit(limits=runtime.threads, user_api="blas"):
-        yield
+    resolved = replace(runtime, threads=runtime.threads or threads())
+    with _pools("torch" in sys.modules).limit(limits=resolved.threads, user_api="blas"):
+        yield resolved
 
 
 @functools.cache
@@ -169,7 +174,7 @@ def encode_missing(config: DictConfig, jobs: Sequence[Sequence[str]]) -> None:
     for words in passes(jobs):
         try:
             composed = loader.load_sweep_config(config, words)
-            one = parse(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
+            one = parse_config(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
             wanted = wanting(one)
         except (UserError, HydraException, OmegaConfBaseException):
             continue
@@ -248,7 +253,7 @@ def encode_task(composed: DictConfig) -> None:
     """`encode` as a launcher runs it."""
     configure_process()
     leave_job_folder()
-    _try(parse(composed))
+    _try(parse_config(composed))
 
 
 def _try(config: Config) -> None:
@@ -266,7 +271,7 @@ def _opened(config: Config) -> tuple[FeatureExtractor, list[Text], list[Text]]:
     from src.runtime.clock import Clock
     from src.storage.store import ArrayStore
 
-    store = ArrayStore(cache_folder(config.runtime))
+    store = ArrayStore(cache_folder(config.runtime.cache_dir))
     read, found = data.load(config.dataset, config.data_root), checkpoint.find(config.model)
     extractor = FeatureExtractor(found, config, store, Clock(), config.runtime.threads or threads())
     names = list(read.splits) if config.output else list(dict.fromkeys(read.roles.values()))

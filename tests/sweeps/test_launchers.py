@@ -22,7 +22,8 @@ from omegaconf.errors import ConfigAttributeError
 
 from experiments.overhead import settled
 from src import run
-from src.config.schema import CONF, RuntimeConfig
+from src.config.paths import CONF
+from src.config.schema import RuntimeConfig
 from src.errors import UserError
 from src.results.result import PREDICTIONS, PROBE, RECORD
 from src.sweeps import launch, launchers, sweep
@@ -344,8 +345,7 @@ def test_threads_are_what_a_process_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     assert launch.threads() == 4
     monkeypatch.setenv("OMP_NUM_THREADS", "2,1")
     assert launch.threads() == 4
-    runtime = RuntimeConfig()
-    with launch.limit_threads(runtime):
+    with launch.limit_threads(RuntimeConfig()) as runtime:
         from threadpoolctl import threadpool_info
 
         assert runtime.threads == 4
