@@ -18,9 +18,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from omegaconf import OmegaConf
 
-from src.config.paths import CONF
+from src.cli.structured import load_option
 from src.config.schema import Config, DatasetConfig, ModelConfig, RuntimeConfig
 from src.data import dataset as data
 from src.errors import UserError
@@ -154,11 +153,7 @@ def run(data_root: str, model: str, rows: int | None, base_rows: int) -> list[Fi
 
     library.disable_progress_bar()
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
-    sst2 = OmegaConf.to_object(
-        OmegaConf.merge(OmegaConf.structured(DatasetConfig), OmegaConf.load(CONF / "dataset" / "sst2.yaml"))
-    )
-    assert isinstance(sst2, DatasetConfig)
-    read = data.load(sst2, data_root)
+    read = data.load(load_option(DatasetConfig, "dataset", "sst2"), data_root)
     sentences = [text for split in read.splits.values() for text in split.text.to_pylist()]
     versions = {**library_versions(), "sentence-transformers": _version("sentence-transformers")}
     print(", ".join(f"{name} {number}" for name, number in versions.items()))

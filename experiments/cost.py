@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from experiments.options import read
 from src.cli.messages import exit_with_error, print_text
-from src.config.paths import CONF
+from src.cli.structured import load_option
 from src.config.schema import DEFAULT_PROBE, Config, ModelConfig, ProbeConfig, RuntimeConfig
 from src.data.dataset import Split
 from src.errors import UserError
@@ -251,10 +251,7 @@ def stops_early(encoder: Encoder, batch: Batch) -> bool:
 def fit(features: np.ndarray, split: Split, classes: int) -> probe.Outcome:
     """The default probe, its whole grid on a carved part and the refit."""
     named = DEFAULT_PROBE["classification" if classes else "regression"]
-    config = OmegaConf.to_object(
-        OmegaConf.merge(OmegaConf.structured(ProbeConfig), OmegaConf.load(CONF / "probe" / f"{named}.yaml"))
-    )
-    assert isinstance(config, ProbeConfig)
+    config = load_option(ProbeConfig, "probe", named)
     return probe.run(
         instantiate(config), config, probe.Rows(features, split.label), {}, classes=classes, groups=split.row_digests()
     )

@@ -32,6 +32,7 @@ from transformers import AutoModel
 
 from experiments.options import read
 from src.cli.messages import exit_with_error, print_text
+from src.cli.structured import load_option
 from src.config.paths import CONF
 from src.config.schema import Config, DatasetConfig, ModelConfig, PoolingConfig, RuntimeConfig
 from src.data import dataset as data
@@ -309,10 +310,7 @@ def dataset_config(name: str) -> DatasetConfig:
     known = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml") if path.stem != "files")
     if name not in known:
         raise unknown("dataset", name, known)
-    merged = OmegaConf.merge(OmegaConf.structured(DatasetConfig), OmegaConf.load(CONF / "dataset" / f"{name}.yaml"))
-    config = OmegaConf.to_object(merged)
-    assert isinstance(config, DatasetConfig)
-    return config
+    return load_option(DatasetConfig, "dataset", name)
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from omegaconf import OmegaConf
 
+from src.cli.structured import load_option
 from src.config.paths import CONF
 from src.config.schema import DatasetConfig
 from src.data import dataset as data
@@ -28,12 +29,7 @@ HEADLINES = {"cola": "mcc", "mrpc": "f1", "qqp": "f1", "stsb": "pearson", "sick_
 
 def option(name: str, **changes: Any) -> DatasetConfig:
     """conf/dataset/NAME.yaml with the user's changes."""
-    merged = OmegaConf.merge(
-        OmegaConf.structured(DatasetConfig), OmegaConf.load(CONF / "dataset" / f"{name}.yaml"), changes
-    )
-    config = OmegaConf.to_object(merged)
-    assert isinstance(config, DatasetConfig)
-    return config
+    return load_option(DatasetConfig, "dataset", name, **changes)
 
 
 def write(folder: Path, files: Mapping[str, str | bytes]) -> str:
@@ -284,8 +280,7 @@ def test_refusals_of_the_official_layout(tmp_path: Path) -> None:
         data.load(option("cola", local={"format": "csv"}), root)
     with pytest.raises(UserError, match=r"dataset.text and dataset.label"):
         data.load(option("cola", text=None), root)
-    config = option("cola")
-    config.splits = {"test": "validation"}
+    config = replace(option("cola"), splits={"test": "validation"})
     with pytest.raises(UserError, match=r"dataset.splits.train is not set"):
         data.load(config, root)
 

@@ -11,8 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 
+from src.cli.structured import load_option
 from src.config.paths import CONF
 from src.config.schema import DatasetConfig
 from src.data import dataset as data
@@ -50,9 +50,7 @@ Rows = list[tuple[demo.Texts, str]]
 
 @lru_cache
 def config(name: str) -> DatasetConfig:
-    merged = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DatasetConfig), OmegaConf.load(OPTIONS[name])))
-    assert isinstance(merged, DatasetConfig)
-    return merged
+    return load_option(DatasetConfig, "dataset", name)
 
 
 @lru_cache

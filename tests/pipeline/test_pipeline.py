@@ -337,7 +337,8 @@ def test_real_rows_with_the_real_checkpoint(shared: Path, tmp_path: Path) -> Non
     folder = shared / "models" / "all-MiniLM-L6-v2"
     (tmp_path / "unused").mkdir()
     settings = config(folder, tmp_path / "unused")
-    settings.dataset.train, settings.dataset.test = str(tmp_path / "train.csv"), str(tmp_path / "test.csv")
+    rows = {name: str(tmp_path / f"{name}.csv") for name in ("train", "test")}
+    settings = dataclasses.replace(settings, dataset=dataclasses.replace(settings.dataset, **rows))
     prepared = prepare(settings)
     finished = run_probe(prepared, LogisticRegression())
     x, z = (by_hand(folder, column(tmp_path / f"{name}.csv", "text")) for name in ("train", "test"))

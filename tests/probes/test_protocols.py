@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -46,10 +47,9 @@ def one_thread() -> Iterator[None]:
 
 def probe_config(name: str, **changes: Any) -> ProbeConfig:
     """A file of conf/probe with changed settings of its protocol."""
-    values = OmegaConf.to_container(OmegaConf.load(CONF / "probe" / f"{name}.yaml"))
-    config = ProbeConfig(**values)  # type: ignore[arg-type, misc]
-    config.protocol |= changes
-    return config
+    values: Any = OmegaConf.to_container(OmegaConf.load(CONF / "probe" / f"{name}.yaml"))
+    values["protocol"] = {**(values.get("protocol") or {"name": "suite"}), **changes}
+    return ProbeConfig(**values)
 
 
 def fit(config: ProbeConfig, train: Rows, tests: dict[str, Rows], classes: int = 2, **options: Any) -> Outcome:
@@ -275,8 +275,7 @@ TRUTH = float(np.mean(1 / (1 + np.exp(-(1 + np.hypot(0.3, 0.8) * np.random.defau
 
 
 def coded(noise: float, rows: int = 400, classes: int = 2, shuffled: bool = False) -> dict[str, Any]:
-    config = probe_config("mdl")
-    config.shuffled_labels = shuffled
+    config = replace(probe_config("mdl"), shuffled_labels=shuffled)
     outcome = fit(config, make(rows, classes, noise=noise), {"test": make(seed=1, classes=classes)}, classes)
     return outcome.details["online_code"]  # type: ignore[no-any-return]
 
@@ -290,8 +289,7 @@ def test_what_is_easily_said_is_shorter() -> None:
 
 
 def test_the_code_length_is_the_sum_over_the_blocks() -> None:
-    config = probe_config("mdl", blocks=[10.0, 50.0])
-    config.grid = {"alpha": [0.03]}
+    config = replace(probe_config("mdl", blocks=[10.0, 50.0]), grid={"alpha": [0.03]})
     train, test = make(200), make(seed=1)
     outcome = fit(config, train, {"test": test}, seed=3)
     order = np.random.default_rng([3, 6]).permutation(200)
@@ -345,7 +343,7 @@ def test_shuffled_labels_score_chance(selection: str) -> None:
     }
     labels = train.y if selection == "nested" else test.y
     real = fit(config, train, tests, **options)
-    config.shuffled_labels = True
+    config = replace(config, shuffled_labels=True)
     shuffled = fit(config, train, tests, **options)
     assert (real.predictions["test"] == labels).mean() > 0.9
     assert abs((shuffled.predictions["test"] == labels).mean() - 0.5) < 0.15
