@@ -24,11 +24,11 @@ from src.models.kernels import VERSION
 from src.models.pooler import refuse
 from src.models.wordpieces import with_capitals
 from src.pooling import SATURATED, Pooling, poolings
-from src.results.result import content_key
 from src.runtime.clock import PHASES, Clock
 from src.runtime.devices import device_kind
 from src.runtime.provenance import version
 from src.storage.files import Unreadable, checked, parse_json
+from src.storage.keys import content_key
 from src.storage.store import ArrayStore, ShardStore, Value
 
 log = logging.getLogger(__name__)

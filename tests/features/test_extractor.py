@@ -28,8 +28,8 @@ from src.models import kernels
 from src.models.checkpoint import find
 from src.models.encoder import Encoder, EncoderOutput
 from src.pooling import poolings
-from src.results.result import content_key
 from src.runtime.clock import Clock
+from src.storage.keys import content_key
 from src.storage.store import ArrayStore
 from tests.conftest import SENTENCES
 
