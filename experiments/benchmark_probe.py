@@ -117,7 +117,7 @@ class Figures:
 def compare(classes: int, rows: int, width: int) -> Figures:
     """Time both on the same rows."""
     x, y = make(rows, width, classes)
-    held = splits.RowSplitter(y, 0).held()
+    held = splits.RowSplitter(y, 0).holdout_mask()
     start = time.perf_counter()
     outcome = ours(x, y, classes)
     mine = time.perf_counter() - start

@@ -175,8 +175,8 @@ class Task:
         read = self.data
         groups, mixed = read.together, read.group is not None
         return RowSplitter(
-            read.train.label, 0, fraction=HELD, groups=groups, mixed=mixed, regression=not read.classes
-        ).held()
+            read.train.label, 0, fraction=HELD, groups=groups, groups_span_classes=mixed, regression=not read.classes
+        ).holdout_mask()
 
     def identity(self) -> dict[str, Any]:
         """What decides the numbers of any tuning on this task, as resolved."""
