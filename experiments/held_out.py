@@ -66,7 +66,7 @@ def measure(
 
     from experiments.pretraining import corpus
     from experiments.pretraining.examples import Examples, Vocabulary
-    from experiments.pretraining.loop import evaluate
+    from experiments.pretraining.training import evaluate
     from src.config.schema import ModelConfig, RuntimeConfig
     from src.evaluation.metrics import wilson
     from src.models import checkpoint

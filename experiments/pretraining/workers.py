@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from experiments.pretraining import corpus
-from experiments.pretraining.loop import train
+from experiments.pretraining.training import train
 from src.config.schema import ModelConfig
 from src.errors import UserError
 from src.models.checkpoint import Checkpoint, find

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from experiments import pretrain
-from experiments.pretraining import corpus, loop
+from experiments.pretraining import corpus, training
 from experiments.pretraining.corpus import SPECIAL, Corpus
 from experiments.pretraining.embeddings import WINDOW, cooccurrences, embeddings, waves
 from experiments.pretraining.examples import RANDOM, Examples, Vocabulary
@@ -212,7 +212,7 @@ def learn(
     from transformers import AutoTokenizer
 
     output.mkdir(exist_ok=True)
-    loop.train(output, parts[:2], AutoTokenizer.from_pretrained(parts[2]), TINY, schedule, pace, device="cpu")
+    training.train(output, parts[:2], AutoTokenizer.from_pretrained(parts[2]), TINY, schedule, pace, device="cpu")
     return load_file(output / "state.safetensors")
 
 
@@ -220,17 +220,17 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(
     tmp_path: Path, parts: tuple[Corpus, Corpus, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = learn(tmp_path / "whole", parts, QUICK)
-    draw = loop.draw
+    draw = training.draw
 
     def kill(examples: Examples, schedule: Schedule, step: int, *rest: int) -> object:
         if step == 5:
             raise KeyboardInterrupt
         return draw(examples, schedule, step, *rest)
 
-    monkeypatch.setattr(loop, "draw", kill)
+    monkeypatch.setattr(training, "draw", kill)
     with pytest.raises(KeyboardInterrupt):
         learn(tmp_path / "cut", parts, QUICK)
-    monkeypatch.setattr(loop, "draw", draw)
+    monkeypatch.setattr(training, "draw", draw)
     cut = learn(tmp_path / "cut", parts, QUICK)
     assert whole.keys() == cut.keys() and all(torch.equal(whole[name], cut[name]) for name in whole)
 
@@ -260,7 +260,7 @@ def test_masked_words_alone_leave_the_pooler_as_it_was(tmp_path: Path, parts: tu
     words = learn(tmp_path / "words", parts, replace(QUICK, objective="mlm"))
     both = learn(tmp_path / "both", parts, QUICK)
     pieces = len(both["weight.bert.embeddings.word_embeddings.weight"])
-    fresh = dict(loop.build(replace(TINY, vocab_size=pieces), 0.0, 0).named_parameters())
+    fresh = dict(training.build(replace(TINY, vocab_size=pieces), 0.0, 0).named_parameters())
     for name in ("bert.pooler.dense.weight", "bert.pooler.dense.bias", "cls.seq_relationship.weight"):
         assert torch.equal(words[f"weight.{name}"], fresh[name]) and not torch.equal(
             both[f"weight.{name}"], fresh[name]
@@ -279,7 +279,7 @@ def test_a_training_goes_on_from_a_checkpoint(
 ) -> None:
     from transformers import AutoTokenizer, BertModel
 
-    begun = loop.build(replace(TINY, vocab_size=len(AutoTokenizer.from_pretrained(parts[2]))), 0.0, 7).bert
+    begun = training.build(replace(TINY, vocab_size=len(AutoTokenizer.from_pretrained(parts[2]))), 0.0, 7).bert
     begun.save_pretrained(tmp_path / "begun")
     AutoTokenizer.from_pretrained(parts[2]).save_pretrained(tmp_path / "begun")
     words = [
@@ -321,7 +321,7 @@ def test_training_learns_both_tasks_and_the_checkpoint_is_whole(
         assert not info["missing_keys"] and not info["unexpected_keys"]
         assert len(AutoTokenizer.from_pretrained(folder)) == model.config.vocab_size <= VOCABULARY
     held_out = Examples(parts[1], Vocabulary.own(model.config.vocab_size))
-    again = loop.evaluate(
+    again = training.evaluate(
         BertForPreTraining.from_pretrained(tmp_path, dtype="float32"), held_out, rows=256, length=32, device="cpu"
     )
     assert abs(again["nsp_accuracy"] - float(last["nsp_accuracy"])) < 0.02  # stored in half precision
