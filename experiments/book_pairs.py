@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.options import read
-from experiments.pretraining import corpus
-from experiments.pretraining.corpus import Corpus
+from experiments.pretraining.corpus import Corpus, read_texts, split_held_out
 from experiments.pretraining.examples import Batch, Examples, Vocabulary
 from src.cli.application import exit_with_error, print_text
 from src.errors import UserError
@@ -33,7 +32,7 @@ def main(arguments: list[str]) -> None:
             raise UserError(
                 "text and output are needed: text=FOLDER of .txt files, output=FOLDER for train.tsv and test.tsv."
             )
-        _, tail = corpus.split(corpus.read(Path(options.text)), options.held_out)
+        _, tail = split_held_out(read_texts(Path(options.text)), options.held_out)
         order = np.random.default_rng([options.seed, 0]).permutation(len(tail))
         cut = round(TEST_SHARE * len(tail))
         for place, (name, numbers) in enumerate((("test", order[:cut]), ("train", order[cut:]))):
@@ -87,7 +86,7 @@ def pairs(
     sizes = [len(line) for document in sentences for line in document]
     ends = np.cumsum([0, *(sum(map(len, document)) for document in sentences)])
     flat = Corpus(np.arange(len(table)), np.cumsum([0, *sizes])[:-1], ends)
-    drawn = Segments(flat, Vocabulary.own(len(table))).draw(np.random.default_rng(seed), 4 * rows, words + MARKS)
+    drawn = Segments(flat, Vocabulary.of_size(len(table))).draw(np.random.default_rng(seed), 4 * rows, words + MARKS)
     second = words + MARKS - drawn.segments.sum(axis=1)  # the column where it begins
     parted = drawn.ids[np.arange(len(second)), second - 2]
     kept = np.sort(np.unique(parted, return_index=True)[1])[:rows]

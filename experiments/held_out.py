@@ -64,9 +64,9 @@ def measure(
     """Held-out figures by row length, with a 95 % Wilson interval for next-sentence accuracy, and the pooler's evidence."""
     from transformers import BertForPreTraining
 
-    from experiments.pretraining import corpus
+    from experiments.pretraining.corpus import read_texts, split_held_out
+    from experiments.pretraining.evaluation import evaluate
     from experiments.pretraining.examples import Examples, Vocabulary
-    from experiments.pretraining.training import evaluate
     from src.config.schema import ModelConfig, RuntimeConfig
     from src.evaluation.metrics import wilson
     from src.models import checkpoint
@@ -83,7 +83,7 @@ def measure(
         raise UserError(
             f"'{opened.label}' lacks {', '.join(sorted(info['missing_keys'])[:3])}: a checkpoint with both of BERT's heads is needed."
         )
-    _, tail = corpus.split(corpus.read(text), held_out)
+    _, tail = split_held_out(read_texts(text), held_out)
     tokenizer = load_tokenizer(opened)
     examples = Examples(corpus.encode(tail, tokenizer), Vocabulary.of(tokenizer), negatives)
     found = {}

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from experiments import book_pairs
 from experiments.jobs import write_json
 from experiments.options import read
-from experiments.pretraining import corpus
+from experiments.pretraining.corpus import read_texts, split_held_out
 from src.cli.application import exit_with_error, print_text
 from src.config.schema import CONF, Config, ModelConfig, ProbeConfig, RuntimeConfig, cache_folder
 from src.data.dataset import Split
@@ -121,7 +121,7 @@ def make(options: Any) -> dict[str, Any]:
 
 
 def _splits(options: Mapping[str, Any]) -> dict[str, Split]:
-    front, tail = corpus.split(corpus.read(Path(options["text"])), options["held_out"])
+    front, tail = split_held_out(read_texts(Path(options["text"])), options["held_out"])
     wanted = (("train", front, options["pairs"]), ("held_out", tail, options["held_out_pairs"]))
     splits = {}
     for place, (name, documents, rows) in enumerate(wanted):
