@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 from transformers import BertForPreTraining
 
+from experiments.files import write_csv
 from experiments.pretraining.corpus import Corpus
 from experiments.pretraining.evaluation import evaluate, to_tensors
 from experiments.pretraining.examples import Batch, Examples, Vocabulary
@@ -200,17 +200,7 @@ class Trainer:
         }
         self.losses = []
         self.progress["rows"].append(row)
-        write_log(self.output / "training.csv", self.progress["rows"])
+        write_csv(self.output / "training.csv", COLUMNS, self.progress["rows"], digits=6)
         self.log(row)
         pairs = "" if found["nsp_accuracy"] is None else f" NSP {found['nsp_accuracy']:.3f}"
         bar.set_postfix_str(f"MLM {found['mlm_accuracy']:.3f}{pairs}")
-
-
-def write_log(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write the training's rows as CSV, numbers with six significant digits."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(
-            {key: (f"{value:.6g}" if isinstance(value, float) else value) for key, value in row.items()} for row in rows
-        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -17,7 +17,7 @@ LEAST = {
     "schedule": {"steps": 1, "seed": 0, "warmup": 0, "decay": 0},
     "pace": {"evaluate": 1, "save": 1, "workers": 1, "threads": 1, "held_out_rows": 1},
 }
-CHOICES = {
+CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
     "pace": {"device": DEVICES},
     "schedule": {"embeddings": EMBEDDINGS, "objective": OBJECTIVES, "negatives": NEGATIVES, "dtype": DTYPES},
 }
@@ -100,7 +100,7 @@ def check_choices(config: Pretraining) -> None:
             check_choice(f"{section}.{key}", getattr(getattr(config, section), key), allowed)
 
 
-def check_choice(key: str, value: object, allowed: Iterable[str]) -> None:
+def check_choice(key: str, value: object, allowed: Collection[str]) -> None:
     """Raise UserError if the value of a key is not among the allowed ones."""
     if value not in allowed:
         raise UserError(f"{key}={value}: one of {', '.join(allowed)} is needed.")
