@@ -9,20 +9,12 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.options import read
-from src.cli.application import exit_with_error
+from experiments.cli import command, required
 from src.errors import UserError
 
-DEFAULTS = {
-    "snapshots": None,  # folder whose folders are named by their steps
-    "datasets": ["mr", "sst2", "cola", "mrpc", "stsb", "rte", "demo_coherence"],
-    "poolings": ["cls", "pooler", "mean"],
-    "data_root": None,
-    "work": "multirun/along",
-    "output": "experiments/records/along.csv",
-}
 KEPT = (
     "dataset",
     "pooling",
@@ -37,41 +29,47 @@ KEPT = (
 )
 
 
-def main(arguments: list[str]) -> None:
-    """Run the sweeps and write the table; bad input ends with a line and status 1."""
-    try:
-        options = read(DEFAULTS, arguments, __doc__)
-        folders = Path(options.snapshots or "").glob("*")
-        snapshots = sorted(path for path in folders if path.name.isdecimal() and (path / "config.json").is_file())
-        if not options.snapshots or not snapshots:
-            raise UserError(
-                f"snapshots={options.snapshots}: a folder of snapshots is needed, named by their steps as pre-training leaves them."
-            )
-        words = [
-            f"dataset={','.join(options.datasets)}",
-            f"pooling={','.join(options.poolings)}",
-            "tracker=none",
-            "model=checkpoint",
-        ]
-        if options.data_root:
-            words.append(f'data_root="{options.data_root}"')
-        rows = []
-        for snapshot in snapshots:
-            folder = Path(options.work) / snapshot.name
-            asked = [*words, f'model.path="{snapshot}"', f'hydra.sweep.dir="{folder}"']
-            print(f"== step {int(snapshot.name):,}", flush=True)
-            ended = subprocess.run([sys.executable, "-m", "src.run", "-m", *asked], check=False)
-            if ended.returncode:
-                raise UserError(
-                    f"the sweep over step {int(snapshot.name)} failed: see above. The same command goes on."
-                )
-            with (folder / "comparison.csv").open(newline="", encoding="utf-8") as file:
-                rows += [
-                    {"step": int(snapshot.name), **{name: row.get(name) for name in KEPT}}
-                    for row in csv.DictReader(file)
-                ]
-    except UserError as error:
-        exit_with_error(str(error))
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    snapshots: str = required("a folder of snapshots, named by their steps as pre-training writes them")
+    datasets: tuple[str, ...] = ("mr", "sst2", "cola", "mrpc", "stsb", "rte", "demo_coherence")
+    poolings: tuple[str, ...] = ("cls", "pooler", "mean")
+    data_root: str | None = None
+    work: str = "multirun/along"
+    output: str = "experiments/records/along.csv"
+
+
+@command(Options)
+def main(options: Options) -> None:
+    """Run the sweeps and write the table."""
+    folders = Path(options.snapshots).glob("*")
+    snapshots = sorted(path for path in folders if path.name.isdecimal() and (path / "config.json").is_file())
+    if not snapshots:
+        raise UserError(
+            f"snapshots={options.snapshots}: a folder of snapshots is needed, named by their steps as pre-training leaves them."
+        )
+    words = [
+        f"dataset={','.join(options.datasets)}",
+        f"pooling={','.join(options.poolings)}",
+        "tracker=none",
+        "model=checkpoint",
+    ]
+    if options.data_root:
+        words.append(f'data_root="{options.data_root}"')
+    rows = []
+    for snapshot in snapshots:
+        folder = Path(options.work) / snapshot.name
+        asked = [*words, f'model.path="{snapshot}"', f'hydra.sweep.dir="{folder}"']
+        print(f"== step {int(snapshot.name):,}", flush=True)
+        ended = subprocess.run([sys.executable, "-m", "src.run", "-m", *asked], check=False)
+        if ended.returncode:
+            raise UserError(f"the sweep over step {int(snapshot.name)} failed: see above. The same command goes on.")
+        with (folder / "comparison.csv").open(newline="", encoding="utf-8") as file:
+            rows += [
+                {"step": int(snapshot.name), **{name: row.get(name) for name in KEPT}} for row in csv.DictReader(file)
+            ]
     output = Path(options.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     with output.open("w", newline="", encoding="utf-8") as file:
@@ -81,4 +79,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -15,13 +15,13 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from experiments.options import read
-from src.cli.application import exit_with_error, print_text
+from experiments.cli import ModelPath, at_least, command, required
+from src.cli.application import print_text
 from src.errors import UserError
 from src.runtime.provenance import cores
 
-DEFAULTS = {"text": None, "output": None, "study": "nsp", "model": {"path": None}, "seeds": None, "jobs": None}
 ARMS = {
     "mlm": ("schedule.objective=mlm",),
     "nsp_other_document": ("schedule.objective=mlm_nsp", "schedule.negatives=other_document"),
@@ -56,34 +56,37 @@ STUDIES = {
 }  # fmt: skip
 
 
-def main(arguments: list[str]) -> None:
-    """Train what is missing; bad input ends with a line and status 1."""
-    try:
-        options = read(DEFAULTS, arguments, __doc__)
-        if not options.text or not options.output:
-            raise UserError(
-                "text and output are needed: text=FOLDER of .txt files, output=FOLDER for a folder an arm and seed."
-            )
-        if options.study not in STUDIES:
-            raise UserError(f"study={options.study}: one of {', '.join(STUDIES)} is needed.")
-        study = STUDIES[options.study]
-        if study.continued != (options.model.path is not None):
-            way = (
-                "needs the checkpoint to go on from: model.path=FOLDER"
-                if study.continued
-                else "begins with fresh weights: leave it out"
-            )
-            raise UserError(f"model.path={options.model.path}: study={options.study} {way}.")
-        jobs = options.jobs or cores()
-        failed = train(
-            study, Path(options.text), Path(options.output), options.model.path, options.seeds or study.seeds, int(jobs)
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    text: str = required("a folder of .txt files, a document each")
+    output: str = required("the folder that gets a folder for each arm and seed")
+    study: Literal["nsp", "continued"] = "nsp"
+    model: ModelPath = ModelPath()
+    seeds: int | None = at_least(1, None)
+    jobs: int | None = at_least(1, None)
+
+
+@command(Options)
+def main(options: Options) -> None:
+    """Train the missing arms and seeds of a study."""
+    study = STUDIES[options.study]
+    if study.continued != (options.model.path is not None):
+        way = (
+            "needs the checkpoint to go on from: model.path=FOLDER"
+            if study.continued
+            else "begins with fresh weights: leave it out"
         )
-        if failed:
-            raise UserError(
-                f"{len(failed)} trainings failed: {', '.join(failed)}. Their log.txt says why; the same command goes on."
-            )
-    except UserError as error:
-        exit_with_error(str(error))
+        raise UserError(f"model.path={options.model.path}: study={options.study} {way}.")
+    jobs = options.jobs or cores()
+    failed = train(
+        study, Path(options.text), Path(options.output), options.model.path, options.seeds or study.seeds, int(jobs)
+    )
+    if failed:
+        raise UserError(
+            f"{len(failed)} trainings failed: {', '.join(failed)}. Their log.txt says why; the same command goes on."
+        )
 
 
 def train(study: Study, text: Path, output: Path, start: str | None, seeds: int, jobs: int) -> list[str]:
@@ -154,4 +157,4 @@ def completed(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

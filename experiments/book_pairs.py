@@ -7,39 +7,45 @@ every document, as pre-training held it out; the documents of test are not those
 from __future__ import annotations
 
 import csv
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from experiments.options import read
+from experiments.cli import command, required
 from experiments.pretraining.corpus import Corpus, read_texts, split_held_out
 from experiments.pretraining.examples import Batch, Examples, Vocabulary
-from src.cli.application import exit_with_error, print_text
+from src.cli.application import print_text
 from src.errors import UserError
 
-DEFAULTS = {"text": None, "output": None, "train": 3000, "test": 1000, "words": 45, "held_out": 0.02, "seed": 0}
 LABELS = ("consecutive", "other")  # in the order of BERT's next-sentence head
 TEST_SHARE = 0.3  # of the documents
 MARKS = 3  # [CLS], [SEP], [SEP]: places of a row that hold no word
 
 
-def main(arguments: list[str]) -> None:
-    """Write both files; bad input ends with a line and status 1."""
-    try:
-        options = read(DEFAULTS, arguments, __doc__)
-        if not options.text or not options.output:
-            raise UserError(
-                "text and output are needed: text=FOLDER of .txt files, output=FOLDER for train.tsv and test.tsv."
-            )
-        _, tail = split_held_out(read_texts(Path(options.text)), options.held_out)
-        order = np.random.default_rng([options.seed, 0]).permutation(len(tail))
-        cut = round(TEST_SHARE * len(tail))
-        for place, (name, numbers) in enumerate((("test", order[:cut]), ("train", order[cut:]))):
-            rows = pairs([tail[number] for number in numbers], options[name], options.words, [options.seed, 1, place])
-            write(Path(options.output) / f"{name}.tsv", rows)
-    except UserError as error:
-        exit_with_error(str(error))
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    text: str = required("a folder of .txt files, a document each")
+    output: str = required("the folder of train.tsv and test.tsv")
+    train: int = 3000
+    test: int = 1000
+    words: int = 45
+    held_out: float = 0.02
+    seed: int = 0
+
+
+@command(Options)
+def main(options: Options) -> None:
+    """Write both files."""
+    _, tail = split_held_out(read_texts(Path(options.text)), options.held_out)
+    order = np.random.default_rng([options.seed, 0]).permutation(len(tail))
+    cut = round(TEST_SHARE * len(tail))
+    parts = (("test", options.test, order[:cut]), ("train", options.train, order[cut:]))
+    for place, (name, count, numbers) in enumerate(parts):
+        rows = pairs([tail[number] for number in numbers], count, options.words, [options.seed, 1, place])
+        write(Path(options.output) / f"{name}.tsv", rows)
     words = " ".join(f"dataset.{name}={Path(options.output) / name}.tsv" for name in ("train", "test"))
     print_text(f"dataset=files {words} dataset.text_pair=text_pair")
 
@@ -117,4 +123,4 @@ def write(path: Path, rows: tuple[list[str], list[str], np.ndarray]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

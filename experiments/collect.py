@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from experiments import options
-from src.cli.application import exit_with_error, print_text
+from experiments.cli import command
+from src.cli.application import print_text
 from src.errors import UserError, flatten
 from src.evaluation.paired import Task
-from src.results.result import Result, SchemaError, read_predictions, replace_files
+from src.results.result import Result, read_predictions, replace_files
 from src.storage.files import Unreadable, checked, open_regular, parse_json, read_json
 from src.sweeps.comparison import find_jobs, identity_of, read_job, rest_of
 
@@ -31,7 +30,6 @@ RECORDS = Path(__file__).parent / "records"
 LINES, ARRAYS, MANIFEST = "records.jsonl", "predictions.safetensors", "manifest.json"
 KEPT = ("row", "fold", "label", "prediction")
 NAMED = ("dataset", "pooling", "layer", "pairing", "probe", "draws")  # how a run is called where it is missing
-DEFAULTS = {"sweep": None, "output": None, "records": str(RECORDS)}
 Array = NDArray[Any]
 
 
@@ -303,29 +301,29 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def main(arguments: list[str]) -> None:
-    """Collect; bad input ends with a line and status 1."""
-    try:
-        asked = options.read(DEFAULTS, arguments, __doc__)
-        records = Path(asked.records)
-        if asked.sweep:
-            if not asked.output:
-                raise UserError(
-                    "output is not set. Name the bundle's folder: output=experiments/records/EXPERIMENT/MODEL."
-                )
-            found = read(Path(asked.sweep))
-            bundle(found, Path(asked.output))
-            print_text(f"{asked.output}: {len(found)} runs")
-        if not records.is_dir():
-            raise UserError(f"records={records}: there is no such folder.")
-        write_manifest(records)
-    except SchemaError as error:
-        exit_with_error(f"{error} Records of two versions are not put side by side.")
-    except UserError as error:
-        exit_with_error(str(error))
-    except OSError as error:
-        exit_with_error(f"cannot write the records: {error.strerror or error}. Name another output=.")
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    sweep: str | None = None
+    output: str | None = None
+    records: str = str(RECORDS)
+
+
+@command(Options)
+def main(options: Options) -> None:
+    """Write a sweep's bundle, then the list of all bundles."""
+    records = Path(options.records)
+    if options.sweep:
+        if not options.output:
+            raise UserError("output is not set. Name the bundle's folder: output=experiments/records/EXPERIMENT/MODEL.")
+        found = read(Path(options.sweep))
+        bundle(found, Path(options.output))
+        print_text(f"{options.output}: {len(found)} runs")
+    if not records.is_dir():
+        raise UserError(f"records={records}: there is no such folder.")
+    write_manifest(records)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -15,15 +15,15 @@ Hewitt et al. (2021), Conditional probing: measuring usable information beyond a
 from __future__ import annotations
 
 import csv
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from experiments.cli import command
 from experiments.jobs import configs
-from src.cli.application import exit_with_error, print_text
+from src.cli.application import print_text
 from src.config.schema import Config
 from src.errors import UserError
 from src.features.extractor import FeatureExtractor, Features, Target, Text
@@ -43,20 +43,17 @@ NAMES = (BASELINE, *(f"{BASELINE}{JOIN}{each}" for each in BESIDE))
 COLUMNS = ("model", "dataset", "pooling", "rows", "bits", "gain", "low", "high", "metric", "value")
 
 
-def main(arguments: list[str]) -> None:
-    """Probe every task every way and print the comparison; bad input ends with a line and status 1."""
-    try:
-        tasks = configs(arguments, __doc__)
-        if not tasks[0].output:
-            raise UserError("output is not set. Name the folder that the records go into: output=FOLDER.")
-        folder, rows = Path(tasks[0].output), []
-        for config in tasks:
-            done = {name: run(config, name, folder / config.dataset.name / name) for name in NAMES}
-            rows += [information(folder / config.dataset.name, name, result) for name, result in done.items()]
-        write(folder / "information.csv", rows)
-        sweep.report(folder)
-    except UserError as error:
-        exit_with_error(str(error))
+@command(configs)
+def main(tasks: list[Config]) -> None:
+    """Probe every task with every representation and print the comparison."""
+    if not tasks[0].output:
+        raise UserError("output is not set. Name the folder that the records go into: output=FOLDER.")
+    folder, rows = Path(tasks[0].output), []
+    for config in tasks:
+        done = {name: run(config, name, folder / config.dataset.name / name) for name in NAMES}
+        rows += [information(folder / config.dataset.name, name, result) for name, result in done.items()]
+    write(folder / "information.csv", rows)
+    sweep.report(folder)
 
 
 @dataclass
@@ -159,4 +156,4 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

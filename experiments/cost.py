@@ -11,20 +11,20 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from experiments.options import read
-from src.cli.application import exit_with_error, print_text
+from experiments.cli import ModelPath, at_least, command, required
+from src.cli.application import print_text
 from src.config.schema import CONF, DEFAULT_PROBE, Config, ModelConfig, ProbeConfig, RuntimeConfig
 from src.data.dataset import Split
 from src.errors import UserError
@@ -40,16 +40,6 @@ from src.runtime import provenance
 
 POOLINGS = ("cls", "pooler", "mean", "max", "first_last_mean")
 APART = ("cls", "mean")  # whose probe is fitted on pairs encoded apart too, four times as wide
-DEFAULTS = {
-    "model": {"path": "embedded:bert-books"},
-    "dataset": "demo_sentiment,demo_coherence",
-    "data_root": None,
-    "rows": 96,  # tokenised, encoded and pooled against the clock
-    "fit_rows": 1000,  # that the probe is fitted on
-    "repeats": 5,
-    "cache_dir": None,
-    "output": None,
-}
 EXIT = "an early exit computes the layers up to its own alone"
 NO_EXIT = "this architecture's layers cannot be left out by hand: a lower layer pays the full pass"
 Measurements = dict[str, Callable[[], object]]
@@ -58,36 +48,41 @@ Batch = tuple[
 ]  # ids, segments, special marks of rows of one length, each (rows, tokens)
 
 
-def main(arguments: list[str]) -> None:
-    """Measure every dataset, print its medians, write the file; bad input ends with a line or two and status 1."""
-    try:
-        options = read(DEFAULTS, arguments, __doc__)
-        if not options.output:
-            raise UserError("output is not set. Name the file of the figures: output=FILE.")
-        for key, least in (("rows", 2), ("fit_rows", 50), ("repeats", 1)):
-            if not (type(options[key]) is int and options[key] >= least):
-                raise UserError(f"{key}={options[key]}: a whole number of at least {least} is needed.")
-        names = list(dict.fromkeys(word.strip() for word in str(options.dataset).split(",")))
-        opened = [prepare(name, options) for name in names]
-        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # whether other work ran beside this
-        measured = {}
-        for name, prepared in zip(names, opened, strict=True):
-            measured[name] = cost(prepared, options)
-            print_text(f"{name}\n{table(measured[name]['seconds'])}")
-        figures = {
-            **about(opened[0].extractor),
-            "load_average": load,
-            "clock": "processor time, all threads of the process",
-            "fit_rows": options.fit_rows,
-            "repeats": options.repeats,
-            "tasks": measured,
-        }
-        write(Path(options.output), figures)
-    except UserError as error:
-        exit_with_error(str(error))
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    output: str = required("the file of the figures")
+    model: ModelPath = ModelPath("embedded:bert-books")
+    dataset: tuple[str, ...] = ("demo_sentiment", "demo_coherence")
+    data_root: str | None = None
+    rows: int = at_least(2, 96)  # tokenised, encoded and pooled against the clock
+    fit_rows: int = at_least(50, 1000)  # that the probe is fitted on
+    repeats: int = at_least(1, 5)
+    cache_dir: str | None = None
 
 
-def prepare(name: str, options: DictConfig) -> pipeline.PreparedRun:
+@command(Options)
+def main(options: Options) -> None:
+    """Measure every dataset, print its medians, write the file."""
+    opened = [prepare(name, options) for name in options.dataset]
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # whether other work ran beside this
+    measured = {}
+    for name, prepared in zip(options.dataset, opened, strict=True):
+        measured[name] = cost(prepared, options)
+        print_text(f"{name}\n{table(measured[name]['seconds'])}")
+    figures = {
+        **about(opened[0].extractor),
+        "load_average": load,
+        "clock": "processor time, all threads of the process",
+        "fit_rows": options.fit_rows,
+        "repeats": options.repeats,
+        "tasks": measured,
+    }
+    write(Path(options.output), figures)
+
+
+def prepare(name: str, options: Options) -> pipeline.PreparedRun:
     """A task of conf/dataset by its name, read, with the checkpoint that encodes it."""
     from experiments.finetune import dataset_config
 
@@ -100,7 +95,7 @@ def prepare(name: str, options: DictConfig) -> pipeline.PreparedRun:
     )
 
 
-def cost(prepared: pipeline.PreparedRun, options: DictConfig) -> dict[str, Any]:
+def cost(prepared: pipeline.PreparedRun, options: Options) -> dict[str, Any]:
     """Every cost on rows of the task's training split, drawn once.
 
     Returns
@@ -365,4 +360,4 @@ def write(path: Path, figures: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

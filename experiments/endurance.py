@@ -23,16 +23,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from experiments.options import read
-from src.cli.application import exit_with_error
+from experiments.cli import command
 from src.errors import UserError
 
-DEFAULTS = {
-    "part": "all", "kills": 20, "pass_rows": 250_000, "rows": 600_000, "crowd_rows": 20_000, "disk": 40, "seed": 0,
-}  # fmt: skip
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = 2000
 WIDTH, LAYERS = 32, 2
@@ -561,29 +558,37 @@ def read_only(bench: Bench, rows: int, expected: str) -> None:
 # -------------------------------------------------------------------------------------------------------------------------------------
 
 
-def main(arguments: list[str]) -> None:
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    part: Literal["all", "kills", "crowd", "memory", "damage", "disk"] = "all"
+    kills: int = 20
+    pass_rows: int = 250_000
+    rows: int = 600_000
+    crowd_rows: int = 20_000
+    disk: int = 40
+    seed: int = 0
+
+
+@command(Options)
+def main(options: Options) -> None:
     """Run the parts that are asked for."""
-    try:
-        options = read(DEFAULTS, arguments, __doc__)
-        with tempfile.TemporaryDirectory(prefix="endurance-") as folder:
-            parts: dict[str, Callable[[Bench], None]] = {
-                "kills": lambda bench: kills(bench, options.pass_rows, options.kills),
-                "crowd": lambda bench: crowd(bench, options.crowd_rows),
-                "memory": lambda bench: memory(bench, options.rows),
-                "damage": lambda bench: damage(bench, options.crowd_rows),
-                "disk": lambda bench: disk(bench, options.disk),
-            }
-            if options.part != "all" and options.part not in parts:
-                raise UserError(f"part={options.part}: one of all, {', '.join(parts)} is needed.")
-            bench = Bench(Path(folder), options.seed)
-            for name, part in parts.items():
-                if options.part in ("all", name):
-                    part(bench)
-        if bench.failures:
-            exit_with_error(f"{bench.failures} checks failed.")
-    except UserError as error:
-        exit_with_error(str(error))
+    with tempfile.TemporaryDirectory(prefix="endurance-") as folder:
+        parts: dict[str, Callable[[Bench], None]] = {
+            "kills": lambda bench: kills(bench, options.pass_rows, options.kills),
+            "crowd": lambda bench: crowd(bench, options.crowd_rows),
+            "memory": lambda bench: memory(bench, options.rows),
+            "damage": lambda bench: damage(bench, options.crowd_rows),
+            "disk": lambda bench: disk(bench, options.disk),
+        }
+        bench = Bench(Path(folder), options.seed)
+        for name, part in parts.items():
+            if options.part in ("all", name):
+                part(bench)
+    if bench.failures:
+        raise UserError(f"{bench.failures} checks failed.")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

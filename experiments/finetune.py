@@ -12,7 +12,6 @@ import copy
 import json
 import math
 import shutil
-import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
@@ -24,14 +23,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 from tqdm import tqdm
 from transformers import AutoModel
 
-from experiments.options import read
-from src.cli.application import exit_with_error, print_text
+from experiments.cli import ModelPath, at_least, command, required
+from src.cli.application import print_text
 from src.config.schema import CONF, Config, DatasetConfig, ModelConfig, PoolingConfig, RuntimeConfig
 from src.data import dataset as data
 from src.data.dataset import Dataset
@@ -52,25 +51,6 @@ from src.storage.files import read_json
 from src.sweeps.comparison import compare_records, find_jobs, render
 
 HEADS = ("cls", "pooler", "mean")
-DEFAULTS = {
-    "model": {"path": "embedded:bert-books"},
-    "dataset": "demo_sentiment,demo_coherence",
-    "pooling": ",".join(HEADS),
-    "seeds": "0,1,2",
-    "rate": 0.0003,  # peak learning rate; several are chosen from on `tune`
-    "tune": None,  # task on whose held-out training rows the rate is chosen
-    "epochs": 3,
-    "batch": 32,
-    "rows": None,  # most training rows of a task, drawn once; unset: all
-    "resamples": 10000,
-    "data_root": None,
-    "output": None,
-    "runtime": {
-        "threads": None,  # processes that tune, one thread each
-        "cache_dir": None,
-        "progress": True,
-    },
-}
 RATES = "rates.json"
 WINDOW = 16  # batches within which rows are sorted by length, so that a batch needs next to no padding
 PREDICT_TOKENS = 4096  # a batch of equal lengths
@@ -229,15 +209,38 @@ class Tuned:
     seconds: dict[str, float]
 
 
-def main(arguments: list[str]) -> None:
-    """Tune what the words ask for and print the comparison; bad input ends with a line or two and status 1."""
-    try:
-        options = read(DEFAULTS, arguments, __doc__)
-        run(options)
-    except UserError as error:
-        exit_with_error(str(error))
-    except KeyboardInterrupt:
-        exit_with_error("stopped. Finished cells are kept: the same command goes on from there.", 130)
+@dataclass(frozen=True)
+class Runtime:
+    """Options of where and how fast the tunings run."""
+
+    threads: int | None = at_least(1, None)  # processes that tune, one thread each
+    cache_dir: str | None = None
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    output: str = required("the folder of the records")
+    model: ModelPath = ModelPath("embedded:bert-books")
+    dataset: tuple[str, ...] = ("demo_sentiment", "demo_coherence")
+    pooling: tuple[str, ...] = HEADS
+    seeds: tuple[int, ...] = at_least(0, (0, 1, 2))
+    rate: tuple[float, ...] = (0.0003,)  # peak learning rate; several are chosen from on `tune`
+    tune: str | None = None  # task on whose held-out training rows the rate is chosen
+    epochs: int = at_least(1, 3)
+    batch: int = at_least(1, 32)
+    rows: int | None = at_least(10, None)  # most training rows of a task, drawn once; unset: all
+    resamples: int = at_least(100, 10000)
+    data_root: str | None = None
+    runtime: Runtime = Runtime()
+
+
+@command(Options)
+def main(options: Options) -> None:
+    """Tune what the options name and print the comparison."""
+    run(options)
     print_text(
         render(
             compare_records(find_jobs(Path(options.output))), width=shutil.get_terminal_size((100, 24)).columns
@@ -245,26 +248,21 @@ def main(arguments: list[str]) -> None:
     )
 
 
-def run(options: DictConfig) -> None:
+def run(options: Options) -> None:
     """Every dataset with every head, one folder each below `output`; all input is checked before the first is tuned."""
-    if not options.output:
-        raise UserError("output is not set. Name the folder of the records: output=FOLDER.")
-    heads, names = listed(options.pooling), listed(options.dataset)
-    seeds = [int(each) for each in numbers("seeds", options.seeds, whole=True)]
-    rates = numbers("rate", options.rate)
+    heads, names, seeds, rates = options.pooling, options.dataset, options.seeds, options.rate
     for head in heads:
         if head not in HEADS:
             raise unknown("pooling", head, HEADS)
-    for key, least in (("epochs", 1), ("batch", 1), ("rows", 10), ("resamples", 100), ("runtime.threads", 1)):
-        value = OmegaConf.select(options, key)
-        if not (type(value) is int and value >= least) and not (value is None and key in ("rows", "runtime.threads")):
-            raise UserError(f"{key}={value}: a whole number of at least {least} is needed.")
+    shown = ",".join(map(str, rates))
+    if not all(0 < rate < 1 for rate in rates):
+        raise UserError(f"rate={shown}: numbers between 0 and 1 are needed, with commas between.")
     if (len(rates) > 1) != (options.tune is not None):
         raise UserError(
-            f"rate={options.rate}, tune={options.tune}: several rates and the task to choose among them go together, as in "
+            f"rate={shown}, tune={options.tune}: several rates and the task to choose among them go together, as in "
             "rate=0.0001,0.0003,0.001 tune=mrpc."
         )
-    words, output = json.dumps(OmegaConf.to_container(options)), Path(options.output)
+    words, output = json.dumps(asdict(options)), Path(options.output)
     tasks = {name: opened(words, name) for name in dict.fromkeys([*names, *([options.tune] if options.tune else [])])}
     for task in tasks.values():
         for head in heads:
@@ -273,7 +271,7 @@ def run(options: DictConfig) -> None:
     if options.tune:
         choice = choose(tasks[options.tune], rates, words, output)
     cells = [
-        Cell(tasks[name], head, choice, tuple(seeds), options.resamples, output / f"{name}-{head}")
+        Cell(tasks[name], head, choice, seeds, options.resamples, output / f"{name}-{head}")
         for name in names
         for head in heads
     ]
@@ -282,25 +280,6 @@ def run(options: DictConfig) -> None:
     with closing(tunings(words, jobs)) as found:
         for cell in todo:
             cell.write([next(found) for _ in seeds])
-
-
-def listed(value: Any) -> list[str]:
-    """The words of an option: ``a,b`` or ``[a,b]``, each once."""
-    words = list(value) if isinstance(value, ListConfig) else str(value).split(",")
-    return list(dict.fromkeys(str(word).strip() for word in words if str(word).strip()))
-
-
-def numbers(key: str, value: Any, *, whole: bool = False) -> list[float]:
-    """The numbers of an option: positive ones, or whole ones from 0 on."""
-    try:
-        found = [int(word) if whole else float(word) for word in listed(value)]
-    except ValueError:
-        found = []
-    if not found or any(number < 0 or (not whole and not 0 < number < 1) for number in found):
-        raise UserError(
-            f"{key}={value}: {'whole numbers from 0 on' if whole else 'numbers between 0 and 1'} are needed, with commas between."
-        )
-    return found
 
 
 def dataset_config(name: str) -> DatasetConfig:
@@ -642,4 +621,4 @@ class Cell:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -5,28 +5,30 @@ Writes a checkpoint of the shape and tokenizer of another one (unless named, the
 
 from __future__ import annotations
 
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.options import read
-from src.cli.application import exit_with_error, print_text
+from experiments.cli import ModelPath, command, required
+from src.cli.application import print_text
 from src.config.schema import ModelConfig
 from src.errors import UserError
 from src.models.checkpoint import find
 from src.models.encoder import load_tokenizer
 
-DEFAULTS = {"output": None, "model": {"path": "embedded:bert-books"}, "seed": 0}
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    output: str = required("the folder that the checkpoint goes into")
+    model: ModelPath = ModelPath("embedded:bert-books")
+    seed: int = 0
 
 
-def main(arguments: list[str]) -> None:
-    """Write the folder; bad input ends with a line and status 1."""
-    try:
-        options = read(DEFAULTS, arguments, __doc__)
-        if not options.output:
-            raise UserError("output is not set. Name the folder that the checkpoint goes into: output=FOLDER.")
-        write(Path(options.output), str(options.model.path), int(options.seed))
-    except UserError as error:
-        exit_with_error(str(error))
+@command(Options)
+def main(options: Options) -> None:
+    """Write the folder."""
+    write(Path(options.output), str(options.model.path), options.seed)
     print_text(f"random weights: model=checkpoint model.path={options.output}")
 
 
@@ -49,4 +51,4 @@ def write(output: Path, path: str, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -8,41 +8,39 @@ trained on; ``negatives=same_document`` takes the second segments that do not fo
 from __future__ import annotations
 
 import json
-import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from experiments.options import read
-from experiments.pretraining.recipe import NEGATIVES
-from src.cli.application import exit_with_error, print_text
+from experiments.cli import ModelPath, command, required
+from src.cli.application import print_text
 from src.errors import UserError
 
-DEFAULTS = {
-    "text": None, "model": {"path": "embedded:bert-books"}, "held_out": 0.02, "rows": 4096, "lengths": [64, 128, 256],
-    "negatives": "other_document", "output": None,
-}  # fmt: skip
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    text: str = required("the folder of .txt files that the model was trained on")
+    model: ModelPath = ModelPath("embedded:bert-books")
+    held_out: float = 0.02
+    rows: int = 4096
+    lengths: tuple[int, ...] = (64, 128, 256)
+    negatives: Literal["other_document", "same_document"] = "other_document"
+    output: str | None = None
 
 
-def main(arguments: list[str]) -> None:
-    """Print the figures, and write them to `output` as JSON where it is named; bad input ends with a line and status 1."""
-    try:
-        options = read(DEFAULTS, arguments, __doc__)
-        if not options.text:
-            raise UserError(
-                "text is not set. Name the folder of .txt files that the model was trained on: text=FOLDER."
-            )
-        if options.negatives not in NEGATIVES:
-            raise UserError(f"negatives={options.negatives}: one of {', '.join(NEGATIVES)} is needed.")
-        figures = measure(
-            Path(options.text),
-            options.model.path,
-            options.held_out,
-            options.rows,
-            list(options.lengths),
-            options.negatives,
-        )
-    except UserError as error:
-        exit_with_error(str(error))
+@command(Options)
+def main(options: Options) -> None:
+    """Print the figures, and write them to `output` as JSON where it is set."""
+    figures = measure(
+        Path(options.text),
+        str(options.model.path),
+        options.held_out,
+        options.rows,
+        list(options.lengths),
+        options.negatives,
+    )
     for length, found in figures["held_out"].items():
         low, high = found["nsp_interval"]
         print_text(
@@ -102,4 +100,4 @@ def measure(
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

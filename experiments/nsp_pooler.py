@@ -8,9 +8,9 @@ training, and ``output/nsp.json`` with what the training reached. Whatever diffe
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,10 @@ from torch.nn.functional import cross_entropy, linear
 from tqdm import tqdm
 
 from experiments import book_pairs
+from experiments.cli import ModelPath, command, required
 from experiments.jobs import write_json
-from experiments.options import read
 from experiments.pretraining.corpus import read_texts, split_held_out
-from src.cli.application import exit_with_error, print_text
+from src.cli.application import print_text
 from src.config.schema import CONF, Config, ModelConfig, ProbeConfig, RuntimeConfig, cache_folder
 from src.data.dataset import Split
 from src.errors import UserError
@@ -42,19 +42,6 @@ from src.runtime.clock import Clock
 from src.runtime.provenance import cores
 from src.storage.store import ArrayStore
 
-DEFAULTS = {
-    "text": None,  # folder of .txt files
-    "output": None,
-    "model": {"path": checkpoint.EMBEDDED + "bert-books"},
-    "pairs": 20000,
-    "held_out_pairs": 4000,
-    "held_out": 0.02,  # last part of each document, in characters
-    "words": 45,  # of a pair
-    "seed": 0,
-    "epochs": 30,
-    "rate": 0.001,
-    "cache_dir": None,
-}  # fmt: skip
 BATCH = 128
 WEIGHT_DECAY = 0.01
 WARM_UP = 0.1  # share of the steps in which the rate rises
@@ -65,17 +52,27 @@ NAMES = {
 }  # fmt: skip
 
 
-def main(arguments: list[str]) -> None:
-    """Train, write and print; bad input ends with a line and status 1."""
-    try:
-        options = read(DEFAULTS, arguments, __doc__)
-        if not options.text or not options.output:
-            raise UserError(
-                "text and output are needed: text=FOLDER of .txt files, output=FOLDER for the two checkpoints."
-            )
-        figures = make(OmegaConf.to_container(options))
-    except UserError as error:
-        exit_with_error(str(error))
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    text: str = required("a folder of .txt files, a document each")
+    output: str = required("the folder of the two checkpoints")
+    model: ModelPath = ModelPath(checkpoint.EMBEDDED + "bert-books")
+    pairs: int = 20000
+    held_out_pairs: int = 4000
+    held_out: float = 0.02  # last part of each document, in characters
+    words: int = 45  # of a pair
+    seed: int = 0
+    epochs: int = 30
+    rate: float = 0.001
+    cache_dir: str | None = None
+
+
+@command(Options)
+def main(options: Options) -> None:
+    """Train, write and print."""
+    figures = make(asdict(options))
     for name, found in figures["held_out_accuracy"].items():
         print_text(f"next sentence, {name}: {found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]")
     for name in ("random", "nsp"):
@@ -245,4 +242,4 @@ def write(given: Checkpoint, folder: Path, state: State) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

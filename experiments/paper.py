@@ -7,32 +7,33 @@ give the same bytes: nothing of the date, the machine or the order of files is i
 from __future__ import annotations
 
 import shutil
-import sys
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from experiments import figures, options
+from experiments import figures
+from experiments.cli import command
 from experiments.collect import RECORDS
 from experiments.evidence import Evidence
-from src.cli.application import exit_with_error, print_text
-from src.errors import UserError
+from src.cli.application import print_text
 from src.runtime.provenance import cores
 
-DEFAULTS = {"output": "paper", "records": str(RECORDS)}
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    output: str = "paper"
+    records: str = str(RECORDS)
 
 
-def main(arguments: list[str]) -> None:
-    """Build the paper; bad input ends with a line and status 1."""
-    try:
-        asked = options.read(DEFAULTS, arguments, __doc__)
-        written = build(Path(asked.output), Path(asked.records))
-    except UserError as error:
-        exit_with_error(str(error))
-    except OSError as error:
-        exit_with_error(f"output={asked.output} cannot be written: {error.strerror or error}. Name another folder.")
-    print_text(f"{asked.output}: report.md and {len(written) - 1} files of figures and tables")
+@command(Options)
+def main(options: Options) -> None:
+    """Build the paper."""
+    written = build(Path(options.output), Path(options.records))
+    print_text(f"{options.output}: report.md and {len(written) - 1} files of figures and tables")
 
 
 def build(output: Path, records: Path = RECORDS) -> list[Path]:
@@ -100,4 +101,4 @@ def _write(path: Path, text: str) -> Path:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

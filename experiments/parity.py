@@ -10,7 +10,6 @@ checkpoint, Hugging Face's BertModel on the converted folder, and TensorFlow on 
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,17 +20,13 @@ import numpy as np
 
 from experiments import backends, convert
 from experiments.backends import Batch, Outputs
-from experiments.options import read
-from src.cli.application import exit_with_error, print_text
+from experiments.cli import command
+from src.cli.application import print_text
 from src.config.schema import CONF, ModelConfig, RuntimeConfig
 from src.errors import UserError
 from src.storage.files import read_json
 
 FIXTURE = CONF.parent / "tests" / "fixtures" / "google"
-DEFAULTS = {
-    "folder": str(FIXTURE), "checkpoint": None, "hub": None, "savedmodel": None, "config": None, "vocab": None, "do_lower_case": None,
-    "modeling": None, "sentences": None, "name": None, "output": None,
-}  # fmt: skip
 MODULES = {"hub": ("hub",), "savedmodel": ("savedmodel", "savedmodel-2019")}  # option: folders
 TITLES = {
     "suite": "this suite, model=google",
@@ -68,19 +63,33 @@ class System:
         return TITLES[self.name] + (f" ({', '.join(notes)})" if notes else "")
 
 
-def main(arguments: list[str]) -> None:
-    """Print the table, and write the record to `output` where it is named; bad input ends with a line and status 1."""
-    try:
-        options = read(DEFAULTS, arguments, __doc__)
-        record = compare(options)
-        if options.output:
-            _write(Path(options.output), record)
-    except UserError as error:
-        exit_with_error(str(error))
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    folder: str = str(FIXTURE)
+    checkpoint: str | None = None
+    hub: str | None = None
+    savedmodel: str | None = None
+    config: str | None = None
+    vocab: str | None = None
+    do_lower_case: bool | None = None
+    modeling: str | None = None
+    sentences: str | None = None
+    name: str | None = None
+    output: str | None = None
+
+
+@command(Options)
+def main(options: Options) -> None:
+    """Print the table, and write the record to `output` where it is set."""
+    record = compare(options)
+    if options.output:
+        _write(Path(options.output), record)
     print_text(table(record))
 
 
-def compare(options: Any) -> dict[str, Any]:
+def compare(options: Options) -> dict[str, Any]:
     """Run what is at hand; the record of how far each system is from the others."""
     folder = Path(options.folder)
     place = options.checkpoint or str(folder / "checkpoint")
@@ -122,14 +131,14 @@ def compare(options: Any) -> dict[str, Any]:
     }
 
 
-def _name(folder: Path, label: str, options: Any) -> str:
+def _name(folder: Path, label: str, options: Options) -> str:
     if options.checkpoint is not None:
         return label
     return "random" if folder.resolve() == FIXTURE else folder.resolve().name
 
 
 def _suite(
-    asked: ModelConfig, options: Any, recorded: Any, scratch: Path
+    asked: ModelConfig, options: Options, recorded: Any, scratch: Path
 ) -> tuple[Any, Batch, list[System], list[np.ndarray]]:
     """The checkpoint, the sentences as its word pieces, the vectors of this suite and of Hugging Face, and the pooler's W and b."""
     from dataclasses import replace
@@ -162,7 +171,7 @@ def _suite(
 
 
 def _tensorflow(
-    options: Any, folder: Path, given: Any, batch: Batch, recorded: Any
+    options: Options, folder: Path, given: Any, batch: Batch, recorded: Any
 ) -> tuple[list[System], list[dict[str, str]]]:
     """What TensorFlow gives, live or as recorded, and what is absent with the way to bring it."""
     live = backends.has_tensorflow()
@@ -178,7 +187,7 @@ def _tensorflow(
                 System("modeling", tanh, backends.modeling_outputs(Path(options.modeling), prefix, given.config, batch))
             )
     for option, names in MODULES.items():
-        named = options[option]
+        named = getattr(options, option)
         for name in names if not named else names[:1]:
             place = named or str(folder / name)
             if live and (named or (Path(place).is_dir() and options.checkpoint is None)):
@@ -256,7 +265,7 @@ def _recorded(folder: Path) -> _Recorded | None:
         ) from error
 
 
-def _sentences(options: Any) -> list[str]:
+def _sentences(options: Options) -> list[str]:
     """A line each of `sentences`, or those that the fixtures are made of."""
     from experiments.tensorflow_fixtures import SENTENCES
 
@@ -321,4 +330,4 @@ def _write(path: Path, record: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -6,23 +6,22 @@ A block stands between ``<!-- NAME: python -m experiments.readme -->`` and ``<!-
 from __future__ import annotations
 
 import re
-import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments import options
 from experiments.claims import CLAIMS, Number, answer
+from experiments.cli import command
 from experiments.collect import RECORDS, Record
 from experiments.evidence import Evidence
-from src.cli.application import exit_with_error, print_text
+from src.cli.application import print_text
 from src.errors import UserError
 from src.sweeps.comparison import compare_records, render
 
-DEFAULTS = {"pages": ["README.md", "experiments/README.md"], "records": str(RECORDS), "check": False}
 BLOCK = re.compile(r"(<!-- (\w+): python -m experiments\.readme -->\n).*?(<!-- end -->)", re.DOTALL)
 FIRST = {
     "dataset": ("demo_sentiment", "demo_coherence"),
@@ -30,25 +29,31 @@ FIRST = {
 }  # the README's first command
 
 
-def main(arguments: list[str]) -> None:
-    """Fill or check; bad input ends with a line and status 1."""
-    try:
-        asked = options.read(DEFAULTS, arguments, __doc__)
-        evidence = Evidence.read(Path(asked.records))
-        for page in map(Path, asked.pages):
-            if not page.is_file():
-                raise UserError(f"pages={page}: there is no such file.")
-            before = page.read_text(encoding="utf-8")
-            after = fill(before, evidence)
-            if after != before and asked.check:
-                raise UserError(
-                    f"{page} does not say what the records do. Write its blocks anew: python -m experiments.readme"
-                )
-            if after != before:
-                page.write_text(after, encoding="utf-8", newline="\n")
-            print_text(f"{page}: {'as the records say' if after == before else 'written anew'}")
-    except UserError as error:
-        exit_with_error(str(error))
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    pages: tuple[str, ...] = ("README.md", "experiments/README.md")
+    records: str = str(RECORDS)
+    check: bool = False
+
+
+@command(Options)
+def main(options: Options) -> None:
+    """Write the blocks of the pages, or check them."""
+    evidence = Evidence.read(Path(options.records))
+    for page in map(Path, options.pages):
+        if not page.is_file():
+            raise UserError(f"pages={page}: there is no such file.")
+        before = page.read_text(encoding="utf-8")
+        after = fill(before, evidence)
+        if after != before and options.check:
+            raise UserError(
+                f"{page} does not say what the records do. Write its blocks anew: python -m experiments.readme"
+            )
+        if after != before:
+            page.write_text(after, encoding="utf-8", newline="\n")
+        print_text(f"{page}: {'as the records say' if after == before else 'written anew'}")
 
 
 def fill(text: str, evidence: Evidence) -> str:
@@ -164,4 +169,4 @@ BLOCKS: dict[str, Callable[[Evidence], str]] = {
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

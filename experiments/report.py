@@ -7,16 +7,16 @@ else: which pooling to use on each task, what the difference is worth, and what 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import options, page, verdicts
+from experiments import page, verdicts
+from experiments.cli import command, required
 from experiments.collect import LINES, Record, read
 from experiments.verdicts import Run, Section, Setting, Verdict, gap, signed
-from src.cli.application import exit_with_error, print_text
+from src.cli.application import print_text
 from src.errors import UserError, flatten
 from src.evaluation.paired import MARGIN
 from src.pooling import poolings
@@ -24,7 +24,6 @@ from src.results.escaping import markdown
 from src.results.result import SchemaError, estimate, is_fraction, number, replace_files
 from src.sweeps.comparison import Job, find_jobs, read_job
 
-DEFAULTS = {"records": None, "output": None, "margin": MARGIN}
 MARKDOWN, PAGE = "report.md", "report.html"
 TASKS = ("task", "rows", "metric", "use", "its score", "verdict")
 RUNS = (
@@ -390,28 +389,28 @@ def _table(table: Table) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in rows]
 
 
-def main(arguments: list[str]) -> None:
-    """Write the report; bad input ends with a line and status 1."""
-    try:
-        asked = options.read(DEFAULTS, arguments, __doc__)
-        if not asked.records:
-            raise UserError("records is not set. Name a sweep's folder: records=multirun/2026-01-31/12-00-00.000000.")
-        if not isinstance(asked.margin, int | float) or not 0 < asked.margin < 1:
-            raise UserError(
-                f"margin={asked.margin}: an equivalence margin is a fraction above 0 and below 1; 0.01 is one point."
-            )
-        folder = Path(str(asked.records))
-        records, left_out = gather(folder)
-        report = compose(records, left_out, margin=float(asked.margin))
-        output = Path(str(asked.output)) if asked.output else folder
-        output.mkdir(parents=True, exist_ok=True)
-        replace_files(output, {MARKDOWN: to_markdown(report).encode(), PAGE: page.to_html(report).encode()})
-    except SchemaError as error:
-        exit_with_error(f"{error}\nRecords of two versions are not put side by side.")
-    except UserError as error:
-        exit_with_error(str(error))
-    except OSError as error:
-        exit_with_error(f"cannot write the report: {error.strerror or error}. Name another output=.")
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    records: str = required("a sweep's folder, such as multirun/2026-01-31/12-00-00.000000")
+    output: str | None = None
+    margin: float = MARGIN
+
+
+@command(Options)
+def main(options: Options) -> None:
+    """Write the report and print its verdicts."""
+    if not 0 < options.margin < 1:
+        raise UserError(
+            f"margin={options.margin}: an equivalence margin is a fraction above 0 and below 1; 0.01 is one point."
+        )
+    folder = Path(options.records)
+    records, left_out = gather(folder)
+    report = compose(records, left_out, margin=options.margin)
+    output = Path(options.output) if options.output else folder
+    output.mkdir(parents=True, exist_ok=True)
+    replace_files(output, {MARKDOWN: to_markdown(report).encode(), PAGE: page.to_html(report).encode()})
     for part in report.parts:
         print_text(f"{part.section.title}: {part.verdict.sentence}")
     for each in (MARKDOWN, PAGE):
@@ -419,4 +418,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

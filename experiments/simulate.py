@@ -9,7 +9,6 @@ holds the truth (coverage), and two runs that differ by just the margin are call
 from __future__ import annotations
 
 import csv
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -22,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
-from experiments.options import read
-from src.cli.application import exit_with_error, print_text
+from experiments.cli import at_least, command
+from src.cli.application import print_text
 from src.errors import UserError
 from src.evaluation import paired
 from src.evaluation.metrics import evaluate, metrics
@@ -32,7 +31,6 @@ from src.evaluation.statistics import compare, equivalent, kappa
 
 Array = NDArray[Any]
 Outcomes = dict[tuple[str, str], bool]  # (quantity, method) of one trial
-DEFAULTS = {"output": "experiments/records/simulation.csv", "trials": 2000, "seed": 0, "workers": 1}
 ROWS = (71, 250, 872, 1500)  # WNLI's, the fewest that are promised for, SST-2's, STS-B's
 RESAMPLES = 1000
 FEWER = {"spearman": 500}
@@ -367,18 +365,22 @@ def simulate(trials: int, seed: int, workers: int = 1, chosen: Sequence[int] | N
         return [row for rows in tqdm(run, total=len(numbers), unit="experiment", disable=None) for row in rows]
 
 
-def main(arguments: list[str]) -> None:
-    """Write the table; bad input ends with a line and status 1."""
-    try:
-        options = read(DEFAULTS, arguments, __doc__)
-        for name, least in (("trials", 1), ("seed", 0), ("workers", 1)):
-            if not isinstance(options[name], int) or options[name] < least:
-                raise UserError(f"{name} is a whole number from {least}, got {options[name]}.")
-        output = Path(options.output)
-        if not output.parent.is_dir():
-            raise UserError(f"output: no folder '{output.parent}'. Make it, or name another file.")
-    except UserError as error:
-        exit_with_error(str(error))
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    output: str = "experiments/records/simulation.csv"
+    trials: int = at_least(1, 2000)
+    seed: int = at_least(0, 0)
+    workers: int = at_least(1, 1)
+
+
+@command(Options)
+def main(options: Options) -> None:
+    """Write the table."""
+    output = Path(options.output)
+    if not output.parent.is_dir():
+        raise UserError(f"output: no folder '{output.parent}'. Make it, or name another file.")
     rows = simulate(options.trials, options.seed, options.workers)
     with output.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
@@ -391,4 +393,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

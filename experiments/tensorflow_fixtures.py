@@ -11,25 +11,21 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from experiments import backends
 from experiments.backends import Batch, Outputs
-from experiments.options import read
-from src.cli.application import exit_with_error, print_text
+from experiments.cli import ModelPath, command, required
+from src.cli.application import print_text
 from src.errors import UserError
 
-FORMS = ("checkpoint", "hub", "savedmodel", "savedmodel-2019")
-DEFAULTS: dict[str, Any] = {
-    "output": None, "model": {"path": None}, "seed": 0, "forms": list(FORMS),
-    "shape": {"vocab_size": 128, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 40,
-              "max_position_embeddings": 32, "type_vocab_size": 2},
-}  # fmt: skip
+Form = Literal["checkpoint", "hub", "savedmodel", "savedmodel-2019"]
+FORMS: tuple[Form, ...] = get_args(Form)
 SENTENCES: tuple[tuple[str, str | None], ...] = (
     ("The cat sat on the mat.", None),
     ("A dog barked", "and the cat ran away"),
@@ -59,17 +55,34 @@ OF_2019 = (
 )  # fmt: skip
 
 
-def main(arguments: list[str]) -> None:
-    """Write the folder; bad input ends with a line and status 1."""
-    try:
-        options = read(DEFAULTS, arguments, __doc__)
-        if not options.output:
-            raise UserError("output is not set. Name the folder that the forms go into: output=FOLDER.")
-        if strange := sorted(set(options.forms) - set(FORMS)):
-            raise UserError(f"forms={strange[0]}: {', '.join(FORMS)} are known.")
-        write(Path(options.output), options.model.path, dict(options.shape), int(options.seed), list(options.forms))
-    except UserError as error:
-        exit_with_error(str(error))
+@dataclass(frozen=True)
+class Shape:
+    """Shape of the random BERT, in the names of its configuration."""
+
+    vocab_size: int = 128
+    hidden_size: int = 24
+    num_hidden_layers: int = 2
+    num_attention_heads: int = 3
+    intermediate_size: int = 40
+    max_position_embeddings: int = 32
+    type_vocab_size: int = 2
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    output: str = required("the folder that the forms go into")
+    model: ModelPath = ModelPath()
+    seed: int = 0
+    forms: tuple[Form, ...] = FORMS
+    shape: Shape = Shape()
+
+
+@command(Options)
+def main(options: Options) -> None:
+    """Write the folder."""
+    write(Path(options.output), options.model.path, asdict(options.shape), options.seed, list(options.forms))
     print_text(f"written by TensorFlow {backends.tensorflow().__version__}: {options.output}")
 
 
@@ -171,7 +184,7 @@ def exported(path: str) -> tuple[dict[str, Any], list[str], dict[str, np.ndarray
     given = checkpoint.find(ModelConfig(path=path))
     if given.config["model_type"] != "bert":
         raise UserError(f"model.path={path} is a {given.config['model_type']} model. Name a BERT.")
-    config: dict[str, Any] = {name: given.config[name] for name in DEFAULTS["shape"]}
+    config: dict[str, Any] = {name: given.config[name] for name in asdict(Shape())}
     tokenizer = load_tokenizer(given)
     pieces = sorted(tokenizer.get_vocab().items(), key=lambda each: each[1])
     variables: dict[str, np.ndarray] = {}
@@ -353,4 +366,4 @@ WRITERS = {
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

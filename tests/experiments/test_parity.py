@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,7 @@ live = pytest.mark.skipif(not LIVE, reason="runs TensorFlow: install it and set 
 
 
 def compared(**options: Any) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
-    return parity.compare(OmegaConf.create({**parity.DEFAULTS, **options}))
+    return parity.compare(parity.Options(**options))
 
 
 def laws(record: dict[str, Any]) -> None:
@@ -129,7 +128,7 @@ def test_the_fixture_commands_bad_words_end_in_a_line(capsys: pytest.CaptureFixt
 
 @live
 def test_tensorflow_itself_agrees_on_every_form(tmp_path: Path) -> None:
-    tensorflow_fixtures.write(tmp_path / "forms", None, tensorflow_fixtures.DEFAULTS["shape"], 1, list(FORMS))
+    tensorflow_fixtures.write(tmp_path / "forms", None, asdict(tensorflow_fixtures.Shape()), 1, list(FORMS))
     modeling = os.environ.get("PROBES_MODELING")
     record = compared(folder=str(tmp_path / "forms"), modeling=modeling)
     laws(record)
