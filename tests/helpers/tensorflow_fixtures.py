@@ -1,4 +1,4 @@
-"""BERT in TensorFlow's own formats, written by TensorFlow: ``python -m experiments.tensorflow_fixtures output=FOLDER``.
+"""BERT in TensorFlow's own formats, written by TensorFlow: ``python -m tests.helpers.tensorflow_fixtures output=FOLDER``.
 
 Writes a TensorFlow 1 checkpoint (``checkpoint/``), a TF-Hub module (``hub/``), a TensorFlow 2 SavedModel with today's names and
 dictionaries (``savedmodel/``) and one of 2019 with lists and tuples (``savedmodel-2019/``), all of the same weights, and beside them what
@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from experiments import backends
-from experiments.backends import Batch, Outputs
+from experiments.parity.backends import Batch, Outputs
 from experiments.cli import ModelPath, command, required
 from src.cli.application import print_text
 from src.errors import UserError

@@ -1,4 +1,4 @@
-"""What a checkpoint knows of held-out text: ``python -m experiments.held_out text=FOLDER [model.path=FOLDER] [rows=4096]``.
+"""What a checkpoint knows of held-out text: ``python -m experiments.pretraining.held_out text=FOLDER [model.path=FOLDER] [rows=4096]``.
 
 Measures masked language modelling and next-sentence prediction on the last part of every document, as pre-training held it out, and the
 pooler's spectrum. Without ``model.path`` it measures the embedded model. ``held_out=1`` takes whole documents, for text that was never

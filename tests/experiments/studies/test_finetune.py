@@ -14,7 +14,7 @@ import torch
 
 from experiments import collect, finetune
 from experiments.cli import read_options
-from experiments.finetune import Job, Rows, Schedule
+from experiments.studies.finetune import Job, Rows, Schedule
 from src.config.schema import DatasetConfig
 from src.errors import UserError
 from src.evaluation.metrics import evaluate

@@ -2,7 +2,7 @@
 
 The same sentences, in the same word pieces, go through every system that is at hand on the same weights: this suite reading the original
 checkpoint, Hugging Face's BertModel on the converted folder, and TensorFlow on the checkpoint, the TF-Hub module and the SavedModels.
-`folder` is laid out as ``experiments.tensorflow_fixtures`` leaves it (the default: the small random BERT of the tests); ``checkpoint=``,
+`folder` is laid out as ``tests.helpers.tensorflow_fixtures`` leaves it (the default: the small random BERT of the tests); ``checkpoint=``,
 ``hub=`` and ``savedmodel=`` name others, the latter two also by URL. Where TensorFlow is not installed, what it once computed
 (``outputs.safetensors``) stands in, and is called so.
 """
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from experiments import backends, convert
-from experiments.backends import Batch, Outputs
+from experiments.parity.backends import Batch, Outputs
 from experiments.cli import command
 from src.cli.application import print_text
 from src.config.schema import CONF, ModelConfig, RuntimeConfig
@@ -261,13 +261,13 @@ def _recorded(folder: Path) -> _Recorded | None:
         )
     except (SafetensorError, KeyError, OSError) as error:
         raise UserError(
-            f"{path} is not what experiments.tensorflow_fixtures leaves: {error}. Write the folder again."
+            f"{path} is not what tests.helpers.tensorflow_fixtures leaves: {error}. Write the folder again."
         ) from error
 
 
 def _sentences(options: Options) -> list[str]:
     """A line each of `sentences`, or those that the fixtures are made of."""
-    from experiments.tensorflow_fixtures import SENTENCES
+    from tests.helpers.tensorflow_fixtures import SENTENCES
 
     if not options.sentences:
         return [" ".join(filter(None, pair)) for pair in SENTENCES]

@@ -1,4 +1,4 @@
-"""The controlled pooler: ``python -m experiments.nsp_pooler text=FOLDER output=FOLDER [model.path=FOLDER] [pairs=20000] [seed=0]``.
+"""The controlled pooler: ``python -m experiments.studies.nsp_pooler text=FOLDER output=FOLDER [model.path=FOLDER] [pairs=20000] [seed=0]``.
 
 On a frozen BERT it trains W and b of a fresh pooler, and a next-sentence head, by next-sentence prediction alone. Three things are left:
 ``output/random`` and ``output/nsp``, two checkpoints with the same encoder to the last bit whose poolers are the start and the end of that
@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from experiments import book_pairs
 from experiments.cli import ModelPath, command, required
-from experiments.jobs import write_json
+from experiments.files import write_json
 from experiments.pretraining.corpus import read_texts, split_held_out
 from src.cli.application import print_text
 from src.config.schema import CONF, Config, ModelConfig, ProbeConfig, RuntimeConfig, cache_folder

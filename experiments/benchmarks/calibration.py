@@ -1,4 +1,4 @@
-"""Error rates of the statistics: ``python -m experiments.simulate [output=FILE] [trials=2000] [seed=0] [workers=1]``.
+"""Error rates of the statistics: ``python -m experiments.benchmarks.calibration [output=FILE] [trials=2000] [seed=0] [workers=1]``.
 
 Draws test sets from populations whose true values are known and counts how often a test rejects what is true (type-I error), an interval
 holds the truth (coverage), and two runs that differ by just the margin are called equivalent (false equivalence): one tidy row each,

@@ -1,4 +1,4 @@
-"""Pre-training arms that differ in their objective alone: ``python -m experiments.arms text=FOLDER output=FOLDER [study=nsp]``.
+"""Pre-training arms that differ in their objective alone: ``python -m experiments.pretraining.arms text=FOLDER output=FOLDER [study=nsp]``.
 
 ``study=nsp`` trains the embedded model's shape from fresh weights; ``study=continued model.path=FOLDER`` goes on from a BERT checkpoint.
 Seeds share initial weights, masks and the order of rows between the arms of a study. Trainings of one thread each run side by side

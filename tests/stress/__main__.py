@@ -1,4 +1,4 @@
-"""What the store withstands: ``python -m experiments.endurance [part=all|kills|crowd|memory|damage|disk] [kills=20] [rows=600000]``.
+"""What the store withstands: ``python -m tests.stress [part=all|kills|crowd|memory|damage|disk] [kills=20] [rows=600000]``.
 
 Each check calls the doors as a user does, in processes of their own on a store of its own, with a small BERT of random weights and
 synthetic sentences, and prints a line with its figures and ``ok`` or ``FAILED``; the exit status is 1 if any failed.

@@ -1,6 +1,6 @@
 """Does the second segment go on with the first? A task on real text, of pages held out of the embedded model's training.
 
-``python -m experiments.book_pairs text=FOLDER output=FOLDER`` writes train.tsv and test.tsv for ``dataset=files`` from the last part of
+``python -m experiments.studies.coherence_pairs text=FOLDER output=FOLDER`` writes train.tsv and test.tsv for ``dataset=files`` from the last part of
 every document, as pre-training held it out; the documents of test are not those of train. The text's own sentences stand in these files.
 """
 

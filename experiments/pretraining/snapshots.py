@@ -1,4 +1,4 @@
-"""When does the pooler become useful? ``python -m experiments.along snapshots=FOLDER [data_root=FOLDER] [output=FILE]``.
+"""When does the pooler become useful? ``python -m experiments.pretraining.snapshots snapshots=FOLDER [data_root=FOLDER] [output=FILE]``.
 
 Probes the snapshots that ``experiments.pretrain`` kept, one sweep each, and writes one table with a row per snapshot, task and pooling.
 What is done is not done again; the held-out figures of the same steps stand in the training's own training.csv.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments import simulate
-from experiments.simulate import (
+from experiments.benchmarks.calibration import (
     FIELDS,
     LIMITS,
     ROWS,

@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from experiments import arms
-from experiments.arms import STUDIES
+from experiments.pretraining.arms import STUDIES
 
 
 @pytest.fixture

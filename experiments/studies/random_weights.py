@@ -1,4 +1,4 @@
-"""The control with random weights: ``python -m experiments.fresh output=FOLDER [model.path=FOLDER] [seed=0]``.
+"""The control with random weights: ``python -m experiments.studies.random_weights output=FOLDER [model.path=FOLDER] [seed=0]``.
 
 Writes a checkpoint of the shape and tokenizer of another one (unless named, the embedded one), freshly initialised as before any training.
 """

@@ -1,4 +1,4 @@
-"""Does anything add to [CLS]? ``python -m experiments.conditional [model=NAME] dataset=a,b output=FOLDER``.
+"""Does anything add to [CLS]? ``python -m experiments.studies.conditional [model=NAME] dataset=a,b output=FOLDER``.
 
 Takes the words of ``python -m src.run``. Probes [CLS] alone and beside another representation, with one protocol, so that the other's
 columns gain what no linear probe finds in [CLS] itself. The baseline is [CLS] beside zeros, which a penalised probe fits as [CLS] alone:
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from experiments.cli import command
-from experiments.jobs import configs
+from experiments.configurations import configs
 from src.cli.application import print_text
 from src.config.schema import Config
 from src.errors import UserError

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from experiments import along
-from experiments.along import KEPT
+from experiments.pretraining.snapshots import KEPT
 
 
 @pytest.fixture

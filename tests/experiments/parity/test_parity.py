@@ -83,7 +83,7 @@ def test_the_command_prints_and_adds_to_the_record(
         (["sentences=nowhere.txt"], "sentences=nowhere.txt cannot be read"),
         (["sentences=empty.txt"], "holds no sentence"),
         (["hob=x"], "unknown key 'hob'; did you mean 'hub'"),
-        (["folder=odd"], "is not what experiments.tensorflow_fixtures leaves"),
+        (["folder=odd"], "is not what tests.helpers.tensorflow_fixtures leaves"),
     ],
 )
 def test_bad_words_end_in_a_line(

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from experiments import book_pairs, nsp_pooler
-from experiments.jobs import configs
+from experiments.configurations import configs
 from src.config.schema import Config, ModelConfig
 from src.data.dataset import Split, load
 from src.features.extractor import FeatureExtractor, texts
