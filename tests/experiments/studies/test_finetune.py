@@ -1,10 +1,9 @@
-"""The fine-tuning control: what is tuned, by which order and rate, and a record that reads like any other."""
+"""Tests of fine-tuning: what is trained, in which order and at which rate, and a record like any other."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from experiments import collect, finetune
+from experiments import collect
 from experiments.cli import read_options
-from experiments.studies.finetune import Job, Rows, Schedule
+from experiments.configurations import dataset_config
+from experiments.studies import finetune
+from experiments.studies.finetuning import datasets, rates, trials
+from experiments.studies.finetuning.batches import TokenRows, shuffled_batches
+from experiments.studies.finetuning.datasets import TokenisedDataset, open_dataset
+from experiments.studies.finetuning.model import PooledModel, predict
+from experiments.studies.finetuning.options import HEADS, Options, Schedule
+from experiments.studies.finetuning.trials import Trial, fit, run_trial
 from src.config.schema import DatasetConfig
 from src.errors import UserError
 from src.evaluation.metrics import evaluate
@@ -24,7 +30,7 @@ from tests.conftest import SENTENCES, write_csv
 
 @pytest.fixture
 def words(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Words of a quick tuning on tasks of 80 training rows: ``toy`` asks whether there is a cat, ``graded`` how many words there are."""
+    """Return the arguments of a quick tuning; ``toy`` classifies, ``graded`` is a regression on the number of words."""
     for name, number in (("train", 80), ("test", 40)):
         texts = [
             SENTENCES[place % 5] + " the" * (place % 3) + (" cat cat" if place % 2 else " dog")
@@ -44,7 +50,7 @@ def words(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[s
             return DatasetConfig(name=name, text="text", label="label", selection="nested", train=paths["train"])
         return DatasetConfig(name=name, text="text", label="label", **paths)
 
-    monkeypatch.setattr(finetune, "dataset_config", config)
+    monkeypatch.setattr(datasets, "dataset_config", config)
     quick = [
         "runtime.threads=1",
         "runtime.progress=false",
@@ -55,9 +61,9 @@ def words(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[s
     return [f"model.path={bert}", f"output={tmp_path / 'out'}", "dataset=toy", "epochs=4", "seeds=0,1", *quick]
 
 
-def task_of(words: list[str], name: str = "toy") -> tuple[str, finetune.Task]:
-    text = json.dumps(asdict(read_options(finetune.Options, words)))
-    return text, finetune.opened(text, name)
+def toy(words: list[str]) -> tuple[Options, TokenisedDataset]:
+    options = read_options(Options, words)
+    return options, open_dataset(options, "toy")
 
 
 def test_a_record_reads_like_any_other(words: list[str], tmp_path: Path) -> None:
@@ -66,7 +72,7 @@ def test_a_record_reads_like_any_other(words: list[str], tmp_path: Path) -> None
     assert len(records) == 6 and {record.result.probe for record in records.values()} == {"finetune"}
     toy, graded = sorted(collect.tasks(records.values()), key=lambda task: task.classes, reverse=True)
     assert (toy.name, graded.name) == ("toy", "graded") and set(toy.predictions) == set(graded.predictions) == set(
-        finetune.HEADS
+        HEADS
     )
     assert all(drawn.shape == (2, 40) for task in (toy, graded) for drawn in task.predictions.values())
     for (name, pooling), record in records.items():
@@ -81,44 +87,44 @@ def test_a_record_reads_like_any_other(words: list[str], tmp_path: Path) -> None
     assert str(tmp_path) not in (tmp_path / "out" / "toy-cls" / "result.json").read_text()
 
 
-def test_equal_seeds_tune_alike(words: list[str]) -> None:
-    text, _ = task_of(words)
-    first, again, other = (finetune.work(text, Job("toy", "pooler", 0.01, seed)) for seed in (0, 0, 1))
+def test_equal_seeds_give_equal_decisions(words: list[str]) -> None:
+    options, _ = toy(words)
+    first, again, other = (run_trial(options, Trial("toy", "pooler", 0.01, seed)) for seed in (0, 0, 1))
     assert np.array_equal(first.decisions["test"], again.decisions["test"])
     assert not np.allclose(first.decisions["test"], other.decisions["test"])
 
 
 @pytest.mark.parametrize("pooling", ["cls", "pooler"])
 def test_the_pooler_is_tuned_under_its_own_head_alone(words: list[str], pooling: str) -> None:
-    _, task = task_of(words)
-    model, *_ = finetune.train(task, Job("toy", pooling, 0.01, 0), task.chosen)
-    before, after = dict(task.encoder.named_parameters()), dict(model.encoder.named_parameters())
+    _, dataset = toy(words)
+    model, *_ = fit(dataset, Trial("toy", pooling, 0.01, 0), dataset.chosen)
+    before, after = dict(dataset.encoder.named_parameters()), dict(model.encoder.named_parameters())
     same = {name for name in before if torch.equal(before[name], after[name])}
     pooler = {name for name in before if name.startswith("pooler.")}
     assert not same & {name for name in before if "layer.0" in name and "key.bias" not in name}
     assert pooler and same & pooler == (set() if pooling == "pooler" else pooler)
 
 
-@pytest.mark.parametrize("pooling", finetune.HEADS)
-def test_a_row_scores_alike_alone_and_beside_longer_ones(words: list[str], pooling: str) -> None:
-    _, task = task_of(words)
-    model = finetune.Model(task.copy(), pooling, 2, segments=True).eval()
-    lengths = task.train.tokens.lengths
+@pytest.mark.parametrize("pooling", HEADS)
+def test_a_row_scores_the_same_alone_and_padded(words: list[str], pooling: str) -> None:
+    _, dataset = toy(words)
+    model = PooledModel(dataset.new_encoder(), pooling, 2, segments=True).eval()
+    lengths = dataset.train.tokens.lengths
     assert len(set(lengths[:6].tolist())) > 1
     with torch.inference_mode():
-        together = model(*task.train.batch(np.arange(6)))
-        alone = torch.cat([model(*task.train.batch(np.array([row]))) for row in range(6)])
+        together = model(*dataset.train.batch(np.arange(6)))
+        alone = torch.cat([model(*dataset.train.batch(np.array([row]))) for row in range(6)])
     assert torch.allclose(together, alone, atol=1e-5)
-    assert np.allclose(finetune.predict(model, task.train)[:6], alone.numpy(), atol=1e-5)
+    assert np.allclose(predict(model, dataset.train)[:6], alone.numpy(), atol=1e-5)
 
 
 def test_an_epoch_takes_every_row_once_in_batches_of_like_length() -> None:
     lengths = np.random.default_rng(0).integers(4, 60, 1000)
-    batches = list(finetune.order(lengths, 32, np.random.default_rng(1)))
+    batches = list(shuffled_batches(lengths, 32, np.random.default_rng(1)))
     assert sorted(np.concatenate(batches).tolist()) == list(range(1000)) and max(map(len, batches)) == 32
     padded = sum(len(batch) * lengths[batch].max() for batch in batches)
     assert padded < 1.1 * lengths.sum()
-    again, other = (list(finetune.order(lengths, 32, np.random.default_rng(seed))) for seed in (1, 2))
+    again, other = (list(shuffled_batches(lengths, 32, np.random.default_rng(seed))) for seed in (1, 2))
     assert all(map(np.array_equal, batches, again)) and not all(map(np.array_equal, batches, other))
 
 
@@ -126,7 +132,7 @@ def test_an_epoch_takes_every_row_once_in_batches_of_like_length() -> None:
 def test_the_rate_rises_to_its_peak_and_falls_to_the_end(rows: int) -> None:
     schedule = Schedule(epochs=3, batch=32, rows=None)
     steps = schedule.steps(rows)
-    shares = [schedule.share(step, steps) for step in range(steps)]
+    shares = [schedule.rate_share(step, steps) for step in range(steps)]
     peak = int(np.argmax(shares))
     assert max(shares) == 1 and min(shares) > 0 and peak <= 0.1 * steps
     assert (np.diff(shares[: peak + 1]) > 0).all() and (np.diff(shares[peak:]) < 0).all()
@@ -136,21 +142,21 @@ def test_the_rate_is_chosen_on_training_rows_that_were_held_out(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[np.ndarray] = []
-    train = finetune.train
+    original = trials.fit
 
-    def watched(task: finetune.Task, job: Job, rows: np.ndarray) -> Any:
+    def watched(dataset: TokenisedDataset, trial: Trial, rows: np.ndarray) -> tuple[PooledModel, float, float]:
         seen.append(rows)
-        return train(task, job, rows)
+        return original(dataset, trial, rows)
 
-    monkeypatch.setattr(finetune, "train", watched)
+    monkeypatch.setattr(trials, "fit", watched)
     asked = [*words, "rate=0.00001,0.01", "tune=toy", "pooling=cls", "seeds=0"]
     finetune.main(asked)
-    _, task = task_of(asked)
-    held = np.flatnonzero(task.held())
-    assert 0 < len(held) < 40 and len(seen) == 2 * len(finetune.HEADS) + 1
+    _, dataset = toy(asked)
+    held = np.flatnonzero(dataset.holdout_mask())
+    assert 0 < len(held) < 40 and len(seen) == 2 * len(HEADS) + 1
     assert not any(np.isin(held, rows).any() for rows in seen[:-1]) and len(seen[-1]) == 80
-    kept = json.loads((tmp_path / "out" / finetune.RATES).read_text())["choice"]
-    assert kept["value"] == 0.01 and kept["heads"] == list(finetune.HEADS)
+    kept = json.loads((tmp_path / "out" / rates.FILE).read_text())["choice"]
+    assert kept["value"] == 0.01 and kept["heads"] == list(HEADS)
     result = Result.read(tmp_path / "out" / "toy-cls")
     assert (
         result.chosen["grid"] == kept["grid"]
@@ -158,22 +164,22 @@ def test_the_rate_is_chosen_on_training_rows_that_were_held_out(
         and result.config["probe"]["chosen_on"] == "toy"
     )
     finetune.main([*asked, "pooling=mean"])
-    assert len(seen) == 2 * len(finetune.HEADS) + 2  # the choice is kept for the heads that come later
+    assert len(seen) == 2 * len(HEADS) + 2  # the choice is kept for the heads that come later
 
 
-def test_a_task_is_bounded_by_rows(words: list[str]) -> None:
-    _, whole = task_of(words)
-    _, part = task_of([*words, "rows=30"])
+def test_rows_limits_the_training_rows(words: list[str]) -> None:
+    _, whole = toy(words)
+    _, part = toy([*words, "rows=30"])
     assert len(whole.chosen) == 80 and len(part.chosen) == len(set(part.chosen.tolist())) == 30
     assert part.data.identity() == whole.data.identity() and part.identity() != whole.identity()
 
 
-def test_taken_rows_are_the_same_rows(words: list[str]) -> None:
-    _, task = task_of(words)
+def test_take_returns_the_chosen_rows(words: list[str]) -> None:
+    _, dataset = toy(words)
     chosen = np.array([7, 2, 30])
-    taken: Rows = task.train.take(chosen)
-    assert all(map(torch.equal, taken.batch(np.arange(3)), task.train.batch(chosen)))
-    assert np.array_equal(taken.label, task.train.label[chosen])
+    taken: TokenRows = dataset.train.take(chosen)
+    assert all(map(torch.equal, taken.batch(np.arange(3)), dataset.train.batch(chosen)))
+    assert np.array_equal(taken.label, dataset.train.label[chosen])
 
 
 def test_a_finished_cell_is_not_tuned_again(
@@ -185,7 +191,7 @@ def test_a_finished_cell_is_not_tuned_again(
     def never(*_: Any) -> Any:
         raise AssertionError
 
-    monkeypatch.setattr(finetune, "train", never)
+    monkeypatch.setattr(trials, "fit", never)
     finetune.main(asked)
     with pytest.raises(SystemExit):
         finetune.main([*asked, "seeds=3"])
@@ -211,7 +217,9 @@ def test_a_finished_cell_is_not_tuned_again(
         ("model.path=nowhere/at/all", "no such folder"),
     ],
 )
-def test_refusals(words: list[str], changed: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refusal_names_the_option(
+    words: list[str], changed: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         finetune.main([*words, changed])
     error = capsys.readouterr().err
@@ -231,14 +239,14 @@ def test_a_head_that_the_checkpoint_lacks_is_refused(
     assert "no trained pooler" in capsys.readouterr().err
 
 
-def test_a_loss_that_is_no_number_names_the_rate(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    _, task = task_of(words)
-    monkeypatch.setattr(finetune, "cross_entropy", lambda output, _: output.sum() * float("nan"))
+def test_a_loss_that_is_not_finite_names_the_rate(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    _, dataset = toy(words)
+    monkeypatch.setattr(trials, "cross_entropy", lambda output, _: output.sum() * float("nan"))
     with pytest.raises(UserError, match=r"Lower rate=0\.01"):
-        finetune.train(task, Job("toy", "cls", 0.01, 0), task.chosen)
+        fit(dataset, Trial("toy", "cls", 0.01, 0), dataset.chosen)
 
 
-def test_a_task_is_named_as_everywhere() -> None:
-    assert finetune.dataset_config("demo_sentiment").task == "classification"
+def test_a_dataset_is_named_as_in_conf() -> None:
+    assert dataset_config("demo_sentiment").task == "classification"
     with pytest.raises(UserError, match="did you mean 'sst2'"):
-        finetune.dataset_config("sst22")
+        dataset_config("sst22")
