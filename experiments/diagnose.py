@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from experiments.cli import command
-from experiments.jobs import configs, write_json
+from experiments.configurations import configs
+from experiments.files import write_json
 from src.cli.application import print_text
 from src.config.schema import Config
 from src.errors import UserError

@@ -61,7 +61,7 @@ def nsp_pooler(evidence: Evidence) -> Claim:
         "The same frozen encoder with a random pooler and with one that only next-sentence prediction has trained, from one random start, "
         "whose luck the intervals do not hold. " + " ".join(lines),
         numbers,
-        "python -m experiments.nsp_pooler text=FOLDER output=FOLDER, then " + SWEEP.format("nsp_pooler"),
+        "python -m experiments.studies.nsp_pooler text=FOLDER output=FOLDER, then " + SWEEP.format("nsp_pooler"),
         ["figures/nsp_pooler", "tables/nsp_pooler"],
     )
 
@@ -86,7 +86,7 @@ def conditional(evidence: Evidence) -> Claim:
         "Does the pooler add anything to [CLS]?",
         "Conditional probing: [CLS] and another vector side by side, under the same protocol. " + " ".join(lines),
         numbers,
-        "python -m experiments.conditional dataset=cola,mrpc,stsb,rte,sick_e data_root=FOLDER output=FOLDER",
+        "python -m experiments.studies.conditional dataset=cola,mrpc,stsb,rte,sick_e data_root=FOLDER output=FOLDER",
         ["tables/conditional"],
     )
 

@@ -30,7 +30,7 @@ def finetuning(evidence: Evidence) -> Claim:
         f"pooler − [CLS]: tuned {amount(tuned['pooler', 'cls'])} ({words(tuned['pooler', 'cls'].verdict)}), frozen "
         f"{amount(frozen['pooler', 'cls'])}."
     )
-    command = "python -m experiments.finetune rows=1500 rate=0.0001,0.0003,0.001 tune=sick_e dataset=... output=FOLDER"
+    command = "python -m experiments.studies.finetune rows=1500 rate=0.0001,0.0003,0.001 tune=sick_e dataset=... output=FOLDER"
     return Claim("If you fine-tune", text, numbers, command, ["figures/finetune", "tables/finetune"])
 
 
@@ -53,7 +53,7 @@ def cost(evidence: Evidence) -> Claim:
         "Cost: the pooling is free, the pass is not",
         " ".join(lines),
         [],
-        "python -m experiments.cost dataset=sst2,mrpc data_root=FOLDER output=FILE",
+        "python -m experiments.benchmarks.cost dataset=sst2,mrpc data_root=FOLDER output=FILE",
         ["figures/cost"],
     )
 
@@ -77,7 +77,7 @@ def along(evidence: Evidence) -> Claim:
         f"Scores after {steps[0]:,} and after {steps[-1]:,} steps of the embedded model's pre-training. "
         + " ".join(lines),
         [],
-        "python -m experiments.along snapshots=FOLDER data_root=FOLDER",
+        "python -m experiments.pretraining.snapshots snapshots=FOLDER data_root=FOLDER",
         ["figures/along"],
     )
 
@@ -143,7 +143,7 @@ def controls(evidence: Evidence) -> Claim:
         "Controls",
         " ".join(lines),
         numbers,
-        f"{SWEEP.format('controls')}; python -m experiments.fresh output=FOLDER/bert-books-random, then {SWEEP.format('poolings')} "
+        f"{SWEEP.format('controls')}; python -m experiments.studies.random_weights output=FOLDER/bert-books-random, then {SWEEP.format('poolings')} "
         "model=checkpoint model.path=FOLDER/bert-books-random",
         ["tables/controls", "tables/poolings-bert-books-random"],
     )
@@ -181,6 +181,6 @@ def calibration(evidence: Evidence) -> Claim:
         "most 6 %, coverage 93 to 97 %, false equivalence at most 6 %); those that do not are below. With fewer rows, whose contrasts are "
         f"flagged, {len(few) or 'none'} of {len(rows) - len(wide)} settings leaves them.",
         numbers,
-        "python -m experiments.simulate",
+        "python -m experiments.benchmarks.calibration",
         ["figures/calibration", "tables/simulation"],
     )

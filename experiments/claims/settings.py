@@ -77,7 +77,7 @@ def coherence(evidence: Evidence) -> Claim:
         "model. A negative's second passage comes from another book, and passages of a book overlap, so the intervals are somewhat narrow. "
         + " ".join(lines),
         numbers,
-        "python -m experiments.book_pairs text=FOLDER output=FOLDER, then python -m src.run -m dataset=files dataset.name=book_coherence "
+        "python -m experiments.studies.coherence_pairs text=FOLDER output=FOLDER, then python -m src.run -m dataset=files dataset.name=book_coherence "
         "dataset.train=FOLDER/train.tsv dataset.test=FOLDER/test.tsv dataset.text_pair=text_pair pairing=joint,separate "
         "pooling=cls,pooler,mean,max",
         ["figures/pairs"],

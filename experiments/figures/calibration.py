@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.figures import style
-from experiments.simulate import LIMITS, NOMINAL, UNUSED
+from experiments.benchmarks.calibration import LIMITS, NOMINAL, UNUSED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
