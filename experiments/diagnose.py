@@ -16,7 +16,7 @@ import numpy as np
 from experiments.cli import command
 from experiments.configurations import configs
 from experiments.files import write_json
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.config.schema import Config
 from src.errors import UserError
 from src.evaluation import geometry

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from experiments import backends, convert
-from experiments.parity.backends import Batch, Outputs
 from experiments.cli import command
-from src.cli.application import print_text
-from src.config.schema import CONF, ModelConfig, RuntimeConfig
+from experiments.parity.backends import Batch, Outputs
+from src.cli.messages import print_text
+from src.config.paths import CONF
+from src.config.schema import ModelConfig, RuntimeConfig
 from src.errors import UserError
 from src.storage.files import read_json
 

@@ -19,11 +19,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from src.config.schema import DatasetConfig, Generated, LocalFiles, shortened
+from src.config.schema import DatasetConfig, Generated, LocalFiles
 from src.data import reading
 from src.data.partition import choose_test_rows, linked_units
 from src.data.splits import RowSplitter
-from src.errors import UserError, flatten
+from src.errors import UserError, flatten, shortened
 from src.registry import unknown
 from src.runtime import hub
 

@@ -19,9 +19,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from experiments import backends
-from experiments.parity.backends import Batch, Outputs
 from experiments.cli import ModelPath, command, required
-from src.cli.application import print_text
+from experiments.parity.backends import Batch, Outputs
+from src.cli.messages import print_text
 from src.errors import UserError
 
 Form = Literal["checkpoint", "hub", "savedmodel", "savedmodel-2019"]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.figures import style
 from experiments.benchmarks.calibration import LIMITS, NOMINAL, UNUSED
+from experiments.figures import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

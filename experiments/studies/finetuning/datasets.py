@@ -71,8 +71,8 @@ class TokenisedDataset:
         data = self.data
         groups, mixed = data.together, data.group is not None
         return RowSplitter(
-            data.train.label, 0, fraction=HELD_OUT, groups=groups, mixed=mixed, regression=not data.classes
-        ).held()
+            data.train.label, 0, fraction=HELD_OUT, groups=groups, groups_span_classes=mixed, regression=not data.classes
+        ).holdout_mask()
 
     def identity(self) -> dict[str, Any]:
         """Return the resolved values that decide the numbers of every trial on this dataset."""

@@ -11,13 +11,14 @@ import numpy as np
 
 from experiments.studies.finetuning.datasets import HELD_OUT, TokenisedDataset
 from experiments.studies.finetuning.trials import TrialResult
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.errors import UserError
 from src.evaluation import metrics
 from src.pipeline.run import over_draws
 from src.pooling import poolings
 from src.probes.fitting import decided
-from src.results.result import RECORD, SCHEMA, Result, content_key, summary
+from src.results.result import RECORD, SCHEMA, Result, summary
+from src.storage.keys import content_key
 from src.runtime import provenance
 from src.runtime.clock import PHASES, Clock
 

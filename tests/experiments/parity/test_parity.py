@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from experiments import backends, parity, tensorflow_fixtures
-from src.config.schema import CONF
+from src.config.paths import CONF
 from tests.models.test_tensorflow import CHECKPOINT, FIXTURES, FORMS, TANH
 
 RECORDS = CONF.parent / "experiments" / "records" / "parity.json"
@@ -153,8 +153,9 @@ def test_what_is_no_module_is_refused(tmp_path: Path) -> None:
 
 def test_the_figure_draws_from_the_committed_record(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    from experiments import figures
     from experiments.figures import parity as figure
+
+    from experiments import figures
 
     drawn = [figures.save(figure.draw({}, RECORDS.parent), tmp_path / name) for name in ("first", "second")]
     assert [path.read_bytes() for path in drawn[0]] == [path.read_bytes() for path in drawn[1]]
