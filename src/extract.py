@@ -27,6 +27,7 @@ from src.cli.validation import parse_config
 from src.config.schema import Config
 from src.errors import UserError
 from src.pooling import poolings
+from src.runtime.threads import limit_threads
 from src.storage.folder_lock import folders_released
 
 log = logging.getLogger("src.extract")  # __main__ when run
@@ -53,7 +54,8 @@ def main() -> None:
 
 def task(composed: DictConfig) -> None:
     """One job. In a sweep a failure is written down for the closing lines, and the other jobs go on."""
-    from src.sweeps.launch import check_shards, limit_threads
+    import src.pipeline.run  # noqa: F401  # with all libraries whose threads are limited
+    from src.sweeps.launch import check_shards
     from src.sweeps.status import begin, write_status
     from src.sweeps.sweep import note_failure
 
@@ -66,8 +68,8 @@ def task(composed: DictConfig) -> None:
         if not config.output:
             raise UserError("src.extract needs output=FOLDER, where <split>.safetensors goes.")
         check_shards(config.runtime, sweep=sweeps, extracts=True)
-        with limit_threads(config.runtime) as runtime:
-            extract(replace(config, runtime=runtime), Path(config.output).expanduser())
+        with limit_threads(config.runtime.threads) as threads:
+            extract(replace(config, runtime=replace(config.runtime, threads=threads)), Path(config.output).expanduser())
     except Exception as error:
         if not sweeps:
             raise

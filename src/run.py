@@ -25,6 +25,7 @@ from src.cli.validation import parse_config, parse_tracker
 from src.config.schema import Config
 from src.errors import UserError, mask
 from src.probes.estimators import instantiate
+from src.runtime.threads import limit_threads
 from src.storage.folder_lock import folders_released
 from src.sweeps.status import begin_anew, write_status
 from src.trackers import run_group
@@ -71,15 +72,16 @@ def _tell_runs() -> None:
 
 def task(composed: DictConfig) -> None:
     """One job. In a sweep a failure is written down for the closing table, and the other jobs go on."""
-    from src.sweeps.launch import check_shards, limit_threads
+    import src.pipeline.run  # noqa: F401  # with all libraries whose threads are limited
+    from src.sweeps.launch import check_shards
 
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     if hydra.mode != RunMode.MULTIRUN:
         config = parse_config(composed)
         check_shards(config.runtime, sweep=False, extracts=False)
-        with limit_threads(config.runtime) as runtime:
-            run(replace(config, runtime=runtime), folder)
+        with limit_threads(config.runtime.threads) as threads:
+            run(replace(config, runtime=replace(config.runtime, threads=threads)), folder)
         return
     from src.sweeps import sweep
     from src.sweeps.status import begin
@@ -96,8 +98,8 @@ def task(composed: DictConfig) -> None:
             job.track_refused(folder)
             raise
         tracker = replace(config.tracker, group=run_group(config.tracker, job.sweep))
-        with limit_threads(config.runtime) as runtime:
-            run(replace(config, tracker=tracker, runtime=runtime), folder, job)
+        with limit_threads(config.runtime.threads) as threads:
+            run(replace(config, tracker=tracker, runtime=replace(config.runtime, threads=threads)), folder, job)
     except Exception as error:
         sweep.note_failure(folder, words, error, f"[{number}] ")
 

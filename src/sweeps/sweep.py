@@ -22,8 +22,8 @@ from src.cli.validation import parse_tracker
 from src.config.limits import check_tracker
 from src.errors import UserError, refuse_credentials
 from src.results.escaping import option
-from src.results.result import replace_files
 from src.runtime.provenance import cores
+from src.storage.atomic import replace_files
 from src.storage.folder_lock import lock_folder
 from src.sweeps.comparison import Comparison, Job, compare_records, find_jobs, render, to_csv, to_markdown
 from src.sweeps.composing import compose_once
