@@ -21,7 +21,7 @@ import pyarrow as pa
 from omegaconf import OmegaConf
 
 from src.config.schema import CONF, Config, DatasetConfig, ModelConfig, RuntimeConfig
-from src.data import dataset as data
+from src.data.loading import load_dataset
 from src.errors import UserError
 from src.features.extractor import FeatureExtractor, Text, library_versions
 from src.models import checkpoint
@@ -157,7 +157,7 @@ def run(data_root: str, model: str, rows: int | None, base_rows: int) -> list[Fi
         OmegaConf.merge(OmegaConf.structured(DatasetConfig), OmegaConf.load(CONF / "dataset" / "sst2.yaml"))
     )
     assert isinstance(sst2, DatasetConfig)
-    read = data.load(sst2, data_root)
+    read = load_dataset(sst2, data_root)
     sentences = [text for split in read.splits.values() for text in split.text.to_pylist()]
     versions = {**library_versions(), "sentence-transformers": _version("sentence-transformers")}
     print(", ".join(f"{name} {number}" for name, number in versions.items()))

@@ -22,7 +22,7 @@ from safetensors.numpy import load, save
 from experiments import options
 from src.cli.application import exit_with_error, print_text
 from src.errors import UserError, flatten
-from src.evaluation.paired import Task
+from src.evaluation.contrasts import Task
 from src.results.result import Result, SchemaError, read_predictions, replace_files
 from src.storage.files import Unreadable, checked, open_regular, parse_json, read_json
 from src.sweeps.comparison import find_jobs, identity_of, read_job, rest_of

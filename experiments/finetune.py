@@ -33,11 +33,11 @@ from transformers import AutoModel
 from experiments.options import read
 from src.cli.application import exit_with_error, print_text
 from src.config.schema import CONF, Config, DatasetConfig, ModelConfig, PoolingConfig, RuntimeConfig
-from src.data import dataset as data
+from src.data.checks import check_probe
 from src.data.dataset import Dataset
 from src.data.splits import RowSplitter
 from src.errors import UserError
-from src.evaluation import metrics
+from src.evaluation.estimates import best_constant, evaluate
 from src.features.batching import plan
 from src.features.extractor import FeatureExtractor, texts
 from src.models.encoder import EncoderOutput, Tokens
@@ -191,7 +191,7 @@ class Task:
     def held(self) -> np.ndarray:
         """Which training rows are held out where the rate is chosen, (rows of train,) bool."""
         read = self.data
-        groups, mixed = read.together, read.group is not None
+        groups, mixed = read.groups, read.groups_span_classes
         return RowSplitter(
             read.train.label, 0, fraction=HELD, groups=groups, mixed=mixed, regression=not read.classes
         ).held()
@@ -343,7 +343,7 @@ def check(config: Config, read: Dataset) -> None:
         raise UserError(
             f"{read.name} is scored in folds of train. Name tasks with a test split of their own, such as sst2 or rte."
         )
-    data.check_probe(read)
+    check_probe(read)
 
 
 def order(lengths: np.ndarray, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -565,7 +565,7 @@ class Cell:
             label, drawn = self.task.roles[role].label, [decided(each.decisions[role], classes) for each in tuned]
             for name in read.metrics:
                 estimates = [
-                    metrics.evaluate(name, label, each, classes=classes, resamples=self.resamples) for each in drawn
+                    evaluate(name, label, each, classes=classes, resamples=self.resamples) for each in drawn
                 ]
                 score = asdict(estimates[0]) if len(estimates) == 1 else pipeline.over_draws(name, estimates)
                 found[name if role == "test" else f"{name}_{role}"] = score
@@ -588,7 +588,7 @@ class Cell:
     def _result(self, scores: dict[str, Any], timing: dict[str, Any]) -> Result:
         task, read, extractor, facts = self.task, self.task.data, self.task.extractor, self.task.extractor.facts
         metric, checkpoint = read.metrics[0], extractor.checkpoint
-        constant = metrics.best_constant(metric, read.train.label[task.chosen], read.test.label, len(read.classes))
+        constant = best_constant(metric, read.train.label[task.chosen], read.test.label, len(read.classes))
         why = None if constant is not None else "a constant has no correlation"
         grid = self.choice["grid"]
         edges = {entry["value"]: edge for entry, edge in zip(grid[:1] + grid[-1:], ("first", "last"), strict=False)}

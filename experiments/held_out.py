@@ -68,7 +68,7 @@ def measure(
     from experiments.pretraining.examples import Examples, Vocabulary
     from experiments.pretraining.loop import evaluate
     from src.config.schema import ModelConfig, RuntimeConfig
-    from src.evaluation.metrics import wilson
+    from src.evaluation.proportions import wilson
     from src.models import checkpoint
     from src.models.encoder import Encoder, load_tokenizer
 

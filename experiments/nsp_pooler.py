@@ -30,7 +30,7 @@ from src.cli.application import exit_with_error, print_text
 from src.config.schema import CONF, Config, ModelConfig, ProbeConfig, RuntimeConfig, cache_folder
 from src.data.dataset import Split
 from src.errors import UserError
-from src.evaluation.metrics import wilson
+from src.evaluation.proportions import wilson
 from src.features.extractor import FeatureExtractor, texts
 from src.models import checkpoint
 from src.models.checkpoint import Checkpoint

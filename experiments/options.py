@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from src.cli.application import exit_with_error, print_text
 from src.config.schema import KINDS, explain
 from src.errors import UserError, mask
-from src.results.escaping import NUMBER
+from src.storage.numbers import is_decimal
 
 WORD = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*=.*", re.ASCII | re.DOTALL)
 # What a key without a default holds, where that is no text.
@@ -77,7 +77,7 @@ def _parsed(word: str, defaults: Mapping[str, Any]) -> tuple[str, Any]:
         raise UserError(
             f"cannot read {shown}: {reason}. Write key=value; text with quotes or brackets is quoted: '{key}=\"...\"'."
         ) from None
-    if wanted is float and isinstance(value, str) and NUMBER.fullmatch(value):
+    if wanted is float and isinstance(value, str) and is_decimal(value):
         value = float(value)  # YAML 1.1 takes 1e-3 for text
     if not _fits(value, wanted, optional=default is None):
         raise UserError(f"{shown}: {KINDS.get(wanted, 'another value')} is needed.")
@@ -92,7 +92,7 @@ def _fits(value: Any, wanted: type, *, optional: bool) -> bool:
         listed = value if isinstance(value, list) and not optional else [value]
         return all(isinstance(each, str) and "\0" not in each for each in listed)
     if wanted is float:  # several of them, with commas between, are for the command to part
-        return type(value) in (int, float) or (isinstance(value, str) and all(map(NUMBER.fullmatch, value.split(","))))
+        return type(value) in (int, float) or (isinstance(value, str) and all(map(is_decimal, value.split(","))))
     return type(value) is wanted
 
 

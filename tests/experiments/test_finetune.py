@@ -15,7 +15,7 @@ from experiments import collect, finetune
 from experiments.finetune import Job, Rows, Schedule
 from src.config.schema import DatasetConfig
 from src.errors import UserError
-from src.evaluation.metrics import evaluate
+from src.evaluation.estimates import evaluate
 from src.results.result import Result, read_predictions
 from tests.conftest import SENTENCES, write_csv
 

@@ -15,7 +15,8 @@ from scipy.special import stdtrit
 from src.config.schema import MOST_DRAWS, Config, ProbeConfig
 from src.data.dataset import Dataset
 from src.errors import UserError
-from src.evaluation.metrics import Estimate, metrics
+from src.evaluation.estimates import Estimate
+from src.evaluation.metrics import metrics
 from src.probes.fitting import Bench, FittedProbe, Rows
 from src.probes.probe import Outcome, Search, Setup, choice_of
 from src.probes.protocols.base import Protocol, point, protocol
