@@ -44,7 +44,7 @@ def check_probe(data: Dataset, *, fraction: float = 0.2, seed: int = 0) -> None:
         )
     splitter = RowSplitter(
         data.train.label, seed, fraction=fraction, folds=data.folds, groups=data.groups,
-        mixed=data.groups_span_classes, regression=not data.classes, names=names,
+        groups_span_classes=data.groups_span_classes, regression=not data.classes, names=names,
     )  # fmt: skip
     try:
         splitter.check(data.selection)

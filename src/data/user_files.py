@@ -14,12 +14,12 @@ from src.config.schema import DatasetConfig
 from src.data.assembly import assemble
 from src.data.dataset import Dataset, Split
 from src.data.labels import first_row
+from src.data.partition import choose_test_rows, linked_units
 from src.data.reading.columns import rename_columns, role_columns
 from src.data.reading.delimited import read_delimited
 from src.data.reading.files import expand_home, file_sha256
 from src.data.reading.json_lines import read_json_lines
 from src.data.reading.parquet import read_parquet
-from src.data.splits import joined, parted
 from src.errors import UserError
 
 EXTENSIONS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
@@ -58,7 +58,7 @@ def load_user_files(config: DatasetConfig) -> Dataset:
         {"from": "files", "path": None, "revision": None, "files": digests},
     )
     if (group := _group_ids(config, tables["train"])) is not None:
-        data = replace(data, group=joined(data.train.row_digests(), group))
+        data = replace(data, group=linked_units(data.train.row_digests(), group))
     return data if config.test_fraction is None else _hold_out_test(data, config.test_fraction)
 
 
@@ -66,7 +66,7 @@ def _hold_out_test(data: Dataset, fraction: float) -> Dataset:
     """Move a fraction of the training rows to a new split ``test``."""
     digests, labels = data.train.row_digests(), data.train.label if data.classes else None
     try:
-        in_test = parted(joined(data.groups, None), digests, labels, fraction)
+        in_test = choose_test_rows(linked_units(data.groups, None), digests, labels, fraction)
     except UserError as error:
         raise UserError(f"{data.name}: dataset.test_fraction={fraction:g} {error}") from error
     parts = {"train": _select_rows(data.train, "train", ~in_test), "test": _select_rows(data.train, "test", in_test)}

@@ -5,12 +5,8 @@ The basic launcher needs none of it: one process does one job after the other, a
 
 from __future__ import annotations
 
-import functools
 import logging
-import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hydra._internal.callbacks import Callbacks
@@ -26,15 +22,12 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 from src.cli.application import configure_process, leave_job_folder
 from src.config.schema import Config, RuntimeConfig, cache_folder, explain, parse
 from src.errors import UserError, flatten
-from src.runtime.provenance import cores
+from src.runtime.threads import available_threads, limit_threads
 from src.sweeps.launchers import kind
 
 if TYPE_CHECKING:
-    from threadpoolctl import ThreadpoolController
-
     from src.features.extractor import FeatureExtractor, Text
 
-TOLD = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")  # how launchers and users say what a process may use
 NO_FEATURE = (
     "pooling",
     "layer",
@@ -46,30 +39,6 @@ NO_FEATURE = (
 PASSES = ".passes"  # where, in a sweep's folder, the jobs run that make the forward passes
 
 log = logging.getLogger("src.sweeps.launch")
-
-
-def threads() -> int:
-    """Cores that this process has to itself: those it may use, or fewer where its launcher or its user says so."""
-    told = [os.environ.get(name, "") for name in TOLD]
-    return min([cores(), *(int(each) for each in told if each.isdecimal() and int(each) > 0)])
-
-
-@contextmanager
-def limit_threads(runtime: RuntimeConfig) -> Iterator[None]:
-    """Let a job encode and fit on `runtime.threads`, resolved, and no more."""
-    import src.pipeline.run  # noqa: F401  # with all libraries that are to be kept to them
-
-    runtime.threads = runtime.threads or threads()
-    with _pools("torch" in sys.modules).limit(limits=runtime.threads, user_api="blas"):
-        yield
-
-
-@functools.cache
-def _pools(with_torch: bool) -> ThreadpoolController:
-    """The thread pools of the libraries that are loaded, looked for once: a look at all of them takes 8 ms, in each job of a sweep."""
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
 
 
 # The jobs of a sweep --------------------------------------------------------------------------------------------------------------------
@@ -231,7 +200,9 @@ def wanting(config: Config) -> set[str]:
 
 def encode(config: Config) -> None:
     """Make the passes of one configuration, or this job's share of them."""
-    with limit_threads(config.runtime):
+    import src.pipeline.run  # noqa: F401  # with all libraries whose threads are limited
+
+    with limit_threads(config.runtime.threads) as config.runtime.threads:
         extractor, found, bags = _opened(config)
         target, also = _layers(config, extractor)
         for text in found:
@@ -268,7 +239,7 @@ def _opened(config: Config) -> tuple[FeatureExtractor, list[Text], list[Text]]:
 
     store = ArrayStore(cache_folder(config.runtime))
     read, found = load_dataset(config.dataset, config.data_root), checkpoint.find(config.model)
-    extractor = FeatureExtractor(found, config, store, Clock(), config.runtime.threads or threads())
+    extractor = FeatureExtractor(found, config, store, Clock(), config.runtime.threads or available_threads())
     names = list(read.splits) if config.output else list(dict.fromkeys(read.roles.values()))
 
     def unique(pairing: str) -> list[Text]:

@@ -49,7 +49,7 @@ def test_the_committed_paper_is_what_the_records_give(built):
     assert not different, "python -m experiments.paper writes these anew"
 
 
-@pytest.mark.parametrize("page", readme.DEFAULTS["pages"])
+@pytest.mark.parametrize("page", readme.Options().pages)
 def test_the_numbers_of_the_readmes_are_the_records(evidence, page):
     text = (ROOT / page).read_text()
     assert "python -m experiments.readme -->" in text

@@ -280,7 +280,9 @@ def test_groups_are_kept_together_in_the_choice_and_the_key(bert: Path, tmp_path
     assert prepare(grouped).key != prepare(plain).key
     finished = run(grouped)
     groups = prepare(grouped).data.groups
-    held = RowSplitter(prepare(grouped).data.train.label, 0, fraction=0.2, groups=groups, mixed=True).held()
+    held = RowSplitter(
+        prepare(grouped).data.train.label, 0, fraction=0.2, groups=groups, groups_span_classes=True
+    ).holdout_mask()
     assert finished.result.chosen["rows"]["held_out"] == held.sum() > 0
     assert all(len(set(held[groups == group])) == 1 for group in groups)
 

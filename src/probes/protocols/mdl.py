@@ -106,11 +106,11 @@ class OnlineCode(Protocol):
 
 def _held(division: RowSplitter, rows: Array, classes: int) -> Array | None:
     """The rows held out of these for the choice of the strength; None where no probe can be fitted and chosen."""
-    part = division.among(rows)
+    part = division.subset(rows)
     if len(np.unique(part.y)) < classes:
         return None
     try:
-        return rows[part.held()]
+        return rows[part.holdout_mask()]
     except UserError:
         return None
 

@@ -66,7 +66,7 @@ class MTEB(Protocol):
     def fit(self, estimator: Any, config: ProbeConfig, train: Rows, tests: dict[str, Rows], setup: Setup) -> Outcome:
         bench = Bench(estimator, config, train, setup.classes, setup.progress)
         nested = setup.selection == "nested"
-        fold = setup.division(config, train.y).fold() if nested else np.full(len(train.y), -1)
+        fold = setup.division(config, train.y).fold_ids() if nested else np.full(len(train.y), -1)
         parts = (
             [np.flatnonzero(fold != number) for number in range(setup.folds)] if nested else [np.arange(len(train.y))]
         )

@@ -122,7 +122,7 @@ class Stratified(RowSplitter):
     Equal texts may fall on both sides, as they do there.
     """
 
-    def fold(self) -> Array:
+    def fold_ids(self) -> Array:
         from sklearn.model_selection import StratifiedKFold
 
         fold = np.empty(len(self.y), dtype=np.int64)
