@@ -16,8 +16,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.cli.application import exit_with_error, is_unwritable, print_text
-from src.config.schema import KINDS, explain
+from src.cli.messages import KINDS, exit_with_error, explain, is_unwritable, print_text
 from src.errors import UserError, mask
 from src.registry import near
 from src.storage.numbers import is_decimal

@@ -11,8 +11,12 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.cli.application import check_overrides, format_error, print_text, register
-from src.config.schema import CONF, Config, DatasetConfig, ProbeConfig, parse
+from src.cli.application import register
+from src.cli.messages import format_error, print_text
+from src.cli.overrides import check_overrides
+from src.cli.validation import parse_config
+from src.config.paths import CONF
+from src.config.schema import Config, DatasetConfig, ProbeConfig
 from src.errors import UserError
 from src.registry import unknown
 
@@ -37,7 +41,7 @@ def configs(words: Sequence[str], about: str | None = None) -> list[Config]:
     try:
         with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
             return [
-                parse(compose("config", check_overrides([*rest, *dataset], sweeps=False)))
+                parse_config(compose("config", check_overrides([*rest, *dataset], sweeps=False)))
                 for dataset in ([[each] for each in datasets] or [[]])
             ]
     except (HydraException, OmegaConfBaseException) as error:

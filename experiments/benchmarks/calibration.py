@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
 from experiments.cli import at_least, command
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.errors import UserError
 from src.evaluation.comparisons import compare
 from src.evaluation.contrasts import MARGIN, Task, resample_task

@@ -20,7 +20,8 @@ import numpy as np
 import pyarrow as pa
 from omegaconf import OmegaConf
 
-from src.config.schema import CONF, Config, DatasetConfig, ModelConfig, RuntimeConfig
+from src.config.paths import CONF
+from src.config.schema import Config, DatasetConfig, ModelConfig, RuntimeConfig
 from src.data.loading import load_dataset
 from src.errors import UserError
 from src.features.extractor import FeatureExtractor, Text, library_versions

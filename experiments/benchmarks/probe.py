@@ -64,7 +64,7 @@ def peer(x: np.ndarray, y: np.ndarray, held: np.ndarray) -> Any:
 def gaps(x: np.ndarray, y: np.ndarray, classes: int, held: np.ndarray) -> list[tuple[float, float, float]]:
     """Per grid value: alpha, gap of the float32 path to the float64 optimum, and the bound the solver itself states."""
     kept = (~held).astype(np.float64)
-    tasks = [solvers.Task(alpha, kept) for alpha in GRID]
+    tasks = [solvers.Problem(alpha, kept) for alpha in GRID]
     found = solvers.solve_logistic(x, y, classes, tasks)
     best = solvers.solve_logistic(x.astype(np.float64), y, classes, tasks, tolerance=1e-12)
     return [

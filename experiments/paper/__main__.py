@@ -17,7 +17,7 @@ from experiments import figures
 from experiments.cli import command
 from experiments.collect import RECORDS
 from experiments.evidence import Evidence
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.runtime.provenance import cores
 
 

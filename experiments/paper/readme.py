@@ -18,7 +18,7 @@ from experiments.claims import CLAIMS, Number, answer
 from experiments.cli import command
 from experiments.collect import RECORDS, Record
 from experiments.evidence import Evidence
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.errors import UserError
 from src.sweeps.comparison import compare_records, render
 

@@ -21,8 +21,9 @@ import numpy as np
 from experiments import backends, convert
 from experiments.cli import command
 from experiments.parity.backends import Batch, Outputs
-from src.cli.application import print_text
-from src.config.schema import CONF, ModelConfig, RuntimeConfig
+from src.cli.messages import print_text
+from src.config.paths import CONF
+from src.config.schema import ModelConfig, RuntimeConfig
 from src.errors import UserError
 from src.storage.files import read_json
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from experiments.cli import ModelPath, command, required
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.errors import UserError
 
 

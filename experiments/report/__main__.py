@@ -16,7 +16,7 @@ from experiments import page, verdicts
 from experiments.cli import command, required
 from experiments.collect import LINES, Record, read
 from experiments.verdicts import Run, Section, Setting, Verdict, gap, signed
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.errors import UserError, flatten
 from src.evaluation.contrasts import MARGIN
 from src.pooling import poolings

@@ -23,7 +23,7 @@ import numpy as np
 
 from experiments.cli import command
 from experiments.configurations import configs
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.config.schema import Config
 from src.errors import UserError
 from src.features.extractor import FeatureExtractor, Features, Target, Text
@@ -83,7 +83,6 @@ class Joined(PreparedRun):
 
 def run(config: Config, name: str, folder: Path) -> Result:
     """One record in `folder`; a run that was done before is not done again."""
-    assert config.probe is not None
     prepared = joined(prepare(config), name)
     try:
         folder.mkdir(parents=True, exist_ok=True)

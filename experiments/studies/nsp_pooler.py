@@ -26,8 +26,9 @@ from experiments import book_pairs
 from experiments.cli import ModelPath, command, required
 from experiments.files import write_json
 from experiments.pretraining.corpus import read_texts, split_held_out
-from src.cli.application import print_text
-from src.config.schema import CONF, Config, ModelConfig, ProbeConfig, RuntimeConfig, cache_folder
+from src.cli.messages import print_text
+from src.config.paths import CONF, cache_folder
+from src.config.schema import Config, ModelConfig, ProbeConfig, RuntimeConfig
 from src.data.dataset import Split
 from src.errors import UserError
 from src.evaluation.proportions import wilson
@@ -92,7 +93,7 @@ def make(options: Any) -> dict[str, Any]:
             f"'{given.label}' is a {given.config['model_type']} model; next-sentence prediction is BERT's. Name a BERT checkpoint."
         )
     splits = _splits(options)
-    extractor = FeatureExtractor(given, config, ArrayStore(cache_folder(config.runtime)), Clock(), cores())
+    extractor = FeatureExtractor(given, config, ArrayStore(cache_folder(config.runtime.cache_dir)), Clock(), cores())
     rows = {name: _rows(extractor, split) for name, split in splits.items()}
     encoded = time.perf_counter()
     start = fresh(extractor.facts.width, options["seed"], float(given.config.get("initializer_range", 0.02)))

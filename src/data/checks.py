@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from src.config.schema import shortened
 from src.data.dataset import Dataset
 from src.data.labels import MAX_LISTED, MAX_SHOWN, is_score
 from src.data.splits import RowSplitter
-from src.errors import UserError
+from src.errors import UserError, shortened
 
 
 def check_probe(data: Dataset, *, fraction: float = 0.2, seed: int = 0) -> None:

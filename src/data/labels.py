@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from src.config.schema import DatasetConfig, shortened
+from src.config.schema import DatasetConfig
 from src.data.reading.columns import trimmed
-from src.errors import UserError
+from src.errors import UserError, shortened
 from src.storage.numbers import is_decimal, number_spelling
 
 MAX_SCORE = 1e30  # squares of scores, and scores in float32, stay finite

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from src.config.schema import CONF
+from src.config.paths import CONF
 from tests.helpers.datasets import option
 
 OPTIONS = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import OmegaConf
 
-from src.config.schema import CONF, DatasetConfig
+from src.config.paths import CONF
+from src.config.schema import DatasetConfig
 from src.data.dataset import Dataset, Split
 
 ROWS = [("one", "b"), ("", "a"), ("three, three", "b"), ("caf\u00e9", "a")]

@@ -21,7 +21,7 @@ import numpy as np
 from experiments import backends
 from experiments.cli import ModelPath, command, required
 from experiments.parity.backends import Batch, Outputs
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.errors import UserError
 
 Form = Literal["checkpoint", "hub", "savedmodel", "savedmodel-2019"]

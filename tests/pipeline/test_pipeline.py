@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 from sklearn.linear_model import LogisticRegression as Reference
 from sklearn.linear_model import Ridge as RidgeReference
 
-from src.config.schema import Config, parse
+from src.cli.validation import parse_config
+from src.config.schema import Config
 from src.data.splits import RowSplitter
 from src.evaluation.estimates import Estimate
 from src.features import extractor as features
@@ -62,7 +63,7 @@ def config(bert: Path, tmp_path: Path, *, regression: bool = False, pair: bool =
     composed = OmegaConf.create({})
     for key, value in values.items():
         OmegaConf.update(composed, key, value, force_add=True)
-    return parse(composed)
+    return parse_config(composed)
 
 
 def run(settings: Config) -> Run:
@@ -171,7 +172,7 @@ def test_the_key_moves_with_the_numbers_and_not_with_names(bert: Path, tmp_path:
 
 
 def load_probe() -> dict[str, Any]:
-    from src.config.schema import CONF
+    from src.config.paths import CONF
 
     return OmegaConf.to_container(OmegaConf.load(CONF / "probe" / "logistic.yaml"))  # type: ignore[return-value]
 

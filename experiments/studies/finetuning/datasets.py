@@ -73,7 +73,7 @@ class TokenisedDataset:
         groups, mixed = data.groups, data.groups_span_classes
         return RowSplitter(
             data.train.label, 0, fraction=HELD_OUT, groups=groups, groups_span_classes=mixed, regression=not data.classes
-        ).held()
+        ).holdout_mask()
 
     def identity(self) -> dict[str, Any]:
         """Return the resolved values that decide the numbers of every trial on this dataset."""

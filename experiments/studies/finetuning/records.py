@@ -11,15 +11,16 @@ import numpy as np
 
 from experiments.studies.finetuning.datasets import HELD_OUT, TokenisedDataset
 from experiments.studies.finetuning.trials import TrialResult
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.errors import UserError
 from src.evaluation.estimates import best_constant, evaluate
 from src.pipeline.run import over_draws
 from src.pooling import poolings
 from src.probes.fitting import decided
-from src.results.result import RECORD, SCHEMA, Result, content_key, summary
+from src.results.result import RECORD, SCHEMA, Result, summary
 from src.runtime import provenance
 from src.runtime.clock import PHASES, Clock
+from src.storage.keys import content_key
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from src.config.schema import CONF, DatasetConfig
+from src.config.paths import CONF
+from src.config.schema import DatasetConfig
 from src.data.checks import check_probe
 from src.data.generated import acceptability, coherence, deeds, lexicon, sentiment, similarity
 from src.data.generated.draw import Draw

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from experiments import backends, parity, tensorflow_fixtures
-from src.config.schema import CONF
+from src.config.paths import CONF
 from tests.models.test_tensorflow import CHECKPOINT, FIXTURES, FORMS, TANH
 
 RECORDS = CONF.parent / "experiments" / "records" / "parity.json"
