@@ -24,10 +24,13 @@ from scipy.special import ndtr, ndtri, stdtrit
 from experiments.cli import at_least, command
 from src.cli.messages import print_text
 from src.errors import UserError
-from src.evaluation import paired
-from src.evaluation.metrics import evaluate, metrics
-from src.evaluation.paired import Task, over_tasks
-from src.evaluation.statistics import compare, equivalent, kappa
+from src.evaluation.comparisons import compare
+from src.evaluation.contrasts import MARGIN, Task, resample_task
+from src.evaluation.differences import equivalent
+from src.evaluation.estimates import evaluate
+from src.evaluation.hierarchical import over_tasks
+from src.evaluation.metrics import metrics
+from src.evaluation.proportions import kappa
 
 Array = NDArray[Any]
 Outcomes = dict[tuple[str, str], bool]  # (quantity, method) of one trial
@@ -239,7 +242,7 @@ def over_benchmarks() -> Iterator[Experiment]:
     """Experiments on the claim over tasks, whose true effects are drawn around a mean of nothing or of just the margin."""
     few = (
         ("no task effects", 0.0, 0.0), ("normal effects", 0.015, 0.0), ("skewed effects", 0.015, 0.0),
-        ("normal effects", 0.003, paired.MARGIN), ("normal effects", 0.015, paired.MARGIN),
+        ("normal effects", 0.003, MARGIN), ("normal effects", 0.015, MARGIN),
     )  # fmt: skip
     for number in (5, 8, 12):
         for name, spread, mean in few:
@@ -281,7 +284,7 @@ def benchmark_outcomes(tasks: list[Task], mean: float) -> Outcomes:
 
 def percentile(tasks: Sequence[Task]) -> tuple[float, float]:
     """The plain percentile interval of the hierarchical bootstrap."""
-    rows = np.stack([paired.resampled(task, RESAMPLES).resamples_of(0, 1) for task in tasks])
+    rows = np.stack([resample_task(task, RESAMPLES).resamples_of(0, 1) for task in tasks])
     generator = np.random.default_rng(0)
     drawn = generator.integers(len(tasks), size=(RESAMPLES, len(tasks)))
     low, high = np.quantile(rows[drawn, generator.integers(RESAMPLES, size=drawn.shape)].mean(axis=1), [0.025, 0.975])

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from src.cli.structured import load_option
 from src.config.schema import Config, DatasetConfig, ModelConfig, RuntimeConfig
-from src.data import dataset as data
+from src.data.loading import load_dataset
 from src.errors import UserError
 from src.features.extractor import FeatureExtractor, Text, library_versions
 from src.models import checkpoint
@@ -153,7 +153,7 @@ def run(data_root: str, model: str, rows: int | None, base_rows: int) -> list[Fi
 
     library.disable_progress_bar()
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
-    read = data.load(load_option(DatasetConfig, "dataset", "sst2"), data_root)
+    read = load_dataset(load_option(DatasetConfig, "dataset", "sst2"), data_root)
     sentences = [text for split in read.splits.values() for text in split.text.to_pylist()]
     versions = {**library_versions(), "sentence-transformers": _version("sentence-transformers")}
     print(", ".join(f"{name} {number}" for name, number in versions.items()))

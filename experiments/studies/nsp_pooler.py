@@ -31,7 +31,7 @@ from src.config.paths import CONF, cache_folder
 from src.config.schema import Config, ModelConfig, ProbeConfig, RuntimeConfig
 from src.data.dataset import Split
 from src.errors import UserError
-from src.evaluation.metrics import wilson
+from src.evaluation.proportions import wilson
 from src.features.extractor import FeatureExtractor, texts
 from src.models import checkpoint
 from src.models.checkpoint import Checkpoint

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from src.config.schema import Config, with_text_keys
 from src.data.dataset import Dataset
 from src.errors import UserError, flatten
-from src.evaluation import metrics
+from src.evaluation.estimates import best_constant, evaluate
 from src.features.extractor import FeatureExtractor, texts
 from src.models.encoder import Tokens
 from src.probes import probe
@@ -35,7 +35,7 @@ def scores(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtr
         ``constant`` and ``bag_of_word_pieces``, each ``{metric, value, ...}``; a value that is undefined is None with its reason.
     """
     name = read.metrics[0]
-    constant = metrics.best_constant(name, read.train.label, read.test.label, len(read.classes))
+    constant = best_constant(name, read.train.label, read.test.label, len(read.classes))
     # Rows of one length in place of standardised columns, which would let a piece that occurs once outweigh the rest of its row.
     config = replace(config, probe=replace(config.probe, features="none"))
     identity = {
@@ -110,9 +110,9 @@ def _bag(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtrac
     with progress_bar(f"{read.name}: bag of word pieces", config.runtime.progress) as progress:
         outcome = probe.run(
             estimator, config.probe, train, tests, classes=len(read.classes), selection=read.selection, development=development,
-            folds=read.folds, seed=config.seed, draws=1, groups=read.together, mixed=read.group is not None, progress=progress,
+            folds=read.folds, seed=config.seed, draws=1, groups=read.groups, mixed=read.groups_span_classes, progress=progress,
         )  # fmt: skip
-    estimate = metrics.evaluate(
+    estimate = evaluate(
         name,
         read.test.label,
         outcome.predictions["test"],

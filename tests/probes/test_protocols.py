@@ -25,7 +25,7 @@ from src.config.paths import CONF
 from src.config.schema import Config, ProbeConfig
 from src.data.dataset import Split
 from src.errors import UserError
-from src.evaluation import metrics
+from src.evaluation.estimates import Estimate, evaluate
 from src.pipeline.run import PreparedRun, Run, prepare, run_probe
 from src.probes.fitting import Rows
 from src.probes.probe import Outcome, run
@@ -189,7 +189,7 @@ def test_the_score_in_folds_is_the_mean_of_the_folds() -> None:
     labels, fold = np.array([0, 1, 1, 0, 1]), np.array([0, 0, 0, 1, 1])
     predictions = np.array([0, 1, 0, 1, 1])
     found = rules(probe_config("senteval")).score(
-        "accuracy", labels, [predictions], fold, lambda each: metrics.evaluate("accuracy", labels, each, classes=2)
+        "accuracy", labels, [predictions], fold, lambda each: evaluate("accuracy", labels, each, classes=2)
     )
     assert found["value"] == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert found["low"] < found["value"] < found["high"]
@@ -260,8 +260,8 @@ def test_mtebs_interval_covers_new_rows_and_new_draws() -> None:
         labels = np.ones(200, dtype=np.int64)
         half = 1.96 * predictions.mean(axis=0).std(ddof=1) / np.sqrt(200)
 
-        def rows(each: Any, half: float = half) -> metrics.Estimate:
-            return metrics.Estimate(each.mean(), each.mean() - half, each.mean() + half, None, "normal")
+        def rows(each: Any, half: float = half) -> Estimate:
+            return Estimate(each.mean(), each.mean() - half, each.mean() + half, None, "normal")
 
         found = mteb.score("accuracy", labels, list(predictions), None, rows)
         covered += found["low"] <= TRUTH <= found["high"]

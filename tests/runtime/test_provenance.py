@@ -178,6 +178,7 @@ def test_the_method_holds_every_file_that_scores() -> None:
     """What the fitting and scoring files import of each other is in the list, so that no mend of one leaves old scores in the store."""
     shared = (
         "src.config",
+        "src.data.checks",
         "src.data.dataset",
         "src.models",
         "src.errors",

@@ -28,8 +28,9 @@ from experiments.benchmarks.calibration import (
     truth_of_fifths,
     truths,
 )
-from src.evaluation.metrics import evaluate, metrics
-from src.evaluation.statistics import kappa
+from src.evaluation.estimates import evaluate
+from src.evaluation.metrics import metrics
+from src.evaluation.proportions import kappa
 
 COMMITTED = Path(__file__).resolve().parents[2] / "experiments" / "records" / "simulation.csv"
 
