@@ -45,7 +45,8 @@ from src.pipeline import run as pipeline
 from src.pooling import poolings
 from src.probes.fitting import decided, losses
 from src.registry import unknown
-from src.results.result import RECORD, SCHEMA, Result, summary
+from src.results.display import result_summary
+from src.results.result import RECORD, SCHEMA, Result
 from src.runtime import provenance
 from src.runtime.clock import PHASES, Clock
 from src.storage.atomic import replace_files
@@ -557,7 +558,7 @@ class Cell:
         result.write(
             self.folder, arrays, heads, {"incomplete": "the heads of each seed alone: the tuned encoders are not kept"}
         )
-        print_text(summary(result))
+        print_text(result_summary(result))
 
     def _scores(self, tuned: Sequence[Tuned]) -> dict[str, Any]:
         """Every metric of the task with its interval, the seeds as draws; splits beside test carry their role in the name."""

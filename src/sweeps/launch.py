@@ -235,7 +235,7 @@ def _opened(config: Config) -> tuple[FeatureExtractor, list[Text], list[Text]]:
     from src.features.extractor import FeatureExtractor, texts
     from src.models import checkpoint
     from src.runtime.clock import Clock
-    from src.storage.store import ArrayStore
+    from src.storage.arrays import ArrayStore
 
     store = ArrayStore(cache_folder(config.runtime))
     read, found = data.load(config.dataset, config.data_root), checkpoint.find(config.model)
