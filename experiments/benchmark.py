@@ -9,45 +9,51 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from experiments.options import read
-from src.cli.application import exit_with_error
+from experiments.cli import ModelPath, command
 from src.errors import UserError
 from src.runtime.provenance import collect
 
-DEFAULTS = {"part": "all", "data_root": None, "model": {"path": None}, "rows": None, "base_rows": 2000, "output": None}
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    part: Literal["all", "encoder", "probe"] = "all"
+    data_root: str | None = None
+    model: ModelPath = ModelPath()
+    rows: int | None = None
+    base_rows: int = 2000
+    output: str | None = None
 
 
-def main(arguments: list[str]) -> None:
-    """Print the ratios; bad input ends with a line and status 1, a probe that misses what is asked of it with status 1 too."""
+@command(Options)
+def main(options: Options) -> None:
+    """Print the ratios; a probe that misses its target ends with status 1."""
     met = True
-    try:
-        options = read(DEFAULTS, arguments, __doc__)
-        if options.part not in ("all", "encoder", "probe"):
-            raise UserError(f"part={options.part}: one of all, encoder, probe is needed.")
-        figures: dict[str, list[dict[str, Any]]] = {}
-        if options.part != "probe":
-            if not options.data_root or not options.model.path:
-                raise UserError(
-                    "the encoder's benchmark needs data_root=FOLDER (with glue_data/SST-2) and model.path=FOLDER; part=probe needs neither."
-                )
-            from experiments import benchmark_encoder
+    figures: dict[str, list[dict[str, Any]]] = {}
+    if options.part != "probe":
+        if not options.data_root or not options.model.path:
+            raise UserError(
+                "the encoder's benchmark needs data_root=FOLDER (with glue_data/SST-2) and model.path=FOLDER; part=probe needs neither."
+            )
+        from experiments import benchmark_encoder
 
-            found = benchmark_encoder.run(options.data_root, options.model.path, options.rows, options.base_rows)
-            figures["encoder"] = [each.record() for each in found]
-        if options.part != "encoder":
-            from experiments import benchmark_probe
+        found = benchmark_encoder.run(options.data_root, options.model.path, options.rows, options.base_rows)
+        figures["encoder"] = [each.record() for each in found]
+    if options.part != "encoder":
+        from experiments import benchmark_probe
 
-            timed = benchmark_probe.run()
-            figures["probe"] = [each.record() for each in timed]
-            met = all(each.met for each in timed)
-        if options.output:
-            write(Path(options.output), figures)
-    except UserError as error:
-        exit_with_error(str(error))
-    sys.exit(not met)
+        timed = benchmark_probe.run()
+        figures["probe"] = [each.record() for each in timed]
+        met = all(each.met for each in timed)
+    if options.output:
+        write(Path(options.output), figures)
+    if not met:
+        sys.exit(1)
 
 
 def write(output: Path, figures: dict[str, list[dict[str, Any]]]) -> None:
@@ -62,4 +68,4 @@ def write(output: Path, figures: dict[str, list[dict[str, Any]]]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -19,10 +19,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from src.config.schema import DatasetConfig, Generated, LocalFiles, shortened
+from src.config.schema import DatasetConfig, Generated, LocalFiles
 from src.data import reading
-from src.data.splits import RowSplitter, joined, parted
-from src.errors import UserError, flatten
+from src.data.partition import choose_test_rows, linked_units
+from src.data.splits import RowSplitter
+from src.errors import UserError, flatten, shortened
 from src.registry import unknown
 from src.runtime import hub
 
@@ -456,12 +457,12 @@ def _load_files(config: DatasetConfig) -> Dataset:
     selection = "development" if "validation" in paths and not nested else config.selection
     data = _assembled(config, tables, given, roles, selection, source)
     if (group := _group(config, tables["train"])) is not None:
-        data = replace(data, group=joined(data.train.row_digests(), group))
+        data = replace(data, group=linked_units(data.train.row_digests(), group))
     if config.test_fraction is None:
         return data
     digests, kinds = data.train.row_digests(), data.train.label if data.classes else None
     try:
-        in_test = parted(joined(data.together, None), digests, kinds, config.test_fraction)
+        in_test = choose_test_rows(linked_units(data.together, None), digests, kinds, config.test_fraction)
     except UserError as error:
         raise UserError(f"{config.name}: dataset.test_fraction={config.test_fraction:g} {error}") from error
     parts = {"train": _rows(data.train, "train", ~in_test), "test": _rows(data.train, "test", in_test)}
@@ -699,7 +700,7 @@ def check_probe(data: Dataset, *, fraction: float = 0.2, seed: int = 0) -> None:
         )
     names = [_short(name) for name in data.classes]
     division = RowSplitter(
-        data.train.label, seed, fraction=fraction, folds=data.folds, groups=data.together, mixed=data.group is not None,
+        data.train.label, seed, fraction=fraction, folds=data.folds, groups=data.together, groups_span_classes=data.group is not None,
         regression=not data.classes, names=names,
     )  # fmt: skip
     try:

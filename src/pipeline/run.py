@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from src.config.schema import Config, ProbeConfig, cache_folder
+from src.config.paths import cache_folder
+from src.config.schema import Config, ProbeConfig
 from src.data import dataset as data
 from src.data.dataset import Dataset, Split
 from src.evaluation import metrics
@@ -44,8 +45,7 @@ class PreparedRun:
     @property
     def identity(self) -> dict[str, Any]:
         """All that decides the numbers, as resolved: digests and values, no option names."""
-        config, probe_config = self.config, self.config.probe
-        assert probe_config is not None
+        config = self.config
         pooling, layer = self.target
         return {
             "schema": SCHEMA,
@@ -55,7 +55,7 @@ class PreparedRun:
             "layer": layer,
             "pairing": config.pairing if self.data.train.text_pair is not None else None,
             **self.data.identity(),
-            "probe": {key: value for key, value in probe_config.plain().items() if key != "name"},
+            "probe": {key: value for key, value in config.probe.as_record().items() if key != "name"},
             "seed": config.seed,
             "draws": config.draws,
         }
@@ -66,7 +66,6 @@ class PreparedRun:
 
     @property
     def probe(self) -> ProbeConfig:
-        assert self.config.probe is not None
         return self.config.probe
 
     @property
@@ -125,7 +124,7 @@ def opened(config: Config, check: Callable[[Config, Dataset], None] | None = Non
     """Store, checkpoint, data and pooling of a run; `check` looks at the data before anything of the model is downloaded."""
     clock = Clock()
     with clock.phase("load"):
-        store = ArrayStore(cache_folder(config.runtime))
+        store = ArrayStore(cache_folder(config.runtime.cache_dir))
         # What is here is read before anything is downloaded.
         found = None if checkpoint.is_remote(config.model) else checkpoint.find(config.model)
         read = data.load(config.dataset, config.data_root)
@@ -138,7 +137,6 @@ def opened(config: Config, check: Callable[[Config, Dataset], None] | None = Non
 
 
 def _check(config: Config, read: Dataset) -> None:
-    assert config.probe is not None
     rules(config.probe).check(config, read)
 
 
@@ -152,7 +150,6 @@ def run_probe(prepared: PreparedRun, estimator: Any) -> Run:
         A scikit-learn-like estimator whose grid parameter is in ``config.probe.grid``.
     """
     config, read, extractor, clock = prepared.config, prepared.data, prepared.extractor, prepared.clock
-    assert config.probe is not None
     parts = {
         role: _matrix(extractor, read.splits[name], config, prepared.target, read.name)
         for role, name in _distinct(read).items()
@@ -213,7 +210,6 @@ def _distinct(read: Dataset) -> dict[str, str]:
 def _matrix(
     extractor: FeatureExtractor, split: Split, config: Config, target: Target, name: str
 ) -> tuple[np.ndarray, list[Features]]:
-    assert config.probe is not None
     pieces = [
         extractor.features(text, target, config.runtime.also_layers) for text in texts(split, config.pairing, name)
     ]
@@ -221,7 +217,6 @@ def _matrix(
 
 
 def _fit(estimator: Any, config: Config, read: Dataset, matrices: Mapping[str, np.ndarray]) -> probe.Outcome:
-    assert config.probe is not None
     rows = {role: Rows(matrix, read.splits[read.roles[role]].label) for role, matrix in matrices.items()}
     train = rows.pop("train")
     development = rows.pop("development", None)
@@ -235,7 +230,6 @@ def _fit(estimator: Any, config: Config, read: Dataset, matrices: Mapping[str, n
 
 def _score(read: Dataset, outcome: probe.Outcome, config: Config) -> dict[str, dict[str, Any]]:
     """Every metric of the task with its interval; splits beside test carry their role in the name."""
-    assert config.probe is not None
     found = {}
     for role in outcome.predictions:
         labels = read.splits[read.roles[role]].label
@@ -251,7 +245,6 @@ def _evaluate(
     read: Dataset, config: Config, name: str, labels: np.ndarray, fold: np.ndarray | None, predictions: np.ndarray
 ) -> Estimate:
     """A metric of one role's predictions (rows,) or (draws, rows)."""
-    assert config.probe is not None
     resamples = config.probe.resamples
     return metrics.evaluate(
         name, labels, predictions, classes=len(read.classes), seed=config.seed, resamples=resamples, fold=fold
@@ -315,7 +308,6 @@ def _pooler(prepared: PreparedRun, parts: Mapping[str, tuple[np.ndarray, list[Fe
 def _config(prepared: PreparedRun) -> dict[str, Any]:
     """The rest of the identity, as resolved."""
     config, extractor = prepared.config, prepared.extractor
-    assert config.probe is not None
     return {
         "model": {
             "path": extractor.checkpoint.label,
@@ -330,7 +322,7 @@ def _config(prepared: PreparedRun) -> dict[str, Any]:
             "metrics": list(prepared.data.metrics),
             "classes": list(prepared.data.classes),
         },
-        "probe": config.probe.plain(),
+        "probe": config.probe.as_record(),
         "runtime": {
             "dtype": config.runtime.dtype,
             "attention": extractor.facts.attention,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from src.config.schema import Config, textual
+from src.config.schema import Config, with_text_keys
 from src.data.dataset import Dataset
 from src.errors import UserError, flatten
 from src.evaluation import metrics
@@ -35,18 +35,16 @@ def scores(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtr
         ``constant`` and ``bag_of_word_pieces``, each ``{metric, value, ...}``; a value that is undefined is None with its reason.
     """
     name = read.metrics[0]
-    assert config.probe is not None
     constant = metrics.best_constant(name, read.train.label, read.test.label, len(read.classes))
     # Rows of one length in place of standardised columns, which would let a piece that occurs once outweigh the rest of its row.
     config = replace(config, probe=replace(config.probe, features="none"))
-    assert config.probe is not None
     identity = {
         "kind": "bag",
         "method": method(),
         "tokenizer": extractor.checkpoint.tokenisation,
         "max_length": extractor.facts.max_length,
         **read.identity(),
-        "probe": textual({key: value for key, value in asdict(config.probe).items() if key != "name"}),
+        "probe": with_text_keys({key: value for key, value in asdict(config.probe).items() if key != "name"}),
         "seed": config.seed,
     }
     store = extractor.store
@@ -80,7 +78,6 @@ def _check(value: Value) -> None:
 
 
 def _bag(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtractor) -> dict[str, Any]:
-    assert config.probe is not None
     sides = {
         role: [extractor.tokens(text) for text in texts(read.splits[name], "separate", read.name)]
         for role, name in read.roles.items()

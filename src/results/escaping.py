@@ -36,7 +36,7 @@ def csv_cell(value: Any) -> Any:
 
 
 def option(key: str, value: str) -> str:
-    r"""``key=value`` as a shell takes it, for the commands of `experiments.options`, whatever the value holds.
+    r"""``key=value`` as a shell takes it, for the commands of `experiments.cli`, whatever the value holds.
 
     >>> option("records", "multirun/a"), option("records", "my runs, new")
     ('records=multirun/a', '\'records="my runs, new"\'')

@@ -56,7 +56,8 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
-from src.config.schema import TrackerConfig, check_wandb_name
+from src.config.limits import check_wandb_name
+from src.config.schema import TrackerConfig
 from src.errors import UserError, flatten
 from src.results.result import Result, phase_seconds
 from src.storage.files import open_regular

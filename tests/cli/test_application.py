@@ -17,16 +17,9 @@ from typing import Any
 import pytest
 
 from src import extract, run
-from src.cli.application import (
-    GROUPS,
-    _open_streams,
-    _Patient,
-    _Printable,
-    exit_with_error,
-    format_crash,
-    format_error,
-    print_text,
-)
+from src.cli.messages import exit_with_error, format_crash, format_error, print_text
+from src.cli.overrides import GROUPS
+from src.cli.streams import PrintableFormatter, TolerantFile, open_streams
 from src.errors import UserError, printable
 from tests.conftest import SENTENCES, SMALL, Ended, write_csv
 
@@ -532,7 +525,7 @@ def test_what_nobody_foresaw_still_has_a_line() -> None:
 def test_a_reader_that_leaves_stops_no_work() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    with _Patient(writing, "w") as stream:
+    with TolerantFile(writing, "w") as stream:
         assert stream.write(b"unheard") == 7
 
 
@@ -540,7 +533,7 @@ def test_closed_streams_are_opened_on_nothing(monkeypatch: pytest.MonkeyPatch) -
     for name in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(sys, name, None)
         monkeypatch.setattr(sys, f"__{name}__", None)
-    _open_streams()
+    open_streams()
     try:
         assert sys.stdin.read() == ""
         assert sys.stdout.write("unheard") == sys.stderr.write("unheard") == 7
@@ -559,7 +552,7 @@ def test_what_reaches_a_terminal_cannot_command_it(capsys: pytest.CaptureFixture
     captured = capsys.readouterr()
     assert captured.out == f"{harmless}\n"
     assert captured.err == f"error: {harmless}\n"
-    assert _Printable().format(logging.LogRecord("src", logging.INFO, "", 0, "%s", (evil,), None)) == harmless
+    assert PrintableFormatter().format(logging.LogRecord("src", logging.INFO, "", 0, "%s", (evil,), None)) == harmless
 
 
 # The real thing: a process of its own -------------------------------------------------------------------------------------------------

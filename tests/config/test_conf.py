@@ -14,7 +14,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from src.cli.application import register
-from src.config.schema import CONF, Config, ProbeConfig, parse
+from src.cli.validation import parse_config
+from src.config.paths import CONF
+from src.config.schema import Config, ProbeConfig
 from src.errors import UserError
 from src.pooling import poolings
 
@@ -25,7 +27,7 @@ README, CLUSTER = ((ROOT / name).read_text(encoding="utf-8") for name in ("READM
 def composed(*overrides: str) -> Config:
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return parse(compose("config", list(overrides)))
+        return parse_config(compose("config", list(overrides)))
 
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -53,9 +55,9 @@ def test_every_pooling_is_an_option(name: str) -> None:
 
 
 def test_the_probe_follows_the_task() -> None:
-    assert composed("dataset=cola").probe.name == "logistic"  # type: ignore[union-attr]
-    assert composed("dataset=stsb").probe.name == "ridge"  # type: ignore[union-attr]
-    assert composed("dataset=files", "dataset.task=regression").probe.name == "ridge"  # type: ignore[union-attr]
+    assert composed("dataset=cola").probe.name == "logistic"
+    assert composed("dataset=stsb").probe.name == "ridge"
+    assert composed("dataset=files", "dataset.task=regression").probe.name == "ridge"
     with pytest.raises(UserError, match="probe=ridge is for regression"):
         composed("dataset=cola", "probe=ridge")
 

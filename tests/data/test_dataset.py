@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 
-from src.config.schema import CONF, DatasetConfig
+from src.config.paths import CONF
+from src.config.schema import DatasetConfig
 from src.data import dataset as data
 from src.errors import UserError
 from src.runtime import hub

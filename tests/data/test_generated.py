@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from src.config.schema import CONF, DatasetConfig
+from src.config.paths import CONF
+from src.config.schema import DatasetConfig
 from src.data import dataset as data
 from src.data import generated as demo
 from src.data.generated import acceptability, coherence, deeds, lexicon, sentiment, similarity

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from experiments.evidence import PRIMARY
+from experiments.figures import FIGURES, style
 
 from experiments import evidence, figures
 from experiments.collect import Record
-from experiments.evidence import PRIMARY
-from experiments.figures import FIGURES, style
 from src.errors import UserError
 from src.pooling import poolings
 from src.results.cautions import uses_untrained_pooler

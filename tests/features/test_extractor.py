@@ -101,7 +101,7 @@ def test_every_identity_field_changes_the_key(bert: Path, tmp_path: Path) -> Non
         for change in ({"token_budget": 128}, {"dtype": "bfloat16"}, {"attention": "eager"})
     ]
     shorter = extractor(bert, tmp_path)
-    shorter.config.model.max_length = 8
+    shorter.config = replace(shorter.config, model=replace(shorter.config.model, max_length=8))
     keys.append(shorter._key(text, ("mean", 2)))
     assert len(set(keys)) == len(keys)
     # Where it runs and how fast is no part of the identity.

@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 from sklearn.linear_model import LogisticRegression as Reference
 from sklearn.linear_model import Ridge as RidgeReference
 
-from src.config.schema import Config, parse
+from src.cli.validation import parse_config
+from src.config.schema import Config
 from src.data.splits import RowSplitter
 from src.evaluation import metrics
 from src.features import extractor as features
@@ -62,7 +63,7 @@ def config(bert: Path, tmp_path: Path, *, regression: bool = False, pair: bool =
     composed = OmegaConf.create({})
     for key, value in values.items():
         OmegaConf.update(composed, key, value, force_add=True)
-    return parse(composed)
+    return parse_config(composed)
 
 
 def run(settings: Config) -> Run:
@@ -171,7 +172,7 @@ def test_the_key_moves_with_the_numbers_and_not_with_names(bert: Path, tmp_path:
 
 
 def load_probe() -> dict[str, Any]:
-    from src.config.schema import CONF
+    from src.config.paths import CONF
 
     return OmegaConf.to_container(OmegaConf.load(CONF / "probe" / "logistic.yaml"))  # type: ignore[return-value]
 
@@ -280,7 +281,9 @@ def test_groups_are_kept_together_in_the_choice_and_the_key(bert: Path, tmp_path
     assert prepare(grouped).key != prepare(plain).key
     finished = run(grouped)
     groups = prepare(grouped).data.together
-    held = RowSplitter(prepare(grouped).data.train.label, 0, fraction=0.2, groups=groups, mixed=True).held()
+    held = RowSplitter(
+        prepare(grouped).data.train.label, 0, fraction=0.2, groups=groups, groups_span_classes=True
+    ).holdout_mask()
     assert finished.result.chosen["rows"]["held_out"] == held.sum() > 0
     assert all(len(set(held[groups == group])) == 1 for group in groups)
 

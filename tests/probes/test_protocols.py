@@ -19,7 +19,9 @@ from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 from src.cli.application import register
-from src.config.schema import CONF, Config, ProbeConfig, parse
+from src.cli.validation import parse_config
+from src.config.paths import CONF
+from src.config.schema import Config, ProbeConfig
 from src.data.dataset import Split
 from src.errors import UserError
 from src.evaluation import metrics
@@ -65,7 +67,7 @@ def make(rows: int = 160, classes: int = 2, seed: int = 0, noise: float = 2.0) -
 def composed(*words: str) -> Config:
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return parse(compose("config", list(words)))
+        return parse_config(compose("config", list(words)))
 
 
 def settings(bert: Path | str, tmp_path: Path, *words: str) -> Config:
@@ -81,7 +83,6 @@ def settings(bert: Path | str, tmp_path: Path, *words: str) -> Config:
 
 
 def done(config: Config) -> tuple[PreparedRun, Run]:
-    assert config.probe is not None
     prepared = prepare(config)
     return prepared, run_probe(prepared, instantiate(config.probe))
 
@@ -374,9 +375,9 @@ def test_a_protocol_leaves_a_whole_record(bert: Path, tmp_path: Path, sentences:
 
 
 def test_what_is_off_enters_no_key() -> None:
-    assert not {"protocol", "shuffled_labels"} & set(ProbeConfig().plain())
+    assert not {"protocol", "shuffled_labels"} & set(ProbeConfig().as_record())
     assert composed("dataset=cola").probe == composed("dataset=cola", "probe=logistic").probe
-    assert composed("dataset=cola", "probe.protocol.name=mdl").probe.plain()["protocol"] == {"name": "mdl"}  # type: ignore[union-attr]
+    assert composed("dataset=cola", "probe.protocol.name=mdl").probe.as_record()["protocol"] == {"name": "mdl"}
 
 
 @pytest.mark.parametrize("name", list(protocols))

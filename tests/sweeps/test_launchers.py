@@ -22,7 +22,7 @@ from omegaconf.errors import ConfigAttributeError
 
 from experiments.overhead import settled
 from src import run
-from src.config.schema import CONF
+from src.config.paths import CONF
 from src.errors import UserError
 from src.results.result import PREDICTIONS, PROBE, RECORD
 from src.runtime.provenance import cores

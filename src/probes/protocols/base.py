@@ -9,10 +9,10 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from scipy.special import stdtrit
 
-from src.config.schema import Config, ProbeConfig, shortened
+from src.config.schema import Config, ProbeConfig
 from src.data import dataset as data
 from src.data.dataset import Dataset, Split
-from src.errors import UserError
+from src.errors import UserError, shortened
 from src.evaluation import metrics
 from src.evaluation.metrics import Estimate
 from src.features.extractor import pair_features
@@ -47,12 +47,15 @@ class Protocol:
 
     MOST: ClassVar[Mapping[str, int]] = {}
 
-    def settle(self, config: Config) -> None:
-        """Put into the checked config what the rules decide of a run."""
+    def pairing(self, asked: str, has_pairs: bool) -> str:
+        """Return the pairing that the protocol reads pairs of texts with: `asked`, unless its rules fix one."""
+        return asked
+
+    def validate(self, grid: Mapping[str, Sequence[float]]) -> None:
+        """Check the protocol's settings, and the probe's grid against them; raise a UserError."""
 
     def check(self, config: Config, read: Dataset) -> None:
         """Refuse data that the rules cannot be followed on, before anything is encoded."""
-        assert config.probe is not None
         check_classes(read)
         if config.draws > 1 and read.selection == "nested":
             raise UserError(

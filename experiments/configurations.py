@@ -1,0 +1,76 @@
+"""Checked configurations for the commands: from override words, or from one option of conf/."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.cli.application import register
+from src.cli.messages import format_error, print_text
+from src.cli.overrides import check_overrides
+from src.cli.validation import parse_config
+from src.config.paths import CONF
+from src.config.schema import Config, DatasetConfig, ProbeConfig
+from src.errors import UserError
+from src.registry import unknown
+
+
+def configs(words: Sequence[str], about: str | None = None) -> list[Config]:
+    """Return a checked configuration for each dataset of `dataset=a,b`; `python -m src.run` documents all words.
+
+    ``--help`` prints `about`, the command's description, and exits with status 0.
+
+    Raises
+    ------
+    UserError
+        `python -m src.run` would refuse the words too.
+    """
+    if {"-h", "--help"} & set(words):
+        print_text(f"{(about or '').strip()}\n\nThe words are those of python -m src.run, whose --help lists them.")
+        sys.exit(0)
+    register()
+    named = [word for word in words if word.startswith("dataset=")]
+    datasets = [f"dataset={name}" for name in named[-1].removeprefix("dataset=").split(",")] if named else []
+    rest = [word for word in words if word not in named]
+    try:
+        with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+            return [
+                parse_config(compose("config", check_overrides([*rest, *dataset], sweeps=False)))
+                for dataset in ([[each] for each in datasets] or [[]])
+            ]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(format_error(error)) from error
+
+
+def dataset_config(name: str) -> DatasetConfig:
+    """Return a dataset of conf/dataset by its name.
+
+    Raises
+    ------
+    UserError
+        There is no such dataset.
+    """
+    known = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml") if path.stem != "files")
+    if name not in known:
+        raise unknown("dataset", name, known)
+    config = _option("dataset", name, DatasetConfig)
+    assert isinstance(config, DatasetConfig)
+    return config
+
+
+def probe_config(name: str) -> ProbeConfig:
+    """Return a probe of conf/probe by its name."""
+    config = _option("probe", name, ProbeConfig)
+    assert isinstance(config, ProbeConfig)
+    return config
+
+
+def _option(group: str, name: str, schema: type) -> Any:
+    loaded = OmegaConf.load(CONF / group / f"{name}.yaml")
+    return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), loaded))
