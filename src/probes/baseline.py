@@ -18,7 +18,7 @@ from src.features.extractor import FeatureExtractor, texts
 from src.models.encoder import Tokens
 from src.probes import probe
 from src.probes.fitting import normalise, progress_bar
-from src.runtime.provenance import method
+from src.runtime.provenance import method_digest
 from src.storage.arrays import Value
 from src.storage.files import checked
 
@@ -40,7 +40,7 @@ def scores(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtr
     config = replace(config, probe=replace(config.probe, features="none"))
     identity = {
         "kind": "bag",
-        "method": method(),
+        "method": method_digest(),
         "tokenizer": extractor.checkpoint.tokenisation,
         "max_length": extractor.facts.max_length,
         **read.identity(),

@@ -12,7 +12,7 @@ from typing import Any
 from src.errors import UserError, flatten
 from src.results.display import result_table
 from src.results.result import PREDICTIONS, PROBE, RECORD, Result, write_record
-from src.runtime.provenance import method
+from src.runtime.provenance import method_digest
 from src.storage.atomic import json_text, replace_files
 from src.storage.files import DAMAGE, open_regular, parse_json, read_json
 from src.storage.folders import StoreFolder
@@ -108,5 +108,5 @@ def _digests(contents: Mapping[str, bytes]) -> dict[str, str]:
 
 
 def _folder_names(key: str) -> tuple[str, str, str]:
-    folder = content_key({"key": key, "method": method()})
+    folder = content_key({"key": key, "method": method_digest()})
     return "records", folder[:2], folder
