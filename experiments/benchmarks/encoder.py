@@ -27,7 +27,7 @@ from src.features.extractor import FeatureExtractor, Text, library_versions
 from src.models import checkpoint
 from src.runtime.clock import Clock
 from src.runtime.provenance import cores
-from src.storage.store import ArrayStore
+from src.storage.arrays import ArrayStore
 
 SLICES = 4
 SIDE = 2048  # of the matrix product that sets the machine's rate

@@ -41,7 +41,7 @@ from src.probes.fitting import Rows
 from src.probes.solvers.estimators import LogisticRegression
 from src.runtime.clock import Clock
 from src.runtime.provenance import cores
-from src.storage.store import ArrayStore
+from src.storage.arrays import ArrayStore
 
 BATCH = 128
 WEIGHT_DECAY = 0.01

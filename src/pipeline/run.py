@@ -22,11 +22,11 @@ from src.pooling import poolings
 from src.probes import baseline, probe
 from src.probes.fitting import Rows, progress_bar
 from src.probes.protocols import over_draws, rules
-from src.results.result import SCHEMA, Result, put
+from src.results.result import SCHEMA, Result, write_record
 from src.runtime import provenance
 from src.runtime.clock import Clock
+from src.storage.arrays import ArrayStore
 from src.storage.keys import content_key
-from src.storage.store import ArrayStore
 
 __all__ = ["PreparedRun", "Run", "opened", "over_draws", "prepare", "run_probe"]
 
@@ -85,6 +85,11 @@ class PreparedRun:
         return {**names, **values, "settings": _config(self), "key": self.key}
 
     @property
+    def names(self) -> dict[str, str]:
+        """The option names that an equal run may have in other words."""
+        return {"dataset": self.data.name, "model": self.model_name, "probe": self.probe.name}
+
+    @property
     def model_name(self) -> str:
         """The option's name, or for `model=checkpoint` the hub id or the folder's last name."""
         return self.extractor.checkpoint.label if self.config.model.name == "checkpoint" else self.config.model.name
@@ -106,7 +111,7 @@ class Run:
         return self.result.pack(self.predictions, self.probe, self.notes)
 
     def write(self, folder: Path) -> None:
-        put(folder, self.files)
+        write_record(folder, self.files)
 
 
 def prepare(config: Config) -> PreparedRun:

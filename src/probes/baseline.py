@@ -18,9 +18,9 @@ from src.features.extractor import FeatureExtractor, texts
 from src.models.encoder import Tokens
 from src.probes import probe
 from src.probes.fitting import normalise, progress_bar
-from src.runtime.provenance import method
+from src.runtime.provenance import method_digest
+from src.storage.arrays import Value
 from src.storage.files import checked
-from src.storage.store import Value
 
 MOST_WEIGHTS = 1 << 24  # of a bag's probe: a path of its solver holds some thirty arrays of them, 4 GiB
 LENGTH = 3.0  # of a row: the probe's grid then spans from over- to under-regularised for bags as it does for features
@@ -40,7 +40,7 @@ def scores(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtr
     config = replace(config, probe=replace(config.probe, features="none"))
     identity = {
         "kind": "bag",
-        "method": method(),
+        "method": method_digest(),
         "tokenizer": extractor.checkpoint.tokenisation,
         "max_length": extractor.facts.max_length,
         **read.identity(),
@@ -70,7 +70,7 @@ def scores(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtr
 
 
 def _check(value: Value) -> None:
-    """Raise one of `src.storage.store.DAMAGE` where a stored baseline lacks what records and tables read of it."""
+    """Raise one of `src.storage.files.DAMAGE` where a stored baseline lacks what records and tables read of it."""
     number = (float, type(None))
     checked(
         value.meta, {"metric": str, "value": number}, {"low": float, "high": float, "reason": str, "converged": bool}

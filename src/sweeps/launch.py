@@ -241,7 +241,7 @@ def _opened(config: Config) -> tuple[FeatureExtractor, list[Text], list[Text]]:
     from src.features.extractor import FeatureExtractor, texts
     from src.models import checkpoint
     from src.runtime.clock import Clock
-    from src.storage.store import ArrayStore
+    from src.storage.arrays import ArrayStore
 
     store = ArrayStore(cache_folder(config.runtime.cache_dir))
     read, found = load_dataset(config.dataset, config.data_root), checkpoint.find(config.model)

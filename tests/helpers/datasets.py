@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from omegaconf import OmegaConf
 
-from src.config.paths import CONF
+from src.cli.structured import load_option
 from src.config.schema import DatasetConfig
 from src.data.dataset import Dataset, Split
 
@@ -21,12 +20,7 @@ ROWS = [("one", "b"), ("", "a"), ("three, three", "b"), ("caf\u00e9", "a")]
 
 def option(name: str, **changes: Any) -> DatasetConfig:
     """conf/dataset/NAME.yaml with the user's changes."""
-    merged = OmegaConf.merge(
-        OmegaConf.structured(DatasetConfig), OmegaConf.load(CONF / "dataset" / f"{name}.yaml"), changes
-    )
-    config = OmegaConf.to_object(merged)
-    assert isinstance(config, DatasetConfig)
-    return config
+    return load_option(DatasetConfig, "dataset", name, **changes)
 
 
 def write_files(folder: Path, files: Mapping[str, str | bytes]) -> str:

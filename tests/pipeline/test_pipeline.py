@@ -21,7 +21,7 @@ from src.features import extractor as features
 from src.pipeline.run import Run, over_draws, prepare, run_probe
 from src.probes import fitting
 from src.probes.solvers.estimators import LogisticRegression, Ridge
-from src.results.result import table
+from src.results.display import result_table
 from tests.conftest import SENTENCES
 
 WORDS = [word for word in dict.fromkeys(" ".join(SENTENCES).split()) if word not in ("the", "a", "cat", ",")]
@@ -254,7 +254,7 @@ def test_a_probe_that_cannot_be_kept_says_so_once(bert: Path, tmp_path: Path, ca
         assert finished.result.chosen["reusable"] is reusable
         assert ("weight" in finished.probe) is reusable
         assert ("incomplete" in finished.notes) is not reusable
-        assert (table(finished.result) + caplog.text).count("no linear coefficients") == (not reusable)
+        assert (result_table(finished.result) + caplog.text).count("no linear coefficients") == (not reusable)
 
 
 @pytest.mark.parametrize("wanted", [True, False])

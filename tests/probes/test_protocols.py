@@ -31,7 +31,7 @@ from src.probes.fitting import Rows
 from src.probes.probe import Outcome, run
 from src.probes.protocols import protocols, rules
 from src.probes.protocols.base import check_classes
-from src.results.result import table
+from src.results.display import result_table
 from src.run import instantiate
 from tests.conftest import write_csv
 
@@ -326,7 +326,7 @@ def test_the_code_ends_with_the_suites_own_score(bert: Path, tmp_path: Path, sen
         "rows": 120,
         **{name: result.score[name] for name in ("value", "low", "high")},
     }
-    assert f"compression {result.chosen['online_code']['compression']:.2f}" in table(result)
+    assert f"compression {result.chosen['online_code']['compression']:.2f}" in result_table(result)
 
 
 # Shuffled labels ---------------------------------------------------------------------------------------------------------------------
@@ -354,7 +354,7 @@ def test_shuffled_labels_have_a_key_of_their_own_and_say_so(bert: Path, tmp_path
     plain = prepare(settings(bert, tmp_path, *sentences))
     shuffled, finished = done(settings(bert, tmp_path, *sentences, "probe.shuffled_labels=true"))
     assert shuffled.key != plain.key
-    assert "labels of the training rows were shuffled" in table(finished.result)
+    assert "labels of the training rows were shuffled" in result_table(finished.result)
     assert (finished.predictions["label"] == plain.data.test.label).all(), "test rows keep theirs"
 
 

@@ -17,7 +17,8 @@ from src.evaluation.estimates import best_constant, evaluate
 from src.pipeline.run import over_draws
 from src.pooling import poolings
 from src.probes.fitting import decided
-from src.results.result import RECORD, SCHEMA, Result, summary
+from src.results.display import result_summary
+from src.results.result import RECORD, SCHEMA, Result
 from src.runtime import provenance
 from src.runtime.clock import PHASES, Clock
 from src.storage.keys import content_key
@@ -100,7 +101,7 @@ class Cell:
         result.write(
             self.folder, arrays, heads, {"incomplete": "the heads of each seed alone: the tuned encoders are not kept"}
         )
-        print_text(summary(result))
+        print_text(result_summary(result))
 
     def _scores(self, trials: Sequence[TrialResult]) -> dict[str, Any]:
         """Return every metric with its interval; names of splits other than test end with their role."""

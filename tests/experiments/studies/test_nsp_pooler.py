@@ -23,7 +23,7 @@ from src.features.extractor import FeatureExtractor, texts
 from src.models import checkpoint
 from src.probes.fitting import Rows
 from src.runtime.clock import Clock
-from src.storage.store import ArrayStore
+from src.storage.arrays import ArrayStore
 from tests.conftest import SENTENCES
 
 DOCUMENTS = [
