@@ -1,9 +1,11 @@
 """Error rates of the statistics: ``python -m experiments.benchmarks.calibration [output=FILE] [trials=2000] [seed=0] [workers=1]``.
 
-Draws test sets from populations whose true values are known and counts how often a test rejects what is true (type-I error), an interval
-holds the truth (coverage), and two runs that differ by just the margin are called equivalent (false equivalence): one tidy row each,
-`error` being the standard error of `measured`. Trials of ranks and of several tasks cost more and are half as many. The bootstrap takes
-1,000 resamples here (500 for ranks) and 10,000 in use, which only adds noise here. About 25 minutes of one core.
+Draws test sets from populations whose true values are known and counts how often a test rejects
+what is true (type-I error), an interval holds the truth (coverage), and two runs that differ by
+just the margin are called equivalent (false equivalence): one tidy row each, `error` being the
+standard error of `measured`. Trials of ranks and of several tasks cost more and are half as many.
+The bootstrap takes 1,000 resamples here (500 for ranks) and 10,000 in use, which only adds noise
+here. About 25 minutes of one core.
 """
 
 from __future__ import annotations
@@ -54,8 +56,9 @@ class Experiment:
 def table(prior: Sequence[float], recall_a: Sequence[float], recall_b: Sequence[float], shared: float = 0.7) -> Array:
     """Probabilities (classes, classes, classes) of label, prediction of a and of b.
 
-    `shared` takes the share of rows that both get right from independence (0) to as many as the recalls allow (1); of the rows that both
-    get wrong, and where there is a choice, they agree on that share.
+    `shared` takes the share of rows that both get right from independence (0) to as many as the
+    recalls allow (1); of the rows that both get wrong, and where there is a choice, they agree on
+    that share.
     """
     classes = len(prior)
     cells = np.zeros((classes,) * 3)
@@ -99,7 +102,8 @@ def draw(generator: np.random.Generator, cells: Array, rows: int) -> Array:
 def normal(generator: np.random.Generator, rows: int, right_a: float, right_b: float, shared: float = 0.9) -> Array:
     """Targets and both predictions (3, rows), jointly normal.
 
-    The predictions are correlated `right_a` and `right_b` with the targets, `shared` with each other.
+    The predictions are correlated `right_a` and `right_b` with the targets, `shared` with each
+    other.
     """
     covariance = np.array([[1, right_a, right_b], [right_a, 1, shared], [right_b, shared, 1]])
     return np.linalg.cholesky(covariance) @ generator.standard_normal((3, rows))
