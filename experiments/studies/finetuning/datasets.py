@@ -28,7 +28,10 @@ HELD_OUT = 0.2  # share of the training rows on which the rate is chosen
 
 @dataclass
 class TokenisedDataset:
-    """Holds a dataset with its word pieces by role; `chosen` are the indices of the training rows in use."""
+    """Holds a dataset and its word pieces by role.
+
+    `chosen` are the indices of the training rows in use.
+    """
 
     prepared: PreparedRun
     schedule: Schedule
@@ -95,7 +98,8 @@ def open_dataset(options: Options, name: str) -> TokenisedDataset:
     Raises
     ------
     UserError
-        The dataset is unknown, cannot be read or is scored in folds; or the checkpoint cannot be used.
+        The dataset is unknown, cannot be read or is scored in folds; or the checkpoint cannot be
+        used.
     """
     runtime = options.runtime
     config = Config(
@@ -122,7 +126,7 @@ def open_dataset(options: Options, name: str) -> TokenisedDataset:
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Raise UserError if a dataset is scored in folds of its training rows, which would each need a tuning."""
+    """Raise UserError if a dataset is scored in folds of its training rows."""
     if data.selection == "nested":
         raise UserError(
             f"{data.name} is scored in folds of train. Name datasets with a test split, such as sst2 or rte."

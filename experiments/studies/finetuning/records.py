@@ -104,7 +104,7 @@ class Cell:
         print_text(result_summary(result))
 
     def _scores(self, trials: Sequence[TrialResult]) -> dict[str, Any]:
-        """Return every metric with its interval; names of splits other than test end with their role."""
+        """Return every metric with its interval; the name ends with the role unless it is test."""
         data, found = self.dataset.data, {}
         classes = len(data.classes)
         for role in self.dataset.scored:
@@ -120,7 +120,7 @@ class Cell:
         return found
 
     def _arrays(self, role: str, trials: Sequence[TrialResult]) -> dict[str, np.ndarray]:
-        """Return a role's rows for predictions.safetensors: (rows,) for one seed, (seeds, rows) for several."""
+        """Return a role's arrays for predictions.safetensors; with several seeds, one row per seed."""
         split = self.dataset.data.splits[self.dataset.data.roles[role]]
         decisions = [trial.decisions[role] for trial in trials]
         predictions = [decided(each, len(self.dataset.data.classes)) for each in decisions]
