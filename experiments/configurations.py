@@ -21,17 +21,18 @@ from src.registry import unknown
 
 
 def configs(words: Sequence[str], about: str | None = None) -> list[Config]:
-    """Return a checked configuration for each dataset of `dataset=a,b`; `python -m src.run` documents all words.
+    """Return a checked configuration for each dataset of `dataset=a,b`.
 
-    ``--help`` prints `about`, the command's description, and exits with status 0.
+    The overrides are those of ``python -m src.run``. ``--help`` prints `about`, the command's
+    description, and exits with status 0.
 
     Raises
     ------
     UserError
-        `python -m src.run` would refuse the words too.
+        An override is not allowed, as in `python -m src.run`.
     """
     if {"-h", "--help"} & set(words):
-        print_text(f"{(about or '').strip()}\n\nThe words are those of python -m src.run, whose --help lists them.")
+        print_text(f"{(about or '').strip()}\n\nThe options are those of python -m src.run, whose --help lists them.")
         sys.exit(0)
     register()
     named = [word for word in words if word.startswith("dataset=")]

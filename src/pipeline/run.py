@@ -13,21 +13,20 @@ import numpy as np
 
 from src.config.paths import cache_folder
 from src.config.schema import Config, ProbeConfig
-from src.data import dataset as data
 from src.data.dataset import Dataset, Split
-from src.evaluation import metrics
-from src.evaluation.metrics import Estimate
+from src.data.loading import load_dataset
+from src.evaluation.estimates import Estimate, evaluate
 from src.features.extractor import FeatureExtractor, Features, Target, one_vector, saturated, texts, warn_once
 from src.models import checkpoint
 from src.pooling import poolings
 from src.probes import baseline, probe
 from src.probes.fitting import Rows, progress_bar
 from src.probes.protocols import over_draws, rules
-from src.results.result import SCHEMA, Result, put
+from src.results.result import SCHEMA, Result, write_record
 from src.runtime import provenance
 from src.runtime.clock import Clock
+from src.storage.arrays import ArrayStore
 from src.storage.keys import content_key
-from src.storage.store import ArrayStore
 
 __all__ = ["PreparedRun", "Run", "opened", "over_draws", "prepare", "run_probe"]
 
@@ -86,6 +85,11 @@ class PreparedRun:
         return {**names, **values, "settings": _config(self), "key": self.key}
 
     @property
+    def names(self) -> dict[str, str]:
+        """The option names that an equal run may have in other words."""
+        return {"dataset": self.data.name, "model": self.model_name, "probe": self.probe.name}
+
+    @property
     def model_name(self) -> str:
         """The option's name, or for `model=checkpoint` the hub id or the folder's last name."""
         return self.extractor.checkpoint.label if self.config.model.name == "checkpoint" else self.config.model.name
@@ -107,7 +111,7 @@ class Run:
         return self.result.pack(self.predictions, self.probe, self.notes)
 
     def write(self, folder: Path) -> None:
-        put(folder, self.files)
+        write_record(folder, self.files)
 
 
 def prepare(config: Config) -> PreparedRun:
@@ -122,7 +126,7 @@ def opened(config: Config, check: Callable[[Config, Dataset], None] | None = Non
         store = ArrayStore(cache_folder(config.runtime.cache_dir))
         # What is here is read before anything is downloaded.
         found = None if checkpoint.is_remote(config.model) else checkpoint.find(config.model)
-        read = data.load(config.dataset, config.data_root)
+        read = load_dataset(config.dataset, config.data_root)
         if check is not None:
             check(config, read)
         found = found or checkpoint.find(config.model)
@@ -218,7 +222,7 @@ def _fit(estimator: Any, config: Config, read: Dataset, matrices: Mapping[str, n
     with progress_bar(f"{read.name}: probe", config.runtime.progress) as progress:
         return probe.run(
             estimator, config.probe, train, rows, classes=len(read.classes), selection=read.selection, development=development,
-            folds=read.folds, seed=config.seed, draws=config.draws, groups=read.together, mixed=read.group is not None,
+            folds=read.folds, seed=config.seed, draws=config.draws, groups=read.groups, mixed=read.groups_span_classes,
             order=rules(config.probe).order(read.train), progress=progress,
         )  # fmt: skip
 
@@ -241,7 +245,7 @@ def _evaluate(
 ) -> Estimate:
     """A metric of one role's predictions (rows,) or (draws, rows)."""
     resamples = config.probe.resamples
-    return metrics.evaluate(
+    return evaluate(
         name, labels, predictions, classes=len(read.classes), seed=config.seed, resamples=resamples, fold=fold
     )
 

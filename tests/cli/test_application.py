@@ -65,13 +65,13 @@ def test_an_interruption_gives_one_line(door: Command, files: list[str], monkeyp
 def test_an_interrupted_pass_keeps_its_shards(
     door: Command, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from src.storage.store import ShardStore
+    from src.storage.shards import ShardStore
 
     write_csv(
         tmp_path / "train.csv",
         [(SENTENCES[place % 5] + f" {place}" * 9, ("no", "yes")[place % 2]) for place in range(2_000)],
     )
-    write = ShardStore.write
+    write = ShardStore.commit
 
     def interrupted(self: ShardStore, number: int) -> Path:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is started with it ignored
@@ -81,7 +81,7 @@ def test_an_interrupted_pass_keeps_its_shards(
     with monkeypatch.context() as stopped:
         stopped.setattr(
             ShardStore,
-            "write",
+            "commit",
             lambda self, number: (interrupted if any(self.folder.glob("*.npy")) else write)(self, number),
         )
         assert door(run.main, *files, "runtime.token_budget=256").status == 130

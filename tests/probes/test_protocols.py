@@ -25,13 +25,13 @@ from src.config.paths import CONF
 from src.config.schema import Config, ProbeConfig
 from src.data.dataset import Split
 from src.errors import UserError
-from src.evaluation import metrics
+from src.evaluation.estimates import Estimate, evaluate
 from src.pipeline.run import PreparedRun, Run, prepare, run_probe
 from src.probes.fitting import Rows
 from src.probes.probe import Outcome, run
 from src.probes.protocols import protocols, rules
 from src.probes.protocols.base import check_classes
-from src.results.result import table
+from src.results.display import result_table
 from src.run import instantiate
 from tests.conftest import write_csv
 
@@ -189,7 +189,7 @@ def test_the_score_in_folds_is_the_mean_of_the_folds() -> None:
     labels, fold = np.array([0, 1, 1, 0, 1]), np.array([0, 0, 0, 1, 1])
     predictions = np.array([0, 1, 0, 1, 1])
     found = rules(probe_config("senteval")).score(
-        "accuracy", labels, [predictions], fold, lambda each: metrics.evaluate("accuracy", labels, each, classes=2)
+        "accuracy", labels, [predictions], fold, lambda each: evaluate("accuracy", labels, each, classes=2)
     )
     assert found["value"] == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert found["low"] < found["value"] < found["high"]
@@ -260,8 +260,8 @@ def test_mtebs_interval_covers_new_rows_and_new_draws() -> None:
         labels = np.ones(200, dtype=np.int64)
         half = 1.96 * predictions.mean(axis=0).std(ddof=1) / np.sqrt(200)
 
-        def rows(each: Any, half: float = half) -> metrics.Estimate:
-            return metrics.Estimate(each.mean(), each.mean() - half, each.mean() + half, None, "normal")
+        def rows(each: Any, half: float = half) -> Estimate:
+            return Estimate(each.mean(), each.mean() - half, each.mean() + half, None, "normal")
 
         found = mteb.score("accuracy", labels, list(predictions), None, rows)
         covered += found["low"] <= TRUTH <= found["high"]
@@ -326,7 +326,7 @@ def test_the_code_ends_with_the_suites_own_score(bert: Path, tmp_path: Path, sen
         "rows": 120,
         **{name: result.score[name] for name in ("value", "low", "high")},
     }
-    assert f"compression {result.chosen['online_code']['compression']:.2f}" in table(result)
+    assert f"compression {result.chosen['online_code']['compression']:.2f}" in result_table(result)
 
 
 # Shuffled labels ---------------------------------------------------------------------------------------------------------------------
@@ -354,7 +354,7 @@ def test_shuffled_labels_have_a_key_of_their_own_and_say_so(bert: Path, tmp_path
     plain = prepare(settings(bert, tmp_path, *sentences))
     shuffled, finished = done(settings(bert, tmp_path, *sentences, "probe.shuffled_labels=true"))
     assert shuffled.key != plain.key
-    assert "labels of the training rows were shuffled" in table(finished.result)
+    assert "labels of the training rows were shuffled" in result_table(finished.result)
     assert (finished.predictions["label"] == plain.data.test.label).all(), "test rows keep theirs"
 
 

@@ -16,7 +16,8 @@ from src.config.limits import MAX_DRAWS
 from src.config.schema import Config, ProbeConfig
 from src.data.dataset import Dataset
 from src.errors import UserError
-from src.evaluation.metrics import Estimate, metrics
+from src.evaluation.estimates import Estimate
+from src.evaluation.metrics import metrics
 from src.probes.fitting import Bench, FittedProbe, Rows
 from src.probes.probe import Outcome, Search, Setup, choice_of
 from src.probes.protocols.base import Protocol, point, protocol
