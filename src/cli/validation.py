@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from src.cli.defaults import complete_probe, headline_first, named_after_path, one_of
 from src.cli.messages import explain
 from src.cli.structured import Schema, merge_into, to_dataclass
 from src.config.limits import (
@@ -25,7 +23,6 @@ from src.config.limits import (
     check_grid,
     check_tracker,
 )
-from src.config.paths import CONF
 from src.config.schema import (
     DEFAULT_PROBE,
     DEVICES,
@@ -66,8 +63,8 @@ def parse_config(composed: DictConfig) -> Config:
         raise explain(error) from error
     probe = values.pop("probe")
     config = replace(to_dataclass(Config, values), probe=probe)
-    refuse_credentials(dataclasses.asdict(config))  # of interpolations too, which the command line only names
-    return check(replace(config, model=_named_after_path(config.model), dataset=_headline_first(config.dataset)))
+    refuse_credentials(dataclasses.asdict(config))  # again, as interpolations are resolved now
+    return check(replace(config, model=named_after_path(config.model), dataset=headline_first(config.dataset)))
 
 
 def parse_tracker(composed: DictConfig) -> TrackerConfig:
@@ -89,80 +86,6 @@ def _resolved(composed: DictConfig) -> dict[str, Any]:
     values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items() if key != "experiment"}
-
-
-def complete_probe(asked: dict[str, Any] | None, task: str) -> dict[str, Any]:
-    """Return the probe as requested, completed by the task's default probe where it names none.
-
-    Parameters
-    ----------
-    asked : dict
-        Settings of the group `probe`; those that are not set are None.
-    task : str
-        The dataset's task.
-
-    Raises
-    ------
-    UserError
-        The task is unknown.
-    """
-    asked = {key: value for key, value in (asked or {}).items() if value is not None}
-    for key, name in (("estimator", "_target_"), ("protocol", "name")):
-        if isinstance(asked.get(key), dict) and asked[key].get(name) is None:
-            asked[key].pop(name, None)
-    if not asked.get("protocol"):
-        asked.pop("protocol", None)
-    if isinstance(asked.get("grid"), dict):
-        asked["grid"] = {name: _numbers(values) for name, values in asked["grid"].items() if values is not None}
-    if "name" in asked:
-        return asked
-    one_of("dataset.task", task, TASKS)
-    default = OmegaConf.to_container(_option("probe", DEFAULT_PROBE[task]))
-    assert isinstance(default, dict)
-    if asked.get("grid"):
-        del default["grid"]  # the requested grid may hold another parameter, and only one is allowed
-    merged = OmegaConf.to_container(OmegaConf.merge(default, asked))
-    assert isinstance(merged, dict)
-    return {str(key): value for key, value in merged.items()}
-
-
-def _numbers(values: Any) -> list[Any]:
-    """Return the values of a grid as a list, since a sweep over them gives one value a job; integers become floats."""
-    listed = values if isinstance(values, list) else [values]
-    return [float(value) if type(value) is int else value for value in listed]
-
-
-@functools.cache
-def _option(group: str, name: str) -> DictConfig | None:
-    """Read an option's file in conf/, or return None if there is none. Kept, since a sweep parses hundreds of jobs."""
-    path = CONF / group / f"{Path(name).name}.yaml"
-    if not path.is_file():
-        return None
-    loaded = OmegaConf.load(path)
-    assert isinstance(loaded, DictConfig)
-    return loaded
-
-
-def _named_after_path(model: ModelConfig) -> ModelConfig:
-    """Return a model without its option's name if its path is not the option's own."""
-    option = _option("model", model.name)
-    if option is None or OmegaConf.select(option, "path") == model.path:
-        return model
-    return replace(model, name=ModelConfig.name, license=None, citation=None)
-
-
-def _headline_first(dataset: DatasetConfig) -> DatasetConfig:
-    """Return a dataset with the requested metric at the head of its metrics."""
-    if not (dataset.metric and dataset.metrics):
-        return dataset
-    others = [name for name in dataset.metrics if name != dataset.metric]
-    return replace(dataset, metrics=[dataset.metric, *others])
-
-
-def one_of(key: str, value: str, allowed: Sequence[str]) -> None:
-    """Raise a UserError if a value is not one of those allowed."""
-    if value not in allowed:
-        raise unknown(key, value, allowed)
 
 
 def check(config: Config) -> Config:
