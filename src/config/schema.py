@@ -33,8 +33,7 @@ class ModelConfig:
     name: str = "checkpoint"
     path: str | None = None
     revision: str | None = None  # branch, tag or commit of the hub; folders have none
-    # word pieces, special tokens included; unset: the checkpoint's own limit
-    max_length: int | None = None
+    max_length: int | None = None  # word pieces, with special tokens; unset: the checkpoint's limit
     format: str = "huggingface"  # or tensorflow (model=google)
     config: str | None = None  # path of bert_config.json, if it is not in the folder
     vocab: str | None = None  # path of vocab.txt, if it is not in the folder
@@ -53,14 +52,12 @@ class LocalFiles:
     folder: str = ""  # below data_root
     # tsv (no quoting), sentences (one a line), labelled_lines (label, space, sentence)
     format: str = "tsv"
-    # split: file, or null (hidden labels), or {class: file}
-    files: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, Any] = field(default_factory=dict)  # split: file, null or {class: file}
     columns: list[str] | None = None  # names for a file without a header; unset: read the header
     text: str | None = None  # column names in the official files, if they differ from the hub's
     text_pair: str | None = None
     label: str | None = None
-    # labelled_lines: the mark after the label ("COARSE:fine"); unset: a space
-    label_end: str | None = None
+    label_end: str | None = None  # labelled_lines: the mark after a label; unset: a space
     encoding: str = "utf-8"
 
 
@@ -92,8 +89,7 @@ class DatasetConfig:
     name: str = "files"
     task: str = "classification"
     metrics: list[str] = field(default_factory=list)  # the first is the headline
-    # names in the order of their ids; unset: the sorted labels of train
-    classes: list[str] | None = None
+    classes: list[str] | None = None  # names by id; unset: the sorted labels of train
     labels: dict[str, str] | None = None  # spelling in the official files: class name
     text: str | None = "sentence"
     text_pair: str | None = None
@@ -101,8 +97,7 @@ class DatasetConfig:
     hub: HubFiles = field(default_factory=HubFiles)
     local: LocalFiles | None = None
     generated: Generated | None = None  # replaces hub and local
-    # role: split; roles beside test are scored too
-    splits: dict[str, str] = field(default_factory=dict)
+    splits: dict[str, str] = field(default_factory=dict)  # role: split
     # choose the grid's value on 20 % of train, development, folds or nested folds
     selection: str = "carve"
     folds: int = 10
@@ -113,8 +108,7 @@ class DatasetConfig:
     test_fraction: float | None = None
     group: str | None = None  # column; rows of one group stay on one side of a split
     metric: str | None = None
-    # whether double quotes quote a field; unset: yes in .csv, no in .tsv
-    quoting: bool | None = None
+    quoting: bool | None = None  # do double quotes quote? unset: in .csv, not in .tsv
 
 
 @dataclass(frozen=True)
