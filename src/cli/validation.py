@@ -17,6 +17,7 @@ from src.config import limits, schema
 from src.config.limits import at_least, at_most
 from src.config.schema import Config, DatasetConfig, ModelConfig, ProbeConfig, RuntimeConfig, TrackerConfig
 from src.errors import UserError, refuse_credentials
+from src.pooling import poolings
 from src.registry import unknown
 
 log = logging.getLogger(__name__)
@@ -76,8 +77,6 @@ def check(config: Config) -> Config:
     UserError
         A value is out of its range, or does not go with another one.
     """
-    from src.pooling import poolings
-
     poolings[config.pooling.name].check_layer(config.layer)
     one_of("pairing", config.pairing, schema.PAIRINGS)
     check_tracker_settings(config.tracker)
