@@ -488,7 +488,7 @@ def test_bad_words_are_refused(words: str, message: str) -> None:
 
 def as_google(folder: Path, output: Path) -> Path:
     """A BERT in the Hugging Face layout as a checkpoint of google-research/bert, by this test's own writer."""
-    from experiments import tensorflow_fixtures
+    from tests.helpers import tensorflow_fixtures
 
     settings, vocabulary, held = tensorflow_fixtures.exported(str(folder))
     output.mkdir()
@@ -534,7 +534,7 @@ def test_reading_holds_little_more_than_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not os.environ.get("PROBES_TENSORFLOW"), reason="runs TensorFlow: set PROBES_TENSORFLOW=1")
 def test_tensorflows_bert_base_is_read_in_three_seconds(tmp_path: Path) -> None:
-    from experiments import tensorflow_fixtures
+    from tests.helpers import tensorflow_fixtures
 
     sizes = {
         "vocab_size": 30522,
@@ -560,7 +560,7 @@ def test_tensorflows_bert_base_is_read_in_three_seconds(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not os.environ.get("PROBES_TENSORFLOW"), reason="runs TensorFlow: set PROBES_TENSORFLOW=1")
 def test_the_embedded_model_written_by_tensorflow_scores_as_before(door: Door, tmp_path: Path) -> None:
-    from experiments import tensorflow_fixtures
+    from tests.helpers import tensorflow_fixtures
 
     tensorflow_fixtures.write(tmp_path / "forms", "embedded:bert-books", {}, 0, ["checkpoint"])
     records = []
