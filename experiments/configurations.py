@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.cli.application import check_overrides, format_error, print_text, register
-from src.config.schema import CONF, Config, DatasetConfig, ProbeConfig, parse
+from src.cli.application import register
+from src.cli.messages import format_error, print_text
+from src.cli.overrides import check_overrides
+from src.cli.structured import load_option
+from src.cli.validation import parse_config
+from src.config.paths import CONF
+from src.config.schema import Config, DatasetConfig, ProbeConfig
 from src.errors import UserError
 from src.registry import unknown
 
@@ -38,7 +41,7 @@ def configs(words: Sequence[str], about: str | None = None) -> list[Config]:
     try:
         with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
             return [
-                parse(compose("config", check_overrides([*rest, *dataset], sweeps=False)))
+                parse_config(compose("config", check_overrides([*rest, *dataset], sweeps=False)))
                 for dataset in ([[each] for each in datasets] or [[]])
             ]
     except (HydraException, OmegaConfBaseException) as error:
@@ -56,18 +59,9 @@ def dataset_config(name: str) -> DatasetConfig:
     known = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml") if path.stem != "files")
     if name not in known:
         raise unknown("dataset", name, known)
-    config = _option("dataset", name, DatasetConfig)
-    assert isinstance(config, DatasetConfig)
-    return config
+    return load_option(DatasetConfig, "dataset", name)
 
 
 def probe_config(name: str) -> ProbeConfig:
     """Return a probe of conf/probe by its name."""
-    config = _option("probe", name, ProbeConfig)
-    assert isinstance(config, ProbeConfig)
-    return config
-
-
-def _option(group: str, name: str, schema: type) -> Any:
-    loaded = OmegaConf.load(CONF / group / f"{name}.yaml")
-    return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), loaded))
+    return load_option(ProbeConfig, "probe", name)

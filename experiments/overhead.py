@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 from experiments.cli import command
 from experiments.files import write_json
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.errors import UserError
 from src.results.result import PREDICTIONS, PROBE, RECORD
 from src.runtime.provenance import collect

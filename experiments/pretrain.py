@@ -20,12 +20,14 @@ from omegaconf import DictConfig
 from experiments.pretraining.recipe import Pretraining
 from experiments.pretraining.validation import parse
 from src import trackers
-from src.cli.application import print_text, run_app
+from src.cli.application import run_app
+from src.cli.messages import print_text
+from src.cli.structured import mergeable
 from src.runtime.provenance import folder_name
 
 
 def main() -> None:
-    ConfigStore.instance().store(name="pretraining", node=Pretraining, provider="experiments.pretrain")
+    ConfigStore.instance().store(name="pretraining", node=mergeable(Pretraining), provider="experiments.pretrain")
     run_app(task, config="pretrain", sweeps=False)
 
 

@@ -23,7 +23,7 @@ from experiments.benchmarks.timing import Measurements, format_seconds, measure,
 from experiments.cli import ModelPath, at_least, command, required
 from experiments.configurations import dataset_config, probe_config
 from experiments.files import write_json
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.config.schema import DEFAULT_PROBE, Config, ModelConfig, RuntimeConfig
 from src.data.dataset import Split
 from src.features.extractor import FeatureExtractor, pair_features, texts

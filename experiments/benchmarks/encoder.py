@@ -23,13 +23,13 @@ import pyarrow as pa
 
 from experiments.configurations import dataset_config
 from src.config.schema import Config, ModelConfig, RuntimeConfig
-from src.data import dataset as data
+from src.data.loading import load_dataset
 from src.errors import UserError
 from src.features.extractor import FeatureExtractor, Text, library_versions
 from src.models import checkpoint
 from src.runtime.clock import Clock
 from src.runtime.provenance import cores
-from src.storage.store import ArrayStore
+from src.storage.arrays import ArrayStore
 
 SLICES = 4
 SIDE = 2048  # rows and columns of the matrices whose product sets the machine's rate
@@ -175,7 +175,7 @@ def run(data_root: str, model: str, rows: int | None, base_rows: int) -> list[Fi
 
     library.disable_progress_bar()
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
-    read = data.load(dataset_config("sst2"), data_root)
+    read = load_dataset(dataset_config("sst2"), data_root)
     sentences = [text for split in read.splits.values() for text in split.text.to_pylist()]
     versions = {**library_versions(), PEER: _version(PEER)}
     print(", ".join(f"{name} {number}" for name, number in versions.items()))

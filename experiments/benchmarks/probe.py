@@ -70,7 +70,7 @@ def fit_peer(x: np.ndarray, y: np.ndarray, held: np.ndarray) -> Any:
 def gaps(x: np.ndarray, y: np.ndarray, classes: int, held: np.ndarray) -> list[tuple[float, float, float]]:
     """Return alpha, the gap to the float64 optimum and the solver's bound for each grid value."""
     kept = (~held).astype(np.float64)
-    tasks = [solvers.Task(alpha, kept) for alpha in GRID]
+    tasks = [solvers.Problem(alpha, kept) for alpha in GRID]
     found = solvers.solve_logistic(x, y, classes, tasks)
     best = solvers.solve_logistic(x.astype(np.float64), y, classes, tasks, tolerance=1e-12)
     return [
@@ -137,7 +137,7 @@ class Figures:
 def compare(classes: int, rows: int, width: int) -> Figures:
     """Time both systems on the same rows."""
     x, y = make_rows(rows, width, classes)
-    held = splits.RowSplitter(y, 0).held()
+    held = splits.RowSplitter(y, 0).holdout_mask()
     start = time.perf_counter()
     outcome = fit_suite(x, y, classes)
     mine = time.perf_counter() - start

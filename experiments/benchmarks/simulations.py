@@ -21,7 +21,7 @@ from experiments.benchmarks.populations import (
     true_values,
 )
 from src.evaluation import paired
-from src.evaluation.metrics import evaluate
+from src.evaluation.estimates import evaluate
 from src.evaluation.paired import Task, over_tasks
 from src.evaluation.statistics import compare, equivalent, kappa
 

@@ -21,7 +21,7 @@ from experiments.cli import command
 from experiments.parity.comparison import compare
 from experiments.parity.options import Options
 from experiments.parity.systems import ACTIVATIONS
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.errors import UserError
 from src.storage.files import read_json
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from src.config.schema import CONF
+from src.config.paths import CONF
 
 FIXTURE = CONF.parent / "tests" / "fixtures" / "google"
 

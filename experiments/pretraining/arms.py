@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from experiments.cli import ModelPath, at_least, command, required
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.errors import UserError
 from src.runtime.provenance import cores
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from experiments.cli import ModelPath, command, required
 from experiments.files import write_json
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.errors import UserError
 
 
@@ -66,7 +66,7 @@ def measure(options: Options) -> dict[str, Any]:
     from experiments.pretraining.evaluation import evaluate
     from experiments.pretraining.examples import Examples, Vocabulary
     from src.config.schema import ModelConfig, RuntimeConfig
-    from src.evaluation.metrics import wilson
+    from src.evaluation.proportions import wilson
     from src.models.checkpoint import find
     from src.models.encoder import Encoder, load_tokenizer
 

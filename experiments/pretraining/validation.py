@@ -9,7 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.pretraining.recipe import DEVICES, DTYPES, EMBEDDINGS, NEGATIVES, OBJECTIVES, Pretraining, Shape
-from src.config.schema import explain
+from src.cli.messages import explain
+from src.cli.structured import merge_into
 from src.errors import UserError
 
 LEAST = {
@@ -35,10 +36,9 @@ def parse(composed: DictConfig) -> Pretraining:
     try:
         plain: Any = OmegaConf.to_container(composed, throw_on_missing=True)
         plain.pop("hydra", None)
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Pretraining), plain))
+        config = merge_into(Pretraining, plain)
     except OmegaConfBaseException as error:
         raise explain(error) from error
-    assert isinstance(config, Pretraining)
     if config.text is None:
         raise UserError("text is not set. Name a folder of .txt files, a document each: text=FOLDER.")
     check_numbers(config)

@@ -15,7 +15,7 @@ import numpy as np
 from experiments.cli import command, required
 from experiments.pretraining.corpus import Corpus, read_texts, split_held_out
 from experiments.pretraining.examples import Batch, Examples, Vocabulary
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.errors import UserError
 
 LABELS = ("consecutive", "other")  # in the order of BERT's next-sentence head

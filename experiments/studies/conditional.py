@@ -23,15 +23,16 @@ import numpy as np
 
 from experiments.cli import command
 from experiments.configurations import configs
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.config.schema import Config
 from src.errors import UserError
 from src.features.extractor import FeatureExtractor, Features, Target, Text
 from src.pipeline.run import PreparedRun, prepare, run_probe
 from src.pooling import poolings
 from src.probes.fitting import losses
-from src.results.cache import recall, remember
-from src.results.result import Result, read_predictions, summary
+from src.results.cache import ResultCache
+from src.results.display import result_summary
+from src.results.result import Result, read_predictions
 from src.run import instantiate
 from src.sweeps import sweep
 from src.sweeps.status import write_status
@@ -83,20 +84,20 @@ class Joined(PreparedRun):
 
 def run(config: Config, name: str, folder: Path) -> Result:
     """One record in `folder`; a run that was done before is not done again."""
-    assert config.probe is not None
     prepared = joined(prepare(config), name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"output={config.output} cannot be written: {error.strerror}. Name another folder.") from error
-    if recall(prepared, folder):
+    cache = ResultCache(prepared.extractor.store.root)
+    if cache.get(prepared.key, folder, prepared.names):
         write_status(folder, "skipped")
         return Result.read(folder)
     finished = run_probe(prepared, instantiate(config.probe))
-    remember(prepared, finished)
+    cache.put(prepared.key, finished.files)
     finished.write(folder)
     write_status(folder, "done")
-    print_text(summary(finished.result))
+    print_text(result_summary(finished.result))
     return finished.result
 
 

@@ -23,7 +23,7 @@ from experiments.studies.finetuning.options import HEADS, Options
 from experiments.studies.finetuning.rates import choose_rate, fixed_rate
 from experiments.studies.finetuning.records import Cell
 from experiments.studies.finetuning.trials import Trial, run_trials
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.errors import UserError
 from src.registry import unknown
 from src.sweeps.comparison import compare_records, find_jobs, render

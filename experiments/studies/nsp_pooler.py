@@ -22,15 +22,16 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 from tqdm import tqdm
 
-from experiments import book_pairs
+from experiments.studies.coherence_pairs import pairs
 from experiments.cli import ModelPath, command, required
 from experiments.files import write_json
 from experiments.pretraining.corpus import read_texts, split_held_out
-from src.cli.application import print_text
-from src.config.schema import CONF, Config, ModelConfig, ProbeConfig, RuntimeConfig, cache_folder
+from src.cli.messages import print_text
+from src.config.paths import CONF, cache_folder
+from src.config.schema import Config, ModelConfig, ProbeConfig, RuntimeConfig
 from src.data.dataset import Split
 from src.errors import UserError
-from src.evaluation.metrics import wilson
+from src.evaluation.proportions import wilson
 from src.features.extractor import FeatureExtractor, texts
 from src.models import checkpoint
 from src.models.checkpoint import Checkpoint
@@ -40,7 +41,7 @@ from src.probes.fitting import Rows
 from src.probes.solvers.estimators import LogisticRegression
 from src.runtime.clock import Clock
 from src.runtime.provenance import cores
-from src.storage.store import ArrayStore
+from src.storage.arrays import ArrayStore
 
 BATCH = 128
 WEIGHT_DECAY = 0.01
@@ -92,7 +93,7 @@ def make(options: Any) -> dict[str, Any]:
             f"'{given.label}' is a {given.config['model_type']} model; next-sentence prediction is BERT's. Name a BERT checkpoint."
         )
     splits = _splits(options)
-    extractor = FeatureExtractor(given, config, ArrayStore(cache_folder(config.runtime)), Clock(), cores())
+    extractor = FeatureExtractor(given, config, ArrayStore(cache_folder(config.runtime.cache_dir)), Clock(), cores())
     rows = {name: _rows(extractor, split) for name, split in splits.items()}
     encoded = time.perf_counter()
     start = fresh(extractor.facts.width, options["seed"], float(given.config.get("initializer_range", 0.02)))
@@ -122,7 +123,7 @@ def _splits(options: Mapping[str, Any]) -> dict[str, Split]:
     wanted = (("train", front, options["pairs"]), ("held_out", tail, options["held_out_pairs"]))
     splits = {}
     for place, (name, documents, rows) in enumerate(wanted):
-        first, second, label = book_pairs.pairs(documents, rows, options["words"], [options["seed"], place])
+        first, second, label = pairs(documents, rows, options["words"], [options["seed"], place])
         splits[name] = Split(name, pa.array(first, pa.large_string()), pa.array(second, pa.large_string()), label)
     return splits
 

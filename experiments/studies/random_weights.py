@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.cli import ModelPath, command, required
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.config.schema import ModelConfig
 from src.errors import UserError
 from src.models.checkpoint import find

@@ -5,12 +5,9 @@ The basic launcher needs none of it: one process does one job after the other, a
 
 from __future__ import annotations
 
-import functools
 import logging
-import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hydra._internal.callbacks import Callbacks
@@ -23,18 +20,19 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
-from src.cli.application import configure_process, leave_job_folder
-from src.config.schema import Config, RuntimeConfig, cache_folder, explain, parse
+from src.cli.application import leave_job_folder
+from src.cli.messages import explain
+from src.cli.streams import configure_process
+from src.cli.validation import parse_config
+from src.config.paths import cache_folder
+from src.config.schema import Config, RuntimeConfig
 from src.errors import UserError, flatten
-from src.runtime.provenance import cores
+from src.runtime.threads import available_threads, limit_threads
 from src.sweeps.launchers import kind
 
 if TYPE_CHECKING:
-    from threadpoolctl import ThreadpoolController
-
     from src.features.extractor import FeatureExtractor, Text
 
-TOLD = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")  # how launchers and users say what a process may use
 NO_FEATURE = (
     "pooling",
     "layer",
@@ -46,30 +44,6 @@ NO_FEATURE = (
 PASSES = ".passes"  # where, in a sweep's folder, the jobs run that make the forward passes
 
 log = logging.getLogger("src.sweeps.launch")
-
-
-def threads() -> int:
-    """Cores that this process has to itself: those it may use, or fewer where its launcher or its user says so."""
-    told = [os.environ.get(name, "") for name in TOLD]
-    return min([cores(), *(int(each) for each in told if each.isdecimal() and int(each) > 0)])
-
-
-@contextmanager
-def limit_threads(runtime: RuntimeConfig) -> Iterator[None]:
-    """Let a job encode and fit on `runtime.threads`, resolved, and no more."""
-    import src.pipeline.run  # noqa: F401  # with all libraries that are to be kept to them
-
-    runtime.threads = runtime.threads or threads()
-    with _pools("torch" in sys.modules).limit(limits=runtime.threads, user_api="blas"):
-        yield
-
-
-@functools.cache
-def _pools(with_torch: bool) -> ThreadpoolController:
-    """The thread pools of the libraries that are loaded, looked for once: a look at all of them takes 8 ms, in each job of a sweep."""
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
 
 
 # The jobs of a sweep --------------------------------------------------------------------------------------------------------------------
@@ -169,7 +143,7 @@ def encode_missing(config: DictConfig, jobs: Sequence[Sequence[str]]) -> None:
     for words in passes(jobs):
         try:
             composed = loader.load_sweep_config(config, words)
-            one = parse(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
+            one = parse_config(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
             wanted = wanting(one)
         except (UserError, HydraException, OmegaConfBaseException):
             continue
@@ -231,7 +205,10 @@ def wanting(config: Config) -> set[str]:
 
 def encode(config: Config) -> None:
     """Make the passes of one configuration, or this job's share of them."""
-    with limit_threads(config.runtime):
+    import src.pipeline.run  # noqa: F401  # with all libraries whose threads are limited
+
+    with limit_threads(config.runtime.threads) as threads:
+        config = replace(config, runtime=replace(config.runtime, threads=threads))
         extractor, found, bags = _opened(config)
         target, also = _layers(config, extractor)
         for text in found:
@@ -248,7 +225,7 @@ def encode_task(composed: DictConfig) -> None:
     """`encode` as a launcher runs it."""
     configure_process()
     leave_job_folder()
-    _try(parse(composed))
+    _try(parse_config(composed))
 
 
 def _try(config: Config) -> None:
@@ -260,15 +237,15 @@ def _try(config: Config) -> None:
 
 def _opened(config: Config) -> tuple[FeatureExtractor, list[Text], list[Text]]:
     """An extractor, its model not loaded, the texts that the jobs encode, and those whose word pieces their baseline counts."""
-    from src.data import dataset as data
+    from src.data.loading import load_dataset
     from src.features.extractor import FeatureExtractor, texts
     from src.models import checkpoint
     from src.runtime.clock import Clock
-    from src.storage.store import ArrayStore
+    from src.storage.arrays import ArrayStore
 
-    store = ArrayStore(cache_folder(config.runtime))
-    read, found = data.load(config.dataset, config.data_root), checkpoint.find(config.model)
-    extractor = FeatureExtractor(found, config, store, Clock(), config.runtime.threads or threads())
+    store = ArrayStore(cache_folder(config.runtime.cache_dir))
+    read, found = load_dataset(config.dataset, config.data_root), checkpoint.find(config.model)
+    extractor = FeatureExtractor(found, config, store, Clock(), config.runtime.threads or available_threads())
     names = list(read.splits) if config.output else list(dict.fromkeys(read.roles.values()))
 
     def unique(pairing: str) -> list[Text]:

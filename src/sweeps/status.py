@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from src.errors import mask
-from src.results.result import replace_files
+from src.storage.atomic import write_json
 from src.storage.files import Unreadable, read_json
 
 log = logging.getLogger("src.sweeps.sweep")
@@ -41,7 +40,7 @@ def write_failure(folder: Path, overrides: Sequence[str], error: str, kind: str)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         shown = {"overrides": [mask(word) for word in overrides], "error": mask(error), "kind": kind}
-        replace_files(folder, {FAILURE: _json(shown)})
+        write_json(folder / FAILURE, shown, indent=2)
         write_status(folder, "failed")
     except OSError as unwritable:
         log.error(
@@ -108,8 +107,4 @@ def read_failure(folder: Path) -> dict[str, Any]:
 
 def _write(folder: Path, content: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    replace_files(folder, {STATUS: _json(content)})
-
-
-def _json(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
+    write_json(folder / STATUS, content, indent=2)

@@ -26,7 +26,7 @@ from experiments.cli import ModelPath, command, required
 from experiments.parity import backends
 from experiments.parity.backends import Batch, Outputs
 from experiments.parity.sentences import SENTENCES, tokenise
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.errors import UserError
 from tests.helpers.tensorflow_formats import WRITERS
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from src.features.extractor import FeatureExtractor
-from src.storage.store import ArrayStore, ArrayWriter, ShardStore
+from src.storage.arrays import ArrayStore
+from src.storage.npy import ArrayWriter
+from src.storage.shards import ShardStore
 from tests.features.test_extractor import extractor, make_text
 from tests.helpers.records import fill
 
@@ -83,12 +85,12 @@ def test_a_hit_keeps_the_shards_of_an_unfinished_pass(bert: Path, tmp_path: Path
     parts = one.parts(make_text(), one.supported([1]))
     fill(parts, 0, np.ones(3))
     assert extractor(bert, tmp_path).features(make_text(), ("mean", 2)).hit
-    assert set(parts.finished()) == {0}
+    assert set(parts.verified()) == {0}
 
 
 def test_finished_shards_reduce_the_required_space(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needed: list[int] = []
-    monkeypatch.setattr(ArrayStore, "require", lambda self, size: needed.append(size))
+    monkeypatch.setattr(ArrayStore, "require_space", lambda self, size: needed.append(size))
     interrupted(extractor(bert, tmp_path), monkeypatch, 0)
     extractor(bert, tmp_path).features(make_text(), ("mean", 2))
     assert 0 < needed[1] <= needed[0] / 2
@@ -109,14 +111,14 @@ def test_a_changed_bit_of_the_metadata_is_detected(seed: int, tmp_path: Path, ca
 
 
 def test_strange_files_among_the_shards_are_kept_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    parts = ArrayStore(tmp_path).parts("pass")
+    parts = ArrayStore(tmp_path).shards("pass")
     fill(parts, 3, np.ones(2))
     strange = [parts.folder / "000001-folder.npy" / "inner", parts.folder / "strange", parts.folder / "claims" / "mine"]
     for path in strange:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"another's")
     parts.claim(4).release()
-    assert set(parts.finished()) == set(parts.named()) == {3}
+    assert set(parts.verified()) == set(parts.listed()) == {3}
     parts.remove()
     assert all(path.read_bytes() == b"another's" for path in strange)
     assert {path.name for path in parts.folder.iterdir()} == {"000001-folder.npy", "strange", "claims"}

@@ -15,7 +15,8 @@ from experiments.configurations import dataset_config
 from experiments.studies.finetuning.batches import TokenRows
 from experiments.studies.finetuning.options import Options, Schedule
 from src.config.schema import Config, ModelConfig, PoolingConfig, RuntimeConfig
-from src.data.dataset import Dataset, check_probe
+from src.data.checks import check_probe
+from src.data.dataset import Dataset
 from src.data.splits import RowSplitter
 from src.errors import UserError
 from src.features.extractor import FeatureExtractor, texts
@@ -72,10 +73,10 @@ class TokenisedDataset:
     def holdout_mask(self) -> np.ndarray:
         """Return which training rows are held out to choose the rate, (rows,) bool."""
         data = self.data
-        groups, mixed = data.together, data.group is not None
+        groups, mixed = data.groups, data.groups_span_classes
         return RowSplitter(
-            data.train.label, 0, fraction=HELD_OUT, groups=groups, mixed=mixed, regression=not data.classes
-        ).held()
+            data.train.label, 0, fraction=HELD_OUT, groups=groups, groups_span_classes=mixed, regression=not data.classes
+        ).holdout_mask()
 
     def identity(self) -> dict[str, Any]:
         """Return the resolved values that decide the numbers of every trial on this dataset."""

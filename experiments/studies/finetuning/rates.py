@@ -14,8 +14,9 @@ from experiments.studies.finetuning.options import HEADS, Options
 from experiments.studies.finetuning.trials import Trial, run_trials
 from src.pooling import poolings
 from src.probes.fitting import losses
-from src.results.result import content_key, replace_files
+from src.storage.atomic import replace_files
 from src.storage.files import read_json
+from src.storage.keys import content_key
 
 FILE = "rates.json"
 

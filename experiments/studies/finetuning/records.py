@@ -11,15 +11,17 @@ import numpy as np
 
 from experiments.studies.finetuning.datasets import HELD_OUT, TokenisedDataset
 from experiments.studies.finetuning.trials import TrialResult
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.errors import UserError
-from src.evaluation import metrics
+from src.evaluation.estimates import best_constant, evaluate
 from src.pipeline.run import over_draws
 from src.pooling import poolings
 from src.probes.fitting import decided
-from src.results.result import RECORD, SCHEMA, Result, content_key, summary
+from src.results.display import result_summary
+from src.results.result import RECORD, SCHEMA, Result
 from src.runtime import provenance
 from src.runtime.clock import PHASES, Clock
+from src.storage.keys import content_key
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class Cell:
         result.write(
             self.folder, arrays, heads, {"incomplete": "the heads of each seed alone: the tuned encoders are not kept"}
         )
-        print_text(summary(result))
+        print_text(result_summary(result))
 
     def _scores(self, trials: Sequence[TrialResult]) -> dict[str, Any]:
         """Return every metric with its interval; the name ends with the role unless it is test."""
@@ -110,7 +112,7 @@ class Cell:
             predictions = [decided(trial.decisions[role], classes) for trial in trials]
             for name in data.metrics:
                 estimates = [
-                    metrics.evaluate(name, label, each, classes=classes, resamples=self.resamples)
+                    evaluate(name, label, each, classes=classes, resamples=self.resamples)
                     for each in predictions
                 ]
                 score = asdict(estimates[0]) if len(estimates) == 1 else over_draws(name, estimates)
@@ -172,7 +174,7 @@ class Cell:
         """Return the score of the best constant prediction, or why there is none."""
         data = self.dataset.data
         label = data.train.label[self.dataset.chosen]
-        value = metrics.best_constant(metric, label, data.test.label, len(data.classes))
+        value = best_constant(metric, label, data.test.label, len(data.classes))
         reason = None if value is not None else "a constant has no correlation"
         return {"metric": metric, "value": value, "reason": reason}
 

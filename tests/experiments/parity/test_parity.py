@@ -17,7 +17,7 @@ from experiments.parity import backends
 from experiments.parity.__main__ import format_table, main
 from experiments.parity.comparison import compare
 from experiments.parity.options import Options
-from src.config.schema import CONF
+from src.config.paths import CONF
 from tests.helpers import tensorflow_fixtures
 from tests.models.test_tensorflow import CHECKPOINT, FIXTURES, FORMS, TANH
 
