@@ -28,11 +28,14 @@ from src.cli.application import print_text
 from src.config.schema import CONF, DEFAULT_PROBE, Config, ModelConfig, ProbeConfig, RuntimeConfig
 from src.data.dataset import Split
 from src.errors import UserError
-from src.features.batching import plan
-from src.features.extractor import FeatureExtractor, pair_features, texts
-from src.models.encoder import Encoder, EncoderOutput, Tokenizer, Tokens
+from src.features.batching import plan_batches
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import encoder_inputs
+from src.features.vectors import pair_features
+from src.models.encoder import Encoder
+from src.models.tokenizer import Tokenizer, Tokens
 from src.pipeline import run as pipeline
-from src.pooling import poolings
+from src.pooling import EncoderOutput, poolings
 from src.probes import probe
 from src.run import instantiate
 from src.runtime import provenance
@@ -113,7 +116,7 @@ def cost(prepared: pipeline.PreparedRun, options: Options) -> dict[str, Any]:
     tokens, features = {}, {}
     with one_core():
         for pairing in pairings:
-            tokenise = partial(_tokenise, Tokenizer(extractor.checkpoint, extractor.facts.max_length), few, pairing)
+            tokenise = partial(_tokenise, Tokenizer(extractor.checkpoint, extractor.info.max_length), few, pairing)
             tokens[pairing] = tokenise()
             doing[f"tokenise/{pairing}"] = tokenise
             doing |= passes(extractor, tokens[pairing], pairing)
@@ -145,7 +148,7 @@ def _rows(split: Split, chosen: np.ndarray) -> Split:
 
 
 def _tokenise(tokenizer: Tokenizer, split: Split, pairing: str) -> list[Tokens]:
-    return [tokenizer(text.text, text.text_pair) for text in texts(split, pairing, "")]
+    return [tokenizer(text.text, text.text_pair) for text in encoder_inputs(split, pairing, "")]
 
 
 def _features(extractor: FeatureExtractor, split: Split, pairing: str, name: str) -> dict[str, list[np.ndarray]]:
@@ -153,7 +156,7 @@ def _features(extractor: FeatureExtractor, split: Split, pairing: str, name: str
     sides = {
         each: [
             np.array(extractor.features(text, target).values)
-            for text in texts(split, pairing, f"{name}, {len(split)} rows,")
+            for text in encoder_inputs(split, pairing, f"{name}, {len(split)} rows,")
         ]
         for each, target in _targets(extractor).items()
         if pairing == "joint" or each in APART
@@ -162,8 +165,8 @@ def _features(extractor: FeatureExtractor, split: Split, pairing: str, name: str
 
 
 def _targets(extractor: FeatureExtractor) -> dict[str, tuple[str, int]]:
-    layer = extractor.facts.layers
-    there = set(extractor.supported([layer]))
+    layer = extractor.info.layers
+    there = set(extractor.supported_targets([layer]))
     return {name: (name, layer) for name in POOLINGS if (name, layer) in there}
 
 
@@ -175,7 +178,7 @@ def _bytes(sides: list[np.ndarray]) -> dict[str, int]:
 def passes(extractor: FeatureExtractor, sides: list[Tokens], pairing: str) -> Measurements:
     """The forward pass up to each layer that it can be stopped at, and each pooling of what the full pass gave."""
     encoder = extractor.encoder
-    batches = [_batch(tokens, rows) for tokens in sides for rows in plan(tokens.lengths, extractor.token_budget)]
+    batches = [_batch(tokens, rows) for tokens in sides for rows in plan_batches(tokens.lengths, extractor.options.token_budget)]
     outputs = [encoder.forward(*batch) for batch in batches]
     doing: Measurements = {}
     for layer in range(1, encoder.layers + 1) if stops_early(encoder, batches[0]) else (encoder.layers,):
@@ -325,7 +328,7 @@ def table(seconds: Mapping[str, Any], where: str = "") -> str:
 
 def about(extractor: FeatureExtractor) -> dict[str, Any]:
     """The model, and what measured it."""
-    facts, checkpoint = extractor.facts, extractor.checkpoint
+    facts, checkpoint = extractor.info, extractor.checkpoint
     exits = stops_early(
         extractor.encoder, (np.ones((1, 8), np.int32), np.zeros((1, 8), np.int8), np.zeros((1, 8), np.bool_))
     )
@@ -336,7 +339,7 @@ def about(extractor: FeatureExtractor) -> dict[str, Any]:
         "pooler": facts.pooler["status"],
         "early_exit": {"supported": exits, "note": EXIT if exits else NO_EXIT},
         "provenance": provenance.collect(
-            device="cpu", threads=1, dtype="float32", attention=facts.attention, kernel=facts.kernel, token_budget=extractor.token_budget,
+            device="cpu", threads=1, dtype="float32", attention=facts.attention, kernel=facts.kernel, token_budget=extractor.options.token_budget,
             model={"path": checkpoint.label, "weights": checkpoint.weights, "tokenizer": checkpoint.tokenizer},
         ),
     }  # fmt: skip

@@ -37,11 +37,13 @@ from src.data.dataset import Dataset
 from src.data.splits import RowSplitter
 from src.errors import UserError
 from src.evaluation import metrics
-from src.features.batching import plan
-from src.features.extractor import FeatureExtractor, texts
-from src.models.encoder import EncoderOutput, Tokens
+from src.features.batching import plan_batches
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import encoder_inputs
+from src.models.restricted_folder import restricted_folder
+from src.models.tokenizer import Tokens
 from src.pipeline import run as pipeline
-from src.pooling import poolings
+from src.pooling import EncoderOutput, poolings
 from src.probes.fitting import decided, losses
 from src.registry import unknown
 from src.results.result import RECORD, SCHEMA, Result, summary
@@ -162,7 +164,7 @@ class Task:
     @cached_property
     def encoder(self) -> Any:
         """The checkpoint's weights in float32, to be copied and tuned; the suite's own load has found them whole."""
-        folder = self.extractor.encoder.checkpoint.view()
+        folder = restricted_folder(self.extractor.encoder.checkpoint)
         return AutoModel.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
         )
@@ -180,7 +182,7 @@ class Task:
 
     def identity(self) -> dict[str, Any]:
         """What decides the numbers of any tuning on this task, as resolved."""
-        checkpoint, facts = self.extractor.checkpoint, self.extractor.facts
+        checkpoint, facts = self.extractor.checkpoint, self.extractor.info
         encoder = {"model": checkpoint.identity, "tokenizer": checkpoint.tokenizer, "max_length": facts.max_length}
         return {
             "schema": SCHEMA,
@@ -268,7 +270,7 @@ def run(options: Options) -> None:
     tasks = {name: opened(words, name) for name in dict.fromkeys([*names, *([options.tune] if options.tune else [])])}
     for task in tasks.values():
         for head in heads:
-            task.extractor.check(head, -1)
+            task.extractor.resolve_target(head, -1)
     choice: dict[str, Any] = {"dataset": None, "value": rates[0], "grid": []}
     if options.tune:
         choice = choose(tasks[options.tune], rates, words, output)
@@ -307,9 +309,9 @@ def opened(words: str, name: str) -> Task:
     padding = prepared.extractor.checkpoint.config.get("pad_token_id") or 0
     roles = {}
     for role, split in prepared.data.roles.items():
-        [text] = texts(prepared.data.splits[split], "joint", name)
+        [text] = encoder_inputs(prepared.data.splits[split], "joint", name)
         tokens = prepared.extractor.tokens(text)
-        prepared.extractor.encoder.check(tokens.ids)
+        prepared.extractor.encoder.check_ids(tokens.ids)
         roles[role] = Rows(tokens, prepared.data.splits[split].label, padding)
     schedule = Schedule(options["epochs"], options["batch"], options["rows"])
     chosen = np.arange(len(prepared.data.train))
@@ -435,7 +437,7 @@ def predict(model: Model, rows: Rows) -> np.ndarray:
     """Outputs of the head for every row, (rows, outputs) float64, in batches of equal length."""
     found = np.empty((len(rows.label), model.head.out_features))
     with torch.inference_mode():
-        for chosen in plan(rows.tokens.lengths, PREDICT_TOKENS):
+        for chosen in plan_batches(rows.tokens.lengths, PREDICT_TOKENS):
             found[chosen] = model(*rows.batch(chosen)).double().numpy()
     return found
 
@@ -448,7 +450,7 @@ def choose(task: Task, rates: Sequence[float], words: str, output: Path) -> dict
     dict
         ``dataset``, ``value``, ``heads``, and ``grid``: per rate its mean log-loss or squared error, ``{value, loss, converged}``.
     """
-    heads = [head for head in HEADS if not poolings[head].needs_pooler or task.extractor.facts.has_pooler]
+    heads = [head for head in HEADS if not poolings[head].needs_pooler or task.extractor.info.has_pooler]
     key = content_key({"rates": list(rates), "heads": heads, **task.identity()})
     try:
         kept = read_json(output / RATES)
@@ -567,7 +569,7 @@ class Cell:
         }
 
     def _result(self, scores: dict[str, Any], timing: dict[str, Any]) -> Result:
-        task, read, extractor, facts = self.task, self.task.data, self.task.extractor, self.task.extractor.facts
+        task, read, extractor, facts = self.task, self.task.data, self.task.extractor, self.task.extractor.info
         metric, checkpoint = read.metrics[0], extractor.checkpoint
         constant = metrics.best_constant(metric, read.train.label[task.chosen], read.test.label, len(read.classes))
         why = None if constant is not None else "a constant has no correlation"

@@ -65,16 +65,19 @@ def measure(
     from experiments.pretraining import corpus
     from experiments.pretraining.examples import Examples, Vocabulary
     from experiments.pretraining.loop import evaluate
-    from src.config.schema import ModelConfig, RuntimeConfig
+    from src.config.schema import ModelConfig
     from src.evaluation.metrics import wilson
-    from src.models import checkpoint
-    from src.models.encoder import Encoder, load_tokenizer
+    from src.models import finding
+    from src.models.encoder import Encoder
+    from src.models.options import EncodingOptions
+    from src.models.restricted_folder import restricted_folder
+    from src.models.tokenizer import load_tokenizer
+    from src.runtime.devices import device_kind
 
-    model = ModelConfig(path=path)
-    opened = checkpoint.find(model)
-    encoder = Encoder(opened, model, RuntimeConfig())
+    opened = finding.find_checkpoint(ModelConfig(path=path))
+    encoder = Encoder(opened, EncodingOptions(device_kind("auto")))
     loaded: Any = BertForPreTraining.from_pretrained(
-        opened.view(), output_loading_info=True, local_files_only=True, dtype="float32"
+        restricted_folder(opened), output_loading_info=True, local_files_only=True, dtype="float32"
     )
     heads, info = loaded
     if info["missing_keys"]:
@@ -95,7 +98,7 @@ def measure(
         "rows": rows,
         "negatives": negatives,
         "held_out": found,
-        "pooler": encoder.facts.pooler,
+        "pooler": encoder.info.pooler,
     }
 
 

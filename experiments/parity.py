@@ -22,7 +22,7 @@ from experiments import backends, convert
 from experiments.backends import Batch, Outputs
 from experiments.cli import command
 from src.cli.application import print_text
-from src.config.schema import CONF, ModelConfig, RuntimeConfig
+from src.config.schema import CONF, ModelConfig
 from src.errors import UserError
 from src.storage.files import read_json
 
@@ -143,17 +143,19 @@ def _suite(
     """The checkpoint, the sentences as its word pieces, the vectors of this suite and of Hugging Face, and the pooler's W and b."""
     from dataclasses import replace
 
-    from src.models import checkpoint
-    from src.models.encoder import Encoder, load_tokenizer
+    from src.models import finding
+    from src.models.encoder import Encoder
+    from src.models.options import EncodingOptions
+    from src.models.tokenizer import load_tokenizer
 
     found: list[System] = []
     weights: list[np.ndarray] = []
     for hidden_act in ACTIVATIONS:
         model = replace(asked, hidden_act=hidden_act)
-        given = checkpoint.find(model)
+        given = finding.find_checkpoint(model)
         if not found:
             batch = recorded.batch if recorded else _tokenise(load_tokenizer(given), _sentences(options), given.config)
-        encoder = Encoder(given, model, RuntimeConfig(device="cpu"))
+        encoder = Encoder(given, EncodingOptions(device="cpu"))
         weights = [each for each in (encoder.pooler.weight, encoder.pooler.bias) if each is not None]
         if len(weights) < 2:
             raise UserError(f"'{given.label}' has no pooler: there is no pooled_output to compare.")

@@ -206,7 +206,7 @@ def _name(shown: Mapping[str, Any]) -> str:
 
 def _also(prepared: PreparedRun, layers: Sequence[int]) -> None:
     """Have a forward pass store these layers too; one that the model lacks is refused by the job that asks for it."""
-    deepest = prepared.extractor.facts.layers
+    deepest = prepared.extractor.info.layers
     also = prepared.config.runtime.also_layers
     also += [layer for layer in layers if -deepest - 1 <= layer <= deepest and layer not in also]
 

@@ -29,6 +29,7 @@ from experiments.pretraining.examples import Batch, Examples, Vocabulary
 from experiments.pretraining.recipe import Pace, Schedule, Shape, rate_at
 from src.errors import UserError, flatten
 from src.models.checkpoint import Checkpoint
+from src.models.restricted_folder import restricted_folder
 from src.storage.files import Unreadable, checked, parse_json
 
 # BERT-base's 0.02 at width 768, kept in proportion: at a small width 0.02 leaves attention flat for thousands of steps.
@@ -78,7 +79,7 @@ def go_on(given: Checkpoint, dropout: float, seed: int) -> BertForPreTraining:
         )
     torch.manual_seed(seed)
     loaded: Any = BertForPreTraining.from_pretrained(
-        given.view(),
+        restricted_folder(given),
         output_loading_info=True,
         local_files_only=True,
         dtype="float32",

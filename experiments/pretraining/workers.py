@@ -13,7 +13,8 @@ from experiments.pretraining import corpus
 from experiments.pretraining.loop import train
 from src.config.schema import ModelConfig
 from src.errors import UserError
-from src.models.checkpoint import Checkpoint, find
+from src.models.checkpoint import Checkpoint
+from src.models.finding import find_checkpoint
 
 if TYPE_CHECKING:
     from experiments.pretrain import Pretraining
@@ -29,7 +30,7 @@ def run(config: Pretraining, output: Path, log: Callable[[dict[str, Any]], None]
         device = "cuda" if torch.cuda.is_available() else "cpu"
     workers = config.pace.workers or (torch.cuda.device_count() if device == "cuda" else len(os.sched_getaffinity(0)))
     config.pace = replace(config.pace, device=device, workers=workers)
-    given = None if config.model.path is None else find(ModelConfig(path=config.model.path))
+    given = None if config.model.path is None else find_checkpoint(ModelConfig(path=config.model.path))
     positions = config.shape.positions if given is None else given.config.get("max_position_embeddings", 0)
     asked = [config.pace.held_out_length, *(length for length, share in config.schedule.lengths.items() if share)]
     if max(asked) > positions:

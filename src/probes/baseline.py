@@ -14,8 +14,9 @@ from src.config.schema import Config, textual
 from src.data.dataset import Dataset
 from src.errors import UserError, flatten
 from src.evaluation import metrics
-from src.features.extractor import FeatureExtractor, texts
-from src.models.encoder import Tokens
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import encoder_inputs
+from src.models.tokenizer import Tokens
 from src.probes import probe
 from src.probes.fitting import normalise, progress_bar
 from src.runtime.provenance import method
@@ -44,7 +45,7 @@ def scores(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtr
         "kind": "bag",
         "method": method(),
         "tokenizer": extractor.checkpoint.tokenisation,
-        "max_length": extractor.facts.max_length,
+        "max_length": extractor.info.max_length,
         **read.identity(),
         "probe": textual({key: value for key, value in asdict(config.probe).items() if key != "name"}),
         "seed": config.seed,
@@ -82,7 +83,7 @@ def _check(value: Value) -> None:
 def _bag(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtractor) -> dict[str, Any]:
     assert config.probe is not None
     sides = {
-        role: [extractor.tokens(text) for text in texts(read.splits[name], "separate", read.name)]
+        role: [extractor.tokens(text) for text in encoder_inputs(read.splits[name], "separate", read.name)]
         for role, name in read.roles.items()
     }
     pieces = 1 + max(int(side.ids.max(initial=0)) for both in sides.values() for side in both)

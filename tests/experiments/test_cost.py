@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from experiments import cost
-from src.config.schema import Generated, ModelConfig, RuntimeConfig
-from src.models import checkpoint
+from src.config.schema import Generated, ModelConfig
+from src.models import finding
 from src.models.encoder import Encoder
+from src.models.options import EncodingOptions
 
 BATCH = (np.arange(10, 26).reshape(2, 8), np.zeros((2, 8), np.int8), np.zeros((2, 8), np.bool_))
 
@@ -20,7 +21,7 @@ BATCH = (np.arange(10, 26).reshape(2, 8), np.zeros((2, 8), np.int8), np.zeros((2
 @pytest.fixture
 def encoder(bert: Path) -> Encoder:
     model = ModelConfig(path=str(bert))
-    return Encoder(checkpoint.find(model), model, RuntimeConfig(device="cpu"))
+    return Encoder(finding.find_checkpoint(model), EncodingOptions())
 
 
 def test_measurements_take_turns() -> None:

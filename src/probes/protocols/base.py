@@ -15,7 +15,7 @@ from src.data.dataset import Dataset, Split
 from src.errors import UserError
 from src.evaluation import metrics
 from src.evaluation.metrics import Estimate
-from src.features.extractor import pair_features
+from src.features.vectors import pair_features
 from src.probes.probe import Outcome, Setup, own
 from src.probes.solvers.linear import Array
 from src.registry import Registry, unknown
