@@ -83,7 +83,7 @@ def change(index: Path, name: str, **numbers: Any) -> None:
     from src.models.tensorflow import bundle
     from src.models.tensorflow import table as reading
 
-    entries = reading.read(index.read_bytes())
+    entries = reading.read_table(index.read_bytes())
     old = bundle._entry(entries[name.encode()], shards=1)
     known = {key: getattr(old, key) for key in ("kind", "shape", "shard", "offset", "size", "checksum")}
     entries[name.encode()] = entry(**{**known, **numbers})
