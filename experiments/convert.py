@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments.cli import ModelPath, command, read_options, required
-from src.cli.application import print_text
-from src.config.schema import ModelConfig, check_model
+from src.cli.messages import print_text
+from src.cli.validation import check_model
+from src.config.schema import ModelConfig
 from src.errors import UserError
 from src.models import finding
 from src.models.loading import load_model

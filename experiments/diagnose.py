@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 
 from experiments.cli import command
-from experiments.jobs import configs, write_json
-from src.cli.application import print_text
+from experiments.configurations import configs
+from experiments.files import write_json
+from src.cli.messages import print_text
 from src.config.schema import Config
 from src.errors import UserError
 from src.evaluation import geometry
 from src.features.inputs import encoder_inputs
 from src.models.pooler import marchenko_pastur
 from src.pipeline.run import PreparedRun, opened
-from src.probes.solvers.linear import threads
+from src.probes.solvers.linear import parallel_map
 from src.runtime import provenance
 
 REPRESENTATIONS = ("cls", "pooler_preactivation", "pooler", "pooler_inverse", "random_pooler", "mean", "max")
@@ -62,7 +63,7 @@ def diagnose(tasks: list[Config]) -> dict[str, Any]:
 def _task(prepared: PreparedRun, weight: np.ndarray | None) -> dict[str, Any]:
     found, rows = views(prepared)
     couples = list(combinations(found, 2))
-    with threads() as over:
+    with parallel_map() as over:
         described = list(over(lambda name: describe(name, found[name]), found))
         alike = list(over(lambda couple: geometry.cka(found[couple[0]], found[couple[1]]), couples))
     return {

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -20,8 +21,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from src.cli.application import exit_with_error, format_crash, job_overrides, print_text, run_app
-from src.config.schema import Config, parse
+from src.cli.application import job_overrides, run_app
+from src.cli.messages import exit_with_error, format_crash, print_text
+from src.cli.validation import parse_config
+from src.config.schema import Config
 from src.errors import UserError
 from src.pooling import poolings
 from src.runtime.threads import limit_threads
@@ -61,12 +64,12 @@ def task(composed: DictConfig) -> None:
     try:
         if sweeps:
             begin(folder)
-        config = parse(composed)
+        config = parse_config(composed)
         if not config.output:
             raise UserError("src.extract needs output=FOLDER, where <split>.safetensors goes.")
         check_shards(config.runtime, sweep=sweeps, extracts=True)
-        with limit_threads(config.runtime.threads) as config.runtime.threads:
-            extract(config, Path(config.output).expanduser())
+        with limit_threads(config.runtime.threads) as threads:
+            extract(replace(config, runtime=replace(config.runtime, threads=threads)), Path(config.output).expanduser())
     except Exception as error:
         if not sweeps:
             raise

@@ -131,9 +131,9 @@ def test_random_pooler_is_the_same_at_each_load_and_not_the_pooler(
 
 
 def test_layers_that_cannot_be_meant_are_refused() -> None:
-    with pytest.raises(UserError, match="pooler.*layer=-3.*pooling=cls"):
+    with pytest.raises(UserError, match=r"pooler.*layer=-3.*pooling=cls"):
         poolings["pooler"].check_layer(-3)
-    with pytest.raises(UserError, match="first_last_mean.*layer=2.*Leave layer out"):
+    with pytest.raises(UserError, match=r"first_last_mean.*layer=2.*Leave layer out"):
         poolings["first_last_mean"].check_layer(2)
     poolings["cls"].check_layer(-3)
 

@@ -27,7 +27,8 @@ from src.models.pooler import pooler_error
 from src.models.tokenizer import Tokenizer, Tokens
 from src.pooling import SATURATED, Pooling, poolings
 from src.runtime.clock import Clock
-from src.storage.store import ArrayStore, ShardStore, Value
+from src.storage.arrays import ArrayStore, Value
+from src.storage.shards import ShardStore
 
 SATURATION_BLOCK = 8192  # rows that are counted at once
 
@@ -169,7 +170,7 @@ class FeatureExtractor:
             if value is None:
                 tokens = self._tokenize(column)
                 with self.clock.phase("store"):
-                    self.store.sweep([key])
+                    self.store.remove_stale([key])
                     names = ("ids", "segments", "special", "offsets")
                     arrays = {name: getattr(tokens, name) for name in names}
                     self.store.put("tokens", key, arrays, {"truncated": tokens.truncated})
@@ -299,7 +300,7 @@ class FeatureExtractor:
 
     def shard_store(self, column: EncoderInput, targets: list[PoolingTarget]) -> ShardStore:
         """Return the store of the shards of the forward pass that computes these targets."""
-        return self.store.parts(self._key(column, (",".join(f"{name}@{layer}" for name, layer in targets), -1)))
+        return self.store.shards(self._key(column, (",".join(f"{name}@{layer}" for name, layer in targets), -1)))
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the features of given texts, as resolved."""

@@ -22,7 +22,9 @@ from src.models.options import EncodingOptions
 from src.models.tokenizer import Tokens
 from src.pooling import poolings
 from src.runtime.clock import Clock
-from src.storage.store import ArrayStore, ArrayWriter, ShardStore
+from src.storage.arrays import ArrayStore
+from src.storage.npy import ArrayWriter
+from src.storage.shards import ShardStore
 
 WINDOW = 1 << 26  # bytes of features in memory, of all workers together, while shards are assembled
 
@@ -95,45 +97,45 @@ class ForwardPass:
         UserError
             The disk has too little room, or the model gives values that are no finite numbers.
         """
-        rows, finished = len(self.column), self.shard_store.finished()
-        self.store.sweep(keys.values())
+        rows, finished = len(self.column), self.shard_store.verified()
+        self.store.remove_stale(keys.values())
         written = sum(path.stat().st_size for path in finished.values())
         todo = [number for number in range(len(self.shards)) if number not in finished]
         needed = (len(self.targets) + len(keys)) * rows * self.width * 4
-        self.store.require(needed - written - self.shard_store.begun(todo))
+        self.store.require_space(needed - written - self.shard_store.partial_size(todo))
         while todo:
             finished |= self._encode_timed(todo)
             if todo := [number for number in todo if number not in finished]:
                 log.info("%s: waiting for another process, which encodes the last shards", self.column.label)
-                self.shard_store.claim(todo[0], wait=True).release()
-        self._add_notes()
+                self.shard_store.wait_for(todo[0])
+        self._add_timings()
         with self.clock.phase("store"):
             self._assemble(keys, finished)
             self.shard_store.remove()
 
     def encode_shard(self, shard: int, shards: int) -> None:
         """Encode share `shard` of `shards` equal shares of the pass, and store it."""
-        there = self.shard_store.named()
+        there = self.shard_store.listed()
         todo = [number for number in range(shard, len(self.shards), shards) if number not in there]
         if todo:
             rows = sum(self._count_rows(number) for number in todo)
-            self.store.require(len(self.targets) * rows * self.width * 4 - self.shard_store.begun(todo))
+            self.store.require_space(len(self.targets) * rows * self.width * 4 - self.shard_store.partial_size(todo))
             self._encode_timed(todo)
             if self._made:
-                self.shard_store.note(self._seconds)
+                self.shard_store.add_timing(self._seconds)
 
     def remaining_shards(self) -> int:
         """Return how many shards of the pass are not stored yet."""
-        return len(set(range(len(self.shards))) - self.shard_store.named().keys())
+        return len(set(range(len(self.shards))) - self.shard_store.listed().keys())
 
-    def _add_notes(self) -> None:
-        """Add the seconds that other processes noted for their shares."""
+    def _add_timings(self) -> None:
+        """Add the seconds that other processes stored for their shards."""
         known = self._seconds.keys()
-        notes = [note for note in self.shard_store.notes() if known <= note.keys() and min(note.values()) >= 0]
-        self._jobs = len(notes) + bool(self._made)
-        for note in notes:
+        timings = [each for each in self.shard_store.timings() if known <= each.keys() and min(each.values()) >= 0]
+        self._jobs = len(timings) + bool(self._made)
+        for timing in timings:
             for phase in known:
-                self._seconds[phase] += note[phase]
+                self._seconds[phase] += timing[phase]
 
     def _encode_timed(self, todo: list[int]) -> dict[int, Path]:
         """Encode shards, bill the seconds and log the speed.
@@ -188,15 +190,15 @@ class ForwardPass:
                         number, claim = pending.pop(future)
                         try:
                             future.result()
-                            done[number] = self.shard_store.write(number)
+                            done[number] = self.shard_store.commit(number)
                             self._made.add(number)
                         finally:
-                            self.shard_store.drop(number)
+                            self.shard_store.discard(number)
                             claim.release()
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
                 for number, claim in pending.values():
-                    self.shard_store.drop(number)
+                    self.shard_store.discard(number)
                     claim.release()
 
     def _claim(self, waiting: Iterator[int], done: dict[int, Path]) -> Iterator[tuple[int, Any]]:
@@ -205,7 +207,7 @@ class ForwardPass:
             claim = self.shard_store.claim(number)
             if claim is None:
                 continue
-            if path := self.shard_store.made(number):  # by another process, since the last look
+            if path := self.shard_store.completed(number):  # by another process, since the last look
                 claim.release()
                 done[number] = path
             else:
@@ -215,7 +217,7 @@ class ForwardPass:
         """Fill a shard's file, (targets, rows, width) float32; one target of one batch is in memory at a time."""
         encode = pool = 0.0
         rows, first = self._count_rows(number), 0
-        with self.shard_store.begin(number, (len(self.targets), rows, self.width)) as writer:
+        with self.shard_store.open_writer(number, (len(self.targets), rows, self.width)) as writer:
             for batch in self.shards[number]:
                 began = time.perf_counter()
                 output = encoder.forward(*self._batch(batch))

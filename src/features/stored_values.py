@@ -1,6 +1,6 @@
 """Check stored values before they are used.
 
-Each function raises one of `src.storage.store.DAMAGE` for a value that its reader cannot use; the
+Each function raises one of `src.storage.files.DAMAGE` for a value that its reader cannot use; the
 store then removes the value, and it is computed again.
 """
 
@@ -15,8 +15,8 @@ import numpy as np
 from src.models.encoder_info import EncoderInfo
 from src.models.tokenizer import Tokens
 from src.runtime.clock import PHASES
+from src.storage.arrays import Value
 from src.storage.files import Unreadable, checked, parse_json
-from src.storage.store import Value
 
 MAX_NUMBER = 1 << 31  # of layers, dimensions and tokens, which are far below
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from src.config.schema import Config, ProbeConfig, cache_folder
-from src.data import dataset as data
+from src.config.paths import cache_folder
+from src.config.schema import Config, ProbeConfig
 from src.data.dataset import Dataset, Split
-from src.evaluation import metrics
-from src.evaluation.metrics import Estimate
+from src.data.loading import load_dataset
+from src.evaluation.estimates import Estimate, evaluate
 from src.features.extractor import FeatureExtractor, saturated
 from src.features.inputs import PoolingTarget, encoder_inputs
 from src.features.text_losses import warn_once
@@ -26,12 +26,12 @@ from src.pooling import poolings
 from src.probes import baseline, probe
 from src.probes.fitting import Rows, progress_bar
 from src.probes.protocols import over_draws, rules
-from src.results.result import SCHEMA, Result, put
+from src.results.result import SCHEMA, Result, write_record
 from src.runtime import provenance
 from src.runtime.clock import Clock
 from src.runtime.devices import device_kind
+from src.storage.arrays import ArrayStore
 from src.storage.keys import content_key
-from src.storage.store import ArrayStore
 
 __all__ = ["PreparedRun", "Run", "opened", "over_draws", "prepare", "run_probe"]
 
@@ -49,8 +49,7 @@ class PreparedRun:
     @property
     def identity(self) -> dict[str, Any]:
         """All that decides the numbers, as resolved: digests and values, no option names."""
-        config, probe_config = self.config, self.config.probe
-        assert probe_config is not None
+        config = self.config
         pooling, layer = self.target
         return {
             "schema": SCHEMA,
@@ -60,7 +59,7 @@ class PreparedRun:
             "layer": layer,
             "pairing": config.pairing if self.data.train.text_pair is not None else None,
             **self.data.identity(),
-            "probe": {key: value for key, value in probe_config.plain().items() if key != "name"},
+            "probe": {key: value for key, value in config.probe.as_record().items() if key != "name"},
             "seed": config.seed,
             "draws": config.draws,
         }
@@ -71,7 +70,6 @@ class PreparedRun:
 
     @property
     def probe(self) -> ProbeConfig:
-        assert self.config.probe is not None
         return self.config.probe
 
     @property
@@ -90,6 +88,11 @@ class PreparedRun:
             "draws": self.config.draws,
         }
         return {**names, **values, "settings": _config(self), "key": self.key}
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The option names that an equal run may have in other words."""
+        return {"dataset": self.data.name, "model": self.model_name, "probe": self.probe.name}
 
     @property
     def model_name(self) -> str:
@@ -113,7 +116,7 @@ class Run:
         return self.result.pack(self.predictions, self.probe, self.notes)
 
     def write(self, folder: Path) -> None:
-        put(folder, self.files)
+        write_record(folder, self.files)
 
 
 def prepare(config: Config) -> PreparedRun:
@@ -125,10 +128,10 @@ def opened(config: Config, check: Callable[[Config, Dataset], None] | None = Non
     """Store, checkpoint, data and pooling of a run; `check` looks at the data before anything of the model is downloaded."""
     clock = Clock()
     with clock.phase("load"):
-        store = ArrayStore(cache_folder(config.runtime))
+        store = ArrayStore(cache_folder(config.runtime.cache_dir))
         # What is here is read before anything is downloaded.
         found = None if finding.is_remote(config.model) else finding.find_checkpoint(config.model)
-        read = data.load(config.dataset, config.data_root)
+        read = load_dataset(config.dataset, config.data_root)
         if check is not None:
             check(config, read)
         found = found or finding.find_checkpoint(config.model)
@@ -147,7 +150,6 @@ def encoding_options(config: Config) -> EncodingOptions:
 
 
 def _check(config: Config, read: Dataset) -> None:
-    assert config.probe is not None
     rules(config.probe).check(config, read)
 
 
@@ -161,7 +163,6 @@ def run_probe(prepared: PreparedRun, estimator: Any) -> Run:
         A scikit-learn-like estimator whose grid parameter is in ``config.probe.grid``.
     """
     config, read, extractor, clock = prepared.config, prepared.data, prepared.extractor, prepared.clock
-    assert config.probe is not None
     parts = {
         role: _matrix(extractor, read.splits[name], config, prepared.target, read.name)
         for role, name in _distinct(read).items()
@@ -222,7 +223,6 @@ def _distinct(read: Dataset) -> dict[str, str]:
 def _matrix(
     extractor: FeatureExtractor, split: Split, config: Config, target: PoolingTarget, name: str
 ) -> tuple[np.ndarray, list[PooledFeatures]]:
-    assert config.probe is not None
     pieces = [
         extractor.features(text, target, config.runtime.also_layers) for text in encoder_inputs(split, config.pairing, name)
     ]
@@ -230,21 +230,19 @@ def _matrix(
 
 
 def _fit(estimator: Any, config: Config, read: Dataset, matrices: Mapping[str, np.ndarray]) -> probe.Outcome:
-    assert config.probe is not None
     rows = {role: Rows(matrix, read.splits[read.roles[role]].label) for role, matrix in matrices.items()}
     train = rows.pop("train")
     development = rows.pop("development", None)
     with progress_bar(f"{read.name}: probe", config.runtime.progress) as progress:
         return probe.run(
             estimator, config.probe, train, rows, classes=len(read.classes), selection=read.selection, development=development,
-            folds=read.folds, seed=config.seed, draws=config.draws, groups=read.together, mixed=read.group is not None,
+            folds=read.folds, seed=config.seed, draws=config.draws, groups=read.groups, mixed=read.groups_span_classes,
             order=rules(config.probe).order(read.train), progress=progress,
         )  # fmt: skip
 
 
 def _score(read: Dataset, outcome: probe.Outcome, config: Config) -> dict[str, dict[str, Any]]:
     """Every metric of the task with its interval; splits beside test carry their role in the name."""
-    assert config.probe is not None
     found = {}
     for role in outcome.predictions:
         labels = read.splits[read.roles[role]].label
@@ -260,9 +258,8 @@ def _evaluate(
     read: Dataset, config: Config, name: str, labels: np.ndarray, fold: np.ndarray | None, predictions: np.ndarray
 ) -> Estimate:
     """A metric of one role's predictions (rows,) or (draws, rows)."""
-    assert config.probe is not None
     resamples = config.probe.resamples
-    return metrics.evaluate(
+    return evaluate(
         name, labels, predictions, classes=len(read.classes), seed=config.seed, resamples=resamples, fold=fold
     )
 
@@ -324,7 +321,6 @@ def _pooler(prepared: PreparedRun, parts: Mapping[str, tuple[np.ndarray, list[Po
 def _config(prepared: PreparedRun) -> dict[str, Any]:
     """The rest of the identity, as resolved."""
     config, extractor = prepared.config, prepared.extractor
-    assert config.probe is not None
     return {
         "model": {
             "path": extractor.checkpoint.label,
@@ -339,7 +335,7 @@ def _config(prepared: PreparedRun) -> dict[str, Any]:
             "metrics": list(prepared.data.metrics),
             "classes": list(prepared.data.classes),
         },
-        "probe": config.probe.plain(),
+        "probe": config.probe.as_record(),
         "runtime": {
             "dtype": config.runtime.dtype,
             "attention": extractor.info.attention,

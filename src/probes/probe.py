@@ -16,7 +16,7 @@ from src.config.schema import ProbeConfig
 from src.data.splits import RowSplitter, resample
 from src.errors import UserError
 from src.probes.fitting import Bench, Fit, FittedProbe, Progress, Rows
-from src.probes.solvers.linear import Array, Matrix, threads
+from src.probes.solvers.linear import Array, Matrix, parallel_map
 
 TIE = 1e-9  # losses nearer than this are equal: the stronger penalty wins
 
@@ -178,7 +178,7 @@ def run(
     if config.shuffled_labels:
         train, development = _shuffled(train, development, seed)
     setup = Setup(classes, selection, development, folds, seed, draws, groups, mixed, order, progress)
-    with threads():
+    with parallel_map():
         return rules(config).fit(estimator, config, train, tests, setup)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hydra._internal.callbacks import Callbacks
@@ -19,8 +20,12 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
-from src.cli.application import configure_process, leave_job_folder
-from src.config.schema import Config, RuntimeConfig, cache_folder, explain, parse
+from src.cli.application import leave_job_folder
+from src.cli.messages import explain
+from src.cli.streams import configure_process
+from src.cli.validation import parse_config
+from src.config.paths import cache_folder
+from src.config.schema import Config, RuntimeConfig
 from src.errors import UserError, flatten
 from src.runtime.threads import available_threads, limit_threads
 from src.sweeps.launchers import kind
@@ -139,7 +144,7 @@ def encode_missing(config: DictConfig, jobs: Sequence[Sequence[str]]) -> None:
     for words in passes(jobs):
         try:
             composed = loader.load_sweep_config(config, words)
-            one = parse(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
+            one = parse_config(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
             wanted = wanting(one)
         except (UserError, HydraException, OmegaConfBaseException):
             continue
@@ -203,7 +208,8 @@ def encode(config: Config) -> None:
     """Make the passes of one configuration, or this job's share of them."""
     import src.pipeline.run  # noqa: F401  # with all libraries whose threads are limited
 
-    with limit_threads(config.runtime.threads) as config.runtime.threads:
+    with limit_threads(config.runtime.threads) as threads:
+        config = replace(config, runtime=replace(config.runtime, threads=threads))
         extractor, found, bags = _opened(config)
         target, also = _layers(config, extractor)
         for text in found:
@@ -220,7 +226,7 @@ def encode_task(composed: DictConfig) -> None:
     """`encode` as a launcher runs it."""
     configure_process()
     leave_job_folder()
-    _try(parse(composed))
+    _try(parse_config(composed))
 
 
 def _try(config: Config) -> None:
@@ -232,16 +238,16 @@ def _try(config: Config) -> None:
 
 def _opened(config: Config) -> tuple[FeatureExtractor, list[EncoderInput], list[EncoderInput]]:
     """An extractor, its model not loaded, the texts that the jobs encode, and those whose word pieces their baseline counts."""
-    from src.data import dataset as data
+    from src.data.loading import load_dataset
     from src.features.extractor import FeatureExtractor
     from src.features.inputs import encoder_inputs
     from src.models import finding
     from src.pipeline.run import encoding_options
     from src.runtime.clock import Clock
-    from src.storage.store import ArrayStore
+    from src.storage.arrays import ArrayStore
 
-    store = ArrayStore(cache_folder(config.runtime))
-    read, found = data.load(config.dataset, config.data_root), finding.find_checkpoint(config.model)
+    store = ArrayStore(cache_folder(config.runtime.cache_dir))
+    read, found = load_dataset(config.dataset, config.data_root), finding.find_checkpoint(config.model)
     workers = config.runtime.threads or available_threads()
     extractor = FeatureExtractor(found, encoding_options(config), store, Clock(), workers, config.runtime.progress)
     names = list(read.splits) if config.output else list(dict.fromkeys(read.roles.values()))

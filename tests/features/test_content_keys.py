@@ -10,7 +10,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from src.cli.application import register
-from src.config.schema import CONF, parse
+from src.cli.validation import parse_config
+from src.config.paths import CONF
 from src.features.inputs import encoder_inputs
 from src.pipeline.run import PreparedRun, prepare
 
@@ -31,7 +32,7 @@ FEATURES = {
 def prepared(*words: str) -> PreparedRun:
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        found = prepare(parse(compose("config", [*words, "runtime.device=cpu"])))
+        found = prepare(parse_config(compose("config", [*words, "runtime.device=cpu"])))
     if not found.extractor.info.kernel.startswith("packed"):
         pytest.skip("keys hold the kernel of the linear layers, and this build of torch lacks the usual one")
     return found

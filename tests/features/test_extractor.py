@@ -33,8 +33,8 @@ from src.models.finding import find_checkpoint
 from src.models.options import EncodingOptions
 from src.pooling import EncoderOutput, poolings
 from src.runtime.clock import Clock
+from src.storage.arrays import ArrayStore
 from src.storage.keys import content_key
-from src.storage.store import ArrayStore
 from tests.conftest import SENTENCES
 
 
@@ -237,7 +237,7 @@ def test_a_shard_is_never_in_memory(bert: Path, tmp_path: Path) -> None:
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-    shards = [path.stat().st_size for path in one.shard_store(text, targets).named().values()]
+    shards = [path.stat().st_size for path in one.shard_store(text, targets).listed().values()]
     assert len(shards) == 4 and max(shards) > 2e6
     assert peak < max(shards) / 2
 

@@ -471,7 +471,10 @@ def test_a_run_reads_the_original_and_says_which_activation_it_took(door: Door, 
     [
         ("model=google", "model=google needs model.path=FOLDER"),
         ("model=google model.path=nowhere", "no such folder"),
-        ("model=google model.path=google/bert_uncased_L-2_H-128_A-2", "no such folder. model=google reads local folders"),
+        (
+            "model=google model.path=google/bert_uncased_L-2_H-128_A-2",
+            "no such folder. model=google reads local folders",
+        ),
         ("model=google model.hidden_act=gleu", "unknown model.hidden_act 'gleu'; did you mean 'gelu'"),
         ("model=google model.revision=main", "reads folders, which have no revision"),
         ("model.hidden_act=gelu", r"is for original TensorFlow checkpoints \(model=google\)"),

@@ -1,0 +1,1 @@
+"""Comparison of the implementations that the question names, on the same weights and sentences."""
