@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import OmegaConf
 
+from src.cli.structured import merge_into
 from src.config.paths import CONF
 from src.config.schema import DatasetConfig
 from src.data.dataset import Dataset, Split
@@ -20,13 +21,8 @@ ROWS = [("one", "b"), ("", "a"), ("three, three", "b"), ("caf\u00e9", "a")]
 
 
 def option(name: str, **changes: Any) -> DatasetConfig:
-    """conf/dataset/NAME.yaml with the user's changes."""
-    merged = OmegaConf.merge(
-        OmegaConf.structured(DatasetConfig), OmegaConf.load(CONF / "dataset" / f"{name}.yaml"), changes
-    )
-    config = OmegaConf.to_object(merged)
-    assert isinstance(config, DatasetConfig)
-    return config
+    """Return conf/dataset/NAME.yaml with changes."""
+    return merge_into(DatasetConfig, OmegaConf.merge(OmegaConf.load(CONF / "dataset" / f"{name}.yaml"), changes))
 
 
 def write_files(folder: Path, files: Mapping[str, str | bytes]) -> str:

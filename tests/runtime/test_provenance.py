@@ -180,6 +180,7 @@ def test_the_method_holds_every_file_that_scores() -> None:
         "src.config",
         "src.data.checks",
         "src.data.dataset",
+        "src.data.loading",
         "src.models",
         "src.errors",
         "src.features",
