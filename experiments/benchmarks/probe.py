@@ -137,7 +137,7 @@ class Figures:
 def compare(classes: int, rows: int, width: int) -> Figures:
     """Time both systems on the same rows."""
     x, y = make_rows(rows, width, classes)
-    held = splits.RowSplitter(y, 0).held()
+    held = splits.RowSplitter(y, 0).holdout_mask()
     start = time.perf_counter()
     outcome = fit_suite(x, y, classes)
     mine = time.perf_counter() - start
