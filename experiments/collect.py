@@ -23,9 +23,10 @@ from experiments import options
 from src.cli.application import exit_with_error, print_text
 from src.errors import UserError, flatten
 from src.evaluation.paired import Task
+from src.results.groups import group_runs, main_identity, other_identity
 from src.results.result import Result, SchemaError, read_predictions, replace_files
 from src.storage.files import Unreadable, checked, open_regular, parse_json, read_json
-from src.sweeps.comparison import find_jobs, identity_of, read_job, rest_of
+from src.sweeps.comparison import find_jobs, read_job
 
 RECORDS = Path(__file__).parent / "records"
 LINES, ARRAYS, MANIFEST = "records.jsonl", "predictions.safetensors", "manifest.json"
@@ -62,7 +63,12 @@ def read(folder: Path) -> list[Record]:
 
 def _place(record: Record) -> tuple[Any, ...]:
     result = record.result
-    return (*identity_of(result).values(), result.pooling, json.dumps(rest_of(result), sort_keys=True), result.key)
+    return (
+        *main_identity(result).values(),
+        result.pooling,
+        json.dumps(other_identity(result), sort_keys=True),
+        result.key,
+    )
 
 
 def _read_runs(folder: Path) -> list[Record]:
@@ -151,11 +157,8 @@ def tasks(records: Iterable[Record]) -> list[Task]:
     UserError
         Two runs of a task predicted different rows.
     """
-    groups: dict[str, list[Record]] = {}
-    for record in records:
-        identity = {**identity_of(record.result), **rest_of(record.result)}
-        groups.setdefault(json.dumps(identity, sort_keys=True), []).append(record)
-    return [_task(members, _pooling) for members in groups.values()]
+    groups = group_runs(records, lambda record: record.result, by_texts=False)
+    return [_task(members, _pooling) for members in groups]
 
 
 def labelled(records: Iterable[Record], label: Callable[[Result], str]) -> list[Task]:

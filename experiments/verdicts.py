@@ -18,8 +18,8 @@ from src.evaluation.metrics import metrics
 from src.evaluation.paired import Contrast, Overall, Task
 from src.evaluation.statistics import Difference, holm, verdict
 from src.pooling import poolings
+from src.results.groups import group_labels, group_runs, other_identity
 from src.results.result import Result, cautions, estimate, is_fraction, is_one_vector, number, uses_untrained_pooler
-from src.sweeps.comparison import identity_of, labels_of, rest_of
 
 CONTROLS = ("random_pooler",)  # measured for comparison, not for use
 ASKED = ("mean", "cls", "pooler")  # named first where not all can be
@@ -155,12 +155,9 @@ def sections(records: Iterable[Record], *, margin: float = paired.MARGIN) -> lis
         Of equivalence, as a fraction: 0.01 is a point. For a metric in the label's unit it is this share of the test labels' standard
         deviation.
     """
-    groups: dict[str, list[Record]] = {}
-    for record in sorted(records, key=_place):
-        identity = [identity_of(record.result), rest_of(record.result), *_sources(record.result)]
-        groups.setdefault(json.dumps(identity, sort_keys=True), []).append(record)
-    labels = _labelled([members[0].result for members in groups.values()])
-    return [_section(label, members, margin) for label, members in zip(labels, groups.values(), strict=True)]
+    groups = group_runs(sorted(records, key=_place), lambda record: record.result, by_weights=True)
+    labels = _labelled([members[0].result for members in groups])
+    return [_section(label, members, margin) for label, members in zip(labels, groups, strict=True)]
 
 
 def _sources(result: Result) -> tuple[str, str]:
@@ -175,7 +172,7 @@ def _digest(value: Any) -> str:
 
 def _labelled(results: Sequence[Result]) -> list[dict[str, str]]:
     """What tells each group from the others. Data and checkpoints that share a name are told apart by their files and their digests."""
-    labels, _ = labels_of(results)
+    labels, _ = group_labels(results)
     shorter = [{name: value for name, value in label.items() if name != "probe"} for label in labels]
     if len({json.dumps(label) for label in shorter}) == len(
         {json.dumps(label) for label in labels}
@@ -199,7 +196,7 @@ def _labelled(results: Sequence[Result]) -> list[dict[str, str]]:
 def _place(record: Record) -> tuple[Any, ...]:
     result = record.result
     names = (result.dataset, result.model, result.layer, result.pairing, result.probe, result.seed, result.draws)
-    return (*names, json.dumps(rest_of(result), sort_keys=True), result.pooling, result.key)
+    return (*names, json.dumps(other_identity(result), sort_keys=True), result.pooling, result.key)
 
 
 def _section(label: dict[str, str], members: Sequence[Record], margin: float) -> Section:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import re
 import textwrap
@@ -20,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from src.errors import UserError, flatten, printable
 from src.results.escaping import csv_cell, markdown
+from src.results.groups import IDENTITY, group_labels, group_runs
 from src.results.result import (
     RECORD,
     Result,
     SchemaError,
-    content_key,
     is_one_vector,
     number,
     read_predictions,
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-IDENTITY = ("dataset", "model", "layer", "pairing", "probe", "seed", "draws")
 LEVEL = 0.05  # family-wise, within a group
 WIDEST = 5  # poolings that stand side by side
 MOST_NOTES = 1 << 20  # bytes of a job's words
@@ -183,13 +181,9 @@ def compare_records(folders: Iterable[Path], unbegun: Mapping[Path, Sequence[str
         else read_job(folder)
         for folder in folders
     )
-    groups: dict[str, list[Job]] = {}
-    for job in _distinct(jobs):
-        assert job.result is not None
-        identity = [identity_of(job.result), rest_of(job.result), texts_of(job.result)]
-        groups.setdefault(json.dumps(identity, sort_keys=True), []).append(job)
-    labels, common = labels_of([_first(members) for members in groups.values()], by_texts=True)
-    compared = [Group(label, _test(members)) for label, members in zip(labels, groups.values(), strict=True)]
+    groups = group_runs(_distinct(jobs), _result)
+    labels, common = group_labels([_result(members[0]) for members in groups], by_texts=True)
+    compared = [Group(label, _test(members)) for label, members in zip(labels, groups, strict=True)]
     return Comparison(jobs, tuple(sorted(compared, key=lambda group: _position(compared, group))), common)
 
 
@@ -202,65 +196,15 @@ def _distinct(jobs: Iterable[Job]) -> Iterator[Job]:
             yield job
 
 
-def _first(members: Sequence[Job]) -> Result:
-    assert members[0].result is not None
-    return members[0].result
+def _result(job: Job) -> Result:
+    assert job.result is not None
+    return job.result
 
 
 def _position(groups: Sequence[Group], group: Group) -> int:
     """Groups of one dataset stand together, datasets in order of their first appearance."""
     dataset = group.runs[0].result.dataset
     return next(place for place, other in enumerate(groups) if other.runs[0].result.dataset == dataset)
-
-
-def identity_of(result: Result) -> dict[str, str]:
-    """What tells runs apart beside their pooling, by name, with the headline metric."""
-    return {name: str(getattr(result, name)) for name in IDENTITY} | {"metric": str(result.score["metric"])}
-
-
-def rest_of(result: Result) -> dict[str, str]:
-    """The rest of the identity by dotted name; what belongs to the pooling is left out."""
-    return {name: value for name, value in _leaves(result.config, "") if name.split(".")[0] != "pooling"}
-
-
-def _leaves(value: Any, where: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping) and value:
-        for name, item in value.items():
-            yield from _leaves(item, f"{where}.{name}" if where else name)
-    else:
-        yield where, value if isinstance(value, str) else json.dumps(value)
-
-
-def texts_of(result: Result) -> str:
-    """The start of a digest of all texts that a run read: data of one name may differ."""
-    return content_key({"texts": result.provenance.get("texts")})[:6]
-
-
-def labels_of(results: Sequence[Result], *, by_texts: bool = False) -> tuple[list[dict[str, str]], dict[str, str]]:
-    """What tells each group from the others, and what all share.
-
-    The rest of the identity is named only where groups would else look the same: two datasets differ in much that their name stands for.
-    `by_texts` names the texts' digest then, too.
-    """
-    identities = [identity_of(result) for result in results]
-    names = [name for name in (*IDENTITY, "metric") if len({identity[name] for identity in identities}) > 1]
-    shown = [name for name in (*IDENTITY, "metric") if name in {"dataset", "metric", *names}]
-    labels = [{name: identity[name] for name in shown} for identity in identities]
-    for twins in _twins(identities):
-        rests = [rest_of(results[place]) | ({"texts": texts_of(results[place])} if by_texts else {}) for place in twins]
-        differing = sorted(name for name in set().union(*rests) if len({rest.get(name) for rest in rests}) > 1)
-        for place, rest in zip(twins, rests, strict=True):
-            labels[place] |= {name: rest.get(name, "unset") for name in differing}
-    common = {name: value for name, value in identities[0].items() if name not in shown} if identities else {}
-    return labels, common
-
-
-def _twins(identities: Sequence[Mapping[str, str]]) -> list[list[int]]:
-    """Places of equal identities, where there are two or more."""
-    places: dict[tuple[str, ...], list[int]] = {}
-    for place, identity in enumerate(identities):
-        places.setdefault(tuple(identity.values()), []).append(place)
-    return [equal for equal in places.values() if len(equal) > 1]
 
 
 def _test(members: Sequence[Job]) -> tuple[Run, ...]:
