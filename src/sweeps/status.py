@@ -115,7 +115,11 @@ def write_failure(folder: Path, overrides: Sequence[str], error: str, kind: str,
         replace_files(folder, {FAILURE: to_json(shown)})
         write_status(folder, "failed", sweep=sweep)
     except OSError as unwritable:
-        log.error("the reason of this failure cannot be written into %s: %s. Set hydra.sweep.dir.", folder, unwritable.strerror)
+        log.error(
+            "the reason of this failure cannot be written into %s: %s. Set hydra.sweep.dir.",
+            folder,
+            unwritable.strerror,
+        )
 
 
 def read_failure(folder: Path) -> dict[str, Any]:
