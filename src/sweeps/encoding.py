@@ -1,227 +1,112 @@
-"""How the jobs of a sweep share the machines: what each may use, and forward passes before probes.
+"""Forward passes before probes, so that no job of a sweep waits for another job's forward pass.
 
-The basic launcher needs none of it: one process does one job after the other, and the first of each task pays for the forward pass.
+The basic launcher needs none of this: its first job of each task makes the forward pass.
 """
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import logging
-import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hydra._internal.callbacks import Callbacks
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from src.cli.application import configure_process, leave_job_folder
-from src.config.schema import Config, RuntimeConfig, cache_folder, explain, parse
+from src.config.schema import Config, cache_folder, parse
 from src.errors import UserError, flatten
-from src.runtime.provenance import cores
-from src.sweeps.launchers import kind
+from src.runtime.threads import available_threads, limit_threads
+from src.sweeps.checks import without_hydra
+from src.sweeps.launching import launch_and_wait, launcher_kind
+from src.sweeps.plan import SweepPlan
 
 if TYPE_CHECKING:
-    from threadpoolctl import ThreadpoolController
-
     from src.features.extractor import FeatureExtractor, Text
 
-TOLD = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")  # how launchers and users say what a process may use
-NO_FEATURE = (
-    "pooling",
-    "layer",
-    "probe",
-    "seed",
-    "draws",
-    "tracker",
-)  # what decides no feature: a pass stores every pooling
-PASSES = ".passes"  # where, in a sweep's folder, the jobs run that make the forward passes
+NOT_ENCODING = ("pooling", "layer", "probe", "seed", "draws", "tracker")  # keys that change no forward pass
+PASSES = ".passes"  # below a sweep's folder: folders of the jobs that encode
 
-log = logging.getLogger("src.sweeps.launch")
+log = logging.getLogger("src.sweeps")
 
 
-def threads() -> int:
-    """Cores that this process has to itself: those it may use, or fewer where its launcher or its user says so."""
-    told = [os.environ.get(name, "") for name in TOLD]
-    return min([cores(), *(int(each) for each in told if each.isdecimal() and int(each) > 0)])
+def encode_missing(plan: SweepPlan, context: HydraContext, config: DictConfig) -> None:
+    """Make the forward passes that the jobs need and the store lacks.
 
-
-@contextmanager
-def limit_threads(runtime: RuntimeConfig) -> Iterator[None]:
-    """Let a job encode and fit on `runtime.threads`, resolved, and no more."""
-    import src.pipeline.run  # noqa: F401  # with all libraries that are to be kept to them
-
-    runtime.threads = runtime.threads or threads()
-    with _pools("torch" in sys.modules).limit(limits=runtime.threads, user_api="blas"):
-        yield
-
-
-@functools.cache
-def _pools(with_torch: bool) -> ThreadpoolController:
-    """The thread pools of the libraries that are loaded, looked for once: a look at all of them takes 8 ms, in each job of a sweep."""
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
-
-
-# The jobs of a sweep --------------------------------------------------------------------------------------------------------------------
-
-
-def asked(config: DictConfig) -> list[str]:
-    """The words of a sweep: those of an experiment's file, then those of the command line, which win over them."""
-    params, words = (
-        OmegaConf.to_container(each, resolve=False) for each in (config.hydra.sweeper, config.hydra.overrides.task)
-    )
-    assert isinstance(params, dict) and isinstance(words, list)
-    return [*(f"{key}={value}" for key, value in (params.get("params") or {}).items()), *words]
-
-
-def expand(config: DictConfig) -> list[list[str]]:
-    """The words of each job, as Hydra's own sweeper deals them out; none where another sweeper decides."""
-    if not config.hydra.sweeper.get("_target_", "").endswith(".BasicSweeper"):
-        return []
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    return BasicSweeper.split_arguments(parser.parse_overrides(asked(config)), None)[0]
-
-
-def check_jobs(config: DictConfig, jobs: Sequence[Sequence[str]]) -> None:
-    """Refuse a sweep without a job: a pattern that no option has, or a range that ends before it begins."""
-    if jobs or not config.hydra.sweeper.get("_target_", "").endswith(".BasicSweeper"):
-        return
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    empty = [
-        word.input_line
-        for word in parser.parse_overrides(asked(config))
-        if word.is_sweep_override() and not [*word.sweep_iterator()]
-    ]
-    raise UserError(
-        f"'{empty[0] if empty else 'the sweep'}' has no value, so that there is no job. Name one value or more."
-    )
-
-
-def check_shards(runtime: RuntimeConfig, *, sweep: bool, extracts: bool) -> None:
-    """Refuse shares of a forward pass where nobody would take them up."""
-    if runtime.shard is not None and not extracts:
-        raise UserError(
-            "runtime.shard is for python -m src.extract, which encodes a share and ends. A sweep of runs shares its passes out by itself: "
-            "leave runtime.shard out."
-        )
-    if runtime.shards > 1 and runtime.shard is None and not sweep:
-        raise UserError(
-            f"runtime.shards={runtime.shards} shares a forward pass out among the jobs of a sweep, and this is one job. Add -m and a "
-            f"launcher, or call python -m src.extract with each runtime.shard=0 to {runtime.shards - 1}."
-        )
-
-
-def check_interpolations(config: DictConfig, jobs: Sequence[Sequence[str]]) -> None:
-    """Refuse a sweep whose first job names a value that there is none of, as ``${nope}``."""
-    if not jobs or not any("$" in word for word in jobs[0]):
-        return
-    try:
-        composed = GlobalHydra.instance().config_loader().load_sweep_config(config, list(jobs[0]))
-        OmegaConf.to_container(
-            OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]), resolve=True
-        )
-    except InterpolationResolutionError as error:
-        raise explain(error) from error
-    except (HydraException, OmegaConfBaseException):  # of which each job says what it is
-        return
-
-
-def check_outputs(jobs: Sequence[Sequence[str]]) -> None:
-    """Refuse a sweep of src.extract whose jobs would write different features into one folder."""
-    written: dict[str, set[tuple[str, ...]]] = {}
-    for words in jobs:
-        output = next((word for word in words if word.startswith("output=") and "$" not in word), None)
-        if output:
-            written.setdefault(output, set()).add(
-                tuple(word for word in words if not word.startswith(("runtime.", "hydra.")))
-            )
-    for output, features in written.items():
-        if len(features) > 1:
-            raise UserError(
-                f"{output}: {len(features)} jobs would write into this folder, each other features. Give each its own: "
-                "'output=\"features/${dataset.name}/${pooling.name}\"'."
-            )
-
-
-# Forward passes -------------------------------------------------------------------------------------------------------------------------
-
-
-def encode_missing(config: DictConfig, jobs: Sequence[Sequence[str]]) -> None:
-    """Make the forward passes that the jobs need and the store does not have, so that no job waits for another's.
-
-    On one machine this process makes them, one after the other on all cores; where `runtime.shards` asks for several jobs a pass, and
-    on a cluster, the launcher runs them as jobs of their own before the others. What fails here is left to the jobs that need it, which
-    say why.
+    With joblib this process makes them one after the other on all cores. On a cluster, and where
+    ``runtime.shards`` splits a pass, the launcher runs them as jobs of their own. If a pass fails, the
+    jobs that need it fail with the reason.
     """
-    loader = GlobalHydra.instance().config_loader()
     needed: list[tuple[list[str], Config]] = []
     planned: set[str] = set()
-    for words in passes(jobs):
+    for overrides in passes([job.overrides for job in plan.jobs]):
         try:
-            composed = loader.load_sweep_config(config, words)
-            one = parse(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
-            wanted = wanting(one)
+            one = parse(without_hydra(context.config_loader.load_sweep_config(config, overrides)))
+            missing = missing_passes(one)
         except (UserError, HydraException, OmegaConfBaseException):
             continue
-        if wanted - planned:
-            planned |= wanted
-            needed.append((words, one))
+        if missing - planned:
+            planned |= missing
+            needed.append((overrides, one))
     if not needed:
         return
     log.info("forward passes first: %d of them", len(planned))
-    if kind(config) == "joblib" and all(one.runtime.shards == 1 for _, one in needed):
+    if launcher_kind(config) == "joblib" and all(one.runtime.shards == 1 for _, one in needed):
         for _, one in needed:
-            _try(one)
-        return
-    shares = [[*words, f"runtime.shard={shard}"] for words, one in needed for shard in range(one.runtime.shards)]
-    folders = [
-        [*words, f"hydra.sweep.subdir={PASSES}/{number}", "hydra.output_subdir=null"]
-        for number, words in enumerate(shares)
+            _try_encode(one)
+    else:
+        shards = [
+            [*overrides, f"runtime.shard={shard}"] for overrides, one in needed for shard in range(one.runtime.shards)
+        ]
+        _launch_passes(shards, context, config)
+
+
+def _launch_passes(shards: Sequence[Sequence[str]], context: HydraContext, config: DictConfig) -> None:
+    """Run a job for each shard of the passes."""
+    jobs = [
+        [*overrides, f"hydra.sweep.subdir={PASSES}/{number}", "hydra.output_subdir=null"]
+        for number, overrides in enumerate(shards)
     ]
-    launcher = Plugins.instance().instantiate_launcher(HydraContext(loader, Callbacks()), encode_task, config)
+    launcher = Plugins.instance().instantiate_launcher(context, encode_task, config)
     try:
-        launcher.launch(folders, initial_job_idx=0)
-    except Exception as error:  # whatever the cluster says: it will say so of the jobs too
+        launch_and_wait(launcher, jobs, 0, config)
+    except Exception as error:  # the jobs that need these features fail with the reason
         log.warning("the forward passes could not be made first: %s", flatten(error, 200))
 
 
 def passes(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
-    """The words of one job for each set of features: all layers that are asked of it, whatever the pooling, the probe and the seed.
+    """Return the overrides of one job for each forward pass, with all layers that the jobs ask of it.
 
     >>> passes([["dataset=a", "layer=0", "seed=1"], ["dataset=a", "layer=3", "seed=1"], ["dataset=b", "pooling=max"]])
     [['dataset=a', 'pooling=cls', 'layer=0', 'runtime.also_layers=[3]'], ['dataset=b', 'pooling=cls']]
     """
     groups: dict[tuple[str, ...], tuple[list[str], list[str]]] = {}
-    for words in jobs:
-        values = {key: value for key, _, value in (word.lstrip("+").partition("=") for word in words)}
-        kept = (word for word in words if word.lstrip("+~").partition("=")[0].partition(".")[0] not in NO_FEATURE)
-        layers, also = groups.setdefault(
-            tuple(word for word in kept if not word.startswith("runtime.also_layers=")), ([], [])
-        )
+    for overrides in jobs:
+        values = {key: value for key, _, value in (word.lstrip("+").partition("=") for word in overrides)}
+        kept = (word for word in overrides if word.lstrip("+~").partition("=")[0].partition(".")[0] not in NOT_ENCODING)
+        key = tuple(word for word in kept if not word.startswith("runtime.also_layers="))
+        layers, also_layers = groups.setdefault(key, ([], []))
         if "layer" in values and values["layer"] not in layers:
             layers.append(values["layer"])
-        also += [
-            each for each in values.get("runtime.also_layers", "").strip("[]").split(",") if each and each not in also
-        ]
+        for layer in values.get("runtime.also_layers", "").strip("[]").split(","):
+            if layer and layer not in also_layers:
+                also_layers.append(layer)
     found = []
-    for words, (layers, also) in groups.items():
-        beside = [f"runtime.also_layers=[{','.join([*layers[1:], *also])}]"] if layers[1:] or also else []
-        found.append([*words, "pooling=cls", *(f"layer={each}" for each in layers[:1]), *beside])
+    for key, (layers, also_layers) in groups.items():
+        more = [*layers[1:], *also_layers]
+        optional = [f"runtime.also_layers=[{','.join(more)}]"] if more else []
+        found.append([*key, "pooling=cls", *(f"layer={layer}" for layer in layers[:1]), *optional])
     return found
 
 
-def wanting(config: Config) -> set[str]:
-    """Names of the passes whose features the store lacks; where the model was never loaded, all of them, for this loads none."""
+def missing_passes(config: Config) -> set[str]:
+    """Return the names of the passes whose features the store lacks.
+
+    All are returned if the model has never been loaded, because this function loads no model.
+    """
     extractor, found, _ = _opened(config)
     if not extractor.known:
         return {f"{extractor.checkpoint.identity} {text.digest}" for text in found}
@@ -230,8 +115,11 @@ def wanting(config: Config) -> set[str]:
 
 
 def encode(config: Config) -> None:
-    """Make the passes of one configuration, or this job's share of them."""
-    with limit_threads(config.runtime):
+    """Make the passes of one configuration, or this job's shard of them."""
+    import src.pipeline.run  # noqa: F401  # loads the libraries whose threads are limited
+
+    with limit_threads(config.runtime.threads) as threads:
+        config = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, threads=threads))
         extractor, found, bags = _opened(config)
         target, also = _layers(config, extractor)
         for text in found:
@@ -245,21 +133,21 @@ def encode(config: Config) -> None:
 
 
 def encode_task(composed: DictConfig) -> None:
-    """`encode` as a launcher runs it."""
+    """Make the passes of a composed configuration, in a process of a launcher."""
     configure_process()
     leave_job_folder()
-    _try(parse(composed))
+    _try_encode(parse(composed))
 
 
-def _try(config: Config) -> None:
+def _try_encode(config: Config) -> None:
     try:
         encode(config)
-    except Exception as error:  # the job that needs these features says it in full, and fails by it
+    except Exception as error:  # the jobs that need these features fail with the reason
         log.warning("a forward pass could not be made first: %s", flatten(error, 200))
 
 
 def _opened(config: Config) -> tuple[FeatureExtractor, list[Text], list[Text]]:
-    """An extractor, its model not loaded, the texts that the jobs encode, and those whose word pieces their baseline counts."""
+    """Return an extractor without its model, the texts to encode, and the texts whose word pieces the baseline counts."""
     from src.data import dataset as data
     from src.features.extractor import FeatureExtractor, texts
     from src.models import checkpoint
@@ -268,7 +156,7 @@ def _opened(config: Config) -> tuple[FeatureExtractor, list[Text], list[Text]]:
 
     store = ArrayStore(cache_folder(config.runtime))
     read, found = data.load(config.dataset, config.data_root), checkpoint.find(config.model)
-    extractor = FeatureExtractor(found, config, store, Clock(), config.runtime.threads or threads())
+    extractor = FeatureExtractor(found, config, store, Clock(), config.runtime.threads or available_threads())
     names = list(read.splits) if config.output else list(dict.fromkeys(read.roles.values()))
 
     def unique(pairing: str) -> list[Text]:
@@ -280,7 +168,7 @@ def _opened(config: Config) -> tuple[FeatureExtractor, list[Text], list[Text]]:
 
 
 def _layers(config: Config, extractor: FeatureExtractor) -> tuple[tuple[str, int], list[int]]:
-    """The target of a pass, and the layers beside it; those that the model lacks are refused by the jobs that ask for them."""
+    """Return the target of a pass and its other layers; a layer that the model lacks fails the jobs that ask for it."""
     deepest = extractor.facts.layers
     layers = [
         extractor.layer(each) for each in (config.layer, *config.runtime.also_layers) if -deepest - 1 <= each <= deepest
