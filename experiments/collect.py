@@ -24,7 +24,8 @@ from src.cli.application import exit_with_error, print_text
 from src.errors import UserError, flatten
 from src.evaluation.paired import Task
 from src.results.groups import group_runs, main_identity, other_identity
-from src.results.result import Result, SchemaError, read_predictions, replace_files
+from src.results.result import Result, SchemaError, read_predictions
+from src.storage.atomic import replace_files
 from src.storage.files import Unreadable, checked, open_regular, parse_json, read_json
 from src.sweeps.comparison import find_jobs, read_job
 

@@ -34,9 +34,9 @@ from src.models.encoder import Encoder, EncoderOutput, Tokenizer, Tokens
 from src.pipeline import run as pipeline
 from src.pooling import poolings
 from src.probes import probe
-from src.results.result import replace_files
 from src.run import instantiate
 from src.runtime import provenance
+from src.storage.atomic import replace_files
 
 POOLINGS = ("cls", "pooler", "mean", "max", "first_last_mean")
 APART = ("cls", "mean")  # whose probe is fitted on pairs encoded apart too, four times as wide

@@ -45,10 +45,12 @@ from src.pipeline import run as pipeline
 from src.pooling import poolings
 from src.probes.fitting import decided, losses
 from src.registry import unknown
-from src.results.result import RECORD, SCHEMA, Result, content_key, replace_files, summary
+from src.results.result import RECORD, SCHEMA, Result, summary
 from src.runtime import provenance
 from src.runtime.clock import PHASES, Clock
+from src.storage.atomic import replace_files
 from src.storage.files import read_json
+from src.storage.keys import content_key
 from src.sweeps.comparison import compare_records, find_jobs, render
 
 HEADS = ("cls", "pooler", "mean")

@@ -21,7 +21,8 @@ from src.errors import UserError, flatten
 from src.evaluation.paired import MARGIN
 from src.pooling import poolings
 from src.results.escaping import markdown
-from src.results.result import SchemaError, estimate, is_fraction, number, replace_files
+from src.results.result import SchemaError, estimate, is_fraction, number
+from src.storage.atomic import replace_files
 from src.sweeps.comparison import Job, find_jobs, read_job
 
 DEFAULTS = {"records": None, "output": None, "margin": MARGIN}

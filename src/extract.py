@@ -24,6 +24,7 @@ from src.cli.application import exit_with_error, format_crash, job_overrides, pr
 from src.config.schema import Config, parse
 from src.errors import UserError
 from src.pooling import poolings
+from src.runtime.threads import limit_threads
 from src.storage.folder_lock import folders_released
 
 log = logging.getLogger("src.extract")  # __main__ when run
@@ -50,7 +51,8 @@ def main() -> None:
 
 def task(composed: DictConfig) -> None:
     """One job. In a sweep a failure is written down for the closing lines, and the other jobs go on."""
-    from src.sweeps.launch import check_shards, limit_threads
+    import src.pipeline.run  # noqa: F401  # with all libraries whose threads are limited
+    from src.sweeps.launch import check_shards
     from src.sweeps.status import begin, write_status
     from src.sweeps.sweep import note_failure
 
@@ -63,7 +65,7 @@ def task(composed: DictConfig) -> None:
         if not config.output:
             raise UserError("src.extract needs output=FOLDER, where <split>.safetensors goes.")
         check_shards(config.runtime, sweep=sweeps, extracts=True)
-        with limit_threads(config.runtime):
+        with limit_threads(config.runtime.threads) as config.runtime.threads:
             extract(config, Path(config.output).expanduser())
     except Exception as error:
         if not sweeps:

@@ -23,6 +23,7 @@ from src.cli.application import exit_with_error, format_error, job_overrides, pr
 from src.config.schema import Config, parse, tracker_of
 from src.errors import UserError, mask
 from src.probes.estimators import instantiate
+from src.runtime.threads import limit_threads
 from src.storage.folder_lock import folders_released
 from src.sweeps.status import begin_anew, write_status
 from src.trackers import run_group
@@ -69,14 +70,15 @@ def _tell_runs() -> None:
 
 def task(composed: DictConfig) -> None:
     """One job. In a sweep a failure is written down for the closing table, and the other jobs go on."""
-    from src.sweeps.launch import check_shards, limit_threads
+    import src.pipeline.run  # noqa: F401  # with all libraries whose threads are limited
+    from src.sweeps.launch import check_shards
 
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     if hydra.mode != RunMode.MULTIRUN:
         config = parse(composed)
         check_shards(config.runtime, sweep=False, extracts=False)
-        with limit_threads(config.runtime):
+        with limit_threads(config.runtime.threads) as config.runtime.threads:
             run(config, folder)
         return
     from src.sweeps import sweep
@@ -94,7 +96,7 @@ def task(composed: DictConfig) -> None:
             job.track_refused(folder)
             raise
         config.tracker.group = run_group(config.tracker, job.sweep)
-        with limit_threads(config.runtime):
+        with limit_threads(config.runtime.threads) as config.runtime.threads:
             run(config, folder, job)
     except Exception as error:
         sweep.note_failure(folder, words, error, f"[{number}] ")

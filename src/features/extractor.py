@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import logging
-import sys
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -25,10 +24,11 @@ from src.models.kernels import VERSION
 from src.models.pooler import refuse
 from src.models.wordpieces import with_capitals
 from src.pooling import SATURATED, Pooling, poolings
-from src.results.result import content_key
 from src.runtime.clock import PHASES, Clock
+from src.runtime.devices import device_kind
 from src.runtime.provenance import version
 from src.storage.files import Unreadable, checked, parse_json
+from src.storage.keys import content_key
 from src.storage.store import ArrayStore, ShardStore, Value
 
 log = logging.getLogger(__name__)
@@ -481,17 +481,6 @@ def saturated(values: np.ndarray, pooling: str) -> int | None:
             )
         )
     )
-
-
-def device_kind(asked: str) -> str:
-    """The device that `auto` stands for, without importing torch where no accelerator can be."""
-    if asked != "auto":
-        return asked
-    if sys.platform == "linux" and (version("torch") or "").endswith("+cpu"):
-        return "cpu"
-    from src.models.encoder import resolve_device
-
-    return resolve_device(asked)
 
 
 def library_versions() -> dict[str, str | None]:

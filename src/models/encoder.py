@@ -20,6 +20,7 @@ from src.models.kernels import pack, shorten
 from src.models.pooler import Pooler, diagnose, sentence_pairs
 from src.models.weights import bounded, check_single, misnamed, reason_unused, unused
 from src.models.wordpieces import blocks, cut, set_lower_case, traits, unusable
+from src.runtime.devices import resolve_device
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,18 +107,6 @@ class EncoderInfo:
     @property
     def has_pooler(self) -> bool:
         return self.pooler["status"] in ("trained", "untrained")
-
-
-def resolve_device(asked: str) -> str:
-    """`auto` is the first of cuda, mps and cpu that is there; a device that is not there is an error."""
-    import torch
-
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if asked == "auto":
-        return next(name for name, available in there.items() if available)
-    if not there[asked]:
-        raise UserError(f"runtime.device={asked}: there is none here. Use runtime.device=auto.")
-    return asked
 
 
 @contextmanager

@@ -22,9 +22,10 @@ from src.pooling import poolings
 from src.probes import baseline, probe
 from src.probes.fitting import Rows, progress_bar
 from src.probes.protocols import over_draws, rules
-from src.results.result import SCHEMA, Result, content_key, put
+from src.results.result import SCHEMA, Result, put
 from src.runtime import provenance
 from src.runtime.clock import Clock
+from src.storage.keys import content_key
 from src.storage.store import ArrayStore
 
 __all__ = ["PreparedRun", "Run", "opened", "over_draws", "prepare", "run_probe"]

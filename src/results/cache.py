@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -12,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.errors import UserError, flatten
-from src.results.result import PREDICTIONS, PROBE, RECORD, Result, content_key, put, replace_files, table
+from src.results.result import PREDICTIONS, PROBE, RECORD, Result, put, table
 from src.runtime.provenance import method
+from src.storage.atomic import json_text, replace_files
 from src.storage.files import open_regular, parse_json, read_json
+from src.storage.keys import content_key
 from src.storage.store import DAMAGE
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def remember(prepared: PreparedRun, finished: Run) -> None:
     """Keep a copy of a run's record under its key. A store that takes no more costs the copy, not the run."""
     try:
         with _opened(prepared, make=True):
-            put(_folder(prepared), finished.files | {DIGESTS: json.dumps(_digests(finished.files), indent=1).encode()})
+            put(_folder(prepared), finished.files | {DIGESTS: json_text(_digests(finished.files)).encode()})
     except (UserError, OSError) as error:
         log.warning("this run's record is not kept in the store: %s", flatten(error))
 

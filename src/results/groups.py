@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from src.results.result import Result, content_key
+from src.results.result import Result
+from src.storage.keys import content_key
 
 IDENTITY = ("dataset", "model", "layer", "pairing", "probe", "seed", "draws")
 DIGEST = 6  # hexadecimal digits of a digest that a label shows

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 import json
-import math
-import os
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from src.errors import UserError, flatten
 from src.runtime.clock import PHASES
+from src.storage.atomic import json_text, replace_files
 from src.storage.files import Unreadable, checked, open_regular, parse_json, read_json
+from src.storage.keys import plain_values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +83,7 @@ class Result:
     def to_json(self) -> str:
         """Strict JSON with sorted keys. NaN, infinities and values that JSON lacks are a ValueError or TypeError naming the field."""
         values = {name: getattr(self, name) for name in self.FIELDS}
-        return json.dumps(_plain(values, ""), sort_keys=True, indent=2, allow_nan=False) + "\n"
+        return json_text(plain_values(values), indent=2)
 
     @classmethod
     def from_json(cls, text: str, *, source: str = RECORD) -> Result:
@@ -230,18 +229,6 @@ def _check(where: str, value: Any, required: Mapping[str, Any], optional: Mappin
         raise Unreadable(f"{where}: {error}") from None
 
 
-def content_key(identity: Mapping[str, Any]) -> str:
-    """Hex SHA-256 of an identity's canonical JSON: independent of the order of keys, the same on every machine.
-
-    NaN, infinities and types that JSON lacks are refused (ValueError, TypeError), so that no two identities share a key by accident.
-
-    >>> content_key({"a": 1, "b": [2]}) == content_key({"b": [2], "a": 1})
-    True
-    """
-    text = json.dumps(_plain(identity, "", scalars=False), sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def put(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Write a record's files into a folder, which is made when it is missing; UserError where it cannot be written."""
     try:
@@ -251,28 +238,6 @@ def put(folder: Path, contents: Mapping[str, bytes]) -> None:
         raise UserError(
             f"cannot write the record into {folder}: {_reason(error)}. Set hydra.run.dir to another folder."
         ) from error
-
-
-def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Put files in place in their order, each whole or not at all; nothing is replaced unless all could be written.
-
-    The last one is taken away first: while it exists, the others belong to it.
-    """
-    temporary = {name: folder / f".{name}.{os.getpid()}.tmp" for name in contents}
-    try:
-        for name, content in contents.items():
-            temporary[name].unlink(missing_ok=True)  # what a killed process left, or a link to another file
-            with open(temporary[name], "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        if len(contents) > 1:
-            (folder / list(contents)[-1]).unlink(missing_ok=True)
-        for name in contents:
-            os.replace(temporary[name], folder / name)
-    finally:
-        for path in temporary.values():
-            path.unlink(missing_ok=True)
 
 
 def read_predictions(path: str | Path, result: Result | None = None) -> dict[str, np.ndarray]:
@@ -510,25 +475,6 @@ def _pack(arrays: Arrays, metadata: Mapping[str, str]) -> bytes:
 
     # a transposed view would be stored in the order of its memory
     return save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata=dict(metadata))
-
-
-def _plain(value: Any, where: str, *, scalars: bool = True) -> Any:
-    """`value` in JSON's own types; numpy's scalars become Python's unless `scalars` is False."""
-    if scalars and hasattr(value, "dtype") and getattr(value, "shape", None) == ():
-        value = value.item()
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{where or 'the value'} is {value}: an undefined value is null with its reason")
-        return value
-    if isinstance(value, Mapping):
-        if odd := [key for key in value if not isinstance(key, str)]:
-            raise TypeError(f"{where or 'the value'} has the key {odd[0]!r}, which is no string")
-        return {key: _plain(item, f"{where}.{key}" if where else key, scalars=scalars) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item, f"{where}[{position}]", scalars=scalars) for position, item in enumerate(value)]
-    raise TypeError(f"{where or 'the value'} is a {type(value).__name__}, which JSON lacks")
 
 
 def _reason(error: BaseException) -> str:

@@ -28,8 +28,9 @@ from typing import Any
 import numpy as np
 
 from src.errors import UserError, flatten
-from src.results.result import content_key
+from src.storage.atomic import json_text
 from src.storage.files import Unreadable, checked, open_regular, read_json
+from src.storage.keys import content_key
 
 FORMAT = 2  # raise it when the meaning of stored bytes changes: older values are then left alone and computed anew
 
@@ -192,9 +193,7 @@ class ArrayStore:
                     "sha256": {path.stem: sha256(path) for path in sorted(temporary.glob("*.npy"))},
                 }
                 record["digest"] = content_key(record)
-                (temporary / "meta.json").write_text(
-                    json.dumps(record, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8"
-                )
+                (temporary / "meta.json").write_text(json_text(record), encoding="utf-8")
                 with self.opened(kind, key[:2], make=True) as parent:
                     self._place(name, above, kind, key, parent)
             finally:

@@ -15,9 +15,9 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from src.errors import UserError, mask
-from src.results.result import replace_files
+from src.storage.atomic import write_json
 from src.sweeps.checks import check_compositions, check_has_jobs, check_outputs
-from src.sweeps.status import JobStatus, read_mapping, to_json
+from src.sweeps.status import JobStatus, read_mapping
 
 PLAN = "sweep.json"
 JOB_NUMBER = "${hydra.job.num}"
@@ -64,7 +64,7 @@ class SweepPlan:
             "layers": list(self.layers),
             "jobs": len(self.jobs),
         }
-        replace_files(self.folder, {PLAN: to_json(content)})
+        write_json(self.folder / PLAN, content, indent=2)
 
     @classmethod
     def read(cls, folder: Path) -> SweepPlan | None:

@@ -21,8 +21,8 @@ from src.cli.application import exit_with_error, format_crash, format_error, is_
 from src.config.schema import check_tracker, explain, refuse_credentials, tracker_of
 from src.errors import UserError
 from src.results.escaping import option
-from src.results.result import replace_files
 from src.runtime.provenance import cores
+from src.storage.atomic import replace_files
 from src.storage.folder_lock import lock_folder
 from src.sweeps.comparison import Comparison, Job, compare_records, find_jobs, render, to_csv, to_markdown
 from src.sweeps.composing import compose_once

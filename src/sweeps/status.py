@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from src.errors import mask
-from src.results.result import replace_files
+from src.storage.atomic import write_json
 from src.storage.files import Unreadable, read_json
 
 log = logging.getLogger("src.sweeps")
@@ -72,7 +71,7 @@ class JobStatus:
         optional = {"sweep": self.sweep, "record": self.record, "earlier_result": self.earlier_result or None}
         content = {"status": self.status} | {name: value for name, value in optional.items() if value is not None}
         folder.mkdir(parents=True, exist_ok=True)
-        replace_files(folder, {STATUS: to_json(content)})
+        write_json(folder / STATUS, content, indent=2)
 
 
 def start_job(folder: Path, sweep: str | None) -> bool:
@@ -112,7 +111,7 @@ def write_failure(folder: Path, overrides: Sequence[str], error: str, kind: str,
     try:
         folder.mkdir(parents=True, exist_ok=True)
         shown = {"overrides": [mask(word) for word in overrides], "error": mask(error), "kind": kind}
-        replace_files(folder, {FAILURE: to_json(shown)})
+        write_json(folder / FAILURE, shown, indent=2)
         write_status(folder, "failed", sweep=sweep)
     except OSError as unwritable:
         log.error(
@@ -123,7 +122,7 @@ def write_failure(folder: Path, overrides: Sequence[str], error: str, kind: str,
 
 
 def read_failure(folder: Path) -> dict[str, Any]:
-    """Return what `write_failure` wrote: ``error``, a text, and ``overrides``, a list of texts; damaged parts are left out."""
+    """Return what `write_failure` wrote, ``error`` and ``overrides``, without the parts that are damaged."""
     content = read_mapping(folder / FAILURE)
     error, overrides = content.get("error"), content.get("overrides")
     found: dict[str, Any] = {"error": error} if isinstance(error, str) else {}
@@ -133,14 +132,9 @@ def read_failure(folder: Path) -> dict[str, Any]:
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """Return the content of a small JSON file; empty if the file is missing or damaged, as a killed job may leave it."""
+    """Return the content of a small JSON file, empty if it is missing or damaged."""
     try:
         content = read_json(path)
     except (OSError, Unreadable):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def to_json(content: Mapping[str, Any]) -> bytes:
-    """Return the content of a small JSON file, its keys sorted."""
-    return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from src.results.result import SCHEMA, Result, content_key
+from src.results.result import SCHEMA, Result
+from src.storage.keys import content_key
 from src.storage.store import ShardStore
 
 ROWS = 400

@@ -20,7 +20,7 @@ from src.config.schema import ModelConfig, RuntimeConfig
 from src.errors import UserError
 from src.models.checkpoint import HARMLESS, TOKENIZER, Checkpoint, find
 from src.models.encoder import Encoder, Tokenizer
-from src.results.result import content_key
+from src.storage.keys import content_key
 from tests.conftest import SENTENCES
 
 

@@ -18,7 +18,7 @@ import transformers
 from src.config.schema import ModelConfig, RuntimeConfig
 from src.errors import UserError
 from src.models.checkpoint import find
-from src.models.encoder import Encoder, Tokenizer, resolve_device
+from src.models.encoder import Encoder, Tokenizer
 from src.models.pooler import marchenko_pastur, quarter_circle, refuse, sentence_pairs
 
 SMALL: dict[str, Any] = {
@@ -324,10 +324,3 @@ def test_remote_code_is_not_run(bert: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError):
         load(folder)
     assert not (tmp_path / "ran").exists()
-
-
-def test_a_device_that_is_not_there_is_refused() -> None:
-    assert resolve_device("cpu") == "cpu"
-    if not torch.cuda.is_available():
-        with pytest.raises(UserError, match=r"runtime\.device=cuda"):
-            resolve_device("cuda")

@@ -18,7 +18,6 @@ from src.results.result import (
     Result,
     SchemaError,
     cautions,
-    content_key,
     phases,
     read_predictions,
     table,
@@ -243,7 +242,7 @@ def test_a_record_that_exists_has_its_own_companions_wherever_the_writer_was_sto
         done.append(target)
         put(source, target)
 
-    monkeypatch.setattr(module.os, "replace", stopped)
+    monkeypatch.setattr(os, "replace", stopped)
     new = make_result(value=0.9, seed=2)
     if step < 3:
         with pytest.raises(KeyboardInterrupt):
@@ -259,47 +258,6 @@ def test_a_folder_that_cannot_be_made_is_the_users_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write the record"):
         make_result().write(tmp_path / "file" / "folder", make_predictions(LABELS, LABELS), PROBE_ARRAYS)
-
-
-def test_the_key_depends_on_every_value_and_on_no_order():
-    identity = {"texts": "aa", "layer": -1, "probe": {"grid": [0.1, 1.0], "scale": True, "none": None}}
-    shuffled = {"probe": {"none": None, "scale": True, "grid": (0.1, 1.0)}, "layer": -1, "texts": "aa"}
-    key = content_key(identity)
-    assert content_key(shuffled) == key
-    assert len(key) == 64
-    assert int(key, 16)
-    changes = [
-        {"texts": "ab"},
-        {"layer": 1},
-        {"layer": "-1"},
-        {"more": None},
-        {"probe": {"grid": [1.0, 0.1], "scale": True, "none": None}},
-        {"probe": {"grid": [0.1, 1.0], "scale": False, "none": None}},
-    ]
-    assert len({key, *(content_key(identity | change) for change in changes)}) == 1 + len(changes)
-
-
-def test_the_key_is_the_same_in_every_process():
-    line = "from src.results.result import content_key; print(content_key({'b': 0.1, 'a': {'z': 'é', 'y': [1, None]}}))"
-    keys = {
-        subprocess.run(
-            [sys.executable, "-c", line],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2")
-    }
-    assert keys == {content_key({"a": {"y": [1, None], "z": "é"}, "b": 0.1}) + "\n"}
-
-
-@pytest.mark.parametrize(
-    ("value", "error"), [(float("nan"), ValueError), (np.int64(1), TypeError), ({3: 1}, TypeError), (b"", TypeError)]
-)
-def test_the_key_takes_plain_values_alone(value, error):
-    with pytest.raises(error, match="a"):
-        content_key({"a": value})
 
 
 def test_the_table_says_what_a_reader_needs_in_80_columns():

@@ -359,7 +359,7 @@ def test_notes_of_any_content_are_damage(store: ArrayStore, content: str, caplog
 def test_no_array_is_read_elsewhere(store: ArrayStore, name: str) -> None:
     store.put("features", KEY, {"values": np.ones(3, np.float32)}, {})
     record = {"meta": {}, "sha256": {name: "0"}}
-    from src.results.result import content_key
+    from src.storage.keys import content_key
 
     (store.folder("features", KEY) / "meta.json").write_text(json.dumps({**record, "digest": content_key(record)}))
     assert store.get("features", KEY) is None

@@ -22,9 +22,10 @@ from omegaconf.errors import ConfigAttributeError
 
 from experiments.overhead import settled
 from src import run
-from src.config.schema import CONF, RuntimeConfig
+from src.config.schema import CONF
 from src.errors import UserError
 from src.results.result import PREDICTIONS, PROBE, RECORD
+from src.runtime.provenance import cores
 from src.sweeps import launch, launchers, sweep
 from src.sweeps.comparison import find_jobs, read_job
 from src.sweeps.composing import compose_once
@@ -78,7 +79,7 @@ def test_records_do_not_depend_on_the_launcher(
     assert "8 done, 0 skipped, 0 failed" in ended.stdout
     at_once = 2 if launcher == "joblib" else 8
     assert {record(tmp_path / "sweep" / str(job))["provenance"]["threads"] for job in range(8)} == {
-        max(1, launch.cores() // at_once)
+        max(1, cores() // at_once)
     }
     same_as_basic(door, quick, tmp_path / "sweep")
 
@@ -333,23 +334,6 @@ def test_each_choice_of_options_is_composed_once(composed: Any, monkeypatch: pyt
     for each in (loader, again):
         assert [each.load_sweep_config(config, ["pooling=cls", f"seed={seed}"]).seed for seed in (0, 1)] == [0, 1]
     assert calls == [["pooling=cls"]]
-
-
-def test_threads_are_what_a_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "cores", lambda: 8)
-    for name in launch.TOLD:
-        monkeypatch.delenv(name, raising=False)
-    assert launch.threads() == 8
-    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "4")
-    assert launch.threads() == 4
-    monkeypatch.setenv("OMP_NUM_THREADS", "2,1")
-    assert launch.threads() == 4
-    runtime = RuntimeConfig()
-    with launch.limit_threads(runtime):
-        from threadpoolctl import threadpool_info
-
-        assert runtime.threads == 4
-        assert {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"} == {4}
 
 
 DEADLY = """

@@ -1,0 +1,90 @@
+"""The forward passes that the jobs of a sweep need, made before the jobs."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from src.config.schema import Config, cache_folder
+from src.runtime.threads import available_threads, limit_threads
+
+if TYPE_CHECKING:
+    from src.features.extractor import FeatureExtractor, Target, Text
+
+
+class SplitsEncoder:
+    """Encoder of all splits that a configuration needs, at all its layers.
+
+    Parameters
+    ----------
+    config : Config
+        ``runtime.also_layers`` are encoded beside ``layer``; with ``runtime.shard`` one part of each pass is.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    @property
+    def shards(self) -> int:
+        """Number of jobs that share a forward pass."""
+        return self._config.runtime.shards
+
+    def missing(self) -> set[str]:
+        """Return the names of the passes whose features the store lacks.
+
+        All are returned if the model has never been loaded, because this method loads no model.
+        """
+        extractor, texts, _ = self._open(self._config.runtime.threads or available_threads())
+        target, also = self._targets(extractor) if extractor.known else (None, [])
+        return {
+            f"{extractor.checkpoint.identity} {text.digest}"
+            for text in texts
+            if target is None or extractor.missing(text, target, also)
+        }
+
+    def encode(self) -> None:
+        """Make the passes, or this job's shard of them."""
+        import src.pipeline.run  # noqa: F401  # loads the libraries whose threads are limited
+
+        runtime = self._config.runtime
+        with limit_threads(runtime.threads) as threads:
+            extractor, texts, bags = self._open(threads)
+            target, also = self._targets(extractor)
+            for text in texts:
+                if runtime.shard is not None and runtime.shards > 1:
+                    extractor.share(text, target, also, runtime.shard, runtime.shards)
+                elif missing := extractor.missing(text, target, also):
+                    extractor.features(text, missing[0], [*also, target[1]])
+            if runtime.shard in (None, 0):
+                for text in bags:
+                    extractor.tokens(text)
+
+    def _open(self, threads: int) -> tuple[FeatureExtractor, list[Text], list[Text]]:
+        """Return an extractor without its model, the texts to encode, and those whose words the baseline counts."""
+        from src.data import dataset as data
+        from src.features.extractor import FeatureExtractor, texts
+        from src.models import checkpoint
+        from src.runtime.clock import Clock
+        from src.storage.store import ArrayStore
+
+        config = self._config
+        config = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, threads=threads))
+        store = ArrayStore(cache_folder(config.runtime))
+        read, found = data.load(config.dataset, config.data_root), checkpoint.find(config.model)
+        extractor = FeatureExtractor(found, config, store, Clock(), threads)
+        names = list(read.splits) if config.output else list(dict.fromkeys(read.roles.values()))
+
+        def unique(pairing: str) -> list[Text]:
+            every = (text for name in names for text in texts(read.splits[name], pairing, read.name))
+            return list({text.digest: text for text in every}.values())
+
+        return extractor, unique(config.pairing), [] if config.output else unique("separate")
+
+    def _targets(self, extractor: FeatureExtractor) -> tuple[Target, list[int]]:
+        """Return the target of a pass and its other layers; jobs that ask for a layer the model lacks fail."""
+        config, deepest = self._config, extractor.facts.layers
+        asked = (config.layer, *config.runtime.also_layers)
+        layers = [extractor.layer(layer) for layer in asked if -deepest - 1 <= layer <= deepest]
+        if not layers:
+            extractor.layer(config.layer)  # raises
+        return (config.pooling.name, layers[0]), layers[1:]
