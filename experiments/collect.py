@@ -27,7 +27,7 @@ from src.results.groups import group_runs, main_identity, other_identity
 from src.results.result import Result, SchemaError, read_predictions
 from src.storage.atomic import replace_files
 from src.storage.files import Unreadable, checked, open_regular, parse_json, read_json
-from src.sweeps.comparison import find_jobs, read_job
+from src.sweeps.jobs import find_jobs, read_job
 
 RECORDS = Path(__file__).parent / "records"
 LINES, ARRAYS, MANIFEST = "records.jsonl", "predictions.safetensors", "manifest.json"

@@ -51,7 +51,9 @@ from src.runtime.clock import PHASES, Clock
 from src.storage.atomic import replace_files
 from src.storage.files import read_json
 from src.storage.keys import content_key
-from src.sweeps.comparison import compare_records, find_jobs, render
+from src.sweeps.comparison import compare_records
+from src.sweeps.jobs import find_jobs
+from src.sweeps.rendering import render
 
 HEADS = ("cls", "pooler", "mean")
 DEFAULTS = {

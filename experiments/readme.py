@@ -20,7 +20,8 @@ from experiments.collect import RECORDS, Record
 from experiments.evidence import Evidence
 from src.cli.application import exit_with_error, print_text
 from src.errors import UserError
-from src.sweeps.comparison import compare_records, render
+from src.sweeps.comparison import compare_records
+from src.sweeps.rendering import render
 
 DEFAULTS = {"pages": ["README.md", "experiments/README.md"], "records": str(RECORDS), "check": False}
 BLOCK = re.compile(r"(<!-- (\w+): python -m experiments\.readme -->\n).*?(<!-- end -->)", re.DOTALL)

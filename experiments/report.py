@@ -23,7 +23,7 @@ from src.pooling import poolings
 from src.results.escaping import markdown
 from src.results.result import SchemaError, estimate, is_fraction, number
 from src.storage.atomic import replace_files
-from src.sweeps.comparison import Job, find_jobs, read_job
+from src.sweeps.jobs import Job, find_jobs, read_job
 
 DEFAULTS = {"records": None, "output": None, "margin": MARGIN}
 MARKDOWN, PAGE = "report.md", "report.html"

@@ -20,7 +20,10 @@ from src import trackers
 from src.cli.application import print_text
 from src.config.schema import TrackerConfig, tracker_of
 from src.errors import UserError, flatten
-from src.sweeps.comparison import STATUSES, Comparison, compare_records, find_jobs, to_rows
+from src.sweeps.comparison import Comparison, compare_records
+from src.sweeps.export import to_rows
+from src.sweeps.jobs import find_jobs
+from src.sweeps.status import STATUSES
 
 log = logging.getLogger("src.sweep_run")
 NUMBERS = ("value", "low", "high", "difference", "p", "p_holm", "seconds")

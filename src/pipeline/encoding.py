@@ -6,7 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from src.config.schema import Config, cache_folder
-from src.runtime.threads import available_threads, limit_threads
+from src.pipeline.threads import resolved_threads
+from src.runtime.threads import available_threads
 
 if TYPE_CHECKING:
     from src.features.extractor import FeatureExtractor, Target, Text
@@ -44,11 +45,9 @@ class SplitsEncoder:
 
     def encode(self) -> None:
         """Make the passes, or this job's shard of them."""
-        import src.pipeline.run  # noqa: F401  # loads the libraries whose threads are limited
-
         runtime = self._config.runtime
-        with limit_threads(runtime.threads) as threads:
-            extractor, texts, bags = self._open(threads)
+        with resolved_threads(self._config) as config:
+            extractor, texts, bags = self._open(config.runtime.threads or available_threads())
             target, also = self._targets(extractor)
             for text in texts:
                 if runtime.shard is not None and runtime.shards > 1:

@@ -17,7 +17,9 @@ from src.config.schema import RuntimeConfig, check_tracker, explain, tracker_of
 from src.errors import UserError
 
 EXTRAS = {"hydra_joblib_launcher": "joblib", "hydra_submitit_launcher": "slurm"}
-MIN_TIMEOUT = 5  # minutes; submitit signals a job two minutes before its end, so a shorter one is signalled at its start
+MIN_TIMEOUT = (
+    5  # minutes; submitit signals a job two minutes before its end, so a shorter one is signalled at its start
+)
 MAX_WORKERS = 1000
 WHOLE_NUMBER = re.compile(r"(layer|seed|draws)=-?\d+")  # overrides that fit every configuration
 
@@ -151,5 +153,7 @@ def check_tracking(config: DictConfig) -> None:
     reason = WandbTracker(tracker).reason
     if reason:
         log.warning("W&B: the runs stay offline, since %s", reason)
-        if not config.hydra.launcher._target_.endswith(("BasicLauncher", "SlurmLauncher")):  # cluster nodes may be online
+        if not config.hydra.launcher._target_.endswith(
+            ("BasicLauncher", "SlurmLauncher")
+        ):  # cluster nodes may be online
             os.environ["WANDB_MODE"] = "offline"

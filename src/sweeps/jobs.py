@@ -57,7 +57,7 @@ def read_job(folder: Path) -> Job:
     """
     status = JobStatus.read(folder)
     record = folder
-    if status is not None and status.record is not None and (folder / status.record / RECORD).is_file():
+    if status is not None and status.record is not None and os.path.isfile(folder / status.record / RECORD):
         record = folder / status.record
     interrupted = status is not None and status.status == "running" and not status.has_result
     if interrupted or (status is not None and status.status == "failed") or not (record / RECORD).is_file():

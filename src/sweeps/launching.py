@@ -57,7 +57,8 @@ def _launch(
         waiting = [job for job in block if status[job] is None]
         interrupted = [job for job, found in status.items() if retry and found is not None and not found.ended]
         log.warning(
-            "a worker was killed, perhaps because memory ran out; %d of its jobs are retried, each alone", len(interrupted)
+            "a worker was killed, perhaps because memory ran out; %d of its jobs are retried, each alone",
+            len(interrupted),
         )
         if len(waiting) < len(block):  # else the next worker would be killed too
             _launch(plan, launcher, config, waiting)

@@ -114,7 +114,9 @@ def plan_sweep(overrides: Sequence[str], config: DictConfig, loader: ConfigLoade
     check_outputs(combinations)
     check_compositions(combinations, compose)
     folders = job_folders(config, combinations, compose)
-    jobs = [PlannedJob(number, job, folder) for number, (job, folder) in enumerate(zip(combinations, folders, strict=True))]
+    jobs = [
+        PlannedJob(number, job, folder) for number, (job, folder) in enumerate(zip(combinations, folders, strict=True))
+    ]
     folder = Path(config.hydra.sweep.dir)
     return SweepPlan(folder, uuid.uuid4().hex, tuple(overrides), swept_layers(overrides), tuple(jobs))
 
@@ -143,7 +145,9 @@ def swept_layers(overrides: Sequence[str]) -> tuple[int, ...]:
     >>> swept_layers(["pooling=cls,mean", "layer=0,1,-1"]), swept_layers(["layer=3"])
     ((0, 1, -1), ())
     """
-    layers = [each for each in OverridesParser.create().parse_overrides(list(overrides)) if each.key_or_group == "layer"]
+    layers = [
+        each for each in OverridesParser.create().parse_overrides(list(overrides)) if each.key_or_group == "layer"
+    ]
     if not layers or not layers[-1].is_discrete_sweep():
         return ()
     return tuple(int(value) for value in layers[-1].sweep_string_iterator() if value.lstrip("-").isdecimal())

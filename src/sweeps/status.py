@@ -68,7 +68,7 @@ class JobStatus:
 
     def write(self, folder: Path) -> None:
         """Write ``status.json`` into `folder`, which is made where it is missing."""
-        optional = {"sweep": self.sweep, "record": self.record, "earlier_result": self.earlier_result or None}
+        optional = {"sweep": self.sweep or None, "record": self.record, "earlier_result": self.earlier_result or None}
         content = {"status": self.status} | {name: value for name, value in optional.items() if value is not None}
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / STATUS, content, indent=2)

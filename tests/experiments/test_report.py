@@ -17,7 +17,7 @@ import pytest
 from experiments import collect, page, report
 from experiments.verdicts import judge, sections
 from src.results.result import RECORD
-from src.sweeps.comparison import find_jobs
+from src.sweeps.jobs import find_jobs
 from src.sweeps.status import write_failure, write_status
 from tests.helpers.records import make_four, make_job, make_predictions, make_result
 

@@ -19,6 +19,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError
+from src.sweeps.composing import compose_once
 
 from experiments.overhead import settled
 from src import run
@@ -27,8 +28,7 @@ from src.errors import UserError
 from src.results.result import PREDICTIONS, PROBE, RECORD
 from src.runtime.provenance import cores
 from src.sweeps import launch, launchers, sweep
-from src.sweeps.comparison import find_jobs, read_job
-from src.sweeps.composing import compose_once
+from src.sweeps.jobs import find_jobs, read_job
 from src.sweeps.status import STATUS
 from tests.conftest import Ended
 from tests.test_run import record

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from src.sweeps.sweep import SweepTable, report, swept_layers
 
 from src.errors import UserError
 from src.results.result import RECORD, SchemaError
 from src.sweeps import sweep
-from src.sweeps.comparison import render, to_csv, to_markdown
+from src.sweeps.export import to_csv, to_markdown
+from src.sweeps.rendering import render
 from src.sweeps.status import write_failure, write_status
-from src.sweeps.sweep import SweepTable, report, swept_layers
 from tests.helpers.records import make_four
 
 
