@@ -314,3 +314,16 @@ def test_an_unreadable_record_in_the_store_is_made_again(
     assert ended.status == 0 and "1 done, 0 skipped" in ended.out, ended.err
     assert (tmp_path / "elsewhere").read_bytes() == content and not path.is_symlink()
     assert "0 done, 1 skipped" in door(run.main, "-m", *files, "hydra.sweep.dir=three").out
+
+
+@pytest.mark.parametrize("probe", ["probe=logistic", "probe=mdl", "probe=mteb"])
+def test_the_number_of_threads_changes_no_bit_of_a_record(
+    probe: str, door: Door, files: list[str], tmp_path: Path
+) -> None:
+    quick = [word for word in files if not word.startswith("runtime.threads")]
+    for number in (1, 3):
+        words = [probe, f"runtime.threads={number}", f"hydra.run.dir={number}", f"runtime.cache_dir={number}-store"]
+        ended = door(run.main, *quick, *words)
+        assert ended.status == 0, ended.err
+    assert settled(tmp_path / "1") == settled(tmp_path / "3")
+    assert record(tmp_path / "3")["provenance"]["threads"] == 3

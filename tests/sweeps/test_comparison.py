@@ -182,5 +182,6 @@ def test_records_of_another_schema_are_refused(four):
 
 
 def test_the_comparison_imports_no_heavy_library():
-    line = "import sys, src.sweeps.comparison; print(sorted({'torch', 'pandas', 'sklearn', 'wandb', 'scipy'} & set(sys.modules)))"
+    heavy = "{'torch', 'pandas', 'sklearn', 'wandb', 'scipy'}"
+    line = f"import sys, src.sweeps.comparison, src.sweeps.export; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True).stdout == "[]\n"

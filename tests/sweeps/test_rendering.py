@@ -27,10 +27,8 @@ def test_done_skipped_and_failed_are_counted_and_failures_explained(four):
     (four / "10" / RECORD).write_text("{")
     lines = tally(compared(four))
     assert lines[0] == "7 done, 1 skipped, 3 failed"
-    assert (
-        lines[1]
-        == f"failed: pooling=pooler layer=3: pooling 'pooler' exists at the last layer only. Use pooling=cls. ({four / '8'})"
-    )
+    reason = "pooling 'pooler' exists at the last layer only. Use pooling=cls."
+    assert lines[1] == f"failed: pooling=pooler layer=3: {reason} ({four / '8'})"
     assert lines[2].startswith("failed: pooling=max dataset=one: has no record")
     assert "is damaged" in lines[3]
     assert len(lines) == 4
