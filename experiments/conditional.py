@@ -33,7 +33,9 @@ from src.probes.fitting import losses
 from src.results.cache import recall, remember
 from src.results.result import Result, read_predictions, summary
 from src.run import instantiate
-from src.sweeps import sweep
+from src.sweeps.comparison import compare_records
+from src.sweeps.jobs import find_jobs
+from src.sweeps.report import write_comparison
 from src.sweeps.status import write_status
 
 BASELINE = "cls"
@@ -54,7 +56,7 @@ def main(arguments: list[str]) -> None:
             done = {name: run(config, name, folder / config.dataset.name / name) for name in NAMES}
             rows += [information(folder / config.dataset.name, name, result) for name, result in done.items()]
         write(folder / "information.csv", rows)
-        sweep.report(folder)
+        write_comparison(compare_records(find_jobs(folder)), folder)
     except UserError as error:
         exit_with_error(str(error))
 

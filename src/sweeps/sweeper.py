@@ -41,6 +41,9 @@ class JobsFailed(UserError):
 class ProbeSweeper(Sweeper):
     """Sweeper that plans a multirun before its first job and reports on it after its last one."""
 
+    hydra_context: HydraContext
+    config: DictConfig
+
     def __init__(self, max_batch_size: int | None = None, params: Mapping[str, str] | None = None) -> None:
         self.max_batch_size = max_batch_size
         self.params = dict(params or {})
