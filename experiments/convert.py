@@ -7,45 +7,59 @@ features come out bit by bit the same.
 
 from __future__ import annotations
 
-import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.options import read
-from src.cli.application import exit_with_error, print_text
-from src.config.schema import ModelConfig, check_model
+from experiments.cli import ModelPath, command, read_options, required
+from src.cli.messages import print_text
+from src.cli.validation import check_model
+from src.config.schema import ModelConfig
 from src.errors import UserError
-from src.models import checkpoint
-from src.models.encoder import load_model, load_tokenizer
+from src.models import finding
+from src.models.loading import load_model
+from src.models.tokenizer import load_tokenizer
 
-DEFAULTS = {
-    "model": {"path": None, "config": None, "vocab": None, "hidden_act": None, "do_lower_case": None}, "output": None,
-}  # fmt: skip
 WORD = "model=google"  # said as at the other doors; there is nothing else to convert
 
 
-def main(arguments: list[str]) -> None:
-    """Write the folder; bad input ends with a line and status 1."""
-    try:
-        for word in arguments:
-            if word.startswith("model=") and word != WORD:
-                raise UserError(
-                    f"{word}: only original TensorFlow checkpoints are converted, {WORD} model.path=FOLDER."
-                )
-        options = read(DEFAULTS, [word for word in arguments if word != WORD], __doc__)
-        if not options.output:
-            raise UserError("output is not set. Name the folder that the checkpoint goes into: output=DIR.")
-        model = ModelConfig(format="tensorflow", **options.model)
-        check_model(model)
-        activation = write(Path(options.output), model)
-    except UserError as error:
-        exit_with_error(str(error))
+@dataclass(frozen=True)
+class CheckpointFiles(ModelPath):
+    """Options of the checkpoint, those of `model=google`."""
+
+    config: str | None = None
+    vocab: str | None = None
+    hidden_act: str | None = None
+    do_lower_case: bool | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    output: str = required("the folder that the checkpoint goes into")
+    model: CheckpointFiles = CheckpointFiles()
+
+
+def _read(arguments: list[str], about: str) -> Options:
+    for word in arguments:
+        if word.startswith("model=") and word != WORD:
+            raise UserError(f"{word}: only original TensorFlow checkpoints are converted, {WORD} model.path=FOLDER.")
+    return read_options(Options, [word for word in arguments if word != WORD], about)
+
+
+@command(_read)
+def main(options: Options) -> None:
+    """Write the folder."""
+    model = ModelConfig(format="tensorflow", **asdict(options.model))
+    check_model(model)
+    activation = write(Path(options.output), model)
     print_text(f"{activation}\nconverted: model=checkpoint model.path={options.output}")
 
 
 def write(output: Path, model: ModelConfig) -> str:
     """Write the Hugging Face folder of an original checkpoint; returns what is to be said of its activation."""
-    given = checkpoint.find(model)
+    given = finding.find_checkpoint(model)
     original = given.original
     assert original is not None
     if output.is_dir() and any(output.iterdir()):
@@ -86,4 +100,4 @@ def _with_heads(encoder: Any, heads: dict[str, Any]) -> Any:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

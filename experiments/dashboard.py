@@ -6,14 +6,14 @@ and asks no server.
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import signal
-import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from src.cli.application import exit_with_error, print_text
+from experiments.cli import command, required
+from src.cli.messages import print_text
 from src.errors import UserError, flatten
 
 if TYPE_CHECKING:
@@ -173,27 +173,26 @@ def specification(workspace: Workspace) -> dict[str, Any]:
     return spec
 
 
-def main(arguments: list[str]) -> None:
-    """Save the workspace, or print it; bad input ends with a line and status 1."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.dashboard", description=(__doc__ or "").split("\n\n")[1], allow_abbrev=False
-    )
-    parser.error = _refuse  # type: ignore[method-assign]  # argparse's own ends every refusal with status 2
-    parser.add_argument("project", metavar="ENTITY/PROJECT")
-    parser.add_argument("--dry-run", action="store_true", help="print the specification, and ask no server")
-    asked = parser.parse_args(arguments)
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    project: str = required("the W&B project, as ENTITY/PROJECT")
+    dry_run: bool = False
+
+
+@command(Options, positional="project", aliases={"--dry-run": "dry_run=true"})
+def main(options: Options) -> None:
+    """Save the workspace, or print it."""
+    if not re.fullmatch(r"[^/\s]+/[^/\s]+", options.project):
+        raise UserError(f"'{options.project}' is no ENTITY/PROJECT, such as my-team/bert-pooling-probes.")
     try:
-        if not re.fullmatch(r"[^/\s]+/[^/\s]+", asked.project):
-            raise UserError(f"'{asked.project}' is no ENTITY/PROJECT, such as my-team/bert-pooling-probes.")
-        try:
-            made = workspace(*asked.project.split("/"))
-        except ImportError as error:
-            raise UserError(
-                f"{flatten(error)}: dashboards need wandb-workspaces. Run pip install -e '.[dashboard]'."
-            ) from error
-        print_text(json.dumps(specification(made), indent=2) if asked.dry_run else save(made))
-    except UserError as error:
-        exit_with_error(str(error))
+        made = workspace(*options.project.split("/"))
+    except ImportError as error:
+        raise UserError(
+            f"{flatten(error)}: dashboards need wandb-workspaces. Run pip install -e '.[dashboard]'."
+        ) from error
+    print_text(json.dumps(specification(made), indent=2) if options.dry_run else save(made))
 
 
 def save(made: Workspace) -> str:
@@ -218,13 +217,6 @@ def save(made: Workspace) -> str:
     )
 
 
-def _refuse(message: str) -> NoReturn:
-    exit_with_error(
-        f"{message}. Usage: python -m experiments.dashboard ENTITY/PROJECT [--dry-run]",
-        2 if "unrecognized" in message else 1,
-    )
-
-
 if __name__ == "__main__":
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # --dry-run | head
-    main(sys.argv[1:])
+    main()

@@ -19,17 +19,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from experiments.jobs import write_json
-from experiments.options import read
-from src.cli.application import exit_with_error, print_text
+from experiments.cli import command
+from experiments.files import write_json
+from src.cli.messages import print_text
 from src.errors import UserError
 from src.results.result import PREDICTIONS, PROBE, RECORD
 from src.runtime.provenance import collect
 
-DEFAULTS = {"part": "all", "jobs": 200, "fits": 160, "workers": 2, "output": None}
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = [
     "good",
@@ -52,33 +52,39 @@ POOLINGS = ("cls", "pooler", "mean", "max")
 OWN = ("fit", "score", "baseline")  # phases that are the probe's own
 
 
-def main(arguments: list[str]) -> None:
-    """Print the figures; bad input ends with a line and status 1."""
-    try:
-        options = read(DEFAULTS, arguments, __doc__)
-        if options.part not in ("all", "jobs", "workers"):
-            raise UserError(f"part={options.part}: one of all, jobs, workers is needed.")
-        figures: dict[str, Any] = {}
-        with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
-            if options.part != "workers":
-                figures["jobs"] = jobs(Path(folder), options.jobs)
-                print_text(
-                    "{jobs} jobs in {wall:.1f} s, of which the probes' own {own:.1f} s: {overhead:.3f} s a job beside".format(
-                        **figures["jobs"]
-                    )
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    part: Literal["all", "jobs", "workers"] = "all"
+    jobs: int = 200
+    fits: int = 160
+    workers: int = 2
+    output: str | None = None
+
+
+@command(Options)
+def main(options: Options) -> None:
+    """Print the figures."""
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
+        if options.part != "workers":
+            figures["jobs"] = jobs(Path(folder), options.jobs)
+            print_text(
+                "{jobs} jobs in {wall:.1f} s, of which the probes' own {own:.1f} s: {overhead:.3f} s a job beside".format(
+                    **figures["jobs"]
                 )
-            if options.part != "jobs":
-                figures["workers"] = workers(Path(folder), options.fits, options.workers)
-                print_text(
-                    "{fits} fits: basic {basic:.1f} s, joblib with {workers} workers {joblib:.1f} s, {ratio:.2f} times as fast; "
-                    "records {same}".format(
-                        **figures["workers"], same="the same" if figures["workers"]["same_records"] else "DIFFER"
-                    )
+            )
+        if options.part != "jobs":
+            figures["workers"] = workers(Path(folder), options.fits, options.workers)
+            print_text(
+                "{fits} fits: basic {basic:.1f} s, joblib with {workers} workers {joblib:.1f} s, {ratio:.2f} times as fast; "
+                "records {same}".format(
+                    **figures["workers"], same="the same" if figures["workers"]["same_records"] else "DIFFER"
                 )
-        if options.output:
-            write_json(Path(options.output), {**figures, "provenance": collect()})
-    except UserError as error:
-        exit_with_error(str(error))
+            )
+    if options.output:
+        write_json(Path(options.output), {**figures, "provenance": collect()})
 
 
 def jobs(folder: Path, number: int) -> dict[str, Any]:
@@ -162,4 +168,4 @@ def write_rows(path: Path, rows: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -12,7 +12,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from src.cli.application import run_app
-from src.config.schema import parse
+from src.cli.validation import parse_config
 from src.errors import UserError
 from src.storage.folder_lock import folders_released
 from src.sweeps.checks import check_shards
@@ -44,7 +44,7 @@ def _extract_checked(composed: DictConfig, *, sweep: bool) -> None:
     from src.pipeline.extraction import extract
     from src.pipeline.threads import resolved_threads
 
-    config = parse(composed)
+    config = parse_config(composed)
     if not config.output:
         raise UserError("src.extract needs output=FOLDER, where <split>.safetensors goes.")
     check_shards(config.runtime, sweep=sweep, extracts=True)

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from src.cli.application import print_text, run_app
-from src.config.schema import Config, parse, tracker_of
+from src.cli.application import run_app
+from src.cli.messages import print_text
+from src.cli.validation import parse_config, parse_tracker
+from src.config.schema import Config
 from src.errors import mask
 from src.probes.estimators import instantiate
 from src.storage.folder_lock import folders_released
@@ -45,7 +47,7 @@ def task(composed: DictConfig) -> None:
     """Do a single run, or one job of a sweep, whose failure is written down and does not stop the others."""
     job = SweepJob.current()
     if job is None:
-        run_single(parse(composed), Path(HydraConfig.get().runtime.output_dir))
+        run_single(parse_config(composed), Path(HydraConfig.get().runtime.output_dir))
         return
     log.info("[%s] %s", job.number, " ".join(job.overrides))
     try:
@@ -57,13 +59,13 @@ def task(composed: DictConfig) -> None:
 def run_single(config: Config, folder: Path) -> None:
     """Do one run and write its record into `folder`."""
     from src.pipeline.threads import resolved_threads
-    from src.results.result import table
+    from src.results.display import result_table
 
     check_shards(config.runtime, sweep=False, extracts=False)
     with resolved_threads(config) as resolved:
         tracker, estimator, prepared = _prepare(resolved)
         discard_earlier_result(folder, None)
-        hint = _run_probe(tracker, prepared, estimator, folder, table)
+        hint = _run_probe(tracker, prepared, estimator, folder, result_table)
     write_status(folder, "done")
     if hint:
         print_text(hint)
@@ -72,12 +74,12 @@ def run_single(config: Config, folder: Path) -> None:
 def run_job(composed: DictConfig, job: SweepJob) -> None:
     """Do the run of a sweep's job, unless an equal run has been done: then its record is copied."""
     from src.pipeline.threads import resolved_threads
-    from src.results.cache import recall
-    from src.results.result import summary
+    from src.results.cache import ResultCache
+    from src.results.display import result_summary
 
     has_result = job.start()
     with _refusals_tracked(composed, job):
-        config = parse(composed)
+        config = parse_config(composed)
         check_shards(config.runtime, sweep=True, extracts=False)
     group = run_group(config.tracker, job.sweep.folder.name)
     config = replace(config, tracker=replace(config.tracker, group=group))
@@ -85,10 +87,12 @@ def run_job(composed: DictConfig, job: SweepJob) -> None:
         with _refusals_tracked(composed, job):
             tracker, estimator, prepared = _prepare(resolved)
         prepared = _with_layers(prepared, job.sweep.layers)
-        copied = recall(prepared, job.folder)
+        copied = ResultCache(prepared.extractor.store.root).get(prepared.key, job.folder, prepared.names)
         if copied is None:
             job.discard_earlier_result()
-            _run_probe(tracker, prepared, estimator, job.folder, summary)  # the sweep ends with a table of all jobs
+            _run_probe(
+                tracker, prepared, estimator, job.folder, result_summary
+            )  # the sweep ends with a table of all jobs
         else:
             log.info("[%s] done before: its record is taken over", job.number)
             if not (has_result and tracker.holds(job.folder, prepared.key)):
@@ -103,7 +107,6 @@ def _prepare(config: Config) -> tuple[Tracker, object, PreparedRun]:
     from src.pipeline.run import prepare
     from src.trackers import build
 
-    assert config.probe is not None
     return build(config.tracker), instantiate(config.probe), prepare(config)
 
 
@@ -112,14 +115,15 @@ def _run_probe(
 ) -> str | None:
     """Fit and score the probe, then write, print and track the record; return the tracker's hint for the user."""
     from src.pipeline.run import run_probe
-    from src.results.cache import remember
+    from src.results.cache import ResultCache
     from src.trackers.examples import examples
 
     failed, settings = True, prepared.config.tracker
     _start(tracker, prepared, folder)
     try:
         finished = run_probe(prepared, estimator)
-        remember(prepared, finished)  # first, so that the result is kept even if the folder cannot be written
+        # First, so that the result is kept even if the folder cannot be written.
+        ResultCache(prepared.extractor.store.root).put(prepared.key, finished.files)
         finished.write(folder)
         print_text(show(finished.result))
         tracker.log(finished.result)
@@ -133,7 +137,7 @@ def _run_probe(
 
 def _with_layers(prepared: PreparedRun, layers: tuple[int, ...]) -> PreparedRun:
     """Return a run whose forward pass stores `layers` too; a layer that the model lacks fails the job that asks for it."""
-    config, deepest = prepared.config, prepared.extractor.facts.layers
+    config, deepest = prepared.config, prepared.extractor.info.layers
     also = config.runtime.also_layers
     more = [layer for layer in layers if -deepest - 1 <= layer <= deepest and layer not in also]
     return replace(prepared, config=replace(config, runtime=replace(config.runtime, also_layers=[*also, *more])))
@@ -150,7 +154,7 @@ def _refusals_tracked(composed: DictConfig, job: SweepJob) -> Iterator[None]:
         with suppress(Exception):  # the tracker itself may be refused
             groups = {name: _asked(composed, f"{name}.name") for name in ("model", "dataset", "pooling", "probe")}
             shown = groups | {name: _asked(composed, name) for name in ("layer", "pairing", "seed", "draws")}
-            settings = tracker_of(composed)
+            settings = parse_tracker(composed)
             tracker, group = build(settings), run_group(settings, job.sweep.folder.name)
             tags = [str(groups["dataset"]), str(groups["pooling"])]
             tracker.start(shown, name=_name(shown), group=group, job_type="probe", tags=tags, folder=job.folder)

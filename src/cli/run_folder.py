@@ -9,9 +9,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from src.cli.application import exit_with_error
-from src.config.schema import explain, refuse_credentials
-from src.errors import UserError
+from src.cli.messages import exit_with_error, explain
+from src.errors import UserError, refuse_credentials
 from src.storage.folder_lock import lock_folder
 
 

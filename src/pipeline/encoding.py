@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
-from src.config.schema import Config, cache_folder
+from src.config.paths import cache_folder
+from src.config.schema import Config
 from src.pipeline.threads import resolved_threads
 from src.runtime.threads import available_threads
 
 if TYPE_CHECKING:
-    from src.features.extractor import FeatureExtractor, Target, Text
+    from src.features.extractor import FeatureExtractor
+    from src.features.inputs import EncoderInput, PoolingTarget
 
 
 class SplitsEncoder:
@@ -36,11 +37,11 @@ class SplitsEncoder:
         All are returned if the model has never been loaded, because this method loads no model.
         """
         extractor, texts, _ = self._open(self._config.runtime.threads or available_threads())
-        target, also = self._targets(extractor) if extractor.known else (None, [])
+        target, also = self._targets(extractor) if extractor.has_info else (None, [])
         return {
             f"{extractor.checkpoint.identity} {text.digest}"
             for text in texts
-            if target is None or extractor.missing(text, target, also)
+            if target is None or extractor.missing_targets(text, target, also)
         }
 
     def encode(self) -> None:
@@ -51,39 +52,41 @@ class SplitsEncoder:
             target, also = self._targets(extractor)
             for text in texts:
                 if runtime.shard is not None and runtime.shards > 1:
-                    extractor.share(text, target, also, runtime.shard, runtime.shards)
-                elif missing := extractor.missing(text, target, also):
+                    extractor.encode_shard(text, target, also, runtime.shard, runtime.shards)
+                elif missing := extractor.missing_targets(text, target, also):
                     extractor.features(text, missing[0], [*also, target[1]])
             if runtime.shard in (None, 0):
                 for text in bags:
                     extractor.tokens(text)
 
-    def _open(self, threads: int) -> tuple[FeatureExtractor, list[Text], list[Text]]:
+    def _open(self, threads: int) -> tuple[FeatureExtractor, list[EncoderInput], list[EncoderInput]]:
         """Return an extractor without its model, the texts to encode, and those whose words the baseline counts."""
-        from src.data import dataset as data
-        from src.features.extractor import FeatureExtractor, texts
-        from src.models import checkpoint
+        from src.data.loading import load_dataset
+        from src.features.extractor import FeatureExtractor
+        from src.features.inputs import encoder_inputs
+        from src.models.finding import find_checkpoint
+        from src.pipeline.run import encoding_options
         from src.runtime.clock import Clock
-        from src.storage.store import ArrayStore
+        from src.storage.arrays import ArrayStore
 
         config = self._config
-        config = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, threads=threads))
-        store = ArrayStore(cache_folder(config.runtime))
-        read, found = data.load(config.dataset, config.data_root), checkpoint.find(config.model)
-        extractor = FeatureExtractor(found, config, store, Clock(), threads)
+        store = ArrayStore(cache_folder(config.runtime.cache_dir))
+        read, found = load_dataset(config.dataset, config.data_root), find_checkpoint(config.model)
+        options, progress = encoding_options(config), config.runtime.progress
+        extractor = FeatureExtractor(found, options, store, Clock(), threads, progress)
         names = list(read.splits) if config.output else list(dict.fromkeys(read.roles.values()))
 
-        def unique(pairing: str) -> list[Text]:
-            every = (text for name in names for text in texts(read.splits[name], pairing, read.name))
+        def unique(pairing: str) -> list[EncoderInput]:
+            every = (text for name in names for text in encoder_inputs(read.splits[name], pairing, read.name))
             return list({text.digest: text for text in every}.values())
 
         return extractor, unique(config.pairing), [] if config.output else unique("separate")
 
-    def _targets(self, extractor: FeatureExtractor) -> tuple[Target, list[int]]:
+    def _targets(self, extractor: FeatureExtractor) -> tuple[PoolingTarget, list[int]]:
         """Return the target of a pass and its other layers; jobs that ask for a layer the model lacks fail."""
-        config, deepest = self._config, extractor.facts.layers
+        config, deepest = self._config, extractor.info.layers
         asked = (config.layer, *config.runtime.also_layers)
-        layers = [extractor.layer(layer) for layer in asked if -deepest - 1 <= layer <= deepest]
+        layers = [extractor.resolve_layer(layer) for layer in asked if -deepest - 1 <= layer <= deepest]
         if not layers:
-            extractor.layer(config.layer)  # raises
+            extractor.resolve_layer(config.layer)  # raises
         return (config.pooling.name, layers[0]), layers[1:]

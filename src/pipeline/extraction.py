@@ -7,10 +7,10 @@ import logging
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.config.schema import Config
 from src.errors import UserError
-from src.features.extractor import texts
+from src.features.inputs import encoder_inputs
 from src.pipeline.feature_files import write_features
 from src.pipeline.run import PreparedRun, opened
 from src.pooling import poolings
@@ -37,7 +37,7 @@ def extract(config: Config, folder: Path) -> list[Path]:
         raise UserError(f"output={folder} cannot be written: {error.strerror}. Choose another folder.") from error
     prepared = opened(config)
     pooling, model = prepared.target[0], prepared.extractor.checkpoint.label
-    if prepared.extractor.facts.pooler["status"] == "untrained" and poolings[pooling].needs_pooler:
+    if prepared.extractor.info.pooler["status"] == "untrained" and poolings[pooling].needs_pooler:
         log.warning(
             "warning: the pooler of %s was never trained: '%s' is a random projection of its [CLS] state.",
             model,
@@ -52,11 +52,13 @@ def _encode_shard(prepared: PreparedRun) -> bool:
     """Encode this job's part of the forward passes; return whether the other jobs have encoded theirs."""
     read, extractor, target, runtime = prepared.data, prepared.extractor, prepared.target, prepared.config.runtime
     assert runtime.shard is not None
-    every = [text for split in read.splits.values() for text in texts(split, prepared.config.pairing, read.name)]
+    every = [
+        text for split in read.splits.values() for text in encoder_inputs(split, prepared.config.pairing, read.name)
+    ]
     for text in every:
-        extractor.share(text, target, runtime.also_layers, runtime.shard, runtime.shards)
+        extractor.encode_shard(text, target, runtime.also_layers, runtime.shard, runtime.shards)
     # Counted after the last text: counted text by text, no job might find all texts complete.
-    left = sum(extractor.left(text, target, runtime.also_layers) for text in every)
+    left = sum(extractor.remaining_shards(text, target, runtime.also_layers) for text in every)
     if left:
         print_text(
             f"part {runtime.shard} of {runtime.shards} is encoded; the job that encodes the last of the other {left} shards writes the files"
@@ -70,7 +72,7 @@ def _write_split(prepared: PreparedRun, name: str, folder: Path) -> Path:
     split, before = read.splits[name], extractor.encoded
     sides = [
         extractor.features(text, target, config.runtime.also_layers).values
-        for text in texts(split, config.pairing, read.name)
+        for text in encoder_inputs(split, config.pairing, read.name)
     ]
     metadata = {
         "pooling": target[0],

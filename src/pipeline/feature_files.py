@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from src.errors import UserError
-from src.features.extractor import pair_features
+from src.features.vectors import pair_features
 
 BLOCK = 1 << 14  # rows that are written at once
 

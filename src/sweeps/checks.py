@@ -13,7 +13,10 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
-from src.config.schema import RuntimeConfig, check_tracker, explain, tracker_of
+from src.cli.messages import explain
+from src.cli.validation import parse_tracker
+from src.config.limits import check_tracker
+from src.config.schema import RuntimeConfig
 from src.errors import UserError
 
 EXTRAS = {"hydra_joblib_launcher": "joblib", "hydra_submitit_launcher": "slurm"}
@@ -146,7 +149,7 @@ def check_tracking(config: DictConfig) -> None:
 
     leave_out_single()
     try:
-        tracker = tracker_of(config)
+        tracker = parse_tracker(config)
     except OmegaConfBaseException:  # each job fails with the reason
         return
     check_tracker(tracker)

@@ -12,8 +12,9 @@ from statistics import median
 from typing import Any
 
 from src.errors import UserError
+from src.results.cautions import is_one_vector
 from src.results.groups import group_labels, group_runs
-from src.results.result import Result, is_one_vector, read_predictions
+from src.results.result import Result, read_predictions
 from src.sweeps.jobs import Job, read_job
 
 SIGNIFICANCE_LEVEL = 0.05  # family-wise, within a group
@@ -128,7 +129,7 @@ def _result(job: Job) -> Result:
 
 def _test(members: Sequence[Job]) -> tuple[Run, ...]:
     """Mark the best run of a group and test the others against it, with Holm's correction over the group."""
-    from src.evaluation.statistics import holm
+    from src.evaluation.multiplicity import holm
 
     runs = [
         Run(job.result, job.record or job.folder, mark="one vector" if is_one_vector(job.result) else "")
@@ -188,7 +189,7 @@ def _paired(best: Run, run: Run) -> float:
     """
     import numpy as np
 
-    from src.evaluation.statistics import compare
+    from src.evaluation.comparisons import compare
 
     one, other = read_predictions(best.folder, best.result), read_predictions(run.folder, run.result)
     if any(not np.array_equal(one[name], other[name]) for name in ("row", "label")):

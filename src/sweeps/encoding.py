@@ -14,8 +14,9 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from src.cli.application import configure_process, leave_job_folder
-from src.config.schema import parse
+from src.cli.application import leave_job_folder
+from src.cli.streams import configure_process
+from src.cli.validation import parse_config
 from src.errors import UserError, flatten
 from src.pipeline.encoding import SplitsEncoder
 from src.sweeps.checks import without_hydra
@@ -39,7 +40,9 @@ def encode_missing(plan: SweepPlan, context: HydraContext, config: DictConfig) -
     planned: set[str] = set()
     for overrides in passes([job.overrides for job in plan.jobs]):
         try:
-            encoder = SplitsEncoder(parse(without_hydra(context.config_loader.load_sweep_config(config, overrides))))
+            encoder = SplitsEncoder(
+                parse_config(without_hydra(context.config_loader.load_sweep_config(config, overrides)))
+            )
             missing = encoder.missing()
         except (UserError, HydraException, OmegaConfBaseException):
             continue
@@ -99,7 +102,7 @@ def encode_task(composed: DictConfig) -> None:
     """Make the passes of a composed configuration, in a process of a launcher."""
     configure_process()
     leave_job_folder()
-    _try_encode(SplitsEncoder(parse(composed)))
+    _try_encode(SplitsEncoder(parse_config(composed)))
 
 
 def _try_encode(encoder: SplitsEncoder) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from src.errors import UserError, flatten, printable
-from src.results.result import number, uses_untrained_pooler
+from src.results.cautions import uses_untrained_pooler
+from src.results.display import format_value
 from src.sweeps.comparison import SIGNIFICANCE_LEVEL, Comparison, Group, Run
 from src.sweeps.status import STATUSES
 
@@ -142,7 +143,7 @@ def run_rows(group: Group) -> list[list[str]]:
 
 
 def _signed(metric: str, value: float) -> str:
-    return f"{'+' * (value > 0)}{number(metric, value)}"
+    return f"{'+' * (value > 0)}{format_value(metric, value)}"
 
 
 def _p(value: float | None) -> str:
@@ -219,13 +220,15 @@ def score(metric: str, value: Any) -> str:
     ('50.0', 'undefined')
     """
     found = score_value(value)
-    return "undefined" if found is None else number(metric, found)
+    return "undefined" if found is None else format_value(metric, found)
 
 
 def interval(run: Run) -> str:
     """Return the 95 % interval as text, empty if there is none."""
     metric, low, high = (run.result.score.get(name) for name in ("metric", "low", "high"))
-    return "" if low is None or high is None else f"[{number(str(metric), low)}, {number(str(metric), high)}]"
+    return (
+        "" if low is None or high is None else f"[{format_value(str(metric), low)}, {format_value(str(metric), high)}]"
+    )
 
 
 def cost(run: Run) -> str:

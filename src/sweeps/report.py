@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.errors import UserError
 from src.results.escaping import option
 from src.storage.atomic import replace_files

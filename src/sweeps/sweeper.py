@@ -11,9 +11,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from src.cli.application import print_text
-from src.config.schema import refuse_credentials
-from src.errors import UserError
+from src.cli.messages import print_text
+from src.errors import UserError, refuse_credentials
 from src.storage.folder_lock import lock_folder
 from src.sweeps.checks import check_launcher, check_tracking
 from src.sweeps.comparison import Comparison

@@ -9,7 +9,8 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from src.cli.application import format_crash, format_error, is_unwritable, job_overrides
+from src.cli.application import job_overrides
+from src.cli.messages import format_crash, format_error, is_unwritable
 from src.errors import UserError
 from src.sweeps.plan import SweepPlan
 from src.sweeps.status import discard_earlier_result, start_job, write_failure, write_status

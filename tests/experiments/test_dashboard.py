@@ -80,7 +80,7 @@ def test_it_asks_for_nothing_that_no_run_sends(tmp_path: Path) -> None:
     [
         ([], 1, "ENTITY/PROJECT"),
         (["mine", "--dry-run"], 1, "'mine' is no ENTITY/PROJECT"),
-        (["me/mine", "--dry"], 2, "unrecognized arguments: --dry"),
+        (["me/mine", "--dry"], 2, "--dry"),
         (["me/mine"], 1, "the dashboard of me/mine was not saved: no W&B API key was found"),
     ],
 )

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from experiments import paper, readme
 from experiments.claims import listed
-from experiments.collect import LINES, MANIFEST, RECORDS
 from experiments.evidence import Evidence
 from experiments.tables import Table, by_pooling, span
+
+from experiments import paper, readme
+from experiments.collect import LINES, MANIFEST, RECORDS
 from src.errors import UserError
 from tests.helpers.records import make_result
 
@@ -49,7 +49,7 @@ def test_the_committed_paper_is_what_the_records_give(built):
     assert not different, "python -m experiments.paper writes these anew"
 
 
-@pytest.mark.parametrize("page", readme.DEFAULTS["pages"])
+@pytest.mark.parametrize("page", readme.Options().pages)
 def test_the_numbers_of_the_readmes_are_the_records(evidence, page):
     text = (ROOT / page).read_text()
     assert "python -m experiments.readme -->" in text

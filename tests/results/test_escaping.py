@@ -4,7 +4,8 @@ import shlex
 
 import pytest
 
-from experiments import options
+from experiments.cli import read_options
+from experiments.report import Options
 from src.errors import flatten, mask, printable
 from src.results.escaping import csv_cell, markdown, option
 
@@ -114,4 +115,4 @@ def test_markdown_shows_a_name_as_it_stands(text, shown):
 )
 def test_a_pasted_option_is_the_value_again(value):
     (word,) = shlex.split(printable(option("records", value)))
-    assert options.read({"records": None}, [word]).records == value
+    assert read_options(Options, [word]).records == value

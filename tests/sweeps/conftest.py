@@ -8,7 +8,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from src.cli.application import register
-from src.config.schema import CONF
+from src.config.paths import CONF
 from src.sweeps.plan import SweepPlan, plan_sweep
 from tests.helpers.records import make_four
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from src.evaluation.statistics import compare, holm
+from src.evaluation.comparisons import compare
+from src.evaluation.multiplicity import holm
 from src.results.result import RECORD, Result, SchemaError
 from src.sweeps.rendering import render
 from tests.helpers.records import LABELS, ROWS, job, make_job, make_result, wrong

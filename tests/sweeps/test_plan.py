@@ -14,7 +14,7 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import OmegaConf
 
 from src import run
-from src.config.schema import CONF
+from src.config.paths import CONF
 from src.errors import UserError
 from src.sweeps.checks import MIN_TIMEOUT, check_compositions, check_launcher
 from src.sweeps.plan import SweepPlan, expand, swept_layers

@@ -80,7 +80,7 @@ def test_an_interrupted_sweep_keeps_earlier_results(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as interrupted:
-        interrupted.setattr("src.results.cache.recall", stopped)
+        interrupted.setattr("src.results.cache.ResultCache.get", stopped)
         assert door(run.main, *words).status == 130
     assert [read_job(job).status for job in find_jobs(Path("sweep"))] == ["done"] * 3
     with monkeypatch.context() as interrupted:

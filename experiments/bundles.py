@@ -1,0 +1,145 @@
+"""Records of runs, read from a sweep's folder or from a bundle, and written as a bundle.
+
+A bundle holds what the paper needs of a sweep: each record whole, as a line of JSON, and the predictions without
+decision values. It holds nothing of the texts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from src.errors import UserError, flatten
+from src.results.groups import main_identity, other_identity
+from src.results.result import Result, read_predictions
+from src.storage.atomic import replace_files
+from src.storage.files import open_regular, parse_json
+from src.sweeps.jobs import find_jobs, read_job
+
+RECORDS_FILE, PREDICTIONS_FILE = "records.jsonl", "predictions.safetensors"
+FIELDS = ("row", "fold", "label", "prediction")  # of the predictions of a bundle
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Record:
+    """The record of one run and its predictions.
+
+    Parameters
+    ----------
+    experiment : str
+        Name of the bundle's or the sweep's folder.
+    result : Result
+    predictions : mapping of arrays
+        ``row`` (rows,) uint64 digests, ``fold`` and ``label`` (rows,), ``prediction`` (rows,) or (draws, rows).
+        Names of further roles have a prefix, as in ``mismatched.prediction``.
+    """
+
+    experiment: str
+    result: Result
+    predictions: Mapping[str, Array]
+
+
+def read_records(folder: Path) -> list[Record]:
+    """Return the records of a bundle, or of every run below a folder, sorted by their identity.
+
+    Raises
+    ------
+    UserError
+        There is no record, a job failed, a file is damaged, or a record has another schema version.
+    """
+    found = _read_bundle(folder) if (folder / RECORDS_FILE).is_file() else _read_runs(folder)
+    return sorted(found, key=_sort_key)
+
+
+def _sort_key(record: Record) -> tuple[Any, ...]:
+    result = record.result
+    rest = json.dumps(other_identity(result), sort_keys=True)
+    return (*main_identity(result).values(), result.pooling, rest, result.key)
+
+
+def _read_runs(folder: Path) -> list[Record]:
+    records: dict[str, Record] = {}
+    for job in map(read_job, find_jobs(folder)):
+        if job.result is None:
+            raise UserError(
+                f"{job.folder} holds no record: {job.error}\nRun the same command again, or remove the folder."
+            )
+        if job.result.key not in records:
+            arrays = read_predictions(job.record or job.folder, job.result)
+            kept = {name: array for name, array in arrays.items() if name.rpartition(".")[2] in FIELDS}
+            records[job.result.key] = Record(folder.name, job.result, kept)
+    if not records:
+        raise UserError(
+            f"{folder} holds no record. Name a sweep's folder, such as multirun/2026-01-31/12-00-00.000000."
+        )
+    return list(records.values())
+
+
+def _read_bundle(folder: Path) -> list[Record]:
+    name = f"{folder.parent.name}/{folder.name}"
+    try:
+        with open_regular(folder / RECORDS_FILE) as file:
+            entries = [parse_json(line) for line in file]
+        with open_regular(folder / PREDICTIONS_FILE) as file:
+            arrays = load(file.read())
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(
+            f"the records in {name} cannot be read: {flatten(error)}. Get them again from version control."
+        ) from error
+    records = []
+    for number, entry in enumerate(entries, 1):
+        where = f"{name}/{RECORDS_FILE}, line {number}"
+        try:
+            result = Result.from_values(entry["record"], source=where)
+            predictions = {field: _widen(arrays[digest], field) for field, digest in entry["predictions"].items()}
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{where} is no record of a bundle: {flatten(error)}. Get it again from version control."
+            ) from error
+        records.append(Record(folder.parent.name, result, predictions))
+    return records
+
+
+def write_bundle(records: Sequence[Record], folder: Path) -> None:
+    """Write records as a bundle; equal records give equal bytes, and equal arrays are stored once."""
+    arrays: dict[str, Array] = {}
+    lines = []
+    for record in sorted(records, key=_sort_key):
+        names = {}
+        for name, array in sorted(record.predictions.items()):
+            kept = _narrow(array)
+            digest = hashlib.sha256(str((kept.dtype.str, kept.shape)).encode() + kept.tobytes()).hexdigest()[:16]
+            arrays[digest], names[name] = kept, digest
+        entry = {"predictions": names, "record": json.loads(record.result.to_json())}
+        lines.append(json.dumps(entry, sort_keys=True, separators=(",", ":"), allow_nan=False))
+    folder.mkdir(parents=True, exist_ok=True)
+    ordered = {digest: arrays[digest] for digest in sorted(arrays)}
+    replace_files(folder, {PREDICTIONS_FILE: save(ordered), RECORDS_FILE: ("\n".join(lines) + "\n").encode()})
+
+
+def _narrow(array: Array) -> Array:
+    """Return integers in the smallest type that holds them, floats as float32, row digests unchanged."""
+    if array.dtype.kind == "i":
+        kind = next(kind for kind in (np.int8, np.int16, np.int32, np.int64) if not array.size or _fits(array, kind))
+        return np.ascontiguousarray(array, dtype=kind)
+    return np.ascontiguousarray(array, dtype=np.float32 if array.dtype.kind == "f" else array.dtype)
+
+
+def _fits(array: Array, kind: type[np.signedinteger[Any]]) -> bool:
+    return bool(np.iinfo(kind).min <= array.min() and array.max() <= np.iinfo(kind).max)
+
+
+def _widen(array: Array, name: str) -> Array:
+    if array.dtype.kind == "f":
+        return array.astype(np.float64)
+    return array if name.rpartition(".")[2] == "row" else array.astype(np.int64)

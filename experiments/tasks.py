@@ -1,0 +1,71 @@
+"""Tasks for paired tests: the predictions of several runs for the same test rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from experiments.bundles import Record
+from src.errors import UserError
+from src.evaluation.contrasts import Task
+from src.results.groups import group_runs
+from src.results.result import Result
+
+
+def paired_tasks(records: Iterable[Record]) -> list[Task]:
+    """Return a task for each group of runs that differ in their pooling alone, its predictions by pooling.
+
+    Raises
+    ------
+    UserError
+        Two runs of a task predicted different rows.
+    """
+    groups = group_runs(records, lambda record: record.result, by_texts=False)
+    return [paired_task(members, lambda result: result.pooling) for members in groups]
+
+
+def labelled_tasks(records: Iterable[Record], label: Callable[[Result], str]) -> list[Task]:
+    """Return a task for each dataset, its predictions by the label of their run.
+
+    Raises
+    ------
+    UserError
+        Two runs of a dataset have the same label, or predicted different rows.
+    """
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(record.result.dataset, []).append(record)
+    return [paired_task(members, label) for members in groups.values()]
+
+
+def paired_task(members: Sequence[Record], label: Callable[[Result], str]) -> Task:
+    """Return the task of runs on the same test rows, their predictions by label.
+
+    Raises
+    ------
+    UserError
+        Two runs have the same label, or predicted different rows.
+    """
+    first = members[0]
+    result = first.result
+    labels = [label(record.result) for record in members]
+    if repeated := sorted({name for name in labels if labels.count(name) > 1}):
+        raise UserError(
+            f"{result.dataset}: two runs are labelled {repeated[0]}. Choose runs that differ in their label."
+        )
+    for other, name in zip(members[1:], labels[1:], strict=True):
+        if any(not np.array_equal(first.predictions[each], other.predictions[each]) for each in ("row", "label")):
+            raise UserError(
+                f"{result.dataset}: {labels[0]} and {name} were scored on different rows, so they cannot be paired. "
+                "Run them again on the same data."
+            )
+    return Task(
+        name=result.dataset,
+        metric=str(result.score["metric"]),
+        classes=int(result.counts.get("classes") or 0),
+        labels=first.predictions["label"],
+        predictions={name: record.predictions["prediction"] for name, record in zip(labels, members, strict=True)},
+        seed=result.seed,
+        folds=int(first.predictions["fold"].max(initial=-1)) + 1,
+    )
