@@ -28,11 +28,11 @@ from src.probes.estimators import instantiate
 from src.runtime.threads import limit_threads
 from src.storage.folder_lock import folders_released
 from src.sweeps.status import begin_anew, write_status
-from src.trackers import run_group
+from src.trackers.registry import run_group
 
 if TYPE_CHECKING:
     from src.pipeline.run import PreparedRun
-    from src.trackers import Tracker
+    from src.trackers.tracker import Tracker
 
 log = logging.getLogger("src.run")  # __main__ when run
 
@@ -64,9 +64,9 @@ def _tell_runs() -> None:
     from src.sweeps import sweep
 
     if sweep.LAST is not None and sweep.LAST.jobs:
-        from src.trackers.wandb import closing
+        from src.trackers.wandb_runs import sync_hints
 
-        for line in closing([job.folder for job in sweep.LAST.jobs]):
+        for line in sync_hints([job.folder for job in sweep.LAST.jobs]):
             print_text(line)
 
 
@@ -119,13 +119,13 @@ class Job:
 
     def track_refused(self, folder: Path) -> None:
         """Leave a failed run for a job that was refused before it began, under the names that were asked for."""
-        from src.trackers import build
+        from src.trackers.registry import build_tracker
 
         with suppress(Exception):  # also of a tracker that is refused itself
             groups = {name: self._asked(f"{name}.name") for name in ("model", "dataset", "pooling", "probe")}
             shown = groups | {name: self._asked(name) for name in ("layer", "pairing", "seed", "draws")}
             about = parse_tracker(self.composed)
-            tracker, group = build(about), run_group(about, self.sweep)
+            tracker, group = build_tracker(about), run_group(about, self.sweep)
             tags = [str(groups["dataset"]), str(groups["pooling"])]
             tracker.start(shown, name=_name(shown), group=group, job_type="probe", tags=tags, folder=folder)
             tracker.finish(failed=True)
@@ -140,9 +140,9 @@ def run(config: Config, folder: Path, job: Job | None = None) -> None:
     """Do one run and leave its record in `folder`; one of a sweep that was done before is not done again."""
     from src.pipeline.run import prepare
     from src.results.cache import ResultCache
-    from src.trackers import build
+    from src.trackers.registry import build_tracker
 
-    tracker = build(config.tracker)
+    tracker = build_tracker(config.tracker)
     try:
         estimator = instantiate(config.probe)
         prepared = prepare(config)

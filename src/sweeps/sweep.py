@@ -192,9 +192,10 @@ def settle_tracker(config: DictConfig) -> None:
     """
     if writes_features(config) or config.tracker.get("name") != "wandb":
         return
-    from src.trackers.wandb import WandbTracker, leave_out_single
+    from src.trackers.wandb import WandbTracker
+    from src.trackers.wandb_settings import unset_single_run_variables
 
-    leave_out_single()
+    unset_single_run_variables()
     try:
         wanted = parse_tracker(config)
     except OmegaConfBaseException:  # of which each job says what it is
