@@ -18,7 +18,7 @@ from experiments.collect import LINES, Record, read
 from experiments.verdicts import Run, Section, Setting, Verdict, gap, signed
 from src.cli.messages import print_text
 from src.errors import UserError, flatten
-from src.evaluation.paired import MARGIN
+from src.evaluation.contrasts import MARGIN
 from src.pooling import poolings
 from src.results.display import format_score, format_value, is_fraction
 from src.results.escaping import markdown

@@ -13,9 +13,10 @@ import scipy.sparse as sp
 from src.config.schema import Config, with_text_keys
 from src.data.dataset import Dataset
 from src.errors import UserError, flatten
-from src.evaluation import metrics
-from src.features.extractor import FeatureExtractor, texts
-from src.models.encoder import Tokens
+from src.evaluation.estimates import best_constant, evaluate
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import encoder_inputs
+from src.models.tokenizer import Tokens
 from src.probes import probe
 from src.probes.fitting import normalise, progress_bar
 from src.runtime.provenance import method_digest
@@ -35,14 +36,14 @@ def scores(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtr
         ``constant`` and ``bag_of_word_pieces``, each ``{metric, value, ...}``; a value that is undefined is None with its reason.
     """
     name = read.metrics[0]
-    constant = metrics.best_constant(name, read.train.label, read.test.label, len(read.classes))
+    constant = best_constant(name, read.train.label, read.test.label, len(read.classes))
     # Rows of one length in place of standardised columns, which would let a piece that occurs once outweigh the rest of its row.
     config = replace(config, probe=replace(config.probe, features="none"))
     identity = {
         "kind": "bag",
         "method": method_digest(),
         "tokenizer": extractor.checkpoint.tokenisation,
-        "max_length": extractor.facts.max_length,
+        "max_length": extractor.info.max_length,
         **read.identity(),
         "probe": with_text_keys({key: value for key, value in asdict(config.probe).items() if key != "name"}),
         "seed": config.seed,
@@ -79,7 +80,7 @@ def _check(value: Value) -> None:
 
 def _bag(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtractor) -> dict[str, Any]:
     sides = {
-        role: [extractor.tokens(text) for text in texts(read.splits[name], "separate", read.name)]
+        role: [extractor.tokens(text) for text in encoder_inputs(read.splits[name], "separate", read.name)]
         for role, name in read.roles.items()
     }
     pieces = 1 + max(int(side.ids.max(initial=0)) for both in sides.values() for side in both)
@@ -110,9 +111,9 @@ def _bag(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtrac
     with progress_bar(f"{read.name}: bag of word pieces", config.runtime.progress) as progress:
         outcome = probe.run(
             estimator, config.probe, train, tests, classes=len(read.classes), selection=read.selection, development=development,
-            folds=read.folds, seed=config.seed, draws=1, groups=read.together, mixed=read.group is not None, progress=progress,
+            folds=read.folds, seed=config.seed, draws=1, groups=read.groups, mixed=read.groups_span_classes, progress=progress,
         )  # fmt: skip
-    estimate = metrics.evaluate(
+    estimate = evaluate(
         name,
         read.test.label,
         outcome.predictions["test"],

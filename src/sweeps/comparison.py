@@ -203,7 +203,7 @@ def _position(groups: Sequence[Group], group: Group) -> int:
 
 def _test(members: Sequence[Job]) -> tuple[Run, ...]:
     """Mark the best of a group and test each of the others against it; Holm over the group's tests."""
-    from src.evaluation.statistics import holm
+    from src.evaluation.multiplicity import holm
 
     runs = [
         Run(job.result, job.record or job.folder, mark="one vector" if is_one_vector(job.result) else "")
@@ -255,7 +255,7 @@ def _paired(best: Run, run: Run) -> float:
     """
     import numpy as np
 
-    from src.evaluation.statistics import compare
+    from src.evaluation.comparisons import compare
 
     one, other = read_predictions(best.folder, best.result), read_predictions(run.folder, run.result)
     if any(not np.array_equal(one[name], other[name]) for name in ("row", "label")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +25,7 @@ from src.config.paths import CONF
 from src.config.schema import Config, ProbeConfig
 from src.data.dataset import Split
 from src.errors import UserError
-from src.evaluation import metrics
+from src.evaluation.estimates import Estimate, evaluate
 from src.pipeline.run import PreparedRun, Run, prepare, run_probe
 from src.probes.fitting import Rows
 from src.probes.probe import Outcome, run
@@ -46,10 +47,9 @@ def one_thread() -> Iterator[None]:
 
 def probe_config(name: str, **changes: Any) -> ProbeConfig:
     """A file of conf/probe with changed settings of its protocol."""
-    values = OmegaConf.to_container(OmegaConf.load(CONF / "probe" / f"{name}.yaml"))
-    config = ProbeConfig(**values)  # type: ignore[arg-type, misc]
-    config.protocol |= changes
-    return config
+    values: Any = OmegaConf.to_container(OmegaConf.load(CONF / "probe" / f"{name}.yaml"))
+    values["protocol"] = {**(values.get("protocol") or {"name": "suite"}), **changes}
+    return ProbeConfig(**values)
 
 
 def fit(config: ProbeConfig, train: Rows, tests: dict[str, Rows], classes: int = 2, **options: Any) -> Outcome:
@@ -189,7 +189,7 @@ def test_the_score_in_folds_is_the_mean_of_the_folds() -> None:
     labels, fold = np.array([0, 1, 1, 0, 1]), np.array([0, 0, 0, 1, 1])
     predictions = np.array([0, 1, 0, 1, 1])
     found = rules(probe_config("senteval")).score(
-        "accuracy", labels, [predictions], fold, lambda each: metrics.evaluate("accuracy", labels, each, classes=2)
+        "accuracy", labels, [predictions], fold, lambda each: evaluate("accuracy", labels, each, classes=2)
     )
     assert found["value"] == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert found["low"] < found["value"] < found["high"]
@@ -209,9 +209,9 @@ def test_senteval_on_real_rows_is_a_from_scratch_reading_of_it(shared: Path, tmp
         "probe.protocol.folds=3",
     ]
     prepared, finished = done(settings("embedded:bert-books", tmp_path, *words, "dataset.folds=3"))
-    from src.features.extractor import texts
+    from src.features.inputs import encoder_inputs
 
-    (text,) = texts(prepared.data.train, "joint", "files")
+    (text,) = encoder_inputs(prepared.data.train, "joint", "files")
     x, y = prepared.extractor.features(text, prepared.target).values, prepared.data.train.label
     order = sorted(range(len(y)), key=lambda row: (len(rows[row][0].split()), y[row]))
     expected, chosen = nested_by_hand(np.asarray(x)[order], y[order], 3)
@@ -260,8 +260,8 @@ def test_mtebs_interval_covers_new_rows_and_new_draws() -> None:
         labels = np.ones(200, dtype=np.int64)
         half = 1.96 * predictions.mean(axis=0).std(ddof=1) / np.sqrt(200)
 
-        def rows(each: Any, half: float = half) -> metrics.Estimate:
-            return metrics.Estimate(each.mean(), each.mean() - half, each.mean() + half, None, "normal")
+        def rows(each: Any, half: float = half) -> Estimate:
+            return Estimate(each.mean(), each.mean() - half, each.mean() + half, None, "normal")
 
         found = mteb.score("accuracy", labels, list(predictions), None, rows)
         covered += found["low"] <= TRUTH <= found["high"]
@@ -275,8 +275,7 @@ TRUTH = float(np.mean(1 / (1 + np.exp(-(1 + np.hypot(0.3, 0.8) * np.random.defau
 
 
 def coded(noise: float, rows: int = 400, classes: int = 2, shuffled: bool = False) -> dict[str, Any]:
-    config = probe_config("mdl")
-    config.shuffled_labels = shuffled
+    config = replace(probe_config("mdl"), shuffled_labels=shuffled)
     outcome = fit(config, make(rows, classes, noise=noise), {"test": make(seed=1, classes=classes)}, classes)
     return outcome.details["online_code"]  # type: ignore[no-any-return]
 
@@ -290,8 +289,7 @@ def test_what_is_easily_said_is_shorter() -> None:
 
 
 def test_the_code_length_is_the_sum_over_the_blocks() -> None:
-    config = probe_config("mdl", blocks=[10.0, 50.0])
-    config.grid = {"alpha": [0.03]}
+    config = replace(probe_config("mdl", blocks=[10.0, 50.0]), grid={"alpha": [0.03]})
     train, test = make(200), make(seed=1)
     outcome = fit(config, train, {"test": test}, seed=3)
     order = np.random.default_rng([3, 6]).permutation(200)
@@ -345,7 +343,7 @@ def test_shuffled_labels_score_chance(selection: str) -> None:
     }
     labels = train.y if selection == "nested" else test.y
     real = fit(config, train, tests, **options)
-    config.shuffled_labels = True
+    config = replace(config, shuffled_labels=True)
     shuffled = fit(config, train, tests, **options)
     assert (real.predictions["test"] == labels).mean() > 0.9
     assert abs((shuffled.predictions["test"] == labels).mean() - 0.5) < 0.15

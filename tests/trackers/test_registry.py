@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from src.cli.structured import load_option
 from src.config.schema import TrackerConfig
 from src.errors import UserError
 from src.trackers.none import NoTracker
 from src.trackers.registry import build_tracker
 from tests.helpers.records import make_result
-from tests.helpers.wandb import ROOT, python
+from tests.helpers.wandb import python
 
 
 def test_none_does_nothing_and_imports_nothing(tmp_path):
@@ -35,7 +36,4 @@ def test_an_unknown_tracker_is_refused_with_the_known_ones():
 
 @pytest.mark.parametrize("name", ["none", "wandb"])
 def test_each_tracker_has_its_option(name):
-    from omegaconf import OmegaConf
-
-    option = OmegaConf.load(ROOT / "conf" / "tracker" / f"{name}.yaml")
-    assert OmegaConf.merge(OmegaConf.structured(TrackerConfig), option).name == name
+    assert load_option(TrackerConfig, "tracker", name).name == name

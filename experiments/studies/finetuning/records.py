@@ -13,7 +13,7 @@ from experiments.studies.finetuning.datasets import HELD_OUT, TokenisedDataset
 from experiments.studies.finetuning.trials import TrialResult
 from src.cli.messages import print_text
 from src.errors import UserError
-from src.evaluation import metrics
+from src.evaluation.estimates import best_constant, evaluate
 from src.pipeline.run import over_draws
 from src.pooling import poolings
 from src.probes.fitting import decided
@@ -104,7 +104,7 @@ class Cell:
         print_text(result_summary(result))
 
     def _scores(self, trials: Sequence[TrialResult]) -> dict[str, Any]:
-        """Return every metric with its interval; names of splits other than test end with their role."""
+        """Return every metric with its interval; the name ends with the role unless it is test."""
         data, found = self.dataset.data, {}
         classes = len(data.classes)
         for role in self.dataset.scored:
@@ -112,7 +112,7 @@ class Cell:
             predictions = [decided(trial.decisions[role], classes) for trial in trials]
             for name in data.metrics:
                 estimates = [
-                    metrics.evaluate(name, label, each, classes=classes, resamples=self.resamples)
+                    evaluate(name, label, each, classes=classes, resamples=self.resamples)
                     for each in predictions
                 ]
                 score = asdict(estimates[0]) if len(estimates) == 1 else over_draws(name, estimates)
@@ -120,7 +120,7 @@ class Cell:
         return found
 
     def _arrays(self, role: str, trials: Sequence[TrialResult]) -> dict[str, np.ndarray]:
-        """Return a role's rows for predictions.safetensors: (rows,) for one seed, (seeds, rows) for several."""
+        """Return a role's arrays for predictions.safetensors; with several seeds, one row per seed."""
         split = self.dataset.data.splits[self.dataset.data.roles[role]]
         decisions = [trial.decisions[role] for trial in trials]
         predictions = [decided(each, len(self.dataset.data.classes)) for each in decisions]
@@ -135,7 +135,7 @@ class Cell:
 
     def _result(self, scores: dict[str, Any], timing: dict[str, Any]) -> Result:
         data, extractor = self.dataset.data, self.dataset.extractor
-        facts, checkpoint, metric = extractor.facts, extractor.checkpoint, data.metrics[0]
+        facts, checkpoint, metric = extractor.info, extractor.checkpoint, data.metrics[0]
         return Result(
             schema=SCHEMA,
             key=self.key,
@@ -174,7 +174,7 @@ class Cell:
         """Return the score of the best constant prediction, or why there is none."""
         data = self.dataset.data
         label = data.train.label[self.dataset.chosen]
-        value = metrics.best_constant(metric, label, data.test.label, len(data.classes))
+        value = best_constant(metric, label, data.test.label, len(data.classes))
         reason = None if value is not None else "a constant has no correlation"
         return {"metric": metric, "value": value, "reason": reason}
 
@@ -185,7 +185,7 @@ class Cell:
             "train": len(dataset.chosen),
             "test": len(data.test),
             "classes": len(data.classes),
-            "width": dataset.extractor.facts.width,
+            "width": dataset.extractor.info.width,
             "tokens": int(train.lengths[dataset.chosen].sum() + test.lengths.sum()),
             "truncated": train.truncated + test.truncated,
             "test_in_train": data.test_in_train(),

@@ -16,7 +16,8 @@ from src.config.limits import MAX_DRAWS
 from src.config.schema import Config, ProbeConfig
 from src.data.dataset import Dataset
 from src.errors import UserError
-from src.evaluation.metrics import Estimate, metrics
+from src.evaluation.estimates import Estimate
+from src.evaluation.metrics import metrics
 from src.probes.fitting import Bench, FittedProbe, Rows
 from src.probes.probe import Outcome, Search, Setup, choice_of
 from src.probes.protocols.base import Protocol, point, protocol
@@ -53,7 +54,7 @@ class MTEB(Protocol):
             raise UserError("probe.protocol: samples_per_label is 1 or more, experiments 2 or more.")
         if any(len(values) != 1 for values in grid.values()):
             raise UserError(
-                f"probe.grid={grid}: MTEB chooses no value, so one is needed, such as probe.grid.C=[1.0]."
+                f"probe.grid={grid}: MTEB chooses nothing, so one value is needed, such as probe.grid.C=[1.0]."
             )
 
     def check(self, config: Config, read: Dataset) -> None:

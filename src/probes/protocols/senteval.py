@@ -16,7 +16,7 @@ from src.config.schema import Config, ProbeConfig
 from src.data.dataset import Dataset, Split
 from src.data.splits import RowSplitter
 from src.errors import UserError
-from src.evaluation.metrics import Estimate
+from src.evaluation.estimates import Estimate
 from src.probes.fitting import Bench, Fit, Rows, decided
 from src.probes.probe import Criterion, Outcome, Setup, own
 from src.probes.protocols.base import Protocol, point, protocol
