@@ -27,12 +27,12 @@ from src.storage.folder_lock import folders_released
 from src.sweeps.checks import check_shards
 from src.sweeps.status import discard_earlier_result, write_status
 from src.sweeps.worker import SweepJob
-from src.trackers import run_group
+from src.trackers.registry import run_group
 
 if TYPE_CHECKING:
     from src.pipeline.run import PreparedRun
     from src.results.result import Result
-    from src.trackers import Tracker
+    from src.trackers.tracker import Tracker
 
 log = logging.getLogger("src.run")  # __main__ when run
 
@@ -105,9 +105,9 @@ def run_job(composed: DictConfig, job: SweepJob) -> None:
 def _prepare(config: Config) -> tuple[Tracker, object, PreparedRun]:
     """Check all that can be known before a forward pass."""
     from src.pipeline.run import prepare
-    from src.trackers import build
+    from src.trackers.registry import build_tracker
 
-    return build(config.tracker), instantiate(config.probe), prepare(config)
+    return build_tracker(config.tracker), instantiate(config.probe), prepare(config)
 
 
 def _run_probe(
@@ -146,7 +146,6 @@ def _with_layers(prepared: PreparedRun, layers: tuple[int, ...]) -> PreparedRun:
 @contextmanager
 def _refusals_tracked(composed: DictConfig, job: SweepJob) -> Iterator[None]:
     """Track a failed run if the job is refused before it begins, under the names that were asked for."""
-    from src.trackers import build
 
     try:
         yield
@@ -155,7 +154,7 @@ def _refusals_tracked(composed: DictConfig, job: SweepJob) -> Iterator[None]:
             groups = {name: _asked(composed, f"{name}.name") for name in ("model", "dataset", "pooling", "probe")}
             shown = groups | {name: _asked(composed, name) for name in ("layer", "pairing", "seed", "draws")}
             settings = parse_tracker(composed)
-            tracker, group = build(settings), run_group(settings, job.sweep.folder.name)
+            tracker, group = build_tracker(settings), run_group(settings, job.sweep.folder.name)
             tags = [str(groups["dataset"]), str(groups["pooling"])]
             tracker.start(shown, name=_name(shown), group=group, job_type="probe", tags=tags, folder=job.folder)
             tracker.finish(failed=True)

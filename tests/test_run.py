@@ -262,7 +262,7 @@ def test_offline_runs_of_a_sweep_are_told_once(door: Door, files: list[str], mon
         def finish(self, failed: bool) -> str:
             return f"hint, failed={failed}"
 
-    monkeypatch.setattr("src.trackers.build", lambda _: Offline())
+    monkeypatch.setattr("src.trackers.registry.build_tracker", lambda _: Offline())
     assert "hint, failed=False" in door(run.main, *files).out
     ended = door(run.main, "-m", *files, "hydra.sweep.dir=one", "pooling=cls")
     assert "W&B: 1 offline run; send it with: wandb sync one/*/wandb/offline-run-*" in ended.out

@@ -145,9 +145,10 @@ def check_tracking(config: DictConfig) -> None:
     """
     if config.tracker.get("name") != "wandb":
         return
-    from src.trackers.wandb import WandbTracker, leave_out_single
+    from src.trackers.wandb import WandbTracker
+    from src.trackers.wandb_settings import unset_single_run_variables
 
-    leave_out_single()
+    unset_single_run_variables()
     try:
         tracker = parse_tracker(config)
     except OmegaConfBaseException:  # each job fails with the reason

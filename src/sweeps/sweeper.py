@@ -102,9 +102,9 @@ class ProbeSweeper(Sweeper):
         has_records = self._has_records()
         comparison = write_report(plan, has_records=has_records)
         if has_records and comparison.jobs:
-            from src.trackers.wandb import closing
+            from src.trackers.wandb_runs import sync_hints
 
-            for line in closing([job.folder for job in comparison.jobs]):
+            for line in sync_hints([job.folder for job in comparison.jobs]):
                 print_text(line)
         return comparison
 
