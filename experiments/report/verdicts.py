@@ -19,8 +19,10 @@ from src.evaluation.hierarchical import Overall, over_tasks
 from src.evaluation.metrics import metrics
 from src.evaluation.multiplicity import holm
 from src.pooling import poolings
+from src.results.cautions import cautions, is_one_vector, uses_untrained_pooler
+from src.results.display import format_score, format_value, is_fraction
 from src.results.groups import group_labels, group_runs, other_identity
-from src.results.result import Result, cautions, estimate, is_fraction, is_one_vector, number, uses_untrained_pooler
+from src.results.result import Result
 
 CONTROLS = ("random_pooler",)  # measured for comparison, not for use
 ASKED = ("mean", "cls", "pooler")  # named first where not all can be
@@ -52,7 +54,9 @@ class Run:
     @property
     def cautions(self) -> list[str]:
         """What a reader of this score has to know."""
-        undefined = [] if self.value is not None else [f"{estimate(self.result.score['metric'], self.result.score)}."]
+        undefined = (
+            [] if self.value is not None else [f"{format_score(self.result.score['metric'], self.result.score)}."]
+        )
         return [*undefined, *cautions(self.result)]
 
 
@@ -242,7 +246,7 @@ def judge(section: Section) -> Verdict:
         alone = f"the scores of the other {others} are undefined" if others else "there is nothing to compare it with"
         return Verdict(
             best.name,
-            f"{_trivial(section)}only {best.name} was scored ({estimate(section.metric, best.result.score)}): {alone}.",
+            f"{_trivial(section)}only {best.name} was scored ({format_score(section.metric, best.result.score)}): {alone}.",
         )
     names = [run.name for run in scored]
     level = [
@@ -337,10 +341,10 @@ def _trivial(section: Section) -> str:
     found = []
     if bag is not None and sign * (bag - best.value) > 0:
         found.append(
-            f"a bag of word pieces scores above every pooling ({number(section.metric, bag)} against {number(section.metric, best.value)})"
+            f"a bag of word pieces scores above every pooling ({format_value(section.metric, bag)} against {format_value(section.metric, best.value)})"
         )
     if constant is not None and (reached is None or sign * (reached - constant) <= 0):
-        found.append(f"no pooling is shown to beat one constant answer ({number(section.metric, constant)})")
+        found.append(f"no pooling is shown to beat one constant answer ({format_value(section.metric, constant)})")
     return f"{' and '.join(found)}; of the poolings, " if found else ""
 
 
@@ -461,7 +465,7 @@ def signed(metric: str, value: float) -> str:
 
 
 def _unsigned_zero(metric: str, value: float) -> str:
-    text = number(metric, value)
+    text = format_value(metric, value)
     return text if float(text) else text.removeprefix("-")
 
 

@@ -26,12 +26,15 @@ from experiments.configurations import configs
 from src.cli.messages import print_text
 from src.config.schema import Config
 from src.errors import UserError
-from src.features.extractor import FeatureExtractor, Features, Target, Text
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import EncoderInput, PoolingTarget
+from src.features.vectors import PooledFeatures
 from src.pipeline.run import PreparedRun, prepare, run_probe
 from src.pooling import poolings
 from src.probes.fitting import losses
-from src.results.cache import recall, remember
-from src.results.result import Result, read_predictions, summary
+from src.results.cache import ResultCache
+from src.results.display import result_summary
+from src.results.result import Result, read_predictions
 from src.run import instantiate
 from src.sweeps import sweep
 from src.sweeps.status import write_status
@@ -60,7 +63,7 @@ def main(tasks: list[Config]) -> None:
 class Beside(FeatureExtractor):
     """An extractor for which ``cls+pooler`` is a pooling too: the columns of both, side by side."""
 
-    def features(self, text: Text, target: Target, also_layers: Any = ()) -> Features:
+    def features(self, text: EncoderInput, target: PoolingTarget, also_layers: Any = ()) -> PooledFeatures:
         pieces = [
             FeatureExtractor.features(self, text, (name, target[1]), also_layers) for name in target[0].split(JOIN)
         ]
@@ -88,20 +91,21 @@ def run(config: Config, name: str, folder: Path) -> Result:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"output={config.output} cannot be written: {error.strerror}. Name another folder.") from error
-    if recall(prepared, folder):
+    cache = ResultCache(prepared.extractor.store.root)
+    if cache.get(prepared.key, folder, prepared.names):
         write_status(folder, "skipped")
         return Result.read(folder)
     finished = run_probe(prepared, instantiate(config.probe))
-    remember(prepared, finished)
+    cache.put(prepared.key, finished.files)
     finished.write(folder)
     write_status(folder, "done")
-    print_text(summary(finished.result))
+    print_text(result_summary(finished.result))
     return finished.result
 
 
 def joined(plain: PreparedRun, name: str) -> Joined:
     """The same run on these poolings, each of which has to be one that the checkpoint has."""
-    layers = {plain.extractor.check(each, plain.config.layer)[1] for each in name.split(JOIN)}
+    layers = {plain.extractor.resolve_target(each, plain.config.layer)[1] for each in name.split(JOIN)}
     extractor = Beside(**vars(plain.extractor))
     return Joined(plain.config, plain.data, extractor, (name, layers.pop()), plain.clock)
 

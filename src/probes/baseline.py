@@ -14,13 +14,14 @@ from src.config.schema import Config, with_text_keys
 from src.data.dataset import Dataset
 from src.errors import UserError, flatten
 from src.evaluation.estimates import best_constant, evaluate
-from src.features.extractor import FeatureExtractor, texts
-from src.models.encoder import Tokens
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import encoder_inputs
+from src.models.tokenizer import Tokens
 from src.probes import probe
 from src.probes.fitting import normalise, progress_bar
-from src.runtime.provenance import method
+from src.runtime.provenance import method_digest
+from src.storage.arrays import Value
 from src.storage.files import checked
-from src.storage.store import Value
 
 MOST_WEIGHTS = 1 << 24  # of a bag's probe: a path of its solver holds some thirty arrays of them, 4 GiB
 LENGTH = 3.0  # of a row: the probe's grid then spans from over- to under-regularised for bags as it does for features
@@ -40,9 +41,9 @@ def scores(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtr
     config = replace(config, probe=replace(config.probe, features="none"))
     identity = {
         "kind": "bag",
-        "method": method(),
+        "method": method_digest(),
         "tokenizer": extractor.checkpoint.tokenisation,
-        "max_length": extractor.facts.max_length,
+        "max_length": extractor.info.max_length,
         **read.identity(),
         "probe": with_text_keys({key: value for key, value in asdict(config.probe).items() if key != "name"}),
         "seed": config.seed,
@@ -70,7 +71,7 @@ def scores(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtr
 
 
 def _check(value: Value) -> None:
-    """Raise one of `src.storage.store.DAMAGE` where a stored baseline lacks what records and tables read of it."""
+    """Raise one of `src.storage.files.DAMAGE` where a stored baseline lacks what records and tables read of it."""
     number = (float, type(None))
     checked(
         value.meta, {"metric": str, "value": number}, {"low": float, "high": float, "reason": str, "converged": bool}
@@ -79,7 +80,7 @@ def _check(value: Value) -> None:
 
 def _bag(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtractor) -> dict[str, Any]:
     sides = {
-        role: [extractor.tokens(text) for text in texts(read.splits[name], "separate", read.name)]
+        role: [extractor.tokens(text) for text in encoder_inputs(read.splits[name], "separate", read.name)]
         for role, name in read.roles.items()
     }
     pieces = 1 + max(int(side.ids.max(initial=0)) for both in sides.values() for side in both)

@@ -18,9 +18,9 @@ import scipy.sparse as sp
 from src.config.schema import ProbeConfig
 from src.errors import UserError
 from src.probes.estimators import refused, with_value
-from src.probes.solvers.preconditioner import Basis
 from src.probes.solvers.linear import Array, Matrix, Problem, Solution, linear, row_blocks, separates
 from src.probes.solvers.moments import moments, rounding
+from src.probes.solvers.preconditioner import Basis
 
 # Of the median spread: what an encoder has switched off, as by layer norm's gains of 1e-33, is not raised to unit variance.
 DEAD = float(np.finfo(np.float32).eps) ** 2

@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from omegaconf import OmegaConf
 
-from src.cli.structured import merge_into
-from src.config.paths import CONF
+from src.cli.structured import load_option
 from src.config.schema import DatasetConfig
 from src.data.dataset import Dataset, Split
 
@@ -22,7 +20,7 @@ ROWS = [("one", "b"), ("", "a"), ("three, three", "b"), ("caf\u00e9", "a")]
 
 def option(name: str, **changes: Any) -> DatasetConfig:
     """Return conf/dataset/NAME.yaml with changes."""
-    return merge_into(DatasetConfig, OmegaConf.merge(OmegaConf.load(CONF / "dataset" / f"{name}.yaml"), changes))
+    return load_option(DatasetConfig, "dataset", name, **changes)
 
 
 def write_files(folder: Path, files: Mapping[str, str | bytes]) -> str:

@@ -17,11 +17,12 @@ from src.cli.validation import parse_config
 from src.config.schema import Config
 from src.data.splits import RowSplitter
 from src.evaluation.estimates import Estimate
-from src.features import extractor as features
+from src.features.inputs import encoder_inputs
+from src.features.passes import ForwardPass
 from src.pipeline.run import Run, over_draws, prepare, run_probe
 from src.probes import fitting
 from src.probes.solvers.estimators import LogisticRegression, Ridge
-from src.results.result import table
+from src.results.display import result_table
 from tests.conftest import SENTENCES
 
 WORDS = [word for word in dict.fromkeys(" ".join(SENTENCES).split()) if word not in ("the", "a", "cat", ",")]
@@ -228,11 +229,11 @@ def test_a_pass_that_only_puts_finished_shards_together_is_a_hit(
 
     for _ in ("train", "test"):  # stopped once in each split, after its last shard
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(features.Pass, "_assemble", killed)
+            patch.setattr(ForwardPass, "_assemble", killed)
             run(settings)
         if _ == "train":
             prepared = prepare(settings)
-            (text,) = features.texts(prepared.data.train, "joint", "files")
+            (text,) = encoder_inputs(prepared.data.train, "joint", "files")
             prepared.extractor.features(text, prepared.target)
             assert prepared.extractor.encoded == 0
     timing = run(settings).result.timing
@@ -254,7 +255,7 @@ def test_a_probe_that_cannot_be_kept_says_so_once(bert: Path, tmp_path: Path, ca
         assert finished.result.chosen["reusable"] is reusable
         assert ("weight" in finished.probe) is reusable
         assert ("incomplete" in finished.notes) is not reusable
-        assert (table(finished.result) + caplog.text).count("no linear coefficients") == (not reusable)
+        assert (result_table(finished.result) + caplog.text).count("no linear coefficients") == (not reusable)
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -339,14 +340,14 @@ def test_real_rows_with_the_real_checkpoint(shared: Path, tmp_path: Path) -> Non
     folder = shared / "models" / "all-MiniLM-L6-v2"
     (tmp_path / "unused").mkdir()
     settings = config(folder, tmp_path / "unused")
-    settings.dataset.train, settings.dataset.test = str(tmp_path / "train.csv"), str(tmp_path / "test.csv")
+    rows = {name: str(tmp_path / f"{name}.csv") for name in ("train", "test")}
+    settings = dataclasses.replace(settings, dataset=dataclasses.replace(settings.dataset, **rows))
     prepared = prepare(settings)
     finished = run_probe(prepared, LogisticRegression())
     x, z = (by_hand(folder, column(tmp_path / f"{name}.csv", "text")) for name in ("train", "test"))
-    from src.features.extractor import texts
 
     for split, expected in (("train", x), ("test", z)):
-        (text,) = texts(prepared.data.splits[split], "joint", "files")
+        (text,) = encoder_inputs(prepared.data.splits[split], "joint", "files")
         np.testing.assert_allclose(prepared.extractor.features(text, prepared.target).values, expected, atol=1e-5)
     x, z = standardised(x, z)
     y = np.array(column(tmp_path / "train.csv", "label"))

@@ -19,7 +19,9 @@ from src.data.checks import check_probe
 from src.data.dataset import Dataset
 from src.data.splits import RowSplitter
 from src.errors import UserError
-from src.features.extractor import FeatureExtractor, texts
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import encoder_inputs
+from src.models.restricted_folder import restricted_folder
 from src.pipeline.run import PreparedRun, opened
 from src.results.result import SCHEMA
 
@@ -28,7 +30,10 @@ HELD_OUT = 0.2  # share of the training rows on which the rate is chosen
 
 @dataclass
 class TokenisedDataset:
-    """Holds a dataset with its word pieces by role; `chosen` are the indices of the training rows in use."""
+    """Holds a dataset and its word pieces by role.
+
+    `chosen` are the indices of the training rows in use.
+    """
 
     prepared: PreparedRun
     schedule: Schedule
@@ -58,7 +63,7 @@ class TokenisedDataset:
     @cached_property
     def encoder(self) -> Any:
         """The checkpoint's weights in float32, loaded once."""
-        folder = self.extractor.encoder.checkpoint.view()
+        folder = restricted_folder(self.extractor.encoder.checkpoint)
         return AutoModel.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
         )
@@ -77,7 +82,7 @@ class TokenisedDataset:
 
     def identity(self) -> dict[str, Any]:
         """Return the resolved values that decide the numbers of every trial on this dataset."""
-        checkpoint, facts = self.extractor.checkpoint, self.extractor.facts
+        checkpoint, facts = self.extractor.checkpoint, self.extractor.info
         encoder = {"model": checkpoint.identity, "tokenizer": checkpoint.tokenizer, "max_length": facts.max_length}
         return {
             "schema": SCHEMA,
@@ -95,7 +100,8 @@ def open_dataset(options: Options, name: str) -> TokenisedDataset:
     Raises
     ------
     UserError
-        The dataset is unknown, cannot be read or is scored in folds; or the checkpoint cannot be used.
+        The dataset is unknown, cannot be read or is scored in folds; or the checkpoint cannot be
+        used.
     """
     runtime = options.runtime
     config = Config(
@@ -111,9 +117,9 @@ def open_dataset(options: Options, name: str) -> TokenisedDataset:
     padding = prepared.extractor.checkpoint.config.get("pad_token_id") or 0
     roles = {}
     for role, split in prepared.data.roles.items():
-        [text] = texts(prepared.data.splits[split], "joint", name)
+        [text] = encoder_inputs(prepared.data.splits[split], "joint", name)
         tokens = prepared.extractor.tokens(text)
-        prepared.extractor.encoder.check(tokens.ids)
+        prepared.extractor.encoder.check_ids(tokens.ids)
         roles[role] = TokenRows(tokens, prepared.data.splits[split].label, padding)
     chosen = np.arange(len(prepared.data.train))
     if options.rows is not None and options.rows < len(chosen):
@@ -122,7 +128,7 @@ def open_dataset(options: Options, name: str) -> TokenisedDataset:
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Raise UserError if a dataset is scored in folds of its training rows, which would each need a tuning."""
+    """Raise UserError if a dataset is scored in folds of its training rows."""
     if data.selection == "nested":
         raise UserError(
             f"{data.name} is scored in folds of train. Name datasets with a test split, such as sst2 or rte."

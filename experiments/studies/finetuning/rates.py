@@ -14,9 +14,9 @@ from experiments.studies.finetuning.options import HEADS, Options
 from experiments.studies.finetuning.trials import Trial, run_trials
 from src.pooling import poolings
 from src.probes.fitting import losses
-from src.storage.keys import content_key
 from src.storage.atomic import replace_files
 from src.storage.files import read_json
+from src.storage.keys import content_key
 
 FILE = "rates.json"
 
@@ -34,10 +34,10 @@ def choose_rate(dataset: TokenisedDataset, options: Options, output: Path) -> di
     Returns
     -------
     dict
-        ``dataset``, ``value``, ``heads`` and ``grid``: ``{value, loss, converged}`` per rate, where the
-        loss is the mean log-loss or squared error.
+        ``dataset``, ``value``, ``heads`` and ``grid``: ``{value, loss, converged}`` per rate, where
+        the loss is the mean log-loss or squared error.
     """
-    heads = [head for head in HEADS if not poolings[head].needs_pooler or dataset.extractor.facts.has_pooler]
+    heads = [head for head in HEADS if not poolings[head].needs_pooler or dataset.extractor.info.has_pooler]
     key = content_key({"rates": list(options.rate), "heads": heads, **dataset.identity()})
     try:
         kept = read_json(output / FILE)

@@ -17,7 +17,8 @@ from src.evaluation.estimates import best_constant, evaluate
 from src.pipeline.run import over_draws
 from src.pooling import poolings
 from src.probes.fitting import decided
-from src.results.result import RECORD, SCHEMA, Result, summary
+from src.results.display import result_summary
+from src.results.result import RECORD, SCHEMA, Result
 from src.runtime import provenance
 from src.runtime.clock import PHASES, Clock
 from src.storage.keys import content_key
@@ -100,10 +101,10 @@ class Cell:
         result.write(
             self.folder, arrays, heads, {"incomplete": "the heads of each seed alone: the tuned encoders are not kept"}
         )
-        print_text(summary(result))
+        print_text(result_summary(result))
 
     def _scores(self, trials: Sequence[TrialResult]) -> dict[str, Any]:
-        """Return every metric with its interval; names of splits other than test end with their role."""
+        """Return every metric with its interval; the name ends with the role unless it is test."""
         data, found = self.dataset.data, {}
         classes = len(data.classes)
         for role in self.dataset.scored:
@@ -119,7 +120,7 @@ class Cell:
         return found
 
     def _arrays(self, role: str, trials: Sequence[TrialResult]) -> dict[str, np.ndarray]:
-        """Return a role's rows for predictions.safetensors: (rows,) for one seed, (seeds, rows) for several."""
+        """Return a role's arrays for predictions.safetensors; with several seeds, one row per seed."""
         split = self.dataset.data.splits[self.dataset.data.roles[role]]
         decisions = [trial.decisions[role] for trial in trials]
         predictions = [decided(each, len(self.dataset.data.classes)) for each in decisions]
@@ -134,7 +135,7 @@ class Cell:
 
     def _result(self, scores: dict[str, Any], timing: dict[str, Any]) -> Result:
         data, extractor = self.dataset.data, self.dataset.extractor
-        facts, checkpoint, metric = extractor.facts, extractor.checkpoint, data.metrics[0]
+        facts, checkpoint, metric = extractor.info, extractor.checkpoint, data.metrics[0]
         return Result(
             schema=SCHEMA,
             key=self.key,
@@ -184,7 +185,7 @@ class Cell:
             "train": len(dataset.chosen),
             "test": len(data.test),
             "classes": len(data.classes),
-            "width": dataset.extractor.facts.width,
+            "width": dataset.extractor.info.width,
             "tokens": int(train.lengths[dataset.chosen].sum() + test.lengths.sum()),
             "truncated": train.truncated + test.truncated,
             "test_in_train": data.test_in_train(),

@@ -54,7 +54,7 @@ class MTEB(Protocol):
             raise UserError("probe.protocol: samples_per_label is 1 or more, experiments 2 or more.")
         if any(len(values) != 1 for values in grid.values()):
             raise UserError(
-                f"probe.grid={grid}: MTEB chooses no value, so one is needed, such as probe.grid.C=[1.0]."
+                f"probe.grid={grid}: MTEB chooses nothing, so one value is needed, such as probe.grid.C=[1.0]."
             )
 
     def check(self, config: Config, read: Dataset) -> None:
