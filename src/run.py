@@ -146,6 +146,7 @@ def _with_layers(prepared: PreparedRun, layers: tuple[int, ...]) -> PreparedRun:
 @contextmanager
 def _refusals_tracked(composed: DictConfig, job: SweepJob) -> Iterator[None]:
     """Track a failed run if the job is refused before it begins, under the names that were asked for."""
+    from src.trackers.registry import build_tracker
 
     try:
         yield
