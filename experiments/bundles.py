@@ -71,7 +71,9 @@ def _read_runs(folder: Path) -> list[Record]:
     records: dict[str, Record] = {}
     for job in map(read_job, find_jobs(folder)):
         if job.result is None:
-            raise UserError(f"{job.folder} holds no record: {job.error}\nRun the same command again, or remove the folder.")
+            raise UserError(
+                f"{job.folder} holds no record: {job.error}\nRun the same command again, or remove the folder."
+            )
         if job.result.key not in records:
             arrays = read_predictions(job.record or job.folder, job.result)
             kept = {name: array for name, array in arrays.items() if name.rpartition(".")[2] in FIELDS}

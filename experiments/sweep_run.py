@@ -86,12 +86,13 @@ def tables(comparison: Comparison) -> dict[str, trackers.Table]:
 
 def differences(comparison: Comparison) -> list[Mapping[str, Any]]:
     """One row per task and pair of poolings, a - b with its 95 % interval, as one family of tests."""
-    from experiments.collect import Record, tasks
+    from experiments.bundles import Record
+    from experiments.tasks import paired_tasks
     from src.evaluation.paired import contrasts
     from src.results.result import read_predictions
 
     runs = [run for group in comparison.groups for run in group.runs]
-    compared = tasks([Record("", run.result, read_predictions(run.folder)) for run in runs])
+    compared = paired_tasks([Record("", run.result, read_predictions(run.folder)) for run in runs])
     pairs = [pair for pair in PAIRS if compared and all({*pair} <= {*task.predictions} for task in compared)]
     return [
         {
@@ -110,8 +111,9 @@ def figures(comparison: Comparison, folder: Path) -> dict[str, Path]:
     if not importlib.util.find_spec("matplotlib"):
         log.warning("no figures in W&B: matplotlib is not installed. Run pip install -e '.[paper]'.")
         return {}
-    from experiments.collect import Record
-    from experiments.figures import save, scores
+    from experiments.bundles import Record
+    from experiments.paper.figures import scores
+    from experiments.paper.figures.registry import save
 
     records = [Record("", run.result, {}) for group in comparison.groups for run in group.runs]
     return {"scores": save(scores.panels(records), folder / "scores")[-1]} if records else {}

@@ -51,7 +51,9 @@ def paired_task(members: Sequence[Record], label: Callable[[Result], str]) -> Ta
     result = first.result
     labels = [label(record.result) for record in members]
     if repeated := sorted({name for name in labels if labels.count(name) > 1}):
-        raise UserError(f"{result.dataset}: two runs are labelled {repeated[0]}. Choose runs that differ in their label.")
+        raise UserError(
+            f"{result.dataset}: two runs are labelled {repeated[0]}. Choose runs that differ in their label."
+        )
     for other, name in zip(members[1:], labels[1:], strict=True):
         if any(not np.array_equal(first.predictions[each], other.predictions[each]) for each in ("row", "label")):
             raise UserError(

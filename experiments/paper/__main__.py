@@ -13,10 +13,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from experiments import figures
 from experiments.cli import command
-from experiments.collect import RECORDS
-from experiments.evidence import Evidence
+from experiments.manifest import RECORDS_DIR
+from experiments.paper.evidence import Evidence
+from experiments.paper.figures import registry
 from src.cli.application import print_text
 from src.runtime.provenance import cores
 
@@ -26,7 +26,7 @@ class Options:
     """Options of the command."""
 
     output: str = "paper"
-    records: str = str(RECORDS)
+    records: str = str(RECORDS_DIR)
 
 
 @command(Options)
@@ -36,7 +36,7 @@ def main(options: Options) -> None:
     print_text(f"{options.output}: report.md and {len(written) - 1} files of figures and tables")
 
 
-def build(output: Path, records: Path = RECORDS) -> list[Path]:
+def build(output: Path, records: Path = RECORDS_DIR) -> list[Path]:
     """Write ``report.md``, ``figures/`` and ``tables/`` into `output`; gives the files written.
 
     Raises
@@ -46,16 +46,18 @@ def build(output: Path, records: Path = RECORDS) -> list[Path]:
     """
     from tqdm import tqdm
 
-    from experiments.tables import every
+    from experiments.paper.tables.catalogue import all_tables
 
-    figures.require_matplotlib()
+    registry.require_matplotlib()
     evidence = Evidence.read(records)
-    bar = tqdm(figures.FIGURES.items(), desc="figures", unit="figure", leave=False, disable=None)
+    bar = tqdm(registry.FIGURES.items(), desc="figures", unit="figure", leave=False, disable=None)
     # Writing a figure takes as long as computing it, so that other processes write while this one goes on.
     with TemporaryDirectory() as place, ProcessPoolExecutor(min(4, max(1, cores() - 1)), get_context("spawn")) as pool:
-        saving = [pool.submit(figures.save, figure.draw(evidence, records), Path(place) / name) for name, figure in bar]
-        tables = every(evidence)
-        captions = {name: figure.CAPTION for name, figure in figures.FIGURES.items()}
+        saving = [
+            pool.submit(registry.save, figure.draw(evidence, records), Path(place) / name) for name, figure in bar
+        ]
+        tables = all_tables(evidence)
+        captions = {name: figure.CAPTION for name, figure in registry.FIGURES.items()}
         page = report(evidence, captions, {table.name: table.caption for table in tables})
         images = [path for each in saving for path in each.result()]
         for folder in ("figures", "tables"):
@@ -71,7 +73,7 @@ def build(output: Path, records: Path = RECORDS) -> list[Path]:
 
 def report(evidence: Evidence, drawn: dict[str, str], tables: dict[str, str]) -> str:
     """The page: the answer, then each claim with its numbers, and what was run."""
-    from experiments.claims import CLAIMS, answer, scope
+    from experiments.paper.claims.answer import CLAIMS, answer, scope
 
     lines = ["# What [CLS], pooled_output and mean pooling are worth", "", scope(evidence), "", "## The answer", ""]
     lines += [f"{number}. {sentence}" for number, sentence in enumerate(answer(evidence), 1)]

@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from experiments.claims import CLAIMS, Number, answer
+from experiments.bundles import Record
 from experiments.cli import command
-from experiments.collect import RECORDS, Record
-from experiments.evidence import Evidence
+from experiments.manifest import RECORDS_DIR
+from experiments.paper.claims.answer import CLAIMS, answer
+from experiments.paper.claims.sentences import Number
+from experiments.paper.evidence import Evidence
 from src.cli.application import print_text
 from src.errors import UserError
 from src.sweeps.comparison import compare_records, render
@@ -34,7 +36,7 @@ class Options:
     """Options of the command."""
 
     pages: tuple[str, ...] = ("README.md", "experiments/README.md")
-    records: str = str(RECORDS)
+    records: str = str(RECORDS_DIR)
     check: bool = False
 
 

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from experiments import collect, finetune
+from experiments import finetune
+from experiments.bundles import read_records
 from experiments.cli import read_options
 from experiments.finetune import Job, Rows, Schedule
+from experiments.tasks import paired_tasks
 from src.config.schema import DatasetConfig
 from src.errors import UserError
 from src.evaluation.metrics import evaluate
@@ -62,9 +64,9 @@ def task_of(words: list[str], name: str = "toy") -> tuple[str, finetune.Task]:
 
 def test_a_record_reads_like_any_other(words: list[str], tmp_path: Path) -> None:
     finetune.main([*words, "dataset=toy,graded"])
-    records = {(record.result.dataset, record.result.pooling): record for record in collect.read(tmp_path / "out")}
+    records = {(record.result.dataset, record.result.pooling): record for record in read_records(tmp_path / "out")}
     assert len(records) == 6 and {record.result.probe for record in records.values()} == {"finetune"}
-    toy, graded = sorted(collect.tasks(records.values()), key=lambda task: task.classes, reverse=True)
+    toy, graded = sorted(paired_tasks(records.values()), key=lambda task: task.classes, reverse=True)
     assert (toy.name, graded.name) == ("toy", "graded") and set(toy.predictions) == set(graded.predictions) == set(
         finetune.HEADS
     )
