@@ -28,9 +28,9 @@ def test_every_option_and_data_file_is_installed() -> None:
     for package, kinds in (
         ("src._conf", (".yaml",)),
         ("src", (".json", ".safetensors", ".md")),
-        ("experiments", (".html", ".css", ".js")),
+        ("experiments.report", (".html", ".css", ".js")),
     ):
-        folder = ROOT / folders.get(package, package)
+        folder = ROOT / folders.get(package, package.replace(".", "/"))
         kept = {path for pattern in SETUPTOOLS["package-data"][package] for path in folder.glob(pattern)}
         assert {
             path

@@ -1,4 +1,4 @@
-"""What lies between [CLS] and the pooler, step by step, and why it costs what it costs."""
+"""Claims on the steps from [CLS] to the pooler, and on their causes."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import numpy as np
 
 from experiments import style
 from experiments.formatting import format_overall, format_score, join_names
-from experiments.paper.claims.sentences import SWEEP, Claim, describe_verdict, overall_number
+from experiments.paper.claims.sentences import SWEEP, Claim, describe_overall, describe_verdict, overall_number
 from experiments.paper.evidence import LADDER, STRENGTHS, Evidence
 from experiments.paper.labels import by_model, by_pooling
 
+CKA = ("pooler", "random_pooler", "mean")  # compared with [CLS]
+
 
 def ladder(evidence: Evidence) -> Claim:
+    """Return the claim on each step from [CLS] to the pooler."""
     lines, numbers = [], []
     for model in evidence.models_of("ladder"):
         for strength in STRENGTHS:
             for found in evidence.ladder(model, strength):
                 numbers.append(overall_number(found, f"{model}, {strength} regularisation: {LADDER[found.a]} − [CLS]"))
         tuned = {found.a: found for found in evidence.ladder(model, "tuned")}
-        said = [
-            f"{LADDER[name]} {format_overall(found)} ({describe_verdict(found.verdict)})"
-            for name, found in tuned.items()
-        ]
+        said = [f"{LADDER[name]} {describe_overall(found)}" for name, found in tuned.items()]
         lines.append(f"**{model}**, tuned regularisation, relative to [CLS]: {join_names(said)}.")
     return Claim(
         "The ladder: which step from [CLS] to the pooler costs what",
@@ -35,18 +35,15 @@ def ladder(evidence: Evidence) -> Claim:
 
 
 def nsp_pooler(evidence: Evidence) -> Claim:
+    """Return the claim on a pooler that next-sentence prediction trained alone."""
     lines, numbers = [], []
     for model in evidence.models_of("nsp_pooler"):
         bundles = [f"nsp_pooler/{model}-{kind}" for kind in ("nsp", "random")]
         apart = evidence.over_tasks(bundles, by_model, "pooler, nsp", "pooler, random")
         numbers.append(overall_number(apart, f"{model}: its own NSP-trained pooler − its random start"))
         for kind in ("nsp", "random"):
-            numbers.append(
-                overall_number(
-                    evidence.over_tasks(bundles, by_model, f"pooler, {kind}", f"cls, {kind}"),
-                    f"{model}: {kind} pooler − [CLS]",
-                )
-            )
+            found = evidence.over_tasks(bundles, by_model, f"pooler, {kind}", f"cls, {kind}")
+            numbers.append(overall_number(found, f"{model}: {kind} pooler − [CLS]"))
         right = evidence.json(f"nsp_pooler/{model}.json")["held_out_accuracy"]
         head, probe = right["head of nsp"], right["probe on cls"]
         lines.append(
@@ -67,16 +64,13 @@ def nsp_pooler(evidence: Evidence) -> Claim:
 
 
 def conditional(evidence: Evidence) -> Claim:
+    """Return the claim on what another vector adds to [CLS]."""
     lines, numbers = [], []
     beside = ("cls+pooler", "cls+random_pooler", "cls+mean")
     for model in evidence.models_of("conditional"):
         for name in beside:
-            numbers.append(
-                overall_number(
-                    evidence.over_tasks([f"conditional/{model}"], by_pooling, name, "cls"),
-                    f"{model}: [{name.replace('+', '; ')}] − [cls]",
-                )
-            )
+            found = evidence.over_tasks([f"conditional/{model}"], by_pooling, name, "cls")
+            numbers.append(overall_number(found, f"{model}: [{name.replace('+', '; ')}] − [cls]"))
         extra = evidence.over_tasks([f"conditional/{model}"], by_pooling, "cls+pooler", "cls+random_pooler")
         numbers.append(overall_number(extra, f"{model}: [cls; pooler] − [cls; random_pooler]"))
         lines.append(
@@ -93,6 +87,7 @@ def conditional(evidence: Evidence) -> Claim:
 
 
 def precision(evidence: Evidence) -> Claim:
+    """Return the claim on half precision."""
     found = [(model, each) for model in evidence.models_of("precision") for each in evidence.precision(model)]
     largest = max(found, key=lambda one: abs(one[1].value))
     different = [f"{model} {each.a}" for model, each in found if each.verdict in ("better", "worse")]
@@ -106,31 +101,26 @@ def precision(evidence: Evidence) -> Claim:
 
 
 def geometry(evidence: Evidence) -> Claim:
+    """Return the claim on the geometry of the representations."""
     lines = []
     for model in evidence.models_of("diagnostics"):
         found = evidence.json(f"diagnostics/{model}.json")
         tasks = list(found["tasks"].values())
         weight = found["pooler"]["weight"]
 
-        def mean(*path: str) -> float:
-            values = []
-            for each in tasks:  # noqa: B023
-                for name in path:
-                    each = each[name]
-                values.append(each)
-            return float(np.mean(values))
-
-        shown = ("cls", "pooler_preactivation", "pooler", "mean")
-        ranks = [
-            f"{style.pooling_label(name, '')} {mean('representations', name, 'effective_rank'):.0f}" for name in shown
-        ]
+        cka = {name: float(np.mean([task["cka"][f"cls {name}"] for task in tasks])) for name in CKA}
+        saturated = np.mean([task["representations"]["pooler"]["saturation"]["nearly"] for task in tasks])
+        ranks = []
+        for name in ("cls", "pooler_preactivation", "pooler", "mean"):
+            rank = np.mean([task["representations"][name]["effective_rank"] for task in tasks])
+            ranks.append(f"{style.pooling_label(name, '')} {rank:.0f}")
         lines.append(
             f"**{model}** (means over {len(tasks)} tasks): W's largest singular value is "
             f"{weight['singular_max']:.2f}, noise of its variance ends at {weight['singular_edge']:.2f}, its "
             f"condition number is {weight['condition_number']:,.0f}; effective rank of {join_names(ranks)}; "
-            f"{100 * mean('representations', 'pooler', 'saturation', 'nearly'):.1f} % of the pooler's entries lie "
-            f"beyond 0.99; linear CKA with [CLS] is {mean('cka', 'cls pooler'):.2f} for the pooler, "
-            f"{mean('cka', 'cls random_pooler'):.2f} for a random one and {mean('cka', 'cls mean'):.2f} for the mean."
+            f"{100 * saturated:.1f} % of the pooler's entries lie beyond 0.99; linear CKA with [CLS] is "
+            f"{cka['pooler']:.2f} for the pooler, {cka['random_pooler']:.2f} for a random one and {cka['mean']:.2f} "
+            "for the mean."
         )
     return Claim(
         "Why: what each step does to the representation",

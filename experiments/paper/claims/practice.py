@@ -1,19 +1,21 @@
-"""What a practitioner asks next: cost, fine-tuning, chance, and whether the statistics hold."""
+"""Claims for practice: cost, fine-tuning, chance, and the error rates of the statistics."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from experiments.formatting import format_overall, format_points, join_names
-from experiments.paper.claims.sentences import SWEEP, Claim, Number, describe_verdict, overall_number
+from experiments.paper.claims.sentences import SWEEP, Claim, Number, describe_overall, overall_number
 from experiments.paper.evidence import PAIRS, PRIMARY, Evidence
 from experiments.paper.labels import by_model, by_pooling
 from experiments.paper.tables.cells import score_rows
-from src.evaluation.paired import FEW
+from experiments.paper.tables.table import Row
+from src.evaluation.paired import FEW, Overall
 from src.results.result import Result
 
 
 def finetuning(evidence: Evidence) -> Claim:
+    """Return the claim on fine-tuned encoders."""
     bundle = "finetune/bert-books"
     tuned = {pair: evidence.over_tasks([bundle], by_pooling, *pair) for pair in PAIRS}
     tasks = tuned["mean", "cls"].tasks
@@ -26,16 +28,16 @@ def finetuning(evidence: Evidence) -> Claim:
     rows, seeds = (max(record.result.counts["train"] for record in evidence[bundle]), evidence[bundle][0].result.draws)
     text = (
         f"All weights tuned on at most {rows:,} training rows of {len(tasks)} tasks, {seeds} seeds; the frozen probes "
-        f"beside them had all rows. mean − [CLS]: tuned {format_overall(tuned['mean', 'cls'])} "
-        f"({describe_verdict(tuned['mean', 'cls'].verdict)}), frozen {format_overall(frozen['mean', 'cls'])}; pooler "
-        f"− [CLS]: tuned {format_overall(tuned['pooler', 'cls'])} "
-        f"({describe_verdict(tuned['pooler', 'cls'].verdict)}), frozen {format_overall(frozen['pooler', 'cls'])}."
+        f"beside them had all rows. mean − [CLS]: tuned {describe_overall(tuned['mean', 'cls'])}, frozen "
+        f"{format_overall(frozen['mean', 'cls'])}; pooler − [CLS]: tuned {describe_overall(tuned['pooler', 'cls'])}, "
+        f"frozen {format_overall(frozen['pooler', 'cls'])}."
     )
     command = "python -m experiments.finetune rows=1500 rate=0.0001,0.0003,0.001 tune=sick_e dataset=... output=FOLDER"
     return Claim("If you fine-tune", text, numbers, command, ["figures/finetune", "tables/finetune"])
 
 
 def cost(evidence: Evidence) -> Claim:
+    """Return the claim on the cost of each representation."""
     lines = []
     for model in evidence.models_of("cost"):
         found = evidence.json(f"cost/{model}.json")
@@ -59,6 +61,7 @@ def cost(evidence: Evidence) -> Claim:
 
 
 def along(evidence: Evidence) -> Claim:
+    """Return the claim on the snapshots of the pre-training."""
     rows = evidence.csv("along.csv")
     steps = sorted({int(row["step"]) for row in rows})
     lines = []
@@ -83,66 +86,44 @@ def along(evidence: Evidence) -> Claim:
 
 
 def draws(evidence: Evidence) -> Claim:
+    """Return the claim on resamples of the training rows."""
     lines, numbers = [], []
     for model in evidence.models_of("draws"):
         for a, b in PAIRS[:2]:
-            numbers.append(
-                overall_number(
-                    evidence.over_tasks([f"draws/{model}"], by_pooling, a, b), f"{model}, ten draws of train: {a} − {b}"
-                )
-            )
-        spread = [
-            np.std(record.result.score["draws"], ddof=1)
-            for record in evidence[f"draws/{model}"]
-            if record.result.score["value"] is not None
-        ]
-        scores = [
-            record.result.score for record in evidence[f"draws/{model}"] if record.result.score["low"] is not None
-        ]
-        widths = [score["high"] - score["low"] for score in scores]
+            found = evidence.over_tasks([f"draws/{model}"], by_pooling, a, b)
+            numbers.append(overall_number(found, f"{model}, ten draws of train: {a} − {b}"))
+        scores = [record.result.score for record in evidence[f"draws/{model}"]]
+        spread = [np.std(score["draws"], ddof=1) for score in scores if score["value"] is not None]
+        widths = [score["high"] - score["low"] for score in scores if score["low"] is not None]
         lines.append(
             f"**{model}**: resampling the training rows moves a score by {format_points(float(np.median(spread)))} "
             "points (the median standard deviation over tasks and poolings); the 95 % interval for new rows and a new "
             f"draw is {format_points(float(np.median(widths)))} wide."
         )
-    return Claim(
-        "The luck of the training rows", " ".join(lines), numbers, SWEEP.format("draws"),
-        ["figures/draws", *(f"tables/draws-{model}" for model in evidence.models_of("draws"))],
-    )  # fmt: skip
+    see = ["figures/draws", *(f"tables/draws-{model}" for model in evidence.models_of("draws"))]
+    return Claim("The luck of the training rows", " ".join(lines), numbers, SWEEP.format("draws"), see)
 
 
 def controls(evidence: Evidence) -> Claim:
-    lines, numbers = [], []
+    """Return the claim on the controls: shuffled labels, layer 0, a bag of word pieces, random weights."""
+    lines = []
     for model in evidence.models_of("controls"):
-        control = [record.result for record in evidence[f"controls/{model}"] if _chance(record.result)]
-        hits = [result for result in control if _at_chance(result)]
+        control = [record.result for record in evidence[f"controls/{model}"] if _is_control(record.result)]
+        hits = [result for result in control if _is_at_chance(result)]
         lines.append(
             f"**{model}**: of {len(control)} controls that must score at chance (shuffled labels, layer 0 of [CLS]) "
             f"{len(hits)} have the best constant's score in their 95 % interval, or stay below it."
         )
     for model in evidence.models:
-        beaten = []
-        for task in PRIMARY:
-            here = [
-                row
-                for row in score_rows(evidence[f"poolings/{model}"])
-                if row["dataset"] == task and row["value"] is not None
-            ]
-            if here and (here[0]["bag_of_word_pieces"] or 0) > max(row["value"] for row in here):
-                beaten.append(task)
         lines.append(
             f"**{model}**: a bag of word pieces under the same probe scores above every pooling on "
-            f"{join_names(beaten, 'no task')}."
+            f"{join_names(_tasks_below_bag(evidence, model), 'no task')}."
         )
-    random, better = "bert-books-random", 0
-    for pooling in ("cls", "pooler", "mean", "max"):
-        found = evidence.over_tasks(["poolings/bert-books", f"poolings/{random}"], by_model, f"{pooling}, bert-books", f"{pooling}, {random}",
-                              dataset=PRIMARY)  # fmt: skip
-        numbers.append(overall_number(found, f"{pooling}: pre-trained − random weights"))
-        better += found.verdict == "better"
+    found = [_against_random_weights(evidence, pooling) for pooling in ("cls", "pooler", "mean", "max")]
+    numbers = [overall_number(each, f"{each.a.split(',')[0]}: pre-trained − random weights") for each in found]
     lines.append(
-        f"Over the primary tasks pre-training is better than one draw of random weights for {better} of "
-        f"{len(numbers)} poolings."
+        "Over the primary tasks pre-training is better than one draw of random weights for "
+        f"{sum(each.verdict == 'better' for each in found)} of {len(numbers)} poolings."
     )
     return Claim(
         "Controls",
@@ -154,19 +135,39 @@ def controls(evidence: Evidence) -> Claim:
     )
 
 
-def _chance(result: Result) -> bool:
+def _tasks_below_bag(evidence: Evidence, model: str) -> list[str]:
+    """Return the primary tasks on which a bag of word pieces scores above every pooling."""
+    scores: dict[str, list[Row]] = {}
+    for row in score_rows(evidence[f"poolings/{model}"]):
+        if row["value"] is not None:
+            scores.setdefault(row["dataset"], []).append(row)
+    return [
+        task
+        for task in PRIMARY
+        if task in scores and (scores[task][0]["bag_of_word_pieces"] or 0) > max(row["value"] for row in scores[task])
+    ]
+
+
+def _against_random_weights(evidence: Evidence, pooling: str) -> Overall:
+    trained, random = "bert-books", "bert-books-random"
+    bundles = [f"poolings/{trained}", f"poolings/{random}"]
+    return evidence.over_tasks(bundles, by_model, f"{pooling}, {trained}", f"{pooling}, {random}", dataset=PRIMARY)
+
+
+def _is_control(result: Result) -> bool:
+    """Return whether a run must score at chance."""
     return bool(result.config["probe"].get("shuffled_labels")) or (result.layer == 0 and result.pooling == "cls")
 
 
-def _at_chance(result: Result) -> bool:
+def _is_at_chance(result: Result) -> bool:
+    """Return whether a score is not shown to be above the best constant's."""
     constant = result.baseline["constant"]["value"] or 0.0
     value, low = result.score["value"], result.score["low"]
-    return (
-        value is None or value <= constant or (low is not None and low <= constant)
-    )  # what is undefined says nothing either
+    return value is None or value <= constant or (low is not None and low <= constant)
 
 
 def calibration(evidence: Evidence) -> Claim:
+    """Return the claim on the error rates of the statistics in simulation."""
     rows = [row for row in evidence.csv("simulation.csv") if not row["note"].startswith("a form that was not chosen")]
     wide = [row for row in rows if int(row["rows"]) >= FEW]
     outside = [row for row in wide if row["within"] != "yes"]

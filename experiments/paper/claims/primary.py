@@ -17,13 +17,14 @@ from src.evaluation.paired import Overall
 
 
 def pooler_against_cls(evidence: Evidence) -> Claim:
+    """Return the primary claim on the pooler and [CLS]."""
     lines, numbers = [], []
     for model in evidence.models:
         found, tasks = evidence.overall(model, "pooler", "cls"), evidence.contrasts(model)
         lines.append(
             f"**{model}** (pooler {evidence.pooler_status(model)}): over {len(found.tasks)} tasks the pooler scores "
-            f"{format_overall(found)} relative to [CLS]: {describe_verdict(found.verdict)}; {_sensitive(found)} Task "
-            f"by task, after Holm, it is {describe_tasks(tasks, 'pooler', 'cls')}."
+            f"{format_overall(found)} relative to [CLS]: {describe_verdict(found.verdict)}; "
+            f"{_describe_sensitivity(found)} Task by task, after Holm, it is {describe_tasks(tasks, 'pooler', 'cls')}."
         )
         numbers.append(overall_number(found, f"{model}: pooler − cls", HOLM))
         numbers.append(
@@ -42,13 +43,14 @@ def pooler_against_cls(evidence: Evidence) -> Claim:
 
 
 def mean_against_both(evidence: Evidence) -> Claim:
+    """Return the primary claim on mean pooling against [CLS] and the pooler."""
     lines, numbers = [], []
     for model in evidence.models:
         tasks, found = evidence.contrasts(model), evidence.overall(model, "mean", "cls")
-        both = tasks_with_verdict(tasks, "mean", "cls", "better") and tasks_with_verdict(tasks, "mean", "cls", "worse")
+        both = all(tasks_with_verdict(tasks, "mean", "cls", verdict) for verdict in ("better", "worse"))
         lines.append(
             f"**{model}**: {format_overall(found)} relative to [CLS] over all tasks "
-            f"({describe_verdict(found.verdict)}; {_sensitive(found)[:-1]}). "
+            f"({describe_verdict(found.verdict)}; {_describe_sensitivity(found)[:-1]}). "
             f"{'The tasks disagree' if both else 'Task by task'}: mean pooling is "
             f"{describe_tasks(tasks, 'mean', 'cls')}."
         )
@@ -69,8 +71,8 @@ def mean_against_both(evidence: Evidence) -> Claim:
     )
 
 
-def _sensitive(found: Overall) -> str:
-    """How much the claim hangs on one task, and the margin at which it would be one of equivalence."""
+def _describe_sensitivity(found: Overall) -> str:
+    """Return the range of the difference without any one task, and the margin at which it would be equivalent."""
     ends = format_points(min(found.without), signed=True), format_points(max(found.without), signed=True)
     margin = max(abs(found.low90), abs(found.high90))
     return (
@@ -80,7 +82,7 @@ def _sensitive(found: Overall) -> str:
 
 
 def values(evidence: Evidence) -> Claim:
-    """Different values, same size: the question itself, on the systems that it was asked of."""
+    """Return the claim on the values of both vectors in the systems that return them."""
     found = evidence.json("parity.json")["bert-books"]["systems"]
     tanh = [each for each in found if each["hidden_act"] != "gelu"]
     erf = [each for each in found if each["hidden_act"] == "gelu"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from experiments.formatting import format_interval, format_p_value, format_points, join_names
+from experiments.formatting import format_interval, format_overall, format_p_value, format_points, join_names
 from src.evaluation.paired import Contrast, Overall
 
 SWEEP = "python -m src.run -m +experiment={} data_root=FOLDER"
@@ -49,6 +49,11 @@ def describe_verdict(verdict: str) -> str:
     'equivalent within 1 point, and yet different'
     """
     return PHRASES[verdict]
+
+
+def describe_overall(overall: Overall) -> str:
+    """Return a difference over tasks with its verdict."""
+    return f"{format_overall(overall)} ({describe_verdict(overall.verdict)})"
 
 
 def overall_number(overall: Overall, what: str, family: str = ALONE) -> Number:

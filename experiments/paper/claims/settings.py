@@ -1,4 +1,4 @@
-"""What moves the answer: how pairs are read, the layer, the data, the protocol."""
+"""Claims on what changes the answer: the encoding of pairs, the layer, the training rows, the protocol."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from experiments.paper.claims.sentences import (
     REAL_PAIRS,
     SWEEP,
     Claim,
-    Number,
     contrast_number,
+    describe_overall,
     describe_verdict,
     overall_number,
 )
@@ -18,16 +18,18 @@ from experiments.paper.evidence import FEWER, Evidence, resamples
 from experiments.paper.labels import by_layer, by_pairing, by_pooling
 from src.evaluation.paired import contrasts
 
+PROTOCOLS = ("logistic", "senteval", "mteb")
+
 
 def pairs(evidence: Evidence) -> Claim:
+    """Return the claim on pairs encoded jointly and separately."""
     lines, numbers = [], []
     for model in evidence.models_of("pairs"):
         found = {}
         for pairing in ("joint", "separate"):
             for a, b in (("mean", "cls"), ("pooler", "cls")):
-                found[a, pairing] = evidence.over_tasks(
-                    [f"pairs/{model}"], by_pooling, a, b, pairing=[pairing], dataset=REAL_PAIRS
-                )
+                only = {"pairing": [pairing], "dataset": REAL_PAIRS}
+                found[a, pairing] = evidence.over_tasks([f"pairs/{model}"], by_pooling, a, b, **only)
                 numbers.append(overall_number(found[a, pairing], f"{model}, {pairing}: {a} − {b}"))
         recipe = evidence.over_tasks([f"pairs/{model}"], by_pairing, "mean, separate", "cls, joint", dataset=REAL_PAIRS)
         numbers.append(overall_number(recipe, f"{model}: mean, texts apart − [CLS], texts together"))
@@ -35,7 +37,7 @@ def pairs(evidence: Evidence) -> Claim:
             f"**{model}**, {len(recipe.tasks)} real pair tasks: mean − [CLS] is "
             f"{format_overall(found['mean', 'joint'])} where both texts are read together and "
             f"{format_overall(found['mean', 'separate'])} where they are read apart. The mean of texts apart against "
-            f"[CLS] of texts together: {format_overall(recipe)} ({describe_verdict(recipe.verdict)})."
+            f"[CLS] of texts together: {describe_overall(recipe)}."
         )
     return Claim(
         "Pairs, read together and apart",
@@ -47,16 +49,15 @@ def pairs(evidence: Evidence) -> Claim:
 
 
 def coherence(evidence: Evidence) -> Claim:
+    """Return the claim on whether one text follows the other."""
     tasks = []
     for pairing in ("joint", "separate"):
         tasks += [(pairing, task) for task in evidence.tasks("coherence/bert-books", pairing=[pairing])]
-        tasks += [
-            (pairing, task)
-            for task in evidence.tasks("pairs/bert-books", pairing=[pairing], dataset=["demo_coherence"])
-        ]
-    pairs_asked = [("pooler", "cls"), ("mean", "cls")]
-    found = contrasts([task for _, task in tasks], pairs_asked, resamples=FEWER)  # one family
-    named = list(zip([pairing for pairing, _ in tasks for _ in pairs_asked], found, strict=True))
+        own = evidence.tasks("pairs/bert-books", pairing=[pairing], dataset=["demo_coherence"])
+        tasks += [(pairing, task) for task in own]
+    compared = [("pooler", "cls"), ("mean", "cls")]
+    found = contrasts([task for _, task in tasks], compared, resamples=FEWER)  # one family
+    named = list(zip([pairing for pairing, _ in tasks for _ in compared], found, strict=True))
     numbers = [contrast_number(each, f"{each.task}, {pairing}: {each.a} − {each.b}") for pairing, each in named]
     lines = []
     for pairing, way in (("joint", "together"), ("separate", "apart")):
@@ -81,6 +82,7 @@ def coherence(evidence: Evidence) -> Claim:
 
 
 def layers(evidence: Evidence) -> Claim:
+    """Return the claim on the best layer of each pooling."""
     lines, numbers = [], []
     for model in evidence.models_of("layers"):
         bundle = [f"layers/{model}"]
@@ -108,14 +110,13 @@ def layers(evidence: Evidence) -> Claim:
 
 
 def data(evidence: Evidence) -> Claim:
+    """Return the claim on the online code."""
     lines = []
-    numbers: list[Number] = []
     for model in evidence.models_of("mdl"):
-        compression: dict[str, dict[str, float]] = {}
+        compression: dict[str, list[float]] = {}
         for record in evidence[f"mdl/{model}"]:
-            code = record.result.chosen["online_code"]
-            compression.setdefault(record.result.pooling, {})[record.result.dataset] = code["compression"]
-        mean = {pooling: float(np.mean(list(values.values()))) for pooling, values in compression.items()}
+            compression.setdefault(record.result.pooling, []).append(record.result.chosen["online_code"]["compression"])
+        mean = {pooling: float(np.mean(values)) for pooling, values in compression.items()}
         order = sorted(mean, key=lambda pooling: -mean[pooling])
         lines.append(
             f"**{model}**: mean compression {join_names([f'{pooling} {mean[pooling]:.3f}' for pooling in order])}."
@@ -125,34 +126,28 @@ def data(evidence: Evidence) -> Claim:
         "Bits that the labels cost to somebody who has the features; uniform code over these bits is the compression, "
         "more is better; "
         "one order of the rows, so without an interval. " + " ".join(lines),
-        numbers,
+        [],
         SWEEP.format("mdl"),
         ["figures/data", "tables/mdl"],
     )
 
 
-PROTOCOLS = ("logistic", "senteval", "mteb")
-
-
 def protocol(evidence: Evidence) -> Claim:
+    """Return the claim on the published protocols."""
     lines, numbers = [], []
     for model in evidence.models_of("protocol"):
-        signs: dict[str, list[str]] = {}
+        verdicts: dict[str, set[str]] = {}
         for probe in PROTOCOLS:
             for a, b in (("mean", "cls"), ("pooler", "cls")):
-                numbers.append(
-                    overall_number(
-                        evidence.over_tasks([f"protocol/{model}"], by_pooling, a, b, probe=[probe]),
-                        f"{model}, {probe}: {a} − {b}",
-                    )
-                )
-            under = evidence.tasks(f"protocol/{model}", probe=[probe])
-            for each in contrasts(under, [("mean", "cls")], resamples=resamples(under)):
-                signs.setdefault(each.task, []).append(each.verdict)
-        opposed = [task for task, verdicts in signs.items() if {"better", "worse"} <= set(verdicts)]
-        moved = [task for task, verdicts in signs.items() if len(set(verdicts)) > 1]
+                found = evidence.over_tasks([f"protocol/{model}"], by_pooling, a, b, probe=[probe])
+                numbers.append(overall_number(found, f"{model}, {probe}: {a} − {b}"))
+            tasks = evidence.tasks(f"protocol/{model}", probe=[probe])
+            for each in contrasts(tasks, [("mean", "cls")], resamples=resamples(tasks)):
+                verdicts.setdefault(each.task, set()).add(each.verdict)
+        opposed = [task for task, found_verdicts in verdicts.items() if {"better", "worse"} <= found_verdicts]
+        moved = [task for task, found_verdicts in verdicts.items() if len(found_verdicts) > 1]
         lines.append(
-            f"**{model}**, {len(signs)} tasks under {len(PROTOCOLS)} protocols: mean is better than [CLS] under one "
+            f"**{model}**, {len(verdicts)} tasks under {len(PROTOCOLS)} protocols: mean is better than [CLS] under one "
             f"and worse under another on {join_names(opposed)}; the verdict changes at all on {join_names(moved)}."
         )
     return Claim(

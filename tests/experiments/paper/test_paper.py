@@ -55,8 +55,8 @@ def test_the_committed_paper_is_what_the_records_give(built):
 @pytest.mark.parametrize("page", readme.Options().pages)
 def test_the_numbers_of_the_readmes_are_the_records(evidence, page):
     text = (ROOT / page).read_text()
-    assert "python -m experiments.readme -->" in text
-    assert readme.fill(text, evidence) == text, "python -m experiments.readme writes them anew"
+    assert "python -m experiments.paper.readme -->" in text
+    assert readme.fill(text, evidence) == text, "python -m experiments.paper.readme writes them anew"
 
 
 def test_every_link_of_the_report_leads_somewhere(built):
