@@ -11,7 +11,7 @@ from pathlib import Path
 from experiments.bundles import read_records, write_bundle
 from experiments.cli import command
 from experiments.manifest import RECORDS_DIR, write_manifest
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.errors import UserError
 
 

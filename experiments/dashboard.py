@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from experiments.cli import command, required
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.errors import UserError, flatten
 
 if TYPE_CHECKING:

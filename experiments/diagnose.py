@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 
 from experiments.cli import command
-from experiments.jobs import configs, write_json
-from src.cli.application import print_text
+from experiments.configurations import configs
+from experiments.files import write_json
+from src.cli.messages import print_text
 from src.config.schema import Config
 from src.errors import UserError
 from src.evaluation import geometry
-from src.features.extractor import texts
+from src.features.inputs import encoder_inputs
 from src.models.pooler import marchenko_pastur
 from src.pipeline.run import PreparedRun, opened
-from src.probes.solvers.linear import threads
+from src.probes.solvers.linear import parallel_map
 from src.runtime import provenance
 
 REPRESENTATIONS = ("cls", "pooler_preactivation", "pooler", "pooler_inverse", "random_pooler", "mean", "max")
@@ -53,7 +54,7 @@ def diagnose(tasks: list[Config]) -> dict[str, Any]:
         found["tasks"][prepared.data.name] = _task(prepared, weight)
         found |= {
             "model": prepared.model_name,
-            "pooler": {**prepared.extractor.facts.pooler, "weight": None if weight is None else spectrum(weight)},
+            "pooler": {**prepared.extractor.info.pooler, "weight": None if weight is None else spectrum(weight)},
             "provenance": _provenance(prepared),
         }
     return found
@@ -62,7 +63,7 @@ def diagnose(tasks: list[Config]) -> dict[str, Any]:
 def _task(prepared: PreparedRun, weight: np.ndarray | None) -> dict[str, Any]:
     found, rows = views(prepared)
     couples = list(combinations(found, 2))
-    with threads() as over:
+    with parallel_map() as over:
         described = list(over(lambda name: describe(name, found[name]), found))
         alike = list(over(lambda couple: geometry.cka(found[couple[0]], found[couple[1]]), couples))
     return {
@@ -84,13 +85,13 @@ def views(prepared: PreparedRun) -> tuple[Views, int]:
     Of two texts that are encoded apart, each counts as one.
     """
     read, extractor, config = prepared.data, prepared.extractor, prepared.config
-    known = [name for name, layer in extractor.supported([extractor.layer(config.layer)]) if name in REPRESENTATIONS]
+    known = [name for name, layer in extractor.supported_targets([extractor.resolve_layer(config.layer)]) if name in REPRESENTATIONS]
     kept = np.unique(np.linspace(0, len(read.train) - 1, min(ROWS, len(read.train))).astype(np.int64))
     found = {}
     for name in sorted(known, key=REPRESENTATIONS.index):
-        target = extractor.check(name, config.layer)
+        target = extractor.resolve_target(name, config.layer)
         pieces = [
-            extractor.features(text, target).values[kept] for text in texts(read.train, config.pairing, read.name)
+            extractor.features(text, target).values[kept] for text in encoder_inputs(read.train, config.pairing, read.name)
         ]
         found[name] = np.concatenate(pieces)
     return found, len(kept)
@@ -121,7 +122,7 @@ def _provenance(prepared: PreparedRun) -> dict[str, Any]:
     extractor, runtime = prepared.extractor, prepared.config.runtime
     given = extractor.checkpoint
     return provenance.collect(
-        device=extractor.device, gpu=extractor.gpu, threads=extractor.threads, dtype=runtime.dtype, attention=extractor.facts.attention,
+        device=extractor.options.device, gpu=extractor.gpu, threads=extractor.workers, dtype=runtime.dtype, attention=extractor.info.attention,
         model={"path": given.label, "commit": given.commit, "weights": given.weights, "tokenizer": given.tokenizer},
     )  # fmt: skip
 

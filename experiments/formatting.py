@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from src.evaluation.paired import Overall
-from src.evaluation.statistics import Difference
-from src.results.result import is_fraction, number
+from src.evaluation.differences import Difference
+from src.evaluation.hierarchical import Overall
+from src.results.display import format_value, is_fraction
 
 
 def format_points(value: float | None, *, signed: bool = False) -> str:
@@ -31,7 +31,7 @@ def format_interval(low: float | None, high: float | None, *, signed: bool = Fal
     return f"[{format_points(low, signed=signed)}, {format_points(high, signed=signed)}]"
 
 
-def format_score(score: Mapping[str, Any]) -> str:
+def format_score_points(score: Mapping[str, Any]) -> str:
     """Return a score in points with its interval."""
     return f"{format_points(score['value'])} {format_interval(score['low'], score['high'])}".rstrip()
 
@@ -74,7 +74,7 @@ def format_difference(metric: str, difference: Difference) -> str:
 
 
 def _unsigned_zero(metric: str, value: float) -> str:
-    text = number(metric, value)
+    text = format_value(metric, value)
     return text if float(text) else text.removeprefix("-")
 
 

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from experiments.cli import command
-from experiments.jobs import write_json
-from src.cli.application import print_text
+from experiments.files import write_json
+from src.cli.messages import print_text
 from src.errors import UserError
 from src.results.result import PREDICTIONS, PROBE, RECORD
 from src.runtime.provenance import collect

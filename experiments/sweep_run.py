@@ -17,8 +17,9 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from src import trackers
-from src.cli.application import print_text
-from src.config.schema import TrackerConfig, tracker_of
+from src.cli.messages import print_text
+from src.cli.validation import parse_tracker
+from src.config.schema import TrackerConfig
 from src.errors import UserError, flatten
 from src.sweeps.comparison import STATUSES, Comparison, compare_records, find_jobs, to_rows
 
@@ -33,7 +34,7 @@ class SweepRun(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Log the sweep with the tracker of its jobs."""
         try:
-            if line := log_sweep(Path(config.hydra.sweep.dir), tracker_of(config)):
+            if line := log_sweep(Path(config.hydra.sweep.dir), parse_tracker(config)):
                 print_text(line)
         except Exception as error:
             log.warning("the sweep's own run could not be logged: %s", flatten(error))
@@ -88,7 +89,7 @@ def differences(comparison: Comparison) -> list[Mapping[str, Any]]:
     """One row per task and pair of poolings, a - b with its 95 % interval, as one family of tests."""
     from experiments.bundles import Record
     from experiments.tasks import paired_tasks
-    from src.evaluation.paired import contrasts
+    from src.evaluation.contrasts import contrasts
     from src.results.result import read_predictions
 
     runs = [run for group in comparison.groups for run in group.runs]

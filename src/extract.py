@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -20,8 +21,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from src.cli.application import exit_with_error, format_crash, job_overrides, print_text, run_app
-from src.config.schema import Config, parse
+from src.cli.application import job_overrides, run_app
+from src.cli.messages import exit_with_error, format_crash, print_text
+from src.cli.validation import parse_config
+from src.config.schema import Config
 from src.errors import UserError
 from src.pooling import poolings
 from src.runtime.threads import limit_threads
@@ -61,12 +64,12 @@ def task(composed: DictConfig) -> None:
     try:
         if sweeps:
             begin(folder)
-        config = parse(composed)
+        config = parse_config(composed)
         if not config.output:
             raise UserError("src.extract needs output=FOLDER, where <split>.safetensors goes.")
         check_shards(config.runtime, sweep=sweeps, extracts=True)
-        with limit_threads(config.runtime.threads) as config.runtime.threads:
-            extract(config, Path(config.output).expanduser())
+        with limit_threads(config.runtime.threads) as threads:
+            extract(replace(config, runtime=replace(config.runtime, threads=threads)), Path(config.output).expanduser())
     except Exception as error:
         if not sweeps:
             raise
@@ -81,7 +84,7 @@ def extract(config: Config, folder: Path) -> list[Path]:
 
     With `runtime.shard`, encode that share; the files are written by the job that finds all shares done.
     """
-    from src.features.extractor import texts
+    from src.features.inputs import encoder_inputs
     from src.pipeline.run import opened
 
     try:
@@ -96,7 +99,7 @@ def extract(config: Config, folder: Path) -> list[Path]:
         prepared.target,
         prepared.extractor.checkpoint.label,
     )
-    if extractor.facts.pooler["status"] == "untrained" and poolings[target[0]].needs_pooler:
+    if extractor.info.pooler["status"] == "untrained" and poolings[target[0]].needs_pooler:
         log.warning(
             "warning: the pooler of %s was never trained: '%s' is a random projection of its [CLS] state.",
             model,
@@ -105,11 +108,11 @@ def extract(config: Config, folder: Path) -> list[Path]:
     written: list[Path] = []
     runtime = config.runtime
     if runtime.shard is not None and runtime.shards > 1:
-        every = [text for split in read.splits.values() for text in texts(split, config.pairing, read.name)]
+        every = [text for split in read.splits.values() for text in encoder_inputs(split, config.pairing, read.name)]
         for text in every:
-            extractor.share(text, target, runtime.also_layers, runtime.shard, runtime.shards)
+            extractor.encode_shard(text, target, runtime.also_layers, runtime.shard, runtime.shards)
         # Counted when all is done here, not text by text: jobs that end one text each as the last would each leave the files to another.
-        if left := sum(extractor.left(text, target, runtime.also_layers) for text in every):
+        if left := sum(extractor.remaining_shards(text, target, runtime.also_layers) for text in every):
             print_text(
                 f"share {runtime.shard} of {runtime.shards} is done; the files are written once the other jobs' {left} parts are"
             )
@@ -118,7 +121,7 @@ def extract(config: Config, folder: Path) -> list[Path]:
         before = extractor.encoded
         pieces = [
             extractor.features(text, target, config.runtime.also_layers)
-            for text in texts(split, config.pairing, read.name)
+            for text in encoder_inputs(split, config.pairing, read.name)
         ]
         notes = {
             "pooling": target[0],
@@ -141,7 +144,7 @@ def write(path: Path, sides: list[np.ndarray], labels: np.ndarray, notes: dict[s
     ----------
     The format: 8 bytes of header length, little-endian; a JSON header of names, dtypes, shapes and offsets; the arrays, row-major.
     """
-    from src.features.extractor import pair_features
+    from src.features.vectors import pair_features
 
     rows = len(labels)
     width = sides[0].shape[1] * (1 if len(sides) == 1 else 4)

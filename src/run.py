@@ -10,7 +10,7 @@ if not __package__:  # python src/run.py would put this folder's modules in the 
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.cli.application import exit_with_error, format_error, job_overrides, print_text, run_app
-from src.config.schema import Config, parse, tracker_of
+from src.cli.application import job_overrides, run_app
+from src.cli.messages import exit_with_error, format_error, print_text
+from src.cli.validation import parse_config, parse_tracker
+from src.config.schema import Config
 from src.errors import UserError, mask
 from src.probes.estimators import instantiate
 from src.runtime.threads import limit_threads
@@ -76,10 +78,10 @@ def task(composed: DictConfig) -> None:
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     if hydra.mode != RunMode.MULTIRUN:
-        config = parse(composed)
+        config = parse_config(composed)
         check_shards(config.runtime, sweep=False, extracts=False)
-        with limit_threads(config.runtime.threads) as config.runtime.threads:
-            run(config, folder)
+        with limit_threads(config.runtime.threads) as threads:
+            run(replace(config, runtime=replace(config.runtime, threads=threads)), folder)
         return
     from src.sweeps import sweep
     from src.sweeps.status import begin
@@ -90,14 +92,14 @@ def task(composed: DictConfig) -> None:
     try:
         job.settled = begin(folder)
         try:
-            config = parse(composed)
+            config = parse_config(composed)
             check_shards(config.runtime, sweep=True, extracts=False)
         except Exception:
             job.track_refused(folder)
             raise
-        config.tracker.group = run_group(config.tracker, job.sweep)
-        with limit_threads(config.runtime.threads) as config.runtime.threads:
-            run(config, folder, job)
+        tracker = replace(config.tracker, group=run_group(config.tracker, job.sweep))
+        with limit_threads(config.runtime.threads) as threads:
+            run(replace(config, tracker=tracker, runtime=replace(config.runtime, threads=threads)), folder, job)
     except Exception as error:
         sweep.note_failure(folder, words, error, f"[{number}] ")
 
@@ -122,7 +124,7 @@ class Job:
         with suppress(Exception):  # also of a tracker that is refused itself
             groups = {name: self._asked(f"{name}.name") for name in ("model", "dataset", "pooling", "probe")}
             shown = groups | {name: self._asked(name) for name in ("layer", "pairing", "seed", "draws")}
-            about = tracker_of(self.composed)
+            about = parse_tracker(self.composed)
             tracker, group = build(about), run_group(about, self.sweep)
             tags = [str(groups["dataset"]), str(groups["pooling"])]
             tracker.start(shown, name=_name(shown), group=group, job_type="probe", tags=tags, folder=folder)
@@ -137,10 +139,9 @@ class Job:
 def run(config: Config, folder: Path, job: Job | None = None) -> None:
     """Do one run and leave its record in `folder`; one of a sweep that was done before is not done again."""
     from src.pipeline.run import prepare
-    from src.results.cache import recall
+    from src.results.cache import ResultCache
     from src.trackers import build
 
-    assert config.probe is not None
     tracker = build(config.tracker)
     try:
         estimator = instantiate(config.probe)
@@ -152,8 +153,8 @@ def run(config: Config, folder: Path, job: Job | None = None) -> None:
     if job is None:
         _finish(tracker, prepared, estimator, folder, None)
         return
-    _also(prepared, job.layers)
-    taken = recall(prepared, folder)
+    prepared = _also(prepared, job.layers)
+    taken = ResultCache(prepared.extractor.store.root).get(prepared.key, folder, prepared.names)
     if taken is None:
         _finish(tracker, prepared, estimator, folder, job)
         return
@@ -168,8 +169,8 @@ def run(config: Config, folder: Path, job: Job | None = None) -> None:
 def _finish(tracker: Tracker, prepared: PreparedRun, estimator: object, folder: Path, job: Job | None) -> None:
     """Fit and score what is prepared, and hand the record to whoever keeps it."""
     from src.pipeline.run import run_probe
-    from src.results.cache import remember
-    from src.results.result import summary, table
+    from src.results.cache import ResultCache
+    from src.results.display import result_summary, result_table
     from src.trackers.examples import examples
 
     failed, asked = True, prepared.config.tracker
@@ -177,9 +178,12 @@ def _finish(tracker: Tracker, prepared: PreparedRun, estimator: object, folder: 
     _start(tracker, prepared, folder)
     try:
         finished = run_probe(prepared, estimator)
-        remember(prepared, finished)  # first: whatever becomes of the folder, what hours have made is kept
+        # First, so that hours of work are kept if the folder cannot be written.
+        ResultCache(prepared.extractor.store.root).put(prepared.key, finished.files)
         finished.write(folder)
-        print_text(summary(finished.result) if job else table(finished.result))  # a sweep ends with a table of all
+        print_text(
+            result_summary(finished.result) if job else result_table(finished.result)
+        )  # a sweep ends with a table of all
         tracker.log(finished.result)
         if asked.examples:
             tracker.show({"examples": examples(finished.predictions, prepared.data, text=asked.text)})
@@ -204,11 +208,13 @@ def _name(shown: Mapping[str, Any]) -> str:
     return f"{shown['dataset']}-{shown['model']}-{shown['pooling']}-L{shown['layer']}-{shown['probe']}-s{shown['seed']}"
 
 
-def _also(prepared: PreparedRun, layers: Sequence[int]) -> None:
+def _also(prepared: PreparedRun, layers: Sequence[int]) -> PreparedRun:
     """Have a forward pass store these layers too; one that the model lacks is refused by the job that asks for it."""
-    deepest = prepared.extractor.facts.layers
-    also = prepared.config.runtime.also_layers
-    also += [layer for layer in layers if -deepest - 1 <= layer <= deepest and layer not in also]
+    deepest = prepared.extractor.info.layers
+    runtime = prepared.config.runtime
+    also = [layer for layer in layers if -deepest - 1 <= layer <= deepest and layer not in runtime.also_layers]
+    runtime = replace(runtime, also_layers=[*runtime.also_layers, *also])
+    return replace(prepared, config=replace(prepared.config, runtime=runtime))
 
 
 if __name__ == "__main__":

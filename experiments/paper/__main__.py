@@ -18,7 +18,7 @@ from experiments.cli import command
 from experiments.manifest import RECORDS_DIR
 from experiments.paper.evidence import Evidence
 from experiments.paper.figures import registry
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.runtime.provenance import cores
 
 

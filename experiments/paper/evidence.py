@@ -15,7 +15,8 @@ from experiments.manifest import RECORDS_DIR, read_committed
 from experiments.paper.labels import by_dtype, regularisation
 from experiments.tasks import labelled_tasks, paired_tasks
 from src.errors import UserError, flatten
-from src.evaluation.paired import Contrast, Overall, Task, as_family, contrasts, over_tasks
+from src.evaluation.contrasts import Contrast, Task, contrasts
+from src.evaluation.hierarchical import Overall, as_family, over_tasks
 from src.results.result import Result
 from src.storage.files import read_json
 

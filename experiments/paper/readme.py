@@ -23,7 +23,7 @@ from experiments.paper.claims.answer import CLAIMS, answer
 from experiments.paper.claims.sentences import Number
 from experiments.paper.evidence import Evidence
 from experiments.paper.page import numbered
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.errors import UserError
 from src.sweeps.comparison import compare_records, render
 

@@ -1,1 +1,1 @@
-"""Pre-training of the embedded encoder: text to token arrays, token arrays to segment pairs, segment pairs to a checkpoint."""
+"""Pre-training of small BERTs, from plain text to a checkpoint and its held-out figures."""

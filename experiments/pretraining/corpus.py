@@ -1,4 +1,4 @@
-"""Plain text to flat token arrays: sentences of whole documents, a held-out tail of each, and a WordPiece vocabulary of their own."""
+"""Plain text to flat token arrays, with a held-out end of every document and a vocabulary."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import numpy as np
 
 from src.errors import UserError
 from src.models.checkpoint import Checkpoint
-from src.models.encoder import load_tokenizer
+from src.models.tokenizer import load_tokenizer
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-# A sentence ends at . ! or ? (with its closing quotes) before a space and a capital, but not after a title or an initial.
+# A sentence ends at . ! or ? and its closing quotes before a space and a capital,
+# unless a title or an initial precedes.
 END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?=[\"'“‘(\[]*[A-Z])")
 TITLES = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Prof|Rev|Col|Capt|Gen|Lieut|Sergt|Hon|Messrs|Mme|Mlle|M|No|vol|viz)|\b[A-Z])\.$"
@@ -26,7 +27,7 @@ TITLES = re.compile(
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents as one flat array of word pieces, without special tokens.
+    """Holds documents as one flat array of word pieces, without special tokens.
 
     Attributes
     ----------
@@ -43,27 +44,28 @@ class Corpus:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the arrays."""
+        """Return the SHA-256 of the arrays."""
         hashed = hashlib.sha256()
         for array in (self.tokens, self.starts, self.documents):
             hashed.update(np.ascontiguousarray(array).tobytes())
         return hashed.hexdigest()
 
 
-def read(folder: Path) -> dict[str, str]:
-    """The text files below a folder by name, in the order of their names.
+def read_texts(folder: Path) -> dict[str, str]:
+    """Return the text files below a folder, by name and in the order of their names.
 
     Raises
     ------
     UserError
-        No such folder, no text file in it, or a file that is not UTF-8.
+        The folder is missing, it has fewer than two text files, or one is not UTF-8.
     """
     if not folder.is_dir():
-        raise UserError(f"text={folder}: there is no such folder. Name one that holds .txt files, a document each.")
+        raise UserError(f"text={folder}: no such folder. Name one of .txt files, a document each.")
     paths = sorted(folder.rglob("*.txt"))
     if len(paths) < 2:
         raise UserError(
-            f"text={folder}: {len(paths)} .txt files, and at least 2 are needed: half of all second segments come from another document."
+            f"text={folder}: {len(paths)} .txt files, and at least 2 are needed: "
+            "half of all second segments come from another document."
         )
     found = {}
     for path in paths:
@@ -77,12 +79,12 @@ def read(folder: Path) -> dict[str, str]:
 
 
 def sentences(text: str) -> list[str]:
-    """Split a text into sentences; a line's end always ends one.
+    """Split a text into sentences; the end of a line ends a sentence.
 
     Examples
     --------
-    >>> sentences('Mr. Day came in. "Well?" he said.\\n\\nNobody spoke.')
-    ['Mr. Day came in.', '"Well?" he said.', 'Nobody spoke.']
+    >>> sentences('Mr. Day came in. "Well?" he said.\\n\\nIt rained.')
+    ['Mr. Day came in.', '"Well?" he said.', 'It rained.']
     """
     found = []
     for line in text.splitlines():
@@ -95,8 +97,11 @@ def sentences(text: str) -> list[str]:
     return [sentence for sentence in found if sentence]
 
 
-def split(documents: dict[str, str], held_out: float) -> tuple[list[list[str]], list[list[str]]]:
-    """Sentences of each document: those before its last part, and those of that part, measured in characters."""
+def split_held_out(documents: dict[str, str], held_out: float) -> tuple[list[list[str]], list[list[str]]]:
+    """Return the sentences of every document before its last part, and those of its last part.
+
+    `held_out` is the last part's share of the characters.
+    """
     train, tail = [], []
     for text in documents.values():
         lines = sentences(text)
@@ -108,11 +113,12 @@ def split(documents: dict[str, str], held_out: float) -> tuple[list[list[str]], 
 
 
 def train_tokenizer(documents: list[list[str]], vocab_size: int) -> Any:
-    """A lower-casing WordPiece tokenizer as BERT's, trained on these sentences.
+    """Return a lower-casing WordPiece tokenizer like BERT's, trained on these sentences.
 
     References
     ----------
-    Devlin et al. (2019), BERT, section 3; the splitting rules are those of google-research/bert's tokenization.py.
+    Devlin et al. (2019), BERT, section 3.
+    google-research/bert, tokenization.py, for the splitting rules.
     """
     from tokenizers import BertWordPieceTokenizer
     from transformers import BertTokenizer
@@ -126,7 +132,7 @@ def train_tokenizer(documents: list[list[str]], vocab_size: int) -> Any:
 
 
 def encode(documents: list[list[str]], tokenizer: Any) -> Corpus:
-    """Word pieces of all documents, flat."""
+    """Return the word pieces of all documents as flat arrays."""
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()  # some checkpoints' files fix a length
     backend.no_padding()
@@ -143,32 +149,43 @@ def encode(documents: list[list[str]], tokenizer: Any) -> Corpus:
 
 
 def save(corpus: Corpus, path: Path) -> None:
+    """Write a corpus as an .npz file."""
     np.savez(path, tokens=corpus.tokens, starts=corpus.starts, documents=corpus.documents)
 
 
 def load(path: Path) -> Corpus:
+    """Return the corpus of an .npz file."""
     with np.load(path, allow_pickle=False) as arrays:
         return Corpus(arrays["tokens"], arrays["starts"], arrays["documents"])
 
 
-def prepare(folder: Path, work: Path, vocab_size: int, held_out: float, given: Checkpoint | None = None) -> Path:
-    """Folder below `work` with the training part, the held-out part and the tokenizer of a text folder, made once.
+def prepare(folder: Path, work: Path, vocab_size: int, held_out: float, start: Checkpoint | None = None) -> Path:
+    """Tokenise a folder of texts once and return the folder of the result, which lies below `work`.
 
-    The tokenizer is that of the checkpoint `given`, or one of `vocab_size` pieces trained on the training part.
+    Parameters
+    ----------
+    folder : Path
+        Folder of .txt files.
+    vocab_size : int
+        Pieces of the tokenizer that is trained on the training part, without `start`.
+    held_out : float
+        Share of every document's characters, from its end.
+    start : Checkpoint, optional
+        Checkpoint whose tokenizer is used.
     """
     from filelock import FileLock
 
-    documents = read(folder)
-    made_of = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in documents.items()}
-    pieces: dict[str, Any] = {"vocab_size": vocab_size} if given is None else {"tokenizer": given.tokenizer}
-    recipe = json.dumps({"text": made_of, "held_out": held_out, **pieces}, sort_keys=True)
+    documents = read_texts(folder)
+    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in documents.items()}
+    pieces: dict[str, Any] = {"vocab_size": vocab_size} if start is None else {"tokenizer": start.tokenizer}
+    recipe = json.dumps({"text": digests, "held_out": held_out, **pieces}, sort_keys=True)
     place = work / f"corpus-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}"
     place.mkdir(parents=True, exist_ok=True)
     with FileLock(place / "lock"):
         if (place / "made").is_file():
             return place
-        train, tail = split(documents, held_out)
-        tokenizer = train_tokenizer(train, vocab_size) if given is None else load_tokenizer(given)
+        train, tail = split_held_out(documents, held_out)
+        tokenizer = train_tokenizer(train, vocab_size) if start is None else load_tokenizer(start)
         tokenizer.save_pretrained(place / "tokenizer")
         save(encode(train, tokenizer), place / "train.npz")
         save(encode(tail, tokenizer), place / "held_out.npz")
@@ -176,6 +193,6 @@ def prepare(folder: Path, work: Path, vocab_size: int, held_out: float, given: C
     return place
 
 
-def opened(place: Path) -> tuple[Corpus, Corpus, Path]:
-    """Training part, held-out part and the tokenizer's folder of what `prepare` made."""
+def load_prepared(place: Path) -> tuple[Corpus, Corpus, Path]:
+    """Return the training part, the held-out part and the tokenizer's folder of `prepare`."""
     return load(place / "train.npz"), load(place / "held_out.npz"), place / "tokenizer"

@@ -1,4 +1,4 @@
-"""Word embeddings to begin with: co-occurrence statistics of the training text, factorised."""
+"""Initial embedding tables: factorised co-occurrences for words, sinusoids for positions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ SMOOTHING = 0.75  # exponent on the context's frequency
 
 
 def cooccurrences(corpus: Corpus, vocab_size: int) -> np.ndarray:
-    """Weighted counts of word pieces near one another in one document, (vocabulary, vocabulary) float32, symmetric."""
+    """Count word pieces that stand near each other in one document.
+
+    Returns
+    -------
+    float32 array of shape (vocab_size, vocab_size)
+        Symmetric; a pair at distance d adds 1 / d.
+    """
     document = np.searchsorted(corpus.documents, np.arange(len(corpus.tokens)), side="right").astype(np.int32)
     tokens = corpus.tokens.astype(np.int64)
     counts = np.zeros(vocab_size * vocab_size, np.float32)
@@ -24,17 +30,23 @@ def cooccurrences(corpus: Corpus, vocab_size: int) -> np.ndarray:
 
 
 def embeddings(corpus: Corpus, vocab_size: int, width: int, deviation: float, seed: int) -> np.ndarray:
-    """Rows of a truncated SVD of the positive pointwise mutual information, scaled to a standard deviation.
+    """Factorise the positive pointwise mutual information by a truncated SVD.
+
+    Parameters
+    ----------
+    deviation : float
+        Standard deviation of the entries.
 
     Returns
     -------
-    float32 array of shape (vocabulary, width)
-        The special tokens' rows, and those of pieces that the text lacks, are drawn at random.
+    float32 array of shape (vocab_size, width)
+        Rows of special tokens and of pieces that the text lacks are random.
 
     References
     ----------
-    Levy and Goldberg (2014), Neural Word Embedding as Implicit Matrix Factorization; Levy, Goldberg and Dagan (2015), Improving
-    Distributional Similarity with Lessons Learned from Word Embeddings, for the smoothed context and the square root of the values.
+    Levy and Goldberg (2014), Neural Word Embedding as Implicit Matrix Factorization.
+    Levy, Goldberg and Dagan (2015), Improving Distributional Similarity with Lessons Learned from
+    Word Embeddings, for the smoothed context and the square root of the values.
     """
     from sklearn.utils.extmath import randomized_svd
 
@@ -49,7 +61,7 @@ def embeddings(corpus: Corpus, vocab_size: int, width: int, deviation: float, se
     left, values, _ = randomized_svd(counts, width, n_iter=4, random_state=seed)
     found = left * np.sqrt(values)
     rng = np.random.default_rng(seed)
-    # Rotated at random: singular vectors in order would give some attention heads all that is common and others what is rare.
+    # A random rotation spreads frequent and rare directions over all attention heads.
     found = found @ np.linalg.qr(rng.standard_normal((width, width)))[0]
     empty = row == 0
     empty[: len(SPECIAL)] = True
@@ -58,14 +70,19 @@ def embeddings(corpus: Corpus, vocab_size: int, width: int, deviation: float, se
     return found.astype(np.float32)
 
 
-def waves(positions: int, width: int, deviation: float) -> np.ndarray:
-    """Sines and cosines of the position, (positions, width) float32, with wavelengths from 4 to twice the number of positions.
+def sinusoids(positions: int, width: int, deviation: float) -> np.ndarray:
+    """Return sines and cosines of the position; wavelengths go from 4 to twice the positions.
 
-    A shift by any number of places is then one rotation, so that attention to a neighbour is learnt at all places at once.
+    A shift by any number of places is one rotation, so that attention to a neighbour is learnt for
+    all places at once. Training changes the table later.
+
+    Returns
+    -------
+    float32 array of shape (positions, width)
 
     References
     ----------
-    Vaswani et al. (2017), Attention Is All You Need, section 3.5; here they are only where the trained table begins.
+    Vaswani et al. (2017), Attention Is All You Need, section 3.5.
     """
     lengths = np.geomspace(4, 2 * positions, width // 2)
     angles = 2 * np.pi * np.arange(positions)[:, None] / lengths

@@ -1,4 +1,4 @@
-"""Segment pairs with masked word pieces, drawn from flat token arrays: every row fills its length, so nothing is padding."""
+"""Segment pairs with masked word pieces, drawn from flat token arrays; rows need no padding."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from experiments.pretraining.corpus import SPECIAL, Corpus
 from experiments.pretraining.recipe import NEGATIVES
 from src.errors import UserError
 
-MASKED = 0.15  # share of the word pieces to predict; of them 80 % become [MASK], 10 % a random piece, 10 % stay
+MASKED = 0.15  # share of the word pieces to predict: 80 % become [MASK], 10 % a random piece, 10 % stay
 CONSECUTIVE, RANDOM = 0, 1  # classes of BERT's next-sentence head
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What drawing rows needs to know of a tokenizer: ids of three special tokens, and of all pieces that are not special, ascending."""
+    """Holds the ids of three special tokens and, ascending, of all pieces that are not special."""
 
     cls: int
     sep: int
@@ -26,30 +26,36 @@ class Vocabulary:
 
     @classmethod
     def of(cls, tokenizer: Any) -> Vocabulary:
-        """The vocabulary of a BERT tokenizer; UserError where it lacks a special token."""
+        """Return the vocabulary of a BERT tokenizer.
+
+        Raises
+        ------
+        UserError
+            The tokenizer lacks one of the three special tokens.
+        """
         found = (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id)
         if None in found:
             raise UserError("the tokenizer lacks one of [CLS], [SEP] and [MASK]: pre-training needs those of a BERT.")
         return cls(*found, np.setdiff1d(np.arange(len(tokenizer)), tokenizer.all_special_ids))
 
     @classmethod
-    def own(cls, size: int) -> Vocabulary:
-        """The vocabulary of a tokenizer that `corpus.train_tokenizer` made."""
+    def of_size(cls, size: int) -> Vocabulary:
+        """Return the vocabulary of a tokenizer of `size` pieces from `corpus.train_tokenizer`."""
         first, second, third = (SPECIAL.index(name) for name in ("[CLS]", "[SEP]", "[MASK]"))
         return cls(first, second, third, np.arange(len(SPECIAL), size))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one length.
+    """Holds rows of one length.
 
     Attributes
     ----------
     ids, segments : int64 arrays of (rows, tokens)
     places : int64 array of (masked,)
-        Which of the rows * tokens positions are predicted.
+        Predicted positions, counted over the flattened rows.
     targets : int64 array of (masked,)
-        The pieces that stood there.
+        The pieces at these positions before masking.
     random : int64 array of (rows,)
         0 where the second segment follows the first, 1 where it comes from elsewhere.
     """
@@ -62,10 +68,10 @@ class Batch:
 
 
 class Examples:
-    """Draws batches from a corpus. The same generator state gives the same batch.
+    """Draws batches from a corpus; the same generator state gives the same batch.
 
-    Where second segments that do not follow come from (`negatives`) changes nothing else: first segments, lengths, masks and which rows
-    are consecutive are the same for either choice.
+    `negatives` is the source of second segments that do not follow. Either choice gives the same
+    first segments, lengths, masks and consecutive rows.
 
     References
     ----------
@@ -85,58 +91,57 @@ class Examples:
         self._far: dict[int, tuple[np.ndarray, ...]] = {}
 
     def draw(self, rng: np.random.Generator, rows: int, length: int) -> Batch:
-        """Rows of `length` word pieces: [CLS] A [SEP] B [SEP], where B begins at a sentence and A ends before one."""
+        """Return rows [CLS] A [SEP] B [SEP] of `length` pieces; A ends and B begins with a sentence."""
         starts = self.corpus.starts
         room = length - len(("[CLS]", "[SEP]", "[SEP]"))
         least = room // 8
         boundary = self._boundaries(rng, rows, room)
-        other = self._elsewhere(rng, boundary, room)
+        other = self._from_other_document(rng, boundary, room)
         if self.negatives == "same_document":
-            # A generator beside: it leaves all other draws as they are.
-            other = self._farther(rng.spawn(1)[0], boundary, room)
+            # A generator of its own, so that all other draws stay the same.
+            other = self._from_same_document(rng.spawn(1)[0], boundary, room)
         wanted = rng.integers(least, room - least, rows, endpoint=True)
         end = starts[boundary]
         begin = starts[np.searchsorted(starts, end - wanted)]
-        # Where whole sentences leave too little, the first is cut in front, so that A still ends where B may begin.
+        # If whole sentences leave too little, A is cut in front, so that it still ends a sentence.
         begin = np.where(begin > end - least, end - wanted, begin)
         random = rng.integers(0, 2, rows)
         follows = np.where(random == RANDOM, starts[other], end)
         return self._mask(rng, *self._lay_out(begin, end - begin, follows, length), random)
 
     def _boundaries(self, rng: np.random.Generator, rows: int, room: int) -> np.ndarray:
-        """Sentences with enough text of their document on both sides."""
+        """Draw sentences with at least `room` pieces of their document on both sides."""
         if room not in self._fitting:
             fitting = np.flatnonzero((self._before >= room) & (self._after >= room))
             if len(np.unique(self._document[fitting])) < 2:
                 raise UserError(
-                    f"rows of {room + 3} word pieces need two documents longer than that. Use shorter rows or longer texts."
+                    f"rows of {room + 3} word pieces need two longer documents. Use shorter rows or longer texts."
                 )
             self._fitting[room] = fitting
         return rng.choice(self._fitting[room], rows)
 
-    def _elsewhere(self, rng: np.random.Generator, boundary: np.ndarray, room: int) -> np.ndarray:
-        """A sentence of another document for each."""
+    def _from_other_document(self, rng: np.random.Generator, boundary: np.ndarray, room: int) -> np.ndarray:
+        """Draw a sentence of another document for each boundary."""
         other = self._boundaries(rng, len(boundary), room)
         while len(same := np.flatnonzero(self._document[other] == self._document[boundary])):
             other[same] = self._boundaries(rng, len(same), room)
         return other
 
-    def _farther(self, rng: np.random.Generator, boundary: np.ndarray, room: int) -> np.ndarray:
-        """A sentence of the same document for each, a whole row's room before or after: neither segment's text can be met again."""
+    def _from_same_document(self, rng: np.random.Generator, boundary: np.ndarray, room: int) -> np.ndarray:
+        """Draw a sentence of the same document at least `room` pieces from each boundary."""
         if room not in self._far:
             fitting = self._fitting[room]
             document, place = self._document[fitting], self.corpus.starts[fitting]
-            span = (
-                int(self.corpus.documents[-1]) + 2 * room + 1
-            )  # documents laid apart, so that one search finds places within one
+            # An offset for each document, so that one search finds places within a document.
+            span = int(self.corpus.documents[-1]) + 2 * room + 1
             spread = place + document * span
             first, last = (np.searchsorted(document, document, side=side) for side in ("left", "right"))
             before = np.searchsorted(spread, spread - room, side="right")
             after = np.searchsorted(spread, spread + room, side="left")
             if ((before - first) + (last - after) <= 0).any():
                 raise UserError(
-                    f"rows of {room + 3} word pieces with schedule.negatives=same_document need documents of at least four rows' length. "
-                    "Use shorter rows, longer texts or other_document."
+                    f"rows of {room + 3} word pieces with schedule.negatives=same_document need documents of "
+                    "at least four rows' length. Use shorter rows, longer texts or other_document."
                 )
             self._far[room] = (first, before, after, last)
         fitting = self._fitting[room]

@@ -15,9 +15,9 @@ from experiments.report.document import compose
 from experiments.report.html import to_html
 from experiments.report.markdown import to_markdown
 from experiments.report.reading import read_sweeps
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.errors import UserError
-from src.evaluation.paired import MARGIN
+from src.evaluation.contrasts import MARGIN
 from src.storage.atomic import replace_files
 
 MARKDOWN, PAGE = "report.md", "report.html"

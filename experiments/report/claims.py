@@ -12,10 +12,11 @@ from experiments.formatting import format_difference, format_margin
 from experiments.report.sections import Section
 from experiments.report.verdicts import MAIN_POOLINGS
 from src.errors import UserError, flatten
-from src.evaluation import paired
-from src.evaluation.paired import Overall
-from src.evaluation.statistics import Difference, holm, verdict
-from src.results.result import is_fraction
+from src.evaluation.contrasts import MARGIN
+from src.evaluation.differences import Difference, verdict
+from src.evaluation.hierarchical import Overall, over_tasks
+from src.evaluation.multiplicity import holm
+from src.results.display import is_fraction
 
 FEWEST_TASKS = 3
 MOST_POOLINGS = 4  # whose pairs are all tested; with more, the main ones alone, so that Holm leaves enough power
@@ -62,7 +63,7 @@ class Setting:
     reason: str = ""
 
 
-def build_settings(sections: Sequence[Section], *, margin: float = paired.MARGIN) -> list[Setting]:
+def build_settings(sections: Sequence[Section], *, margin: float = MARGIN) -> list[Setting]:
     """Return the settings of a sweep with the claims over their tasks.
 
     Parameters
@@ -89,7 +90,7 @@ def _build_setting(label: dict[str, str], members: Sequence[Section], margin: fl
     if not pairs:
         return Setting(label, names, (), "no two poolings were run on all of its tasks")
     try:
-        found = [paired.over_tasks([section.task for section in members], a, b, margin=margin) for a, b in pairs]
+        found = [over_tasks([section.task for section in members], a, b, margin=margin) for a, b in pairs]
     except UserError as error:
         return Setting(label, names, (), flatten(error))
     differences, equivalences = holm([each.p for each in found]), holm([each.p_equivalence for each in found])

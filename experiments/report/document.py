@@ -12,8 +12,8 @@ from experiments.report.introduction import introduction
 from experiments.report.sections import Section, build_sections
 from experiments.report.tables import Table, claims_table, overview_table, pairs_table, runs_table
 from experiments.report.verdicts import Verdict, judge
-from src.evaluation.paired import MARGIN
-from src.results.result import is_fraction
+from src.evaluation.contrasts import MARGIN
+from src.results.display import is_fraction
 
 EXPLANATIONS = (
     "A score has its 95 % interval for this fitted probe on new rows. A difference is that of two poolings on the same "

@@ -13,12 +13,13 @@ import numpy as np
 from experiments import style
 from experiments.bundles import Record
 from experiments.tasks import paired_task
-from src.evaluation import paired
+from src.evaluation.contrasts import MARGIN, Contrast, Task, contrasts
+from src.evaluation.differences import Difference
 from src.evaluation.metrics import metrics
-from src.evaluation.paired import Contrast, Task
-from src.evaluation.statistics import Difference
+from src.results.cautions import cautions, is_one_vector, uses_untrained_pooler
+from src.results.display import format_score, is_fraction
 from src.results.groups import group_labels, group_runs, other_identity, texts_digest, weights_digest
-from src.results.result import Result, cautions, estimate, is_fraction, is_one_vector, uses_untrained_pooler
+from src.results.result import Result
 
 CONTROLS = ("random_pooler",)  # never recommended
 FILES_SHOWN = 3
@@ -62,7 +63,9 @@ class Run:
     @property
     def cautions(self) -> list[str]:
         """Cautions for readers of this score."""
-        undefined = [] if self.value is not None else [f"{estimate(self.result.score['metric'], self.result.score)}."]
+        undefined = (
+            [] if self.value is not None else [f"{format_score(self.result.score['metric'], self.result.score)}."]
+        )
         return [*undefined, *cautions(self.result)]
 
 
@@ -111,7 +114,7 @@ class Section:
         return {name: value if isinstance(value, Mapping) else {"value": value} for name, value in found.items()}
 
     def verdict(self, a: str, b: str) -> str:
-        """Return the verdict of a against b, one of `src.evaluation.statistics.VERDICTS`."""
+        """Return the verdict of a against b, one of `src.evaluation.differences.VERDICTS`."""
         if (a, b) in self.contrasts:
             return self.contrasts[a, b].verdict
         found = self.contrasts[b, a].verdict
@@ -127,7 +130,7 @@ class Section:
         return found.difference if found.a == a else _negate(found.difference)
 
 
-def build_sections(records: Iterable[Record], *, margin: float = paired.MARGIN) -> list[Section]:
+def build_sections(records: Iterable[Record], *, margin: float = MARGIN) -> list[Section]:
     """Return a section for each group of records that differ in their pooling alone; Holm over a section's pairs.
 
     Parameters
@@ -183,7 +186,7 @@ def _build_section(label: dict[str, str], members: Sequence[Record], margin: flo
     )
     pairs = list(combinations([run.name for run in runs], 2))
     margin = margin if is_fraction(task.metric) else margin * (float(np.std(task.labels)) or 1.0)
-    found = paired.contrasts([task], pairs, margin=margin) if pairs else []
+    found = contrasts([task], pairs, margin=margin) if pairs else []
     return Section(label, tuple(runs), task, {(contrast.a, contrast.b): contrast for contrast in found}, margin)
 
 

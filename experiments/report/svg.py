@@ -12,7 +12,7 @@ from experiments.formatting import format_difference
 from experiments.report.claims import Setting
 from experiments.report.sections import Run, Section
 from src.errors import printable
-from src.results.result import estimate, is_fraction, number
+from src.results.display import format_score, format_value, is_fraction
 
 # Sizes in the figure's units: the column of names, the plot, its right margin, and the heights of a row,
 # of the axis and of a line of the legend.
@@ -52,7 +52,7 @@ def scores_figure(section: Section, name: str) -> str:
     lines = [
         Line(
             kind,
-            f"{style.BASELINES.get(kind, kind)} {number(section.metric, baseline['value'])}",
+            f"{style.BASELINES.get(kind, kind)} {format_value(section.metric, baseline['value'])}",
             scale * baseline["value"],
         )
         for kind, baseline in section.baseline.items()
@@ -67,7 +67,7 @@ def _score_mark(run: Run, metric: str) -> Mark:
     assert run.value is not None
     low, high = (run.value if score.get(end) is None else score[end] for end in ("low", "high"))
     colour = style.COLOURS.get(run.result.pooling, "")
-    text = estimate(metric, score)
+    text = format_score(metric, score)
     return Mark(run.name, scale * run.value, scale * low, scale * high, colour, run.is_random, text)
 
 

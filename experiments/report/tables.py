@@ -9,7 +9,7 @@ from experiments.formatting import format_difference, format_p_value, format_sig
 from experiments.report.claims import Setting
 from experiments.report.sections import Run, Section, higher_is_better
 from experiments.report.verdicts import Verdict
-from src.results.result import estimate, is_fraction, number
+from src.results.display import format_score, format_value, is_fraction
 
 OVERVIEW = ("task", "rows", "metric", "use", "its score", "verdict")
 RUNS = (
@@ -58,7 +58,7 @@ def overview_table(judged: Iterable[tuple[Section, Verdict]]) -> Table:
 def _overview_row(section: Section, verdict: Verdict) -> tuple[Cell, ...]:
     rows = len(section.task.labels)
     used = next((run for run in section.runs if run.name == verdict.use), None)
-    score = Cell("") if used is None else Cell(estimate(section.metric, used.result.score), used.value)
+    score = Cell("") if used is None else Cell(format_score(section.metric, used.result.score), used.value)
     return (
         Cell(section.title),
         Cell(f"{rows:,}", rows),
@@ -80,7 +80,7 @@ def runs_table(section: Section) -> Table:
 
 def _run_row(section: Section, run: Run) -> tuple[Cell, ...]:
     metric, best = section.metric, section.runs[0]
-    score = Cell("undefined" if run.value is None else estimate(metric, run.result.score), run.value)
+    score = Cell("undefined" if run.value is None else format_score(metric, run.result.score), run.value)
     fit = run.result.timing.get("fit")
     cost = Cell("" if fit is None else f"{fit:.1f}", fit), Cell(f"{run.bytes:,}", run.bytes)
     if run is best or run.value is None:
@@ -104,7 +104,7 @@ def _baseline_row(section: Section, name: str) -> tuple[Cell, ...]:
     difference = None if value is None or best is None else value - best
     return (
         Cell(f"{name.replace('_', ' ')} (baseline)"),
-        Cell("undefined" if value is None else estimate(section.metric, baseline), value),
+        Cell("undefined" if value is None else format_score(section.metric, baseline), value),
         Cell("" if difference is None else format_signed(section.metric, difference), difference),
         *[Cell("")] * (len(RUNS) - 3),
     )
@@ -126,7 +126,7 @@ def _pair_row(section: Section, a: str, b: str) -> tuple[Cell, ...]:
         *_p_cells(found.p_holm, found.p_equivalence_holm),
         Cell(found.verdict),
         _kappa_cell(found.agreement),
-        *(Cell("" if value is None else number(metric, value), value) for value in smallest),
+        *(Cell("" if value is None else format_value(metric, value), value) for value in smallest),
     )
 
 

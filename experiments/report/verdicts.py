@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from experiments.formatting import format_difference, format_margin, join_names
 from experiments.report.sections import Run, Section, higher_is_better
-from src.results.result import estimate, number
+from src.results.display import format_score, format_value
 
 MAIN_POOLINGS = ("mean", "cls", "pooler")  # named first if not all can be named
 NAMES_SHOWN = 3
@@ -43,7 +43,7 @@ def judge(section: Section) -> Verdict:
     if len(scored) == 1:
         others = len(section.runs) - 1
         alone = f"the scores of the other {others} are undefined" if others else "there is nothing to compare it with"
-        score = estimate(section.metric, best.result.score)
+        score = format_score(section.metric, best.result.score)
         return Verdict(best.name, f"{_baseline_clause(section)}only {best.name} was scored ({score}): {alone}.")
     candidates = [run for run in scored if not any(_is_better(section, other, run) for other in scored)] or [best]
     use = min(candidates, key=_preference)
@@ -126,10 +126,10 @@ def _baseline_clause(section: Section) -> str:
     assert best.value is not None
     found = []
     if bag is not None and sign * (bag - best.value) > 0:
-        scores = f"{number(metric, bag)} against {number(metric, best.value)}"
+        scores = f"{format_value(metric, bag)} against {format_value(metric, best.value)}"
         found.append(f"a bag of word pieces scores above every pooling ({scores})")
     if constant is not None and (bound is None or sign * (bound - constant) <= 0):
-        found.append(f"no pooling is shown to beat one constant answer ({number(metric, constant)})")
+        found.append(f"no pooling is shown to beat one constant answer ({format_value(metric, constant)})")
     return f"{' and '.join(found)}; of the poolings, " if found else ""
 
 

@@ -1,6 +1,6 @@
-"""How rows are divided: a part held out, folds and resamples for the probe, and a test part of the user's own file.
+"""Division of training rows: a held-out part, folds and bootstrap resamples.
 
-Labels, groups and a seed (for the test part the texts) decide, never features: the rows are divided alike for every pooling.
+Labels, groups and a seed decide, never features, so rows are divided alike for every pooling.
 """
 
 from __future__ import annotations
@@ -19,14 +19,24 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class RowSplitter:
-    """The rule by which a split's rows are divided.
+    """Seeded rule that divides the rows of one split.
 
     Attributes
     ----------
-    y : (rows,) class ids, or targets where `regression`
-    groups : (rows,), rows with equal entries fall on one side; None: every row by itself
-    mixed : whether groups hold rows of several classes by their nature; else they are duplicates, and the first row tells the class
-    names : class names in id order, for errors
+    y : array of (rows,)
+        Class ids, or targets where `regression` is True.
+    seed : int
+    fraction : float
+        Share of the rows that are held out.
+    folds : int
+    groups : array of (rows,), or None
+        Rows with equal entries fall on one side. None: every row is a group of its own.
+    groups_span_classes : bool
+        Whether a group may hold rows of several classes. If False, groups are duplicates, and the
+        first row gives a group its class.
+    regression : bool
+    names : sequence of str
+        Class names in id order, for error messages.
     """
 
     y: Array
@@ -34,14 +44,15 @@ class RowSplitter:
     fraction: float = 0.2
     folds: int = 10
     groups: Array | None = None
-    mixed: bool = False
+    groups_span_classes: bool = False
     regression: bool = False
     names: Sequence[str] = ()
 
-    def held(self) -> Array:
-        """Which rows are held out for the choice, (rows,) bool: a stratified fraction (regression: by tenths of the target).
+    def holdout_mask(self) -> Array:
+        """Return which rows are held out, (rows,) bool: a stratified fraction.
 
-        Every class keeps at least one row (with its group) to be fitted on; a class with one such unit is never held out.
+        Regression is stratified by tenths of the target. Every class keeps at least one group to be
+        fitted on, so a class with a single group is never held out.
 
         Raises
         ------
@@ -51,45 +62,40 @@ class RowSplitter:
         y = self.y
         unit, stratum = _units(y, self.groups, self.regression)
         generator = np.random.default_rng([self.seed, 0])
-        if self.mixed:
+        if self.groups_span_classes:
             shares = np.array([1 - self.fraction, self.fraction])
-            held = _dealt(unit, _tenths(y) if self.regression else y, shares, generator, keep=True) == 1
+            held = _deal(unit, self._strata(), shares, generator, all_classes_first=True) == 1
         else:
-            held = _by_class(stratum, np.bincount(unit), self.fraction, generator)
+            held = _hold_out(stratum, np.bincount(unit), self.fraction, generator)
         if not held.any():
-            units = (
-                f" in {len(held)} group{'s' * (len(held) != 1)}" if self.mixed else f", {len(held)} of them distinct,"
-            )
+            plural = "s" * (len(held) != 1)
+            spans = self.groups_span_classes
+            units = f" in {len(held)} group{plural}" if spans else f", {len(held)} of them distinct,"
             raise UserError(
-                f"{len(y)} training rows{units} are too few to hold {self.fraction:.0%} out for the choice of the grid. "
-                "Give more rows, or rows to choose on in dataset.validation."
+                f"{len(y)} training rows{units} are too few to hold {self.fraction:.0%} out for the choice of the grid."
+                " Give more rows, or rows to choose on in dataset.validation."
             )
-        rows = held[unit]
+        mask = held[unit]
         if not self.regression:
-            _refuse_lost(np.setdiff1d(y, y[~rows]), self.names)
-        return rows
+            _check_none_lost(np.setdiff1d(y, y[~mask]), self.names)
+        return mask
 
-    def fold(self) -> Array:
-        """Fold of each row, (rows,) int64; classes (regression: tenths of the target) and groups are dealt out evenly.
+    def fold_ids(self) -> Array:
+        """Return the fold of each row, (rows,) int64, with classes and groups spread evenly.
+
+        Regression spreads tenths of the target evenly.
 
         Raises
         ------
         UserError
-            Fewer rows (or groups) than folds, in all or of a class.
+            Fewer rows (or groups) than folds, overall or within a class.
         """
-        y, folds, mixed = self.y, self.folds, self.mixed
+        y, folds = self.y, self.folds
         unit, stratum = _units(y, self.groups, self.regression)
-        way_out = f"fewer than the {folds} folds. Set dataset.folds lower, or dataset.selection=carve."
-        if len(stratum) < folds:
-            raise UserError(f"{len(y)} rows hold {_counted(len(stratum), mixed)}, {way_out}")
-        if not self.regression:
-            counts = np.bincount(np.unique(unit * (y.max() + 1) + y) % (y.max() + 1) if mixed else stratum)
-            if (small := counts[counts > 0].min()) < folds:
-                name = _name(int(np.flatnonzero(counts == small)[0]), self.names)
-                raise UserError(f"class {name} has {_counted(int(small), mixed)}, {way_out}")
+        self._check_fold_sizes(unit, stratum)
         generator = np.random.default_rng([self.seed, 1])
-        if mixed:
-            fold = _dealt(unit, _tenths(y) if self.regression else y, np.full(folds, 1 / folds), generator)
+        if self.groups_span_classes:
+            fold = _deal(unit, self._strata(), np.full(folds, 1 / folds), generator)
         else:
             fold = np.empty(len(stratum), dtype=np.int64)
             dealt = 0
@@ -97,114 +103,66 @@ class RowSplitter:
                 members = generator.permutation(np.flatnonzero(stratum == name))
                 fold[members] = (dealt + np.arange(len(members))) % folds
                 dealt += len(members)
-        rows = fold[unit]
+        ids = fold[unit]
         if not self.regression:
-            places = np.unique(y * folds + rows) // folds
-            _refuse_lost(np.flatnonzero(np.bincount(places) == 1), self.names)
-        return rows
+            places = np.unique(y * folds + ids) // folds
+            _check_none_lost(np.flatnonzero(np.bincount(places) == 1), self.names)
+        return ids
 
-    def among(self, rows: Array) -> RowSplitter:
-        """The same rule for these rows alone."""
+    def subset(self, rows: Array) -> RowSplitter:
+        """Return the same rule for some of the rows."""
         return replace(self, y=self.y[rows], groups=None if self.groups is None else self.groups[rows])
 
     def check(self, selection: str) -> None:
-        """Divide as this selection will; a UserError where the rows do not suffice."""
+        """Divide the rows as a selection will.
+
+        Raises
+        ------
+        UserError
+            Too few rows for the selection.
+        """
         if selection == "carve":
             if not self.regression and 1 in (counts := np.bincount(self.y)):
-                name = _name(int(np.flatnonzero(counts == 1)[0]), self.names)
+                name = _class_name(int(np.flatnonzero(counts == 1)[0]), self.names)
                 raise UserError(f"class {name} has 1 training row; choosing the grid on a part of train needs 2.")
-            self.held()
+            self.holdout_mask()
         elif selection in ("folds", "nested"):
-            fold = self.fold()
+            fold = self.fold_ids()
             for number in range(self.folds if selection == "nested" else 0):
-                self.among(fold != number).fold()
+                self.subset(fold != number).fold_ids()
 
+    def _strata(self) -> Array:
+        return _tenths(self.y) if self.regression else self.y
 
-def parted(unit: Array, digests: Array, kinds: Array | None, fraction: float) -> Array:
-    """Which rows go to test, (rows,) bool: the fraction of each class, rows of one unit on one side.
-
-    The choice follows from the texts alone, whatever their order. Units of several rows come first, in the order of their digests,
-    each to the side that keeps the classes' shares nearest to the fraction among the rows placed so far; single rows then fill up what
-    each class lacks.
-
-    Parameters
-    ----------
-    unit, digests : (rows,) see `joined`; digest of each row's text
-    kinds : (rows,) class ids; None for regression
-
-    Raises
-    ------
-    UserError
-        No row is left on one side.
-    """
-    kind = np.zeros(len(unit), dtype=np.int64) if kinds is None else kinds
-    totals = np.bincount(kind)
-    in_test = np.zeros(len(unit), dtype=bool)
-    sizes = np.bincount(unit)
-    order = np.lexsort((digests, unit))
-    starts = np.cumsum(sizes) - sizes
-    several = np.flatnonzero(sizes > 1)
-    placed, taken = np.zeros(len(totals)), np.zeros(len(totals))
-    for chosen in several[np.argsort(digests[order[starts[several]]], kind="stable")]:
-        rows = order[starts[chosen] : starts[chosen] + sizes[chosen]]
-        counts = np.bincount(kind[rows], minlength=len(totals))
-        placed += counts
-        lacking = fraction * placed - taken
-        if np.square(lacking - counts).sum() < np.square(lacking).sum():
-            in_test[rows] = True
-            taken += counts
-    single = np.flatnonzero(sizes[unit] == 1)
-    single = single[np.argsort(digests[single], kind="stable")]
-    available = np.bincount(kind[single], minlength=len(totals))
-    if kinds is not None:
-        available = np.minimum(available, totals - taken - 1)  # a class leaves at least one row for training
-    for each, rows_wanted in enumerate(_whole_numbers(np.clip(fraction * totals - taken, 0, np.maximum(available, 0)))):
-        in_test[single[kind[single] == each][:rows_wanted]] = True
-    if in_test.all() or not in_test.any():
-        raise UserError(
-            f"leaves no {'training' if in_test.all() else 'test'} row: {len(unit)} rows form {len(sizes)} units that stay together (same "
-            "text or same group).\nChange the fraction, or give dataset.test=<file>."
-        )
-    return in_test
-
-
-def _whole_numbers(quota: Array) -> Array:
-    """Integers of the same rounded sum as `quota`, each next to its own: the largest remainders are rounded up."""
-    whole: Array = np.floor(quota).astype(np.int64)
-    rest = int(np.round(quota.sum())) - int(whole.sum())
-    whole[np.argsort(whole - quota, kind="stable")[:rest]] += 1
-    return whole
-
-
-def joined(digests: Array, group: Array | None) -> Array:
-    """A number for each row, (rows,) int64, equal where rows share a digest or a group, however long the chain between them."""
-    unit: Array = np.unique(digests, return_inverse=True)[1]
-    if group is None:
-        return unit
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    member = group + unit.max() + 1
-    size = int(member.max()) + 1
-    links = coo_array((np.ones(len(unit), dtype=bool), (unit, member)), shape=(size, size))
-    _, component = connected_components(links, directed=False)
-    units: Array = np.unique(component[unit], return_inverse=True)[1]
-    return units.astype(np.int64)
+    def _check_fold_sizes(self, unit: Array, stratum: Array) -> None:
+        y, spans = self.y, self.groups_span_classes
+        way_out = f"fewer than the {self.folds} folds. Set dataset.folds lower, or dataset.selection=carve."
+        if len(stratum) < self.folds:
+            raise UserError(f"{len(y)} rows hold {_count_text(len(stratum), spans)}, {way_out}")
+        if self.regression:
+            return
+        counts = np.bincount(np.unique(unit * (y.max() + 1) + y) % (y.max() + 1) if spans else stratum)
+        if (small := counts[counts > 0].min()) < self.folds:
+            name = _class_name(int(np.flatnonzero(counts == small)[0]), self.names)
+            raise UserError(f"class {name} has {_count_text(int(small), spans)}, {way_out}")
 
 
 def resample(y: Array, seed: int, draw: int, *, regression: bool = False) -> Array:
-    """How often each row occurs in a stratified bootstrap resample, (rows,) float64; every class keeps its number of rows."""
+    """Return how often each row occurs in a stratified bootstrap resample, (rows,) float64.
+
+    Every class keeps its number of rows.
+    """
     generator = np.random.default_rng([seed, 2, draw])
     stratum = np.zeros(len(y), dtype=np.int64) if regression else y
-    times = np.zeros(len(y))
+    counts = np.zeros(len(y))
     for name in np.unique(stratum):
         members = np.flatnonzero(stratum == name)
-        times[members] = np.bincount(generator.integers(len(members), size=len(members)), minlength=len(members))
-    return times
+        counts[members] = np.bincount(generator.integers(len(members), size=len(members)), minlength=len(members))
+    return counts
 
 
 def _units(y: Array, groups: Array | None, regression: bool) -> tuple[Array, Array]:
-    """Unit of each row (rows that stay on one side of a split) and stratum of each unit."""
+    """Return the unit of each row (rows that stay on one side of a split) and the stratum of each unit."""
     unit = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1].ravel()
     first = np.unique(unit, return_index=True)[1]
     return unit, _tenths(y[first]) if regression else y[first]
@@ -216,8 +174,8 @@ def _tenths(y: Array) -> Array:
     return tenth
 
 
-def _by_class(stratum: Array, size: Array, fraction: float, generator: np.random.Generator) -> Array:
-    """Which units are held out, (units,) bool: of each stratum, in random order, as many as make up the fraction of its rows."""
+def _hold_out(stratum: Array, size: Array, fraction: float, generator: np.random.Generator) -> Array:
+    """Return which units are held out, (units,) bool: in random order, up to the fraction of each stratum's rows."""
     held = np.zeros(len(stratum), dtype=bool)
     for name in np.unique(stratum):
         members = generator.permutation(np.flatnonzero(stratum == name))
@@ -228,15 +186,18 @@ def _by_class(stratum: Array, size: Array, fraction: float, generator: np.random
     return held
 
 
-def _dealt(unit: Array, kind: Array, shares: Array, generator: np.random.Generator, *, keep: bool = False) -> Array:
-    """Part of each unit, (units,): large ones first, each to the part that is farthest behind its share of the classes it holds.
+def _deal(
+    unit: Array, classes: Array, shares: Array, generator: np.random.Generator, *, all_classes_first: bool = False
+) -> Array:
+    """Return the part of each unit, (units,): large units first, each to the part that lacks its classes most.
 
-    The least sum of squares over classes and parts is sought (for units of one row: Sainte-Lague's rule). With `keep`, the first part
-    gets a unit of every class before any other part does.
+    The least sum of squares over classes and parts is sought; for units of one row this is
+    Sainte-Lague's rule. With `all_classes_first`, the first part gets a unit of every class before
+    any other part does.
     """
-    counts = np.zeros((unit.max() + 1, kind.max() + 2))
-    np.add.at(counts, (unit, kind), 1)
-    counts[:, -1] = counts.sum(axis=1)  # all rows count as one more class, so that the parts' sizes are even too
+    counts = np.zeros((unit.max() + 1, classes.max() + 2))
+    np.add.at(counts, (unit, classes), 1)
+    counts[:, -1] = counts.sum(axis=1)  # all rows count as one more class, which evens the parts' sizes too
     totals = np.maximum(counts.sum(axis=0), 1)
     order = generator.permutation(len(counts))
     order = order[np.argsort(-counts[order, -1], kind="stable")]
@@ -244,25 +205,25 @@ def _dealt(unit: Array, kind: Array, shares: Array, generator: np.random.Generat
     part = np.empty(len(counts), dtype=np.int64)
     for number in order:
         each = counts[number]
-        first = keep and bool((load[0][each > 0] == 0).any())
+        first = all_classes_first and bool((load[0][each > 0] == 0).any())
         part[number] = 0 if first else (((2 * load + each) @ (each / totals)) / shares).argmin()
         load[part[number]] += each
     return part
 
 
-def _refuse_lost(lost: Array, names: Sequence[str]) -> None:
-    """A class that a division leaves nothing of to be fitted on: its rows stay together with rows of other classes."""
+def _check_none_lost(lost: Array, names: Sequence[str]) -> None:
+    """Raise a UserError if a division leaves no row of a class to be fitted on."""
     if len(lost):
         raise UserError(
-            f"class {_name(int(lost[0]), names)} cannot be on both sides of a split: its training rows stay together, as they share their "
-            "texts or groups. Give it more rows."
+            f"class {_class_name(int(lost[0]), names)} cannot be on both sides of a split: its training rows stay "
+            "together, as they share their texts or groups. Give it more rows."
         )
 
 
-def _counted(units: int, mixed: bool) -> str:
+def _count_text(units: int, groups: bool) -> str:
     plural = "s" * (units != 1)
-    return f"{units} group{plural} of training rows" if mixed else f"{units} distinct training row{plural}"
+    return f"{units} group{plural} of training rows" if groups else f"{units} distinct training row{plural}"
 
 
-def _name(number: int, names: Sequence[str]) -> str:
+def _class_name(number: int, names: Sequence[str]) -> str:
     return f"'{names[number]}'" if names else str(number)

@@ -11,22 +11,27 @@ from typing import Any
 
 import numpy as np
 
-from src.config.schema import Config, ProbeConfig, cache_folder
-from src.data import dataset as data
+from src.config.paths import cache_folder
+from src.config.schema import Config, ProbeConfig
 from src.data.dataset import Dataset, Split
-from src.evaluation import metrics
-from src.evaluation.metrics import Estimate
-from src.features.extractor import FeatureExtractor, Features, Target, one_vector, saturated, texts, warn_once
-from src.models import checkpoint
+from src.data.loading import load_dataset
+from src.evaluation.estimates import Estimate, evaluate
+from src.features.extractor import FeatureExtractor, saturated
+from src.features.inputs import PoolingTarget, encoder_inputs
+from src.features.text_losses import warn_once
+from src.features.vectors import PooledFeatures, all_rows_equal
+from src.models import finding
+from src.models.options import TOKEN_BUDGETS, EncodingOptions
 from src.pooling import poolings
 from src.probes import baseline, probe
 from src.probes.fitting import Rows, progress_bar
 from src.probes.protocols import over_draws, rules
-from src.results.result import SCHEMA, Result, put
+from src.results.result import SCHEMA, Result, write_record
 from src.runtime import provenance
 from src.runtime.clock import Clock
+from src.runtime.devices import device_kind
+from src.storage.arrays import ArrayStore
 from src.storage.keys import content_key
-from src.storage.store import ArrayStore
 
 __all__ = ["PreparedRun", "Run", "opened", "over_draws", "prepare", "run_probe"]
 
@@ -38,14 +43,13 @@ class PreparedRun:
     config: Config
     data: Dataset
     extractor: FeatureExtractor
-    target: Target
+    target: PoolingTarget
     clock: Clock
 
     @property
     def identity(self) -> dict[str, Any]:
         """All that decides the numbers, as resolved: digests and values, no option names."""
-        config, probe_config = self.config, self.config.probe
-        assert probe_config is not None
+        config = self.config
         pooling, layer = self.target
         return {
             "schema": SCHEMA,
@@ -55,7 +59,7 @@ class PreparedRun:
             "layer": layer,
             "pairing": config.pairing if self.data.train.text_pair is not None else None,
             **self.data.identity(),
-            "probe": {key: value for key, value in probe_config.plain().items() if key != "name"},
+            "probe": {key: value for key, value in config.probe.as_record().items() if key != "name"},
             "seed": config.seed,
             "draws": config.draws,
         }
@@ -66,7 +70,6 @@ class PreparedRun:
 
     @property
     def probe(self) -> ProbeConfig:
-        assert self.config.probe is not None
         return self.config.probe
 
     @property
@@ -85,6 +88,11 @@ class PreparedRun:
             "draws": self.config.draws,
         }
         return {**names, **values, "settings": _config(self), "key": self.key}
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The option names that an equal run may have in other words."""
+        return {"dataset": self.data.name, "model": self.model_name, "probe": self.probe.name}
 
     @property
     def model_name(self) -> str:
@@ -108,7 +116,7 @@ class Run:
         return self.result.pack(self.predictions, self.probe, self.notes)
 
     def write(self, folder: Path) -> None:
-        put(folder, self.files)
+        write_record(folder, self.files)
 
 
 def prepare(config: Config) -> PreparedRun:
@@ -120,20 +128,28 @@ def opened(config: Config, check: Callable[[Config, Dataset], None] | None = Non
     """Store, checkpoint, data and pooling of a run; `check` looks at the data before anything of the model is downloaded."""
     clock = Clock()
     with clock.phase("load"):
-        store = ArrayStore(cache_folder(config.runtime))
+        store = ArrayStore(cache_folder(config.runtime.cache_dir))
         # What is here is read before anything is downloaded.
-        found = None if checkpoint.is_remote(config.model) else checkpoint.find(config.model)
-        read = data.load(config.dataset, config.data_root)
+        found = None if finding.is_remote(config.model) else finding.find_checkpoint(config.model)
+        read = load_dataset(config.dataset, config.data_root)
         if check is not None:
             check(config, read)
-        found = found or checkpoint.find(config.model)
-    extractor = FeatureExtractor(found, config, store, clock, config.runtime.threads or provenance.cores())
-    target = extractor.check(config.pooling.name, config.layer)
+        found = found or finding.find_checkpoint(config.model)
+    workers = config.runtime.threads or provenance.cores()
+    extractor = FeatureExtractor(found, encoding_options(config), store, clock, workers, config.runtime.progress)
+    target = extractor.resolve_target(config.pooling.name, config.layer, config.runtime.also_layers)
     return PreparedRun(config, read, extractor, target, clock)
 
 
+def encoding_options(config: Config) -> EncodingOptions:
+    """Return the options of encoding that enter keys, with the device and the token budget resolved."""
+    runtime = config.runtime
+    device = device_kind(runtime.device)
+    token_budget = runtime.token_budget or TOKEN_BUDGETS[device]
+    return EncodingOptions(device, runtime.dtype, runtime.attention, token_budget, config.model.max_length)
+
+
 def _check(config: Config, read: Dataset) -> None:
-    assert config.probe is not None
     rules(config.probe).check(config, read)
 
 
@@ -147,7 +163,6 @@ def run_probe(prepared: PreparedRun, estimator: Any) -> Run:
         A scikit-learn-like estimator whose grid parameter is in ``config.probe.grid``.
     """
     config, read, extractor, clock = prepared.config, prepared.data, prepared.extractor, prepared.clock
-    assert config.probe is not None
     parts = {
         role: _matrix(extractor, read.splits[name], config, prepared.target, read.name)
         for role, name in _distinct(read).items()
@@ -206,31 +221,28 @@ def _distinct(read: Dataset) -> dict[str, str]:
 
 
 def _matrix(
-    extractor: FeatureExtractor, split: Split, config: Config, target: Target, name: str
-) -> tuple[np.ndarray, list[Features]]:
-    assert config.probe is not None
+    extractor: FeatureExtractor, split: Split, config: Config, target: PoolingTarget, name: str
+) -> tuple[np.ndarray, list[PooledFeatures]]:
     pieces = [
-        extractor.features(text, target, config.runtime.also_layers) for text in texts(split, config.pairing, name)
+        extractor.features(text, target, config.runtime.also_layers) for text in encoder_inputs(split, config.pairing, name)
     ]
     return rules(config.probe).pair_features([piece.values for piece in pieces]), pieces
 
 
 def _fit(estimator: Any, config: Config, read: Dataset, matrices: Mapping[str, np.ndarray]) -> probe.Outcome:
-    assert config.probe is not None
     rows = {role: Rows(matrix, read.splits[read.roles[role]].label) for role, matrix in matrices.items()}
     train = rows.pop("train")
     development = rows.pop("development", None)
     with progress_bar(f"{read.name}: probe", config.runtime.progress) as progress:
         return probe.run(
             estimator, config.probe, train, rows, classes=len(read.classes), selection=read.selection, development=development,
-            folds=read.folds, seed=config.seed, draws=config.draws, groups=read.together, mixed=read.group is not None,
+            folds=read.folds, seed=config.seed, draws=config.draws, groups=read.groups, mixed=read.groups_span_classes,
             order=rules(config.probe).order(read.train), progress=progress,
         )  # fmt: skip
 
 
 def _score(read: Dataset, outcome: probe.Outcome, config: Config) -> dict[str, dict[str, Any]]:
     """Every metric of the task with its interval; splits beside test carry their role in the name."""
-    assert config.probe is not None
     found = {}
     for role in outcome.predictions:
         labels = read.splits[read.roles[role]].label
@@ -246,9 +258,8 @@ def _evaluate(
     read: Dataset, config: Config, name: str, labels: np.ndarray, fold: np.ndarray | None, predictions: np.ndarray
 ) -> Estimate:
     """A metric of one role's predictions (rows,) or (draws, rows)."""
-    assert config.probe is not None
     resamples = config.probe.resamples
-    return metrics.evaluate(
+    return evaluate(
         name, labels, predictions, classes=len(read.classes), seed=config.seed, resamples=resamples, fold=fold
     )
 
@@ -264,7 +275,7 @@ def _chosen(read: Dataset, outcome: probe.Outcome, config: Config) -> dict[str, 
 
 
 def _counts(
-    read: Dataset, parts: Mapping[str, tuple[np.ndarray, list[Features]]], features: list[Features]
+    read: Dataset, parts: Mapping[str, tuple[np.ndarray, list[PooledFeatures]]], features: list[PooledFeatures]
 ) -> dict[str, Any]:
     return {
         "train": len(read.train),
@@ -273,22 +284,22 @@ def _counts(
         "width": int(parts["train"][0].shape[1]),
         "tokens": sum(piece.tokens for piece in features),
         **{
-            name: sum(getattr(piece, name) for piece in features)
+            name: sum(getattr(piece.losses, name) for piece in features)
             for name in ("truncated", "unknown", "empty", "lowered")
         },
         "test_in_train": read.test_in_train(),
-        "one_vector": len(read.train) if one_vector(parts["train"][0]) else 0,
+        "one_vector": len(read.train) if all_rows_equal(parts["train"][0]) else 0,
     }
 
 
-def _timing(extractor: FeatureExtractor, features: list[Features]) -> dict[str, Any]:
+def _timing(extractor: FeatureExtractor, features: list[PooledFeatures]) -> dict[str, Any]:
     if not extractor.encoded:  # all was stored, if only as the shards of a pass that was stopped
         cache = "hit"
-    elif any(piece.hit or piece.made["shards_resumed"] for piece in features):
+    elif any(piece.hit or piece.timing["shards_resumed"] for piece in features):
         cache = "partial"
     else:
         cache = "miss"
-    passes = [piece.made for piece in features]
+    passes = [piece.timing for piece in features]
     return {
         **extractor.clock.seconds(),
         "warmup": extractor.warmup,
@@ -298,9 +309,9 @@ def _timing(extractor: FeatureExtractor, features: list[Features]) -> dict[str, 
     }
 
 
-def _pooler(prepared: PreparedRun, parts: Mapping[str, tuple[np.ndarray, list[Features]]]) -> dict[str, Any]:
+def _pooler(prepared: PreparedRun, parts: Mapping[str, tuple[np.ndarray, list[PooledFeatures]]]) -> dict[str, Any]:
     """Status and evidence of the pooler, with what tanh rounded away where the run reads its output."""
-    pooler = dict(prepared.extractor.facts.pooler)
+    pooler = dict(prepared.extractor.info.pooler)
     counted = [saturated(piece.values, prepared.target[0]) for _, pieces in parts.values() for piece in pieces]
     if all(count is not None for count in counted):
         pooler["saturated_entries"] = sum(count or 0 for count in counted)
@@ -310,12 +321,11 @@ def _pooler(prepared: PreparedRun, parts: Mapping[str, tuple[np.ndarray, list[Fe
 def _config(prepared: PreparedRun) -> dict[str, Any]:
     """The rest of the identity, as resolved."""
     config, extractor = prepared.config, prepared.extractor
-    assert config.probe is not None
     return {
         "model": {
             "path": extractor.checkpoint.label,
             "revision": config.model.revision,
-            "max_length": extractor.facts.max_length,
+            "max_length": extractor.info.max_length,
             "hidden_act": extractor.checkpoint.config.get("hidden_act"),
         },
         "dataset": {
@@ -325,12 +335,12 @@ def _config(prepared: PreparedRun) -> dict[str, Any]:
             "metrics": list(prepared.data.metrics),
             "classes": list(prepared.data.classes),
         },
-        "probe": config.probe.plain(),
+        "probe": config.probe.as_record(),
         "runtime": {
             "dtype": config.runtime.dtype,
-            "attention": extractor.facts.attention,
-            "kernel": extractor.facts.kernel,
-            "token_budget": extractor.token_budget,
+            "attention": extractor.info.attention,
+            "kernel": extractor.info.kernel,
+            "token_budget": extractor.options.token_budget,
         },
     }
 
@@ -338,11 +348,11 @@ def _config(prepared: PreparedRun) -> dict[str, Any]:
 def _provenance(prepared: PreparedRun) -> dict[str, Any]:
     extractor, read = prepared.extractor, prepared.data
     return provenance.collect(
-        device=extractor.device,
+        device=extractor.options.device,
         gpu=extractor.gpu,
-        threads=extractor.threads,
+        threads=extractor.workers,
         dtype=prepared.config.runtime.dtype,
-        attention=extractor.facts.attention,
+        attention=extractor.info.attention,
         model={
             "path": extractor.checkpoint.label,
             "commit": extractor.checkpoint.commit,

@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from src.config.schema import Config, textual
+from src.config.schema import Config, with_text_keys
 from src.data.dataset import Dataset
 from src.errors import UserError, flatten
-from src.evaluation import metrics
-from src.features.extractor import FeatureExtractor, texts
-from src.models.encoder import Tokens
+from src.evaluation.estimates import best_constant, evaluate
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import encoder_inputs
+from src.models.tokenizer import Tokens
 from src.probes import probe
 from src.probes.fitting import normalise, progress_bar
-from src.runtime.provenance import method
+from src.runtime.provenance import method_digest
+from src.storage.arrays import Value
 from src.storage.files import checked
-from src.storage.store import Value
 
 MOST_WEIGHTS = 1 << 24  # of a bag's probe: a path of its solver holds some thirty arrays of them, 4 GiB
 LENGTH = 3.0  # of a row: the probe's grid then spans from over- to under-regularised for bags as it does for features
@@ -35,18 +36,16 @@ def scores(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtr
         ``constant`` and ``bag_of_word_pieces``, each ``{metric, value, ...}``; a value that is undefined is None with its reason.
     """
     name = read.metrics[0]
-    assert config.probe is not None
-    constant = metrics.best_constant(name, read.train.label, read.test.label, len(read.classes))
+    constant = best_constant(name, read.train.label, read.test.label, len(read.classes))
     # Rows of one length in place of standardised columns, which would let a piece that occurs once outweigh the rest of its row.
     config = replace(config, probe=replace(config.probe, features="none"))
-    assert config.probe is not None
     identity = {
         "kind": "bag",
-        "method": method(),
+        "method": method_digest(),
         "tokenizer": extractor.checkpoint.tokenisation,
-        "max_length": extractor.facts.max_length,
+        "max_length": extractor.info.max_length,
         **read.identity(),
-        "probe": textual({key: value for key, value in asdict(config.probe).items() if key != "name"}),
+        "probe": with_text_keys({key: value for key, value in asdict(config.probe).items() if key != "name"}),
         "seed": config.seed,
     }
     store = extractor.store
@@ -72,7 +71,7 @@ def scores(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtr
 
 
 def _check(value: Value) -> None:
-    """Raise one of `src.storage.store.DAMAGE` where a stored baseline lacks what records and tables read of it."""
+    """Raise one of `src.storage.files.DAMAGE` where a stored baseline lacks what records and tables read of it."""
     number = (float, type(None))
     checked(
         value.meta, {"metric": str, "value": number}, {"low": float, "high": float, "reason": str, "converged": bool}
@@ -80,9 +79,8 @@ def _check(value: Value) -> None:
 
 
 def _bag(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtractor) -> dict[str, Any]:
-    assert config.probe is not None
     sides = {
-        role: [extractor.tokens(text) for text in texts(read.splits[name], "separate", read.name)]
+        role: [extractor.tokens(text) for text in encoder_inputs(read.splits[name], "separate", read.name)]
         for role, name in read.roles.items()
     }
     pieces = 1 + max(int(side.ids.max(initial=0)) for both in sides.values() for side in both)
@@ -113,9 +111,9 @@ def _bag(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtrac
     with progress_bar(f"{read.name}: bag of word pieces", config.runtime.progress) as progress:
         outcome = probe.run(
             estimator, config.probe, train, tests, classes=len(read.classes), selection=read.selection, development=development,
-            folds=read.folds, seed=config.seed, draws=1, groups=read.together, mixed=read.group is not None, progress=progress,
+            folds=read.folds, seed=config.seed, draws=1, groups=read.groups, mixed=read.groups_span_classes, progress=progress,
         )  # fmt: skip
-    estimate = metrics.evaluate(
+    estimate = evaluate(
         name,
         read.test.label,
         outcome.predictions["test"],

@@ -18,8 +18,9 @@ import scipy.sparse as sp
 from src.config.schema import ProbeConfig
 from src.errors import UserError
 from src.probes.estimators import refused, with_value
-from src.probes.solvers.descent import Basis
-from src.probes.solvers.linear import Array, Matrix, Solution, Task, blocks, linear, moments, rounding, separates
+from src.probes.solvers.linear import Array, Matrix, Problem, Solution, linear, row_blocks, separates
+from src.probes.solvers.moments import moments, rounding
+from src.probes.solvers.preconditioner import Basis
 
 # Of the median spread: what an encoder has switched off, as by layer norm's gains of 1e-33, is not raised to unit variance.
 DEAD = float(np.finfo(np.float32).eps) ** 2
@@ -169,13 +170,15 @@ class Bench:
         outputs = self.classes if self.classes > 2 else 1
         return max(1, MEMORY // (8 * outputs * (3 * rows + 40 * width)))
 
-    def _tasks(self, wanted: Sequence[tuple[float, Array | None]], starts: Sequence[Solution | None]) -> list[Task]:
+    def _tasks(self, wanted: Sequence[tuple[float, Array | None]], starts: Sequence[Solution | None]) -> list[Problem]:
         distinct: dict[int, Array | None] = {id(weights): weights for _, weights in wanted}
         mean, scale = moments(self.x, list(distinct.values()), self.noise)
         row = {key: index for index, key in enumerate(distinct)}
         ones = np.ones(mean.shape[1])
         return [
-            Task(value, weights, mean[row[id(weights)]], scale[row[id(weights)]] if self.standardise else ones, start)
+            Problem(
+                value, weights, mean[row[id(weights)]], scale[row[id(weights)]] if self.standardise else ones, start
+            )
             for (value, weights), start in zip(wanted, starts, strict=True)
         ]
 
@@ -314,7 +317,7 @@ def _scaled(x: Matrix, mean: Array | None, scale: Array | None) -> Matrix:
     if sp.issparse(x):
         return x if scale is None else sp.csr_matrix(x @ sp.diags(1 / scale)).astype(np.float32)
     out = np.empty(x.shape, dtype=np.float32)
-    for part in blocks(x):
+    for part in row_blocks(x):
         block = x[part].astype(np.float64)
         if mean is not None:
             block -= mean
@@ -332,9 +335,9 @@ def _statistics(x: Matrix) -> tuple[Array, Array, Array]:
         return mean[0], spread[0], np.zeros(x.shape[1], dtype=bool)
     rows, width = x.shape
     mean, variance = np.zeros(width), np.zeros(width)
-    for part in blocks(x):
+    for part in row_blocks(x):
         mean += x[part].sum(axis=0, dtype=np.float64) / rows
-    for part in blocks(x):
+    for part in row_blocks(x):
         variance += ((x[part].astype(np.float64) - mean) ** 2).sum(axis=0) / rows
     spread = np.sqrt(variance)
     constant = spread <= rounding(mean, rows, x.dtype)

@@ -16,7 +16,7 @@ from src.config.schema import ProbeConfig
 from src.data.splits import RowSplitter, resample
 from src.errors import UserError
 from src.probes.fitting import Bench, Fit, FittedProbe, Progress, Rows
-from src.probes.solvers.linear import Array, Matrix, threads
+from src.probes.solvers.linear import Array, Matrix, parallel_map
 
 TIE = 1e-9  # losses nearer than this are equal: the stronger penalty wins
 
@@ -86,7 +86,7 @@ class Setup:
             fraction=config.carve,
             folds=self.folds,
             groups=self.groups,
-            mixed=self.mixed,
+            groups_span_classes=self.mixed,
             regression=self.classes == 0,
         )
 
@@ -178,7 +178,7 @@ def run(
     if config.shuffled_labels:
         train, development = _shuffled(train, development, seed)
     setup = Setup(classes, selection, development, folds, seed, draws, groups, mixed, order, progress)
-    with threads():
+    with parallel_map():
         return rules(config).fit(estimator, config, train, tests, setup)
 
 
@@ -215,7 +215,7 @@ def _search(bench: Bench, division: RowSplitter, criterion: Criterion, setup: Se
     folds = division.folds if setup.selection == "folds" else 1
     bench.total = len(values) * folds + 1 + (setup.draws if setup.draws > 1 else 0)
     if setup.selection == "folds":
-        return _cross_validate(bench, values, division.fold(), np.arange(rows), criterion)
+        return _cross_validate(bench, values, division.fold_ids(), np.arange(rows), criterion)
     if setup.selection == "development":
         if setup.development is None:
             raise UserError(
@@ -225,7 +225,7 @@ def _search(bench: Bench, division: RowSplitter, criterion: Criterion, setup: Se
         means = [criterion.mean([criterion.losses(bench, fit, setup.development)]) for fit in fits]
         return Search([[fit] for fit in fits], means, {"fitted": rows, "held_out": len(setup.development.y)})
     if setup.selection == "carve":
-        held = division.held()
+        held = division.holdout_mask()
         kept, out = (~held).astype(np.float64), np.flatnonzero(held)
         fits = bench.fit([(value, kept) for value in values])
         means = [criterion.mean([criterion.losses(bench, fit, out)]) for fit in fits]
@@ -283,11 +283,11 @@ def _nested(bench: Bench, train: Rows, division: RowSplitter, criterion: Criteri
         )
     values, y, folds = bench.ordered(), train.y, division.folds
     bench.total = folds * folds * len(values) + folds + 1
-    outer = division.fold()
+    outer = division.fold_ids()
     searches = []
     for number in range(folds):
         rows = np.flatnonzero(outer != number)
-        searches.append(_cross_validate(bench, values, division.among(rows).fold(), rows, criterion))
+        searches.append(_cross_validate(bench, values, division.subset(rows).fold_ids(), rows, criterion))
     picked = [pick(search.means) for search in searches]
     refits = bench.fit(
         [(values[best], (outer != number).astype(np.float64)) for number, best in enumerate(picked)],

@@ -14,7 +14,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from src.cli.application import GROUPS, KEYS
+from src.cli.overrides import GROUPS, KEYS
 
 # key=value and group.key=value, which say nothing of what is composed; options and Hydra's own words do
 VALUE = re.compile(rf"(?:(?:{'|'.join(KEYS)})\.\w+(?:\.\w+)*|{'|'.join(key for key in KEYS if key not in GROUPS)})=")

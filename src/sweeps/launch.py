@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hydra._internal.callbacks import Callbacks
@@ -19,14 +20,19 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
-from src.cli.application import configure_process, leave_job_folder
-from src.config.schema import Config, RuntimeConfig, cache_folder, explain, parse
+from src.cli.application import leave_job_folder
+from src.cli.messages import explain
+from src.cli.streams import configure_process
+from src.cli.validation import parse_config
+from src.config.paths import cache_folder
+from src.config.schema import Config, RuntimeConfig
 from src.errors import UserError, flatten
 from src.runtime.threads import available_threads, limit_threads
 from src.sweeps.launchers import kind
 
 if TYPE_CHECKING:
-    from src.features.extractor import FeatureExtractor, Text
+    from src.features.extractor import FeatureExtractor
+    from src.features.inputs import EncoderInput
 
 NO_FEATURE = (
     "pooling",
@@ -138,7 +144,7 @@ def encode_missing(config: DictConfig, jobs: Sequence[Sequence[str]]) -> None:
     for words in passes(jobs):
         try:
             composed = loader.load_sweep_config(config, words)
-            one = parse(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
+            one = parse_config(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
             wanted = wanting(one)
         except (UserError, HydraException, OmegaConfBaseException):
             continue
@@ -192,23 +198,24 @@ def passes(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
 def wanting(config: Config) -> set[str]:
     """Names of the passes whose features the store lacks; where the model was never loaded, all of them, for this loads none."""
     extractor, found, _ = _opened(config)
-    if not extractor.known:
+    if not extractor.has_info:
         return {f"{extractor.checkpoint.identity} {text.digest}" for text in found}
     target, also = _layers(config, extractor)
-    return {f"{extractor.checkpoint.identity} {text.digest}" for text in found if extractor.missing(text, target, also)}
+    return {f"{extractor.checkpoint.identity} {text.digest}" for text in found if extractor.missing_targets(text, target, also)}
 
 
 def encode(config: Config) -> None:
     """Make the passes of one configuration, or this job's share of them."""
     import src.pipeline.run  # noqa: F401  # with all libraries whose threads are limited
 
-    with limit_threads(config.runtime.threads) as config.runtime.threads:
+    with limit_threads(config.runtime.threads) as threads:
+        config = replace(config, runtime=replace(config.runtime, threads=threads))
         extractor, found, bags = _opened(config)
         target, also = _layers(config, extractor)
         for text in found:
             if config.runtime.shard is not None and config.runtime.shards > 1:
-                extractor.share(text, target, also, config.runtime.shard, config.runtime.shards)
-            elif missing := extractor.missing(text, target, also):
+                extractor.encode_shard(text, target, also, config.runtime.shard, config.runtime.shards)
+            elif missing := extractor.missing_targets(text, target, also):
                 extractor.features(text, missing[0], [*also, target[1]])
         if config.runtime.shard in (None, 0):
             for text in bags:
@@ -219,7 +226,7 @@ def encode_task(composed: DictConfig) -> None:
     """`encode` as a launcher runs it."""
     configure_process()
     leave_job_folder()
-    _try(parse(composed))
+    _try(parse_config(composed))
 
 
 def _try(config: Config) -> None:
@@ -229,22 +236,25 @@ def _try(config: Config) -> None:
         log.warning("a forward pass could not be made first: %s", flatten(error, 200))
 
 
-def _opened(config: Config) -> tuple[FeatureExtractor, list[Text], list[Text]]:
+def _opened(config: Config) -> tuple[FeatureExtractor, list[EncoderInput], list[EncoderInput]]:
     """An extractor, its model not loaded, the texts that the jobs encode, and those whose word pieces their baseline counts."""
-    from src.data import dataset as data
-    from src.features.extractor import FeatureExtractor, texts
-    from src.models import checkpoint
+    from src.data.loading import load_dataset
+    from src.features.extractor import FeatureExtractor
+    from src.features.inputs import encoder_inputs
+    from src.models import finding
+    from src.pipeline.run import encoding_options
     from src.runtime.clock import Clock
-    from src.storage.store import ArrayStore
+    from src.storage.arrays import ArrayStore
 
-    store = ArrayStore(cache_folder(config.runtime))
-    read, found = data.load(config.dataset, config.data_root), checkpoint.find(config.model)
-    extractor = FeatureExtractor(found, config, store, Clock(), config.runtime.threads or available_threads())
+    store = ArrayStore(cache_folder(config.runtime.cache_dir))
+    read, found = load_dataset(config.dataset, config.data_root), finding.find_checkpoint(config.model)
+    workers = config.runtime.threads or available_threads()
+    extractor = FeatureExtractor(found, encoding_options(config), store, Clock(), workers, config.runtime.progress)
     names = list(read.splits) if config.output else list(dict.fromkeys(read.roles.values()))
 
-    def unique(pairing: str) -> list[Text]:
+    def unique(pairing: str) -> list[EncoderInput]:
         return list(
-            {text.digest: text for name in names for text in texts(read.splits[name], pairing, read.name)}.values()
+            {text.digest: text for name in names for text in encoder_inputs(read.splits[name], pairing, read.name)}.values()
         )
 
     return extractor, unique(config.pairing), [] if config.output else unique("separate")
@@ -252,10 +262,10 @@ def _opened(config: Config) -> tuple[FeatureExtractor, list[Text], list[Text]]:
 
 def _layers(config: Config, extractor: FeatureExtractor) -> tuple[tuple[str, int], list[int]]:
     """The target of a pass, and the layers beside it; those that the model lacks are refused by the jobs that ask for them."""
-    deepest = extractor.facts.layers
+    deepest = extractor.info.layers
     layers = [
-        extractor.layer(each) for each in (config.layer, *config.runtime.also_layers) if -deepest - 1 <= each <= deepest
+        extractor.resolve_layer(each) for each in (config.layer, *config.runtime.also_layers) if -deepest - 1 <= each <= deepest
     ]
     if not layers:
-        extractor.layer(config.layer)
+        extractor.resolve_layer(config.layer)
     return (config.pooling.name, layers[0]), layers[1:]

@@ -17,9 +17,10 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.cli.application import exit_with_error, format_crash, format_error, is_unwritable, print_text
-from src.config.schema import check_tracker, explain, refuse_credentials, tracker_of
-from src.errors import UserError
+from src.cli.messages import exit_with_error, explain, format_crash, format_error, is_unwritable, print_text
+from src.cli.validation import parse_tracker
+from src.config.limits import check_tracker
+from src.errors import UserError, refuse_credentials
 from src.results.escaping import option
 from src.runtime.provenance import cores
 from src.storage.atomic import replace_files
@@ -195,7 +196,7 @@ def settle_tracker(config: DictConfig) -> None:
 
     leave_out_single()
     try:
-        wanted = tracker_of(config)
+        wanted = parse_tracker(config)
     except OmegaConfBaseException:  # of which each job says what it is
         return
     check_tracker(wanted)

@@ -14,7 +14,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from src.cli.application import register
-from src.config.schema import CONF, Config, ProbeConfig, parse
+from src.cli.structured import load_option
+from src.cli.validation import parse_config
+from src.config.paths import CONF
+from src.config.schema import Config, ProbeConfig
 from src.errors import UserError
 from src.pooling import poolings
 
@@ -25,15 +28,14 @@ README, CLUSTER = ((ROOT / name).read_text(encoding="utf-8") for name in ("READM
 def composed(*overrides: str) -> Config:
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return parse(compose("config", list(overrides)))
+        return parse_config(compose("config", list(overrides)))
 
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_option_composes_under_its_own_name(path: Path) -> None:
     group = path.parent.name
     if group == "probe":
-        config = OmegaConf.merge(OmegaConf.structured(ProbeConfig), OmegaConf.load(path))
-        assert config.name == path.stem
+        assert load_option(ProbeConfig, group, path.stem).name == path.stem
         return
     config = composed(
         f"{'+' if group == 'experiment' else ''}{group}={path.stem}",
@@ -53,9 +55,9 @@ def test_every_pooling_is_an_option(name: str) -> None:
 
 
 def test_the_probe_follows_the_task() -> None:
-    assert composed("dataset=cola").probe.name == "logistic"  # type: ignore[union-attr]
-    assert composed("dataset=stsb").probe.name == "ridge"  # type: ignore[union-attr]
-    assert composed("dataset=files", "dataset.task=regression").probe.name == "ridge"  # type: ignore[union-attr]
+    assert composed("dataset=cola").probe.name == "logistic"
+    assert composed("dataset=stsb").probe.name == "ridge"
+    assert composed("dataset=files", "dataset.task=regression").probe.name == "ridge"
     with pytest.raises(UserError, match="probe=ridge is for regression"):
         composed("dataset=cola", "probe=ridge")
 

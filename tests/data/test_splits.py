@@ -12,11 +12,11 @@ from src.errors import UserError
 @pytest.mark.parametrize("regression", [False, True])
 def test_splits_depend_on_labels_and_seed_alone_and_are_stratified(regression):
     y = np.random.default_rng(0).standard_normal(500) if regression else np.repeat([0, 1, 2], [300, 150, 50])
-    held = RowSplitter(y, 7, fraction=0.2, regression=regression).held()
-    assert np.array_equal(held, RowSplitter(y, 7, fraction=0.2, regression=regression).held()) and not np.array_equal(
-        held, RowSplitter(y, 8, fraction=0.2, regression=regression).held()
-    )
-    fold = RowSplitter(y, 7, folds=10, regression=regression).fold()
+    held = RowSplitter(y, 7, fraction=0.2, regression=regression).holdout_mask()
+    assert np.array_equal(
+        held, RowSplitter(y, 7, fraction=0.2, regression=regression).holdout_mask()
+    ) and not np.array_equal(held, RowSplitter(y, 8, fraction=0.2, regression=regression).holdout_mask())
+    fold = RowSplitter(y, 7, folds=10, regression=regression).fold_ids()
     assert held.mean() == pytest.approx(0.2, abs=0.02) and (np.abs(np.bincount(fold) - 50) <= 1).all()
     if not regression:
         assert np.array_equal(np.bincount(y[held]), [60, 30, 10])
@@ -27,15 +27,15 @@ def test_duplicates_stay_on_one_side():
     y = np.repeat([0, 1], 100)
     groups = np.concatenate([np.arange(100) // 3, 50 + np.arange(100) // 2])
     for sides in (
-        RowSplitter(y, 0, fraction=0.2, groups=groups).held(),
-        RowSplitter(y, 0, folds=5, groups=groups).fold(),
+        RowSplitter(y, 0, fraction=0.2, groups=groups).holdout_mask(),
+        RowSplitter(y, 0, folds=5, groups=groups).fold_ids(),
     ):
         assert all(len(set(sides[groups == group])) == 1 for group in groups)
-    assert 25 <= RowSplitter(y, 0, fraction=0.2, groups=groups).held().sum() <= 55
+    assert 25 <= RowSplitter(y, 0, fraction=0.2, groups=groups).holdout_mask().sum() <= 55
 
 
 def test_a_class_of_one_row_is_fitted_on():
-    held = RowSplitter(np.array([0] * 20 + [1] * 20 + [2]), 0, fraction=0.2).held()
+    held = RowSplitter(np.array([0] * 20 + [1] * 20 + [2]), 0, fraction=0.2).holdout_mask()
     assert held.sum() == 8 and not held[-1]
 
 
@@ -49,8 +49,8 @@ def test_resamples_keep_the_classes():
 def test_the_division_of_ungrouped_rows_is_pinned():
     """Another division of the same rows would move every published score."""
     y = np.tile([0, 0, 1], 10)
-    assert np.flatnonzero(RowSplitter(y, 0, fraction=0.2).held()).tolist() == [3, 6, 8, 9, 20, 28]
-    fold = RowSplitter(y, 0, folds=5).fold().tolist()
+    assert np.flatnonzero(RowSplitter(y, 0, fraction=0.2).holdout_mask()).tolist() == [3, 6, 8, 9, 20, 28]
+    fold = RowSplitter(y, 0, folds=5).fold_ids().tolist()
     assert fold == [1, 1, 4, 3, 0, 0, 0, 4, 0, 3, 3, 2, 1, 4, 3, 0, 4, 1, 2, 3, 2, 0, 2, 3, 4, 2, 1, 1, 2, 4]
 
 
@@ -67,8 +67,10 @@ def mixed_groups(seed: int, rows: int = 600, groups: int = 90) -> tuple[np.ndarr
 def test_mixed_groups_stay_on_one_side_and_classes_keep_their_shares(seed, regression):
     y, group = mixed_groups(seed)
     target = y + np.random.default_rng(seed).random(len(y)) if regression else y
-    held = RowSplitter(target, seed, fraction=0.2, groups=group, mixed=True, regression=regression).held()
-    fold = RowSplitter(target, seed, folds=5, groups=group, mixed=True, regression=regression).fold()
+    held = RowSplitter(
+        target, seed, fraction=0.2, groups=group, groups_span_classes=True, regression=regression
+    ).holdout_mask()
+    fold = RowSplitter(target, seed, folds=5, groups=group, groups_span_classes=True, regression=regression).fold_ids()
     for sides in (held, fold):
         assert all(len(set(sides[group == each])) == 1 for each in set(group))
     shares = np.bincount(y, weights=held) / np.bincount(y)
@@ -76,7 +78,10 @@ def test_mixed_groups_stay_on_one_side_and_classes_keep_their_shares(seed, regre
     table = np.stack([np.bincount(y, weights=fold == number, minlength=3) for number in range(5)])
     assert np.abs(table / np.bincount(y) - 0.2).max() < 0.12
     assert not np.array_equal(
-        held, RowSplitter(target, seed + 1, fraction=0.2, groups=group, mixed=True, regression=regression).held()
+        held,
+        RowSplitter(
+            target, seed + 1, fraction=0.2, groups=group, groups_span_classes=True, regression=regression
+        ).holdout_mask(),
     )
 
 
@@ -86,15 +91,15 @@ def test_every_class_is_fitted_on_however_the_groups_mix_them():
         group = generator.integers(6, size=40)
         y = generator.integers(4, size=40)
         y[group == 0] = 4  # a class in one group alone
-        held = RowSplitter(y, seed, fraction=0.4, groups=group, mixed=True).held()
+        held = RowSplitter(y, seed, fraction=0.4, groups=group, groups_span_classes=True).holdout_mask()
         assert set(y[~held]) == set(y) and held.any()
 
 
 @pytest.mark.parametrize(
     "divide",
     [
-        lambda y, groups: RowSplitter(y, 0, fraction=0.5, groups=groups).held(),
-        lambda y, groups: RowSplitter(y, 0, folds=2, groups=groups).fold(),
+        lambda y, groups: RowSplitter(y, 0, fraction=0.5, groups=groups).holdout_mask(),
+        lambda y, groups: RowSplitter(y, 0, folds=2, groups=groups).fold_ids(),
     ],
 )
 def test_a_class_whose_rows_all_stay_with_another_class_is_refused(divide):
@@ -123,18 +128,18 @@ def test_a_class_whose_rows_all_stay_with_another_class_is_refused(divide):
             "8 training rows, 8 of them distinct, are too few to hold 1% out",
         ),
         (
-            {"groups": np.zeros(21), "mixed": True, "y": np.arange(21) % 2},
+            {"groups": np.zeros(21), "groups_span_classes": True, "y": np.arange(21) % 2},
             "carve",
             "21 training rows in 1 group are too few to hold 20% out",
         ),
         ({}, "folds", "class 'b' has 1 distinct training row, fewer than the 10 folds"),
         (
-            {"groups": np.arange(21) % 4, "mixed": True},
+            {"groups": np.arange(21) % 4, "groups_span_classes": True},
             "folds",
             "21 rows hold 4 groups of training rows, fewer than the 10 folds",
         ),
         (
-            {"groups": np.arange(21) % 12, "mixed": True},
+            {"groups": np.arange(21) % 12, "groups_span_classes": True},
             "folds",
             "class 'b' has 1 group of training rows, fewer than the 10 folds",
         ),

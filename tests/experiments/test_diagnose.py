@@ -12,8 +12,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from experiments import conditional, diagnose
+from experiments.configurations import configs
 from experiments.diagnose import REPRESENTATIONS
-from experiments.jobs import configs
 from src.config.schema import ProbeConfig
 from src.errors import UserError
 from src.pipeline.run import opened

@@ -13,14 +13,16 @@ from omegaconf import OmegaConf
 from sklearn.linear_model import LogisticRegression as Reference
 from sklearn.linear_model import Ridge as RidgeReference
 
-from src.config.schema import Config, parse
+from src.cli.validation import parse_config
+from src.config.schema import Config
 from src.data.splits import RowSplitter
-from src.evaluation import metrics
-from src.features import extractor as features
+from src.evaluation.estimates import Estimate
+from src.features.inputs import encoder_inputs
+from src.features.passes import ForwardPass
 from src.pipeline.run import Run, over_draws, prepare, run_probe
 from src.probes import fitting
 from src.probes.solvers.estimators import LogisticRegression, Ridge
-from src.results.result import table
+from src.results.display import result_table
 from tests.conftest import SENTENCES
 
 WORDS = [word for word in dict.fromkeys(" ".join(SENTENCES).split()) if word not in ("the", "a", "cat", ",")]
@@ -62,7 +64,7 @@ def config(bert: Path, tmp_path: Path, *, regression: bool = False, pair: bool =
     composed = OmegaConf.create({})
     for key, value in values.items():
         OmegaConf.update(composed, key, value, force_add=True)
-    return parse(composed)
+    return parse_config(composed)
 
 
 def run(settings: Config) -> Run:
@@ -171,7 +173,7 @@ def test_the_key_moves_with_the_numbers_and_not_with_names(bert: Path, tmp_path:
 
 
 def load_probe() -> dict[str, Any]:
-    from src.config.schema import CONF
+    from src.config.paths import CONF
 
     return OmegaConf.to_container(OmegaConf.load(CONF / "probe" / "logistic.yaml"))  # type: ignore[return-value]
 
@@ -195,7 +197,7 @@ def test_draws_spread_the_interval(bert: Path, tmp_path: Path) -> None:
 
 
 def test_an_undefined_draw_makes_the_mean_undefined() -> None:
-    estimates = [metrics.Estimate(0.5, 0.4, 0.6, None, "x"), metrics.Estimate(None, None, None, "constant", "x")]
+    estimates = [Estimate(0.5, 0.4, 0.6, None, "x"), Estimate(None, None, None, "constant", "x")]
     found = over_draws("accuracy", estimates)
     assert found["value"] is None
     assert found["reason"] == "constant (in 1 of 2 training draws)"
@@ -206,13 +208,13 @@ def test_the_interval_over_draws_holds_the_next_draw(draws: int) -> None:
     generator, held = np.random.default_rng(draws), 0
     for _ in range(2000):
         *seen, new = generator.normal(0.8, 0.01, draws + 1)  # so many test rows that they add nothing
-        found = over_draws("accuracy", [metrics.Estimate(value, value, value, None, "x") for value in seen])
+        found = over_draws("accuracy", [Estimate(value, value, value, None, "x") for value in seen])
         held += found["low"] <= new <= found["high"]
     assert 0.935 <= held / 2000 <= 0.965
 
 
 def test_the_methods_of_all_draws_are_named_once_each() -> None:
-    estimates = [metrics.Estimate(0.5, 0.4, 0.6, None, method) for method in ("BCa", "BCa", "bound on unseen cells")]
+    estimates = [Estimate(0.5, 0.4, 0.6, None, method) for method in ("BCa", "BCa", "bound on unseen cells")]
     assert "draws; BCa or bound on unseen cells, and" in over_draws("f1", estimates)["method"]
     assert "draws; BCa, and" in over_draws("f1", estimates[:2])["method"]
 
@@ -227,11 +229,11 @@ def test_a_pass_that_only_puts_finished_shards_together_is_a_hit(
 
     for _ in ("train", "test"):  # stopped once in each split, after its last shard
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(features.Pass, "_assemble", killed)
+            patch.setattr(ForwardPass, "_assemble", killed)
             run(settings)
         if _ == "train":
             prepared = prepare(settings)
-            (text,) = features.texts(prepared.data.train, "joint", "files")
+            (text,) = encoder_inputs(prepared.data.train, "joint", "files")
             prepared.extractor.features(text, prepared.target)
             assert prepared.extractor.encoded == 0
     timing = run(settings).result.timing
@@ -253,7 +255,7 @@ def test_a_probe_that_cannot_be_kept_says_so_once(bert: Path, tmp_path: Path, ca
         assert finished.result.chosen["reusable"] is reusable
         assert ("weight" in finished.probe) is reusable
         assert ("incomplete" in finished.notes) is not reusable
-        assert (table(finished.result) + caplog.text).count("no linear coefficients") == (not reusable)
+        assert (result_table(finished.result) + caplog.text).count("no linear coefficients") == (not reusable)
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -279,8 +281,10 @@ def test_groups_are_kept_together_in_the_choice_and_the_key(bert: Path, tmp_path
     grouped = dataclasses.replace(plain, dataset=dataclasses.replace(plain.dataset, group="author"))
     assert prepare(grouped).key != prepare(plain).key
     finished = run(grouped)
-    groups = prepare(grouped).data.together
-    held = RowSplitter(prepare(grouped).data.train.label, 0, fraction=0.2, groups=groups, mixed=True).held()
+    groups = prepare(grouped).data.groups
+    held = RowSplitter(
+        prepare(grouped).data.train.label, 0, fraction=0.2, groups=groups, groups_span_classes=True
+    ).holdout_mask()
     assert finished.result.chosen["rows"]["held_out"] == held.sum() > 0
     assert all(len(set(held[groups == group])) == 1 for group in groups)
 
@@ -336,14 +340,14 @@ def test_real_rows_with_the_real_checkpoint(shared: Path, tmp_path: Path) -> Non
     folder = shared / "models" / "all-MiniLM-L6-v2"
     (tmp_path / "unused").mkdir()
     settings = config(folder, tmp_path / "unused")
-    settings.dataset.train, settings.dataset.test = str(tmp_path / "train.csv"), str(tmp_path / "test.csv")
+    rows = {name: str(tmp_path / f"{name}.csv") for name in ("train", "test")}
+    settings = dataclasses.replace(settings, dataset=dataclasses.replace(settings.dataset, **rows))
     prepared = prepare(settings)
     finished = run_probe(prepared, LogisticRegression())
     x, z = (by_hand(folder, column(tmp_path / f"{name}.csv", "text")) for name in ("train", "test"))
-    from src.features.extractor import texts
 
     for split, expected in (("train", x), ("test", z)):
-        (text,) = texts(prepared.data.splits[split], "joint", "files")
+        (text,) = encoder_inputs(prepared.data.splits[split], "joint", "files")
         np.testing.assert_allclose(prepared.extractor.features(text, prepared.target).values, expected, atol=1e-5)
     x, z = standardised(x, z)
     y = np.array(column(tmp_path / "train.csv", "label"))

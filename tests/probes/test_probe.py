@@ -81,7 +81,7 @@ def test_the_whole_protocol_equals_one_by_hand(features, classes):
 
     train, test = make(classes=classes), make(classes=classes, seed=1)
     outcome = fit(train, {"test": test}, classes, features)
-    held = RowSplitter(train.y, 0, fraction=0.2, regression=classes == 0).held()
+    held = RowSplitter(train.y, 0, fraction=0.2, regression=classes == 0).holdout_mask()
 
     def prepare(rows, x):
         rows, x = rows.astype(np.float64), x.astype(np.float64)
@@ -322,7 +322,7 @@ def test_mixed_groups_are_kept_together_where_the_grid_is_chosen():
     groups = np.random.default_rng(0).integers(40, size=200)
     outcome = fit(train, {}, selection="nested", folds=4, groups=groups, mixed=True)
     assert all(len(set(outcome.fold[groups == group])) == 1 for group in set(groups))
-    held = RowSplitter(train.y, 0, fraction=0.2, groups=groups, mixed=True).held()
+    held = RowSplitter(train.y, 0, fraction=0.2, groups=groups, groups_span_classes=True).holdout_mask()
     assert fit(train, {"test": train}, groups=groups, mixed=True).choice.rows["held_out"] == held.sum()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,16 +20,18 @@ from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 from src.cli.application import register
-from src.config.schema import CONF, Config, ProbeConfig, parse
+from src.cli.validation import parse_config
+from src.config.paths import CONF
+from src.config.schema import Config, ProbeConfig
 from src.data.dataset import Split
 from src.errors import UserError
-from src.evaluation import metrics
+from src.evaluation.estimates import Estimate, evaluate
 from src.pipeline.run import PreparedRun, Run, prepare, run_probe
 from src.probes.fitting import Rows
 from src.probes.probe import Outcome, run
 from src.probes.protocols import protocols, rules
 from src.probes.protocols.base import check_classes
-from src.results.result import table
+from src.results.display import result_table
 from src.run import instantiate
 from tests.conftest import write_csv
 
@@ -44,10 +47,9 @@ def one_thread() -> Iterator[None]:
 
 def probe_config(name: str, **changes: Any) -> ProbeConfig:
     """A file of conf/probe with changed settings of its protocol."""
-    values = OmegaConf.to_container(OmegaConf.load(CONF / "probe" / f"{name}.yaml"))
-    config = ProbeConfig(**values)  # type: ignore[arg-type, misc]
-    config.protocol |= changes
-    return config
+    values: Any = OmegaConf.to_container(OmegaConf.load(CONF / "probe" / f"{name}.yaml"))
+    values["protocol"] = {**(values.get("protocol") or {"name": "suite"}), **changes}
+    return ProbeConfig(**values)
 
 
 def fit(config: ProbeConfig, train: Rows, tests: dict[str, Rows], classes: int = 2, **options: Any) -> Outcome:
@@ -65,7 +67,7 @@ def make(rows: int = 160, classes: int = 2, seed: int = 0, noise: float = 2.0) -
 def composed(*words: str) -> Config:
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return parse(compose("config", list(words)))
+        return parse_config(compose("config", list(words)))
 
 
 def settings(bert: Path | str, tmp_path: Path, *words: str) -> Config:
@@ -81,7 +83,6 @@ def settings(bert: Path | str, tmp_path: Path, *words: str) -> Config:
 
 
 def done(config: Config) -> tuple[PreparedRun, Run]:
-    assert config.probe is not None
     prepared = prepare(config)
     return prepared, run_probe(prepared, instantiate(config.probe))
 
@@ -188,7 +189,7 @@ def test_the_score_in_folds_is_the_mean_of_the_folds() -> None:
     labels, fold = np.array([0, 1, 1, 0, 1]), np.array([0, 0, 0, 1, 1])
     predictions = np.array([0, 1, 0, 1, 1])
     found = rules(probe_config("senteval")).score(
-        "accuracy", labels, [predictions], fold, lambda each: metrics.evaluate("accuracy", labels, each, classes=2)
+        "accuracy", labels, [predictions], fold, lambda each: evaluate("accuracy", labels, each, classes=2)
     )
     assert found["value"] == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert found["low"] < found["value"] < found["high"]
@@ -208,9 +209,9 @@ def test_senteval_on_real_rows_is_a_from_scratch_reading_of_it(shared: Path, tmp
         "probe.protocol.folds=3",
     ]
     prepared, finished = done(settings("embedded:bert-books", tmp_path, *words, "dataset.folds=3"))
-    from src.features.extractor import texts
+    from src.features.inputs import encoder_inputs
 
-    (text,) = texts(prepared.data.train, "joint", "files")
+    (text,) = encoder_inputs(prepared.data.train, "joint", "files")
     x, y = prepared.extractor.features(text, prepared.target).values, prepared.data.train.label
     order = sorted(range(len(y)), key=lambda row: (len(rows[row][0].split()), y[row]))
     expected, chosen = nested_by_hand(np.asarray(x)[order], y[order], 3)
@@ -259,8 +260,8 @@ def test_mtebs_interval_covers_new_rows_and_new_draws() -> None:
         labels = np.ones(200, dtype=np.int64)
         half = 1.96 * predictions.mean(axis=0).std(ddof=1) / np.sqrt(200)
 
-        def rows(each: Any, half: float = half) -> metrics.Estimate:
-            return metrics.Estimate(each.mean(), each.mean() - half, each.mean() + half, None, "normal")
+        def rows(each: Any, half: float = half) -> Estimate:
+            return Estimate(each.mean(), each.mean() - half, each.mean() + half, None, "normal")
 
         found = mteb.score("accuracy", labels, list(predictions), None, rows)
         covered += found["low"] <= TRUTH <= found["high"]
@@ -274,8 +275,7 @@ TRUTH = float(np.mean(1 / (1 + np.exp(-(1 + np.hypot(0.3, 0.8) * np.random.defau
 
 
 def coded(noise: float, rows: int = 400, classes: int = 2, shuffled: bool = False) -> dict[str, Any]:
-    config = probe_config("mdl")
-    config.shuffled_labels = shuffled
+    config = replace(probe_config("mdl"), shuffled_labels=shuffled)
     outcome = fit(config, make(rows, classes, noise=noise), {"test": make(seed=1, classes=classes)}, classes)
     return outcome.details["online_code"]  # type: ignore[no-any-return]
 
@@ -289,8 +289,7 @@ def test_what_is_easily_said_is_shorter() -> None:
 
 
 def test_the_code_length_is_the_sum_over_the_blocks() -> None:
-    config = probe_config("mdl", blocks=[10.0, 50.0])
-    config.grid = {"alpha": [0.03]}
+    config = replace(probe_config("mdl", blocks=[10.0, 50.0]), grid={"alpha": [0.03]})
     train, test = make(200), make(seed=1)
     outcome = fit(config, train, {"test": test}, seed=3)
     order = np.random.default_rng([3, 6]).permutation(200)
@@ -327,7 +326,7 @@ def test_the_code_ends_with_the_suites_own_score(bert: Path, tmp_path: Path, sen
         "rows": 120,
         **{name: result.score[name] for name in ("value", "low", "high")},
     }
-    assert f"compression {result.chosen['online_code']['compression']:.2f}" in table(result)
+    assert f"compression {result.chosen['online_code']['compression']:.2f}" in result_table(result)
 
 
 # Shuffled labels ---------------------------------------------------------------------------------------------------------------------
@@ -344,7 +343,7 @@ def test_shuffled_labels_score_chance(selection: str) -> None:
     }
     labels = train.y if selection == "nested" else test.y
     real = fit(config, train, tests, **options)
-    config.shuffled_labels = True
+    config = replace(config, shuffled_labels=True)
     shuffled = fit(config, train, tests, **options)
     assert (real.predictions["test"] == labels).mean() > 0.9
     assert abs((shuffled.predictions["test"] == labels).mean() - 0.5) < 0.15
@@ -355,7 +354,7 @@ def test_shuffled_labels_have_a_key_of_their_own_and_say_so(bert: Path, tmp_path
     plain = prepare(settings(bert, tmp_path, *sentences))
     shuffled, finished = done(settings(bert, tmp_path, *sentences, "probe.shuffled_labels=true"))
     assert shuffled.key != plain.key
-    assert "labels of the training rows were shuffled" in table(finished.result)
+    assert "labels of the training rows were shuffled" in result_table(finished.result)
     assert (finished.predictions["label"] == plain.data.test.label).all(), "test rows keep theirs"
 
 
@@ -374,9 +373,9 @@ def test_a_protocol_leaves_a_whole_record(bert: Path, tmp_path: Path, sentences:
 
 
 def test_what_is_off_enters_no_key() -> None:
-    assert not {"protocol", "shuffled_labels"} & set(ProbeConfig().plain())
+    assert not {"protocol", "shuffled_labels"} & set(ProbeConfig().as_record())
     assert composed("dataset=cola").probe == composed("dataset=cola", "probe=logistic").probe
-    assert composed("dataset=cola", "probe.protocol.name=mdl").probe.plain()["protocol"] == {"name": "mdl"}  # type: ignore[union-attr]
+    assert composed("dataset=cola", "probe.protocol.name=mdl").probe.as_record()["protocol"] == {"name": "mdl"}
 
 
 @pytest.mark.parametrize("name", list(protocols))

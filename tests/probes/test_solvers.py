@@ -7,10 +7,11 @@ import pytest
 import scipy.sparse as sp
 
 from src.errors import UserError
-from src.probes.solvers.descent import Basis
 from src.probes.solvers.estimators import LogisticRegression, Ridge
-from src.probes.solvers.linear import Task, moments
+from src.probes.solvers.linear import Problem
 from src.probes.solvers.logistic import solve_logistic
+from src.probes.solvers.moments import moments
+from src.probes.solvers.preconditioner import Basis
 from src.probes.solvers.ridge import solve_ridge
 
 
@@ -89,13 +90,13 @@ def test_weights_count_rows_as_repeating_them_does():
     times = np.random.default_rng(1).integers(0, 3, size=len(y)).astype(np.float64)
     rows = np.repeat(np.arange(len(y)), times.astype(int))
     for alpha in (0.3, 1e-3):
-        [weighted] = solve_logistic(x, y, 3, [Task(alpha, times)], tolerance=1e-13)
-        [repeated] = solve_logistic(x[rows], y[rows], 3, [Task(alpha)], tolerance=1e-13)
+        [weighted] = solve_logistic(x, y, 3, [Problem(alpha, times)], tolerance=1e-13)
+        [repeated] = solve_logistic(x[rows], y[rows], 3, [Problem(alpha)], tolerance=1e-13)
         assert weighted.objective == pytest.approx(repeated.objective, abs=1e-12)
         assert np.abs(weighted.decide(x) - repeated.decide(x)).max() < 1e-3
         [one], [other] = (
-            solve_ridge(x, x[:, 0] * y, [Task(alpha, times)]),
-            solve_ridge(x[rows], (x[:, 0] * y)[rows], [Task(alpha)]),
+            solve_ridge(x, x[:, 0] * y, [Problem(alpha, times)]),
+            solve_ridge(x[rows], (x[:, 0] * y)[rows], [Problem(alpha)]),
         )
         assert np.abs(one.decide(x) - other.decide(x)).max() < 1e-9
 
@@ -103,10 +104,10 @@ def test_weights_count_rows_as_repeating_them_does():
 def test_many_tasks_at_once_equal_each_alone():
     x, y = make()
     halves = [(np.arange(len(y)) % 2 == side).astype(np.float64) for side in (0, 1)]
-    tasks = [Task(alpha, half) for half in halves for alpha in (1.0, 0.01)]
-    together = solve_logistic(x, y, 2, tasks, tolerance=1e-12)
-    for task, found in zip(tasks, together, strict=True):
-        [alone] = solve_logistic(x, y, 2, [task], tolerance=1e-12)
+    problems = [Problem(alpha, half) for half in halves for alpha in (1.0, 0.01)]
+    together = solve_logistic(x, y, 2, problems, tolerance=1e-12)
+    for problem, found in zip(problems, together, strict=True):
+        [alone] = solve_logistic(x, y, 2, [problem], tolerance=1e-12)
         assert found.objective == pytest.approx(alone.objective, abs=1e-12)
 
 
@@ -117,12 +118,12 @@ def test_implicit_standardisation_equals_explicit(store):
     assert np.allclose(mean[0], x.mean(axis=0)) and np.allclose(scale[0], x.std(axis=0))
     explicit = LogisticRegression(0.01, tolerance=1e-13).fit((x - mean[0]) / scale[0], y)
     for shift in (mean[0], None):  # the free intercept makes centring immaterial
-        [found] = solve_logistic(store(x), y, 3, [Task(0.01, None, shift, scale[0])], tolerance=1e-13)
+        [found] = solve_logistic(store(x), y, 3, [Problem(0.01, None, shift, scale[0])], tolerance=1e-13)
         assert np.abs(found.decide(store(x)) - explicit.decision_function((x - mean[0]) / scale[0])).max() < 1e-4
     target = x @ np.arange(x.shape[1]) + y
     plain = Ridge(0.01).fit((x - mean[0]) / scale[0], target)
     for shift in (mean[0], np.zeros_like(mean[0])):
-        [found] = solve_ridge(store(x), target, [Task(0.01, None, shift, scale[0])])
+        [found] = solve_ridge(store(x), target, [Problem(0.01, None, shift, scale[0])])
         assert np.abs(found.decide(store(x))[:, 0] - plain.predict((x - mean[0]) / scale[0])).max() < 1e-4
 
 
@@ -215,7 +216,9 @@ def test_the_number_of_threads_leaves_no_trace_in_the_bits(classes):
     found = []
     for number in (1, 2):
         with threadpool_limits(number, "blas"):
-            found.append(solve_logistic(x.astype(np.float32), y, classes, [Task(alpha) for alpha in (1.0, 1e-2, 1e-4)]))
+            found.append(
+                solve_logistic(x.astype(np.float32), y, classes, [Problem(alpha) for alpha in (1.0, 1e-2, 1e-4)])
+            )
     for one, other in zip(*found, strict=True):
         assert (
             np.array_equal(one.weight, other.weight) and np.array_equal(one.bias, other.bias) and one.gap == other.gap

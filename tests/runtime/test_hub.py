@@ -84,7 +84,7 @@ def test_a_certificate_that_cannot_be_checked_is_an_answer(monkeypatch: pytest.M
     def refuse(*arguments: object, **options: object) -> None:
         raise urllib.error.URLError(ssl.SSLCertVerificationError("unable to get local issuer certificate"))
 
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", refuse)
     assert hub.go_offline_unless_reachable() is True
 
 
@@ -107,7 +107,7 @@ def refusal(kind: type[Exception]) -> Exception:
         (errors.GatedRepoError, "is gated"),
         (errors.RepositoryNotFoundError, "is not on the hub, or is private"),
         (errors.RevisionNotFoundError, "has no revision 'v9'"),
-        (errors.HFValidationError, "is no hub id"),
+        (errors.HFValidationError, "is not a hub id"),
         (
             errors.LocalEntryNotFoundError,
             "cannot reach the hub, and 'x/y' at revision 'v9' is not in its cache: connect, or give model.path=",
@@ -198,7 +198,7 @@ def test_offline_the_conversion_in_the_cache_serves(monkeypatch: pytest.MonkeyPa
 
 def test_a_hub_model_of_pickles_goes_on_with_its_conversion(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from src.config.schema import ModelConfig
-    from src.models import checkpoint
+    from src.models import finding
 
     for name, files in (
         ("main", ("config.json", "vocab.txt")),
@@ -213,10 +213,10 @@ def test_a_hub_model_of_pickles_goes_on_with_its_conversion(monkeypatch: pytest.
         lambda path, revision, patterns: (tmp_path / ("pr" if revision == "refs/pr/1" else "main"), "c" * 40),
     )
     monkeypatch.setattr(hub, "conversion", lambda path: "refs/pr/1")
-    assert checkpoint.find(ModelConfig(path="google/bert")).folder == tmp_path / "pr"
+    assert finding.find_checkpoint(ModelConfig(path="google/bert")).folder == tmp_path / "pr"
     monkeypatch.setattr(hub, "conversion", lambda path: None)
     with pytest.raises(UserError, match=r"no safetensors weights on its main branch.*model\.revision"):
-        checkpoint.find(ModelConfig(path="google/bert"))
+        finding.find_checkpoint(ModelConfig(path="google/bert"))
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from src.cli.application import check_overrides, register
-from src.config.schema import CONF, Config, parse
+from src.cli.application import register
+from src.cli.overrides import check_overrides
+from src.cli.validation import parse_config
+from src.config.paths import CONF
+from src.config.schema import Config
 from src.trackers.wandb import summary
 from tests.helpers.records import make_result
 
@@ -61,7 +64,7 @@ def test_every_job_composes_and_holds_what_the_sweep_says(path: Path) -> None:
         for job in jobs(sweep):
             command = words(sweep, job)
             assert command[:4] == ["/usr/bin/env", "python", "-m", "src.run"]
-            config = parse(compose("config", check_overrides(command[4:])))
+            config = parse_config(compose("config", check_overrides(command[4:])))
             assert {key: found_in(config, key) for key in job} == job
             assert config.tracker.mode == "online"  # an agent's run belongs to its sweep, which is on the server
 

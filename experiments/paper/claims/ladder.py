@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from experiments import style
-from experiments.formatting import format_overall, format_score, join_names
+from experiments.formatting import format_overall, format_score_points, join_names
 from experiments.paper.claims.sentences import SWEEP, Claim, describe_overall, describe_verdict, overall_number
 from experiments.paper.evidence import LADDER, STRENGTHS, Evidence
 from experiments.paper.labels import by_model, by_pooling
@@ -48,7 +48,7 @@ def nsp_pooler(evidence: Evidence) -> Claim:
         head, probe = right["head of nsp"], right["probe on cls"]
         lines.append(
             f"**{model}**, encoder frozen, W and b trained by next-sentence prediction alone: right on "
-            f"{format_score(head)} % of held-out pairs (a linear probe straight on [CLS]: {format_score(probe)} %). "
+            f"{format_score_points(head)} % of held-out pairs (a linear probe straight on [CLS]: {format_score_points(probe)} %). "
             f"On the tasks that training moved the pooler's score by {format_overall(apart)}: "
             f"{describe_verdict(apart.verdict)}."
         )
@@ -58,7 +58,7 @@ def nsp_pooler(evidence: Evidence) -> Claim:
         "from one random start, "
         "whose luck the intervals do not hold. " + " ".join(lines),
         numbers,
-        "python -m experiments.nsp_pooler text=FOLDER output=FOLDER, then " + SWEEP.format("nsp_pooler"),
+        "python -m experiments.studies.nsp_pooler text=FOLDER output=FOLDER, then " + SWEEP.format("nsp_pooler"),
         ["figures/nsp_pooler", "tables/nsp_pooler"],
     )
 
@@ -81,7 +81,7 @@ def conditional(evidence: Evidence) -> Claim:
         "Does the pooler add anything to [CLS]?",
         "Conditional probing: [CLS] and another vector side by side, under the same protocol. " + " ".join(lines),
         numbers,
-        "python -m experiments.conditional dataset=cola,mrpc,stsb,rte,sick_e data_root=FOLDER output=FOLDER",
+        "python -m experiments.studies.conditional dataset=cola,mrpc,stsb,rte,sick_e data_root=FOLDER output=FOLDER",
         ["tables/conditional"],
     )
 

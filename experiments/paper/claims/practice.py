@@ -10,7 +10,8 @@ from experiments.paper.evidence import PAIRS, PRIMARY, Evidence
 from experiments.paper.labels import by_model, by_pooling
 from experiments.paper.tables.cells import score_rows
 from experiments.paper.tables.table import Row
-from src.evaluation.paired import FEW, Overall
+from src.evaluation.contrasts import FEW_ROWS
+from src.evaluation.hierarchical import Overall
 from src.results.result import Result
 
 
@@ -32,7 +33,7 @@ def finetuning(evidence: Evidence) -> Claim:
         f"{format_overall(frozen['mean', 'cls'])}; pooler − [CLS]: tuned {describe_overall(tuned['pooler', 'cls'])}, "
         f"frozen {format_overall(frozen['pooler', 'cls'])}."
     )
-    command = "python -m experiments.finetune rows=1500 rate=0.0001,0.0003,0.001 tune=sick_e dataset=... output=FOLDER"
+    command = "python -m experiments.studies.finetune rows=1500 rate=0.0001,0.0003,0.001 tune=sick_e dataset=... output=FOLDER"
     return Claim("If you fine-tune", text, numbers, command, ["figures/finetune", "tables/finetune"])
 
 
@@ -55,7 +56,7 @@ def cost(evidence: Evidence) -> Claim:
         "Cost: the pooling is free, the pass is not",
         " ".join(lines),
         [],
-        "python -m experiments.cost dataset=sst2,mrpc data_root=FOLDER output=FILE",
+        "python -m experiments.benchmarks.cost dataset=sst2,mrpc data_root=FOLDER output=FILE",
         ["figures/cost"],
     )
 
@@ -80,7 +81,7 @@ def along(evidence: Evidence) -> Claim:
         f"Scores after {steps[0]:,} and after {steps[-1]:,} steps of the embedded model's pre-training. "
         + " ".join(lines),
         [],
-        "python -m experiments.along snapshots=FOLDER data_root=FOLDER",
+        "python -m experiments.pretraining.snapshots snapshots=FOLDER data_root=FOLDER",
         ["figures/along"],
     )
 
@@ -129,7 +130,7 @@ def controls(evidence: Evidence) -> Claim:
         "Controls",
         " ".join(lines),
         numbers,
-        f"{SWEEP.format('controls')}; python -m experiments.fresh output=FOLDER/bert-books-random, then "
+        f"{SWEEP.format('controls')}; python -m experiments.studies.random_weights output=FOLDER/bert-books-random, then "
         f"{SWEEP.format('poolings')} model=checkpoint model.path=FOLDER/bert-books-random",
         ["tables/controls", "tables/poolings-bert-books-random"],
     )
@@ -169,9 +170,9 @@ def _is_at_chance(result: Result) -> bool:
 def calibration(evidence: Evidence) -> Claim:
     """Return the claim on the error rates of the statistics in simulation."""
     rows = [row for row in evidence.csv("simulation.csv") if not row["note"].startswith("a form that was not chosen")]
-    wide = [row for row in rows if int(row["rows"]) >= FEW]
+    wide = [row for row in rows if int(row["rows"]) >= FEW_ROWS]
     outside = [row for row in wide if row["within"] != "yes"]
-    few = [row for row in rows if int(row["rows"]) < FEW and row["within"] != "yes"]
+    few = [row for row in rows if int(row["rows"]) < FEW_ROWS and row["within"] != "yes"]
     numbers = [
         Number(
             f"{row['quantity']} of {row['method']}, {row['metric']}, {row['rows']} rows, {row['setting']}",
@@ -183,11 +184,11 @@ def calibration(evidence: Evidence) -> Claim:
     ]
     return Claim(
         "Do the statistics hold what they promise?",
-        f"In simulation with {FEW} rows or more, {len(wide) - len(outside)} of {len(wide)} settings keep their limits "
+        f"In simulation with {FEW_ROWS} rows or more, {len(wide) - len(outside)} of {len(wide)} settings keep their limits "
         "(error rate at most 6 %, coverage 93 to 97 %, false equivalence at most 6 %); those that do not are below. "
         f"With fewer rows, whose contrasts are flagged, {len(few) or 'none'} of {len(rows) - len(wide)} settings "
         "leaves them.",
         numbers,
-        "python -m experiments.simulate",
+        "python -m experiments.benchmarks.calibration",
         ["figures/calibration", "tables/simulation"],
     )

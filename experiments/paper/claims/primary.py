@@ -13,7 +13,7 @@ from experiments.paper.claims.sentences import (
     tasks_with_verdict,
 )
 from experiments.paper.evidence import Evidence
-from src.evaluation.paired import Overall
+from src.evaluation.hierarchical import Overall
 
 
 def pooler_against_cls(evidence: Evidence) -> Claim:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from experiments.formatting import format_interval, format_overall, format_p_value, format_points, join_names
-from src.evaluation.paired import Contrast, Overall
+from src.evaluation.contrasts import Contrast
+from src.evaluation.hierarchical import Overall
 
 SWEEP = "python -m src.run -m +experiment={} data_root=FOLDER"
 REAL_PAIRS = ("mrpc", "stsb", "rte", "sick_e", "sick_r")  # without the suite's own tasks

@@ -16,7 +16,7 @@ from experiments.paper.claims.sentences import (
 )
 from experiments.paper.evidence import FEWER, Evidence, resamples
 from experiments.paper.labels import by_layer, by_pairing, by_pooling
-from src.evaluation.paired import contrasts
+from src.evaluation.contrasts import contrasts
 
 PROTOCOLS = ("logistic", "senteval", "mteb")
 
@@ -74,7 +74,7 @@ def coherence(evidence: Evidence) -> Claim:
         "suite's own task; embedded model. A negative's second passage comes from another book, and passages of a "
         "book overlap, so the intervals are somewhat narrow. " + " ".join(lines),
         numbers,
-        "python -m experiments.book_pairs text=FOLDER output=FOLDER, then python -m src.run -m dataset=files "
+        "python -m experiments.studies.coherence_pairs text=FOLDER output=FOLDER, then python -m src.run -m dataset=files "
         "dataset.name=book_coherence dataset.train=FOLDER/train.tsv dataset.test=FOLDER/test.tsv "
         "dataset.text_pair=text_pair pairing=joint,separate pooling=cls,pooler,mean,max",
         ["figures/pairs"],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import style
 from experiments.paper.figures import drawing, layout
-from src.evaluation.metrics import wilson
+from src.evaluation.proportions import wilson
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

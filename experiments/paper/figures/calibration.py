@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.benchmarks.calibration import LIMITS, NOMINAL, UNUSED
 from experiments.paper.figures import drawing
-from experiments.simulate import LIMITS, NOMINAL, UNUSED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from experiments import style
 from experiments.paper.evidence import PAIRS, Evidence
 from experiments.paper.figures import drawing, layout
-from src.evaluation.paired import LEVEL, MARGIN, Contrast
+from src.evaluation.contrasts import LEVEL, MARGIN, Contrast
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

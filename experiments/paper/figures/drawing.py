@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import style
 from src.errors import UserError
-from src.evaluation.paired import MARGIN
+from src.evaluation.contrasts import MARGIN
 
 # Figures are written to files. A backend that a notebook's environment names may not be installed.
 os.environ["MPLBACKEND"] = "agg"

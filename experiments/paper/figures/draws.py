@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from experiments import style
 from experiments.paper.figures import drawing, layout
-from src.evaluation.metrics import evaluate
+from src.evaluation.estimates import evaluate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

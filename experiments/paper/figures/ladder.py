@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from experiments import style
 from experiments.paper.evidence import LADDER, STRENGTHS, Evidence
 from experiments.paper.figures import drawing
-from src.evaluation.paired import MARGIN, Overall
+from src.evaluation.contrasts import MARGIN
+from src.evaluation.hierarchical import Overall
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,8 @@ from experiments import style
 from experiments.paper.evidence import FEWER, Evidence
 from experiments.paper.figures import drawing, layout
 from experiments.paper.labels import by_model
-from src.evaluation.paired import MARGIN, contrasts, over_tasks
+from src.evaluation.contrasts import MARGIN, contrasts
+from src.evaluation.hierarchical import over_tasks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,7 @@ from experiments import style
 from experiments.paper.evidence import Evidence
 from experiments.paper.figures import drawing
 from experiments.paper.figures.ladder import steps
-from src.evaluation.paired import MARGIN
+from src.evaluation.contrasts import MARGIN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

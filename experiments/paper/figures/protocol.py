@@ -9,7 +9,7 @@ from experiments import style
 from experiments.paper.evidence import resamples
 from experiments.paper.figures import drawing, layout
 from experiments.tasks import paired_tasks
-from src.evaluation.paired import MARGIN, contrasts
+from src.evaluation.contrasts import MARGIN, contrasts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,8 @@ from experiments import style
 from experiments.bundles import Record
 from experiments.formatting import format_interval, format_p_value, format_points
 from experiments.paper.tables.table import Row
-from src.evaluation.paired import Contrast, Overall
+from src.evaluation.contrasts import Contrast
+from src.evaluation.hierarchical import Overall
 
 CONTRAST = (
     "difference",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from experiments import style
 from experiments.bundles import Record
-from experiments.formatting import format_points, format_score
+from experiments.formatting import format_points, format_score_points
 from experiments.paper.evidence import COMPARED, Evidence
 from experiments.paper.tables.cells import model_cell, score_rows, task_cell
 from experiments.paper.tables.table import Row, Table
@@ -51,7 +51,7 @@ def by_pooling(
     trivial = tuple(style.BASELINES) if baselines else ()
     cells = []
     for line, members in group_lines(rows, group).items():
-        scores = [format_score(members[pooling]) if pooling in members else "" for pooling in poolings]
+        scores = [format_score_points(members[pooling]) if pooling in members else "" for pooling in poolings]
         first = next(iter(members.values()))
         cells.append((*line, *scores, *(format_points(first[each]) for each in trivial)))
     titles = [style.pooling_label(pooling, status) for pooling in poolings]

@@ -9,13 +9,14 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from scipy.special import stdtrit
 
-from src.config.schema import Config, ProbeConfig, shortened
-from src.data import dataset as data
+from src.config.schema import Config, ProbeConfig
+from src.data.checks import check_probe
 from src.data.dataset import Dataset, Split
-from src.errors import UserError
-from src.evaluation import metrics
-from src.evaluation.metrics import Estimate
-from src.features.extractor import pair_features
+from src.errors import UserError, shortened
+from src.evaluation.estimates import Estimate
+from src.evaluation.metrics import metrics
+from src.evaluation.samples import metric_sample
+from src.features.vectors import pair_features
 from src.probes.probe import Outcome, Setup, own
 from src.probes.solvers.linear import Array
 from src.registry import Registry, unknown
@@ -47,18 +48,21 @@ class Protocol:
 
     MOST: ClassVar[Mapping[str, int]] = {}
 
-    def settle(self, config: Config) -> None:
-        """Put into the checked config what the rules decide of a run."""
+    def pairing(self, asked: str, has_pairs: bool) -> str:
+        """Return the pairing that the protocol reads pairs of texts with: `asked`, unless its rules fix one."""
+        return asked
+
+    def validate(self, grid: Mapping[str, Sequence[float]]) -> None:
+        """Check the protocol's settings, and the probe's grid against them; raise a UserError."""
 
     def check(self, config: Config, read: Dataset) -> None:
         """Refuse data that the rules cannot be followed on, before anything is encoded."""
-        assert config.probe is not None
         check_classes(read)
         if config.draws > 1 and read.selection == "nested":
             raise UserError(
                 f"draws={config.draws} needs a test split of its own, and {read.name} is scored in folds of train. Set draws=1."
             )
-        data.check_probe(read, fraction=config.probe.carve, seed=config.seed)
+        check_probe(read, fraction=config.probe.carve, seed=config.seed)
 
     def pair_features(self, sides: list[Array]) -> Array:
         """Features (rows, width) of rows whose texts were encoded apart; one side alone as it stands."""
@@ -115,7 +119,7 @@ def check_classes(read: Dataset) -> None:
 def point(name: str, labels: Array, predictions: Array) -> float:
     """A classification metric's value on rows (rows,)."""
     classes = max(2, int(labels.max()) + 1, int(predictions.max()) + 1)
-    return metrics.sample_of(name, labels, predictions[None], classes).point()
+    return metric_sample(name, labels, predictions[None], classes).point()
 
 
 def over_draws(name: str, estimates: Sequence[Estimate]) -> dict[str, Any]:
@@ -139,8 +143,8 @@ def over_draws(name: str, estimates: Sequence[Estimate]) -> dict[str, Any]:
     methods = " or ".join(dict.fromkeys(each.method for each in estimates))
     return {
         "value": mean,
-        "low": max(metrics.metrics[name].low, mean - float(np.hypot((value - low).mean(), spread))),
-        "high": min(metrics.metrics[name].high, mean + float(np.hypot((high - value).mean(), spread))),
+        "low": max(metrics[name].low, mean - float(np.hypot((value - low).mean(), spread))),
+        "high": min(metrics[name].high, mean + float(np.hypot((high - value).mean(), spread))),
         "reason": None,
         "method": f"mean of {len(values)} training draws; {methods}, and Student's t for a new draw, in quadrature",
         "draws": values,

@@ -7,6 +7,7 @@ control_tasks/mdl_configs/online_l0.yml.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import log, log2
@@ -14,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from src.config.schema import Config, ProbeConfig, shortened
+from src.config.schema import Config, ProbeConfig
 from src.data.dataset import Dataset
 from src.data.splits import RowSplitter
-from src.errors import UserError
+from src.errors import UserError, shortened
 from src.probes.fitting import Bench, Rows
 from src.probes.probe import Outcome, Setup, own, pick
 from src.probes.protocols.base import Protocol, protocol
@@ -44,7 +45,8 @@ class OnlineCode(Protocol):
 
     blocks: tuple[float, ...] = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.25, 12.5, 25.0, 50.0)
 
-    def settle(self, config: Config) -> None:
+    def validate(self, grid: Mapping[str, Sequence[float]]) -> None:
+        """Check that the blocks are rising percentages; raise a UserError."""
         numbers = isinstance(self.blocks, list | tuple) and all(type(end) in (int, float) for end in self.blocks)
         rising = numbers and all(first < second for first, second in pairwise([0, *self.blocks, 100]))
         if not rising or len(self.blocks) > MOST_BLOCKS:
@@ -106,11 +108,11 @@ class OnlineCode(Protocol):
 
 def _held(division: RowSplitter, rows: Array, classes: int) -> Array | None:
     """The rows held out of these for the choice of the strength; None where no probe can be fitted and chosen."""
-    part = division.among(rows)
+    part = division.subset(rows)
     if len(np.unique(part.y)) < classes:
         return None
     try:
-        return rows[part.held()]
+        return rows[part.holdout_mask()]
     except UserError:
         return None
 

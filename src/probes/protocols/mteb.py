@@ -12,10 +12,12 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import stdtrit
 
-from src.config.schema import MOST_DRAWS, Config, ProbeConfig
+from src.config.limits import MAX_DRAWS
+from src.config.schema import Config, ProbeConfig
 from src.data.dataset import Dataset
 from src.errors import UserError
-from src.evaluation.metrics import Estimate, metrics
+from src.evaluation.estimates import Estimate
+from src.evaluation.metrics import metrics
 from src.probes.fitting import Bench, FittedProbe, Rows
 from src.probes.probe import Outcome, Search, Setup, choice_of
 from src.probes.protocols.base import Protocol, point, protocol
@@ -41,18 +43,18 @@ class MTEB(Protocol):
     experiments : how often
     """
 
-    MOST: ClassVar[Mapping[str, int]] = {"samples_per_label": 1_000_000, "experiments": MOST_DRAWS}
+    MOST: ClassVar[Mapping[str, int]] = {"samples_per_label": 1_000_000, "experiments": MAX_DRAWS}
 
     samples_per_label: int = 8
     experiments: int = 10
 
-    def settle(self, config: Config) -> None:
-        assert config.probe is not None
+    def validate(self, grid: Mapping[str, Sequence[float]]) -> None:
+        """Check the settings, and that the grid holds one value, as MTEB chooses none; raise a UserError."""
         if self.samples_per_label < 1 or self.experiments < 2:
             raise UserError("probe.protocol: samples_per_label is 1 or more, experiments 2 or more.")
-        if any(len(values) != 1 for values in config.probe.grid.values()):
+        if any(len(values) != 1 for values in grid.values()):
             raise UserError(
-                f"probe.grid={config.probe.grid}: MTEB chooses nothing, so one value is needed, such as probe.grid.C=[1.0]."
+                f"probe.grid={grid}: MTEB chooses nothing, so one value is needed, such as probe.grid.C=[1.0]."
             )
 
     def check(self, config: Config, read: Dataset) -> None:
@@ -65,7 +67,7 @@ class MTEB(Protocol):
     def fit(self, estimator: Any, config: ProbeConfig, train: Rows, tests: dict[str, Rows], setup: Setup) -> Outcome:
         bench = Bench(estimator, config, train, setup.classes, setup.progress)
         nested = setup.selection == "nested"
-        fold = setup.division(config, train.y).fold() if nested else np.full(len(train.y), -1)
+        fold = setup.division(config, train.y).fold_ids() if nested else np.full(len(train.y), -1)
         parts = (
             [np.flatnonzero(fold != number) for number in range(setup.folds)] if nested else [np.arange(len(train.y))]
         )

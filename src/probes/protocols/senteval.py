@@ -5,24 +5,22 @@ Read from facebookresearch/SentEval at 5d6dc117d1ac30357ddaeb7347fb5684e9b87015;
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from src.config.schema import MOST_FOLDS, Config, ProbeConfig, check_grid
+from src.config.limits import MAX_FOLDS, check_grid
+from src.config.schema import Config, ProbeConfig
 from src.data.dataset import Dataset, Split
 from src.data.splits import RowSplitter
 from src.errors import UserError
-from src.evaluation.metrics import Estimate
+from src.evaluation.estimates import Estimate
 from src.probes.fitting import Bench, Fit, Rows, decided
 from src.probes.probe import Criterion, Outcome, Setup, own
 from src.probes.protocols.base import Protocol, point, protocol
 from src.probes.solvers.linear import Array
-
-log = logging.getLogger(__name__)
 
 
 @protocol("senteval")
@@ -44,21 +42,22 @@ class SentEval(Protocol):
     folds_grid : the grid of KFoldClassifier, which is another one than that of the other two; unset: the probe's own
     """
 
-    MOST: ClassVar[Mapping[str, int]] = {"folds": MOST_FOLDS}
+    MOST: ClassVar[Mapping[str, int]] = {"folds": MAX_FOLDS}
 
     seed: int = 1111
     folds: int = 10
     folds_grid: dict[str, list[float]] | None = None
 
-    def settle(self, config: Config) -> None:
-        """Two texts are always encoded apart (senteval/mrpc.py, senteval/sick.py)."""
+    def pairing(self, asked: str, has_pairs: bool) -> str:
+        """Return ``separate`` for pairs of texts (senteval/mrpc.py, senteval/sick.py)."""
+        return "separate" if has_pairs else asked
+
+    def validate(self, grid: Mapping[str, Sequence[float]]) -> None:
+        """Check the number of folds and the grid of KFoldClassifier; raise a UserError."""
         if self.folds < 2:
             raise UserError(f"probe.protocol.folds={self.folds}: at least 2 is needed.")
         if self.folds_grid is not None:
             check_grid("probe.protocol.folds_grid", self.folds_grid)
-        if config.dataset.text_pair is not None and config.pairing != "separate":
-            log.info("%s: SentEval encodes the two texts of a row apart: pairing=separate", config.dataset.name)
-            config.pairing = "separate"
 
     def check(self, config: Config, read: Dataset) -> None:
         if config.draws > 1:
@@ -122,7 +121,7 @@ class Stratified(RowSplitter):
     Equal texts may fall on both sides, as they do there.
     """
 
-    def fold(self) -> Array:
+    def fold_ids(self) -> Array:
         from sklearn.model_selection import StratifiedKFold
 
         fold = np.empty(len(self.y), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""The two linear probes as estimators, in the manner of scikit-learn."""
+"""The two linear probes as estimators with scikit-learn's interface."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from typing import Any
 import numpy as np
 
 from src.errors import UserError
-from src.probes.solvers.descent import Basis
-from src.probes.solvers.linear import Array, Matrix, Solution, Task, Tell, linear, silent
+from src.probes.solvers.linear import Array, Matrix, Problem, Report, Solution, linear, no_report
 from src.probes.solvers.logistic import solve_logistic
+from src.probes.solvers.preconditioner import Basis
 from src.probes.solvers.ridge import solve_ridge
 
-LEAST, MOST = (
-    1e-12,
-    1e12,
-)  # penalties per row: beyond, float64 cannot tell a fit from one without penalty, or from zero weights
+# Penalties per row: beyond, float64 cannot tell a fit from one without penalty, or from weights of zero.
+LEAST, MOST = 1e-12, 1e12
 
 
 class _Linear:
-    """What both probes share: parameters in the manner of scikit-learn, and a path of penalties on one set of rows."""
+    """Parts that both probes share: parameters as in scikit-learn, and the attributes of a fit."""
 
     alpha: float
     tolerance: float
@@ -36,14 +34,19 @@ class _Linear:
     def set_params(self, **parameters: Any) -> Any:
         for name, value in parameters.items():
             if name not in self.get_params():
-                raise UserError(
-                    f"{type(self).__name__} has no parameter '{name}'. Known: {', '.join(self.get_params())}."
-                )
+                known = ", ".join(self.get_params())
+                raise UserError(f"{type(self).__name__} has no parameter '{name}'. Known: {known}.")
             setattr(self, name, value)
         return self
 
     def check(self) -> None:
-        """Refuse parameters that no problem can be solved with; UserError."""
+        """Check the parameters.
+
+        Raises
+        ------
+        UserError
+            A parameter is not a finite number of zero or more.
+        """
         for name, value in self.get_params().items():
             if type(value) not in (int, float) or not np.isfinite(value) or value < 0:
                 raise UserError(
@@ -51,32 +54,48 @@ class _Linear:
                 )
 
     def check_penalties(self, alphas: Sequence[float]) -> None:
-        """Refuse penalties that are neither 0 nor within `LEAST` and `MOST`; UserError."""
+        """Check penalties per row.
+
+        Raises
+        ------
+        UserError
+            A penalty is neither 0 nor between `LEAST` and `MOST`.
+        """
         for alpha in alphas:
             if not (alpha == 0 or LEAST <= alpha <= MOST):
+                allowed = f"0, or {LEAST:g} to {MOST:g}"
                 raise UserError(
-                    f"probe.grid.alpha: {type(self).__name__} takes penalties per row of 0, or {LEAST:g} to {MOST:g}, got {alpha:g}."
+                    f"probe.grid.alpha: {type(self).__name__} takes penalties per row of {allowed}, got {alpha:g}."
                 )
 
-    def _take(self, solution: Solution) -> Any:
-        self.coef_, self.intercept_ = solution.folded()
+    def _with_solution(self, solution: Solution) -> Any:
+        self.coef_, self.intercept_ = solution.unscaled()
         self.gap_, self.converged_, self.n_iter_ = solution.gap, solution.converged, solution.evaluations
         return self
 
     def decision_function(self, X: Matrix) -> Array:
-        """Decision values, float64: (rows,) for one output, else (rows, classes)."""
+        """Return decision values, float64: (rows,) for one output, else (rows, classes)."""
         scores = linear(X, self.coef_, self.intercept_)
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
 
 class LogisticRegression(_Linear):
-    """Multinomial logistic regression: mean log-loss + alpha / 2 ||W||^2, the intercept free.
+    """Multinomial logistic regression: mean log-loss + alpha / 2 ||W||^2, the bias free.
 
-    The objective of scikit-learn's `LogisticRegression(C=1 / (alpha * rows))`: one weight vector for two classes, one per class for more.
-    `alpha` is a strength per row, so one grid means the same at every number of rows. `tolerance` bounds the objective's distance to its
-    optimum, by the duality gap where alpha > 0; without a penalty by the Newton decrement, and only where the classes overlap: separable
-    rows have no optimum.
+    The objective is that of scikit-learn's `LogisticRegression(C=1 / (alpha * rows))`: one weight
+    vector for two classes, one per class for more.
 
+    Parameters
+    ----------
+    alpha : float, default 1e-3
+        Strength per row, so that one grid means the same at every number of rows.
+    tolerance : float, default 1e-9
+        Bound on the objective's distance to its optimum: by the duality gap where alpha > 0. Without
+        a penalty by the Newton decrement, and only where the classes overlap, as separable rows have
+        no optimum.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> probe = LogisticRegression(alpha=0.1).fit(np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 0, 1, 1]))
     >>> probe.predict(np.array([[0.5], [2.5]])), probe.converged_
@@ -84,25 +103,27 @@ class LogisticRegression(_Linear):
     """
 
     task = "classification"
+    classes_: Array
 
     def __init__(self, alpha: float = 1e-3, tolerance: float = 1e-9) -> None:
         self.alpha, self.tolerance = alpha, tolerance
 
     def solve(
-        self, x: Matrix, y: Array, classes: int, tasks: Sequence[Task], basis: Basis | None = None, tell: Tell = silent
-    ) -> list[Solution]:
-        """Many problems on shared rows at once; `y` holds class ids 0 to classes - 1. `print_text` hears how many are done."""
-        self.check_penalties([task.alpha for task in tasks])
-        return solve_logistic(x, y, classes, tasks, basis=basis, tolerance=self.tolerance, tell=tell)
+        self, x: Matrix, y: Array, classes: int, problems: Sequence[Problem], basis: Basis | None = None,
+        report: Report = no_report,
+    ) -> list[Solution]:  # fmt: skip
+        """Solve many problems on shared rows together; see `solve_logistic`."""
+        self.check_penalties([problem.alpha for problem in problems])
+        return solve_logistic(x, y, classes, problems, basis=basis, tolerance=self.tolerance, report=report)
 
     def fit_path(self, X: Matrix, y: Array, alphas: Sequence[float]) -> list[LogisticRegression]:
-        """One fitted probe per penalty, in the order given, at hardly more than the cost of one."""
+        """Return one fitted probe per penalty, in the order given, at hardly more than the cost of one."""
         names, ids = np.unique(y, return_inverse=True)
         if len(names) < 2:
             raise UserError(f"a classifier needs two classes, the labels hold {len(names)}.")
         fitted = []
-        for solution in self.solve(X, ids.astype(np.int64), len(names), [Task(float(alpha)) for alpha in alphas]):
-            probe = LogisticRegression(solution.alpha, self.tolerance)._take(solution)
+        for solution in self.solve(X, ids.astype(np.int64), len(names), [Problem(float(alpha)) for alpha in alphas]):
+            probe = LogisticRegression(solution.alpha, self.tolerance)._with_solution(solution)
             probe.classes_ = names
             fitted.append(probe)
         return fitted
@@ -113,7 +134,7 @@ class LogisticRegression(_Linear):
         return self
 
     def predict_proba(self, X: Matrix) -> Array:
-        """Probabilities (rows, classes)."""
+        """Return probabilities (rows, classes)."""
         scores = linear(X, self.coef_, self.intercept_)
         if scores.shape[1] == 1:
             scores = np.concatenate([np.zeros_like(scores), scores], axis=1)
@@ -125,11 +146,9 @@ class LogisticRegression(_Linear):
         scores = self.decision_function(X)
         return self.classes_[(scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)]
 
-    classes_: Array
-
 
 class Ridge(_Linear):
-    """Ridge regression: mean squared error + alpha ||w||^2, the intercept free; scikit-learn's `Ridge(alpha * rows)`.
+    """Ridge regression: mean squared error + alpha ||w||^2, the bias free; scikit-learn's `Ridge(alpha * rows)`.
 
     >>> import numpy as np
     >>> probe = Ridge(alpha=0.0).fit(np.array([[0.0], [1.0], [2.0]]), np.array([1.0, 3.0, 5.0]))
@@ -143,18 +162,17 @@ class Ridge(_Linear):
         self.alpha, self.tolerance = alpha, tolerance
 
     def solve(
-        self, x: Matrix, y: Array, classes: int, tasks: Sequence[Task], basis: Basis | None = None, tell: Tell = silent
-    ) -> list[Solution]:
-        """Many problems on shared rows at once; `classes` and `basis` play no part. `print_text` hears how many are done."""
-        self.check_penalties([task.alpha for task in tasks])
-        return solve_ridge(x, np.asarray(y, dtype=np.float64), tasks, tolerance=self.tolerance, tell=tell)
+        self, x: Matrix, y: Array, classes: int, problems: Sequence[Problem], basis: Basis | None = None,
+        report: Report = no_report,
+    ) -> list[Solution]:  # fmt: skip
+        """Solve many problems on shared rows together; `classes` and `basis` are ignored. See `solve_ridge`."""
+        self.check_penalties([problem.alpha for problem in problems])
+        return solve_ridge(x, np.asarray(y, dtype=np.float64), problems, tolerance=self.tolerance, report=report)
 
     def fit_path(self, X: Matrix, y: Array, alphas: Sequence[float]) -> list[Ridge]:
-        """One fitted probe per penalty, in the order given."""
-        return [
-            Ridge(solution.alpha, self.tolerance)._take(solution)
-            for solution in self.solve(X, y, 0, [Task(float(alpha)) for alpha in alphas])
-        ]
+        """Return one fitted probe per penalty, in the order given."""
+        solutions = self.solve(X, y, 0, [Problem(float(alpha)) for alpha in alphas])
+        return [Ridge(solution.alpha, self.tolerance)._with_solution(solution) for solution in solutions]
 
     def fit(self, X: Matrix, y: Array) -> Ridge:
         """Fit on rows (rows, width) and targets (rows,)."""

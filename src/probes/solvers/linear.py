@@ -1,4 +1,4 @@
-"""What both solvers stand on: problems and their solutions, passes over the rows in blocks and threads, moments."""
+"""Values and passes that the solvers share: problems, solutions, decision values, threads over blocks of rows."""
 
 from __future__ import annotations
 
@@ -15,17 +15,29 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Matrix = Any  # (rows, width): a float array, or a scipy CSR matrix
-Tell = Callable[[int], None]  # how many problems are done
+Map = Callable[..., Iterable[Any]]
+Report = Callable[[int], None]  # called with the number of problems that are solved
 
 BLOCK_BYTES = 4 << 20  # a block of rows is read from memory once and used twice while it is in the cache
 
 
 @dataclass(frozen=True)
-class Task:
-    """One problem on shared rows: fit on the rows with a positive weight, features read as ``(x - mean) / scale``.
+class Problem:
+    """One regularised fit on shared rows, with features read as ``(x - mean) / scale``.
 
-    ``weights`` (rows,) are multiplicities: 1 or 0 for a subset, counts for a bootstrap resample, None for all rows once. Because the
-    intercept is free, ``mean`` changes the conditioning alone, never the weights found; None is the mean of the task's own rows.
+    Attributes
+    ----------
+    alpha : float
+        Strength of the penalty per row.
+    weights : array of (rows,), or None
+        How often each row counts: 0 or 1 for a subset, counts for a bootstrap resample. None: all rows once.
+    mean : array of (width,), or None
+        As the bias is free, this changes the conditioning alone, never the solution. None: the mean
+        of the problem's own rows.
+    scale : array of (width,), or None
+        None: all ones.
+    start : Solution, or None
+        Where the search starts. None: weights of zero.
     """
 
     alpha: float
@@ -34,10 +46,19 @@ class Task:
     scale: Array | None = None
     start: Solution | None = None
 
+    def solution(
+        self, weight: Array, bias: Array, *, objective: float, gap: float, tolerance: float, evaluations: int
+    ) -> Solution:
+        """Return the solution at weights (outputs, width) and bias (outputs,); converged if the gap is small enough."""
+        return Solution(self.alpha, weight, bias, objective, gap, gap <= tolerance, evaluations, self.mean, self.scale)
+
 
 @dataclass(frozen=True)
 class Solution:
-    """Weights (outputs, width) and bias (outputs,) for ``(x - mean) / scale``; `gap` bounds the objective's distance to its optimum."""
+    """Weights (outputs, width) and bias (outputs,) for ``(x - mean) / scale``.
+
+    `gap` bounds the distance of the objective to its optimum.
+    """
 
     alpha: float
     weight: Array
@@ -49,53 +70,54 @@ class Solution:
     mean: Array | None = field(default=None, repr=False)
     scale: Array | None = field(default=None, repr=False)
 
-    def folded(self) -> tuple[Array, Array]:
-        """Weight and bias that act on the features as they are stored."""
+    def unscaled(self) -> tuple[Array, Array]:
+        """Return weight and bias that act on the features as they are stored."""
         weight = self.weight if self.scale is None else self.weight / self.scale
         return weight, self.bias if self.mean is None else self.bias - weight @ self.mean
 
     def decide(self, x: Matrix) -> Array:
-        """Decision values (rows, outputs), float64."""
-        return linear(x, *self.folded())
+        """Return decision values (rows, outputs), float64."""
+        return linear(x, *self.unscaled())
 
 
-def silent(done: int) -> None:
-    """Progress that nobody asked for."""
+def no_report(count: int) -> None:
+    """Ignore the progress."""
 
 
-_running: ContextVar[Callable[..., Iterable[Any]] | None] = ContextVar("_running", default=None)
+_active_map: ContextVar[Map | None] = ContextVar("_active_map", default=None)
 
 
 @contextmanager
-def threads() -> Iterator[Callable[..., Iterable[Any]]]:
-    """A `map` on as many threads as BLAS may use, BLAS itself on one: the threads then meet once a pass and not at every small product.
+def parallel_map() -> Iterator[Map]:
+    """Yield a `map` on as many threads as BLAS may use, and keep BLAS itself on one thread.
 
-    On a machine that is shared, a BLAS thread that waits for its twin costs ten times the product. Entered again, it gives the same `map`.
+    The threads then meet once a pass and not at every small product. On a shared machine, a BLAS
+    thread that waits for another one costs ten times the product. Nested calls yield the same `map`.
     """
     from threadpoolctl import threadpool_info, threadpool_limits
 
-    outer = _running.get()
+    outer = _active_map.get()
     if outer is not None:
         yield outer
         return
     number = max((library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"), default=1)
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(number) as pool:
-        token = _running.set(pool.map)
+        token = _active_map.set(pool.map)
         try:
             yield pool.map
         finally:
-            _running.reset(token)
+            _active_map.reset(token)
 
 
-def blocks(x: Matrix) -> list[slice]:
-    """Row ranges that fit the cache."""
+def row_blocks(x: Matrix) -> list[slice]:
+    """Return row ranges that fit the processor's cache."""
     rows = x.shape[0]
     step = max(256, BLOCK_BYTES // (4 * x.shape[1])) if not sp.issparse(x) else max(rows, 1)
     return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
 
 
 def linear(x: Matrix, weight: Array, bias: Array) -> Array:
-    """``x @ weight.T + bias`` in float64, whatever the precision of `x`; returns (rows, outputs)."""
+    """Return ``x @ weight.T + bias``, (rows, outputs) float64 whatever the precision of `x`."""
     if sp.issparse(x):
         return np.asarray(x.astype(np.float64) @ weight.T) + bias
     out = np.empty((x.shape[0], weight.shape[0]))
@@ -103,13 +125,13 @@ def linear(x: Matrix, weight: Array, bias: Array) -> Array:
     def fill(part: slice) -> None:
         out[part] = x[part].astype(np.float64) @ weight.T + bias
 
-    with threads() as each:
-        list(each(fill, blocks(x)))
+    with parallel_map() as over:
+        list(over(fill, row_blocks(x)))
     return out
 
 
 def separates(scores: Array, y: Array) -> bool:
-    """Is each row's own class strictly ahead, in decision values (rows, outputs)?"""
+    """Return whether each row's own class is strictly ahead in decision values (rows, outputs)."""
     if scores.shape[1] == 1:
         return bool((np.where(y == 1, scores[:, 0], -scores[:, 0]) > 0).all())
     others = scores.copy()
@@ -117,47 +139,9 @@ def separates(scores: Array, y: Array) -> bool:
     return bool((scores[np.arange(len(y)), y] > others.max(axis=1)).all())
 
 
-ROUNDINGS = 32  # units in the last place that a pooled value may be off: it is a sum over the tokens of a row
-
-
-def rounding(mean: Array, rows: int, precision: Any) -> Array:
-    """The largest spread of each column (width,) that is rounding of its mean.
-
-    scikit-learn's bound for constant features, its two-pass sum's ``rows * eps * mean``, with eps that of the features. Here sums run in
-    float64, so a feature's own rounding is what counts: the rows count up to `ROUNDINGS`.
-
-    References
-    ----------
-    `_is_constant_feature` in sklearn/preprocessing/_data.py of scikit-learn 1.9; Chan, Golub and LeVeque (1983).
-    """
-    return min(rows, ROUNDINGS) * float(np.finfo(precision).eps) * np.abs(mean)
-
-
-def moments(x: Matrix, weights: Sequence[Array | None], noise: Array | None = None) -> tuple[Array, Array]:
-    """Mean and standard deviation of each column over the weighted rows, each (len(weights), width), float64; constant columns get 1.
-
-    Accurate where a column's mean is not many times its spread, which holds for features that were standardised once on all rows.
-    `noise` (width,) is the spread of each column up to which it is rounding, and the column constant.
-    """
-    mass = np.stack(
-        [np.ones(x.shape[0]) if weight is None else np.asarray(weight, dtype=np.float64) for weight in weights]
-    )
-    mass /= mass.sum(axis=1, keepdims=True)
-    if sp.issparse(x):
-        exact = x.astype(np.float64)
-        mean, square = (exact.T @ mass.T).T, (exact.multiply(exact).T @ mass.T).T
-    else:
-
-        def sums(part: slice) -> tuple[Array, Array]:
-            exact = x[part].astype(np.float64)
-            return mass[:, part] @ exact, mass[:, part] @ (exact * exact)
-
-        mean, square = np.zeros((len(mass), x.shape[1])), np.zeros((len(mass), x.shape[1]))
-        with threads() as each:
-            for first, second in each(sums, blocks(x)):
-                mean += first
-                square += second
-    variance = np.maximum(square - mean**2, 0)
-    spread = np.sqrt(variance)
-    constant = variance <= 1e-12 * np.maximum(square, 1e-300)
-    return mean, np.where(constant if noise is None else constant | (spread <= noise), 1.0, spread)
+def by_weights(problems: Sequence[Problem]) -> dict[int, list[int]]:
+    """Return the positions of the problems that share one array of row weights, by the array's identity."""
+    positions: dict[int, list[int]] = {}
+    for index, problem in enumerate(problems):
+        positions.setdefault(id(problem.weights), []).append(index)
+    return positions

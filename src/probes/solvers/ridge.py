@@ -1,170 +1,193 @@
-"""Ridge regression: the closed form for dense rows, conjugate gradients for sparse ones, both with a bound on what is missing."""
+"""Ridge regression: the closed form for dense rows, conjugate gradients for sparse ones.
+
+Both bound the objective's distance to its optimum.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.linalg import eigh
 from scipy.sparse.linalg import LinearOperator, cg
 
-from src.probes.solvers.linear import Array, Matrix, Solution, Task, Tell, silent, threads
+from src.probes.solvers.linear import Array, Matrix, Problem, Report, Solution, by_weights, no_report, parallel_map
+
+Product = Callable[[Array], Array]  # of a matrix and a vector (width,)
 
 
 def solve_ridge(
-    x: Matrix, y: Array, tasks: Sequence[Task], *, tolerance: float = 1e-12, tell: Tell = silent
+    x: Matrix, y: Array, problems: Sequence[Problem], *, tolerance: float = 1e-12, report: Report = no_report
 ) -> list[Solution]:
-    """Minimise mean squared error + alpha ||w||^2 (bias free) for every task, in float64.
+    """Minimise mean squared error + alpha ||w||^2 (bias free) for every problem, in float64.
 
-    Dense rows: the closed form, through one eigendecomposition of each subset's covariance, which is the covariance of all rows less that
-    of the rows left out. Sparse rows: conjugate gradients, to a bound on the objective's distance to its optimum.
+    Dense rows: the closed form, through one eigendecomposition of each subset's covariance, which is
+    the covariance of all rows less that of the rows left out. Sparse rows: conjugate gradients, to a
+    bound on the objective's distance to its optimum.
+
+    Parameters
+    ----------
+    x : (rows, width) float array or CSR matrix
+    y : (rows,) float64
+    problems : sequence of Problem
+    tolerance : float
+        Bound on the objective's distance to its optimum.
+    report : callable, optional
+        Called with the number of problems that are solved.
+
+    Returns
+    -------
+    list of Solution, one per problem
     """
-    groups: dict[int, list[int]] = {}
-    for index, task in enumerate(tasks):
-        groups.setdefault(id(task.weights), []).append(index)
     answers: dict[int, Solution] = {}
-    with threads():
-        whole = None if sp.issparse(x) else _products(x, y, np.ones(x.shape[0]))
-        for members in groups.values():
-            chosen = [tasks[index] for index in members]
-            found = (
-                _ridge_sparse(x, y, chosen, tolerance)
-                if whole is None
-                else _ridge_dense(x, y, chosen, whole, tolerance)
-            )
+    with parallel_map():
+        whole = None if sp.issparse(x) else _Sums.of(x, y, np.ones(x.shape[0]))
+        for members in by_weights(problems).values():
+            chosen = [problems[index] for index in members]
+            if whole is None:
+                found = _solve_sparse(x, y, chosen, tolerance)
+            else:
+                found = _solve_dense(_subset_sums(x, y, chosen[0].weights, whole), chosen, tolerance)
             answers.update(zip(members, found, strict=True))
-            tell(len(answers))
-    return [answers[index] for index in range(len(tasks))]
+            report(len(answers))
+    return [answers[index] for index in range(len(problems))]
 
 
-def _products(x: Matrix, y: Array, weights: Array) -> tuple[float, Array, Array, Array, Array]:
-    """Weighted sums over rows: of 1, of x, of x x', of (y, y^2), of x y."""
-    kept = np.flatnonzero(weights)
-    width = x.shape[1]
-    total, outer, cross = np.zeros(width), np.zeros((width, width)), np.zeros(width)
-    for start in range(0, len(kept), 4096):
-        rows = kept[start : start + 4096]
-        part, mass = x[rows].astype(np.float64), weights[rows]
-        total += mass @ part
-        cross += (mass * y[rows]) @ part
-        outer += part.T @ (part if (mass == 1).all() else part * mass[:, None])
-    return float(weights.sum()), total, outer, np.array([weights @ y, weights @ y**2]), cross
+@dataclass(frozen=True)
+class _Sums:
+    """Weighted sums over rows: of 1, x, x x', y, y^2 and x y."""
+
+    count: float
+    x: Array
+    outer: Array
+    y: float
+    y_square: float
+    cross: Array
+
+    @classmethod
+    def of(cls, x: Matrix, y: Array, weights: Array) -> _Sums:
+        kept = np.flatnonzero(weights)
+        width = x.shape[1]
+        total, outer, cross = np.zeros(width), np.zeros((width, width)), np.zeros(width)
+        for start in range(0, len(kept), 4096):
+            rows = kept[start : start + 4096]
+            part, sample_weights = x[rows].astype(np.float64), weights[rows]
+            total += sample_weights @ part
+            cross += (sample_weights * y[rows]) @ part
+            outer += part.T @ (part if (sample_weights == 1).all() else part * sample_weights[:, None])
+        return cls(float(weights.sum()), total, outer, float(weights @ y), float(weights @ y**2), cross)
+
+    def without(self, other: _Sums) -> _Sums:
+        return _Sums(
+            self.count - other.count, self.x - other.x, self.outer - other.outer,
+            self.y - other.y, self.y_square - other.y_square, self.cross - other.cross,
+        )  # fmt: skip
 
 
-def _ridge_dense(
-    x: Matrix, y: Array, tasks: Sequence[Task], whole: tuple[float, Array, Array, Array, Array], tolerance: float
-) -> list[Solution]:
-    weights = tasks[0].weights
+def _subset_sums(x: Matrix, y: Array, weights: Array | None, whole: _Sums) -> _Sums:
+    """Return the sums over weighted rows, from those over the rows left out where these are fewer."""
     if weights is None or (weights == 1).all():
-        mass, total, outer, sums, cross = whole
-    elif np.isin(weights, (0, 1)).all() and 2 * weights.sum() > len(weights):
-        left_out = _products(x, y, 1.0 - weights)
-        mass, total, outer, sums, cross = (all_rows - out for all_rows, out in zip(whole, left_out, strict=True))  # type: ignore[operator]
-    else:
-        mass, total, outer, sums, cross = _products(x, y, np.asarray(weights, dtype=np.float64))
-    centre, target = total / mass, sums[0] / mass
-    scale = np.ones(len(centre)) if tasks[0].scale is None else tasks[0].scale
-    covariance = (outer / mass - np.outer(centre, centre)) / np.outer(scale, scale)
-    slope = (cross / mass - centre * target) / scale
+        return whole
+    if np.isin(weights, (0, 1)).all() and 2 * weights.sum() > len(weights):
+        return whole.without(_Sums.of(x, y, 1.0 - weights))
+    return _Sums.of(x, y, np.asarray(weights, dtype=np.float64))
+
+
+def _solve_dense(sums: _Sums, problems: Sequence[Problem], tolerance: float) -> list[Solution]:
+    """Solve problems of one subset of the rows and one scale by the closed form."""
+    centre, target = sums.x / sums.count, sums.y / sums.count
+    scale = np.ones(len(centre)) if problems[0].scale is None else problems[0].scale
+    covariance = (sums.outer / sums.count - np.outer(centre, centre)) / np.outer(scale, scale)
+    slope = (sums.cross / sums.count - centre * target) / scale
     values, vectors = eigh(covariance, driver="evd")
     values = np.maximum(values, 0)
-    turned = slope @ vectors
-    spread = float(sums[1] / mass - target**2)
+    along = slope @ vectors
+    variance = float(sums.y_square / sums.count - target**2)
+    floor = 1e-12 * max(float(values[-1]), 1e-300)  # without a penalty, directions without variance get no weight
     answers = []
-    for task in tasks:
-        bent = values + task.alpha
-        floor = 1e-12 * max(float(values[-1]), 1e-300)  # without a penalty, directions without variance get no weight
-        inner = np.where(bent > floor, turned / np.maximum(bent, floor), 0)
+    for problem in problems:
+        curvature = values + problem.alpha
+        inner = np.where(curvature > floor, along / np.maximum(curvature, floor), 0)
         weight = vectors @ inner
-        gradient = 2 * (covariance @ weight + task.alpha * weight - slope)
-        gap = (
-            float(gradient @ gradient) / (4 * task.alpha)
-            if task.alpha > 0
-            else float(np.sum(np.where(bent > floor, (gradient @ vectors) ** 2 / (4 * np.maximum(bent, floor)), 0)))
-        )
-        objective = (
-            spread
-            - 2 * float(slope @ weight)
-            + float(weight @ covariance @ weight)
-            + task.alpha * float(weight @ weight)
-        )
-        offset = (centre - (0 if task.mean is None else task.mean)) / scale
+        gradient = 2 * (covariance @ weight + problem.alpha * weight - slope)
+        if problem.alpha > 0:
+            gap = float(gradient @ gradient) / (4 * problem.alpha)
+        else:
+            squares = (gradient @ vectors) ** 2 / (4 * np.maximum(curvature, floor))
+            gap = float(np.sum(np.where(curvature > floor, squares, 0)))
+        error = variance - 2 * float(slope @ weight) + float(weight @ covariance @ weight)
         answers.append(
-            Solution(
-                task.alpha,
-                weight[None],
-                np.array([target - weight @ offset]),
-                objective,
-                gap,
-                gap <= max(tolerance, 1e-12 * spread),
-                1,
-                task.mean,
-                task.scale,
+            problem.solution(
+                weight[None], _bias(problem, weight, centre, target, scale),
+                objective=error + problem.alpha * float(weight @ weight), gap=gap,
+                tolerance=max(tolerance, 1e-12 * variance), evaluations=1,
             )
-        )
+        )  # fmt: skip
     return answers
 
 
-def _ridge_sparse(x: Matrix, y: Array, tasks: Sequence[Task], tolerance: float) -> list[Solution]:
-    width = x.shape[1]
+def _bias(problem: Problem, weight: Array, centre: Array, target: float, scale: Array) -> Array:
+    """Return the bias (1,) that is optimal for the weights (width,)."""
+    offset = (centre - (0 if problem.mean is None else problem.mean)) / scale
+    return np.array([target - weight @ offset])
+
+
+def _solve_sparse(x: Matrix, y: Array, problems: Sequence[Problem], tolerance: float) -> list[Solution]:
+    """Solve problems of one subset of the rows and one scale by conjugate gradients, the strongest penalty first."""
+    first, width = problems[0], x.shape[1]
     exact = x.astype(np.float64)
-    mass = np.ones(x.shape[0]) if tasks[0].weights is None else np.asarray(tasks[0].weights, dtype=np.float64)
-    mass = mass / mass.sum()
-    centre, target = exact.T @ mass, float(mass @ y)
-    scale = np.ones(width) if tasks[0].scale is None else tasks[0].scale
-    slope = (exact.T @ (mass * (y - target))) / scale
+    share = np.ones(x.shape[0]) if first.weights is None else np.asarray(first.weights, dtype=np.float64)
+    share = share / share.sum()
+    centre, target = exact.T @ share, float(share @ y)
+    scale = np.ones(width) if first.scale is None else first.scale
+    slope = (exact.T @ (share * (y - target))) / scale
 
     def covariance(weight: Array) -> Array:
         folded = np.ravel(weight) / scale
         scores = exact @ folded - centre @ folded
-        return (exact.T @ (mass * scores) - centre * (mass @ scores)) / scale
+        return (exact.T @ (share * scores) - centre * (share @ scores)) / scale
 
-    spread = float(mass @ (y - target) ** 2)
-    variance = (exact.multiply(exact).T @ mass - centre**2) / scale**2
+    variance = float(share @ (y - target) ** 2)
+    diagonal = (exact.multiply(exact).T @ share - centre**2) / scale**2
     weight = np.zeros(width)
     found: dict[int, Solution] = {}
-    for index in sorted(range(len(tasks)), key=lambda index: -tasks[index].alpha):
-        alpha = tasks[index].alpha
-        steps = 0
+    for index in sorted(range(len(problems)), key=lambda index: -problems[index].alpha):
+        problem, alpha = problems[index], problems[index].alpha
+        weight, steps = _conjugate_gradients(
+            covariance, alpha, slope, weight, np.maximum(diagonal + alpha, 1e-12),
+            accuracy=np.sqrt(tolerance * max(alpha, 1e-9)) / 2, limit=20 * min(x.shape) + 1000,
+        )  # fmt: skip
+        product = covariance(weight)
+        gradient = 2 * (product + alpha * weight - slope)
+        error = variance - 2 * float(slope @ weight) + float(weight @ product)
+        found[index] = problem.solution(
+            weight[None], _bias(problem, weight, centre, target, scale),
+            objective=error + alpha * float(weight @ weight), gap=float(gradient @ gradient) / (4 * max(alpha, 1e-9)),
+            tolerance=tolerance, evaluations=steps,
+        )  # fmt: skip
+    return [found[index] for index in range(len(problems))]
 
-        def count(_: Array) -> None:
-            nonlocal steps
-            steps += 1
 
-        system = LinearOperator(
-            (width, width), matvec=lambda v, alpha=alpha: covariance(v) + alpha * np.ravel(v), dtype=np.float64
-        )
-        diagonal = np.maximum(variance + alpha, 1e-12)
-        precondition = LinearOperator(
-            (width, width), matvec=lambda v, diagonal=diagonal: np.ravel(v) / diagonal, dtype=np.float64
-        )
-        goal = np.sqrt(tolerance * max(alpha, 1e-9)) / 2
-        weight, _ = cg(
-            system,
-            slope,
-            x0=weight,
-            rtol=0.0,
-            atol=goal,
-            maxiter=20 * min(x.shape) + 1000,
-            M=precondition,
-            callback=count,
-        )
-        bent = covariance(weight)
-        gradient = 2 * (bent + alpha * weight - slope)
-        gap = float(gradient @ gradient) / (4 * max(alpha, 1e-9))
-        objective = spread - 2 * float(slope @ weight) + float(weight @ bent) + alpha * float(weight @ weight)
-        task = tasks[index]
-        offset = (centre - (0 if task.mean is None else task.mean)) / scale
-        found[index] = Solution(
-            alpha,
-            weight[None],
-            np.array([target - weight @ offset]),
-            objective,
-            gap,
-            gap <= tolerance,
-            steps,
-            task.mean,
-            task.scale,
-        )
-    return [found[index] for index in range(len(tasks))]
+def _conjugate_gradients(
+    covariance: Product, alpha: float, slope: Array, start: Array, diagonal: Array, *, accuracy: float, limit: int
+) -> tuple[Array, int]:
+    """Solve ``(covariance + alpha) weight = slope``, preconditioned by a diagonal; return weight and number of steps."""
+    shape, steps = (len(slope), len(slope)), 0
+
+    def count(_: Array) -> None:
+        nonlocal steps
+        steps += 1
+
+    def product(vector: Array) -> Array:
+        return covariance(vector) + alpha * np.ravel(vector)
+
+    def precondition(vector: Array) -> Array:
+        return np.ravel(vector) / diagonal
+
+    weight, _ = cg(
+        LinearOperator(shape, matvec=product, dtype=np.float64), slope, x0=start, rtol=0.0, atol=accuracy,
+        maxiter=limit, M=LinearOperator(shape, matvec=precondition, dtype=np.float64), callback=count,
+    )  # fmt: skip
+    return weight, steps

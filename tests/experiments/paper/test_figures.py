@@ -26,7 +26,7 @@ from experiments.paper.figures import drawing, registry
 from experiments.paper.figures.registry import FIGURES
 from src.errors import UserError
 from src.pooling import poolings
-from src.results.result import uses_untrained_pooler
+from src.results.cautions import uses_untrained_pooler
 from tests.helpers.records import make_predictions, make_result
 
 pytest.importorskip("matplotlib")

@@ -1,0 +1,1 @@
+"""Benchmarks of speed and cost, and the error rates of the statistics."""

@@ -1,0 +1,60 @@
+"""Writes the tables and records of the commands."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+DIGITS = 8  # significant ones that a record keeps
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a record: sorted keys, rounded numbers, null for a number that is not finite.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    """
+    text = json.dumps(rounded(content), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def rounded(value: Any) -> Any:
+    """Return the same value with every float cut to `DIGITS` significant digits.
+
+    >>> rounded({"a": [0.123456789123, float("inf"), 3]})
+    {'a': [0.12345679, None, 3]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): rounded(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(each) for each in value]
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if value - value == 0 else None
+    return value
+
+
+def write_csv(
+    path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, digits: int | None = None
+) -> None:
+    """Write a table; with `digits`, floats get so many significant digits.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    """
+
+    def shown(cell: Any) -> Any:
+        return f"{cell:.{digits}g}" if digits and isinstance(cell, float) else cell
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: shown(cell) for key, cell in row.items()} for row in rows)

@@ -1,0 +1,1 @@
+"""Comparison of implementations of BERT on the same weights and sentences."""

@@ -1,0 +1,1 @@
+"""Studies beside the frozen probes: fine-tuning, conditional probing, controlled and random weights."""

@@ -1,0 +1,1 @@
+"""Fine-tuning of all weights under a linear head on one pooling."""

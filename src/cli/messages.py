@@ -1,0 +1,127 @@
+"""Texts of errors, and how commands print."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import itertools
+import sys
+import typing
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from hydra.errors import MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from src.cli.structured import not_none
+from src.config.schema import Config
+from src.errors import UserError, flatten, mask, printable
+from src.registry import unknown
+
+QUOTING = (
+    "Write key=value; a value with commas, equals signs, brackets or quotes is quoted twice: "
+    "'dataset.train=\"my, file.csv\"'."
+)
+KINDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    list: "a list such as [a,b]",
+    dict: "a mapping",
+}
+FULL = (errno.ENOSPC, errno.EDQUOT)  # an open file reports a full disk without its name
+UNWRITABLE = (
+    *FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG,
+)  # fmt: skip
+
+
+def print_text(text: str) -> None:
+    """Print a text on stdout."""
+    print(printable(text))
+
+
+def exit_with_error(message: str, status: int = 1) -> NoReturn:
+    """Print an error's lines on stderr and exit."""
+    print(f"error: {printable(message)}", file=sys.stderr)
+    sys.exit(status)
+
+
+def format_error(error: Exception) -> str:
+    """Return an error in at most three lines; Hydra's own refusals take 22 to 37."""
+    if isinstance(error, UserError):
+        return str(error)
+    for cause in _causes(error):
+        if isinstance(cause, MissingConfigException) and (missing := _missing_option(cause)):
+            return missing
+        if isinstance(cause, OmegaConfBaseException):
+            return str(explain(cause))
+    if isinstance(error, OverrideParseException):
+        return f"cannot read '{mask(str(error.override))[:100]}'. {QUOTING}"
+    if isinstance(error, OSError) and error.filename is not None:
+        place = mask(str(error.filename2 or error.filename))[:200]  # a rename reports the final name second
+        return (
+            f"'{place}' cannot be written: {error.strerror}. Set hydra.run.dir (for a sweep hydra.sweep.dir) to "
+            "another folder."
+        )
+    if isinstance(error, OSError) and is_unwritable(error):
+        return (
+            f"nothing more can be written: {error.strerror}. Free some room, or set hydra.run.dir (for a sweep "
+            "hydra.sweep.dir)."
+        )
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    # A line that ends with a colon announces a dump.
+    return "\n".join(itertools.islice(itertools.takewhile(lambda line: not line.endswith(":"), lines), 2)) or lines[0]
+
+
+def _missing_option(error: MissingConfigException) -> str | None:
+    """Return the text for an option that has no file, or None if the error is about something else."""
+    if not error.missing_cfg_file or not (error.options or "/" in str(error.missing_cfg_file)):
+        return None
+    group, _, option = str(error.missing_cfg_file).rpartition("/")
+    if not error.options:
+        return f"there is no {group} '{option}', nor any other {group} yet. Leave it out."
+    return str(unknown(group or "option", option, error.options))
+
+
+def format_crash(error: Exception) -> str:
+    """Return an unexpected error in one line; its traceback is printed apart."""
+    return f"{type(error).__name__}: {flatten(error)}"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and the errors that led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def is_unwritable(error: Exception) -> bool:
+    """Return whether a folder could not be written to or a disk is full. Other errors of the system are bugs."""
+    if not isinstance(error, OSError):
+        return False
+    return error.errno in FULL or (error.filename is not None and error.errno in UNWRITABLE)
+
+
+def explain(error: OmegaConfBaseException) -> UserError:
+    """Return a refusal of OmegaConf as one line: an unknown key, or a value of the wrong type."""
+    first = str(error).strip().splitlines()[0].rstrip(".")
+    key = str(getattr(error, "full_key", None) or getattr(error, "key", None) or "")
+    if isinstance(error, (ConfigKeyError, ConfigAttributeError)) and isinstance(error.parent_node, DictConfig):
+        parent, _, name = key.rpartition(".")
+        known = sorted(set(map(str, error.parent_node)) - {"hydra"})
+        return unknown("key", name, known, where=f"{parent}: " if parent else "")
+    if "is not a subclass of" in first:  # names a class
+        first = f"Got {first.rpartition('value: ')[2]}"
+    if wanted := kind_of(key.split(".")):
+        return UserError(f"{key}: {wanted} is needed. {first}.")
+    return UserError(first if key in first else f"{key}: {first}")
+
+
+def kind_of(path: list[str]) -> str | None:
+    """Return in words what a key of the configuration holds, or None for an unknown key."""
+    kind: Any = Config
+    for name in path:
+        kind = not_none(typing.get_type_hints(kind).get(name)) if dataclasses.is_dataclass(kind) else None
+    return "a mapping" if dataclasses.is_dataclass(kind) else KINDS.get(typing.get_origin(kind) or kind)

@@ -1,0 +1,134 @@
+"""Checks of the command line's flags and overrides, before Hydra reads them."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import re
+from typing import NoReturn
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
+
+from src.cli.messages import QUOTING, exit_with_error
+from src.config.paths import CONF
+from src.config.schema import Config
+from src.errors import UserError, refuse_credentials
+
+KEYS = tuple(each.name for each in dataclasses.fields(Config))
+GROUPS = tuple(name for name in KEYS if (CONF / name).is_dir() or name == "pooling")
+MAX_JOBS = 100_000  # of a sweep
+
+# The flags that Hydra documents (https://hydra.cc/docs/advanced/hydra-command-line-flags).
+SWITCHES = (
+    ("--help", "-h"), ("--hydra-help",), ("--version",), ("--resolve",), ("--run", "-r"), ("--multirun", "-m"),
+    ("--shell-completion", "-sc"),
+)  # fmt: skip
+OPTIONS = (
+    ("--package", "-p"), ("--config-path", "-cp"), ("--config-name", "-cn"), ("--config-dir", "-cd"),
+    ("--experimental-rerun",),
+)  # fmt: skip
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+
+
+class FlagParser(argparse.ArgumentParser):
+    """Tell Hydra's flags from overrides; Hydra itself acts on the flags."""
+
+    def __init__(self) -> None:
+        super().__init__(add_help=False)
+        self.add_argument("overrides", nargs="*")
+        for names in SWITCHES:
+            self.add_argument(*names, action="store_true")
+        for names in OPTIONS:
+            self.add_argument(*names)
+        self.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
+        self.add_argument("--info", "-i", nargs="?", const="all", choices=INFO)
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with one line, in place of the usage of every flag."""
+        status = 2 if message.startswith("unrecognized") else 1
+        exit_with_error(f"{message}. python -m src.run --help lists what is allowed.", status)
+
+
+def check_overrides(words: list[str], *, sweeps: bool = True) -> list[str]:
+    """Check the words of a command line, and return them with the flags first.
+
+    Parameters
+    ----------
+    words : list of str
+        Flags and overrides in any order.
+    sweeps : bool
+        Whether the command can run several jobs.
+
+    Raises
+    ------
+    UserError
+        A word that Hydra would accept by mistake, or refuse with a misleading or long message.
+    hydra.errors.HydraException
+        A word that Hydra cannot parse.
+    """
+    parser = FlagParser()
+    flags, rest = parser.parse_known_args(words)  # the rest are overrides that follow a flag
+    if odd := [word for word in rest if word.startswith("-")]:
+        parser.error(f"unrecognized arguments: {' '.join(odd)}")
+    overrides = [*flags.overrides, *rest]
+    for word in words:
+        check_word(word)
+    mode = any("hydra.mode" in word for word in words)
+    if not sweeps and (flags.multirun or any(word.lstrip("+").startswith("hydra.mode=") for word in overrides)):
+        raise UserError(
+            "-m: this command runs one job at a time. Call it once for each job, or sweep with python -m src.run -m."
+        )
+    jobs = 1
+    for override in OverridesParser.create().parse_overrides(overrides):
+        check_override(override, sweep=flags.multirun or mode)
+        jobs *= count_values(override)
+        if jobs > MAX_JOBS:
+            raise UserError(f"'{override.input_line}' makes more than {MAX_JOBS:,} jobs. Sweep over fewer values.")
+    return [*(word for word in words if word not in overrides), *overrides]
+
+
+def check_override(override: Override, *, sweep: bool) -> None:
+    """Refuse an override without a key, one that removes a required key, or one with a value of the wrong kind.
+
+    Raises
+    ------
+    UserError
+    """
+    word, key = override.input_line, override.key_or_group
+    if not key:
+        raise UserError(f"cannot read '{word}': there is no key before the equals sign.")
+    if override.is_delete() and key in KEYS:
+        raise UserError(f"'{word}' removes {key}, which every run needs. Set another value, or leave '{word}' out.")
+    if override.is_sweep_override():
+        if not sweep:
+            raise UserError(f"'{word}' holds several values. Add -m to run one job for each.\n{QUOTING}")
+    elif key in GROUPS and not override.is_delete() and not isinstance(override.value(), str):
+        raise UserError(
+            f"'{word}': the group {key} takes the name of one of its options. python -m src.run --help lists them."
+        )
+
+
+def count_values(override: Override) -> int:
+    """Return the number of values that an override sweeps over, without listing them; 1 if only Hydra can tell."""
+    value = override.value()
+    if isinstance(value, ChoiceSweep):
+        return len(value.list)
+    if isinstance(value, RangeSweep) and value.start is not None and value.stop is not None and value.step:
+        return max(0, math.ceil((value.stop - value.start) / value.step))
+    return 1
+
+
+def check_word(word: str) -> None:
+    """Refuse a word that cannot, or must not, be written into a run's files.
+
+    Raises
+    ------
+    UserError
+        The word holds credentials, or is not UTF-8.
+    """
+    name, _, rest = word.partition("=")
+    refuse_credentials(rest or name, name)
+    if re.search("[\ud800-\udfff]", word):
+        raise UserError(f"cannot read '{word[:200]}': it is not UTF-8. Rename the file, or name it by a link.")

@@ -1,0 +1,58 @@
+"""Streams, log and warnings of a process that runs jobs."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+import warnings
+from typing import Any
+
+from src.errors import printable
+
+
+def configure_process() -> None:
+    """Set up streams, log and warnings. A second call changes nothing."""
+    # Without it, Hydra prints its own errors and exits.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    open_streams()
+    if not any(isinstance(handler.formatter, PrintableFormatter) for handler in logging.root.handlers):
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(PrintableFormatter())
+        logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("src").setLevel(logging.INFO)
+    logging.raiseExceptions = False  # on a full disk, a library's log would print a traceback
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # of libraries; this package logs its warnings
+
+
+class PrintableFormatter(logging.Formatter):
+    """Format a message as it stands, with its control characters escaped."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a record."""
+        return printable(super().format(record))
+
+
+class TolerantFile(io.FileIO):
+    """Write to a descriptor until its reader closes it, as ``| head -1`` does, and drop what comes later."""
+
+    def write(self, data: Any) -> int:
+        """Write, and report success if the reader is gone."""
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
+def open_streams() -> None:
+    """Let stdout and stderr take any character and lose their reader; open the null device for closed streams."""
+    # In the order of their descriptors: the null device takes the lowest free one.
+    for name in ("stdin", "stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
+        elif name != "stdin" and stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper):
+            raw = io.BufferedWriter(TolerantFile(stream.fileno(), "w", closefd=False))
+            setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, "backslashreplace", line_buffering=True))

@@ -1,0 +1,66 @@
+"""Mean and standard deviation of the columns of a matrix over weighted rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from src.probes.solvers.linear import Array, Matrix, parallel_map, row_blocks
+
+ROUNDINGS = 32  # units in the last place by which a pooled value may be off: it is a sum over the tokens of a row
+
+
+def rounding(mean: Array, rows: int, precision: Any) -> Array:
+    """Return the largest standard deviation of each column (width,) that is rounding of its mean.
+
+    scikit-learn's bound for constant features is the error of its two-pass sum, ``rows * eps * mean``,
+    with eps that of the features. Sums run in float64 here, so that the rounding of the features
+    themselves decides: the rows count up to `ROUNDINGS`.
+
+    References
+    ----------
+    `_is_constant_feature` in sklearn/preprocessing/_data.py of scikit-learn 1.9; Chan, Golub and LeVeque (1983).
+    """
+    return min(rows, ROUNDINGS) * float(np.finfo(precision).eps) * np.abs(mean)
+
+
+def moments(x: Matrix, weights: Sequence[Array | None], noise: Array | None = None) -> tuple[Array, Array]:
+    """Return mean and standard deviation of each column over weighted rows; constant columns get 1.
+
+    Accurate where a column's mean is not many times its standard deviation, which holds for features
+    that were standardised once on all rows.
+
+    Parameters
+    ----------
+    x : matrix of (rows, width)
+    weights : sequence of arrays of (rows,), or None for all rows once
+    noise : array of (width,), or None
+        Standard deviation of each column up to which it is rounding, and the column constant.
+
+    Returns
+    -------
+    two arrays of (len(weights), width), float64
+    """
+    share = np.stack([np.ones(x.shape[0]) if each is None else np.asarray(each, dtype=np.float64) for each in weights])
+    share /= share.sum(axis=1, keepdims=True)
+    if sp.issparse(x):
+        exact = x.astype(np.float64)
+        mean, square = (exact.T @ share.T).T, (exact.multiply(exact).T @ share.T).T
+    else:
+
+        def sums(part: slice) -> tuple[Array, Array]:
+            exact = x[part].astype(np.float64)
+            return share[:, part] @ exact, share[:, part] @ (exact * exact)
+
+        mean, square = np.zeros((len(share), x.shape[1])), np.zeros((len(share), x.shape[1]))
+        with parallel_map() as over:
+            for first, second in over(sums, row_blocks(x)):
+                mean += first
+                square += second
+    variance = np.maximum(square - mean**2, 0)
+    deviation = np.sqrt(variance)
+    constant = variance <= 1e-12 * np.maximum(square, 1e-300)
+    return mean, np.where(constant if noise is None else constant | (deviation <= noise), 1.0, deviation)

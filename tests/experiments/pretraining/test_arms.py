@@ -1,0 +1,66 @@
+"""Arms of a pre-training study: seeds share all but the objective, a killed study goes on, and what is complete is left alone."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from experiments import arms
+from experiments.pretraining.arms import STUDIES
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    (tmp_path / "books").mkdir()
+    for number in range(3):
+        lines = [" ".join(["the", *rng.choice(list("abcdefghij"), 5)]).capitalize() + "." for _ in range(400)]
+        (tmp_path / "books" / f"{number}.txt").write_text(" ".join(lines), encoding="utf-8")
+    return tmp_path / "books"
+
+
+def test_a_study_trains_each_arm_once(
+    books: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shape = (
+        "shape.layers=1", "shape.width=16", "shape.heads=2", "shape.positions=64", "shape.vocab_size=100", "held_out=0.3",
+        "schedule.lengths={64:1,128:0,256:0}", "schedule.tokens=128", "pace.held_out_rows=16", "pace.held_out_length=64",
+    )  # fmt: skip
+    tiny = replace(STUDIES["nsp"], steps=2, shared=(*STUDIES["nsp"].shared, *shape))
+    monkeypatch.setitem(STUDIES, "nsp", tiny)
+    words = [f"text={books}", f"output={tmp_path}/out", "seeds=1", "jobs=2"]
+    arms.main(words)
+    weights = {}
+    for arm in tiny.arms:
+        folder = tmp_path / "out" / f"{arm}-0"
+        with (folder / "training.csv").open() as file:
+            assert [row["step"] for row in csv.DictReader(file)] == ["2"], (folder / "log.txt").read_text()
+        weights[arm] = load_file(folder / "state.safetensors")
+    pooler, word = "weight.bert.pooler.dense.weight", "weight.bert.embeddings.word_embeddings.weight"
+    assert not np.array_equal(weights["mlm"][pooler], weights["nsp_other_document"][pooler])
+    # One small step after another from the same start, over the same rows.
+    assert np.abs(weights["mlm"][word] - weights["nsp_same_document"][word]).max() < 0.01
+    capsys.readouterr()
+    arms.main(words)
+    assert "begins" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ([], ["text", "output"]),
+        (["text=x", "output=y", "study=none"], ["study=none", "nsp", "continued"]),
+        (["text=x", "output=y", "study=continued"], ["study=continued", "model.path"]),
+        (["text=x", "output=y", "model.path=z"], ["model.path=z", "study=nsp"]),
+    ],
+)
+def test_refusals(words: list[str], named: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        arms.main(words)
+    said = capsys.readouterr().err
+    assert ended.value.code == 1 and all(each in said for each in named)

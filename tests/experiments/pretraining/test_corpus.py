@@ -1,0 +1,46 @@
+"""Tests of the corpus: sentences, the held-out end of a document, and whole documents in order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from experiments.pretraining.corpus import (
+    SPECIAL,
+    Corpus,
+    load_prepared,
+    prepare,
+    read_texts,
+    sentences,
+    split_held_out,
+)
+from tests.experiments.pretraining.conftest import VOCABULARY
+
+
+def test_sentences_lose_nothing_but_spaces() -> None:
+    text = 'He came at 2 p.m. on the 7th. "Is it you, Mr. Holt?" she said. "It is."\n\nCHAPTER II\n'
+    text += "J. M. Barrie wrote it! Who did? Yes."
+    found = sentences(text)
+    assert "".join("".join(found).split()) == "".join(text.split())
+    assert '"Is it you, Mr. Holt?" she said.' in found and "J. M. Barrie wrote it!" in found and "CHAPTER II" in found
+
+
+def test_the_held_out_part_is_the_end_of_every_document(books: Path) -> None:
+    documents = read_texts(books)
+    train, tail = split_held_out(documents, 0.1)
+    for text, first, last in zip(documents.values(), train, tail, strict=True):
+        assert [*first, *last] == sentences(text)
+        assert 0.08 < len(last) / (len(first) + len(last)) < 0.12
+
+
+def test_documents_are_encoded_whole_and_in_order(books: Path, parts: tuple[Corpus, Corpus, Path]) -> None:
+    from transformers import AutoTokenizer
+
+    train, tail, folder = parts
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert [tokenizer.convert_tokens_to_ids(name) for name in SPECIAL] == list(range(5))
+    for part, lines in zip((train, tail), split_held_out(read_texts(books), 0.1), strict=True):
+        for number, document in enumerate(lines):
+            pieces = part.tokens[part.documents[number] : part.documents[number + 1]]
+            assert tokenizer.decode(pieces).replace(" ", "") == "".join(document).lower().replace(" ", "")
+    again = load_prepared(prepare(books, folder.parent.parent, VOCABULARY, 0.1))
+    assert again[0].digest == train.digest != tail.digest
