@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from src.evaluation.statistics import kappa
 
 from experiments.benchmarks import calibration, simulations
 from experiments.benchmarks.calibration import FIELDS, LIMITS, UNUSED, measure, note
@@ -24,6 +23,7 @@ from experiments.benchmarks.populations import (
 )
 from experiments.benchmarks.simulations import ROWS, draw_tasks
 from src.evaluation.metrics import evaluate, metrics
+from src.evaluation.proportions import kappa
 
 COMMITTED = Path(__file__).resolve().parents[3] / "experiments" / "records" / "simulation.csv"
 
