@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import fresh
+from experiments.studies import random_weights
 from src import run
 from src.config.schema import ModelConfig, RuntimeConfig
 from src.errors import UserError
@@ -51,7 +51,7 @@ def test_its_pooler_is_trained_and_a_fresh_one_is_not(embedded: Path, tmp_path: 
     assert (
         not evidence["bias_is_zero"] and not evidence["spectrum_is_random"] and evidence["next_sentence_accuracy"] > 0.5
     )
-    fresh.main([f"output={tmp_path}", f"model.path=embedded:{embedded.name}"])
+    random_weights.main([f"output={tmp_path}", f"model.path=embedded:{embedded.name}"])
     random = Encoder(find(ModelConfig(path=str(tmp_path))), ModelConfig(), RuntimeConfig(device="cpu")).facts.pooler
     assert random["status"] == "untrained"
 
