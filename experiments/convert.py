@@ -20,8 +20,9 @@ from src.cli.messages import print_text
 from src.cli.validation import check_model
 from src.config.schema import ModelConfig
 from src.errors import UserError
-from src.models import checkpoint
-from src.models.encoder import load_model, load_tokenizer
+from src.models.finding import find_checkpoint
+from src.models.loading import load_model
+from src.models.tokenizer import load_tokenizer
 
 OVERRIDE = "model=google"  # accepted as in src.run; no other model can be converted
 
@@ -71,7 +72,7 @@ def write(output: Path, model: ModelConfig) -> str:
     UserError
         The folder is not empty or cannot be written.
     """
-    given = checkpoint.find(model)
+    given = find_checkpoint(model)
     original = given.original
     assert original is not None
     if output.is_dir() and any(output.iterdir()):

@@ -16,10 +16,12 @@ from experiments.parity.backends import Batch, Outputs
 from experiments.parity.modeling import modeling_outputs
 from experiments.parity.options import Options
 from experiments.parity.sentences import read_sentences, tokenise
-from src.config.schema import ModelConfig, RuntimeConfig
+from src.config.schema import ModelConfig
 from src.errors import UserError
-from src.models import checkpoint
-from src.models.encoder import Encoder, load_tokenizer
+from src.models.encoder import Encoder
+from src.models.finding import find_checkpoint
+from src.models.options import EncodingOptions
+from src.models.tokenizer import load_tokenizer
 
 MODULES = {"hub": ("hub",), "savedmodel": ("savedmodel", "savedmodel-2019")}  # option: folders
 TITLES = {
@@ -140,12 +142,12 @@ def run_pytorch(options: Options, recorded: Recorded | None) -> PyTorchSystems:
         vocab=options.vocab,
         do_lower_case=options.do_lower_case,
     )
-    given = checkpoint.find(original)
+    given = find_checkpoint(original)
     batch = recorded.batch if recorded else _tokenised(given, options)
     found: list[System] = []
     for hidden_act in ACTIVATIONS:
         model = replace(original, hidden_act=hidden_act)
-        encoder = Encoder(checkpoint.find(model), model, RuntimeConfig(device="cpu"))
+        encoder = Encoder(find_checkpoint(model), EncodingOptions(device="cpu"))
         weight, bias = encoder.pooler.weight, encoder.pooler.bias
         if weight is None or bias is None:
             raise UserError(f"'{given.label}' has no pooler: there is no pooled_output to compare.")

@@ -65,16 +65,19 @@ def measure(options: Options) -> dict[str, Any]:
     from experiments.pretraining.corpus import encode, read_texts, split_held_out
     from experiments.pretraining.evaluation import evaluate
     from experiments.pretraining.examples import Examples, Vocabulary
-    from src.config.schema import ModelConfig, RuntimeConfig
+    from src.config.schema import ModelConfig
     from src.evaluation.proportions import wilson
-    from src.models.checkpoint import find
-    from src.models.encoder import Encoder, load_tokenizer
+    from src.models.encoder import Encoder
+    from src.models.finding import find_checkpoint
+    from src.models.options import EncodingOptions
+    from src.models.restricted_folder import restricted_folder
+    from src.models.tokenizer import load_tokenizer
+    from src.runtime.devices import device_kind
 
-    model = ModelConfig(path=str(options.model.path))
-    given = find(model)
-    encoder = Encoder(given, model, RuntimeConfig())
+    given = find_checkpoint(ModelConfig(path=str(options.model.path)))
+    encoder = Encoder(given, EncodingOptions(device_kind("auto")))
     loaded: Any = BertForPreTraining.from_pretrained(
-        given.view(), output_loading_info=True, local_files_only=True, dtype="float32"
+        restricted_folder(given), output_loading_info=True, local_files_only=True, dtype="float32"
     )
     heads, info = loaded
     if info["missing_keys"]:
@@ -94,7 +97,7 @@ def measure(options: Options) -> dict[str, Any]:
         "rows": options.rows,
         "negatives": options.negatives,
         "held_out": found,
-        "pooler": encoder.facts.pooler,
+        "pooler": encoder.info.pooler,
     }
 
 

@@ -31,7 +31,9 @@ from experiments.files import write_csv
 from src.cli.messages import print_text
 from src.config.schema import Config
 from src.errors import UserError
-from src.features.extractor import FeatureExtractor, Features, Target, Text
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import EncoderInput, PoolingTarget
+from src.features.vectors import PooledFeatures
 from src.pipeline.run import PreparedRun, prepare, run_probe
 from src.pooling import poolings
 from src.probes.fitting import losses
@@ -66,7 +68,7 @@ def main(tasks: list[Config]) -> None:
 class ConcatenatingExtractor(FeatureExtractor):
     """Extracts ``cls+pooler`` as a pooling too: the columns of both, side by side."""
 
-    def features(self, text: Text, target: Target, also_layers: Any = ()) -> Features:
+    def features(self, text: EncoderInput, target: PoolingTarget, also_layers: Any = ()) -> PooledFeatures:
         pieces = [
             FeatureExtractor.features(self, text, (name, target[1]), also_layers) for name in target[0].split(JOIN)
         ]
@@ -111,7 +113,7 @@ def concatenate(plain: PreparedRun, name: str) -> ConcatenatedRun:
     UserError
         The checkpoint lacks one of the poolings.
     """
-    layers = {plain.extractor.check(each, plain.config.layer)[1] for each in name.split(JOIN)}
+    layers = {plain.extractor.resolve_target(each, plain.config.layer)[1] for each in name.split(JOIN)}
     extractor = ConcatenatingExtractor(**vars(plain.extractor))
     return ConcatenatedRun(plain.config, plain.data, extractor, (name, layers.pop()), plain.clock)
 

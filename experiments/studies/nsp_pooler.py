@@ -34,9 +34,12 @@ from src.config.schema import Config, ModelConfig, RuntimeConfig
 from src.data.dataset import Split
 from src.errors import UserError
 from src.evaluation.proportions import wilson
-from src.features.extractor import FeatureExtractor, texts
-from src.models.checkpoint import EMBEDDED, Checkpoint, find
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import encoder_inputs
+from src.models.checkpoint import Checkpoint
+from src.models.finding import EMBEDDED, find_checkpoint
 from src.models.pooler import marchenko_pastur
+from src.pipeline.run import encoding_options
 from src.probes import probe
 from src.probes.fitting import Rows
 from src.probes.solvers.estimators import LogisticRegression
@@ -92,17 +95,18 @@ def run(options: Options) -> dict[str, Any]:
     began = time.perf_counter()
     output = Path(options.output)
     config = Config(model=ModelConfig(path=options.model.path), runtime=RuntimeConfig(cache_dir=options.cache_dir))
-    given = find(config.model)
+    given = find_checkpoint(config.model)
     if given.config["model_type"] != "bert":
         raise UserError(
             f"'{given.label}' is a {given.config['model_type']} model; next-sentence prediction is BERT's. "
             "Name a BERT checkpoint."
         )
     splits = draw_splits(options)
-    extractor = FeatureExtractor(given, config, ArrayStore(cache_folder(config.runtime.cache_dir)), Clock(), cores())
+    store = ArrayStore(cache_folder(config.runtime.cache_dir))
+    extractor = FeatureExtractor(given, encoding_options(config), store, Clock(), cores())
     rows = {name: encode_cls(extractor, split) for name, split in splits.items()}
     encoded = time.perf_counter()
-    start = initial_state(extractor.facts.width, options.seed, float(given.config.get("initializer_range", 0.02)))
+    start = initial_state(extractor.info.width, options.seed, float(given.config.get("initializer_range", 0.02)))
     trained = train(start, rows["train"], seed=options.seed, epochs=options.epochs, rate=options.rate)
     ended = time.perf_counter()
     states = {"random": start, "nsp": trained}
@@ -135,12 +139,12 @@ def draw_splits(options: Options) -> dict[str, Split]:
 
 def encode_cls(extractor: FeatureExtractor, split: Split) -> Rows:
     """Return [CLS] of every pair, read as one text, with the labels."""
-    [text] = texts(split, "joint", "books")
-    return Rows(np.array(extractor.features(text, ("cls", extractor.facts.layers)).values), split.label)
+    [text] = encoder_inputs(split, "joint", "books")
+    return Rows(np.array(extractor.features(text, ("cls", extractor.info.layers)).values), split.label)
 
 
 def _mean_length(extractor: FeatureExtractor, split: Split) -> float:
-    [text] = texts(split, "joint", "books")
+    [text] = encoder_inputs(split, "joint", "books")
     return float(extractor.tokens(text).lengths.mean())
 
 

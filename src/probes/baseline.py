@@ -14,8 +14,9 @@ from src.config.schema import Config, with_text_keys
 from src.data.dataset import Dataset
 from src.errors import UserError, flatten
 from src.evaluation.estimates import best_constant, evaluate
-from src.features.extractor import FeatureExtractor, texts
-from src.models.encoder import Tokens
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import encoder_inputs
+from src.models.tokenizer import Tokens
 from src.probes import probe
 from src.probes.fitting import normalise, progress_bar
 from src.runtime.provenance import method_digest
@@ -42,7 +43,7 @@ def scores(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtr
         "kind": "bag",
         "method": method_digest(),
         "tokenizer": extractor.checkpoint.tokenisation,
-        "max_length": extractor.facts.max_length,
+        "max_length": extractor.info.max_length,
         **read.identity(),
         "probe": with_text_keys({key: value for key, value in asdict(config.probe).items() if key != "name"}),
         "seed": config.seed,
@@ -79,7 +80,7 @@ def _check(value: Value) -> None:
 
 def _bag(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtractor) -> dict[str, Any]:
     sides = {
-        role: [extractor.tokens(text) for text in texts(read.splits[name], "separate", read.name)]
+        role: [extractor.tokens(text) for text in encoder_inputs(read.splits[name], "separate", read.name)]
         for role, name in read.roles.items()
     }
     pieces = 1 + max(int(side.ids.max(initial=0)) for both in sides.values() for side in both)

@@ -159,10 +159,10 @@ def exported(path: str) -> tuple[dict[str, Any], list[str], dict[str, np.ndarray
     from safetensors.numpy import load_file
 
     from src.config.schema import ModelConfig
-    from src.models import checkpoint
-    from src.models.encoder import load_tokenizer
+    from src.models import finding
+    from src.models.tokenizer import load_tokenizer
 
-    given = checkpoint.find(ModelConfig(path=path))
+    given = finding.find_checkpoint(ModelConfig(path=path))
     if given.config["model_type"] != "bert":
         raise UserError(f"model.path={path} is a {given.config['model_type']} model. Name a BERT.")
     config: dict[str, Any] = {name: given.config[name] for name in asdict(Shape())}

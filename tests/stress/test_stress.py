@@ -56,7 +56,7 @@ def test_the_requested_value_is_written_last(bert: Path, tmp_path: Path, monkeyp
     values = len(extractor(bert, tmp_path).supported([2]))
     interrupted(extractor(bert, tmp_path), monkeypatch, values - 1)
     one = extractor(bert, tmp_path)
-    there = {target[0]: one.store.has("features", one._key(make_text(), target)) for target in one.supported([2])}
+    there = {target[0]: one.store.has("features", one._key(make_text(), target)) for target in one.supported_targets([2])}
     assert [name for name, found in there.items() if not found] == ["mean"]
 
 
@@ -82,7 +82,7 @@ def test_temporary_files_of_a_killed_pass_are_removed(
 def test_a_hit_keeps_the_shards_of_an_unfinished_pass(bert: Path, tmp_path: Path) -> None:
     one = extractor(bert, tmp_path)
     one.features(make_text(), ("mean", 2))
-    parts = one.parts(make_text(), one.supported([1]))
+    parts = one.shard_store(make_text(), one.supported_targets([1]))
     fill(parts, 0, np.ones(3))
     assert extractor(bert, tmp_path).features(make_text(), ("mean", 2)).hit
     assert set(parts.verified()) == {0}

@@ -16,7 +16,7 @@ from src.errors import UserError, shortened
 from src.evaluation.estimates import Estimate
 from src.evaluation.metrics import metrics
 from src.evaluation.samples import metric_sample
-from src.features.extractor import pair_features
+from src.features.vectors import pair_features
 from src.probes.probe import Outcome, Setup, own
 from src.probes.solvers.linear import Array
 from src.registry import Registry, unknown
