@@ -52,9 +52,9 @@ def test_every_option_and_data_file_is_installed() -> None:
     for package, kinds in (
         ("src._conf", (".yaml",)),
         ("src", (".json", ".safetensors", ".md")),
-        ("experiments", (".html", ".css", ".js")),
+        ("experiments.report", (".html", ".css", ".js")),
     ):
-        folder = ROOT / folders.get(package, package)
+        folder = ROOT / folders.get(package, package.replace(".", "/"))
         kept = {path for pattern in SETUPTOOLS["package-data"][package] for path in folder.glob(pattern)}
         assert {
             path
@@ -72,7 +72,7 @@ def test_an_entry_called_as_a_file_says_how_to_call_it(name: str, tmp_path: Path
 
 
 def test_without_matplotlib_the_paper_names_the_extra(tmp_path: Path) -> None:
-    code = "import sys; sys.modules['matplotlib'] = None; from experiments import paper; paper.main([f'output={sys.argv[1]}'])"
+    code = "import sys; sys.modules['matplotlib'] = None; from experiments.paper.__main__ import main; main([f'output={sys.argv[1]}'])"
     ended = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "out")], cwd=ROOT, capture_output=True, text=True
     )
@@ -91,8 +91,9 @@ def test_without_matplotlib_the_paper_names_the_extra(tmp_path: Path) -> None:
 def test_figures_do_not_heed_the_backend_of_a_notebook(backend: str, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     code = (
-        "import sys; from pathlib import Path; from experiments.figures import save, style\n"
-        "with style.look(): figure, axes = style.figure(3, 2, 1)\n"
+        "import sys; from pathlib import Path; from experiments.paper.figures import drawing\n"
+        "from experiments.paper.figures.registry import save\n"
+        "with drawing.project_style(): figure, axes = drawing.new_figure(3, 2, 1)\n"
         "print(*save(figure, Path(sys.argv[1]) / 'empty'))"
     )
     environment = {**os.environ, "MPLBACKEND": backend}

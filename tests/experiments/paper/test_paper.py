@@ -9,16 +9,19 @@ import sys
 from pathlib import Path
 
 import pytest
-from experiments.claims import listed
-from experiments.evidence import Evidence
-from experiments.tables import Table, by_pooling, span
 
-from experiments import paper, readme
-from experiments.collect import LINES, MANIFEST, RECORDS
+from experiments.bundles import RECORDS_FILE, Record
+from experiments.formatting import format_interval, join_names
+from experiments.manifest import MANIFEST, RECORDS_DIR
+from experiments.paper import readme
+from experiments.paper.__main__ import build, main
+from experiments.paper.evidence import Evidence
+from experiments.paper.tables.scores import by_pooling
+from experiments.paper.tables.table import Table
 from src.errors import UserError
 from tests.helpers.records import make_result
 
-ROOT = RECORDS.parents[1]
+ROOT = RECORDS_DIR.parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def built(tmp_path_factory) -> Path:
     """The paper built anew, in a process that must do without torch."""
     output = tmp_path_factory.mktemp("paper")
     code = (
-        "import sys; from pathlib import Path; from experiments.paper import build; build(Path(sys.argv[1]));"
+        "import sys; from pathlib import Path; from experiments.paper.__main__ import build; build(Path(sys.argv[1]));"
         "assert 'torch' not in sys.modules and 'transformers' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, str(output)], check=True, cwd=ROOT)
@@ -52,8 +55,8 @@ def test_the_committed_paper_is_what_the_records_give(built):
 @pytest.mark.parametrize("page", readme.Options().pages)
 def test_the_numbers_of_the_readmes_are_the_records(evidence, page):
     text = (ROOT / page).read_text()
-    assert "python -m experiments.readme -->" in text
-    assert readme.fill(text, evidence) == text, "python -m experiments.readme writes them anew"
+    assert "python -m experiments.paper.readme -->" in text
+    assert readme.fill(text, evidence) == text, "python -m experiments.paper.readme writes them anew"
 
 
 def test_every_link_of_the_report_leads_somewhere(built):
@@ -71,40 +74,40 @@ def test_the_report_knows_no_nan_and_no_undefined_interval(built):
 
 
 def _copy(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(RECORDS, tmp_path / "records"))
+    return Path(shutil.copytree(RECORDS_DIR, tmp_path / "records"))
 
 
 def test_one_record_less_is_named(tmp_path):
     records = _copy(tmp_path)
-    path = records / "poolings" / "bert-books" / LINES
+    path = records / "poolings" / "bert-books" / RECORDS_FILE
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[1:]))
     gone = json.loads(lines[0])["record"]
     with pytest.raises(
         UserError, match=f"poolings/bert-books lacks dataset={gone['dataset']} pooling={gone['pooling']}"
     ):
-        paper.build(tmp_path / "paper", records)
+        build(tmp_path / "paper", records)
     assert not (tmp_path / "paper").exists()
 
 
 def test_two_schema_versions_are_refused(tmp_path, capsys):
     records = _copy(tmp_path)
-    path = records / "demo" / "bert-books" / LINES
+    path = records / "demo" / "bert-books" / RECORDS_FILE
     path.write_text(path.read_text().replace('"schema":1', '"schema":2', 1))
     with pytest.raises(SystemExit) as ended:
-        paper.main([f"records={records}", f"output={tmp_path / 'paper'}"])
+        main([f"records={records}", f"output={tmp_path / 'paper'}"])
     assert ended.value.code == 1
     assert "has schema 2, this version reads schema 1" in capsys.readouterr().err
 
 
 def test_no_records_no_paper(tmp_path, capsys):
     with pytest.raises(SystemExit):
-        paper.main([f"records={tmp_path}", f"output={tmp_path / 'paper'}"])
+        main([f"records={tmp_path}", f"output={tmp_path / 'paper'}"])
     assert MANIFEST in capsys.readouterr().err
 
 
 def test_the_committed_records_stay_small_and_hold_no_text():
-    size = sum(path.stat().st_size for path in RECORDS.rglob("*") if path.is_file())
+    size = sum(path.stat().st_size for path in RECORDS_DIR.rglob("*") if path.is_file())
     assert size < 30e6
 
 
@@ -116,16 +119,14 @@ def test_a_table_is_the_same_in_three_formats():
 
 
 def test_scores_stand_under_their_pooling():
-    from experiments.collect import Record
-
     records = [
         Record("x", make_result(pooling=name, value=value), {}) for name, value in (("cls", 0.5), ("mean", 0.75))
     ]
     table = by_pooling("x", "", records, ("mean", "max", "cls"))
-    assert table.head[:4] == ("task", "mean", "max", "[CLS]")
-    assert table.shown[0][1:4] == ("75.0 [73.0, 77.0]", "", "50.0 [48.0, 52.0]")
+    assert table.columns[:4] == ("task", "mean", "max", "[CLS]")
+    assert table.cells[0][1:4] == ("75.0 [73.0, 77.0]", "", "50.0 [48.0, 52.0]")
 
 
 def test_words_of_a_sentence():
-    assert listed(["a"]) == "a" and listed([], "no task") == "no task"
-    assert span(-0.0004, None) == "" and span(-0.0004, 0.01, signed=True) == "[0.0, +1.0]"
+    assert join_names(["a"]) == "a" and join_names([], "no task") == "no task"
+    assert format_interval(-0.0004, None) == "" and format_interval(-0.0004, 0.01, signed=True) == "[0.0, +1.0]"

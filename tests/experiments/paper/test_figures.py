@@ -17,11 +17,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from experiments.evidence import PRIMARY
-from experiments.figures import FIGURES, style
 
-from experiments import evidence, figures
-from experiments.collect import Record
+from experiments import style
+from experiments.bundles import Record
+from experiments.paper import evidence
+from experiments.paper.evidence import PRIMARY
+from experiments.paper.figures import drawing, registry
+from experiments.paper.figures.registry import FIGURES
 from src.errors import UserError
 from src.pooling import poolings
 from src.results.cautions import uses_untrained_pooler
@@ -29,7 +31,7 @@ from tests.helpers.records import make_predictions, make_result
 
 pytest.importorskip("matplotlib")
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 ROWS, DRAWS = 60, 3
 METRICS = {"cola": "mcc", "mrpc": "f1"}
 FOUR = ("cls", "pooler", "mean", "max")
@@ -171,7 +173,7 @@ FILES = {
     "diagnostics": _diagnostics,
     "cost": _cost,
     "simulation.csv": _simulation,
-    "parity.json": lambda name: (Path(__file__).parents[2] / "experiments" / "records" / name).read_text(
+    "parity.json": lambda name: (Path(__file__).parents[3] / "experiments" / "records" / name).read_text(
         encoding="utf-8"
     ),
 }
@@ -198,21 +200,21 @@ def written(figure: Any) -> Iterator[Any]:
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_draws_legibly_and_twice_the_same(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "DPI", 40)  # quick, as the next
+    monkeypatch.setattr(registry, "DPI", 40)  # quick, as the next
     for module in (evidence, FIGURES[name]):
         monkeypatch.setattr(module, "RESAMPLES", 500, raising=False)
     start = time.process_time()
     figure, data = drawn(name, tmp_path)
     assert time.process_time() - start < 3  # a second, on a machine that does nothing else
 
-    first = _digests(figures.save(figure, tmp_path / "first"))
+    first = _digests(registry.save(figure, tmp_path / "first"))
     again, _ = drawn(name, tmp_path)
-    assert first == _digests(figures.save(again, tmp_path / "second"))
+    assert first == _digests(registry.save(again, tmp_path / "second"))
 
     figure.draw_without_rendering()
     box = figure.get_tightbbox()  # inches
     width, height = figure.get_size_inches()
-    assert width == style.WIDTH
+    assert width == drawing.WIDTH
     assert -0.01 <= box.x0 <= box.x1 <= width + 0.01 and -0.01 <= box.y0 <= box.y1 <= height + 0.01
     assert min(text.get_fontsize() for text in written(figure)) >= 7
 
@@ -243,10 +245,10 @@ def test_figures_have_places_of_their_own() -> None:
 SETTINGS = """
 import hashlib, pathlib, sys
 sys.path.insert(0, ".")
-from tests.experiments.test_figures import drawn
-from experiments import evidence, figures
+from tests.experiments.paper.test_figures import drawn
+from experiments.paper.figures import registry
 figure, _ = drawn("along", pathlib.Path(sys.argv[1]))
-print([hashlib.sha256(file.read_bytes()).hexdigest() for file in figures.save(figure, pathlib.Path(sys.argv[1]) / "out")])
+print([hashlib.sha256(file.read_bytes()).hexdigest() for file in registry.save(figure, pathlib.Path(sys.argv[1]) / "out")])
 assert not {"torch", "transformers"} & set(sys.modules)
 """
 
@@ -266,20 +268,20 @@ def test_a_machines_own_settings_do_not_show(tmp_path: Path) -> None:
     )
     assert not ended.returncode, ended.stderr
     figure, _ = drawn("along", tmp_path)
-    assert ended.stdout.strip() == str(_digests(figures.save(figure, tmp_path / "here")))
+    assert ended.stdout.strip() == str(_digests(registry.save(figure, tmp_path / "here")))
 
 
 @pytest.mark.parametrize("name", poolings)
 def test_what_needs_an_untrained_pooler_is_called_so(name: str) -> None:
-    assert ("untrained" in style.label(name, "untrained")) == poolings[name].needs_pooler
-    assert style.label(name, "trained") == style.LABELS.get(name, name)
-    hollow = style.marks(name, "untrained")["markerfacecolor"] == "white"
+    assert ("untrained" in style.pooling_label(name, "untrained")) == poolings[name].needs_pooler
+    assert style.pooling_label(name, "trained") == style.LABELS.get(name, name)
+    hollow = drawing.marker_style(name, "untrained")["markerfacecolor"] == "white"
     assert hollow == (poolings[name].needs_pooler or name == "random_pooler")
 
 
 def test_a_pooling_of_another_version_keeps_its_name() -> None:
-    assert style.label("pooler_of_old", "untrained") == "pooler_of_old"
-    assert style.in_order(["zeta", "mean", "alpha", "cls", "mean"]) == ["cls", "mean", "alpha", "zeta"]
+    assert style.pooling_label("pooler_of_old", "untrained") == "pooler_of_old"
+    assert style.sort_poolings(["zeta", "mean", "alpha", "cls", "mean"]) == ["cls", "mean", "alpha", "zeta"]
 
 
 def test_every_pooling_has_a_colour_and_a_marker_of_its_own() -> None:
