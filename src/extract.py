@@ -14,12 +14,10 @@ from omegaconf import DictConfig
 from src.cli.application import run_app
 from src.cli.validation import parse_config
 from src.errors import UserError
-from src.storage.folder_lock import folders_released
 from src.sweeps.checks import check_shards
 from src.sweeps.worker import SweepJob
 
 
-@folders_released()
 def main() -> None:
     """Extract what the command line asks for; exit with status 1 if that fails or a job of a sweep fails."""
     run_app(task)

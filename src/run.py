@@ -23,7 +23,6 @@ from src.cli.validation import parse_config, parse_tracker
 from src.config.schema import Config
 from src.errors import mask
 from src.probes.estimators import instantiate
-from src.storage.folder_lock import folders_released
 from src.sweeps.checks import check_shards
 from src.sweeps.status import discard_earlier_result, write_status
 from src.sweeps.worker import SweepJob
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("src.run")  # __main__ when run
 
 
-@folders_released()
 def main() -> None:
     """Run what the command line asks for; exit with status 1 if that fails or a job of a sweep fails."""
     run_app(task)

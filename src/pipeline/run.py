@@ -224,7 +224,8 @@ def _matrix(
     extractor: FeatureExtractor, split: Split, config: Config, target: PoolingTarget, name: str
 ) -> tuple[np.ndarray, list[PooledFeatures]]:
     pieces = [
-        extractor.features(text, target, config.runtime.also_layers) for text in encoder_inputs(split, config.pairing, name)
+        extractor.features(text, target, config.runtime.also_layers)
+        for text in encoder_inputs(split, config.pairing, name)
     ]
     return rules(config.probe).pair_features([piece.values for piece in pieces]), pieces
 
