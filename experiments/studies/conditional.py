@@ -29,7 +29,7 @@ from src.errors import UserError
 from src.features.extractor import FeatureExtractor, Features, Target, Text
 from src.pipeline.run import PreparedRun, prepare, run_probe
 from src.pooling import poolings
-from src.probes.fitting import losses
+from src.probes.decisions import losses
 from src.results.cache import recall, remember
 from src.results.result import Result, read_predictions, summary
 from src.run import instantiate

@@ -36,8 +36,8 @@ from src.features.extractor import FeatureExtractor, texts
 from src.models import checkpoint
 from src.models.checkpoint import Checkpoint
 from src.models.pooler import marchenko_pastur
-from src.probes import probe
-from src.probes.fitting import Rows
+from src.probes.protocols.base import get_protocol
+from src.probes.settings import ProbeData, ProbeSettings, Rows
 from src.probes.solvers.estimators import LogisticRegression
 from src.runtime.clock import Clock
 from src.runtime.provenance import cores
@@ -206,8 +206,9 @@ def _accuracies(rows: Mapping[str, Rows], start: State, trained: State, seed: in
     config = ProbeConfig(**OmegaConf.to_container(OmegaConf.load(CONF / "probe" / "logistic.yaml")))  # type: ignore[arg-type]
     for name, view in views.items():
         x = {split: Rows(each.numpy(), rows[split].y) for split, each in view.items()}
-        outcome = probe.run(LogisticRegression(), config, x["train"], {"test": x["held_out"]}, classes=2, seed=seed)
-        guesses[f"probe on {name}"] = outcome.predictions["test"]
+        data = ProbeData(x["train"], {"test": x["held_out"]}, classes=2)
+        outcome = get_protocol(config).fit(LogisticRegression(), ProbeSettings.from_config(config, seed=seed), data)
+        guesses[f"probe on {name}"] = outcome.predictions["test"].values
     found = {}
     for name, guess in guesses.items():
         right = int((guess == truth).sum())

@@ -13,10 +13,10 @@ from experiments.studies.finetuning.datasets import TokenisedDataset
 from experiments.studies.finetuning.options import HEADS, Options
 from experiments.studies.finetuning.trials import Trial, run_trials
 from src.pooling import poolings
-from src.probes.fitting import losses
-from src.storage.keys import content_key
+from src.probes.decisions import losses
 from src.storage.atomic import replace_files
 from src.storage.files import read_json
+from src.storage.keys import content_key
 
 FILE = "rates.json"
 

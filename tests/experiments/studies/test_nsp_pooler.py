@@ -20,7 +20,7 @@ from src.config.schema import Config, ModelConfig
 from src.data.dataset import Split, load
 from src.features.extractor import FeatureExtractor, texts
 from src.models import checkpoint
-from src.probes.fitting import Rows
+from src.probes.settings import Rows
 from src.runtime.clock import Clock
 from src.storage.store import ArrayStore
 from tests.conftest import SENTENCES
