@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from src.cli.messages import KINDS, exit_with_error, explain, is_unwritable, print_text
 from src.errors import UserError, mask
 from src.registry import near
-from src.results.escaping import NUMBER
+from src.storage.numbers import is_decimal
 
 T = TypeVar("T")
 Parser = Callable[[list[str], str], T]
@@ -177,7 +177,7 @@ def _convert(value: Any, kind: type, listed: bool = False) -> Any:
     """Return a YAML value as its option's type, None if it is of another one."""
     if kind is str:
         return value if isinstance(value, str) and "\0" not in value else None
-    if isinstance(value, str) and NUMBER.fullmatch(value) and (listed or kind is float):
+    if isinstance(value, str) and is_decimal(value) and (listed or kind is float):
         value = float(value) if kind is float or not re.fullmatch(r"[+-]?\d+", value) else int(value)
     if kind is float and type(value) is int:
         return float(value)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.cli.application import register
 from src.cli.messages import format_error, print_text
 from src.cli.overrides import check_overrides
+from src.cli.structured import load_option
 from src.cli.validation import parse_config
 from src.config.paths import CONF
 from src.config.schema import Config, DatasetConfig, ProbeConfig
@@ -22,17 +21,18 @@ from src.registry import unknown
 
 
 def configs(words: Sequence[str], about: str | None = None) -> list[Config]:
-    """Return a checked configuration for each dataset of `dataset=a,b`; `python -m src.run` documents all words.
+    """Return a checked configuration for each dataset of `dataset=a,b`.
 
-    ``--help`` prints `about`, the command's description, and exits with status 0.
+    The overrides are those of ``python -m src.run``. ``--help`` prints `about`, the command's
+    description, and exits with status 0.
 
     Raises
     ------
     UserError
-        `python -m src.run` would refuse the words too.
+        An override is not allowed, as in `python -m src.run`.
     """
     if {"-h", "--help"} & set(words):
-        print_text(f"{(about or '').strip()}\n\nThe words are those of python -m src.run, whose --help lists them.")
+        print_text(f"{(about or '').strip()}\n\nThe options are those of python -m src.run, whose --help lists them.")
         sys.exit(0)
     register()
     named = [word for word in words if word.startswith("dataset=")]
@@ -59,18 +59,9 @@ def dataset_config(name: str) -> DatasetConfig:
     known = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml") if path.stem != "files")
     if name not in known:
         raise unknown("dataset", name, known)
-    config = _option("dataset", name, DatasetConfig)
-    assert isinstance(config, DatasetConfig)
-    return config
+    return load_option(DatasetConfig, "dataset", name)
 
 
 def probe_config(name: str) -> ProbeConfig:
     """Return a probe of conf/probe by its name."""
-    config = _option("probe", name, ProbeConfig)
-    assert isinstance(config, ProbeConfig)
-    return config
-
-
-def _option(group: str, name: str, schema: type) -> Any:
-    loaded = OmegaConf.load(CONF / group / f"{name}.yaml")
-    return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), loaded))
+    return load_option(ProbeConfig, "probe", name)

@@ -88,7 +88,7 @@ def tables(comparison: Comparison) -> dict[str, trackers.Table]:
 def differences(comparison: Comparison) -> list[Mapping[str, Any]]:
     """One row per task and pair of poolings, a - b with its 95 % interval, as one family of tests."""
     from experiments.collect import Record, tasks
-    from src.evaluation.paired import contrasts
+    from src.evaluation.contrasts import contrasts
     from src.results.result import read_predictions
 
     runs = [run for group in comparison.groups for run in group.runs]

@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.bundles import Record
 from src.errors import UserError
-from src.evaluation.paired import Task
+from src.evaluation.contrasts import Task
 from src.results.groups import group_runs
 from src.results.result import Result
 

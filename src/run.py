@@ -139,7 +139,7 @@ class Job:
 def run(config: Config, folder: Path, job: Job | None = None) -> None:
     """Do one run and leave its record in `folder`; one of a sweep that was done before is not done again."""
     from src.pipeline.run import prepare
-    from src.results.cache import recall
+    from src.results.cache import ResultCache
     from src.trackers import build
 
     tracker = build(config.tracker)
@@ -154,7 +154,7 @@ def run(config: Config, folder: Path, job: Job | None = None) -> None:
         _finish(tracker, prepared, estimator, folder, None)
         return
     prepared = _also(prepared, job.layers)
-    taken = recall(prepared, folder)
+    taken = ResultCache(prepared.extractor.store.root).get(prepared.key, folder, prepared.names)
     if taken is None:
         _finish(tracker, prepared, estimator, folder, job)
         return
@@ -169,8 +169,8 @@ def run(config: Config, folder: Path, job: Job | None = None) -> None:
 def _finish(tracker: Tracker, prepared: PreparedRun, estimator: object, folder: Path, job: Job | None) -> None:
     """Fit and score what is prepared, and hand the record to whoever keeps it."""
     from src.pipeline.run import run_probe
-    from src.results.cache import remember
-    from src.results.result import summary, table
+    from src.results.cache import ResultCache
+    from src.results.display import result_summary, result_table
     from src.trackers.examples import examples
 
     failed, asked = True, prepared.config.tracker
@@ -178,9 +178,12 @@ def _finish(tracker: Tracker, prepared: PreparedRun, estimator: object, folder: 
     _start(tracker, prepared, folder)
     try:
         finished = run_probe(prepared, estimator)
-        remember(prepared, finished)  # first: whatever becomes of the folder, what hours have made is kept
+        # First, so that hours of work are kept if the folder cannot be written.
+        ResultCache(prepared.extractor.store.root).put(prepared.key, finished.files)
         finished.write(folder)
-        print_text(summary(finished.result) if job else table(finished.result))  # a sweep ends with a table of all
+        print_text(
+            result_summary(finished.result) if job else result_table(finished.result)
+        )  # a sweep ends with a table of all
         tracker.log(finished.result)
         if asked.examples:
             tracker.show({"examples": examples(finished.predictions, prepared.data, text=asked.text)})

@@ -1,1 +1,1 @@
-"""Benchmarks: speed against named peers, the cost of a representation, the error rates of the statistics."""
+"""Benchmarks of speed and cost, and the error rates of the statistics."""

@@ -92,9 +92,9 @@ def cost(prepared: PreparedRun, options: Options) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``seconds``: ``tokenise``, ``forward`` by layer, ``pool`` by pooling and ``fit`` by representation,
-        each by pairing, each ``{median, low, high}``. ``bytes`` of a stored row and ``width`` of the
-        probe's input, by pairing and representation.
+        ``seconds``: ``tokenise``, ``forward`` by layer, ``pool`` by pooling and ``fit`` by
+        representation, each by pairing, each ``{median, low, high}``. ``bytes`` of a stored row and
+        ``width`` of the probe's input, by pairing and representation.
     """
     extractor, name = prepared.extractor, prepared.data.name
     train = prepared.data.train

@@ -1,8 +1,9 @@
-"""Extraction against sentence-transformers, in one process on the same cores, and against what the machine's matrix product allows.
+"""Extraction against sentence-transformers and against the machine's matrix-product rate.
 
-Both read the same rows with the same checkpoint; sentence-transformers gives one pooling with its default batch size,
-the suite all that the checkpoint supports, stored. They take turns over slices of the rows, so that a machine whose speed
-drifts slows both.
+Both read the same rows with the same checkpoint, in one process on the same cores.
+sentence-transformers computes one pooling with its default batch size; the suite computes and
+stores all poolings that the checkpoint supports. They take turns over slices of the rows, so that a
+change of the machine's speed affects both.
 """
 
 from __future__ import annotations
@@ -13,33 +14,45 @@ import statistics
 import tempfile
 import time
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from omegaconf import OmegaConf
 
-from src.config.paths import CONF
-from src.config.schema import Config, DatasetConfig, ModelConfig, RuntimeConfig
+from experiments.configurations import dataset_config
+from src.config.schema import Config, ModelConfig, RuntimeConfig
 from src.data import dataset as data
 from src.errors import UserError
 from src.features.extractor import FeatureExtractor, Text, library_versions
 from src.models import checkpoint
 from src.runtime.clock import Clock
 from src.runtime.provenance import cores
-from src.storage.store import ArrayStore
+from src.storage.arrays import ArrayStore
 
 SLICES = 4
-SIDE = 2048  # of the matrix product that sets the machine's rate
+SIDE = 2048  # rows and columns of the matrices whose product sets the machine's rate
 BATCH = 32  # sentence-transformers' default
 PEER = "sentence-transformers"
 
 
 @dataclass(frozen=True)
 class Figures:
-    """One comparison: seconds of both, real tokens, and the machine's rate in floating-point operations a second,
-    measured between the turns.
+    """Holds one comparison; the fields are those of the record.
+
+    Attributes
+    ----------
+    ours, theirs : float
+        Seconds of the suite and of the peer.
+    tokens : int
+        Without padding.
+    rate : float
+        Floating-point operations a second of a matrix product, measured between the turns.
+    operations : float
+        Per token: 24 L H^2.
+    difference : float
+        Largest one between the unit-length mean vectors of both.
     """
 
     name: str
@@ -49,40 +62,39 @@ class Figures:
     ours: float
     theirs: float
     rate: float
-    operations: float  # per real token: 24 L H^2
-    difference: float  # largest, between both sides' unit-length mean vectors
+    operations: float
+    difference: float
 
     @property
     def ratio(self) -> float:
+        """Seconds of the suite by those of the peer."""
         return self.ours / self.theirs
 
     def share(self, seconds: float) -> float:
-        """The part of the machine's matrix-product rate that was reached."""
+        """Return the share of the machine's matrix-product rate that these seconds reach."""
         return self.tokens * self.operations / seconds / self.rate
 
     def record(self) -> dict[str, Any]:
-        """The figures by name, ratio and shares among them."""
-        return {
-            **asdict(self),
-            "ratio": self.ratio,
-            "share": self.share(self.ours),
-            "share_peer": self.share(self.theirs),
-            "peer": PEER,
-        }
+        """Return the figures by name, with the ratio and the shares."""
+        shares = {"share": self.share(self.ours), "share_peer": self.share(self.theirs)}
+        return {**asdict(self), "ratio": self.ratio, **shares, "peer": PEER}
 
     def lines(self) -> str:
+        """Return the figures as they are printed."""
+        ours, theirs = self.share(self.ours), self.share(self.theirs)
         return (
             f"{self.name}: {self.rows:,} rows, {self.tokens:,} real tokens, {cores()} cores\n"
-            f"  the suite, {self.poolings} poolings stored   {self.ours:8.1f} s   share of the matrix-product rate "
-            f"{self.share(self.ours):.2f}\n"
-            f"  sentence-transformers, one pooling  {self.theirs:8.1f} s   share of the matrix-product rate {self.share(self.theirs):.2f}\n"
-            f"  ratio {self.ratio:.2f}   matrix product {self.rate / 1e9:.0f} GFLOP/s   largest difference of unit "
-            f"vectors {self.difference:.1e}"
+            f"  the suite, {self.poolings} poolings stored   {self.ours:8.1f} s   "
+            f"share of the matrix-product rate {ours:.2f}\n"
+            f"  sentence-transformers, one pooling  {self.theirs:8.1f} s   "
+            f"share of the matrix-product rate {theirs:.2f}\n"
+            f"  ratio {self.ratio:.2f}   matrix product {self.rate / 1e9:.0f} GFLOP/s   "
+            f"largest difference of unit vectors {self.difference:.1e}"
         )
 
 
 def product_rate(seconds: float = 1.0) -> float:
-    """Median rate of a float32 SIDE x SIDE product on all cores, in floating-point operations a second."""
+    """Return the median rate of float32 matrix products on all cores, in operations a second."""
     import torch
 
     torch.set_num_threads(cores())
@@ -98,7 +110,7 @@ def product_rate(seconds: float = 1.0) -> float:
 
 
 def compare(name: str, folder: Path, sentences: list[str], slices: int = SLICES) -> Figures:
-    """Time both on the same rows, in turns."""
+    """Time both systems on the same rows, in turns."""
     import torch
     from sentence_transformers import SentenceTransformer
 
@@ -113,7 +125,7 @@ def compare(name: str, folder: Path, sentences: list[str], slices: int = SLICES)
         texts = sentences[part::slices]
         with tempfile.TemporaryDirectory() as place:
             extractor = FeatureExtractor(found, config, ArrayStore(Path(place)), Clock(), cores())
-            target = extractor.check("mean", -1)  # the model is loaded here, before the clock starts
+            target = extractor.check("mean", -1)  # loads the model before the clock starts
             text = Text(pa.array(texts, pa.large_string()), None, f"{name} {part} of {slices}", name)
             began = time.perf_counter()
             features = extractor.features(text, target)
@@ -129,17 +141,16 @@ def compare(name: str, folder: Path, sentences: list[str], slices: int = SLICES)
         difference = max(difference, float(np.abs(_unit(mean) - _unit(vectors)).max()))
     model = extractor.encoder.model.config
     operations = 24 * model.num_hidden_layers * model.hidden_size**2
-    return Figures(
-        name, len(sentences), poolings, tokens, ours, theirs, statistics.median(rates), operations, difference
-    )
+    rate = statistics.median(rates)
+    return Figures(name, len(sentences), poolings, tokens, ours, theirs, rate, operations, difference)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def random_bert(folder: Path, tokenizer: Path) -> None:
-    """A checkpoint of BERT-base's shape with random weights and another checkpoint's tokenizer."""
+def write_random_bert(folder: Path, tokenizer: Path) -> None:
+    """Write a random BERT-base with the tokenizer of another checkpoint."""
     from transformers import BertConfig, BertModel
 
     BertModel(BertConfig()).save_pretrained(folder)
@@ -149,18 +160,24 @@ def random_bert(folder: Path, tokenizer: Path) -> None:
 
 
 def run(data_root: str, model: str, rows: int | None, base_rows: int) -> list[Figures]:
-    """SST-2, train and validation, through the checkpoint given; then some of its rows through BERT-base's shape."""
+    """Compare and print, on SST-2's train and validation rows.
+
+    Parameters
+    ----------
+    model : str
+        Folder of the checkpoint.
+    rows : int or None
+        First rows for this checkpoint; None: all, 0: leave it out.
+    base_rows : int
+        Last rows for BERT-base's shape with random weights; 0: leave it out.
+    """
     from transformers.utils import logging as library
 
     library.disable_progress_bar()
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
-    sst2 = OmegaConf.to_object(
-        OmegaConf.merge(OmegaConf.structured(DatasetConfig), OmegaConf.load(CONF / "dataset" / "sst2.yaml"))
-    )
-    assert isinstance(sst2, DatasetConfig)
-    read = data.load(sst2, data_root)
+    read = data.load(dataset_config("sst2"), data_root)
     sentences = [text for split in read.splits.values() for text in split.text.to_pylist()]
-    versions = {**library_versions(), "sentence-transformers": _version("sentence-transformers")}
+    versions = {**library_versions(), PEER: _version(PEER)}
     print(", ".join(f"{name} {number}" for name, number in versions.items()))
     figures = []
     if rows != 0:
@@ -168,15 +185,13 @@ def run(data_root: str, model: str, rows: int | None, base_rows: int) -> list[Fi
         print(figures[-1].lines(), flush=True)
     if base_rows:
         with tempfile.TemporaryDirectory() as place:
-            random_bert(Path(place), Path(model))
+            write_random_bert(Path(place), Path(model))
             figures.append(compare("SST-2 through BERT-base's shape", Path(place), sentences[-base_rows:], slices=2))
         print(figures[-1].lines(), flush=True)
     return figures
 
 
 def _version(package: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
     try:
         return version(package)
     except PackageNotFoundError:

@@ -12,7 +12,8 @@ import numpy as np
 
 from experiments.collect import RECORDS, Record, committed, labelled, tasks
 from src.errors import UserError, flatten
-from src.evaluation.paired import Contrast, Overall, Task, as_family, contrasts, over_tasks
+from src.evaluation.contrasts import Contrast, Task, contrasts
+from src.evaluation.hierarchical import Overall, as_family, over_tasks
 from src.results.result import Result
 from src.storage.files import read_json
 

@@ -66,7 +66,7 @@ def measure(
     from experiments.pretraining.evaluation import evaluate
     from experiments.pretraining.examples import Examples, Vocabulary
     from src.config.schema import ModelConfig, RuntimeConfig
-    from src.evaluation.metrics import wilson
+    from src.evaluation.proportions import wilson
     from src.models import checkpoint
     from src.models.encoder import Encoder, load_tokenizer
 

@@ -18,10 +18,11 @@ from experiments.collect import LINES, Record, read
 from experiments.verdicts import Run, Section, Setting, Verdict, gap, signed
 from src.cli.messages import print_text
 from src.errors import UserError, flatten
-from src.evaluation.paired import MARGIN
+from src.evaluation.contrasts import MARGIN
 from src.pooling import poolings
+from src.results.display import format_score, format_value, is_fraction
 from src.results.escaping import markdown
-from src.results.result import SchemaError, estimate, is_fraction, number
+from src.results.result import SchemaError
 from src.storage.atomic import replace_files
 from src.sweeps.comparison import Job, find_jobs, read_job
 
@@ -239,7 +240,7 @@ def _overview(part: Part) -> tuple[Cell, ...]:
     section, verdict = part.section, part.verdict
     rows = len(section.task.labels)
     used = next((run for run in section.runs if run.name == verdict.use), None)
-    score = Cell("") if used is None else Cell(estimate(section.metric, used.result.score), used.value)
+    score = Cell("") if used is None else Cell(format_score(section.metric, used.result.score), used.value)
     return (
         Cell(section.title),
         Cell(f"{rows:,}", rows),
@@ -270,7 +271,7 @@ def _unit(metric: str) -> str:
 
 def _run(section: Section, run: Run) -> tuple[Cell, ...]:
     metric, score = section.metric, run.result.score
-    scored = Cell(estimate(metric, score) if run.value is not None else "undefined", run.value)
+    scored = Cell(format_score(metric, score) if run.value is not None else "undefined", run.value)
     fit = run.result.timing.get("fit")
     cost = Cell("" if fit is None else f"{fit:.1f}", fit), Cell(f"{run.bytes:,}", run.bytes)
     best = section.runs[0]
@@ -296,7 +297,7 @@ def _baseline(section: Section, name: str) -> tuple[Cell, ...]:
     apart = None if found is None or best is None else found - best
     return (
         Cell(f"{name.replace('_', ' ')} (baseline)"),
-        Cell("undefined" if found is None else estimate(section.metric, value), found),
+        Cell("undefined" if found is None else format_score(section.metric, value), found),
         Cell("" if apart is None else signed(section.metric, apart), apart),
         *[Cell("")] * (len(RUNS) - 3),
     )
@@ -312,8 +313,8 @@ def _pair(section: Section, a: str, b: str) -> tuple[Cell, ...]:
         Cell(_p(found.p_equivalence_holm), found.p_equivalence_holm),
         Cell(found.verdict),
         Cell("" if found.agreement is None else f"{found.agreement:z.2f}", found.agreement),
-        Cell("" if shown is None else number(metric, shown), shown),
-        Cell("" if margin is None else number(metric, margin), margin),
+        Cell("" if shown is None else format_value(metric, shown), shown),
+        Cell("" if margin is None else format_value(metric, margin), margin),
     )
 
 

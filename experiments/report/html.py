@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from experiments.figures import style
 from experiments.verdicts import Run, Section, Setting, gap, is_random
 from src.errors import printable
-from src.results.result import estimate, is_fraction, number
+from src.results.display import format_score, format_value, is_fraction
 
 if TYPE_CHECKING:
     from experiments.report import Cell, Part, Report, Table
@@ -158,7 +158,7 @@ def _scores_figure(section: Section, place: int) -> str:
     lines = [
         Line(
             name,
-            f"{style.BASELINES.get(name, (name,))[0]} {number(section.metric, value['value'])}",
+            f"{style.BASELINES.get(name, (name,))[0]} {format_value(section.metric, value['value'])}",
             scale * value["value"],
         )
         for name, value in section.baseline.items()
@@ -177,7 +177,9 @@ def _mark(run: Run, metric: str) -> Mark:
     assert run.value is not None
     low, high = (run.value if score.get(end) is None else score[end] for end in ("low", "high"))
     colour = style.COLOURS.get(run.result.pooling, "")
-    return Mark(run.name, scale * run.value, scale * low, scale * high, colour, is_random(run), estimate(metric, score))
+    return Mark(
+        run.name, scale * run.value, scale * low, scale * high, colour, is_random(run), format_score(metric, score)
+    )
 
 
 def _claims_figure(setting: Setting, place: int) -> str:

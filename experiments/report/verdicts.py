@@ -13,13 +13,16 @@ import numpy as np
 
 from experiments.collect import Record, labelled
 from src.errors import UserError, flatten
-from src.evaluation import paired
+from src.evaluation.contrasts import MARGIN, Contrast, Task, contrasts
+from src.evaluation.differences import Difference, verdict
+from src.evaluation.hierarchical import Overall, over_tasks
 from src.evaluation.metrics import metrics
-from src.evaluation.paired import Contrast, Overall, Task
-from src.evaluation.statistics import Difference, holm, verdict
+from src.evaluation.multiplicity import holm
 from src.pooling import poolings
+from src.results.cautions import cautions, is_one_vector, uses_untrained_pooler
+from src.results.display import format_score, format_value, is_fraction
 from src.results.groups import group_labels, group_runs, other_identity
-from src.results.result import Result, cautions, estimate, is_fraction, is_one_vector, number, uses_untrained_pooler
+from src.results.result import Result
 
 CONTROLS = ("random_pooler",)  # measured for comparison, not for use
 ASKED = ("mean", "cls", "pooler")  # named first where not all can be
@@ -51,7 +54,9 @@ class Run:
     @property
     def cautions(self) -> list[str]:
         """What a reader of this score has to know."""
-        undefined = [] if self.value is not None else [f"{estimate(self.result.score['metric'], self.result.score)}."]
+        undefined = (
+            [] if self.value is not None else [f"{format_score(self.result.score['metric'], self.result.score)}."]
+        )
         return [*undefined, *cautions(self.result)]
 
 
@@ -91,7 +96,7 @@ class Section:
         return {name: value if isinstance(value, Mapping) else {"value": value} for name, value in found.items()}
 
     def verdict(self, a: str, b: str) -> str:
-        """One of `src.evaluation.statistics.VERDICTS`, of a against b."""
+        """One of `src.evaluation.differences.VERDICTS`, of a against b."""
         if (a, b) in self.contrasts:
             return self.contrasts[a, b].verdict
         found = self.contrasts[b, a].verdict
@@ -146,7 +151,7 @@ class Setting:
     reason: str = ""
 
 
-def sections(records: Iterable[Record], *, margin: float = paired.MARGIN) -> list[Section]:
+def sections(records: Iterable[Record], *, margin: float = MARGIN) -> list[Section]:
     """Group records that differ in their pooling alone and test every pair of each group, Holm over the group's pairs.
 
     Parameters
@@ -209,7 +214,7 @@ def _section(label: dict[str, str], members: Sequence[Record], margin: float) ->
     )
     pairs = list(combinations([run.name for run in runs], 2))
     margin = margin if is_fraction(task.metric) else margin * (float(np.std(task.labels)) or 1.0)
-    found = paired.contrasts([task], pairs, margin=margin) if pairs else []
+    found = contrasts([task], pairs, margin=margin) if pairs else []
     return Section(label, tuple(runs), task, {(contrast.a, contrast.b): contrast for contrast in found}, margin)
 
 
@@ -241,7 +246,7 @@ def judge(section: Section) -> Verdict:
         alone = f"the scores of the other {others} are undefined" if others else "there is nothing to compare it with"
         return Verdict(
             best.name,
-            f"{_trivial(section)}only {best.name} was scored ({estimate(section.metric, best.result.score)}): {alone}.",
+            f"{_trivial(section)}only {best.name} was scored ({format_score(section.metric, best.result.score)}): {alone}.",
         )
     names = [run.name for run in scored]
     level = [
@@ -336,10 +341,10 @@ def _trivial(section: Section) -> str:
     found = []
     if bag is not None and sign * (bag - best.value) > 0:
         found.append(
-            f"a bag of word pieces scores above every pooling ({number(section.metric, bag)} against {number(section.metric, best.value)})"
+            f"a bag of word pieces scores above every pooling ({format_value(section.metric, bag)} against {format_value(section.metric, best.value)})"
         )
     if constant is not None and (reached is None or sign * (reached - constant) <= 0):
-        found.append(f"no pooling is shown to beat one constant answer ({number(section.metric, constant)})")
+        found.append(f"no pooling is shown to beat one constant answer ({format_value(section.metric, constant)})")
     return f"{' and '.join(found)}; of the poolings, " if found else ""
 
 
@@ -373,7 +378,7 @@ def _power(section: Section, use: str, open_: Sequence[str]) -> list[str]:
     ]
 
 
-def settings(found: Sequence[Section], *, margin: float = paired.MARGIN) -> list[Setting]:
+def settings(found: Sequence[Section], *, margin: float = MARGIN) -> list[Setting]:
     """The primary claim over at least three tasks, for every pair of the poolings that all of them have; with many, of `ASKED` alone.
 
     Tasks whose metric has a unit are left out: a difference there is no number of points.
@@ -412,7 +417,7 @@ def _setting(label: dict[str, str], members: Sequence[Section], margin: float) -
     if not pairs:
         return Setting(label, names, (), "no two poolings were run on all of its tasks")
     try:
-        found = [paired.over_tasks([section.task for section in members], a, b, margin=margin) for a, b in pairs]
+        found = [over_tasks([section.task for section in members], a, b, margin=margin) for a, b in pairs]
     except UserError as error:
         return Setting(label, names, (), flatten(error))
     differences, equivalences = holm([each.p for each in found]), holm([each.p_equivalence for each in found])
@@ -460,7 +465,7 @@ def signed(metric: str, value: float) -> str:
 
 
 def _unsigned_zero(metric: str, value: float) -> str:
-    text = number(metric, value)
+    text = format_value(metric, value)
     return text if float(text) else text.removeprefix("-")
 
 

@@ -30,8 +30,9 @@ from src.features.extractor import FeatureExtractor, Features, Target, Text
 from src.pipeline.run import PreparedRun, prepare, run_probe
 from src.pooling import poolings
 from src.probes.decisions import losses
-from src.results.cache import recall, remember
-from src.results.result import Result, read_predictions, summary
+from src.results.cache import ResultCache
+from src.results.display import result_summary
+from src.results.result import Result, read_predictions
 from src.run import instantiate
 from src.sweeps import sweep
 from src.sweeps.status import write_status
@@ -88,14 +89,15 @@ def run(config: Config, name: str, folder: Path) -> Result:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"output={config.output} cannot be written: {error.strerror}. Name another folder.") from error
-    if recall(prepared, folder):
+    cache = ResultCache(prepared.extractor.store.root)
+    if cache.get(prepared.key, folder, prepared.names):
         write_status(folder, "skipped")
         return Result.read(folder)
     finished = run_probe(prepared, instantiate(config.probe))
-    remember(prepared, finished)
+    cache.put(prepared.key, finished.files)
     finished.write(folder)
     write_status(folder, "done")
-    print_text(summary(finished.result))
+    print_text(result_summary(finished.result))
     return finished.result
 
 

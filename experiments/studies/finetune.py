@@ -1,11 +1,11 @@
-"""Fine-tune a linear head on each pooling: ``python -m experiments.studies.finetune output=FOLDER``.
+"""Fine-tune an encoder per pooling: ``python -m experiments.studies.finetune output=FOLDER``.
 
-Shows whether the poolings differ once the encoder is trained too, as a control to the frozen probes.
-A linear head stands on one pooling and all weights are tuned with it; the pooler's are if the head
-reads the pooler. All heads share one schedule, which no test row influences.
+Shows whether the poolings differ once the encoder is trained too, as a control to the frozen
+probes. A linear head stands on one pooling and all weights are tuned with it; the pooler's are if
+the head reads the pooler. All heads share one schedule, which no test row influences.
 
-A dataset and a pooling are one cell and one record. Its seeds draw the head's initial weights and the
-order of the rows. Finished cells are not tuned again.
+A dataset and a pooling are one cell and one record. Its seeds draw the head's initial weights and
+the order of the rows. Finished cells are not tuned again.
 
 Several rates, as in ``rate=0.0001,0.0003,0.001 tune=mrpc``, are tried on a held-out part of that
 dataset's training rows. The best one is used everywhere.

@@ -31,7 +31,7 @@ from src.config.paths import CONF, cache_folder
 from src.config.schema import Config, ModelConfig, ProbeConfig, RuntimeConfig
 from src.data.dataset import Split
 from src.errors import UserError
-from src.evaluation.metrics import wilson
+from src.evaluation.proportions import wilson
 from src.features.extractor import FeatureExtractor, texts
 from src.models import checkpoint
 from src.models.checkpoint import Checkpoint
@@ -41,7 +41,7 @@ from src.probes.settings import ProbeData, ProbeSettings, Rows
 from src.probes.solvers.estimators import LogisticRegression
 from src.runtime.clock import Clock
 from src.runtime.provenance import cores
-from src.storage.store import ArrayStore
+from src.storage.arrays import ArrayStore
 
 BATCH = 128
 WEIGHT_DECAY = 0.01

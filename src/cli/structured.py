@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
 
+from src.config.paths import CONF
 from src.config.schema import Config, ProbeConfig
 from src.registry import unknown
 
@@ -109,6 +110,21 @@ def merge_into(kind: Callable[..., T], values: Any, key: str = "config") -> T:
     """
     merged = OmegaConf.merge({key: mergeable(kind)}, {key: values})
     return to_dataclass(kind, OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)[key])  # type: ignore
+
+
+def load_option(kind: Callable[..., T], group: str, name: str, /, **changes: Any) -> T:
+    """Return an option of conf/, such as ``dataset/sst2``, as the dataclass of its group.
+
+    Parameters
+    ----------
+    kind : type
+        The dataclass of the group.
+    group, name : str
+        Folder and file name, without the suffix.
+    **changes
+        Values that replace those of the file.
+    """
+    return merge_into(kind, OmegaConf.merge(OmegaConf.load(CONF / group / f"{name}.yaml"), changes), group)
 
 
 def _unset_probe() -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Text in: the hub, official folders, the user's files, generated tasks; splits of rows."""
+"""Datasets: texts and labels from the hub, official downloads, the user's files and generated tasks."""

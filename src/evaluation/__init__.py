@@ -1,1 +1,1 @@
-"""Metrics, intervals, paired tests, equivalence, claims over tasks."""
+"""Metrics with intervals, paired comparisons, equivalence, and claims over tasks."""

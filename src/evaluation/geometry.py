@@ -1,4 +1,4 @@
-"""What a cloud of representations looks like: saturation, dimension, anisotropy, and how alike two of them are. numpy alone."""
+"""Geometry of representations: saturation, dimension, anisotropy, and the similarity of two sets."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-NEARLY = 0.99  # tanh is flat from here on: a step of its argument moves it by less than a fiftieth
-NULL = 1e-6  # of the largest singular value: less is the rounding of float32 features, not variation
-THRESHOLDS = (0.1, 0.03, 0.01)  # of the largest singular value: what W shrinks below is all but dropped
+NEAR_ONE = 0.99  # beyond it tanh is flat: a step of its argument moves it by less than a fiftieth
+RANK_TOLERANCE = 1e-6  # of the largest singular value: less is the rounding of float32 features
+THRESHOLDS = (0.1, 0.03, 0.01)  # of the largest singular value of W, for directions it nearly drops
 
 
 def saturation(values: Array) -> dict[str, float]:
-    """Shares of entries at the ends of tanh.
+    """Return the shares of entries at the ends of tanh.
 
     Parameters
     ----------
@@ -25,19 +25,19 @@ def saturation(values: Array) -> dict[str, float]:
     Returns
     -------
     dict
-        ``nearly``, the share beyond `NEARLY` in magnitude; ``float32``, ``bfloat16``, ``float16``, the shares that are exactly one in
-        magnitude once stored so.
+        ``nearly``: the share beyond `NEAR_ONE` in magnitude. ``float32``, ``bfloat16``, ``float16``:
+        the shares whose magnitude is exactly one in that type.
     """
     size = np.abs(np.asarray(values, np.float32))
     stored = {"float32": size, "bfloat16": bfloat16(size), "float16": size.astype(np.float16)}
     return {
-        "nearly": float((size > NEARLY).mean()),
+        "nearly": float((size > NEAR_ONE).mean()),
         **{name: float((each == 1).mean()) for name, each in stored.items()},
     }
 
 
 def bfloat16(values: Array) -> Array:
-    """Finite float32 values rounded to bfloat16, to the nearest and on a tie to even; still float32.
+    """Return finite float32 values rounded to bfloat16, ties to even, as float32.
 
     >>> bfloat16(np.array([0.99, 0.999], np.float32)).tolist()
     [0.98828125, 1.0]
@@ -47,7 +47,9 @@ def bfloat16(values: Array) -> Array:
 
 
 def effective_rank(values: Array) -> float:
-    """Exponential of the entropy of the normalised singular values of the centred rows: 1 to width; 0 for rows that are all equal.
+    """Return the exponential of the entropy of the normalised singular values of the centred rows.
+
+    It is between 1 and width, and 0 for rows that are all equal.
 
     References
     ----------
@@ -59,7 +61,9 @@ def effective_rank(values: Array) -> float:
 
 
 def participation_ratio(values: Array) -> float:
-    """Squared sum of the variances along the principal axes over the sum of their squares, 1 to width; 0 for rows that are all equal.
+    """Return the squared sum of the variances along the principal axes over the sum of their squares.
+
+    It is between 1 and width, and 0 for rows that are all equal.
 
     References
     ----------
@@ -70,14 +74,22 @@ def participation_ratio(values: Array) -> float:
 
 
 def rank(values: Array) -> int:
-    """Directions in which the centred rows vary at all; the output of a layer norm, for one, leaves at most width - 1."""
+    """Return the number of directions in which the centred rows vary.
+
+    The output of a layer norm varies in at most width - 1.
+    """
     return len(_varying(_singular(values)))
 
 
 def condition_number(values: Array, *, standardise: bool = False) -> float:
-    """Largest over smallest singular value of the centred rows, among the directions in which they vary; infinite where there are none.
+    """Return the largest over the smallest singular value, among directions in which the rows vary.
 
-    With `standardise`, of their columns scaled to unit variance, as a probe sees them.
+    The rows are centred. Infinite where they do not vary.
+
+    Parameters
+    ----------
+    standardise : bool, default False
+        Whether columns are scaled to unit variance, as for a probe.
     """
     centred = _centred(values)
     scale = centred.std(axis=0)
@@ -86,7 +98,9 @@ def condition_number(values: Array, *, standardise: bool = False) -> float:
 
 
 def anisotropy(values: Array) -> float:
-    """Mean cosine of two different rows, -1 to 1, in one pass; a row of zeros, which has no direction, counts as orthogonal to all.
+    """Return the mean cosine of two different rows, -1 to 1.
+
+    A row of zeros counts as orthogonal to all.
 
     References
     ----------
@@ -98,27 +112,29 @@ def anisotropy(values: Array) -> float:
 
 
 def cka(first: Array, second: Array) -> float:
-    """Linear centred kernel alignment of two views of the same rows, 0 to 1; 1 for any rotation and isotropic scaling.
+    """Return the linear centred kernel alignment of two representations of the same rows, 0 to 1.
 
-    This is the biased estimate: independent views score about width / rows in place of 0.
+    It is 1 for any rotation and isotropic scaling. This is the biased estimate: independent
+    representations score about width / rows in place of 0.
 
     References
     ----------
     Kornblith et al. (2019), Similarity of Neural Network Representations Revisited, section 3.
     """
     x, y = _centred(first), _centred(second)
-    own = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
-    return float(np.linalg.norm(x.T @ y) ** 2 / own) if own else 0.0
+    scale = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
+    return float(np.linalg.norm(x.T @ y) ** 2 / scale) if scale else 0.0
 
 
 def difference(first: Array, second: Array) -> dict[str, float]:
-    """How far two views of the same rows and width lie apart entry by entry.
+    """Return how far two representations of the same rows and width lie apart.
 
     Returns
     -------
     dict
-        ``mean_absolute``, of the difference of their entries, beside ``first_mean_absolute`` and ``second_mean_absolute``, of their own;
-        ``mean_cosine`` of a row with its counterpart; ``mean_correlation`` of a column with its counterpart.
+        ``mean_absolute`` of the difference of entries, ``first_mean_absolute`` and
+        ``second_mean_absolute`` of the entries. ``mean_cosine`` of a row with its counterpart, and
+        ``mean_correlation`` of a column with its counterpart.
     """
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     columns = (_unit(_centred(a).T) * _unit(_centred(b).T)).sum(axis=1)
@@ -132,23 +148,25 @@ def difference(first: Array, second: Array) -> dict[str, float]:
 
 
 def dropped(values: Array, weight: Array, thresholds: Sequence[float] = THRESHOLDS) -> dict[str, dict[str, float]]:
-    """How much of the rows' variance lies in directions that a matrix all but drops.
+    """Return the share of the rows' variance in directions that a matrix nearly drops.
 
-    A linear probe without penalty loses nothing by it, since it can scale any direction of an invertible W h back up; a penalised one
-    does, because weight on a direction that W shrinks by s costs it 1 / s^2 times as much.
+    A linear probe without penalty loses nothing, since it can scale up any direction of an invertible
+    W h. A penalised probe does: weight on a direction that W shrinks by s costs 1 / s^2 times as much.
 
     Parameters
     ----------
     values : array of shape (rows, width)
     weight : array of shape (width, width)
         W of ``W h + b``.
-    thresholds : of W's largest singular value
+    thresholds : sequence of float
+        Shares of W's largest singular value.
 
     Returns
     -------
     dict
-        By threshold, ``directions``, the share of W's singular directions below it, and ``variance``, the rows' share along them; and
-        under ``lower_half`` the same for the half of the directions with the smaller singular values.
+        Threshold to ``directions``, the share of W's singular directions below it, and ``variance``,
+        the share of the rows' variance along them. ``lower_half`` is the same for the half of the
+        directions with the smaller singular values.
     """
     _, singular, directions = np.linalg.svd(np.asarray(weight, np.float64))
     variance = ((_centred(values) @ directions.T) ** 2).sum(axis=0)
@@ -162,7 +180,7 @@ def dropped(values: Array, weight: Array, thresholds: Sequence[float] = THRESHOL
 
 
 def _centred(values: Array) -> Array:
-    """Float64, less the mean of each column; one that never varies is zero to the last bit."""
+    """Return values less the mean of each column, as float64; a constant column is exactly zero."""
     x = np.asarray(values, np.float64)
     return np.where(x.min(axis=0) == x.max(axis=0), 0.0, x - x.mean(axis=0))
 
@@ -173,7 +191,7 @@ def _singular(values: Array) -> Array:
 
 
 def _varying(singular: Array) -> Array:
-    return singular[singular > NULL * singular.max(initial=0)]
+    return singular[singular > RANK_TOLERANCE * singular.max(initial=0)]
 
 
 def _unit(values: Array) -> Array:

@@ -27,9 +27,10 @@ from src.pooling import SATURATED, Pooling, poolings
 from src.runtime.clock import PHASES, Clock
 from src.runtime.devices import device_kind
 from src.runtime.provenance import version
+from src.storage.arrays import ArrayStore, Value
 from src.storage.files import Unreadable, checked, parse_json
 from src.storage.keys import content_key
-from src.storage.store import ArrayStore, ShardStore, Value
+from src.storage.shards import ShardStore
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +176,7 @@ class FeatureExtractor:
                         f"tokenizer of '{self.checkpoint.label}' adds none of its own.\nRemove such rows, or choose another model."
                     )
                 with self.clock.phase("store"):
-                    self.store.sweep([key])
+                    self.store.remove_stale([key])
                     arrays = {
                         "ids": tokens.ids,
                         "segments": tokens.segments,
@@ -282,7 +283,7 @@ class FeatureExtractor:
 
     def parts(self, text: Text, targets: list[Target]) -> ShardStore:
         """The finished shards of the pass that computes these targets."""
-        return self.store.parts(self._key(text, (",".join(f"{name}@{layer}" for name, layer in targets), -1)))
+        return self.store.shards(self._key(text, (",".join(f"{name}@{layer}" for name, layer in targets), -1)))
 
     def supported(self, layers: Sequence[int]) -> list[Target]:
         """Every registered pooling that the model has at the given layers."""
@@ -336,7 +337,7 @@ class FeatureExtractor:
 
 
 def _facts(value: Value) -> EncoderInfo:
-    """Stored facts; one of `src.storage.store.DAMAGE` where a field is missing, unknown, of another type or out of its range."""
+    """Stored facts; one of `src.storage.files.DAMAGE` where a field is missing, unknown, of another type or out of its range."""
 
     def types_of(hint: Any) -> Any:
         origin = typing.get_origin(hint)
@@ -351,7 +352,7 @@ def _facts(value: Value) -> EncoderInfo:
 
 
 def _tokens(value: Value, rows: int) -> Tokens:
-    """Stored word pieces of so many rows; one of `src.storage.store.DAMAGE` where they are none."""
+    """Stored word pieces of so many rows; one of `src.storage.files.DAMAGE` where they are none."""
     tokens = Tokens(**value.arrays, truncated=checked(value.meta, {"truncated": int})["truncated"])
     flat = [tokens.ids, tokens.segments, tokens.special]
     if tokens.offsets.shape != (rows + 1,) or any(array.shape != (int(tokens.offsets[-1]),) for array in flat):
@@ -360,7 +361,7 @@ def _tokens(value: Value, rows: int) -> Tokens:
 
 
 def _check_features(value: Value, rows: int, width: int) -> None:
-    """Raise one of `src.storage.store.DAMAGE` where stored features are not (rows, width) float32 with the timing of their pass."""
+    """Raise one of `src.storage.files.DAMAGE` where stored features are not (rows, width) float32 with the timing of their pass."""
     values = value.arrays["values"]
     if values.shape != (rows, width) or values.dtype != np.float32:
         raise Unreadable(f"values are {values.shape} {values.dtype}, not {(rows, width)} float32")

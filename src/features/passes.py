@@ -16,7 +16,7 @@ from src.errors import UserError
 from src.features.batching import plan, shards
 from src.models.encoder import Encoder, Tokens
 from src.pooling import poolings
-from src.storage.store import ArrayWriter
+from src.storage.npy import ArrayWriter
 
 if TYPE_CHECKING:
     from src.features.extractor import FeatureExtractor, Target, Text
@@ -47,17 +47,21 @@ class Pass:
         """
         extractor = self.extractor
         width, rows = extractor.facts.width, len(self.text)
-        finished = self.parts.finished()
-        extractor.store.sweep(keys.values())
+        finished = self.parts.verified()
+        extractor.store.remove_stale(keys.values())
         written = sum(path.stat().st_size for path in finished.values())
         todo = [number for number in range(len(self.shards)) if number not in finished]
-        extractor.store.require((len(self.targets) + len(keys)) * rows * width * 4 - written - self.parts.begun(todo))
+        extractor.store.require_space(
+            (len(self.targets) + len(keys)) * rows * width * 4 - written - self.parts.partial_size(todo)
+        )
         while todo:
             finished |= self._timed(todo)
             if todo := [number for number in todo if number not in finished]:
                 log.info("%s: another process is at its last shards: waiting for it", self.text.label)
-                self.parts.claim(todo[0], wait=True).release()
-        notes = [note for note in self.parts.notes() if self.seconds.keys() <= note.keys() and min(note.values()) >= 0]
+                self.parts.wait_for(todo[0])
+        notes = [
+            note for note in self.parts.timings() if self.seconds.keys() <= note.keys() and min(note.values()) >= 0
+        ]
         self.jobs = len(notes) + bool(self.made)
         for note in notes:
             for phase in self.seconds:
@@ -68,18 +72,20 @@ class Pass:
 
     def share(self, shard: int, shards: int) -> None:
         """Encode one of `shards` equal shares."""
-        extractor, there = self.extractor, self.parts.named()
+        extractor, there = self.extractor, self.parts.listed()
         todo = [number for number in range(shard, len(self.shards), shards) if number not in there]
         if todo:
             rows = sum(self._rows_of(number) for number in todo)
-            extractor.store.require(len(self.targets) * rows * extractor.facts.width * 4 - self.parts.begun(todo))
+            extractor.store.require_space(
+                len(self.targets) * rows * extractor.facts.width * 4 - self.parts.partial_size(todo)
+            )
             self._timed(todo)
             if self.made:
-                self.parts.note(self.seconds)
+                self.parts.add_timing(self.seconds)
 
     def left(self) -> int:
         """Shards of the pass that are not there yet."""
-        return len(set(range(len(self.shards))) - self.parts.named().keys())
+        return len(set(range(len(self.shards))) - self.parts.listed().keys())
 
     def _timed(self, todo: list[int]) -> dict[int, Path]:
         """Encode these shards, bill the time, and say how fast it went; what another process is at is left out."""
@@ -127,7 +133,7 @@ class Pass:
                         claim = self.parts.claim(number)
                         if claim is None:
                             continue
-                        if path := self.parts.made(number):  # by another process, since it was last looked for
+                        if path := self.parts.completed(number):  # by another process, since it was last looked for
                             claim.release()
                             done[number] = path
                             continue
@@ -141,22 +147,22 @@ class Pass:
                         number, claim = pending.pop(future)
                         try:
                             future.result()
-                            done[number] = self.parts.write(number)
+                            done[number] = self.parts.commit(number)
                             self.made.add(number)
                         finally:
-                            self.parts.drop(number)
+                            self.parts.discard(number)
                             claim.release()
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
                 for number, claim in pending.values():
-                    self.parts.drop(number)
+                    self.parts.discard(number)
                     claim.release()
 
     def _shard(self, encoder: Encoder, number: int, bar: Any) -> None:
         """Fill a shard's file, (targets, rows, width) float32, batch by batch: one target of one batch is in memory at a time."""
         encode = pool = 0.0
         rows, first = self._rows_of(number), 0
-        with self.parts.begin(number, (len(self.targets), rows, self.extractor.facts.width)) as writer:
+        with self.parts.open_writer(number, (len(self.targets), rows, self.extractor.facts.width)) as writer:
             for batch in self.shards[number]:
                 began = time.perf_counter()
                 output = encoder.forward(*self._batch(batch))

@@ -13,10 +13,9 @@ import numpy as np
 
 from src.config.paths import cache_folder
 from src.config.schema import Config, ProbeConfig
-from src.data import dataset as data
 from src.data.dataset import Dataset, Split
-from src.evaluation import metrics
-from src.evaluation.metrics import Estimate
+from src.data.loading import load_dataset
+from src.evaluation.estimates import Estimate, evaluate
 from src.features.extractor import FeatureExtractor, Features, Target, one_vector, saturated, texts, warn_once
 from src.models import checkpoint
 from src.pooling import poolings
@@ -25,11 +24,11 @@ from src.probes.outcome import ProbeOutcome
 from src.probes.progress import progress_bar
 from src.probes.protocols.base import get_protocol
 from src.probes.settings import ProbeData, ProbeSettings
-from src.results.result import SCHEMA, Result, put
+from src.results.result import SCHEMA, Result, write_record
 from src.runtime import provenance
 from src.runtime.clock import Clock
+from src.storage.arrays import ArrayStore
 from src.storage.keys import content_key
-from src.storage.store import ArrayStore
 
 
 @dataclass
@@ -86,6 +85,11 @@ class PreparedRun:
         return {**names, **values, "settings": _config(self), "key": self.key}
 
     @property
+    def names(self) -> dict[str, str]:
+        """The option names that an equal run may have in other words."""
+        return {"dataset": self.data.name, "model": self.model_name, "probe": self.probe.name}
+
+    @property
     def model_name(self) -> str:
         """The option's name, or for `model=checkpoint` the hub id or the folder's last name."""
         return self.extractor.checkpoint.label if self.config.model.name == "checkpoint" else self.config.model.name
@@ -107,7 +111,7 @@ class Run:
         return self.result.pack(self.predictions, self.probe, self.notes)
 
     def write(self, folder: Path) -> None:
-        put(folder, self.files)
+        write_record(folder, self.files)
 
 
 def prepare(config: Config) -> PreparedRun:
@@ -122,7 +126,7 @@ def opened(config: Config, check: Callable[[Config, Dataset], None] | None = Non
         store = ArrayStore(cache_folder(config.runtime.cache_dir))
         # What is here is read before anything is downloaded.
         found = None if checkpoint.is_remote(config.model) else checkpoint.find(config.model)
-        read = data.load(config.dataset, config.data_root)
+        read = load_dataset(config.dataset, config.data_root)
         if check is not None:
             check(config, read)
         found = found or checkpoint.find(config.model)
@@ -215,9 +219,9 @@ def _matrix(
 
 def _fit(estimator: Any, config: Config, read: Dataset, matrices: Mapping[str, np.ndarray]) -> ProbeOutcome:
     protocol = get_protocol(config.probe)
-    data_of_probe = ProbeData.from_dataset(read, matrices, order=protocol.order(read.train))
+    data = ProbeData.from_dataset(read, matrices, order=protocol.order(read.train))
     with progress_bar(f"{read.name}: probe", config.runtime.progress) as progress:
-        return protocol.fit(estimator, _settings(config, read), data_of_probe, progress)
+        return protocol.fit(estimator, _settings(config, read), data, progress)
 
 
 def _settings(config: Config, read: Dataset) -> ProbeSettings:
@@ -245,7 +249,7 @@ def _evaluate(
 ) -> Estimate:
     """A metric of one role's predictions (rows,) or (draws, rows)."""
     resamples = config.probe.resamples
-    return metrics.evaluate(
+    return evaluate(
         name, labels, predictions, classes=len(read.classes), seed=config.seed, resamples=resamples, fold=fold
     )
 

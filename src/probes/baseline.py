@@ -14,16 +14,16 @@ import scipy.sparse as sp
 from src.config.schema import ProbeConfig, with_text_keys
 from src.data.dataset import Dataset
 from src.errors import UserError, flatten
-from src.evaluation import metrics
+from src.evaluation.estimates import best_constant, evaluate
 from src.features.extractor import FeatureExtractor, texts
 from src.models.encoder import Tokens
 from src.probes.progress import progress_bar
 from src.probes.protocols.base import get_protocol
 from src.probes.scaling import normalise_rows
 from src.probes.settings import ProbeData, ProbeSettings
-from src.runtime.provenance import method
+from src.runtime.provenance import method_digest
+from src.storage.arrays import Value
 from src.storage.files import checked
-from src.storage.store import Value
 
 MAX_WEIGHTS = 1 << 24  # of a bag's probe: a solver's search holds some thirty arrays of them, 4 GiB
 ROW_LENGTH = 3.0  # the probe's grid then spans from over- to under-regularised for bags as it does for features
@@ -61,14 +61,14 @@ def baseline_scores(
         An undefined value is None, with its reason.
     """
     name = dataset.metrics[0]
-    constant = metrics.best_constant(name, dataset.train.label, dataset.test.label, len(dataset.classes))
+    constant = best_constant(name, dataset.train.label, dataset.test.label, len(dataset.classes))
     # With standardised columns, a piece that occurs once would outweigh the rest of its row.
     probe = replace(probe, features="none")
     store = extractor.store
     key = store.key(
         {
             "kind": "bag",
-            "method": method(),
+            "method": method_digest(),
             "tokenizer": extractor.checkpoint.tokenisation,
             "max_length": extractor.facts.max_length,
             **dataset.identity(),
@@ -91,7 +91,7 @@ def baseline_scores(
 
 
 def _check(value: Value) -> None:
-    """Raise one of `src.storage.store.DAMAGE` if a stored baseline lacks fields that records and tables read."""
+    """Raise one of `src.storage.files.DAMAGE` if a stored baseline lacks fields that records and tables read."""
     number = (float, type(None))
     checked(
         value.meta, {"metric": str, "value": number}, {"low": float, "high": float, "reason": str, "converged": bool}
@@ -112,7 +112,7 @@ def _bag_score(
     data = ProbeData.from_dataset(dataset, bags)
     with progress_bar(f"{dataset.name}: bag of word pieces", show_progress) as progress:
         outcome = get_protocol(probe).fit(estimator, settings, data, progress)
-    estimate = metrics.evaluate(
+    estimate = evaluate(
         name, dataset.test.label, outcome.predictions["test"].values, classes=classes, seed=seed,
         resamples=probe.resamples,
     )  # fmt: skip

@@ -107,8 +107,8 @@ class ProbeData:
             {role: each for role, each in rows.items() if role not in ("train", "development")},
             len(dataset.classes),
             development=rows.get("development"),
-            groups=dataset.together,
-            groups_span_classes=dataset.group is not None,
+            groups=dataset.groups,
+            groups_span_classes=dataset.groups_span_classes,
             order=order,
         )
 

@@ -1,69 +1,104 @@
-"""Finished runs by their content key, in the store: what lets a sweep that was stopped go on with what is missing."""
+"""Finished runs by their content key, so that a sweep that was stopped continues with the missing ones."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from src.errors import UserError, flatten
-from src.results.result import PREDICTIONS, PROBE, RECORD, Result, put, table
-from src.runtime.provenance import method
+from src.results.display import result_table
+from src.results.result import PREDICTIONS, PROBE, RECORD, Result, write_record
+from src.runtime.provenance import method_digest
 from src.storage.atomic import json_text, replace_files
-from src.storage.files import open_regular, parse_json, read_json
+from src.storage.files import DAMAGE, open_regular, parse_json, read_json
+from src.storage.folders import StoreFolder
 from src.storage.keys import content_key
-from src.storage.store import DAMAGE
-
-if TYPE_CHECKING:
-    from src.pipeline.run import PreparedRun, Run
 
 FILES = (PREDICTIONS, PROBE, RECORD)
-DIGESTS = "digests.json"  # SHA-256 of each file; written last, so that a record without it is not whole
+DIGESTS = "digests.json"  # SHA-256 of each file; written last, so that it completes the record
 
 log = logging.getLogger(__name__)
 
 
-def remember(prepared: PreparedRun, finished: Run) -> None:
-    """Keep a copy of a run's record under its key. A store that takes no more costs the copy, not the run."""
-    try:
-        with _opened(prepared, make=True):
-            put(_folder(prepared), finished.files | {DIGESTS: json_text(_digests(finished.files)).encode()})
-    except (UserError, OSError) as error:
-        log.warning("this run's record is not kept in the store: %s", flatten(error))
+class ResultCache:
+    """Records of finished runs in the folder of a store.
+
+    A record is valid for the code and the libraries that turn features into scores, because their
+    digest is a part of the name of its folder.
+
+    Parameters
+    ----------
+    store : Path
+        An existing folder.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self._store = StoreFolder(store)
+
+    def put(self, key: str, files: Mapping[str, bytes]) -> None:
+        """Keep a copy of a record; warn if it cannot be written.
+
+        Parameters
+        ----------
+        key : str
+            The record's key.
+        files : mapping of str to bytes
+            Content of each of `FILES`.
+        """
+        names = _folder_names(key)
+        try:
+            with self._store.open(*names, create=True):
+                write_record(self._store.path.joinpath(*names), {**files, DIGESTS: json_text(_digests(files)).encode()})
+        except (UserError, OSError) as error:
+            log.warning("this run's record is not kept in the store: %s", flatten(error))
+
+    def get(self, key: str, folder: Path, names: Mapping[str, str]) -> Result | None:
+        """Copy the record with this key into a folder, and return it, or None if no intact one is stored.
+
+        Parameters
+        ----------
+        key : str
+            The record's key.
+        folder : Path
+            An existing folder.
+        names : mapping of str to str
+            The names of dataset, model and probe for the copy: an equal run may have been named differently.
+
+        Raises
+        ------
+        UserError
+            The folder cannot be written.
+        """
+        try:
+            with self._store.open(*_folder_names(key)) as stored:
+                contents = {name: _read(name, stored) for name in FILES}
+                digests = read_json(DIGESTS, folder=stored)
+            if _digests(contents) != digests:
+                raise ValueError("its files have changed since they were written")
+            result = Result.from_values(parse_json(contents[RECORD]))
+            if result.key != key:
+                raise ValueError("it is the record of another run")
+            result_table(result)  # a record that cannot be displayed is damaged
+        except FileNotFoundError:
+            return None
+        except (UserError, *DAMAGE) as error:
+            log.warning("the stored record of this run is damaged (%s): the run is done again", flatten(error, 160))
+            return None
+        named = replace(result, **dict[str, Any](names))
+        try:
+            replace_files(folder, contents | {RECORD: named.to_json().encode()})
+        except OSError as error:
+            raise UserError(
+                f"cannot write the record into {folder}: {error.strerror}. Set hydra.sweep.dir to another folder."
+            ) from error
+        return named
 
 
-def recall(prepared: PreparedRun, folder: Path) -> Result | None:
-    """Put the record of an equal run into `folder`, under the option names of this one; None where there is none that is whole."""
-    try:
-        with _opened(prepared) as kept:
-            contents = {name: _content(name, kept) for name in FILES}
-            digests = read_json(DIGESTS, folder=kept)
-        if _digests(contents) != digests:
-            raise ValueError("its files have changed since they were written")
-        result = Result.from_values(parse_json(contents[RECORD]))
-        if result.key != prepared.key:
-            raise ValueError("it is another run's")
-        table(result)  # what cannot be shown is no record
-    except FileNotFoundError:
-        return None
-    except (UserError, *DAMAGE) as error:
-        log.warning("the stored record of this run is damaged (%s): the run is done again", flatten(error, 160))
-        return None
-    named = replace(result, dataset=prepared.data.name, model=prepared.model_name, probe=prepared.probe.name)
-    try:
-        replace_files(folder, contents | {RECORD: named.to_json().encode()})
-    except OSError as error:
-        raise UserError(
-            f"cannot write the record into {folder}: {error.strerror}. Set hydra.sweep.dir to another folder."
-        ) from error
-    return named
-
-
-def _content(name: str, folder: int) -> bytes:
+def _read(name: str, folder: int) -> bytes:
     with open_regular(name, folder=folder) as file:
         return file.read()
 
@@ -72,15 +107,6 @@ def _digests(contents: Mapping[str, bytes]) -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
 
 
-def _names(prepared: PreparedRun) -> tuple[str, str, str]:
-    key = content_key({"key": prepared.key, "method": method()})
-    return "records", key[:2], key
-
-
-def _opened(prepared: PreparedRun, *, make: bool = False) -> AbstractContextManager[int]:
-    """The open folder of a run's record, reached without following a link."""
-    return prepared.extractor.store.opened(*_names(prepared), make=make)
-
-
-def _folder(prepared: PreparedRun) -> Path:
-    return prepared.extractor.store.root.joinpath(*_names(prepared))
+def _folder_names(key: str) -> tuple[str, str, str]:
+    folder = content_key({"key": key, "method": method_digest()})
+    return "records", folder[:2], folder

@@ -8,10 +8,10 @@ import shlex
 from typing import Any
 
 from src.errors import printable
+from src.storage.numbers import is_decimal
 
 MARKUP = re.compile(r"[\\`*<>|]|(?<=\])[(\[:]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])|^[#+-](?=\s)")
 FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")  # full-width signs begin one too
-NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 BARE = re.compile(r"[\w./-]+", re.ASCII)
 
 
@@ -32,7 +32,7 @@ def csv_cell(value: Any) -> Any:
     """
     if not isinstance(value, str):
         return value
-    return "'" * bool(FORMULA.match(value) and not NUMBER.fullmatch(value)) + printable(value)
+    return "'" * bool(FORMULA.match(value) and not is_decimal(value)) + printable(value)
 
 
 def option(key: str, value: str) -> str:

@@ -1,1 +1,1 @@
-"""What a process runs on: clock, provenance, the hub."""
+"""Clock, device, threads, network and provenance of a process."""

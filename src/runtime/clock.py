@@ -1,4 +1,4 @@
-"""Seconds per phase, device synchronised."""
+"""Seconds by phase of a run, with the device synchronised."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ PHASES = ("load", "tokenise", "encode", "pool", "store", "fit", "score")
 
 
 class Clock:
-    """Wall seconds per phase of one run.
+    """Clock of wall seconds by phase of one run.
 
-    Phases nest: while an inner phase runs, its outer one stands still, so that no second is counted twice.
+    Phases nest: while an inner phase runs, its outer one pauses, so that no second is counted twice.
 
     Parameters
     ----------
     synchronise : callable, optional
-        Called before each reading; on an accelerator it waits for the queued work, which would else be billed to a later phase.
+        Called before each reading. On an accelerator it waits for the queued work, which would
+        otherwise count towards a later phase.
     now : callable
-        Seconds from a monotonic source.
+        Returns seconds from a monotonic source. Default: `time.perf_counter`.
     """
 
     def __init__(
@@ -36,8 +37,8 @@ class Clock:
             self.synchronise()
         return self._now()
 
-    def _turn(self) -> None:
-        """Bill the time since the last turn to the innermost open phase, if any."""
+    def _advance(self) -> None:
+        """Add the time since the last call to the innermost open phase, if any."""
         now = self._read()
         if self._open:
             self.add(self._open[-1], now - self._mark)
@@ -45,20 +46,20 @@ class Clock:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Bill the block to `name`, also when it raises. A phase entered again accumulates."""
-        self._turn()
+        """Add the seconds of the block to a phase, also if it raises. A phase entered again accumulates."""
+        self._advance()
         self._open.append(name)
         try:
             yield
         finally:
-            self._turn()
+            self._advance()
             self._open.pop()
 
     def add(self, name: str, seconds: float) -> None:
-        """Bill seconds that were measured elsewhere, such as in a worker process; they need not lie inside `total`."""
+        """Add seconds that were measured elsewhere, as in a worker process; `total` does not contain them."""
         self._seconds[name] = self._seconds.get(name, 0.0) + seconds
 
     def seconds(self) -> dict[str, float]:
-        """Seconds by phase, 0.0 where it did not happen; ``total`` is the wall time since the clock was made."""
-        self._turn()
+        """Return the seconds by phase, 0.0 for one not entered; ``total`` is the wall time since the clock was created."""
+        self._advance()
         return {**self._seconds, "total": self._mark - self._start}

@@ -1,35 +1,43 @@
-"""The Hugging Face hub: is it in reach, and a snapshot of a model's files.
+"""The Hugging Face hub: whether it can be reached, and snapshots of a model's files.
 
-Without a network the hub libraries retry for 23 to 47 seconds a call, and `HF_HUB_OFFLINE` is read once, when they are imported.
-So the hub is asked once per process, before that import where possible; out of reach, cached copies load at once and others fail at once.
+Without a network the hub libraries retry for 23 to 47 seconds a call. They read `HF_HUB_OFFLINE`
+once, when they are imported. This module therefore asks the hub once per process, before that
+import if possible. If the hub does not answer, cached copies load at once and others fail at once.
 """
 
 from __future__ import annotations
 
 import functools
-import http.client
 import os
 import re
 import ssl
 import sys
-import threading
-import urllib.error
 import urllib.parse
-import urllib.request
 from pathlib import Path
 
 from src.errors import UserError, flatten
+from src.runtime.connection import send_request
 
 ENDPOINT = "https://huggingface.co"
-CONVERTER = "SFconvertbot"  # the hub's own account, the one that transformers trusts for this
+CONVERTER = "SFconvertbot"  # the hub's own account, which transformers trusts too
 SWITCHES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 def go_offline_unless_reachable(seconds: float = 5.0) -> bool:
-    """Whether the hub answers; if it does not within `seconds`, the hub libraries of this process are switched to their caches.
+    """Return whether the hub answers; if not, switch the hub libraries of this process to their caches.
 
-    Any HTTP status counts as an answer. `HF_HUB_OFFLINE=1` is believed without asking. The answer is kept for the life of the process.
+    The hub is asked once per process, and not at all with `HF_HUB_OFFLINE=1`.
+
+    Parameters
+    ----------
+    seconds : float
+        Time limit. Any HTTP status counts as an answer.
+
+    Raises
+    ------
+    UserError
+        HF_ENDPOINT is not an address, or contains a user name and a password.
     """
     if any(os.environ.get(switch, "").upper() in {"1", "ON", "YES", "TRUE"} for switch in SWITCHES):
         return False
@@ -40,7 +48,7 @@ def go_offline_unless_reachable(seconds: float = 5.0) -> bool:
 
 
 def _endpoint() -> str:
-    """The hub's address; UserError for an HF_ENDPOINT that is no address, or that holds a name and a password."""
+    """Return the hub's address."""
     given = os.environ.get("HF_ENDPOINT") or ENDPOINT
     try:
         parts = urllib.parse.urlsplit(given)
@@ -49,36 +57,17 @@ def _endpoint() -> str:
         parts, sound = None, False
     if not sound or (parts is not None and "@" in parts.netloc):
         raise UserError(
-            "HF_ENDPOINT in the environment is no plain address of a hub, such as https://hub.example:8080 without a name and a password. "
-            "Correct it, or unset it."
+            "HF_ENDPOINT in the environment is not the address of a hub, like https://hub.example:8080, without a user name and a "
+            "password. Correct it, or unset it."
         )
     return given
 
 
 @functools.cache
 def _reachable(endpoint: str, seconds: float) -> bool:
-    answered = threading.Event()
-
-    def ask() -> None:
-        request = urllib.request.Request(endpoint, method="HEAD")
-        try:
-            urllib.request.urlopen(request, timeout=seconds).close()
-        except urllib.error.HTTPError:
-            answered.set()
-        except urllib.error.URLError as error:
-            # A certificate this Python cannot check still comes from a server; the libraries bring their own authorities.
-            if isinstance(error.reason, ssl.SSLError):
-                answered.set()
-        except (OSError, ValueError, http.client.HTTPException):  # the last for a proxy's address that cannot be read
-            pass
-        else:
-            answered.set()
-
-    # A name look-up has no time limit of its own: only a thread that may be left behind bounds it.
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(seconds)
-    return answered.is_set()
+    answer = send_request(endpoint, seconds)
+    # A certificate that Python cannot check still comes from a server; the libraries have their own authorities.
+    return answer.status is not None or isinstance(answer.error, ssl.SSLError)
 
 
 def _go_offline() -> None:
@@ -89,7 +78,7 @@ def _go_offline() -> None:
 
 
 def snapshot(path: str, revision: str | None, patterns: list[str]) -> tuple[Path, str]:
-    """A local copy of a model's files, from the cache or the hub.
+    """Return a local copy of a model's files, from the cache or the hub.
 
     Parameters
     ----------
@@ -98,7 +87,7 @@ def snapshot(path: str, revision: str | None, patterns: list[str]) -> tuple[Path
     revision : str or None
         Branch, tag or commit; None is the default branch.
     patterns : list of str
-        File name patterns to fetch.
+        File name patterns to download.
 
     Returns
     -------
@@ -108,7 +97,8 @@ def snapshot(path: str, revision: str | None, patterns: list[str]) -> tuple[Path
     Raises
     ------
     UserError
-        A malformed or unknown id, an unknown revision, a gated repository, or no network and no copy in the cache.
+        The id is malformed or unknown, the revision is unknown, the repository is gated, or there is
+        neither a network nor a copy in the cache.
     """
     if not REPOSITORY.fullmatch(path) or "--" in path or ".." in path:
         raise UserError(f"model.path '{path}' is neither a folder here nor a hub id (name or owner/name).")
@@ -129,14 +119,15 @@ def snapshot(path: str, revision: str | None, patterns: list[str]) -> tuple[Path
         ) from None
     except errors.RepositoryNotFoundError:
         raise UserError(
-            f"model.path '{path}' is not on the hub, or is private. Check the spelling, log in (hf auth login) or give model.path=<folder>."
+            f"model.path '{path}' is not on the hub, or is private. Check the spelling, log in (hf auth login) or give "
+            "model.path=<folder>."
         ) from None
     except errors.RevisionNotFoundError:
         raise UserError(
             f"model.path '{path}' has no revision '{revision}'. Set model.revision to a branch, tag or commit."
         ) from None
     except errors.HFValidationError as error:
-        raise UserError(f"model.path '{path}' is no hub id: {flatten(error, 160)}") from None
+        raise UserError(f"model.path '{path}' is not a hub id: {flatten(error, 160)}") from None
     except errors.LocalEntryNotFoundError:
         raise UserError(
             f"cannot reach the hub, and {wanted} is not in its cache: connect, or give model.path=<folder>."
@@ -149,9 +140,10 @@ def snapshot(path: str, revision: str | None, patterns: list[str]) -> tuple[Path
 
 
 def conversion(path: str) -> str | None:
-    """Reference of the hub's own conversion of a model to safetensors, where it waits as an open pull request; None without one.
+    """Return the reference of the hub's own conversion of a model to safetensors, or None.
 
-    Several of Google's miniatures have pickles on their main branch and such a pull request beside it.
+    The conversion is an open pull request. Several of Google's miniatures have only pickles on
+    their main branch, and such a pull request.
     """
     online = go_offline_unless_reachable()
 
@@ -172,13 +164,15 @@ def conversion(path: str) -> str | None:
 
 
 def _cached_conversion(path: str) -> str | None:
-    """The pull request that lies in the hub's cache with its weights; None where there is none, or more than one to choose from."""
+    """Return the pull request whose weights are in the hub's cache, or None if there is not exactly one."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
-    kept = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=path, repo_type="model")
-    commits = {f"refs/pr/{each.name}": each.read_text(encoding="utf-8").strip() for each in kept.glob("refs/refs/pr/*")}
+    cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=path, repo_type="model")
+    commits = {
+        f"refs/pr/{each.name}": each.read_text(encoding="utf-8").strip() for each in cached.glob("refs/refs/pr/*")
+    }
     whole = [
-        reference for reference, commit in commits.items() if any((kept / "snapshots" / commit).glob("*.safetensors"))
+        reference for reference, commit in commits.items() if any((cached / "snapshots" / commit).glob("*.safetensors"))
     ]
     return whole[0] if len(whole) == 1 else None

@@ -1,4 +1,4 @@
-"""Where numbers come from: commit, versions, hardware. No absolute path, no host, no user name."""
+"""Provenance of numbers: commit, versions, hardware. No absolute path, host name or user name."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ PACKAGES = (
 def collect(
     *, device: str | None = None, gpu: str | None = None, threads: int | None = None, **facts: Any
 ) -> dict[str, Any]:
-    """What made a record.
+    """Return the provenance of a record.
 
     Parameters
     ----------
     device, gpu : str, optional
-        The device's type (``cpu``, ``cuda``, ``mps``) and the accelerator's name, as the caller's library tells them.
+        The device's type (``cpu``, ``cuda``, ``mps``) and the accelerator's name.
     threads : int, optional
         Threads that compute.
-    facts
-        What the caller alone knows: digests of weights and texts, dtype, attention implementation.
+    **facts
+        Further entries: digests of weights and texts, dtype, attention implementation.
 
     Returns
     -------
@@ -69,12 +69,12 @@ def collect(
 
 
 def folder_name(path: str | Path) -> str:
-    """The last name of a folder or file, which is all that a record says of where it lies."""
+    """Return the last name of a folder or file; records contain no other part of a path."""
     return Path(os.path.abspath(Path(path).expanduser())).name
 
 
 def cores() -> int:
-    """CPU cores that this process may use, which on shared machines are fewer than there are."""
+    """Return the number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -82,10 +82,10 @@ def cores() -> int:
 
 @cache
 def _checkout(folder: Path) -> tuple[str | None, bool | None]:
-    """Commit of the checkout whose `src` is `folder`, and whether code or configuration differs from it.
+    """Return the commit of the checkout whose `src` is `folder`, and whether code or configuration differs from it.
 
-    A package installed into an environment that lies inside somebody else's repository must not report that one's commit: the
-    repository counts only where its root is the parent of `folder`.
+    A repository counts only if its root is the parent of `folder`: an environment with an installed
+    package may lie inside another repository.
     """
     root = _git(folder, "rev-parse", "--show-toplevel")
     if root is None or Path(root.strip()).resolve() != folder.parent:
@@ -101,8 +101,8 @@ def _checkout(folder: Path) -> tuple[str | None, bool | None]:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """Output of a reading git command in `folder`; None where git is absent, refuses or is slow."""
-    # GIT_DIR and its kin would point at the repository that the user works in.
+    """Return the output of a git command in `folder`, or None if git is missing, fails or is slow."""
+    # GIT_DIR and similar variables would name the repository that the user works in.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments]
     try:
@@ -116,13 +116,13 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 @cache
 def _packages() -> tuple[tuple[str, str | None], ...]:
-    """Name and version of the direct dependencies, None where one is not installed."""
+    """Return name and version of the direct dependencies, None for one that is not installed."""
     return tuple((name, version(name)) for name in PACKAGES)
 
 
 @cache
 def version(package: str) -> str | None:
-    """Version of an installed package, None where it is not installed. Looked up once: each look reads the package's files."""
+    """Return the version of a package, or None if it is not installed; cached, because it reads files."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -131,7 +131,7 @@ def version(package: str) -> str | None:
 
 @cache
 def _cpu() -> str:
-    """The processor's model, or its architecture where the system does not tell."""
+    """Return the processor's model, or its architecture if the system does not know the model."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -140,16 +140,19 @@ def _cpu() -> str:
     return next(models, "") or platform.processor() or platform.machine()
 
 
-METHOD = ("data/splits.py", "evaluation", "pipeline", "probes")  # the code that turns features into scores, below src/
+METHOD = ("data", "evaluation", "pipeline", "probes")  # packages that turn features into scores
 
 
 @cache
-def method() -> str:
-    """Digest of the code and the libraries that turn features into scores: who mends them does not get old scores back from the store."""
+def method_digest() -> str:
+    """Return a digest of the code and the libraries that turn features into scores.
+
+    Stored scores of other code are not used.
+    """
     digest = hashlib.sha256()
-    for place in METHOD:
-        for file in sorted((HERE / place).rglob("*.py")) or [HERE / place]:
+    for package in METHOD:
+        for file in sorted((HERE / package).rglob("*.py")):
             digest.update(file.read_bytes())
-    for package in ("numpy", "scipy", "scikit-learn"):
-        digest.update(f"{package} {version(package)}".encode())
+    for library in ("numpy", "scipy", "scikit-learn"):
+        digest.update(f"{library} {version(library)}".encode())
     return digest.hexdigest()

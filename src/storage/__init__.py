@@ -1,1 +1,1 @@
-"""What lies on disk: content keys, files written whole or not at all, arrays, shards, locks."""
+"""Content keys, files written whole or not at all, arrays, shards and locks on disk."""

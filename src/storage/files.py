@@ -7,6 +7,7 @@ caller can say what is damaged and what the way out is.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import math
 import os
@@ -24,6 +25,10 @@ MOST_DIGITS = 300  # of a whole number: it still fits a float; tokenizers write 
 
 class Unreadable(ValueError):
     """A file's content that cannot be used; the message is a phrase without a capital or a full stop."""
+
+
+# Errors that damaged bytes raise when they are read.
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 def open_regular(path: str | Path, *, folder: int | None = None) -> BufferedReader:
@@ -53,6 +58,25 @@ def read_json(path: str | Path, *, folder: int | None = None) -> Any:
         if os.fstat(file.fileno()).st_size > MOST_BYTES:
             raise Unreadable(f"longer than {MOST_BYTES >> 20} MiB")
         return parse_json(file.read(MOST_BYTES + 1))
+
+
+def file_digest(path: str | Path) -> str:
+    """Return the hexadecimal SHA-256 of a file, read in pieces.
+
+    Raises
+    ------
+    OSError
+        The file is missing, cannot be read or is not a regular file.
+    """
+    with open_regular(path) as file:
+        return open_digest(file)
+
+
+def open_digest(file: BufferedReader) -> str:
+    """Return the hexadecimal SHA-256 of an open file, and go back to its start."""
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    file.seek(0)
+    return digest
 
 
 def parse_json(text: str | bytes, numbers: Callable[[str], Any] | None = None) -> Any:

@@ -18,17 +18,11 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from src.errors import UserError, flatten, printable
+from src.results.cautions import is_one_vector, uses_untrained_pooler
+from src.results.display import format_value
 from src.results.escaping import csv_cell, markdown
 from src.results.groups import IDENTITY, group_labels, group_runs
-from src.results.result import (
-    RECORD,
-    Result,
-    SchemaError,
-    is_one_vector,
-    number,
-    read_predictions,
-    uses_untrained_pooler,
-)
+from src.results.result import RECORD, Result, SchemaError, read_predictions
 from src.storage.files import open_regular
 from src.sweeps.status import FAILURE, LEFT, STATUS, STATUSES, read_failure, read_notes
 
@@ -209,7 +203,7 @@ def _position(groups: Sequence[Group], group: Group) -> int:
 
 def _test(members: Sequence[Job]) -> tuple[Run, ...]:
     """Mark the best of a group and test each of the others against it; Holm over the group's tests."""
-    from src.evaluation.statistics import holm
+    from src.evaluation.multiplicity import holm
 
     runs = [
         Run(job.result, job.record or job.folder, mark="one vector" if is_one_vector(job.result) else "")
@@ -261,7 +255,7 @@ def _paired(best: Run, run: Run) -> float:
     """
     import numpy as np
 
-    from src.evaluation.statistics import compare
+    from src.evaluation.comparisons import compare
 
     one, other = read_predictions(best.folder, best.result), read_predictions(run.folder, run.result)
     if any(not np.array_equal(one[name], other[name]) for name in ("row", "label")):
@@ -397,7 +391,7 @@ def _long(group: Group) -> list[list[str]]:
 
 
 def _signed(metric: str, value: float) -> str:
-    return f"{'+' * (value > 0)}{number(metric, value)}"
+    return f"{'+' * (value > 0)}{format_value(metric, value)}"
 
 
 def _p(value: float | None) -> str:
@@ -470,13 +464,15 @@ def score(metric: str, value: Any) -> str:
     ('50.0', 'undefined')
     """
     found = _number(value)
-    return "undefined" if found is None else number(metric, found)
+    return "undefined" if found is None else format_value(metric, found)
 
 
 def interval(run: Run) -> str:
     """The 95 % interval, empty where there is none."""
     metric, low, high = (run.result.score.get(name) for name in ("metric", "low", "high"))
-    return "" if low is None or high is None else f"[{number(str(metric), low)}, {number(str(metric), high)}]"
+    return (
+        "" if low is None or high is None else f"[{format_value(str(metric), low)}, {format_value(str(metric), high)}]"
+    )
 
 
 def cost(run: Run) -> str:

@@ -237,14 +237,14 @@ def _try(config: Config) -> None:
 
 def _opened(config: Config) -> tuple[FeatureExtractor, list[Text], list[Text]]:
     """An extractor, its model not loaded, the texts that the jobs encode, and those whose word pieces their baseline counts."""
-    from src.data import dataset as data
+    from src.data.loading import load_dataset
     from src.features.extractor import FeatureExtractor, texts
     from src.models import checkpoint
     from src.runtime.clock import Clock
-    from src.storage.store import ArrayStore
+    from src.storage.arrays import ArrayStore
 
     store = ArrayStore(cache_folder(config.runtime.cache_dir))
-    read, found = data.load(config.dataset, config.data_root), checkpoint.find(config.model)
+    read, found = load_dataset(config.dataset, config.data_root), checkpoint.find(config.model)
     extractor = FeatureExtractor(found, config, store, Clock(), config.runtime.threads or available_threads())
     names = list(read.splits) if config.output else list(dict.fromkeys(read.roles.values()))
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from src.data.dataset import Dataset
-from src.results.result import Arrays
+from src.results.predictions import Arrays
 from src.trackers import Table
 
 

@@ -59,7 +59,7 @@ from urllib.parse import urlsplit
 from src.config.limits import check_wandb_name
 from src.config.schema import TrackerConfig
 from src.errors import UserError, flatten
-from src.results.result import Result, phases
+from src.results.result import Result, phase_seconds
 from src.storage.files import open_regular
 from src.trackers import Table
 
@@ -434,7 +434,7 @@ def summary(result: Result) -> dict[str, Any]:
         values |= _flat(f"metric/{name}", value)
     for name, value in result.baseline.items():
         values |= _flat(f"baseline/{name}", value)
-    values |= {f"seconds/{name}": seconds for name, seconds in phases(result.timing).items()}
+    values |= {f"seconds/{name}": seconds for name, seconds in phase_seconds(result.timing).items()}
     values |= {f"counts/{name}": value for name, value in result.counts.items()}
     values |= {f"chosen/{name}": result.chosen.get(name) for name in ("parameter", "value", "converged", "separable")}
     return {name: value for name, value in values.items() if value is not None}

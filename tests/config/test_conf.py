@@ -14,6 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from src.cli.application import register
+from src.cli.structured import load_option
 from src.cli.validation import parse_config
 from src.config.paths import CONF
 from src.config.schema import Config, ProbeConfig
@@ -34,8 +35,7 @@ def composed(*overrides: str) -> Config:
 def test_every_option_composes_under_its_own_name(path: Path) -> None:
     group = path.parent.name
     if group == "probe":
-        config = OmegaConf.merge(OmegaConf.structured(ProbeConfig), OmegaConf.load(path))
-        assert config.name == path.stem
+        assert load_option(ProbeConfig, group, path.stem).name == path.stem
         return
     config = composed(
         f"{'+' if group == 'experiment' else ''}{group}={path.stem}",

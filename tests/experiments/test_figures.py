@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from experiments.evidence import PRIMARY
+from experiments.figures import FIGURES, style
 
 from experiments import evidence, figures
 from experiments.collect import Record
-from experiments.evidence import PRIMARY
-from experiments.figures import FIGURES, style
 from src.errors import UserError
 from src.pooling import poolings
-from src.results.result import uses_untrained_pooler
+from src.results.cautions import uses_untrained_pooler
 from tests.helpers.records import make_predictions, make_result
 
 pytest.importorskip("matplotlib")

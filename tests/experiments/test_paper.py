@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from experiments import paper, readme
 from experiments.claims import listed
-from experiments.collect import LINES, MANIFEST, RECORDS
 from experiments.evidence import Evidence
 from experiments.tables import Table, by_pooling, span
+
+from experiments import paper, readme
+from experiments.collect import LINES, MANIFEST, RECORDS
 from src.errors import UserError
 from tests.helpers.records import make_result
 

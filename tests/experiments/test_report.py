@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from experiments.verdicts import judge, sections
 
 from experiments import collect, page, report
-from experiments.verdicts import judge, sections
 from src.results.result import RECORD
 from src.sweeps.comparison import find_jobs
 from src.sweeps.status import write_failure, write_status

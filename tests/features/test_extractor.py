@@ -29,8 +29,8 @@ from src.models.checkpoint import find
 from src.models.encoder import Encoder, EncoderOutput
 from src.pooling import poolings
 from src.runtime.clock import Clock
+from src.storage.arrays import ArrayStore
 from src.storage.keys import content_key
-from src.storage.store import ArrayStore
 from tests.conftest import SENTENCES
 
 
@@ -235,7 +235,7 @@ def test_a_shard_is_never_in_memory(bert: Path, tmp_path: Path) -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    shards = [path.stat().st_size for path in whole.parts.named().values()]
+    shards = [path.stat().st_size for path in whole.parts.listed().values()]
     assert len(shards) == 4 and max(shards) > 2e6
     assert peak < max(shards) / 2
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from src.results.result import SCHEMA, Result
 from src.storage.keys import content_key
-from src.storage.store import ShardStore
+from src.storage.shards import ShardStore
 
 ROWS = 400
 LABELS = np.arange(ROWS) % 2
@@ -18,10 +18,10 @@ LABELS = np.arange(ROWS) % 2
 def fill(parts: ShardStore, number: int, array: np.ndarray) -> Path:
     """A shard that holds an array, as float32."""
     array = array.astype(np.float32)
-    with parts.begin(number, array.shape) as writer:
+    with parts.open_writer(number, array.shape) as writer:
         rows = array.reshape(-1, array.shape[-1])
         writer.rows(np.arange(len(rows)), rows)
-    return parts.write(number)
+    return parts.commit(number)
 
 
 def make_result(**changes: Any) -> Result:

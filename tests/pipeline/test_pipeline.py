@@ -16,13 +16,13 @@ from sklearn.linear_model import Ridge as RidgeReference
 from src.cli.validation import parse_config
 from src.config.schema import Config
 from src.data.splits import RowSplitter
-from src.evaluation import metrics
+from src.evaluation.estimates import Estimate
 from src.features import extractor as features
 from src.pipeline.run import Run, prepare, run_probe
 from src.probes import progress
 from src.probes.protocols.scores import over_draws
 from src.probes.solvers.estimators import LogisticRegression, Ridge
-from src.results.result import table
+from src.results.display import result_table
 from tests.conftest import SENTENCES
 
 WORDS = [word for word in dict.fromkeys(" ".join(SENTENCES).split()) if word not in ("the", "a", "cat", ",")]
@@ -197,7 +197,7 @@ def test_draws_spread_the_interval(bert: Path, tmp_path: Path) -> None:
 
 
 def test_an_undefined_draw_makes_the_mean_undefined() -> None:
-    estimates = [metrics.Estimate(0.5, 0.4, 0.6, None, "x"), metrics.Estimate(None, None, None, "constant", "x")]
+    estimates = [Estimate(0.5, 0.4, 0.6, None, "x"), Estimate(None, None, None, "constant", "x")]
     found = over_draws("accuracy", estimates)
     assert found["value"] is None
     assert found["reason"] == "constant (in 1 of 2 training draws)"
@@ -208,13 +208,13 @@ def test_the_interval_over_draws_holds_the_next_draw(draws: int) -> None:
     generator, held = np.random.default_rng(draws), 0
     for _ in range(2000):
         *seen, new = generator.normal(0.8, 0.01, draws + 1)  # so many test rows that they add nothing
-        found = over_draws("accuracy", [metrics.Estimate(value, value, value, None, "x") for value in seen])
+        found = over_draws("accuracy", [Estimate(value, value, value, None, "x") for value in seen])
         held += found["low"] <= new <= found["high"]
     assert 0.935 <= held / 2000 <= 0.965
 
 
 def test_the_methods_of_all_draws_are_named_once_each() -> None:
-    estimates = [metrics.Estimate(0.5, 0.4, 0.6, None, method) for method in ("BCa", "BCa", "bound on unseen cells")]
+    estimates = [Estimate(0.5, 0.4, 0.6, None, method) for method in ("BCa", "BCa", "bound on unseen cells")]
     assert "draws; BCa or bound on unseen cells, and" in over_draws("f1", estimates)["method"]
     assert "draws; BCa, and" in over_draws("f1", estimates[:2])["method"]
 
@@ -255,7 +255,7 @@ def test_a_probe_that_cannot_be_kept_says_so_once(bert: Path, tmp_path: Path, ca
         assert finished.result.chosen["reusable"] is reusable
         assert ("weight" in finished.probe) is reusable
         assert ("incomplete" in finished.notes) is not reusable
-        assert (table(finished.result) + caplog.text).count("no linear coefficients") == (not reusable)
+        assert (result_table(finished.result) + caplog.text).count("no linear coefficients") == (not reusable)
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -281,7 +281,7 @@ def test_groups_are_kept_together_in_the_choice_and_the_key(bert: Path, tmp_path
     grouped = dataclasses.replace(plain, dataset=dataclasses.replace(plain.dataset, group="author"))
     assert prepare(grouped).key != prepare(plain).key
     finished = run(grouped)
-    groups = prepare(grouped).data.together
+    groups = prepare(grouped).data.groups
     held = RowSplitter(
         prepare(grouped).data.train.label, 0, fraction=0.2, groups=groups, groups_span_classes=True
     ).holdout_mask()
@@ -340,7 +340,8 @@ def test_real_rows_with_the_real_checkpoint(shared: Path, tmp_path: Path) -> Non
     folder = shared / "models" / "all-MiniLM-L6-v2"
     (tmp_path / "unused").mkdir()
     settings = config(folder, tmp_path / "unused")
-    settings.dataset.train, settings.dataset.test = str(tmp_path / "train.csv"), str(tmp_path / "test.csv")
+    rows = {name: str(tmp_path / f"{name}.csv") for name in ("train", "test")}
+    settings = dataclasses.replace(settings, dataset=dataclasses.replace(settings.dataset, **rows))
     prepared = prepare(settings)
     finished = run_probe(prepared, LogisticRegression())
     x, z = (by_hand(folder, column(tmp_path / f"{name}.csv", "text")) for name in ("train", "test"))

@@ -228,7 +228,10 @@ def test_the_stored_probe_predicts_again():
     arrays = outcome.fitted.arrays()
     scores = ((test.x - arrays["mean"]) / arrays["scale"]) @ arrays["weight"].T + arrays["bias"]
     assert np.abs(scores - outcome.predictions["test"].decisions).max() < 1e-4
-    assert outcome.predictions["test"].decisions.dtype == np.float32 and outcome.predictions["test"].values.dtype == np.int64
+    assert (
+        outcome.predictions["test"].decisions.dtype == np.float32
+        and outcome.predictions["test"].values.dtype == np.int64
+    )
     assert (
         np.array_equal(outcome.fitted.predict(test.x).values, outcome.predictions["test"].values)
         and (outcome.fold_ids == -1).all()

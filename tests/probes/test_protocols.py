@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,13 +25,13 @@ from src.config.paths import CONF
 from src.config.schema import Config, ProbeConfig
 from src.data.dataset import Split
 from src.errors import UserError
-from src.evaluation import metrics
+from src.evaluation.estimates import Estimate, evaluate
 from src.pipeline.run import PreparedRun, Run, prepare, run_probe
 from src.probes.checks import check_classes
 from src.probes.outcome import ProbeOutcome
 from src.probes.protocols.base import get_protocol, protocols
 from src.probes.settings import ProbeData, ProbeSettings, Rows
-from src.results.result import table
+from src.results.display import result_table
 from src.run import instantiate
 from tests.conftest import write_csv
 
@@ -46,10 +47,9 @@ def one_thread() -> Iterator[None]:
 
 def probe_config(name: str, **changes: Any) -> ProbeConfig:
     """A file of conf/probe with changed settings of its protocol."""
-    values = OmegaConf.to_container(OmegaConf.load(CONF / "probe" / f"{name}.yaml"))
-    config = ProbeConfig(**values)  # type: ignore[arg-type, misc]
-    config.protocol |= changes
-    return config
+    values: Any = OmegaConf.to_container(OmegaConf.load(CONF / "probe" / f"{name}.yaml"))
+    values["protocol"] = {**(values.get("protocol") or {"name": "suite"}), **changes}
+    return ProbeConfig(**values)
 
 
 def fit(config: ProbeConfig, train: Rows, tests: dict[str, Rows], classes: int = 2, **options: Any) -> ProbeOutcome:
@@ -194,7 +194,7 @@ def test_the_score_in_folds_is_the_mean_of_the_folds() -> None:
     labels, fold = np.array([0, 1, 1, 0, 1]), np.array([0, 0, 0, 1, 1])
     predictions = np.array([0, 1, 0, 1, 1])
     found = get_protocol(probe_config("senteval")).score(
-        "accuracy", labels, [predictions], fold, lambda each: metrics.evaluate("accuracy", labels, each, classes=2)
+        "accuracy", labels, [predictions], fold, lambda each: evaluate("accuracy", labels, each, classes=2)
     )
     assert found["value"] == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert found["low"] < found["value"] < found["high"]
@@ -230,7 +230,11 @@ def test_senteval_on_real_rows_is_a_from_scratch_reading_of_it(shared: Path, tmp
 def test_mteb_fits_eight_rows_of_each_class_again_and_again() -> None:
     train, test = make(classes=3), make(rows=50, classes=3, seed=1)
     outcome = fit(probe_config("mteb"), train, {"test": test}, 3)
-    assert outcome.predictions["test"].shape == (10, 50) and outcome.predictions["test"].decisions.shape == (10, 50, 3)
+    assert outcome.predictions["test"].values.shape == (10, 50) and outcome.predictions["test"].decisions.shape == (
+        10,
+        50,
+        3,
+    )
     assert outcome.choice.rows["fitted"] == 24
     assert len({tuple(draw["test"].values) for draw in outcome.draws}) > 5, "every experiment has its own rows"
     again, other = (fit(probe_config("mteb"), train, {"test": test}, 3, seed=seed) for seed in (0, 1))
@@ -246,7 +250,7 @@ def test_mteb_fits_eight_rows_of_each_class_again_and_again() -> None:
 def test_mteb_in_folds_never_fits_a_row_that_it_predicts() -> None:
     train = make(rows=100)
     before = fit(probe_config("mteb"), train, {}, selection="nested", folds=4)
-    assert before.predictions["test"].shape == (10, 100) and set(before.fold_ids) == {0, 1, 2, 3}
+    assert before.predictions["test"].values.shape == (10, 100) and set(before.fold_ids) == {0, 1, 2, 3}
     inside = np.flatnonzero(before.fold_ids == 1)
     changed = train.x.copy()
     changed[inside[0]] += 100
@@ -267,8 +271,8 @@ def test_mtebs_interval_covers_new_rows_and_new_draws() -> None:
         labels = np.ones(200, dtype=np.int64)
         half = 1.96 * predictions.mean(axis=0).std(ddof=1) / np.sqrt(200)
 
-        def rows(each: Any, half: float = half) -> metrics.Estimate:
-            return metrics.Estimate(each.mean(), each.mean() - half, each.mean() + half, None, "normal")
+        def rows(each: Any, half: float = half) -> Estimate:
+            return Estimate(each.mean(), each.mean() - half, each.mean() + half, None, "normal")
 
         found = mteb.score("accuracy", labels, list(predictions), None, rows)
         covered += found["low"] <= TRUTH <= found["high"]
@@ -282,8 +286,7 @@ TRUTH = float(np.mean(1 / (1 + np.exp(-(1 + np.hypot(0.3, 0.8) * np.random.defau
 
 
 def coded(noise: float, rows: int = 400, classes: int = 2, shuffled: bool = False) -> dict[str, Any]:
-    config = probe_config("mdl")
-    config.shuffled_labels = shuffled
+    config = replace(probe_config("mdl"), shuffled_labels=shuffled)
     outcome = fit(config, make(rows, classes, noise=noise), {"test": make(seed=1, classes=classes)}, classes)
     return outcome.details["online_code"]  # type: ignore[no-any-return]
 
@@ -297,8 +300,7 @@ def test_what_is_easily_said_is_shorter() -> None:
 
 
 def test_the_code_length_is_the_sum_over_the_blocks() -> None:
-    config = probe_config("mdl", blocks=[10.0, 50.0])
-    config.grid = {"alpha": [0.03]}
+    config = replace(probe_config("mdl", blocks=[10.0, 50.0]), grid={"alpha": [0.03]})
     train, test = make(200), make(seed=1)
     outcome = fit(config, train, {"test": test}, seed=3)
     order = np.random.default_rng([3, 6]).permutation(200)
@@ -335,7 +337,7 @@ def test_the_code_ends_with_the_suites_own_score(bert: Path, tmp_path: Path, sen
         "rows": 120,
         **{name: result.score[name] for name in ("value", "low", "high")},
     }
-    assert f"compression {result.chosen['online_code']['compression']:.2f}" in table(result)
+    assert f"compression {result.chosen['online_code']['compression']:.2f}" in result_table(result)
 
 
 # Shuffled labels ---------------------------------------------------------------------------------------------------------------------
@@ -352,7 +354,7 @@ def test_shuffled_labels_score_chance(selection: str) -> None:
     }
     labels = train.y if selection == "nested" else test.y
     real = fit(config, train, tests, **options)
-    config.shuffled_labels = True
+    config = replace(config, shuffled_labels=True)
     shuffled = fit(config, train, tests, **options)
     assert (real.predictions["test"].values == labels).mean() > 0.9
     assert abs((shuffled.predictions["test"].values == labels).mean() - 0.5) < 0.15
@@ -363,7 +365,7 @@ def test_shuffled_labels_have_a_key_of_their_own_and_say_so(bert: Path, tmp_path
     plain = prepare(settings(bert, tmp_path, *sentences))
     shuffled, finished = done(settings(bert, tmp_path, *sentences, "probe.shuffled_labels=true"))
     assert shuffled.key != plain.key
-    assert "labels of the training rows were shuffled" in table(finished.result)
+    assert "labels of the training rows were shuffled" in result_table(finished.result)
     assert (finished.predictions["label"] == plain.data.test.label).all(), "test rows keep theirs"
 
 

@@ -84,7 +84,7 @@ def test_a_certificate_that_cannot_be_checked_is_an_answer(monkeypatch: pytest.M
     def refuse(*arguments: object, **options: object) -> None:
         raise urllib.error.URLError(ssl.SSLCertVerificationError("unable to get local issuer certificate"))
 
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", refuse)
     assert hub.go_offline_unless_reachable() is True
 
 
@@ -107,7 +107,7 @@ def refusal(kind: type[Exception]) -> Exception:
         (errors.GatedRepoError, "is gated"),
         (errors.RepositoryNotFoundError, "is not on the hub, or is private"),
         (errors.RevisionNotFoundError, "has no revision 'v9'"),
-        (errors.HFValidationError, "is no hub id"),
+        (errors.HFValidationError, "is not a hub id"),
         (
             errors.LocalEntryNotFoundError,
             "cannot reach the hub, and 'x/y' at revision 'v9' is not in its cache: connect, or give model.path=",

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from src.features.extractor import FeatureExtractor
-from src.storage.store import ArrayStore, ArrayWriter, ShardStore
+from src.storage.arrays import ArrayStore
+from src.storage.npy import ArrayWriter
+from src.storage.shards import ShardStore
 from tests.features.test_extractor import extractor, make_text
 from tests.helpers.records import fill
 
@@ -83,14 +85,14 @@ def test_a_hit_leaves_the_shards_of_an_unfinished_pass_alone(bert: Path, tmp_pat
     parts = one.parts(make_text(), one.supported([1]))
     fill(parts, 0, np.ones(3))
     assert extractor(bert, tmp_path).features(make_text(), ("mean", 2)).hit
-    assert set(parts.finished()) == {0}
+    assert set(parts.verified()) == {0}
 
 
 def test_finished_shards_count_towards_the_room_that_a_pass_needs(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needed: list[int] = []
-    monkeypatch.setattr(ArrayStore, "require", lambda self, size: needed.append(size))
+    monkeypatch.setattr(ArrayStore, "require_space", lambda self, size: needed.append(size))
     interrupted(extractor(bert, tmp_path), monkeypatch, 0)
     extractor(bert, tmp_path).features(make_text(), ("mean", 2))
     assert 0 < needed[1] <= needed[0] / 2
@@ -113,14 +115,14 @@ def test_no_bit_of_the_notes_changes_unnoticed(seed: int, tmp_path: Path, caplog
 def test_strange_things_among_the_shards_are_left_alone_and_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    parts = ArrayStore(tmp_path).parts("pass")
+    parts = ArrayStore(tmp_path).shards("pass")
     fill(parts, 3, np.ones(2))
     strange = [parts.folder / "000001-folder.npy" / "inner", parts.folder / "strange", parts.folder / "claims" / "mine"]
     for path in strange:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"another's")
     parts.claim(4).release()
-    assert set(parts.finished()) == set(parts.named()) == {3}
+    assert set(parts.verified()) == set(parts.listed()) == {3}
     parts.remove()
     assert all(path.read_bytes() == b"another's" for path in strange)
     assert {path.name for path in parts.folder.iterdir()} == {"000001-folder.npy", "strange", "claims"}

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.evaluation.statistics import compare, holm
+from src.evaluation.comparisons import compare
+from src.evaluation.multiplicity import holm
 from src.pooling import poolings
 from src.results.result import PREDICTIONS, RECORD, Result, SchemaError
 from src.sweeps import comparison as module

@@ -451,7 +451,7 @@ def test_what_was_done_before_outlives_a_sweep_that_is_stopped(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as interrupted:
-        interrupted.setattr("src.results.cache.recall", stopped)
+        interrupted.setattr("src.results.cache.ResultCache.get", stopped)
         assert door(run.main, *words).status == 130
     assert [read_job(job).status for job in find_jobs(Path("sweep"))] == ["done"] * 3
     with monkeypatch.context() as interrupted:

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from src.cli.structured import load_option
 from src.config.schema import TrackerConfig
 from src.data.dataset import Dataset, Split
 from src.errors import UserError
@@ -33,6 +34,7 @@ KEY = "fake" + 36 * "7"
 HEAD = """
 import os, sys, time, logging
 from pathlib import Path
+from src.cli.structured import load_option
 from src.config.schema import TrackerConfig
 from src.trackers import build
 from tests.helpers.records import make_result
@@ -596,10 +598,7 @@ def test_an_unknown_tracker_is_refused_with_the_known_ones():
 
 @pytest.mark.parametrize("name", ["none", "wandb"])
 def test_each_tracker_has_its_option(name):
-    from omegaconf import OmegaConf
-
-    option = OmegaConf.load(ROOT / "conf" / "tracker" / f"{name}.yaml")
-    assert OmegaConf.merge(OmegaConf.structured(TrackerConfig), option).name == name
+    assert load_option(TrackerConfig, "tracker", name).name == name
 
 
 @pytest.mark.parametrize("mode", ["offline", "auto"])

@@ -8,7 +8,7 @@ from experiments import collect
 from experiments.claims.sentences import SWEEP, Claim, Number, amount, by_model, by_name, listed, of, words
 from experiments.evidence import PAIRS, PRIMARY, Evidence
 from experiments.tables import points
-from src.evaluation.paired import FEW
+from src.evaluation.contrasts import FEW_ROWS
 from src.results.result import Result
 
 
@@ -163,9 +163,9 @@ def _at_chance(result: Result) -> bool:
 
 def calibration(evidence: Evidence) -> Claim:
     rows = [row for row in evidence.csv("simulation.csv") if not row["note"].startswith("a form that was not chosen")]
-    wide = [row for row in rows if int(row["rows"]) >= FEW]
+    wide = [row for row in rows if int(row["rows"]) >= FEW_ROWS]
     outside = [row for row in wide if row["within"] != "yes"]
-    few = [row for row in rows if int(row["rows"]) < FEW and row["within"] != "yes"]
+    few = [row for row in rows if int(row["rows"]) < FEW_ROWS and row["within"] != "yes"]
     numbers = [
         Number(
             f"{row['quantity']} of {row['method']}, {row['metric']}, {row['rows']} rows, {row['setting']}",
@@ -177,7 +177,7 @@ def calibration(evidence: Evidence) -> Claim:
     ]
     return Claim(
         "Do the statistics hold what they promise?",
-        f"In simulation with {FEW} rows or more, {len(wide) - len(outside)} of {len(wide)} settings keep their limits (error rate at "
+        f"In simulation with {FEW_ROWS} rows or more, {len(wide) - len(outside)} of {len(wide)} settings keep their limits (error rate at "
         "most 6 %, coverage 93 to 97 %, false equivalence at most 6 %); those that do not are below. With fewer rows, whose contrasts are "
         f"flagged, {len(few) or 'none'} of {len(rows) - len(wide)} settings leaves them.",
         numbers,

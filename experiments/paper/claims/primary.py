@@ -5,7 +5,7 @@ from __future__ import annotations
 from experiments.claims.sentences import HOLM, SWEEP, Claim, amount, of, split, told, words
 from experiments.evidence import Evidence
 from experiments.tables import points
-from src.evaluation.paired import Overall
+from src.evaluation.hierarchical import Overall
 
 
 def pooler_against_cls(evidence: Evidence) -> Claim:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from experiments.tables import p_value, points, span
-from src.evaluation.paired import Contrast, Overall
+from src.evaluation.contrasts import Contrast
+from src.evaluation.hierarchical import Overall
 from src.results.result import Result
 
 SWEEP = "python -m src.run -m +experiment={} data_root=FOLDER"

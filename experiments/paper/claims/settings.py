@@ -20,7 +20,7 @@ from experiments.claims.sentences import (
 )
 from experiments.evidence import FEWER, Evidence, resamples
 from experiments.tables import points
-from src.evaluation.paired import contrasts
+from src.evaluation.contrasts import contrasts
 
 
 def pairs(evidence: Evidence) -> Claim:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.figures import style
-from src.evaluation.metrics import wilson
+from src.evaluation.proportions import wilson
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.evidence import PAIRS, Evidence
 from experiments.figures import style
-from src.evaluation.paired import LEVEL, MARGIN, Contrast
+from src.evaluation.contrasts import LEVEL, MARGIN, Contrast
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.figures import style
-from src.evaluation.metrics import evaluate
+from src.evaluation.estimates import evaluate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

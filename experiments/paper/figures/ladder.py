@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from experiments.evidence import STRENGTHS, Evidence
 from experiments.figures import style
-from src.evaluation.paired import MARGIN, Overall
+from src.evaluation.contrasts import MARGIN
+from src.evaluation.hierarchical import Overall
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from experiments.evidence import FEWER, Evidence
 from experiments.figures import style
-from src.evaluation.paired import MARGIN, contrasts, over_tasks
+from src.evaluation.contrasts import MARGIN, contrasts
+from src.evaluation.hierarchical import over_tasks
 from src.results.result import Result
 
 if TYPE_CHECKING:

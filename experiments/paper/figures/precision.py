@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from experiments.evidence import Evidence
 from experiments.figures import style
 from experiments.figures.ladder import steps
-from src.evaluation.paired import MARGIN
+from src.evaluation.contrasts import MARGIN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.collect import tasks
 from experiments.evidence import resamples
 from experiments.figures import style
-from src.evaluation.paired import MARGIN, contrasts
+from src.evaluation.contrasts import MARGIN, contrasts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,7 +17,8 @@ from experiments.collect import Record, rows
 from experiments.evidence import PAIRS, STRENGTHS, Evidence
 from experiments.figures import style
 from experiments.figures.style import LABELS, METRICS, label
-from src.evaluation.paired import Contrast, Overall
+from src.evaluation.contrasts import Contrast
+from src.evaluation.hierarchical import Overall
 
 Rows = list[dict[str, Any]]
 

@@ -15,7 +15,8 @@ from experiments.configurations import dataset_config
 from experiments.studies.finetuning.batches import TokenRows
 from experiments.studies.finetuning.options import Options, Schedule
 from src.config.schema import Config, ModelConfig, PoolingConfig, RuntimeConfig
-from src.data.dataset import Dataset, check_probe
+from src.data.checks import check_probe
+from src.data.dataset import Dataset
 from src.data.splits import RowSplitter
 from src.errors import UserError
 from src.features.extractor import FeatureExtractor, texts
@@ -27,7 +28,10 @@ HELD_OUT = 0.2  # share of the training rows on which the rate is chosen
 
 @dataclass
 class TokenisedDataset:
-    """Holds a dataset with its word pieces by role; `chosen` are the indices of the training rows in use."""
+    """Holds a dataset and its word pieces by role.
+
+    `chosen` are the indices of the training rows in use.
+    """
 
     prepared: PreparedRun
     schedule: Schedule
@@ -69,7 +73,7 @@ class TokenisedDataset:
     def holdout_mask(self) -> np.ndarray:
         """Return which training rows are held out to choose the rate, (rows,) bool."""
         data = self.data
-        groups, mixed = data.together, data.group is not None
+        groups, mixed = data.groups, data.groups_span_classes
         return RowSplitter(
             data.train.label, 0, fraction=HELD_OUT, groups=groups, groups_span_classes=mixed, regression=not data.classes
         ).holdout_mask()
@@ -94,7 +98,8 @@ def open_dataset(options: Options, name: str) -> TokenisedDataset:
     Raises
     ------
     UserError
-        The dataset is unknown, cannot be read or is scored in folds; or the checkpoint cannot be used.
+        The dataset is unknown, cannot be read or is scored in folds; or the checkpoint cannot be
+        used.
     """
     runtime = options.runtime
     config = Config(
@@ -121,7 +126,7 @@ def open_dataset(options: Options, name: str) -> TokenisedDataset:
 
 
 def check(config: Config, data: Dataset) -> None:
-    """Raise UserError if a dataset is scored in folds of its training rows, which would each need a tuning."""
+    """Raise UserError if a dataset is scored in folds of its training rows."""
     if data.selection == "nested":
         raise UserError(
             f"{data.name} is scored in folds of train. Name datasets with a test split, such as sst2 or rte."

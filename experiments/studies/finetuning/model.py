@@ -62,7 +62,7 @@ def parameter_groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
 
 
 def predict(model: PooledModel, rows: TokenRows) -> np.ndarray:
-    """Return the head's outputs for all rows, (rows, outputs) float64, from batches of rows of one length."""
+    """Return the head's outputs for all rows, (rows, outputs) float64."""
     found = np.empty((len(rows.label), model.head.out_features))
     with torch.inference_mode():
         for chosen in plan(rows.tokens.lengths, PREDICTION_TOKENS):

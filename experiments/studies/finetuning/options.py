@@ -40,7 +40,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Describes AdamW with a rate that rises over `warmup` of the steps and then falls linearly to zero."""
+    """Describes AdamW with a linear warm-up and a linear decay to zero."""
 
     epochs: int
     batch: int  # rows

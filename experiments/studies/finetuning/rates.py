@@ -34,8 +34,8 @@ def choose_rate(dataset: TokenisedDataset, options: Options, output: Path) -> di
     Returns
     -------
     dict
-        ``dataset``, ``value``, ``heads`` and ``grid``: ``{value, loss, converged}`` per rate, where the
-        loss is the mean log-loss or squared error.
+        ``dataset``, ``value``, ``heads`` and ``grid``: ``{value, loss, converged}`` per rate, where
+        the loss is the mean log-loss or squared error.
     """
     heads = [head for head in HEADS if not poolings[head].needs_pooler or dataset.extractor.facts.has_pooler]
     key = content_key({"rates": list(options.rate), "heads": heads, **dataset.identity()})

@@ -13,11 +13,12 @@ from experiments.studies.finetuning.datasets import HELD_OUT, TokenisedDataset
 from experiments.studies.finetuning.trials import TrialResult
 from src.cli.messages import print_text
 from src.errors import UserError
-from src.evaluation import metrics
+from src.evaluation.estimates import best_constant, evaluate
 from src.pooling import poolings
 from src.probes.decisions import predict_from_scores
 from src.probes.protocols.scores import over_draws
-from src.results.result import RECORD, SCHEMA, Result, summary
+from src.results.display import result_summary
+from src.results.result import RECORD, SCHEMA, Result
 from src.runtime import provenance
 from src.runtime.clock import PHASES, Clock
 from src.storage.keys import content_key
@@ -100,10 +101,10 @@ class Cell:
         result.write(
             self.folder, arrays, heads, {"incomplete": "the heads of each seed alone: the tuned encoders are not kept"}
         )
-        print_text(summary(result))
+        print_text(result_summary(result))
 
     def _scores(self, trials: Sequence[TrialResult]) -> dict[str, Any]:
-        """Return every metric with its interval; names of splits other than test end with their role."""
+        """Return every metric with its interval; the name ends with the role unless it is test."""
         data, found = self.dataset.data, {}
         classes = len(data.classes)
         for role in self.dataset.scored:
@@ -111,7 +112,7 @@ class Cell:
             predictions = [predict_from_scores(trial.decisions[role], classes) for trial in trials]
             for name in data.metrics:
                 estimates = [
-                    metrics.evaluate(name, label, each, classes=classes, resamples=self.resamples)
+                    evaluate(name, label, each, classes=classes, resamples=self.resamples)
                     for each in predictions
                 ]
                 score = asdict(estimates[0]) if len(estimates) == 1 else over_draws(name, estimates)
@@ -119,7 +120,7 @@ class Cell:
         return found
 
     def _arrays(self, role: str, trials: Sequence[TrialResult]) -> dict[str, np.ndarray]:
-        """Return a role's rows for predictions.safetensors: (rows,) for one seed, (seeds, rows) for several."""
+        """Return a role's arrays for predictions.safetensors; with several seeds, one row per seed."""
         split = self.dataset.data.splits[self.dataset.data.roles[role]]
         decisions = [trial.decisions[role] for trial in trials]
         predictions = [predict_from_scores(each, len(self.dataset.data.classes)) for each in decisions]
@@ -173,7 +174,7 @@ class Cell:
         """Return the score of the best constant prediction, or why there is none."""
         data = self.dataset.data
         label = data.train.label[self.dataset.chosen]
-        value = metrics.best_constant(metric, label, data.test.label, len(data.classes))
+        value = best_constant(metric, label, data.test.label, len(data.classes))
         reason = None if value is not None else "a constant has no correlation"
         return {"metric": metric, "value": value, "reason": reason}
 

@@ -25,7 +25,7 @@ from src.runtime.provenance import cores
 
 @dataclass(frozen=True)
 class Trial:
-    """Names one fine-tuning; `holdout` holds training rows out and predicts them in place of the test rows."""
+    """Describes one fine-tuning; with `holdout` it predicts held-out training rows, not test rows."""
 
     dataset: str
     pooling: str
@@ -54,7 +54,7 @@ class TrialResult:
 
 
 def run_trials(options: Options, trials: Sequence[Trial]) -> Generator[TrialResult, None, None]:
-    """Yield the results of the trials in their order; with `runtime.threads` above 1 they run side by side."""
+    """Yield the results of the trials in their order; `runtime.threads` trials run at once."""
     workers = min(options.runtime.threads or cores(), len(trials))
     quiet = None if options.runtime.progress else True
     with tqdm(total=len(trials), unit="trial", disable=quiet, dynamic_ncols=True) as bar:
@@ -71,7 +71,7 @@ def run_trials(options: Options, trials: Sequence[Trial]) -> Generator[TrialResu
 
 
 def run_trial(options: Options, trial: Trial) -> TrialResult:
-    """Fine-tune and predict on one thread, so that equal seeds give equal weights on any number of cores.
+    """Fine-tune and predict on one thread, so that the result depends on the seed alone.
 
     Raises
     ------

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from src.data.generated import Texts, grammar
 from src.data.generated.draw import Draw
+from src.data.generated.grammars import Texts, grammar
 from src.data.generated.lexicon import MEN, PLACES, TIMES, TRADES, WOMEN, words
 
 Clause = Callable[[Draw, bool], str]

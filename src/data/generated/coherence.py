@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from src.data.generated import Texts, grammar
 from src.data.generated.draw import Draw
+from src.data.generated.grammars import Texts, grammar
 from src.data.generated.lexicon import MEN, WOMEN
 
 

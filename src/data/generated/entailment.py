@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from src.data.generated import Texts, grammar
 from src.data.generated.deeds import reworded, two_of_one_theme
 from src.data.generated.draw import Draw
+from src.data.generated.grammars import Texts, grammar
 from src.data.generated.lexicon import MEN, TIMES, WOMEN
 
 ENTAILED, NEUTRAL, CONTRADICTED = "entailment", "neutral", "contradiction"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from src.data.generated import Texts, grammar
 from src.data.generated.draw import Draw
+from src.data.generated.grammars import Texts, grammar
 from src.data.generated.lexicon import PLACES, TIMES, WOMEN, a, words
 
 # What is judged, with the words of praise and of blame that suit it.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from src.data.generated import Texts, grammar
 from src.data.generated.draw import Draw
+from src.data.generated.grammars import Texts, grammar
 
 
 def _concepts(text: str) -> list[list[str]]:

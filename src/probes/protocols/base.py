@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 from src.config.schema import ProbeConfig
-from src.data.dataset import Dataset, Split, check_probe
+from src.data.checks import check_probe
+from src.data.dataset import Dataset, Split
 from src.errors import UserError, shortened
-from src.evaluation.metrics import Estimate
+from src.evaluation.estimates import Estimate
 from src.features.extractor import pair_features
 from src.probes.checks import check_classes
 from src.probes.outcome import ProbeOutcome

@@ -15,7 +15,8 @@ from scipy.special import stdtrit
 from src.config.limits import MAX_DRAWS
 from src.data.dataset import Dataset
 from src.errors import UserError
-from src.evaluation.metrics import Estimate, metrics
+from src.evaluation.estimates import Estimate
+from src.evaluation.metrics import metrics
 from src.probes.fitted import predict_folds
 from src.probes.fitter import FitRequest, ProbeFitter
 from src.probes.grid import Candidate, GridSearch, subset_weights
@@ -59,7 +60,9 @@ class MTEB(Protocol):
         if self.samples_per_label < 1 or self.experiments < 2:
             raise UserError("probe.protocol: samples_per_label is 1 or more, experiments 2 or more.")
         if any(len(values) != 1 for values in grid.values()):
-            raise UserError(f"probe.grid={grid}: MTEB chooses no value, so one is needed, such as probe.grid.C=[1.0].")
+            raise UserError(
+                f"probe.grid={grid}: MTEB chooses nothing, so one value is needed, such as probe.grid.C=[1.0]."
+            )
 
     def check(self, settings: ProbeSettings, dataset: Dataset) -> None:
         if settings.draws > 1:

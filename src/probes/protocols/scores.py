@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from src.evaluation.metrics import Estimate, metrics, sample_of
+from src.evaluation.estimates import Estimate
+from src.evaluation.metrics import metrics
+from src.evaluation.samples import metric_sample
 from src.probes.solvers.linear import Array
 
 
 def metric_value(name: str, labels: Array, predictions: Array) -> float:
     """Return a classification metric's value on rows (rows,)."""
     classes = max(2, int(labels.max()) + 1, int(predictions.max()) + 1)
-    return sample_of(name, labels, predictions[None], classes).point()
+    return metric_sample(name, labels, predictions[None], classes).point()
 
 
 def over_draws(name: str, estimates: Sequence[Estimate]) -> dict[str, Any]:

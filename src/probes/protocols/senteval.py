@@ -15,7 +15,7 @@ from src.config.limits import MAX_FOLDS, check_grid
 from src.data.dataset import Dataset, Split
 from src.data.splits import RowSplitter
 from src.errors import UserError
-from src.evaluation.metrics import Estimate
+from src.evaluation.estimates import Estimate
 from src.probes.decisions import predict_from_scores
 from src.probes.fitter import ProbeFitter
 from src.probes.grid import Criterion

@@ -1,4 +1,4 @@
-"""The simulation: populations have the truth they claim, a fast run keeps the rates, and the committed table holds what is said of it."""
+"""Tests of the calibration: populations have their stated values, and rates stay within their limits."""
 
 from __future__ import annotations
 
@@ -9,67 +9,63 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import simulate
-from experiments.benchmarks.calibration import (
-    FIELDS,
-    LIMITS,
-    ROWS,
-    UNUSED,
-    apart,
-    benchmark,
-    cohen,
+from experiments.benchmarks import calibration, simulations
+from experiments.benchmarks.calibration import FIELDS, LIMITS, UNUSED, measure, note
+from experiments.benchmarks.populations import (
+    cohen_kappa,
     draw,
-    fifths,
-    listed,
-    measure,
-    normal,
-    note,
-    table,
-    truth_of_fifths,
-    truths,
+    draw_normal,
+    joint_table,
+    round_to_fifths,
+    table_with_difference,
+    true_correlation_of_fifths,
+    true_values,
 )
+from experiments.benchmarks.simulations import ROWS, draw_tasks
 from src.evaluation.metrics import evaluate, metrics
 from src.evaluation.statistics import kappa
 
-COMMITTED = Path(__file__).resolve().parents[2] / "experiments" / "records" / "simulation.csv"
+COMMITTED = Path(__file__).resolve().parents[3] / "experiments" / "records" / "simulation.csv"
 
 
 @pytest.mark.parametrize(
     "metric, prior", [("accuracy", (0.5, 0.5)), ("mcc", (0.33, 0.67)), ("macro_f1", (0.5, 0.3, 0.2))]
 )
-@pytest.mark.parametrize("gap", [0.0, 0.05])
-def test_a_table_has_the_gap_asked_for(metric: str, prior: tuple[float, ...], gap: float) -> None:
-    cells = apart(metric, prior, [0.7] * len(prior), gap)
-    a, b = truths(metric, cells)
-    assert a - b == pytest.approx(gap, abs=1e-9) and cells.sum() == pytest.approx(1) and (cells >= 0).all()
+@pytest.mark.parametrize("difference", [0.0, 0.05])
+def test_a_table_has_the_requested_difference(metric: str, prior: tuple[float, ...], difference: float) -> None:
+    cells = table_with_difference(metric, prior, [0.7] * len(prior), difference)
+    a, b = true_values(metric, cells)
+    assert a - b == pytest.approx(difference, abs=1e-9) and cells.sum() == pytest.approx(1) and (cells >= 0).all()
     assert cells.sum(axis=(1, 2)) == pytest.approx(prior)
     data = draw(np.random.default_rng(0), cells, 200_000)
     measured = [evaluate(metric, data[0], side, classes=len(prior), resamples=20).value for side in data[1:]]
     assert measured == pytest.approx((a, b), abs=0.01)
     agreement = kappa(*data[1:], classes=len(prior))
-    assert agreement is not None and agreement[0] == pytest.approx(cohen(cells.sum(axis=0)), abs=0.01)
+    assert agreement is not None and agreement[0] == pytest.approx(cohen_kappa(cells.sum(axis=0)), abs=0.01)
 
 
-def test_probes_share_errors() -> None:
-    apart_, together = (table((0.5, 0.5), (0.8, 0.8), (0.8, 0.8), shared=shared) for shared in (0.0, 1.0))
-    assert apart_.sum(axis=0)[0, 0] < together.sum(axis=0)[0, 0] and cohen(together.sum(axis=0)) == pytest.approx(1)
+def test_shared_raises_the_agreement() -> None:
+    apart, together = (joint_table((0.5, 0.5), (0.8, 0.8), (0.8, 0.8), shared=shared) for shared in (0.0, 1.0))
+    assert apart.sum(axis=0)[0, 0] < together.sum(axis=0)[0, 0] and cohen_kappa(together.sum(axis=0)) == pytest.approx(
+        1
+    )
 
 
-def test_normal_targets_have_the_correlations_asked_for() -> None:
-    found = np.corrcoef(normal(np.random.default_rng(0), 200_000, 0.7, 0.65))
+def test_normal_targets_have_the_requested_correlations() -> None:
+    found = np.corrcoef(draw_normal(np.random.default_rng(0), 200_000, 0.7, 0.65))
     assert found[0, 1:] == pytest.approx((0.7, 0.65), abs=0.01) and found[1, 2] == pytest.approx(0.9, abs=0.01)
 
 
 @pytest.mark.parametrize("metric", ["pearson", "spearman"])
-def test_fifths_have_the_correlation_asked_for(metric: str) -> None:
-    y, a, _ = normal(np.random.default_rng(0), 100_000, 0.77, 0.7)
-    measured = metrics[metric].function(fifths(y), a, np.ones((1, len(y))))[0]
-    assert measured == pytest.approx(truth_of_fifths(metric, 0.77), abs=0.003)
+def test_fifths_have_the_computed_correlation(metric: str) -> None:
+    y, a, _ = draw_normal(np.random.default_rng(0), 100_000, 0.77, 0.7)
+    measured = metrics[metric].function(round_to_fifths(y), a, np.ones((1, len(y))))[0]
+    assert measured == pytest.approx(true_correlation_of_fifths(metric, 0.77), abs=0.003)
 
 
-def test_tasks_have_the_effects_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulate, "SIZES", (100_000,))
-    for task in benchmark(np.random.default_rng(0), np.array([0.05, -0.04, 0.02, 0.0])):
+def test_tasks_have_the_requested_effects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulations, "SIZES", (100_000,))
+    for task in draw_tasks(np.random.default_rng(0), np.array([0.05, -0.04, 0.02, 0.0])):
         a, b = (
             evaluate(task.metric, task.labels, task.predictions[run], classes=2, resamples=20).value for run in "ab"
         )
@@ -81,7 +77,11 @@ def test_tasks_have_the_effects_asked_for(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_fast_run_keeps_the_rates_and_is_seeded() -> None:
-    chosen = [number for number, one in enumerate(listed()) if one.rows == 250 and one.metric in ("accuracy", "f1")]
+    chosen = [
+        number
+        for number, one in enumerate(simulations.simulations())
+        if one.rows == 250 and one.metric in ("accuracy", "f1")
+    ]
     rows = [row for number in chosen for row in measure(number, 120, 0)]
     for row in rows:
         low, high = LIMITS[row["quantity"]]
@@ -95,9 +95,9 @@ def test_a_fast_run_keeps_the_rates_and_is_seeded() -> None:
 def test_the_command_writes_every_outcome(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    few = [one for one in listed() if one.rows == 71 or one.setting.startswith("5 tasks, skewed")]
-    monkeypatch.setattr(simulate, "listed", lambda: few)
-    simulate.main([f"output={tmp_path}/rates.csv", "trials=1"])
+    few = [one for one in simulations.simulations() if one.rows == 71 or one.setting.startswith("5 tasks, skewed")]
+    monkeypatch.setattr(calibration, "simulations", lambda: few)
+    calibration.main([f"output={tmp_path}/rates.csv", "trials=1"])
     rows = read(tmp_path / "rates.csv")
     assert {row["metric"] for row in rows} == {
         "accuracy",
@@ -115,9 +115,9 @@ def test_the_command_writes_every_outcome(
 @pytest.mark.parametrize(
     "words", [["trials=0"], ["trials=many"], ["seed=-1"], ["output=nowhere/at/all.csv"], ["trialz=3"]]
 )
-def test_refusals(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refusal_names_the_option(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        simulate.main(words)
+        calibration.main(words)
     assert ended.value.code == 1 and capsys.readouterr().err.startswith("error: ")
 
 
@@ -132,7 +132,8 @@ def test_the_committed_rates_are_within_their_limits_or_say_why_not() -> None:
     assert {(row["quantity"], row["method"]) for row in rows} >= {
         ("type-I error", "McNemar mid-p"), ("type-I error", "paired bootstrap"), ("type-I error", "over_tasks"),
         ("type-I error", "partial conjunction"), ("coverage", "Wilson"), ("coverage", "BCa"), ("coverage", "Newcombe"),
-        ("coverage", "paired bootstrap"), ("coverage", "kappa"), ("coverage", "over_tasks"), ("false equivalence", "Newcombe"),
+        ("coverage", "paired bootstrap"), ("coverage", "kappa"), ("coverage", "over_tasks"), ("false equivalence",
+        "Newcombe"),
         ("false equivalence", "paired bootstrap"), ("false equivalence", "over_tasks"),
     }  # fmt: skip
     for row in rows:

@@ -1,4 +1,4 @@
-"""What a representation costs: measured in turns, on passes that really stop, into a file that is the same wherever it was written."""
+"""Tests of the costs: measurements in turns, passes that stop at a layer, and a file without paths."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import cost
-from src.config.schema import Generated, ModelConfig, RuntimeConfig
+from experiments.benchmarks import cost
+from experiments.benchmarks.passes import POOLINGS, stopped, stops_early
+from experiments.benchmarks.timing import measure
+from src.config.schema import Config, Generated, ModelConfig, RuntimeConfig
 from src.models import checkpoint
 from src.models.encoder import Encoder
+from src.pipeline.run import PreparedRun
 
 BATCH = (np.arange(10, 26).reshape(2, 8), np.zeros((2, 8), np.int8), np.zeros((2, 8), np.bool_))
 
@@ -27,7 +30,7 @@ def test_measurements_take_turns() -> None:
     done: list[str] = []
     clock = iter(range(1000))
     doing = {name: (lambda name=name: done.append(name)) for name in "abcdefgh"}
-    found = cost.measure(doing, 4, now=lambda: float(next(clock)))
+    found = measure(doing, 4, now=lambda: float(next(clock)))
     rounds = [done[start : start + 8] for start in range(0, len(done), 8)]
     assert len(rounds) == 5 and all(sorted(each) == list("abcdefgh") for each in rounds)
     assert len({tuple(each) for each in rounds[1:]}) > 1
@@ -36,35 +39,31 @@ def test_measurements_take_turns() -> None:
 
 def test_a_pass_that_stops_gives_the_states_of_the_whole_one(encoder: Encoder) -> None:
     whole = encoder.forward(*BATCH)
-    with cost.stopped(encoder, 1):
+    with stopped(encoder, 1):
         part = encoder.forward(*BATCH)
     assert len(part.hidden) == 2 and np.allclose(part.hidden[1], whole.hidden[1], atol=1e-6)
     after = encoder.forward(*BATCH)
     assert len(after.hidden) == 3 and np.array_equal(after.hidden[2], whole.hidden[2])
 
 
-def test_a_model_that_cannot_stop_is_told(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cost.stops_early(encoder, BATCH)
+def test_a_model_without_a_list_of_layers_cannot_stop(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert stops_early(encoder, BATCH)
     monkeypatch.setattr(encoder, "layers", 5)  # no list of five layers is found, so nothing is left out
-    assert not cost.stops_early(encoder, BATCH)
+    assert not stops_early(encoder, BATCH)
 
 
-def test_the_file(
+def test_the_file_holds_every_cost(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    opened = cost.pipeline.opened
+    original = cost.opened
 
-    def small(config: cost.Config) -> cost.pipeline.PreparedRun:
+    def small(config: Config) -> PreparedRun:
         grammar = config.dataset.generated
         assert grammar is not None
-        return opened(
-            replace(
-                config,
-                dataset=replace(config.dataset, generated=Generated(grammar.grammar, 0, {"train": 80, "test": 20})),
-            )
-        )
+        generated = Generated(grammar.grammar, 0, {"train": 80, "test": 20})
+        return original(replace(config, dataset=replace(config.dataset, generated=generated)))
 
-    monkeypatch.setattr(cost.pipeline, "opened", small)
+    monkeypatch.setattr(cost, "opened", small)
     quick = ["rows=6", "fit_rows=60", "repeats=1", f"cache_dir={tmp_path / 'store'}"]
     cost.main([f"model.path={bert}", f"output={tmp_path / 'new' / 'tiny.json'}", *quick])
     text = (tmp_path / "new" / "tiny.json").read_text()
@@ -77,7 +76,7 @@ def test_the_file(
     single, pair = figures["tasks"]["demo_sentiment"], figures["tasks"]["demo_coherence"]
     assert set(single["seconds"]["forward"]) == {"joint"} and set(pair["seconds"]["forward"]) == {"joint", "separate"}
     assert set(pair["seconds"]["forward"]["joint"]) == {"1", "2"} and figures["early_exit"]["supported"]
-    assert set(pair["seconds"]["pool"]["joint"]) == set(cost.POOLINGS)
+    assert set(pair["seconds"]["pool"]["joint"]) == set(POOLINGS)
     assert pair["bytes"]["joint"]["pooler"] == {"float32": 64, "float16": 32} == single["bytes"]["joint"]["mean"]
     assert pair["bytes"]["joint"]["cls_and_mean"]["float32"] == pair["bytes"]["separate"]["mean"]["float32"] == 128
     widths = (
@@ -101,7 +100,7 @@ def test_the_file(
         ("output=", "not set"),
     ],
 )
-def test_refusals(word: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refusal_names_the_option(word: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cost.main([f"output={tmp_path / 'x.json'}", word])
     assert ended.value.code == 1 and said in capsys.readouterr().err

@@ -23,7 +23,7 @@ from experiments.studies.finetuning.options import HEADS, Options, Schedule
 from experiments.studies.finetuning.trials import Trial, fit, run_trial
 from src.config.schema import DatasetConfig
 from src.errors import UserError
-from src.evaluation.metrics import evaluate
+from src.evaluation.estimates import evaluate
 from src.results.result import Result, read_predictions
 from tests.conftest import SENTENCES, write_csv
 

@@ -17,12 +17,13 @@ from safetensors.torch import load_file
 from experiments import book_pairs, nsp_pooler
 from experiments.configurations import configs
 from src.config.schema import Config, ModelConfig
-from src.data.dataset import Split, load
+from src.data.dataset import Split
+from src.data.loading import load_dataset
 from src.features.extractor import FeatureExtractor, texts
 from src.models import checkpoint
 from src.probes.settings import Rows
 from src.runtime.clock import Clock
-from src.storage.store import ArrayStore
+from src.storage.arrays import ArrayStore
 from tests.conftest import SENTENCES
 
 DOCUMENTS = [
@@ -80,7 +81,7 @@ def books(tmp_path: Path) -> Path:
 def test_book_pairs_leave_a_task(books: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     book_pairs.main([f"text={books}", f"output={tmp_path}", "train=20", "test=10", "words=16", "held_out=0.4"])
     asked = capsys.readouterr().out.split()
-    found = load(configs(asked)[0].dataset, None)
+    found = load_dataset(configs(asked)[0].dataset, None)
     assert found.classes == book_pairs.LABELS and found.train.text_pair is not None
     assert {name: len(split) for name, split in found.splits.items()} == {"train": 20, "test": 10}
 

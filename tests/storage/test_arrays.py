@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import logging
 import os
@@ -13,7 +12,9 @@ import numpy as np
 import pytest
 
 from src.errors import UserError
-from src.storage.store import ArrayStore, ArrayWriter
+from src.storage.arrays import ArrayStore
+from src.storage.files import file_digest
+from src.storage.keys import content_key
 from tests.helpers.records import fill
 
 
@@ -78,9 +79,9 @@ def test_no_pickle_is_loaded(store: ArrayStore) -> None:
     store.put("features", KEY, {"values": np.ones(3)}, {})
     folder = store.folder("features", KEY)
     np.save(folder / "values.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    from src.storage.store import sha256
-
-    (folder / "meta.json").write_text(json.dumps({"meta": {}, "sha256": {"values": sha256(folder / "values.npy")}}))
+    (folder / "meta.json").write_text(
+        json.dumps({"meta": {}, "sha256": {"values": file_digest(folder / "values.npy")}})
+    )
     assert store.get("features", KEY) is None
 
 
@@ -96,16 +97,16 @@ def test_a_full_disk_is_said_and_leaves_nothing_behind(store: ArrayStore, monkey
     with pytest.raises(UserError, match="is full"):
         store.put("features", KEY, {"values": np.ones(3)}, {})
     with pytest.raises(UserError, match="is full"):
-        fill(store.parts("p"), 0, np.ones(3))
+        fill(store.shards("p"), 0, np.ones(3))
     monkeypatch.undo()
     assert store.get("features", KEY) is None
     assert store.get("features", ArrayStore.key({"a": 0})) is not None
-    assert store.parts("p").finished() == {}
+    assert store.shards("p").verified() == {}
 
 
 def test_work_that_cannot_fit_is_refused_before_it_begins(store: ArrayStore) -> None:
     with pytest.raises(UserError, match=r"writes .* GB"):
-        store.require(1 << 60)
+        store.require_space(1 << 60)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
@@ -138,35 +139,9 @@ def test_a_file_inside_the_store_where_a_folder_belongs_is_named(store: ArraySto
     assert store.get("features", KEY) is not None
 
 
-def test_finished_shards_survive_and_damaged_ones_do_not(store: ArrayStore) -> None:
-    parts = store.parts("pass")
-    for number in range(3):
-        fill(parts, number, np.full((2, 2), number, np.float32))
-    damaged = sorted(parts.folder.iterdir())[1]
-    data = bytearray(damaged.read_bytes())
-    data[-1] ^= 1
-    damaged.write_bytes(data)
-    (parts.folder / "7.tmp").write_bytes(b"half of a shard")
-    finished = store.parts("pass").finished()
-    assert sorted(finished) == [0, 2]
-    assert np.load(finished[2]).tolist() == [[2, 2], [2, 2]]
-    parts.remove()
-    assert parts.finished() == {}
-
-
-def test_rows_in_any_order_make_the_same_file_as_numpy(tmp_path: Path) -> None:
-    values = np.random.default_rng(0).standard_normal((50, 7)).astype(np.float32)
-    writer = ArrayWriter(tmp_path / "a.npy", (50, 7), np.float32)
-    order = np.random.default_rng(1).permutation(50)
-    for rows in np.array_split(order, 6):
-        writer.rows(rows, values[rows])
-    writer.close()
-    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), values)
-
-
 def test_the_lock_goes_with_its_process_and_others_wait(store: ArrayStore, tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; sys.path.insert(0, sys.argv[1]); from src.storage.store import ArrayStore\n"
+        "import sys, pathlib; sys.path.insert(0, sys.argv[1]); from src.storage.arrays import ArrayStore\n"
         "with ArrayStore(pathlib.Path(sys.argv[2])).lock('k', 'x'):\n    print('in', flush=True); sys.stdin.read()"
     )
     root = Path(__file__).resolve().parents[2]
@@ -212,17 +187,19 @@ def elsewhere(tmp_path: Path) -> Path:
 def use_all(store: ArrayStore) -> None:
     """Every kind of reading, writing and deleting that the store does under `KEY`."""
     with store.lock(KEY, "x"):
-        store.sweep([KEY])
+        store.remove_stale([KEY])
         if store.get("features", KEY) is None:
             store.put("features", KEY, {"values": np.ones(3, np.float32)}, {})
         found = store.get("features", KEY)
         assert found is not None and found.arrays["values"].tolist() == [1, 1, 1]
-    parts = store.parts(KEY)
+    parts = store.shards(KEY)
     parts.claim(0).release()
     path = fill(parts, 0, np.ones((2, 2), np.float32))
-    parts.note({"encode": 1.0})
+    parts.add_timing({"encode": 1.0})
     assert (
-        parts.finished() == parts.named() == {0: path} and parts.made(0) == path and parts.notes() == [{"encode": 1.0}]
+        parts.verified() == parts.listed() == {0: path}
+        and parts.completed(0) == path
+        and parts.timings() == [{"encode": 1.0}]
     )
     assert parts.read(path, (2, 2)).tolist() == [[1, 1], [1, 1]]
     parts.remove()
@@ -248,8 +225,8 @@ def test_a_link_in_place_of_a_folder_is_named_and_not_followed(store: ArrayStore
     link.symlink_to(elsewhere, target_is_directory=True)
     with pytest.raises(UserError, match=rf"'{link}' is a link.*runtime\.cache_dir"):
         use_all(store)
-    store.parts(KEY).remove()
-    store.parts(KEY).drop(0)
+    store.shards(KEY).remove()
+    store.shards(KEY).discard(0)
     assert tree(elsewhere) == before and link.is_symlink()
     link.unlink()
     use_all(store)
@@ -288,9 +265,9 @@ def test_a_file_of_a_value_that_is_none_is_damage(
 @pytest.mark.parametrize("kind", ["link", "dangling", "hard", "pipe"])
 @pytest.mark.parametrize("name", ["0.tmp", f"000000-{'a' * 64}.npy", f"{'b' * 32}.json"])
 def test_a_file_of_a_pass_that_is_none_is_no_shard(store: ArrayStore, elsewhere: Path, name: str, kind: str) -> None:
-    before, parts = tree(elsewhere), store.parts(KEY)
+    before, parts = tree(elsewhere), store.shards(KEY)
     spoil(parts.folder / name, kind, elsewhere / name)
-    assert parts.finished() == {} and parts.notes() == []
+    assert parts.verified() == {} and parts.timings() == []
     use_all(store)
     assert tree(elsewhere) == before
 
@@ -331,7 +308,7 @@ def test_only_half_written_values_of_the_key_are_swept(store: ArrayStore, elsewh
         folder.mkdir(parents=True)
         (folder / "values.npy").touch()
     link.symlink_to(elsewhere)
-    store.sweep([KEY])
+    store.remove_stale([KEY])
     assert not half.exists() and link.is_symlink() and list(other.iterdir()) and tree(elsewhere) == before
 
 
@@ -359,8 +336,6 @@ def test_notes_of_any_content_are_damage(store: ArrayStore, content: str, caplog
 def test_no_array_is_read_elsewhere(store: ArrayStore, name: str) -> None:
     store.put("features", KEY, {"values": np.ones(3, np.float32)}, {})
     record = {"meta": {}, "sha256": {name: "0"}}
-    from src.storage.keys import content_key
-
     (store.folder("features", KEY) / "meta.json").write_text(json.dumps({**record, "digest": content_key(record)}))
     assert store.get("features", KEY) is None
 
@@ -374,20 +349,6 @@ def test_what_a_reader_cannot_use_is_damage(store: ArrayStore) -> None:
     assert store.get("features", KEY, check) is None and not store.has("features", KEY)
 
 
-@pytest.mark.parametrize(
-    "content",
-    ["", "[]", "[" * 100_000, '{"encode": "x"}', '{"encode": NaN}', '{"encode": true}', "3", '{"encode": null}'],
-)
-def test_a_damaged_note_of_a_share_is_left_out(
-    store: ArrayStore, content: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    parts = store.parts("pass")
-    parts.note({"encode": 1.0, "pool": 2.0})
-    (parts.folder / f"{'e' * 32}.json").write_text(content)
-    assert parts.notes() == [{"encode": 1.0, "pool": 2.0}]
-    assert "left out" in caplog.text
-
-
 def test_a_value_that_cannot_be_read_now_is_kept(store: ArrayStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.put("features", KEY, {"values": np.ones(3)}, {})
 
@@ -395,25 +356,8 @@ def test_a_value_that_cannot_be_read_now_is_kept(store: ArrayStore, monkeypatch:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as broken:
-        broken.setattr("src.storage.store.open_regular", failing)
+        broken.setattr("src.storage.arrays.open_regular", failing)
         with pytest.raises(UserError):
             store.get("features", KEY)
     value = store.get("features", KEY)
     assert value is not None and value.arrays["values"].tolist() == [1, 1, 1]
-
-
-@pytest.mark.parametrize("header", ["{'descr': (", "  x\n y", "[" * 500])
-def test_an_array_whose_header_is_no_literal_is_damaged(store: ArrayStore, header: str) -> None:
-    parts = store.parts("pass")
-    parts.folder.mkdir(parents=True)
-    text = (header + "\n").encode()
-    content = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
-    (parts.folder / f"000000-{hashlib.sha256(content).hexdigest()}.npy").write_bytes(content)
-    assert parts.finished() == {}
-
-
-def test_a_shard_of_another_shape_is_refused(store: ArrayStore) -> None:
-    parts = store.parts("pass")
-    path = fill(parts, 0, np.ones((2, 2), np.float32))
-    with pytest.raises(UserError, match=str(path)):
-        parts.read(path, (3, 2))

@@ -11,14 +11,16 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 
+from src.cli.structured import load_option
 from src.config.paths import CONF
 from src.config.schema import DatasetConfig
-from src.data import dataset as data
-from src.data import generated as demo
+from src.data.checks import check_probe
 from src.data.generated import acceptability, coherence, deeds, lexicon, sentiment, similarity
 from src.data.generated.draw import Draw
+from src.data.generated.grammars import Grammar, Texts, grammars
+from src.data.generated.writing import _new_texts, generate
+from src.data.loading import load_dataset
 from src.errors import UserError
 
 OPTIONS = {path.stem: path for path in sorted(CONF.glob("dataset/demo_*.yaml"))}
@@ -30,7 +32,7 @@ HEADLINES = {
     "demo_similarity": "pearson",
     "demo_coherence": "accuracy",
 }
-CLASSIFIED = [task for task in demo.TASKS if task != "similarity"]
+CLASSIFIED = [task for task in list(grammars) if task != "similarity"]
 # The beginning of the SHA-256 of all rows. Who changes a text changes every score ever measured on it: then also these, knowingly.
 DIGESTS = {
     "sentiment": "16c2946a4944bf91",
@@ -45,21 +47,19 @@ FUNCTION_WORDS = (
     "was were had been is be did would it her his him he she they them one two three last another every"
 )
 
-Rows = list[tuple[demo.Texts, str]]
+Rows = list[tuple[Texts, str]]
 
 
 @lru_cache
 def config(name: str) -> DatasetConfig:
-    merged = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DatasetConfig), OmegaConf.load(OPTIONS[name])))
-    assert isinstance(merged, DatasetConfig)
-    return merged
+    return load_option(DatasetConfig, "dataset", name)
 
 
 @lru_cache
 def splits(task: str) -> dict[str, Rows]:
     generated = config(f"demo_{task}").generated
     assert generated is not None
-    return demo.generate(task, generated.seed, generated.rows)
+    return generate(task, generated.seed, generated.rows)
 
 
 def words(text: str) -> list[str]:
@@ -74,16 +74,16 @@ def matter(text: str) -> set[str]:
 
 
 def test_every_grammar_is_an_option_and_every_option_a_grammar() -> None:
-    assert set(OPTIONS) == set(HEADLINES) == {f"demo_{task}" for task in demo.grammars()}
+    assert set(OPTIONS) == set(HEADLINES) == {f"demo_{task}" for task in grammars}
     for name in OPTIONS:
         option = config(name)
         assert option.generated is not None and option.name == f"demo_{option.generated.grammar}"
         assert option.metrics[0] == HEADLINES[name]
-        labels = demo.grammars()[option.generated.grammar].labels
+        labels = grammars[option.generated.grammar].labels
         assert option.classes == (list(labels) if option.task == "classification" else None)
 
 
-@pytest.mark.parametrize("task", demo.TASKS)
+@pytest.mark.parametrize("task", list(grammars))
 def test_the_text_is_pinned(task: str) -> None:
     text = json.dumps(splits(task), ensure_ascii=True)
     assert hashlib.sha256(text.encode()).hexdigest()[:16] == DIGESTS[task]
@@ -105,29 +105,29 @@ def test_choices_are_even_and_repeat() -> None:
     assert len({Draw("law", seed).below(1 << 60) for seed in range(50)}) == 50
 
 
-@pytest.mark.parametrize("task", demo.TASKS)
+@pytest.mark.parametrize("task", list(grammars))
 def test_the_seed_decides_the_text_and_the_number_of_rows_does_not(task: str) -> None:
-    few = demo.generate(task, 0, {"train": 60, "test": 30})
-    assert few == demo.generate(task, 0, {"train": 60, "test": 30})
-    assert few["train"] != demo.generate(task, 1, {"train": 60})["train"]
-    assert few["train"] == demo.generate(task, 0, {"train": 60})["train"]
+    few = generate(task, 0, {"train": 60, "test": 30})
+    assert few == generate(task, 0, {"train": 60, "test": 30})
+    assert few["train"] != generate(task, 1, {"train": 60})["train"]
+    assert few["train"] == generate(task, 0, {"train": 60})["train"]
 
 
-@pytest.mark.parametrize("task", demo.TASKS)
+@pytest.mark.parametrize("task", list(grammars))
 def test_labels_have_equal_shares(task: str) -> None:
     for rows in splits(task).values():
         counts = Counter(label for _, label in rows)
-        assert set(counts) == set(demo.grammars()[task].labels)
+        assert set(counts) == set(grammars[task].labels)
         assert max(counts.values()) - min(counts.values()) <= 1
 
 
-@pytest.mark.parametrize("task", demo.TASKS)
+@pytest.mark.parametrize("task", list(grammars))
 def test_no_two_rows_have_the_same_words_in_any_order(task: str) -> None:
     rows = [tuple(sorted(words(" ".join(texts)))) for split in splits(task).values() for texts, _ in split]
     assert len(set(rows)) == len(rows) == 5500
 
 
-@pytest.mark.parametrize("task", demo.TASKS)
+@pytest.mark.parametrize("task", list(grammars))
 def test_train_has_every_word_of_test(task: str) -> None:
     seen, met = (
         {word for texts, _ in splits(task)[name] for text in texts for word in words(text)}
@@ -137,7 +137,7 @@ def test_train_has_every_word_of_test(task: str) -> None:
     assert 100 < len(seen) < 800
 
 
-@pytest.mark.parametrize("task", demo.TASKS)
+@pytest.mark.parametrize("task", list(grammars))
 def test_texts_are_written_as_sentences(task: str) -> None:
     for texts, _ in [row for split in splits(task).values() for row in split]:
         for text in texts:
@@ -150,9 +150,9 @@ def test_texts_are_written_as_sentences(task: str) -> None:
 # What gives no label away -------------------------------------------------------------------------------------------------------------
 
 
-def _shares(task: str) -> tuple[list[demo.Texts], np.ndarray]:
+def _shares(task: str) -> tuple[list[Texts], np.ndarray]:
     rows = splits(task)["train"]
-    labels = demo.grammars()[task].labels
+    labels = grammars[task].labels
     return [texts for texts, _ in rows], np.array([labels.index(label) for _, label in rows])
 
 
@@ -276,7 +276,7 @@ def test_names_are_told_apart() -> None:
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_an_option_loads_without_hub_or_folder(name: str) -> None:
-    read = data.load(config(name), data_root="/nonexistent")
+    read = load_dataset(config(name), data_root="/nonexistent")
     assert (len(read.train), len(read.test)) == (4000, 1500)
     assert read.test_in_train() == 0
     task = name.removeprefix("demo_")
@@ -286,7 +286,7 @@ def test_an_option_loads_without_hub_or_folder(name: str) -> None:
     assert (read.test.text_pair is None) == (len(rows[0][0]) == 1)
     found = read.test.label.tolist()
     assert found == [float(label) if not read.classes else read.classes.index(label) for _, label in rows]
-    data.check_probe(read)
+    check_probe(read)
 
 
 @pytest.mark.parametrize(
@@ -298,17 +298,17 @@ def test_an_option_loads_without_hub_or_folder(name: str) -> None:
 )
 def test_what_cannot_be_written_is_refused(name: str, rows: dict[str, int], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        demo.generate(name, 0, rows)
+        generate(name, 0, rows)
 
 
 def test_a_grammar_that_runs_dry_says_so() -> None:
-    found = demo.Grammar(("yes",), lambda draw, label: (draw.pick(("one", "two", "three")),))
+    found = Grammar(("yes",), lambda draw, label: (draw.pick(("one", "two", "three")),))
     seen: set[tuple[str, ...]] = set()
     with pytest.raises(UserError, match="no more than about 3 texts"):
         for _ in range(4):
-            demo._unseen(found, "count", Draw(), "yes", seen)
+            _new_texts(found, "count", Draw(), "yes", seen)
 
 
 def test_a_split_has_a_bound() -> None:
     with pytest.raises(UserError, match="at most 100,000"):
-        demo.generate("sentiment", 0, {"train": 10**8})
+        generate("sentiment", 0, {"train": 10**8})

@@ -1,0 +1,125 @@
+"""Populations whose true values are known, and test sets drawn from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from src.evaluation.metrics import metrics
+
+Array = NDArray[Any]
+
+
+def joint_table(
+    prior: Sequence[float], recall_a: Sequence[float], recall_b: Sequence[float], shared: float = 0.7
+) -> Array:
+    """Return the probabilities of label, prediction of a and prediction of b.
+
+    Parameters
+    ----------
+    prior : share of each label
+    recall_a, recall_b : recall of each class
+    shared : float
+        0: both are right independently, 1: as often together as the recalls allow. If both are
+        wrong and have a choice, they agree on this share too.
+
+    Returns
+    -------
+    array of shape (classes, classes, classes)
+    """
+    classes = len(prior)
+    cells = np.zeros((classes,) * 3)
+    for label, (weight, a, b) in enumerate(zip(prior, recall_a, recall_b, strict=True)):
+        both = a * b + shared * (min(a, b) - a * b)
+        wrong = [other for other in range(classes) if other != label]
+        cells[label, label, label] = weight * both
+        for one in wrong:
+            cells[label, label, one] = weight * (a - both) / len(wrong)
+            cells[label, one, label] = weight * (b - both) / len(wrong)
+            for other in wrong:
+                same = shared + (1 - shared) / len(wrong) if one == other else (1 - shared) / len(wrong)
+                cells[label, one, other] = weight * (1 - a - b + both) * same / len(wrong)
+    return cells
+
+
+def true_values(metric: str, cells: Array) -> tuple[float, float]:
+    """Return the metric of a and of b in the population."""
+    function = metrics[metric].function
+    return float(function(cells.sum(axis=2)[None] * 1e9)[0]), float(function(cells.sum(axis=1)[None] * 1e9)[0])
+
+
+def table_with_difference(
+    metric: str, prior: Sequence[float], recall: Sequence[float], difference: float, shift: float = 0.04
+) -> Array:
+    """Return a table in which metric(a) - metric(b) is `difference`.
+
+    The two err differently: b is better by `shift` on the first class and worse on the last.
+    """
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        cells = joint_table(prior, recall, [recall[0] + shift, *recall[1:-1], middle])
+        a, b = true_values(metric, cells)
+        low, high = (middle, high) if a - b > difference else (low, middle)
+    return cells
+
+
+def draw(generator: np.random.Generator, cells: Array, rows: int) -> Array:
+    """Draw labels and both predictions, (3, rows)."""
+    chosen = generator.choice(cells.size, size=rows, p=cells.ravel() / cells.sum())
+    return np.stack(np.unravel_index(chosen, cells.shape))
+
+
+def draw_normal(
+    generator: np.random.Generator, rows: int, correlation_a: float, correlation_b: float, shared: float = 0.9
+) -> Array:
+    """Draw targets and both predictions, (3, rows), jointly normal.
+
+    Parameters
+    ----------
+    correlation_a, correlation_b : float
+        Of the predictions with the targets.
+    shared : float
+        Correlation of the predictions with each other.
+    """
+    covariance = np.array([[1, correlation_a, correlation_b], [correlation_a, 1, shared], [correlation_b, shared, 1]])
+    return np.linalg.cholesky(covariance) @ generator.standard_normal((3, rows))
+
+
+def cohen_kappa(shares: Array) -> float:
+    """Return Cohen's kappa of two predictions from their joint shares, (classes, classes)."""
+    chance = float(shares.sum(axis=0) @ shares.sum(axis=1))
+    return float((np.trace(shares) - chance) / (1 - chance))
+
+
+def round_to_fifths(targets: Array) -> Array:
+    """Return normal targets on a skewed scale like STS-B's: 0 to 5 in steps of a fifth."""
+    return np.round(25 * ndtr(targets) ** 1.5) / 5
+
+
+def true_correlation_of_fifths(metric: str, correlation: float) -> float:
+    """Return the true correlation of `round_to_fifths` with a prediction.
+
+    Parameters
+    ----------
+    metric : "pearson" or "spearman"
+    correlation : float
+        Of the prediction with the normal targets.
+    """
+    from scipy.stats import multivariate_normal, norm
+
+    ends = np.concatenate([[0], ((np.arange(25) + 0.5) / 25) ** (2 / 3), [1]])  # share of the targets up to each step
+    steps, share = ndtri(ends), np.diff(ends)
+    if metric == "pearson":
+        level, spread, together = np.arange(26) / 5, 1.0, -correlation * np.diff(norm.pdf(steps))
+    else:  # ranks: the prediction's are uniform, and their mean below a target is that of a normal pair
+        covariance = -correlation / np.sqrt(2)
+        pair = multivariate_normal([0, 0], [[1, covariance], [covariance, 1]])
+        below = [0, *(float(pair.cdf([0, step])) for step in steps[1:-1]), 0.5]
+        level, spread, together = (ends[1:] + ends[:-1]) / 2, np.sqrt(1 / 12), np.diff(below) - share / 2
+    centred = level - share @ level
+    return float(centred @ together / (np.sqrt(share @ centred**2) * spread))

@@ -1,0 +1,77 @@
+"""Read a task from the Hugging Face hub."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from src.config.schema import DatasetConfig
+from src.data.official import top_folder
+from src.data.reading.cells import text_table
+from src.data.reading.columns import find_column, rename_columns, role_columns, trimmed
+from src.errors import UserError, flatten
+from src.runtime.hub import go_offline_unless_reachable
+
+COMMIT = "[0-9a-f]{40}"
+
+
+def read_hub(config: DatasetConfig) -> tuple[dict[str, pa.Table | None], dict[str, Any]]:
+    """Return the table of each split, None where it has no labels, and the provenance.
+
+    Raises
+    ------
+    UserError
+        The hub cannot be reached and its cache lacks the dataset, or a column is missing.
+    """
+    path = str(config.hub.path)
+    if Path(path).exists():
+        raise UserError(
+            f"{config.name}: the folder '{path}' here hides the hub's dataset of that name. Run from another folder."
+        )
+    loaded = _download(config, path)
+    columns = role_columns(config.text, config.text_pair, config.label)
+    tables = {name: _split_table(split, columns, f"{path}, split '{name}'") for name, split in loaded.items()}
+    # The commit of a branch stands in the addresses of the files that were loaded from it.
+    addresses = " ".join(next(iter(loaded.values())).info.download_checksums or {})
+    commit = re.search(f"@({COMMIT})/", addresses) or re.fullmatch(f"({COMMIT})", config.hub.revision)
+    return tables, {"from": "hub", "path": path, "revision": commit[1] if commit else None, "files": {}}
+
+
+def _download(config: DatasetConfig, path: str) -> Any:
+    """Return the hub's dataset, from its cache where the hub cannot be reached."""
+    online = go_offline_unless_reachable()
+
+    import datasets
+
+    datasets.disable_progress_bars()
+    try:
+        return datasets.load_dataset(path, config.hub.name, revision=config.hub.revision)
+    except Exception as error:  # the library's errors have no common class
+        way_out = (
+            f"Give data_root=<folder holding {top_folder(config)}/>." if config.local else "Connect, and try again."
+        )
+        if not online:
+            raise UserError(
+                f"{config.name}: cannot reach the hub and '{path}' is not in its cache. {way_out}"
+            ) from None
+        raise UserError(f"{config.name}: cannot load '{path}' from the hub: {flatten(error, 200)}\n{way_out}") from None
+
+
+def _split_table(split: Any, columns: dict[str, str], given: str) -> pa.Table | None:
+    header = split.column_names
+    if not any(trimmed(name) == trimmed(columns["label"]) for name in header):
+        return None
+    columns = {role: header[find_column(column, header, given)] for role, column in columns.items()}
+    table = split.with_format("arrow")[:]
+    texts = rename_columns(text_table(table.select(list(dict.fromkeys(columns.values()))), given), columns)
+    names = getattr(split.features[columns["label"]], "names", None)
+    if names is None:
+        return texts
+    # An id that names no class (-1: hidden) stays a number.
+    ids = pc.index_in(table[columns["label"]], pa.array(range(len(names)), table[columns["label"]].type))
+    labels = pc.coalesce(pa.array(names, pa.large_string()).take(ids), texts["label"])
+    return texts.set_column(texts.column_names.index("label"), "label", labels)

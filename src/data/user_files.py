@@ -1,0 +1,131 @@
+"""Read a task from the user's own files, and divide one file into a training and a test part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from src.config.schema import DatasetConfig
+from src.data.assembly import assemble
+from src.data.dataset import Dataset, Split
+from src.data.labels import first_row
+from src.data.partition import choose_test_rows, linked_units
+from src.data.reading.columns import rename_columns, role_columns
+from src.data.reading.delimited import read_delimited
+from src.data.reading.files import expand_home, file_sha256
+from src.data.reading.json_lines import read_json_lines
+from src.data.reading.parquet import read_parquet
+from src.errors import UserError
+
+EXTENSIONS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+ARCHIVES = (".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz")
+ROLES = {"train": "train", "validation": "development", "test": "test"}  # key of the configuration: role
+
+
+def load_user_files(config: DatasetConfig) -> Dataset:
+    """Read the files of dataset.train, dataset.validation and dataset.test.
+
+    Raises
+    ------
+    UserError
+        The settings contradict each other, or a file, a column, a cell or a label is bad.
+    """
+    paths = {name: path for name in ROLES if (path := getattr(config, name)) is not None}
+    _check_settings(config, paths)
+    columns = role_columns(config.text, config.text_pair, config.label)
+    tables: dict[str, pa.Table | None] = {}
+    digests = {}
+    for name, given in paths.items():
+        path = expand_home(given)
+        wanted = columns | ({"group": config.group} if name == "train" and config.group is not None else {})
+        tables[name] = rename_columns(_read_file(path, given, wanted.values(), config.quoting), wanted)
+        digests[f"{name}/{path.name}"] = file_sha256(path, given)
+    roles = {role: name for name, role in ROLES.items() if name in paths}
+    nested = config.selection == "nested"
+    if nested:
+        roles["test"] = "train"
+    data = assemble(
+        config,
+        tables,
+        {name: f"'{path}'" for name, path in paths.items()},
+        roles,
+        "development" if "validation" in paths and not nested else config.selection,
+        {"from": "files", "path": None, "revision": None, "files": digests},
+    )
+    if (group := _group_ids(config, tables["train"])) is not None:
+        data = replace(data, group=linked_units(data.train.row_digests(), group))
+    return data if config.test_fraction is None else _hold_out_test(data, config.test_fraction)
+
+
+def _hold_out_test(data: Dataset, fraction: float) -> Dataset:
+    """Move a fraction of the training rows to a new split ``test``."""
+    digests, labels = data.train.row_digests(), data.train.label if data.classes else None
+    try:
+        in_test = choose_test_rows(linked_units(data.groups, None), digests, labels, fraction)
+    except UserError as error:
+        raise UserError(f"{data.name}: dataset.test_fraction={fraction:g} {error}") from error
+    parts = {"train": _select_rows(data.train, "train", ~in_test), "test": _select_rows(data.train, "test", in_test)}
+    group = None if data.group is None else data.group[~in_test]
+    return replace(data, splits=data.splits | parts, roles=data.roles | {"test": "test"}, group=group)
+
+
+def _select_rows(split: Split, name: str, mask: np.ndarray) -> Split:
+    rows = pa.array(mask)
+    text_pair = None if split.text_pair is None else split.text_pair.filter(rows)
+    return Split(name, split.text.filter(rows), text_pair, split.label[mask])
+
+
+def _group_ids(config: DatasetConfig, table: pa.Table | None) -> np.ndarray | None:
+    """Return the number of each training row's group, (rows,) int64; None without dataset.group."""
+    if table is None or "group" not in table.column_names:
+        return None
+    missing = pc.or_kleene(pc.is_null(table["group"]), pc.equal(table["group"], ""))
+    if pc.any(missing).as_py():
+        raise UserError(
+            f"{config.name}: row {first_row(missing)} has no group in column '{config.group}'. "
+            "Give it a group of its own."
+        )
+    return np.asarray(table["group"].combine_chunks().dictionary_encode().indices.to_numpy(), dtype=np.int64)
+
+
+def _check_settings(config: DatasetConfig, paths: dict[str, str]) -> None:
+    """Refuse settings that contradict each other."""
+    if "train" not in paths:
+        raise UserError(f"{config.name}: no training file. Give dataset.train=<file> ({', '.join(EXTENSIONS)}).")
+    if "test" in paths and config.test_fraction is not None:
+        raise UserError(f"{config.name}: give either dataset.test=<file> or dataset.test_fraction=<between 0 and 1>.")
+    if config.selection == "nested" and (config.test_fraction is not None or set(paths) != {"train"}):
+        raise UserError(
+            f"{config.name}: dataset.selection=nested scores train's own rows in folds. Give dataset.train alone."
+        )
+    if config.selection == "development" and "validation" not in paths:
+        raise UserError(
+            f"{config.name}: dataset.selection=development chooses on dataset.validation=<file>, which is not given."
+        )
+    if config.test_fraction is not None and not 0 < config.test_fraction < 1:
+        raise UserError(f"{config.name}: dataset.test_fraction is a share between 0 and 1, got {config.test_fraction}.")
+    if config.group is not None and config.test_fraction is None and "validation" in paths:
+        raise UserError(
+            f"{config.name}: dataset.group keeps rows together where train is divided, and with dataset.validation "
+            "it is not. Leave one of them out."
+        )
+
+
+def _read_file(path: Path, given: str, columns: Iterable[str], quoting: bool | None) -> pa.Table:
+    extension = path.suffix.lower()
+    names = list(dict.fromkeys(columns))
+    if extension == ".parquet":
+        return read_parquet(path, given, names)
+    if extension in (".csv", ".tsv"):
+        comma = extension == ".csv"
+        delimiter, quoting = "," if comma else "\t", comma if quoting is None else quoting
+        return read_delimited(path, given, names, delimiter=delimiter, quoting=quoting)
+    if extension in EXTENSIONS:
+        return read_json_lines(path, given, names)
+    unpack = " Unpack it first." if extension in ARCHIVES else ""
+    raise UserError(f"'{given}' ends in '{extension}'. Known are {', '.join(EXTENSIONS)}.{unpack}")

@@ -1,0 +1,189 @@
+"""Contrasts of runs on the same rows, of all tasks and pairs, as one family of tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from src.errors import UserError
+from src.evaluation.comparisons import compare
+from src.evaluation.differences import Difference, p_equivalence, smallest_difference, smallest_margin, verdict
+from src.evaluation.metrics import Array, metrics
+from src.evaluation.multiplicity import holm
+from src.evaluation.proportions import kappa
+from src.evaluation.resampled_runs import ResampledRuns, resample_runs
+from src.evaluation.samples import SPARSE, is_sparse
+
+MARGIN = 0.01  # 1 point of the task's metric, fixed beforehand
+LEVEL = 0.05
+FEW_ROWS = 250  # fewer carry a flag: of experiments/records/simulation.csv, the tasks of 71 rows
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Runs that predicted the same rows.
+
+    Attributes
+    ----------
+    classes : int
+        0 for regression.
+    labels : (rows,)
+        Class ids or targets.
+    predictions : dict
+        Name of a run, as its pooling, to (rows,) or (draws, rows). The same draw of all runs was
+        fitted on the same rows.
+    seed : int, default 0
+        Of the resamples.
+    folds : int, default 0
+        Number of folds where the predictions are cross-validated, else 0.
+    """
+
+    name: str
+    metric: str
+    classes: int
+    labels: Array
+    predictions: dict[str, Array]
+    seed: int = 0
+    folds: int = 0
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Run a against run b on one task: metric(a) - metric(b), tested as a member of its family.
+
+    Attributes
+    ----------
+    p_equivalence : float or None
+        p-value of two one-sided tests at `margin`.
+    p_holm, p_equivalence_holm : float or None
+        Corrected over the family; `verdict` follows from them.
+    agreement : float or None
+        Cohen's kappa of the two predictions, averaged over draws; None for regression.
+    flag : str or None
+        Reasons to interpret the contrast with care.
+    """
+
+    task: str
+    metric: str
+    a: str
+    b: str
+    rows: int
+    difference: Difference
+    margin: float
+    p_equivalence: float | None
+    p_holm: float | None
+    p_equivalence_holm: float | None
+    verdict: str
+    smallest_margin: float | None
+    smallest_difference: float | None
+    agreement: float | None
+    flag: str | None
+
+
+def contrasts(
+    tasks: Sequence[Task], pairs: Sequence[tuple[str, str]], *, margin: float = MARGIN, resamples: int = 10000
+) -> list[Contrast]:
+    """Return the contrast of every pair on every task, as one family.
+
+    Holm's correction is over all differences, and separately over all equivalences.
+
+    Raises
+    ------
+    UserError
+        A task lacks a run, runs have different rows or draws, the metric is of another kind of task,
+        or the margin is not above 0.
+    """
+    members = [(task, a, b) for task in tasks for a, b in pairs]
+    differences = [difference_of(task, a, b, resamples) for task, a, b in members]
+    equivalences = [p_equivalence(difference, margin) for difference in differences]
+    corrected = zip(_holm([difference.p for difference in differences]), _holm(equivalences), strict=True)
+    return [
+        Contrast(
+            task=task.name,
+            metric=task.metric,
+            a=a,
+            b=b,
+            rows=len(task.labels),
+            difference=difference,
+            margin=margin,
+            p_equivalence=p_same,
+            p_holm=p_holm,
+            p_equivalence_holm=p_same_holm,
+            verdict=verdict(
+                difference,
+                margin,
+                level=LEVEL,
+                p=p_holm,
+                higher_is_better=metrics[task.metric].higher_is_better,
+                equivalence=p_same_holm is not None and p_same_holm <= LEVEL,
+            ),
+            smallest_margin=smallest_margin(difference),
+            smallest_difference=smallest_difference(difference),
+            agreement=_agreement(task, a, b),
+            flag=_flag(task, a, b),
+        )
+        for (task, a, b), difference, p_same, (p_holm, p_same_holm) in zip(
+            members, differences, equivalences, corrected, strict=True
+        )
+    ]
+
+
+def _holm(pvalues: Sequence[float | None]) -> list[float | None]:
+    """Return Holm's adjusted p-values; None where there is no p-value."""
+    adjusted = iter(holm([p for p in pvalues if p is not None]))
+    return [None if p is None else next(adjusted) for p in pvalues]
+
+
+def _predictions(task: Task, run: str) -> Array:
+    """Return a run's predictions, (draws, rows)."""
+    if run not in task.predictions:
+        raise UserError(f"{task.name}: no run '{run}'. Known: {', '.join(task.predictions)}.")
+    return np.atleast_2d(np.asarray(task.predictions[run]))
+
+
+@lru_cache(maxsize=64)  # keyed by the identity of the task
+def resample_task(task: Task, resamples: int) -> ResampledRuns:
+    """Return all runs of a task under one set of resamples."""
+    runs = list(task.predictions.values())
+    try:
+        return resample_runs(task.metric, task.labels, runs, classes=task.classes, seed=task.seed, resamples=resamples)
+    except UserError as error:
+        raise UserError(f"{task.name}: {error}") from error
+
+
+def difference_of(task: Task, a: str, b: str, resamples: int) -> Difference:
+    """Return metric(a) - metric(b) on a task, with its interval and p-value."""
+    first, second = _predictions(task, a), _predictions(task, b)
+    if task.metric == "accuracy" and len(first) == len(second) == 1:
+        return compare(task.metric, task.labels, first[0], second[0], classes=task.classes)
+    return resample_task(task, resamples).difference(*run_indices(task, a, b))
+
+
+def run_indices(task: Task, a: str, b: str) -> tuple[int, int]:
+    """Return the indices of two runs in `resample_task`."""
+    names = list(task.predictions)
+    return names.index(a), names.index(b)
+
+
+def _agreement(task: Task, a: str, b: str) -> float | None:
+    if not task.classes:
+        return None
+    found = [
+        kappa(*draw, classes=task.classes) for draw in zip(_predictions(task, a), _predictions(task, b), strict=True)
+    ]
+    values = [one[0] for one in found if one is not None]
+    return float(np.mean(values)) if values else None
+
+
+def _flag(task: Task, a: str, b: str) -> str | None:
+    reasons = []
+    if len(task.labels) < FEW_ROWS:
+        reasons.append(f"fewer than {FEW_ROWS} rows")
+    if is_sparse(task.labels, np.concatenate([_predictions(task, a), _predictions(task, b)]), task.classes):
+        reasons.append(f"a class has fewer than {SPARSE} rows or predictions")
+    if task.folds:
+        reasons.append(f"{task.folds} folds share training rows, so their rows are not independent")
+    return "; ".join(reasons) or None

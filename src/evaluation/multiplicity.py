@@ -1,0 +1,55 @@
+"""Corrections for several tests: Holm, and partial conjunctions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from src.errors import UserError
+from src.evaluation.metrics import Array
+
+
+def _checked(pvalues: Sequence[float]) -> Array:
+    values = np.asarray(pvalues, dtype=np.float64)
+    if values.size and not ((values >= 0) & (values <= 1)).all():
+        raise UserError("p-values lie between 0 and 1.")
+    return values
+
+
+def holm(pvalues: Sequence[float]) -> list[float]:
+    """Return Holm's adjusted p-values, in the order given.
+
+    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
+    [0.03, 0.06, 0.06]
+    """
+    values = _checked(pvalues)
+    order = np.argsort(values, kind="stable")
+    adjusted = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)) if values.size else values
+    out = np.empty_like(values)
+    out[order] = np.minimum(adjusted, 1)
+    return [float(value) for value in out]
+
+
+def partial_conjunction(pvalues: Sequence[float]) -> list[float]:
+    """Return the p-values of "at least k of the N effects exist", k = 1 .. N, from one p-value each.
+
+    They are (N - k + 1) times the k-th smallest p-value, made monotone: Holm's adjusted p-values,
+    sorted. They hold jointly for all k, and for dependent p-values, as of tasks that share sentences.
+
+    >>> [round(p, 6) for p in partial_conjunction([0.001, 0.2, 0.01])]
+    [0.003, 0.02, 0.2]
+
+    References
+    ----------
+    Benjamini and Heller (2008), Screening for partial conjunction hypotheses.
+    """
+    return sorted(holm(pvalues))
+
+
+def largest_conjunction(conjunction: Sequence[float], level: float = 0.05) -> int:
+    """Return the largest k that is shown at `level`, 0 where none is.
+
+    With confidence 1 - level, at least k effects exist.
+    """
+    return sum(p <= level for p in conjunction)

@@ -1,0 +1,72 @@
+"""The arrays beside a record: predictions by row, and the fitted probe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+PREDICTION_FIELDS = ("row", "fold", "label", "prediction", "decision")
+Arrays = Mapping[str, "np.ndarray"]
+
+
+def check_predictions(arrays: Arrays) -> None:
+    """Check that every role has all fields, and each field as many rows as the role has digests.
+
+    Raises
+    ------
+    ValueError
+        A field is missing or has another number of rows.
+    """
+    roles = {name.rpartition(".")[0] for name in arrays} | {""}
+    for role in sorted(roles):
+        names = [f"{role}.{field}" if role else field for field in PREDICTION_FIELDS]
+        if missing := [name for name in names if name not in arrays]:
+            raise ValueError(f"predictions lack {', '.join(missing)}")
+        rows = arrays[names[0]].size
+        if wrong := [name for name in names if rows not in arrays[name].shape[:2]]:
+            raise ValueError(f"predictions: {', '.join(wrong)} not of {rows} rows")
+
+
+def check_values(arrays: Arrays, classes: int) -> None:
+    """Check shapes, types and values of predictions that have been read.
+
+    Parameters
+    ----------
+    arrays : mapping of arrays
+        As `Result.pack` takes them.
+    classes : int
+        Number of classes, of which labels and predictions are ids; 0 for regression.
+
+    Raises
+    ------
+    ValueError
+        A row or fold is not a whole number, a label or prediction is not finite, or is not a class id.
+    """
+    import numpy as np
+
+    for name, array in arrays.items():
+        field = name.rpartition(".")[2]
+        if field in ("row", "fold", "label") and (
+            array.ndim != 1 or (field != "label" and array.dtype.kind not in "iu")
+        ):
+            raise ValueError(f"predictions: {name} is {array.dtype} of shape {array.shape}")
+        if field not in ("label", "prediction"):
+            continue
+        if array.ndim > 2 or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+            raise ValueError(f"predictions: {name} is {array.dtype} of shape {array.shape}, or not finite")
+        if classes and (
+            array.dtype.kind == "f" or (array.size and not 0 <= int(array.min()) <= int(array.max()) < classes)
+        ):
+            raise ValueError(f"predictions: {name} holds values that are not one of {classes} classes")
+
+
+def pack_arrays(arrays: Arrays, metadata: Mapping[str, str]) -> bytes:
+    """Return arrays in the safetensors format."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    # The library would store a transposed view in the order of its memory.
+    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata=dict(metadata))

@@ -1,0 +1,150 @@
+"""The hub gives the same rows and labels as official folders, and its errors name the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from src.data.loading import load_dataset
+from src.errors import UserError
+from tests.helpers.datasets import option, write_files
+
+
+@pytest.fixture
+def on_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[tuple[Any, ...]]]:
+    """Stand in for the hub: `on_the_hub(features, train=rows, ...)`; the list returned fills with what was asked for."""
+    import datasets
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("src.data.hub.go_offline_unless_reachable", lambda: True)
+
+    def install(features: dict[str, Any], **splits: dict[str, list[Any]]) -> list[tuple[Any, ...]]:
+        asked: list[tuple[Any, ...]] = []
+        info = datasets.DatasetInfo(features=datasets.Features(features))
+        info.download_checksums = {
+            f"hf://datasets/a/b@{'0123abcd' * 5}/x/train-00000-of-00001.parquet": {"num_bytes": 1, "checksum": None}
+        }
+
+        def load_dataset(*arguments: Any, **options: Any) -> Any:
+            asked.append((*arguments, options))
+            return datasets.DatasetDict(
+                {name: datasets.Dataset.from_dict(rows, info=info) for name, rows in splits.items()}
+            )
+
+        monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+        return asked
+
+    return install
+
+
+def test_the_hub_gives_what_the_folder_gives(on_the_hub: Callable[..., list[tuple[Any, ...]]], tmp_path: Path) -> None:
+    from datasets import ClassLabel, Value
+
+    rows = {"sentence1": ["a", '"b'], "sentence2": ["c ", "d"], "label": [1, 0]}
+    hidden = {"sentence1": ["x"], "sentence2": ["y"], "label": [-1]}
+    features = {
+        "sentence1": Value("string"),
+        "sentence2": Value("string"),
+        "label": ClassLabel(names=["entailment", "not_entailment"]),
+    }
+    asked = on_the_hub(features, train=rows, validation=rows, test=hidden)
+    content = 'index\tsentence1\tsentence2\tlabel\n0\ta\tc \tnot_entailment\n1\t"b\td\tentailment\n'
+    root = write_files(tmp_path, {f"glue_data/RTE/{name}.tsv": content for name in ("train", "dev")})
+    here, there = load_dataset(option("rte"), root), load_dataset(option("rte"), None)
+    assert set(here.splits) == set(there.splits) and here.classes == there.classes
+    for name, split in here.splits.items():
+        other = there.splits[name]
+        assert (split.text_digest, split.text_pair_digest, split.label.tolist()) == (
+            other.text_digest,
+            other.text_pair_digest,
+            other.label.tolist(),
+        )
+    assert asked == [("nyu-mll/glue", "rte", {"revision": "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"})]
+    assert there.source == {"from": "hub", "path": "nyu-mll/glue", "revision": "0123abcd" * 5, "files": {}}
+    with pytest.raises(
+        UserError, match=r"split 'test' hides its labels \(all -1\). Set dataset.splits.test to 'validation'."
+    ):
+        load_dataset(option("rte", splits={"test": "test"}), None)
+
+
+def test_class_ids_follow_the_names_not_the_hub_order(on_the_hub: Callable[..., list[tuple[Any, ...]]]) -> None:
+    from datasets import ClassLabel, Value
+
+    rows = {"sentence": ["a", "b"], "label": [0, 1]}
+    on_the_hub(
+        {"sentence": Value("string"), "label": ClassLabel(names=["positive", "negative"])}, train=rows, validation=rows
+    )
+    assert load_dataset(option("sst2"), None).train.label.tolist() == [1, 0]
+
+
+def test_scores_of_the_hub_are_those_of_the_folder(on_the_hub: Callable[..., list[tuple[Any, ...]]]) -> None:
+    from datasets import Value
+
+    rows = {"sentence1": ["a", "b"], "sentence2": ["c", "d"], "label": [3.8, 5.0]}
+    unlabelled = {**rows, "label": [-1.0, -1.0]}
+    features = {"sentence1": Value("string"), "sentence2": Value("string"), "label": Value("float32")}
+    on_the_hub(features, train=rows, validation=rows, test=unlabelled)
+    read = load_dataset(option("stsb"), None)
+    assert read.train.label.tolist() == [3.8, 5.0], "float32 on the hub, decimal in the file: the same score"
+    assert set(read.splits) == {"train", "validation"}
+
+
+def test_a_hub_split_without_a_label_column_is_hidden_and_a_missing_text_column_is_named(
+    on_the_hub: Callable[..., list[tuple[Any, ...]]],
+) -> None:
+    from datasets import Value
+
+    on_the_hub({"sentence": Value("string")}, train={"sentence": ["a"]})
+    with pytest.raises(UserError, match=r"split 'train' hides its labels .* 'a split with labels'"):
+        load_dataset(option("sst2", splits={"test": "train"}), None)
+    on_the_hub({"text": Value("string"), "label": Value("int64")}, train={"text": ["a"], "label": [0]})
+    with pytest.raises(UserError, match=r"has no column 'sentence'. There are: text, label"):
+        load_dataset(option("sst2", splits={"test": "train"}), None)
+
+
+def test_a_folder_of_the_same_name_is_not_taken_for_the_hub(
+    on_the_hub: Callable[..., list[tuple[Any, ...]]], tmp_path: Path
+) -> None:
+    from datasets import Value
+
+    asked = on_the_hub(
+        {"sentence": Value("string"), "label": Value("int64")}, train={"sentence": ["a", "b"], "label": [0, 1]}
+    )
+    (tmp_path / "glue").mkdir()
+    load_dataset(option("sst2", splits={"test": "train"}), None)
+    assert len(asked) == 1
+    (tmp_path / "nyu-mll" / "glue").mkdir(parents=True)
+    with pytest.raises(UserError, match="the folder 'nyu-mll/glue' here hides the hub's dataset"):
+        load_dataset(option("sst2"), None)
+
+
+@pytest.mark.parametrize(
+    ("online", "message"),
+    [(False, "cannot reach the hub and 'nyu-mll/glue' is not in its cache"), (True, "cannot load .*: broken")],
+)
+def test_a_hub_that_fails_names_data_root(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, online: bool, message: str
+) -> None:
+    import datasets
+
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise ConnectionError("broken")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    monkeypatch.setattr("src.data.hub.go_offline_unless_reachable", lambda: online)
+    with pytest.raises(UserError, match=f"(?s)cola: {message}.*Give data_root=<folder holding glue_data/>."):
+        load_dataset(option("cola"), None)
+
+
+def test_the_hub_spells_labels_as_files_do(on_the_hub: Callable[..., list[tuple[Any, ...]]]) -> None:
+    from datasets import Value
+
+    features = {"sentence ": Value("string"), "label": Value("string")}
+    rows = {"sentence ": ["a", "b", "c"], "label": ["1.0", " 0", "1"]}
+    on_the_hub(features, train=rows, validation=rows)
+    read = load_dataset(option("sst2"), None)
+    assert read.classes == ("negative", "positive") and read.train.label.tolist() == [1, 0, 1]

@@ -1,0 +1,121 @@
+"""Contrasts are one family, mirror their sides, and are flagged where rows are few."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from src.errors import UserError
+from src.evaluation.comparisons import compare
+from src.evaluation.contrasts import MARGIN, contrasts, resample_task
+from src.evaluation.differences import VERDICTS, equivalent
+from src.evaluation.hierarchical import over_tasks
+from src.evaluation.proportions import kappa
+from tests.helpers.predictions import FAST, MIXED, PAIRS, make_task
+
+
+def test_a_call_is_one_family():
+    from statsmodels.stats.multitest import multipletests
+
+    found = contrasts(MIXED, PAIRS, margin=0.05, resamples=FAST)
+    assert [(one.task, one.a, one.b) for one in found] == [(task.name, *pair) for task in MIXED for pair in PAIRS]
+    for raw, adjusted in (("p", "p_holm"), ("p_equivalence", "p_equivalence_holm")):
+        values = [getattr(one, raw) if raw != "p" else one.difference.p for one in found]
+        assert [getattr(one, adjusted) for one in found] == pytest.approx(
+            multipletests(values, method="holm")[1], abs=1e-9
+        )
+    assert {one.verdict for one in found} <= set(VERDICTS)
+    for one in found:
+        assert (one.p_equivalence <= 0.05) == equivalent(one.difference, 0.05)
+        same, differs = one.p_equivalence_holm <= 0.05, one.p_holm <= 0.05
+        assert one.verdict.startswith("equivalent") == same and (one.verdict in ("better", "worse")) == (
+            differs and not same
+        )
+
+
+def test_noise_in_the_family_never_helps():
+    few = contrasts(MIXED[:2], PAIRS, resamples=FAST)
+    many = contrasts(
+        [*MIXED[:2], *(make_task(f"noise {seed}", seed=seed + 10) for seed in range(4))], PAIRS, resamples=FAST
+    )
+    assert all(more.p_holm >= less.p_holm for less, more in zip(few, many, strict=False))
+    assert all(more.p_equivalence_holm >= less.p_equivalence_holm for less, more in zip(few, many, strict=False))
+
+
+def test_sides_mirror():
+    task = make_task("one", gap=0.12, rows=800)
+    forth, back = (contrasts([task], [pair], resamples=FAST)[0] for pair in (("a", "b"), ("b", "a")))
+    assert (forth.verdict, back.verdict) == ("better", "worse")
+    assert back.difference.value == -forth.difference.value and back.difference.p == pytest.approx(forth.difference.p)
+    assert (back.p_equivalence, back.smallest_margin) == pytest.approx(
+        (forth.p_equivalence, forth.smallest_margin), abs=1e-9
+    )
+    errors = make_task("error", "rmse", 0, gap=0.2, rows=800)
+    assert contrasts([errors], [("a", "b")], resamples=FAST)[0].verdict == "better"
+
+
+def test_accuracy_is_mcnemars_and_agreement_is_kappa():
+    task = make_task("one", gap=0.05)
+    found = contrasts([task], [("a", "b")], resamples=FAST)[0]
+    a, b = task.predictions["a"], task.predictions["b"]
+    assert found.difference == compare("accuracy", task.labels, a, b, classes=2)
+    assert (
+        found.agreement == pytest.approx(kappa(a, b, classes=2)[0])
+        and found.rows == 400
+        and found.margin == MARGIN == 0.01
+    )
+    assert contrasts([make_task("four", "pearson", 0)], [("a", "b")], resamples=FAST)[0].agreement is None
+
+
+def test_flags():
+    task = make_task("one", gap=0.05)
+    few = make_task("few", rows=71)
+    flagged = [contrasts([one], [("a", "b")], resamples=FAST)[0].flag for one in (task, few, replace(task, folds=10))]
+    assert flagged[0] is None and "250 rows" in flagged[1] and "10 folds" in flagged[2]
+    rare = replace(task, predictions={**task.predictions, "b": np.zeros_like(task.labels)})
+    assert "fewer than 5" in contrasts([rare], [("a", "b")], resamples=FAST)[0].flag
+
+
+def test_draws_are_paired_and_averaged():
+    task = make_task("drawn", gap=0.05, draws=3)
+    found = contrasts([task], [("a", "b")], resamples=FAST)[0]
+    by_hand = (task.predictions["a"] == task.labels).mean() - (task.predictions["b"] == task.labels).mean()
+    assert found.difference.value == pytest.approx(by_hand, abs=1e-12) and "3 draws" in found.difference.method
+    each = [kappa(*pair, classes=2)[0] for pair in zip(task.predictions["a"], task.predictions["b"], strict=True)]
+    assert found.agreement == pytest.approx(np.mean(each))
+
+
+def test_what_is_undefined_stays_out_of_the_family():
+    task = make_task("four", "pearson", 0, gap=0.05)
+    flat = replace(task, predictions={**task.predictions, "b": np.zeros(400)})
+    found = contrasts([flat], PAIRS[:2], resamples=FAST)
+    assert found[0].p_holm is None and found[0].verdict == "undecided" and found[0].smallest_margin is None
+    assert found[1].p_holm == found[1].difference.p
+    with pytest.raises(UserError, match="four: a against b"):
+        over_tasks([flat, task], "a", "b", resamples=FAST)
+
+
+def test_one_bootstrap_serves_all_pairs():
+    task = make_task("two", "f1")
+    resample_task.cache_clear()
+    contrasts([task], PAIRS, resamples=FAST)
+    over_tasks([task, make_task("one")], "a", "b", resamples=FAST)
+    assert resample_task.cache_info().misses == 2
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: contrasts(MIXED, [("a", "x")]), "one: no run 'x'. Known: a, b, c"),
+        (lambda: contrasts([make_task("bad", "f1", 3)], PAIRS), "bad: metric 'f1'"),
+        (lambda: contrasts(MIXED[:1], PAIRS, margin=0), "margin is above 0"),
+        (lambda: over_tasks(MIXED[:1], "a", "b"), "at least two tasks"),
+        (lambda: over_tasks([make_task("error", "rmse", 0)] * 2, "a", "b", resamples=FAST), "unit"),
+        (lambda: over_tasks(MIXED[:2], "a", "b", margin=-1, resamples=FAST), "margin is above 0"),
+    ],
+)
+def test_refusals(call, message):
+    with pytest.raises(UserError, match=message):
+        call()
