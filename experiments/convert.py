@@ -16,8 +16,9 @@ from src.cli.messages import print_text
 from src.cli.validation import check_model
 from src.config.schema import ModelConfig
 from src.errors import UserError
-from src.models import checkpoint
-from src.models.encoder import load_model, load_tokenizer
+from src.models import finding
+from src.models.loading import load_model
+from src.models.tokenizer import load_tokenizer
 
 WORD = "model=google"  # said as at the other doors; there is nothing else to convert
 
@@ -58,7 +59,7 @@ def main(options: Options) -> None:
 
 def write(output: Path, model: ModelConfig) -> str:
     """Write the Hugging Face folder of an original checkpoint; returns what is to be said of its activation."""
-    given = checkpoint.find(model)
+    given = finding.find_checkpoint(model)
     original = given.original
     assert original is not None
     if output.is_dir() and any(output.iterdir()):

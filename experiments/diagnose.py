@@ -20,7 +20,7 @@ from src.cli.messages import print_text
 from src.config.schema import Config
 from src.errors import UserError
 from src.evaluation import geometry
-from src.features.extractor import texts
+from src.features.inputs import encoder_inputs
 from src.models.pooler import marchenko_pastur
 from src.pipeline.run import PreparedRun, opened
 from src.probes.solvers.linear import parallel_map
@@ -54,7 +54,7 @@ def diagnose(tasks: list[Config]) -> dict[str, Any]:
         found["tasks"][prepared.data.name] = _task(prepared, weight)
         found |= {
             "model": prepared.model_name,
-            "pooler": {**prepared.extractor.facts.pooler, "weight": None if weight is None else spectrum(weight)},
+            "pooler": {**prepared.extractor.info.pooler, "weight": None if weight is None else spectrum(weight)},
             "provenance": _provenance(prepared),
         }
     return found
@@ -85,13 +85,13 @@ def views(prepared: PreparedRun) -> tuple[Views, int]:
     Of two texts that are encoded apart, each counts as one.
     """
     read, extractor, config = prepared.data, prepared.extractor, prepared.config
-    known = [name for name, layer in extractor.supported([extractor.layer(config.layer)]) if name in REPRESENTATIONS]
+    known = [name for name, layer in extractor.supported_targets([extractor.resolve_layer(config.layer)]) if name in REPRESENTATIONS]
     kept = np.unique(np.linspace(0, len(read.train) - 1, min(ROWS, len(read.train))).astype(np.int64))
     found = {}
     for name in sorted(known, key=REPRESENTATIONS.index):
-        target = extractor.check(name, config.layer)
+        target = extractor.resolve_target(name, config.layer)
         pieces = [
-            extractor.features(text, target).values[kept] for text in texts(read.train, config.pairing, read.name)
+            extractor.features(text, target).values[kept] for text in encoder_inputs(read.train, config.pairing, read.name)
         ]
         found[name] = np.concatenate(pieces)
     return found, len(kept)
@@ -122,7 +122,7 @@ def _provenance(prepared: PreparedRun) -> dict[str, Any]:
     extractor, runtime = prepared.extractor, prepared.config.runtime
     given = extractor.checkpoint
     return provenance.collect(
-        device=extractor.device, gpu=extractor.gpu, threads=extractor.threads, dtype=runtime.dtype, attention=extractor.facts.attention,
+        device=extractor.options.device, gpu=extractor.gpu, threads=extractor.workers, dtype=runtime.dtype, attention=extractor.info.attention,
         model={"path": given.label, "commit": given.commit, "weights": given.weights, "tokenizer": given.tokenizer},
     )  # fmt: skip
 

@@ -84,7 +84,7 @@ def extract(config: Config, folder: Path) -> list[Path]:
 
     With `runtime.shard`, encode that share; the files are written by the job that finds all shares done.
     """
-    from src.features.extractor import texts
+    from src.features.inputs import encoder_inputs
     from src.pipeline.run import opened
 
     try:
@@ -99,7 +99,7 @@ def extract(config: Config, folder: Path) -> list[Path]:
         prepared.target,
         prepared.extractor.checkpoint.label,
     )
-    if extractor.facts.pooler["status"] == "untrained" and poolings[target[0]].needs_pooler:
+    if extractor.info.pooler["status"] == "untrained" and poolings[target[0]].needs_pooler:
         log.warning(
             "warning: the pooler of %s was never trained: '%s' is a random projection of its [CLS] state.",
             model,
@@ -108,11 +108,11 @@ def extract(config: Config, folder: Path) -> list[Path]:
     written: list[Path] = []
     runtime = config.runtime
     if runtime.shard is not None and runtime.shards > 1:
-        every = [text for split in read.splits.values() for text in texts(split, config.pairing, read.name)]
+        every = [text for split in read.splits.values() for text in encoder_inputs(split, config.pairing, read.name)]
         for text in every:
-            extractor.share(text, target, runtime.also_layers, runtime.shard, runtime.shards)
+            extractor.encode_shard(text, target, runtime.also_layers, runtime.shard, runtime.shards)
         # Counted when all is done here, not text by text: jobs that end one text each as the last would each leave the files to another.
-        if left := sum(extractor.left(text, target, runtime.also_layers) for text in every):
+        if left := sum(extractor.remaining_shards(text, target, runtime.also_layers) for text in every):
             print_text(
                 f"share {runtime.shard} of {runtime.shards} is done; the files are written once the other jobs' {left} parts are"
             )
@@ -121,7 +121,7 @@ def extract(config: Config, folder: Path) -> list[Path]:
         before = extractor.encoded
         pieces = [
             extractor.features(text, target, config.runtime.also_layers)
-            for text in texts(split, config.pairing, read.name)
+            for text in encoder_inputs(split, config.pairing, read.name)
         ]
         notes = {
             "pooling": target[0],
@@ -144,7 +144,7 @@ def write(path: Path, sides: list[np.ndarray], labels: np.ndarray, notes: dict[s
     ----------
     The format: 8 bytes of header length, little-endian; a JSON header of names, dtypes, shapes and offsets; the arrays, row-major.
     """
-    from src.features.extractor import pair_features
+    from src.features.vectors import pair_features
 
     rows = len(labels)
     width = sides[0].shape[1] * (1 if len(sides) == 1 else 4)

@@ -1,7 +1,7 @@
-"""Ways to turn an encoder's output into one vector per row. All of them come out of one forward pass.
+"""Define the poolings: functions that turn an encoder's output into one vector per row.
 
-The registry is read without torch, so `--help` lists it at no cost: functions use the tensors' own methods.
-Adding a pooling is one decorated function here.
+All poolings are computed from one forward pass. To add a pooling, add a decorated function here.
+The functions use the tensors' own methods, so that `--help` lists them without importing torch.
 """
 
 from __future__ import annotations
@@ -21,54 +21,99 @@ from src.registry import Registry
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from src.models.encoder import EncoderOutput
-
-    Function = Callable[[EncoderOutput, int], Tensor]
+    Function = Callable[["EncoderOutput", int], Tensor]
 
 SATURATED = 1 - 2**-24  # the largest float32 below one; tanh of anything above 9.02 rounds past it
 
 
+@dataclass
+class EncoderOutput:
+    """What one forward pass returns for a batch: the argument of every pooling.
+
+    Attributes
+    ----------
+    hidden : tuple of L+1 tensors (batch, tokens, width)
+        0 is the embeddings, L the last layer.
+    mask, content : bool tensors (batch, tokens)
+        True where a token is real; True where it is real and not a special token.
+    pooled : tensor (batch, width) or None
+        The model's own pooler output.
+    pooler_weight, pooler_bias : tensors (width, width), (width,) or None
+        W and b of ``tanh(W h + b)``.
+    random_weight : float32 tensor (width, width)
+        R of `random_pooler`.
+    """
+
+    hidden: tuple[Tensor, ...]
+    mask: Tensor
+    content: Tensor
+    pooled: Tensor | None
+    pooler_weight: Tensor | None
+    pooler_bias: Tensor | None
+    random_weight: Tensor
+
+
 @dataclass(frozen=True)
 class Pooling:
-    """A registered pooling: where it exists, and what it needs of the checkpoint."""
+    """A registered pooling, its layers and its requirements on the checkpoint."""
 
     name: str
     function: Function
-    layers: str  # any; last: the last layer alone; own: it names its own layers
+    layers: str  # "any"; "last": only the last layer; "own": the pooling chooses its layers itself
     needs_pooler: bool  # the checkpoint must hold a pooler
     at_least: int  # encoder layers
-    needs_first: bool = False  # the first token must be a special one that attends to the whole row
+    needs_first: bool = False  # the first token must be special and attend to the whole row
 
     @cached_property
     def code(self) -> str:
-        """Digest of the function and of the helpers beside it, comments and docstrings apart: who changes a pooling gets new features."""
+        """Return the digest of the function's source and of its helpers in the same module.
+
+        The digest enters every feature's key, so that a changed pooling gets new features. Comments
+        and docstrings do not count.
+        """
         return hashlib.sha256("\n".join(_source(self.function, set())).encode()).hexdigest()
 
-    def missing(self, *, layers: int, pooler: bool, first: str | None = None) -> str | None:
-        """Why an encoder of `layers` layers, with or without a pooler in its checkpoint, cannot be pooled so; None when it can.
+    def unsupported_reason(self, *, layers: int, pooler: bool, first: str | None = None) -> str | None:
+        """Return why this pooling does not exist for an encoder, or None if it does.
 
-        `first` is the reason why its first token does not stand for the row, None where it does.
+        Parameters
+        ----------
+        layers : int
+            Layers of the encoder.
+        pooler : bool
+            Whether the checkpoint holds a pooler.
+        first : str or None
+            Why the first token cannot represent the row; None if it can.
         """
         if self.needs_first and first is not None:
             return first
         if self.needs_pooler and not pooler:
             return "its checkpoint holds no pooler"
         if layers < self.at_least:
-            return f"it has {layers} layers, and {self.name} takes {self.at_least}"
+            return f"it has {layers} layers, and '{self.name}' needs {self.at_least}"
         return None
 
     def check_layer(self, layer: int) -> None:
-        """Refuse a `layer=` that cannot be meant, before the number of layers is known."""
+        """Check a `layer=` before the number of layers is known.
+
+        Raises
+        ------
+        UserError
+            The pooling chooses its own layers, or exists only at the last layer.
+        """
         if self.layers == "own" and layer != -1:
             raise UserError(
-                f"pooling '{self.name}' names its own layers, got layer={layer}. Leave layer out, or use pooling=mean layer={layer}."
+                f"pooling '{self.name}' chooses its own layers, got layer={layer}. "
+                f"Leave layer out, or use pooling=mean layer={layer}."
             )
         if self.layers == "last" and layer < -1:
-            raise self.inner_layer(layer)
+            raise self.layer_error(layer)
 
-    def inner_layer(self, layer: int) -> UserError:
+    def layer_error(self, layer: int) -> UserError:
+        """Return the error for another layer than the last."""
         return UserError(
-            f"pooling '{self.name}' exists at the last layer only, got layer={layer}. Use pooling=cls for the [CLS] state of layer {layer}."
+            f"pooling '{self.name}' exists at the last layer only, got layer={layer}. "
+            f"Use pooling=cls for the [CLS] state of layer {layer}."
         )
 
 
@@ -78,7 +123,7 @@ poolings: Registry[Pooling] = Registry("pooling")
 def pooling(
     *, layers: str = "any", needs_pooler: bool = False, needs_first: bool = False, at_least: int = 1
 ) -> Callable[[Function], Function]:
-    """Register a function under its own name."""
+    """Register the decorated function under its own name; for the parameters see `Pooling`."""
 
     def register(function: Function) -> Function:
         name = function.__name__.rstrip("_")
@@ -223,7 +268,7 @@ def _average(hidden: Tensor, weight: Tensor) -> Tensor:
 
 
 def _source(function: Callable[..., object], seen: set[str]) -> Iterator[str]:
-    """A function's source as the parser sees it, then that of the functions of its own module that it names."""
+    """Yield the parsed source of a function, then that of the functions of its module that it names."""
     seen.add(function.__name__)
     tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     assert isinstance(tree, ast.FunctionDef)

@@ -210,7 +210,7 @@ def _name(shown: Mapping[str, Any]) -> str:
 
 def _also(prepared: PreparedRun, layers: Sequence[int]) -> PreparedRun:
     """Have a forward pass store these layers too; one that the model lacks is refused by the job that asks for it."""
-    deepest = prepared.extractor.facts.layers
+    deepest = prepared.extractor.info.layers
     runtime = prepared.config.runtime
     also = [layer for layer in layers if -deepest - 1 <= layer <= deepest and layer not in runtime.also_layers]
     runtime = replace(runtime, also_layers=[*runtime.also_layers, *also])

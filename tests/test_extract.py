@@ -12,7 +12,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from src import extract, run
-from src.features import extractor as features
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import EncoderInput
+from src.features.vectors import PooledFeatures
 from tests.conftest import SENTENCES, Ended, write_csv
 
 Door = Callable[..., Ended]
@@ -28,9 +30,9 @@ def test_features_are_those_that_a_run_probes(
     door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     probed = []
-    read = features.FeatureExtractor.features
+    read = FeatureExtractor.features
 
-    def watched(self: features.FeatureExtractor, text: features.Text, *rest: object) -> features.Features:
+    def watched(self: FeatureExtractor, text: EncoderInput, *rest: object) -> PooledFeatures:
         found = read(self, text, *rest)  # type: ignore[arg-type]
         probed.append(np.array(found.values))
         return found
@@ -41,7 +43,7 @@ def test_features_are_those_that_a_run_probes(
         "out/train.safetensors: 40 rows, encoded",
         "out/test.safetensors: 20 rows, encoded",
     ]
-    monkeypatch.setattr(features.FeatureExtractor, "features", watched)
+    monkeypatch.setattr(FeatureExtractor, "features", watched)
     assert door(run.main, *files, "pooling=cls").status == 0
     for name, values in zip(("train", "test"), probed, strict=True):
         written = load_file(tmp_path / "out" / f"{name}.safetensors")

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.config.schema import ModelConfig, RuntimeConfig
+from src.config.schema import ModelConfig
 from src.errors import UserError
 from src.features.extractor import saturated
-from src.models.checkpoint import find
-from src.models.encoder import Encoder, EncoderOutput, Tokenizer, Tokens
-from src.pooling import SATURATED, Pooling, poolings
+from src.models.encoder import Encoder
+from src.models.finding import find_checkpoint
+from src.models.options import EncodingOptions
+from src.models.tokenizer import Tokenizer, Tokens
+from src.pooling import SATURATED, EncoderOutput, Pooling, poolings
 from tests.conftest import SENTENCES
 
 torch = pytest.importorskip("torch")
@@ -22,14 +24,14 @@ names = [name for name in poolings if poolings[name].at_least <= 2]
 
 @pytest.fixture(scope="module")
 def encoder(bert: Path) -> Encoder:
-    return Encoder(find(ModelConfig(path=str(bert))), ModelConfig(), RuntimeConfig())
+    return Encoder(find_checkpoint(ModelConfig(path=str(bert))), EncodingOptions())
 
 
 @pytest.fixture(scope="module")
 def tokens(bert: Path) -> Tokens:
     import pyarrow as pa
 
-    return Tokenizer(find(ModelConfig(path=str(bert))), 32)(pa.array(SENTENCES, pa.large_string()), None)
+    return Tokenizer(find_checkpoint(ModelConfig(path=str(bert))), 32)(pa.array(SENTENCES, pa.large_string()), None)
 
 
 def padded(tokens: Tokens, rows: list[int], to: int | None = None) -> tuple[np.ndarray, ...]:
@@ -121,7 +123,7 @@ def test_saturated_entries_are_counted_and_stay_finite(encoder: Encoder, tokens:
 def test_random_pooler_is_the_same_at_each_load_and_not_the_pooler(
     encoder: Encoder, tokens: Tokens, bert: Path
 ) -> None:
-    again = Encoder(find(ModelConfig(path=str(bert))), ModelConfig(), RuntimeConfig())
+    again = Encoder(find_checkpoint(ModelConfig(path=str(bert))), EncodingOptions())
     batch = padded(tokens, [0, 1])
     first = pool("random_pooler", encoder.forward(*batch))
     np.testing.assert_array_equal(first, pool("random_pooler", again.forward(*batch)))
@@ -129,9 +131,9 @@ def test_random_pooler_is_the_same_at_each_load_and_not_the_pooler(
 
 
 def test_layers_that_cannot_be_meant_are_refused() -> None:
-    with pytest.raises(UserError, match="last layer only, got layer=-3"):
+    with pytest.raises(UserError, match=r"pooler.*layer=-3.*pooling=cls"):
         poolings["pooler"].check_layer(-3)
-    with pytest.raises(UserError, match="names its own layers"):
+    with pytest.raises(UserError, match=r"first_last_mean.*layer=2.*Leave layer out"):
         poolings["first_last_mean"].check_layer(2)
     poolings["cls"].check_layer(-3)
 

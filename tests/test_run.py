@@ -92,16 +92,16 @@ def test_another_parameter_is_tried_without_naming_a_probe(door: Door, files: li
 def test_one_forward_pass_serves_a_sweep_over_layers(
     door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from src.features.extractor import Pass
+    from src.features.passes import ForwardPass
 
     passes: list[str] = []
-    whole = Pass.run
+    whole = ForwardPass.run
 
-    def counted(self: Pass, keys: Any) -> None:
-        passes.append(self.text.label)
+    def counted(self: ForwardPass, keys: Any) -> None:
+        passes.append(self.column.label)
         whole(self, keys)
 
-    monkeypatch.setattr(Pass, "run", counted)
+    monkeypatch.setattr(ForwardPass, "run", counted)
     ended = door(run.main, "-m", *files, "layer=0,-1,7", "hydra.sweep.dir=sweep")
     assert sorted(passes) == ["files/test", "files/train"]
     assert "2 done, 0 skipped, 1 failed" in ended.out  # a layer that the model lacks costs its own job alone

@@ -23,7 +23,7 @@ import numpy as np
 from experiments.benchmarks.simulations import simulations
 from experiments.cli import at_least, command
 from experiments.files import write_csv
-from src.cli.application import print_text
+from src.cli.messages import print_text
 from src.errors import UserError
 
 NOMINAL = {"type-I error": 0.05, "coverage": 0.95, "false equivalence": 0.05}

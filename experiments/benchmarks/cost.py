@@ -26,8 +26,10 @@ from experiments.files import write_json
 from src.cli.messages import print_text
 from src.config.schema import DEFAULT_PROBE, Config, ModelConfig, RuntimeConfig
 from src.data.dataset import Split
-from src.features.extractor import FeatureExtractor, pair_features, texts
-from src.models.encoder import Tokenizer, Tokens
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import encoder_inputs
+from src.features.vectors import pair_features
+from src.models.tokenizer import Tokenizer, Tokens
 from src.pipeline.run import PreparedRun, opened
 from src.probes.outcome import ProbeOutcome
 from src.probes.protocols.base import get_protocol
@@ -105,7 +107,7 @@ def cost(prepared: PreparedRun, options: Options) -> dict[str, Any]:
     tokens, features = {}, {}
     with one_core():
         for pairing in pairings:
-            tokenise = partial(_tokenise, Tokenizer(extractor.checkpoint, extractor.facts.max_length), few, pairing)
+            tokenise = partial(_tokenise, Tokenizer(extractor.checkpoint, extractor.info.max_length), few, pairing)
             tokens[pairing] = tokenise()
             functions[f"tokenise/{pairing}"] = tokenise
             functions |= passes(extractor, tokens[pairing], pairing)
@@ -135,7 +137,7 @@ def _rows(split: Split, chosen: np.ndarray) -> Split:
 
 
 def _tokenise(tokenizer: Tokenizer, split: Split, pairing: str) -> list[Tokens]:
-    return [tokenizer(text.text, text.text_pair) for text in texts(split, pairing, "")]
+    return [tokenizer(text.text, text.text_pair) for text in encoder_inputs(split, pairing, "")]
 
 
 def _features(extractor: FeatureExtractor, split: Split, pairing: str, name: str) -> dict[str, list[np.ndarray]]:
@@ -143,7 +145,7 @@ def _features(extractor: FeatureExtractor, split: Split, pairing: str, name: str
     sides = {
         each: [
             np.array(extractor.features(text, target).values)
-            for text in texts(split, pairing, f"{name}, {len(split)} rows,")
+            for text in encoder_inputs(split, pairing, f"{name}, {len(split)} rows,")
         ]
         for each, target in targets(extractor).items()
         if pairing == "joint" or each in SEPARATE
@@ -165,7 +167,7 @@ def fit(features: np.ndarray, split: Split, classes: int) -> ProbeOutcome:
 
 def describe(extractor: FeatureExtractor) -> dict[str, Any]:
     """Return the record's part about the model and the machine."""
-    facts, checkpoint = extractor.facts, extractor.checkpoint
+    facts, checkpoint = extractor.info, extractor.checkpoint
     batch = (np.ones((1, 8), np.int32), np.zeros((1, 8), np.int8), np.zeros((1, 8), np.bool_))
     exits = stops_early(extractor.encoder, batch)
     return {
@@ -180,7 +182,7 @@ def describe(extractor: FeatureExtractor) -> dict[str, Any]:
             dtype="float32",
             attention=facts.attention,
             kernel=facts.kernel,
-            token_budget=extractor.token_budget,
+            token_budget=extractor.options.token_budget,
             model={"path": checkpoint.label, "weights": checkpoint.weights, "tokenizer": checkpoint.tokenizer},
         ),
     }

@@ -22,12 +22,16 @@ import numpy as np
 import pyarrow as pa
 
 from experiments.configurations import dataset_config
-from src.config.schema import Config, ModelConfig, RuntimeConfig
-from src.data import dataset as data
+from src.config.schema import ModelConfig
+from src.data.loading import load_dataset
 from src.errors import UserError
-from src.features.extractor import FeatureExtractor, Text, library_versions
-from src.models import checkpoint
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import EncoderInput
+from src.features.loading import library_versions
+from src.models import finding, tokenizer_files
+from src.models.options import EncodingOptions
 from src.runtime.clock import Clock
+from src.runtime.devices import device_kind
 from src.runtime.provenance import cores
 from src.storage.arrays import ArrayStore
 
@@ -115,8 +119,8 @@ def compare(name: str, folder: Path, sentences: list[str], slices: int = SLICES)
     from sentence_transformers import SentenceTransformer
 
     peer = SentenceTransformer(str(folder), device="cpu")
-    config = Config(model=ModelConfig(path=str(folder)), runtime=RuntimeConfig(progress=False))
-    found = checkpoint.find(config.model)
+    options = EncodingOptions(device_kind("auto"))
+    found = finding.find_checkpoint(ModelConfig(path=str(folder)))
     ours = theirs = difference = 0.0
     tokens = poolings = 0
     rates = [product_rate()]
@@ -124,14 +128,14 @@ def compare(name: str, folder: Path, sentences: list[str], slices: int = SLICES)
     for part in range(slices):
         texts = sentences[part::slices]
         with tempfile.TemporaryDirectory() as place:
-            extractor = FeatureExtractor(found, config, ArrayStore(Path(place)), Clock(), cores())
-            target = extractor.check("mean", -1)  # loads the model before the clock starts
-            text = Text(pa.array(texts, pa.large_string()), None, f"{name} {part} of {slices}", name)
+            extractor = FeatureExtractor(found, options, ArrayStore(Path(place)), Clock(), cores(), False)
+            target = extractor.resolve_target("mean", -1)  # loads the model before the clock starts
+            text = EncoderInput(pa.array(texts, pa.large_string()), None, f"{name} {part} of {slices}", name)
             began = time.perf_counter()
             features = extractor.features(text, target)
             ours += time.perf_counter() - began
             tokens += features.tokens
-            poolings = features.made["poolings"]
+            poolings = features.timing["poolings"]
             mean = np.array(features.values)
         torch.set_num_threads(cores())
         began = time.perf_counter()
@@ -154,7 +158,7 @@ def write_random_bert(folder: Path, tokenizer: Path) -> None:
     from transformers import BertConfig, BertModel
 
     BertModel(BertConfig()).save_pretrained(folder)
-    for name in checkpoint.TOKENIZER:
+    for name in tokenizer_files.TOKENIZER_FILES:
         if (tokenizer / name).is_file():
             shutil.copy(tokenizer / name, folder / name)
 
@@ -175,7 +179,7 @@ def run(data_root: str, model: str, rows: int | None, base_rows: int) -> list[Fi
 
     library.disable_progress_bar()
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
-    read = data.load(dataset_config("sst2"), data_root)
+    read = load_dataset(dataset_config("sst2"), data_root)
     sentences = [text for split in read.splits.values() for text in split.text.to_pylist()]
     versions = {**library_versions(), PEER: _version(PEER)}
     print(", ".join(f"{name} {number}" for name, number in versions.items()))

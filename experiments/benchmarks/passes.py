@@ -9,10 +9,11 @@ from functools import partial
 import numpy as np
 
 from experiments.benchmarks.timing import Measurements
-from src.features.batching import plan
+from src.features.batching import plan_batches
 from src.features.extractor import FeatureExtractor
-from src.models.encoder import Encoder, EncoderOutput, Tokens
-from src.pooling import poolings
+from src.models.encoder import Encoder
+from src.models.tokenizer import Tokens
+from src.pooling import EncoderOutput, poolings
 
 POOLINGS = ("cls", "pooler", "mean", "max", "first_last_mean")
 # Ids, segments and special-token marks of rows of one length, each (rows, tokens).
@@ -21,8 +22,8 @@ Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def targets(extractor: FeatureExtractor) -> dict[str, tuple[str, int]]:
     """Return the timed poolings that the checkpoint supports, each at the last layer."""
-    layer = extractor.facts.layers
-    supported = set(extractor.supported([layer]))
+    layer = extractor.info.layers
+    supported = set(extractor.supported_targets([layer]))
     return {name: (name, layer) for name in POOLINGS if (name, layer) in supported}
 
 
@@ -37,7 +38,7 @@ def passes(extractor: FeatureExtractor, sides: list[Tokens], pairing: str) -> Me
         Part of the names: ``forward/PAIRING/LAYER``, ``pool/PAIRING/POOLING``.
     """
     encoder = extractor.encoder
-    batches = [_batch(tokens, rows) for tokens in sides for rows in plan(tokens.lengths, extractor.token_budget)]
+    batches = [_batch(tokens, rows) for tokens in sides for rows in plan_batches(tokens.lengths, extractor.options.token_budget)]
     outputs = [encoder.forward(*batch) for batch in batches]
     functions: Measurements = {}
     for layer in range(1, encoder.layers + 1) if stops_early(encoder, batches[0]) else (encoder.layers,):

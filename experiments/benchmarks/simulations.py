@@ -8,6 +8,8 @@ from functools import cache
 
 import numpy as np
 from scipy.special import stdtrit
+from src.evaluation.paired import Task, over_tasks
+from src.evaluation.statistics import compare, equivalent, kappa
 
 from experiments.benchmarks.populations import (
     Array,
@@ -21,9 +23,7 @@ from experiments.benchmarks.populations import (
     true_values,
 )
 from src.evaluation import paired
-from src.evaluation.metrics import evaluate
-from src.evaluation.paired import Task, over_tasks
-from src.evaluation.statistics import compare, equivalent, kappa
+from src.evaluation.estimates import evaluate
 
 Outcomes = dict[tuple[str, str], bool]  # (quantity, method) of one trial
 ROWS = (71, 250, 872, 1500)  # WNLI's, the fewest with a stated guarantee, SST-2's, STS-B's

@@ -1,1 +1,1 @@
-"""Comparison of the implementations that the question names, on the same weights and sentences."""
+"""Comparison of implementations of BERT on the same weights and sentences."""

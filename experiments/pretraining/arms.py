@@ -1,8 +1,12 @@
-"""Pre-training arms that differ in their objective alone: ``python -m experiments.pretraining.arms text=FOLDER output=FOLDER [study=nsp]``.
+"""Pre-train arms that differ in their objective alone.
 
-``study=nsp`` trains the embedded model's shape from fresh weights; ``study=continued model.path=FOLDER`` goes on from a BERT checkpoint.
-Seeds share initial weights, masks and the order of rows between the arms of a study. Trainings of one thread each run side by side
-(``jobs``); the same command goes on after a kill and leaves alone what is complete. docs/protocol.md says what the arms are to decide.
+``python -m experiments.pretraining.arms text=FOLDER output=FOLDER [study=nsp]``
+
+``study=nsp`` trains the embedded model's shape from fresh weights; ``study=continued
+model.path=FOLDER`` continues from a BERT checkpoint. In a study, arms of one seed share initial
+weights, masks and the order of rows. Trainings of one thread each run side by side, `jobs` at a
+time. After an interruption, the same command continues and skips complete trainings.
+docs/protocol.md says what the arms decide.
 """
 
 from __future__ import annotations
@@ -28,17 +32,28 @@ ARMS = {
     "nsp_same_document": ("schedule.objective=mlm_nsp", "schedule.negatives=same_document"),
 }
 PACE = ("pace.workers=1", "pace.threads=1", "pace.device=cpu", "pace.save=100", "pace.progress=false", "tracker=none")
+POLL_INTERVAL = 0.2  # seconds
 
 
 @dataclass(frozen=True)
 class Study:
-    """Trainings that are compared: their arms and seeds, and what they share."""
+    """Describes trainings that are compared.
+
+    Attributes
+    ----------
+    arms : names of `ARMS`
+    seeds, steps : int
+        Of every arm.
+    shared : overrides of every arm
+    continued : bool
+        Whether the trainings begin with a checkpoint.
+    """
 
     arms: tuple[str, ...]
     seeds: int
     steps: int
     shared: tuple[str, ...]
-    continued: bool  # from a checkpoint, not from fresh weights
+    continued: bool
 
 
 STUDIES = {
@@ -65,7 +80,36 @@ class Options:
     study: Literal["nsp", "continued"] = "nsp"
     model: ModelPath = ModelPath()
     seeds: int | None = at_least(1, None)
-    jobs: int | None = at_least(1, None)
+    jobs: int | None = at_least(1, None)  # trainings at a time; unset: the cores
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Names one training of a study."""
+
+    study: Study
+    name: str
+    seed: int
+    output: Path  # of the study
+
+    @property
+    def label(self) -> str:
+        """The name of its folder."""
+        return f"{self.name}-{self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        """The training's output."""
+        return self.output / self.label
+
+    def is_complete(self) -> bool:
+        """Return whether the checkpoint of the last step is there."""
+        log = self.folder / "training.csv"
+        if not (self.folder / "model.safetensors").is_file() or not log.is_file():
+            return False
+        with log.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return bool(rows) and int(rows[-1]["step"]) >= self.study.steps
 
 
 @command(Options)
@@ -73,87 +117,61 @@ def main(options: Options) -> None:
     """Train the missing arms and seeds of a study."""
     study = STUDIES[options.study]
     if study.continued != (options.model.path is not None):
-        way = (
-            "needs the checkpoint to go on from: model.path=FOLDER"
-            if study.continued
-            else "begins with fresh weights: leave it out"
-        )
+        way = "needs a checkpoint: model.path=FOLDER" if study.continued else "begins with fresh weights: leave it out"
         raise UserError(f"model.path={options.model.path}: study={options.study} {way}.")
-    jobs = options.jobs or cores()
-    failed = train(
-        study, Path(options.text), Path(options.output), options.model.path, options.seeds or study.seeds, int(jobs)
-    )
+    seeds = range(options.seeds or study.seeds)
+    arms = [Arm(study, name, seed, Path(options.output)) for seed in seeds for name in study.arms]
+    missing = [arm for arm in arms if not arm.is_complete()]
+    failed = train(missing, Path(options.text), options.model.path, options.jobs or cores())
     if failed:
         raise UserError(
-            f"{len(failed)} trainings failed: {', '.join(failed)}. Their log.txt says why; the same command goes on."
+            f"{len(failed)} trainings failed: {', '.join(failed)}. Their log.txt says why. "
+            "Run the same command again to continue them."
         )
 
 
-def train(study: Study, text: Path, output: Path, start: str | None, seeds: int, jobs: int) -> list[str]:
-    """Run the trainings of a study that are not complete, `jobs` at a time, seed by seed.
-
-    Returns
-    -------
-    list of str
-        Names of the trainings that failed.
-    """
-    waiting = [(arm, seed) for seed in range(seeds) for arm in study.arms]
-    waiting = [(arm, seed) for arm, seed in waiting if completed(output / f"{arm}-{seed}") < study.steps]
+def train(arms: list[Arm], text: Path, start: str | None, jobs: int) -> list[str]:
+    """Run the trainings, `jobs` at a time, and return the labels of those that failed."""
+    waiting = list(arms)
     running: dict[str, subprocess.Popen[bytes]] = {}
     failed = []
-    signal.signal(
-        signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
-    )  # so that no training outlives this process
+    # An exception ends the trainings below, so that none runs on without this process.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
-                arm, seed = waiting.pop(0)
-                name = f"{arm}-{seed}"
-                running[name] = begin(study, arm, seed, text, output, start)
-                print_text(f"{time.strftime('%H:%M')} begins: {name}, {len(waiting)} waiting")
-            time.sleep(0.2)
-            for name, process in list(running.items()):
+                arm = waiting.pop(0)
+                running[arm.label] = start_training(arm, text, start)
+                print_text(f"{time.strftime('%H:%M')} begins: {arm.label}, {len(waiting)} waiting")
+            time.sleep(POLL_INTERVAL)
+            for label, process in list(running.items()):
                 if process.poll() is None:
                     continue
-                del running[name]
+                del running[label]
                 if process.returncode:
-                    failed.append(name)
-                print_text(f"{time.strftime('%H:%M')} {'failed' if process.returncode else 'complete'}: {name}")
+                    failed.append(label)
+                print_text(f"{time.strftime('%H:%M')} {'failed' if process.returncode else 'complete'}: {label}")
     finally:
         for process in running.values():
             process.terminate()
     return failed
 
 
-def begin(study: Study, arm: str, seed: int, text: Path, output: Path, start: str | None) -> subprocess.Popen[bytes]:
-    """Start one training, or go on with it; what it prints is added to its log.txt."""
-    folder = output / f"{arm}-{seed}"
-    folder.mkdir(parents=True, exist_ok=True)
-    words = [
-        f'text="{text}"', f'output="{folder}"', f'pace.prepared="{output / "prepared"}"', f"schedule.seed={seed}",
-        f"schedule.steps={study.steps}", *study.shared, *ARMS[arm], *PACE,
+def start_training(arm: Arm, text: Path, start: str | None) -> subprocess.Popen[bytes]:
+    """Start a training, or continue it; its output is appended to its log.txt."""
+    arm.folder.mkdir(parents=True, exist_ok=True)
+    overrides = [
+        f'text="{text}"', f'output="{arm.folder}"', f'pace.prepared="{arm.output / "prepared"}"',
+        f"schedule.seed={arm.seed}", f"schedule.steps={arm.study.steps}", *arm.study.shared, *ARMS[arm.name], *PACE,
     ]  # fmt: skip
     if start is not None:
-        words.append(f'model.path="{start}"')
-    # Steps mask different numbers of pieces: kept for each number that came, oneDNN's compiled products fill gigabytes.
+        overrides.append(f'model.path="{start}"')
+    # Each number of masked pieces compiles its own oneDNN product; all of them would fill
+    # gigabytes.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
-    with (folder / "log.txt").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "experiments.pretrain", *words],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-
-
-def completed(folder: Path) -> int:
-    """Steps of a training that is complete, 0 where it is not."""
-    if not (folder / "model.safetensors").is_file() or not (folder / "training.csv").is_file():
-        return 0
-    with (folder / "training.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return int(rows[-1]["step"]) if rows else 0
+    arguments = [sys.executable, "-m", "experiments.pretrain", *overrides]
+    with (arm.folder / "log.txt").open("ab") as log:
+        return subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
 if __name__ == "__main__":

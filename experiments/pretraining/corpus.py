@@ -14,7 +14,7 @@ import numpy as np
 
 from src.errors import UserError
 from src.models.checkpoint import Checkpoint
-from src.models.encoder import load_tokenizer
+from src.models.tokenizer import load_tokenizer
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # A sentence ends at . ! or ? and its closing quotes before a space and a capital,

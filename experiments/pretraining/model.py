@@ -17,6 +17,7 @@ from experiments.pretraining.embeddings import embeddings, sinusoids
 from experiments.pretraining.recipe import Schedule, Shape
 from src.errors import UserError
 from src.models.checkpoint import Checkpoint
+from src.models.restricted_folder import restricted_folder
 
 # BERT-base's 0.02 at width 768, scaled by the width: 0.02 at a small width leaves attention flat
 # for thousands of steps.
@@ -58,7 +59,7 @@ def load_start(start: Checkpoint, dropout: float, seed: int) -> BertForPreTraini
         )
     torch.manual_seed(seed)
     loaded: Any = BertForPreTraining.from_pretrained(
-        start.view(),
+        restricted_folder(start),
         output_loading_info=True,
         local_files_only=True,
         dtype="float32",

@@ -1,7 +1,10 @@
-"""When does the pooler become useful? ``python -m experiments.pretraining.snapshots snapshots=FOLDER [data_root=FOLDER] [output=FILE]``.
+"""Probe the snapshots of a pre-training.
 
-Probes the snapshots that ``experiments.pretrain`` kept, one sweep each, and writes one table with a row per snapshot, task and pooling.
-What is done is not done again; the held-out figures of the same steps stand in the training's own training.csv.
+``python -m experiments.pretraining.snapshots snapshots=FOLDER [data_root=FOLDER] [output=FILE]``
+
+Shows when the pooler becomes useful. Each snapshot of ``experiments.pretrain`` gets one sweep; one
+table has a row per snapshot, dataset and pooling. Finished sweeps are not run again. The held-out
+figures of the same steps are in the training's own training.csv.
 """
 
 from __future__ import annotations
@@ -9,24 +12,19 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from experiments.cli import command, required
+from experiments.files import write_csv
 from src.errors import UserError
 
-KEPT = (
-    "dataset",
-    "pooling",
-    "metric",
-    "value",
-    "low",
-    "high",
-    "pooler",
-    "baseline_constant",
-    "baseline_bag_of_word_pieces",
+COLUMNS = (
+    "dataset", "pooling", "metric", "value", "low", "high", "pooler", "baseline_constant", "baseline_bag_of_word_pieces",
     "key",
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Options:
     datasets: tuple[str, ...] = ("mr", "sst2", "cola", "mrpc", "stsb", "rte", "demo_coherence")
     poolings: tuple[str, ...] = ("cls", "pooler", "mean")
     data_root: str | None = None
-    work: str = "multirun/along"
+    work: str = "multirun/along"  # folder of the sweeps
     output: str = "experiments/records/along.csv"
 
 
@@ -48,34 +46,31 @@ def main(options: Options) -> None:
     snapshots = sorted(path for path in folders if path.name.isdecimal() and (path / "config.json").is_file())
     if not snapshots:
         raise UserError(
-            f"snapshots={options.snapshots}: a folder of snapshots is needed, named by their steps as pre-training leaves them."
+            f"snapshots={options.snapshots}: no snapshot there. Name a folder whose folders are named by their steps."
         )
-    words = [
-        f"dataset={','.join(options.datasets)}",
-        f"pooling={','.join(options.poolings)}",
-        "tracker=none",
-        "model=checkpoint",
-    ]
+    overrides = [f"dataset={','.join(options.datasets)}", f"pooling={','.join(options.poolings)}"]
     if options.data_root:
-        words.append(f'data_root="{options.data_root}"')
-    rows = []
-    for snapshot in snapshots:
-        folder = Path(options.work) / snapshot.name
-        asked = [*words, f'model.path="{snapshot}"', f'hydra.sweep.dir="{folder}"']
-        print(f"== step {int(snapshot.name):,}", flush=True)
-        ended = subprocess.run([sys.executable, "-m", "src.run", "-m", *asked], check=False)
-        if ended.returncode:
-            raise UserError(f"the sweep over step {int(snapshot.name)} failed: see above. The same command goes on.")
-        with (folder / "comparison.csv").open(newline="", encoding="utf-8") as file:
-            rows += [
-                {"step": int(snapshot.name), **{name: row.get(name) for name in KEPT}} for row in csv.DictReader(file)
-            ]
-    output = Path(options.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with output.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["step", *KEPT], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        overrides.append(f'data_root="{options.data_root}"')
+    rows = [row for each in snapshots for row in sweep(each, Path(options.work) / each.name, overrides)]
+    write_csv(Path(options.output), ("step", *COLUMNS), rows)
+
+
+def sweep(snapshot: Path, folder: Path, overrides: Sequence[str]) -> list[dict[str, Any]]:
+    """Run the sweep over one snapshot in `folder` and return the rows of its comparison.
+
+    Raises
+    ------
+    UserError
+        A job of the sweep failed.
+    """
+    step = int(snapshot.name)
+    print(f"== step {step:,}", flush=True)
+    model = ["tracker=none", "model=checkpoint", f'model.path="{snapshot}"', f'hydra.sweep.dir="{folder}"']
+    ended = subprocess.run([sys.executable, "-m", "src.run", "-m", *overrides, *model], check=False)
+    if ended.returncode:
+        raise UserError(f"the sweep over step {step} failed: see above. Run the same command again to continue it.")
+    with (folder / "comparison.csv").open(newline="", encoding="utf-8") as file:
+        return [{"step": step, **{name: row.get(name) for name in COLUMNS}} for row in csv.DictReader(file)]
 
 
 if __name__ == "__main__":

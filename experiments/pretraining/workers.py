@@ -15,7 +15,8 @@ from experiments.pretraining.training import train
 from experiments.pretraining.validation import used_lengths
 from src.config.schema import ModelConfig
 from src.errors import UserError
-from src.models.checkpoint import Checkpoint, find
+from src.models.checkpoint import Checkpoint
+from src.models.finding import find_checkpoint
 
 
 def run_workers(config: Pretraining, output: Path, log: Callable[[dict[str, Any]], None]) -> None:
@@ -37,7 +38,7 @@ def run_workers(config: Pretraining, output: Path, log: Callable[[dict[str, Any]
     from torch.multiprocessing import get_context
 
     config = replace(config, pace=resolve_pace(config.pace))
-    start = None if config.model.path is None else find(ModelConfig(path=config.model.path))
+    start = None if config.model.path is None else find_checkpoint(ModelConfig(path=config.model.path))
     check_positions(config, start)
     lock = FileLock(output / "lock")
     try:

@@ -26,7 +26,9 @@ from experiments.configurations import configs
 from src.cli.messages import print_text
 from src.config.schema import Config
 from src.errors import UserError
-from src.features.extractor import FeatureExtractor, Features, Target, Text
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import EncoderInput, PoolingTarget
+from src.features.vectors import PooledFeatures
 from src.pipeline.run import PreparedRun, prepare, run_probe
 from src.pooling import poolings
 from src.probes.decisions import losses
@@ -61,7 +63,7 @@ def main(tasks: list[Config]) -> None:
 class Beside(FeatureExtractor):
     """An extractor for which ``cls+pooler`` is a pooling too: the columns of both, side by side."""
 
-    def features(self, text: Text, target: Target, also_layers: Any = ()) -> Features:
+    def features(self, text: EncoderInput, target: PoolingTarget, also_layers: Any = ()) -> PooledFeatures:
         pieces = [
             FeatureExtractor.features(self, text, (name, target[1]), also_layers) for name in target[0].split(JOIN)
         ]
@@ -103,7 +105,7 @@ def run(config: Config, name: str, folder: Path) -> Result:
 
 def joined(plain: PreparedRun, name: str) -> Joined:
     """The same run on these poolings, each of which has to be one that the checkpoint has."""
-    layers = {plain.extractor.check(each, plain.config.layer)[1] for each in name.split(JOIN)}
+    layers = {plain.extractor.resolve_target(each, plain.config.layer)[1] for each in name.split(JOIN)}
     extractor = Beside(**vars(plain.extractor))
     return Joined(plain.config, plain.data, extractor, (name, layers.pop()), plain.clock)
 

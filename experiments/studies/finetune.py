@@ -45,7 +45,7 @@ def run(options: Options) -> None:
     datasets = {name: open_dataset(options, name) for name in names}
     for dataset in datasets.values():
         for head in options.pooling:
-            dataset.extractor.check(head, -1)
+            dataset.extractor.resolve_target(head, -1)
     choice = choose_rate(datasets[options.tune], options, output) if options.tune else fixed_rate(options.rate[0])
     cells = [
         Cell(datasets[name], head, choice, options.seeds, options.resamples, output / f"{name}-{head}")

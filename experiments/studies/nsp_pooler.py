@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 from tqdm import tqdm
 
-from experiments import book_pairs
+from experiments.studies.coherence_pairs import pairs
 from experiments.cli import ModelPath, command, required
 from experiments.files import write_json
 from experiments.pretraining.corpus import read_texts, split_held_out
@@ -32,10 +32,12 @@ from src.config.schema import Config, ModelConfig, ProbeConfig, RuntimeConfig
 from src.data.dataset import Split
 from src.errors import UserError
 from src.evaluation.proportions import wilson
-from src.features.extractor import FeatureExtractor, texts
-from src.models import checkpoint
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import encoder_inputs
+from src.models import finding
 from src.models.checkpoint import Checkpoint
 from src.models.pooler import marchenko_pastur
+from src.pipeline.run import encoding_options
 from src.probes.protocols.base import get_protocol
 from src.probes.settings import ProbeData, ProbeSettings, Rows
 from src.probes.solvers.estimators import LogisticRegression
@@ -59,7 +61,7 @@ class Options:
 
     text: str = required("a folder of .txt files, a document each")
     output: str = required("the folder of the two checkpoints")
-    model: ModelPath = ModelPath(checkpoint.EMBEDDED + "bert-books")
+    model: ModelPath = ModelPath(finding.EMBEDDED + "bert-books")
     pairs: int = 20000
     held_out_pairs: int = 4000
     held_out: float = 0.02  # last part of each document, in characters
@@ -87,16 +89,18 @@ def make(options: Any) -> dict[str, Any]:
     config = Config(
         model=ModelConfig(path=options["model"]["path"]), runtime=RuntimeConfig(cache_dir=options["cache_dir"])
     )
-    given = checkpoint.find(config.model)
+    given = finding.find_checkpoint(config.model)
     if given.config["model_type"] != "bert":
         raise UserError(
             f"'{given.label}' is a {given.config['model_type']} model; next-sentence prediction is BERT's. Name a BERT checkpoint."
         )
     splits = _splits(options)
-    extractor = FeatureExtractor(given, config, ArrayStore(cache_folder(config.runtime.cache_dir)), Clock(), cores())
+    extractor = FeatureExtractor(
+        given, encoding_options(config), ArrayStore(cache_folder(config.runtime.cache_dir)), Clock(), cores()
+    )
     rows = {name: _rows(extractor, split) for name, split in splits.items()}
     encoded = time.perf_counter()
-    start = fresh(extractor.facts.width, options["seed"], float(given.config.get("initializer_range", 0.02)))
+    start = fresh(extractor.info.width, options["seed"], float(given.config.get("initializer_range", 0.02)))
     trained = train(start, rows["train"], seed=options["seed"], epochs=options["epochs"], rate=options["rate"])
     ended = time.perf_counter()
     for name, state in (("random", start), ("nsp", trained)):
@@ -107,7 +111,7 @@ def make(options: Any) -> dict[str, Any]:
         **{name: options[name] for name in ("held_out", "words", "seed", "epochs", "rate")},
         "rows": {name: len(split) for name, split in splits.items()},
         "word_pieces": {
-            name: extractor.tokens(texts(split, "joint", "books")[0]).lengths.mean().item()
+            name: extractor.tokens(encoder_inputs(split, "joint", "books")[0]).lengths.mean().item()
             for name, split in splits.items()
         },
         "held_out_accuracy": _accuracies(rows, start, trained, options["seed"]),
@@ -123,7 +127,7 @@ def _splits(options: Mapping[str, Any]) -> dict[str, Split]:
     wanted = (("train", front, options["pairs"]), ("held_out", tail, options["held_out_pairs"]))
     splits = {}
     for place, (name, documents, rows) in enumerate(wanted):
-        first, second, label = book_pairs.pairs(documents, rows, options["words"], [options["seed"], place])
+        first, second, label = pairs(documents, rows, options["words"], [options["seed"], place])
         splits[name] = Split(name, pa.array(first, pa.large_string()), pa.array(second, pa.large_string()), label)
     return splits
 
@@ -131,7 +135,7 @@ def _splits(options: Mapping[str, Any]) -> dict[str, Split]:
 def _rows(extractor: FeatureExtractor, split: Split) -> Rows:
     """[CLS] of every pair, read as one text."""
     return Rows(
-        np.array(extractor.features(texts(split, "joint", "books")[0], ("cls", extractor.facts.layers)).values),
+        np.array(extractor.features(encoder_inputs(split, "joint", "books")[0], ("cls", extractor.info.layers)).values),
         split.label,
     )
 

@@ -12,8 +12,9 @@ from experiments.cli import ModelPath, command, required
 from src.cli.messages import print_text
 from src.config.schema import ModelConfig
 from src.errors import UserError
-from src.models.checkpoint import find
-from src.models.encoder import load_tokenizer
+from src.models.finding import find_checkpoint
+from src.models.restricted_folder import restricted_folder
+from src.models.tokenizer import load_tokenizer
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ def write(output: Path, path: str, seed: int) -> None:
     import torch
     from transformers import AutoConfig, AutoModel
 
-    given = find(ModelConfig(path=path))
+    given = find_checkpoint(ModelConfig(path=path))
     torch.manual_seed(seed)
-    model = AutoModel.from_config(AutoConfig.from_pretrained(given.view()))
+    model = AutoModel.from_config(AutoConfig.from_pretrained(restricted_folder(given)))
     try:
         torch.nn.Module.to(model, torch.float32)
         model.save_pretrained(output)

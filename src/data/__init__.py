@@ -1,1 +1,1 @@
-"""Datasets: texts and labels from the hub, official downloads, the user's files and generated tasks."""
+"""Datasets from the hub, official downloads, the user's files and generated tasks."""

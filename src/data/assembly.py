@@ -26,15 +26,15 @@ def assemble(
 
     Parameters
     ----------
-    tables : split name to columns ``text``, ``label`` and perhaps ``text_pair``; None: hidden labels
-    places : split name to the words that name its file in messages
-    roles : role to split name
+    tables : split name to columns ``text``, ``label`` and perhaps ``text_pair``; None: hidden
+    labels places : split name to the words that name its file in messages roles : role to split
+    name
 
     Raises
     ------
     UserError
-        A role's split is unknown or hides its labels, a cell has no text or a bad label, or a metric
-        cannot take that many classes.
+        A role's split is unknown or hides its labels, a cell has no text or a bad label, or a
+        metric cannot take that many classes.
     """
     for role, name in roles.items():
         if name not in tables:
@@ -64,7 +64,8 @@ def _split(
 def _text(column: pa.ChunkedArray, where: str) -> pa.LargeStringArray:
     if column.null_count:
         raise UserError(
-            f"{where}: row {first_row(column.is_null())} has no text (null). An empty text is written as an empty string."
+            f"{where}: row {first_row(column.is_null())} has no text (null). "
+            "An empty text is written as an empty string."
         )
     return pa.concat_arrays(column.chunks) if column.num_chunks != 1 else column.chunk(0)
 

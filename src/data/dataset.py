@@ -43,7 +43,7 @@ class Split:
         return None if self.text_pair is None else _digest(self.text_pair)
 
     def row_digests(self) -> np.ndarray:
-        """Return a digest of each row's text and text_pair: (rows,) uint64, comparable across splits."""
+        """Return a digest of each row's texts, (rows,) uint64, comparable across splits."""
         return self._row_digests
 
     @cached_property

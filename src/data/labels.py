@@ -55,7 +55,7 @@ def class_labels(config: DatasetConfig, column: pa.ChunkedArray, where: str) -> 
 
 
 def canonical_label(label: str) -> str:
-    """Return the spelling of a label that all files share: trimmed, numbers by value, booleans in lower case.
+    """Return the canonical spelling of a label: trimmed, numbers by value, booleans in lower case.
 
     >>> [canonical_label(label) for label in (" a ", "1.0", "1e0", "01", "TRUE", "0.50")]
     ['a', '1', '1', '01', 'true', '0.5']
@@ -135,7 +135,7 @@ def class_ids(labels: pa.ChunkedArray, classes: tuple[str, ...], config: Dataset
 
 
 def scores(labels: pa.ChunkedArray, where: str) -> np.ndarray:
-    """Return the number of each label, (rows,) float64; UserError for one that is not finite or too large."""
+    """Return the score of each label, (rows,) float64; UserError if not finite or too large."""
     try:
         numbers = np.asarray(labels.cast(pa.float64()).to_numpy(), dtype=np.float64)
     except pa.ArrowInvalid:

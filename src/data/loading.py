@@ -35,7 +35,8 @@ def load_dataset(config: DatasetConfig, data_root: str | None) -> Dataset:
     """
     if config.text is None or config.label is None:
         raise UserError(
-            f"{config.name}: dataset.text and dataset.label name the columns of the text and its label; both are needed."
+            f"{config.name}: dataset.text and dataset.label name the columns of the text and its label; "
+            "both are needed."
         )
     if config.local is None and config.hub.path is None and config.generated is None:
         return load_user_files(config)

@@ -35,7 +35,8 @@ def read_official(
     root = expand_home(data_root)
     if not root.is_dir():
         raise UserError(
-            f"data_root '{data_root}' is no folder. It holds {top_folder(config)}/ in the layout of the official download."
+            f"data_root '{data_root}' is no folder. "
+            f"It holds {top_folder(config)}/ in the layout of the official download."
         )
     # Each split is one file, or one file for each class; null where the labels are hidden.
     parts = {split: named if isinstance(named, Mapping) else {"": named} for split, named in local.files.items()}

@@ -14,7 +14,7 @@ from src.evaluation.samples import SPARSE, Sample
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """A bias-corrected and accelerated bootstrap: intervals at any level, and the p-value that agrees with them.
+    """A bias-corrected and accelerated bootstrap: intervals at any level, and matching p-values.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Bootstrap:
         return float(low), float(high)
 
     def p_value(self, null: float = 0.0) -> float:
-        """Return the two-sided p-value: one less the level of the widest interval without `null`."""
+        """Return the two-sided p-value: 1 minus the level of the widest interval without `null`."""
         count = len(self.values)
         below = np.searchsorted(self.values, null, "left") + np.searchsorted(self.values, null, "right")
         place = ndtri(np.clip(below / 2, 0.5, count - 0.5) / count) - self.bias
@@ -62,7 +62,7 @@ def quantiles(ordered: Array, places: Array) -> Array:
 
 
 def influences(counts: Array, left_out: Array) -> tuple[Array, Array]:
-    """Return how many rows each unit has, and how far one of them moves the statistic: (units,) both.
+    """Return the rows of each unit, and how far one row moves the statistic: (units,) both.
 
     Parameters
     ----------
@@ -110,8 +110,8 @@ def unseen_bound(sample: Sample, level: float = 0.95) -> tuple[float, float] | N
     """Return how far the statistic moves if a cell without test rows is part of the population.
 
     The cell holds as much of the population as a Clopper-Pearson bound allows. The interval is for
-    resamples that do not vary or that miss a kind of row, and covers at least at `level`. None where
-    the sample lists no unseen cells.
+    resamples that do not vary or that miss a kind of row, and covers at least at `level`. None
+    where the sample lists no unseen cells.
     """
     if sample.unseen is None:
         return None
@@ -130,7 +130,7 @@ def widen(ends: tuple[float, float], bound: tuple[float, float] | None) -> tuple
 
 
 def sparse_note(bound: tuple[float, float] | None) -> str:
-    """Return the end of `method` for an interval of sparse rows, widened by `bound` unless it is None."""
+    """Return the end of `method` for an interval of sparse rows, widened by `bound` if given."""
     consequence = ", so the interval may be too narrow"
     if bound is not None:
         consequence = ": widened by the Clopper-Pearson bound on unseen cells"

@@ -22,7 +22,8 @@ def compare(
 ) -> Difference:
     """Compare a with b on the same rows.
 
-    Accuracy is compared by McNemar's mid-p with Newcombe's interval, all else by the paired bootstrap.
+    Accuracy is compared by McNemar's mid-p with Newcombe's interval, all else by the paired
+    bootstrap.
 
     Parameters
     ----------

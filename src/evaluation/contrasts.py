@@ -93,8 +93,8 @@ def contrasts(
     Raises
     ------
     UserError
-        A task lacks a run, runs have different rows or draws, the metric is of another kind of task,
-        or the margin is not above 0.
+        A task lacks a run, runs have different rows or draws, the metric is of another kind of
+        task, or the margin is not above 0.
     """
     members = [(task, a, b) for task in tasks for a, b in pairs]
     differences = [difference_of(task, a, b, resamples) for task, a, b in members]

@@ -22,7 +22,8 @@ class Difference:
     value : float or None
         None where the difference is undefined, as are then all other fields but `method`.
     low, high, low90, high90 : float or None
-        Ends of the 95 % and 90 % intervals; None where no interval is reliable, as `method` explains.
+        Ends of the 95 % and 90 % intervals; None where no interval is reliable, as `method`
+        explains.
     p : float or None
         Two-sided, of no difference.
     interval : callable or None
@@ -77,7 +78,7 @@ def one_sided(interval: Interval, null: float) -> tuple[float, float]:
 
 
 def two_sided(interval: Interval, null: float = 0.0) -> float:
-    """Return the two-sided p-value: one less the level of the widest interval without `null`."""
+    """Return the two-sided p-value: 1 minus the level of the widest interval without `null`."""
     return min(1.0, 2 * min(one_sided(interval, null)))
 
 
@@ -118,7 +119,7 @@ def smallest_margin(difference: Difference) -> float | None:
 
 
 def smallest_difference(difference: Difference, power: float = 0.8) -> float | None:
-    """Return the smallest true difference that a two-sided 5 % test on such rows detects with this power.
+    """Return the smallest true difference that a two-sided 5 % test detects with this power.
 
     It follows from the width of the 95 % interval; None without one.
     """

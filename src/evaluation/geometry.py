@@ -1,4 +1,4 @@
-"""Geometry of representations: saturation, dimension, anisotropy, and the similarity of two sets."""
+"""Geometry of representations: saturation, dimension, anisotropy, and similarity."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def saturation(values: Array) -> dict[str, float]:
     Returns
     -------
     dict
-        ``nearly``: the share beyond `NEAR_ONE` in magnitude. ``float32``, ``bfloat16``, ``float16``:
-        the shares whose magnitude is exactly one in that type.
+        ``nearly``: the share beyond `NEAR_ONE` in magnitude. ``float32``, ``bfloat16``,
+        ``float16``: the shares whose magnitude is exactly one in that type.
     """
     size = np.abs(np.asarray(values, np.float32))
     stored = {"float32": size, "bfloat16": bfloat16(size), "float16": size.astype(np.float16)}
@@ -61,7 +61,7 @@ def effective_rank(values: Array) -> float:
 
 
 def participation_ratio(values: Array) -> float:
-    """Return the squared sum of the variances along the principal axes over the sum of their squares.
+    """Return the squared sum of the variances along principal axes over the sum of squares.
 
     It is between 1 and width, and 0 for rows that are all equal.
 
@@ -150,8 +150,9 @@ def difference(first: Array, second: Array) -> dict[str, float]:
 def dropped(values: Array, weight: Array, thresholds: Sequence[float] = THRESHOLDS) -> dict[str, dict[str, float]]:
     """Return the share of the rows' variance in directions that a matrix nearly drops.
 
-    A linear probe without penalty loses nothing, since it can scale up any direction of an invertible
-    W h. A penalised probe does: weight on a direction that W shrinks by s costs 1 / s^2 times as much.
+    A linear probe without penalty loses nothing, since it can scale up any direction of an
+    invertible W h. A penalised probe does: weight on a direction that W shrinks by s costs 1 / s^2
+    times as much.
 
     Parameters
     ----------
@@ -164,9 +165,9 @@ def dropped(values: Array, weight: Array, thresholds: Sequence[float] = THRESHOL
     Returns
     -------
     dict
-        Threshold to ``directions``, the share of W's singular directions below it, and ``variance``,
-        the share of the rows' variance along them. ``lower_half`` is the same for the half of the
-        directions with the smaller singular values.
+        Threshold to ``directions``, the share of W's singular directions below it, and
+        ``variance``, the share of the rows' variance along them. ``lower_half`` is the same for the
+        half of the directions with the smaller singular values.
     """
     _, singular, directions = np.linalg.svd(np.asarray(weight, np.float64))
     variance = ((_centred(values) @ directions.T) ** 2).sum(axis=0)

@@ -17,7 +17,7 @@ from src.evaluation.multiplicity import holm, largest_conjunction, partial_conju
 
 @dataclass(frozen=True)
 class Overall:
-    """The mean over tasks of metric(a) - metric(b), with intervals for new rows and new tasks of the same kind.
+    """The mean over tasks of metric(a) - metric(b), with intervals for new rows and new tasks.
 
     Attributes
     ----------
@@ -57,17 +57,17 @@ def over_tasks(
     """Return the mean over tasks of metric(a) - metric(b), each task with the same weight.
 
     Tasks are resampled, then rows within each task. With the 5 to 12 tasks of a benchmark, the
-    percentile interval of this bootstrap is wrong both ways. Where tasks truly differ, it covers 85 to
-    92 % instead of 95 %: N resampled tasks spread by (N - 1) / N too little, and their quantiles are
-    the normal ones. Where tasks do not differ, it covers up to 99 %: the observed differences already
-    contain the noise of the rows, which then enters twice. Two corrections follow.
+    percentile interval of this bootstrap is wrong both ways. Where tasks truly differ, it covers 85
+    to 92 % instead of 95 %: N resampled tasks spread by (N - 1) / N too little, and their quantiles
+    are the normal ones. Where tasks do not differ, it covers up to 99 %: the observed differences
+    already contain the noise of the rows, which then enters twice. Two corrections follow.
 
     - Task effects are shrunk to their mean before they are resampled, so that the noise of the rows
       counts once (Davison and Hinkley 1997, section 3.8).
-    - The resampled means are scaled to the standard error of the mean over tasks. Their quantiles are
-      multiplied by Student's t with N - 1 degrees of freedom over the normal quantile. With equal
-      weights this is the scale of Hartung and Knapp (2001) for few studies. It stays valid where tasks
-      have different numbers of rows (Ibragimov and Müller 2010).
+    - The resampled means are scaled to the standard error of the mean over tasks. Their quantiles
+      are multiplied by Student's t with N - 1 degrees of freedom over the normal quantile. With
+      equal weights this is the scale of Hartung and Knapp (2001) for few studies. It stays valid
+      where tasks have different numbers of rows (Ibragimov and Müller 2010).
 
     `experiments/records/simulation.csv` compares its coverage with that of other forms. The tasks
     are a sample of similar, independent tasks: with five tasks and strongly skewed effects, the
@@ -76,14 +76,13 @@ def over_tasks(
     Raises
     ------
     UserError
-        There are fewer than two tasks, a task lacks a run, a difference is undefined, runs of regression
-        tasks predict alike, or the metric is an error, which is in the label's unit.
+        There are fewer than two tasks, a task lacks a run, a difference is undefined, runs of
+        regression tasks predict alike, or the metric is an error, which is in the label's unit.
 
     References
     ----------
-    Davison and Hinkley (1997), Bootstrap methods and their application.
-    Hartung and Knapp (2001), On tests of the overall treatment effect in meta-analysis with normally
-    distributed responses.
+    Davison and Hinkley (1997), Bootstrap methods and their application. Hartung and Knapp (2001),
+    On tests of the overall treatment effect in meta-analysis with normally distributed responses.
     Ibragimov and Müller (2010), t-statistic based correlation and heterogeneity robust inference.
     """
     found = _differences(tasks, a, b, resamples)
@@ -149,7 +148,7 @@ def _verdict(overall: Overall, p: float, p_equivalence: float) -> str:
 
 
 def _mean_interval(values: Array, rows: Array, found: Sequence[Difference], seed: int) -> Interval:
-    """Return the interval of the mean of `values` (tasks,), resampled over rows in `rows` (tasks, resamples)."""
+    """Return the interval of the mean of `values` (tasks,), given resamples (tasks, resamples)."""
     tasks, value, spread = len(values), float(values.mean()), float(values.std(ddof=1))
     if spread <= 1e-12:  # the runs predict alike, so that the spread over tasks is no estimate
         return _average_interval([one.interval for one in found if one.interval])
@@ -180,7 +179,7 @@ def _average_interval(intervals: Sequence[Interval]) -> Interval:
 
 
 def _hierarchical(values: Array, rows: Array, seed: int) -> Array:
-    """Return means over tasks in the hierarchical bootstrap, (resamples,), with mean 0 and standard deviation 1."""
+    """Return the means over tasks in the hierarchical bootstrap, (resamples,), standardised."""
     tasks, resamples = rows.shape
     noise = np.where(np.isfinite(rows), rows - np.nanmean(rows, axis=1, keepdims=True), 0)
     variance = values.var(ddof=1)

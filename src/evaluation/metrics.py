@@ -131,7 +131,7 @@ def correlation(rows: Array | int, sum_x: Array, sum_y: Array, square_x: Array, 
 
 
 def _ranks(values: Array, weights: Array) -> tuple[Array, Array]:
-    """Return mid-ranks (..., rows) of weighted rows, less their mean, and their sum of squares (...).
+    """Return centred mid-ranks (..., rows) of weighted rows, and their sum of squares (...).
 
     They are cumulated weights in sorted order, so that no resample is sorted again.
     """
@@ -150,7 +150,7 @@ def _ranks(values: Array, weights: Array) -> tuple[Array, Array]:
 
 @metric(task="regression")
 def spearman(labels: Array, predictions: Array, weights: Array) -> Array:
-    """Return the Spearman correlation, ranked within each resample; NaN where either side is constant."""
+    """Return the Spearman correlation, ranked in each resample; NaN where a side is constant."""
     (x, square_x), (y, square_y) = _ranks(labels, weights), _ranks(predictions, weights)
     x *= weights
     spread = square_x * square_y

@@ -32,10 +32,11 @@ def holm(pvalues: Sequence[float]) -> list[float]:
 
 
 def partial_conjunction(pvalues: Sequence[float]) -> list[float]:
-    """Return the p-values of "at least k of the N effects exist", k = 1 .. N, from one p-value each.
+    """Return the p-values of "at least k of the N effects exist", k = 1 .. N, from one each.
 
     They are (N - k + 1) times the k-th smallest p-value, made monotone: Holm's adjusted p-values,
-    sorted. They hold jointly for all k, and for dependent p-values, as of tasks that share sentences.
+    sorted. They hold jointly for all k, and for dependent p-values, as of tasks that share
+    sentences.
 
     >>> [round(p, 6) for p in partial_conjunction([0.001, 0.2, 0.01])]
     [0.003, 0.02, 0.2]

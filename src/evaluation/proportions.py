@@ -92,12 +92,13 @@ def newcombe_from_counts(both: int, only_a: int, only_b: int, neither: int, leve
 def kappa(first: Array, second: Array, *, classes: int, level: float = 0.95) -> tuple[float, float, float] | None:
     """Return Cohen's kappa of two predictions (rows,) with its interval: value, low, high.
 
-    None where both predict one and the same class throughout. The interval is Wilson's for the share
-    of agreement, with as many rows as give kappa the variance of Fleiss, Cohen and Everitt (1969).
-    Wald's interval from the same variance is too narrow near 1.
+    None where both predict one and the same class throughout. The interval is Wilson's for the
+    share of agreement, with as many rows as give kappa the variance of Fleiss, Cohen and Everitt
+    (1969). Wald's interval from the same variance is too narrow near 1.
 
     >>> import numpy as np
-    >>> [round(value, 3) for value in kappa(np.repeat([0, 1], 50), np.repeat([0, 1], [55, 45]), classes=2)]
+    >>> first, second = np.repeat([0, 1], 50), np.repeat([0, 1], [55, 45])
+    >>> [round(value, 3) for value in kappa(first, second, classes=2)]
     [0.9, 0.777, 0.957]
     """
     first, second = np.asarray(first), np.asarray(second)

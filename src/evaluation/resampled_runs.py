@@ -1,4 +1,4 @@
-"""Runs on the same rows under one set of resamples, so that any pair of runs costs a subtraction."""
+"""Runs on the same rows under one set of resamples, so that a pair costs one subtraction."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _StudentBootstrap:
     freedom: float
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Return the ends at a level; infinite above 95 % where the resamples are too few for the level."""
+        """Return the ends at a level; infinite above 95 % if the resamples are too few for it."""
         normal = 2 * float(ndtr(stdtrit(self.freedom, (1 + level) / 2))) - 1
         finest = 1 - 1 / len(self.normal.values)
         return (-np.inf, np.inf) if normal > finest and level > 0.95 else self.normal.interval(min(normal, finest))
@@ -83,11 +83,12 @@ class ResampledRuns:
     student: Array
 
     def resamples_of(self, a: int, b: int) -> Array:
-        """Return metric(a) - metric(b) in each resample of rows, and of draws if several: (resamples,).
+        """Return metric(a) - metric(b) in each resample of rows and draws, (resamples,).
 
-        The rows of all draws are resampled together. A new set of draws moves the mean by Student's t
-        times its standard error over draws, in which each draw of a is paired with the same draw of b.
-        The sum is a generalised pivot. Resampling the draws too would treat five draws as a population.
+        The rows of all draws are resampled together. A new set of draws moves the mean by Student's
+        t times its standard error over draws, in which each draw of a is paired with the same draw
+        of b. The sum is a generalised pivot. Resampling the draws too would treat five draws as a
+        population.
 
         References
         ----------
@@ -103,8 +104,8 @@ class ResampledRuns:
     def difference(self, a: int, b: int) -> Difference:
         """Return metric(a) - metric(b) by the BCa bootstrap with Student's quantiles.
 
-        For sparse classes the interval is widened by `unseen_bound`. With normal quantiles the type-I
-        error would be about 6 % at 250 rows and 10 % at 71 rows.
+        For sparse classes the interval is widened by `unseen_bound`. With normal quantiles the
+        type-I error would be about 6 % at 250 rows and 10 % at 71 rows.
         """
         by_draw = self.points[a] - self.points[b]
         value = float(by_draw.mean())
@@ -124,7 +125,7 @@ class ResampledRuns:
         return self._sparse_difference(value, found, pair)
 
     def _sparse_difference(self, value: float, found: Bootstrap | None, pair: Array) -> Difference:
-        """Return a difference whose resamples agree, or miss kinds of rows, with the bound on unseen cells."""
+        """Return a difference with the bound on unseen cells, where resamples agree or are few."""
         draws = len(pair) // 2
         sample = metric_sample(self.metric, self.labels, pair, self.classes, np.repeat([1.0, -1.0], draws) / draws)
         bound = unseen_bound(sample)
@@ -158,7 +159,7 @@ def resample_runs(
     seed: int = 0,
     resamples: int = 10000,
 ) -> ResampledRuns:
-    """Draw rows with their label and the predictions of all runs; score every run in every resample.
+    """Draw rows with their label and all predictions; score every run in every resample.
 
     Parameters
     ----------
@@ -199,7 +200,7 @@ Scores = Callable[[Array], Array]  # weights (resamples, units) to values (resam
 
 
 def _score_classes(name: str, labels: Array, runs: Array, classes: int) -> tuple[Array, Scores, Array]:
-    """Return the rows of each unit, the scores of weighted units, and the scores without one row of each unit."""
+    """Return the rows of each unit, the scores of weights, and the scores without one row."""
     function = metrics[name].function
     cells = np.concatenate([labels[None], runs])
     if name == "accuracy":  # right or wrong is enough, which leaves fewer kinds of rows to draw
@@ -228,10 +229,10 @@ def _score_targets(name: str, labels: Array, runs: Array, classes: int) -> tuple
 
 
 def pearson_jackknife(labels: Array, predictions: Array) -> Array:
-    """Return the Pearson correlation without each row in turn, (rows, runs), from the sums of all rows.
+    """Return the Pearson correlation without each row, (rows, runs), from the sums of all rows.
 
-    It equals `Sample.jackknife`, which takes time quadratic in the rows. NaN where the other rows are
-    constant.
+    It equals `Sample.jackknife`, which takes time quadratic in the rows. NaN where the other rows
+    are constant.
 
     Parameters
     ----------

@@ -27,7 +27,8 @@ class Sample:
     statistic : callable
         Maps weights (resamples, units) to values (resamples,).
     unseen : (unseen cells, units and unseen cells), or None
-        Weights of one row in each possible cell that no row fell into; None where cells are not listed.
+        Weights of one row in each possible cell that no row fell into; None where cells are not
+        listed.
     size : int, default 1
         Numbers that the statistic holds at once for one resample.
     """
@@ -116,7 +117,7 @@ def metric_sample(name: str, labels: Array, predictions: Array, classes: int, si
 
 
 def _unseen_cells(cells: Array, classes: int) -> Array:
-    """Return the possible cells, (1 + draws, cells), that no row fell into; none where there are too many to list."""
+    """Return the possible cells without rows, (1 + draws, cells); none if there are too many."""
     shape = (classes,) * len(cells)
     possible = classes ** len(cells)
     if possible > MAX_CELLS:

@@ -1,7 +1,8 @@
-"""Which rows are computed together: batches of equal length under a token budget, and the shards that share them out.
+"""Plan which rows are encoded together: batches of rows of equal length, and shards of batches.
 
-Rows of one length need no padding and no attention mask, which on a CPU is worth more than larger batches. The plan is a function of
-the lengths and the token budget alone, so the features are bit-identical however the shards were divided among workers.
+Rows of equal length need no padding and no attention mask, which saves more on a CPU than larger
+batches do. The plan depends on the lengths and the token budget only. So the features are
+bit-identical, however the shards are divided among workers.
 """
 
 from __future__ import annotations
@@ -11,19 +12,21 @@ from functools import cache
 
 import numpy as np
 
-SHARD_BATCHES = 16  # a shard is what a killed pass repeats at most: seconds of work
-LEAST_SHARDS = 32  # so that a small split, too, keeps every worker busy to its end
+SHARD_BATCHES = 16  # seconds of work: a worker that is killed loses one shard at most
+MIN_SHARDS = 32  # if there are as many batches, so that all workers are busy to the end
 
 
-def plan(lengths: np.ndarray, token_budget: int) -> list[np.ndarray]:
-    """Row numbers of each batch: equal length, at most `token_budget` tokens (one row at least).
+def plan_batches(lengths: np.ndarray, token_budget: int) -> list[np.ndarray]:
+    """Return the row numbers of each batch: rows of equal length, at least one.
 
     Parameters
     ----------
     lengths : int array of shape (rows,)
         Tokens of each row, special tokens included.
+    token_budget : int
+        Most tokens of a batch of several rows.
 
-    >>> [batch.tolist() for batch in plan(np.array([3, 5, 3, 3]), token_budget=6)]
+    >>> [batch.tolist() for batch in plan_batches(np.array([3, 5, 3, 3]), token_budget=6)]
     [[0, 2], [3], [1]]
     """
     order = np.argsort(lengths, kind="stable")
@@ -36,19 +39,21 @@ def plan(lengths: np.ndarray, token_budget: int) -> list[np.ndarray]:
     return batches
 
 
-def shards(batches: list[np.ndarray]) -> list[list[np.ndarray]]:
-    """Deal the batches out like cards: every shard gets short and long rows alike,
-    so that the time that is left can be told from the time spent.
-    """
-    count = max(-(-len(batches) // SHARD_BATCHES), min(LEAST_SHARDS, len(batches)))
+def deal_shards(batches: list[np.ndarray]) -> list[list[np.ndarray]]:
+    """Deal the batches in turn to the shards: so each has short and long rows, and takes equally long."""
+    count = max(-(-len(batches) // SHARD_BATCHES), min(MIN_SHARDS, len(batches)))
     return [batches[start::count] for start in range(count)]
 
 
 @cache
-def layout() -> str:
-    """Digest of how fixed examples are dealt out. It changes with this file's algorithms and so keeps the features and the unfinished
-    shards of another version from being taken for this one's.
+def plan_digest() -> str:
+    """Return the digest of the shards of fixed examples, which changes with this module's algorithms.
+
+    It enters the keys of features and of unfinished shards, so that those of other versions are not used.
     """
     examples = [np.arange(rows) * 7 % 57 + 3 for rows in (1, 100, 3000)]
-    dealt = [[[batch.tolist() for batch in shard] for shard in shards(plan(lengths, 64))] for lengths in examples]
-    return hashlib.sha256(repr(dealt).encode()).hexdigest()[:16]
+    shards = [
+        [[batch.tolist() for batch in shard] for shard in deal_shards(plan_batches(lengths, 64))]
+        for lengths in examples
+    ]
+    return hashlib.sha256(repr(shards).encode()).hexdigest()[:16]

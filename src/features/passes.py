@@ -1,144 +1,187 @@
-"""One forward pass over a split: its shards are encoded by whoever claims them, then put together in the order of the rows."""
+"""Make one forward pass over a column: encode its shards, then assemble them in the order of the rows."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from src.errors import UserError
-from src.features.batching import plan, shards
-from src.models.encoder import Encoder, Tokens
+from src.features.batching import deal_shards, plan_batches
+from src.features.inputs import EncoderInput, PoolingTarget
+from src.models.encoder import Encoder
+from src.models.options import EncodingOptions
+from src.models.tokenizer import Tokens
 from src.pooling import poolings
+from src.runtime.clock import Clock
+from src.storage.arrays import ArrayStore
 from src.storage.npy import ArrayWriter
+from src.storage.shards import ShardStore
 
-if TYPE_CHECKING:
-    from src.features.extractor import FeatureExtractor, Target, Text
-
-WINDOW = 1 << 26  # bytes of features in memory, of all workers together, while shards are put together
+WINDOW = 1 << 26  # bytes of features in memory, of all workers together, while shards are assembled
 
 log = logging.getLogger(__name__)
 
 
-class Pass:
-    """One forward pass over a split: shards among workers, each stored when done, then put together in the order of the rows."""
+@dataclass
+class ForwardPass:
+    """A forward pass over a column, which several processes may share.
 
-    def __init__(self, extractor: FeatureExtractor, text: Text, tokens: Tokens, targets: list[Target]) -> None:
-        self.extractor = extractor
-        self.text = text
-        self.tokens = tokens
-        self.targets = targets
-        self.shards = shards(plan(tokens.lengths, extractor.token_budget))
-        self.parts = extractor.parts(text, targets)
-        self.seconds = {"encode": 0.0, "pool": 0.0}
-        self.made: set[int] = set()  # shards that were encoded here
-        self.jobs = 1
-        self._lock = Lock()
+    Its shards are encoded by workers, and each is stored when it is finished. So an interrupted pass
+    continues from its finished shards.
 
-    def run(self, keys: dict[Target, str]) -> None:
-        """Encode every shard that is not finished, then write one value for each key; the first of them last, so that where it is,
-        all are.
+    Attributes
+    ----------
+    column : EncoderInput
+    tokens : Tokens
+    targets : list of PoolingTarget
+        What is pooled of the encoder's output, in the order in which shards store it.
+    width : int
+        Dimensions of a pooled vector.
+    load_encoder : callable
+        Returns the encoder; called only if a shard has to be encoded.
+    options : EncodingOptions
+    store : ArrayStore
+        Where the features go.
+    shard_store : ShardStore
+        Where the finished shards of this pass are.
+    clock : Clock
+        Gets the seconds of encoding and pooling.
+    workers : int
+        Threads; an accelerator is used by one.
+    progress : bool
+        Whether to show a progress bar.
+    encoded : int
+        Rows that were encoded here.
+    warmup : float
+        Seconds of a first batch, which is not counted as encoding.
+    """
+
+    column: EncoderInput
+    tokens: Tokens
+    targets: list[PoolingTarget]
+    width: int
+    load_encoder: Callable[[], Encoder]
+    options: EncodingOptions
+    store: ArrayStore
+    shard_store: ShardStore
+    clock: Clock
+    workers: int
+    progress: bool
+    encoded: int = 0
+    warmup: float = 0.0
+    _seconds: dict[str, float] = field(default_factory=lambda: {"encode": 0.0, "pool": 0.0})
+    _made: set[int] = field(default_factory=set)  # shards that were encoded here
+    _jobs: int = 1  # processes that encoded shards
+    _lock: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        self.shards = deal_shards(plan_batches(self.tokens.lengths, self.options.token_budget))
+        self.encoding_workers = self.workers if self.options.device == "cpu" else 1
+
+    def run(self, keys: dict[PoolingTarget, str]) -> None:
+        """Encode every shard that is not finished, then write one stored value for each key.
+
+        The first key is written last: if it is stored, all are.
+
+        Raises
+        ------
+        UserError
+            The disk has too little room, or the model gives values that are no finite numbers.
         """
-        extractor = self.extractor
-        width, rows = extractor.facts.width, len(self.text)
-        finished = self.parts.verified()
-        extractor.store.remove_stale(keys.values())
+        rows, finished = len(self.column), self.shard_store.verified()
+        self.store.remove_stale(keys.values())
         written = sum(path.stat().st_size for path in finished.values())
         todo = [number for number in range(len(self.shards)) if number not in finished]
-        extractor.store.require_space(
-            (len(self.targets) + len(keys)) * rows * width * 4 - written - self.parts.partial_size(todo)
-        )
+        needed = (len(self.targets) + len(keys)) * rows * self.width * 4
+        self.store.require_space(needed - written - self.shard_store.partial_size(todo))
         while todo:
-            finished |= self._timed(todo)
+            finished |= self._encode_timed(todo)
             if todo := [number for number in todo if number not in finished]:
-                log.info("%s: another process is at its last shards: waiting for it", self.text.label)
-                self.parts.wait_for(todo[0])
-        notes = [
-            note for note in self.parts.timings() if self.seconds.keys() <= note.keys() and min(note.values()) >= 0
-        ]
-        self.jobs = len(notes) + bool(self.made)
-        for note in notes:
-            for phase in self.seconds:
-                self.seconds[phase] += note[phase]
-        with extractor.clock.phase("store"):
+                log.info("%s: waiting for another process, which encodes the last shards", self.column.label)
+                self.shard_store.wait_for(todo[0])
+        self._add_timings()
+        with self.clock.phase("store"):
             self._assemble(keys, finished)
-            self.parts.remove()
+            self.shard_store.remove()
 
-    def share(self, shard: int, shards: int) -> None:
-        """Encode one of `shards` equal shares."""
-        extractor, there = self.extractor, self.parts.listed()
+    def encode_shard(self, shard: int, shards: int) -> None:
+        """Encode share `shard` of `shards` equal shares of the pass, and store it."""
+        there = self.shard_store.listed()
         todo = [number for number in range(shard, len(self.shards), shards) if number not in there]
         if todo:
-            rows = sum(self._rows_of(number) for number in todo)
-            extractor.store.require_space(
-                len(self.targets) * rows * extractor.facts.width * 4 - self.parts.partial_size(todo)
-            )
-            self._timed(todo)
-            if self.made:
-                self.parts.add_timing(self.seconds)
+            rows = sum(self._count_rows(number) for number in todo)
+            self.store.require_space(len(self.targets) * rows * self.width * 4 - self.shard_store.partial_size(todo))
+            self._encode_timed(todo)
+            if self._made:
+                self.shard_store.add_timing(self._seconds)
 
-    def left(self) -> int:
-        """Shards of the pass that are not there yet."""
-        return len(set(range(len(self.shards))) - self.parts.listed().keys())
+    def remaining_shards(self) -> int:
+        """Return how many shards of the pass are not stored yet."""
+        return len(set(range(len(self.shards))) - self.shard_store.listed().keys())
 
-    def _timed(self, todo: list[int]) -> dict[int, Path]:
-        """Encode these shards, bill the time, and say how fast it went; what another process is at is left out."""
-        extractor = self.extractor
-        encoder = extractor.encoder
-        encoder.check(self.tokens.ids)
+    def _add_timings(self) -> None:
+        """Add the seconds that other processes stored for their shards."""
+        known = self._seconds.keys()
+        timings = [each for each in self.shard_store.timings() if known <= each.keys() and min(each.values()) >= 0]
+        self._jobs = len(timings) + bool(self._made)
+        for timing in timings:
+            for phase in known:
+                self._seconds[phase] += timing[phase]
+
+    def _encode_timed(self, todo: list[int]) -> dict[int, Path]:
+        """Encode shards, bill the seconds and log the speed.
+
+        Returns
+        -------
+        dict
+            File of each finished shard; those that another process is encoding are left out.
+        """
+        encoder = self.load_encoder()
+        encoder.check_ids(self.tokens.ids)
         if not encoder.warm:
             self._warm_up(encoder)
-        before, spent = set(self.made), dict(self.seconds)
-        self.seconds = dict.fromkeys(self.seconds, 0.0)
+        before, spent = set(self._made), dict(self._seconds)
+        self._seconds = dict.fromkeys(self._seconds, 0.0)
         started = time.perf_counter()
-        with self._progress(todo) as bar:
+        with self._progress_bar(todo) as bar:
             done = self._encode(encoder, todo, bar)
         wall = time.perf_counter() - started
-        made = self.made - before
-        if made:
-            tokens, rows = (sum(count(number) for number in made) for count in (self._tokens_of, self._rows_of))
+        if made := self._made - before:
+            tokens, rows = (sum(count(number) for number in made) for count in (self._count_tokens, self._count_rows))
             log.info(
                 "%s: %s rows, %s tokens in %.1f s (%s tokens/s)",
-                self.text.label,
-                f"{rows:,}",
-                f"{tokens:,}",
-                wall,
-                f"{tokens / wall:,.0f}",
-            )
-            extractor.encoded += rows
-        # Workers overlap: their busy seconds are shared out over the pass, so that the phases add up to its wall time.
-        busy = sum(self.seconds.values())
-        for phase, seconds in self.seconds.items():
-            share = seconds * wall / busy if busy else 0.0
-            self.seconds[phase] = spent[phase] + share
-            extractor.clock.add(phase, share)
+                self.column.label, f"{rows:,}", f"{tokens:,}", wall, f"{tokens / wall:,.0f}",
+            )  # fmt: skip
+            self.encoded += rows
+        # Workers overlap: their seconds are scaled so that the phases add up to the wall time.
+        busy = sum(self._seconds.values())
+        for phase, seconds in self._seconds.items():
+            scaled = seconds * wall / busy if busy else 0.0
+            self._seconds[phase] = spent[phase] + scaled
+            self.clock.add(phase, scaled)
         return done
 
     def _encode(self, encoder: Encoder, todo: list[int], bar: Any) -> dict[int, Path]:
-        """The files of these shards, each encoded by whoever claims it first; without those that another process has claimed."""
-        workers = self.extractor.threads if encoder.device == "cpu" else 1
+        """Encode the shards that no other process has claimed; return the files of all that are finished."""
         done: dict[int, Path] = {}
-        with ThreadPoolExecutor(workers, initializer=_one_thread if encoder.device == "cpu" else None) as pool:
+        initializer = _use_one_thread if encoder.device == "cpu" else None
+        with ThreadPoolExecutor(self.encoding_workers, initializer=initializer) as pool:
             pending: dict[Future[None], tuple[int, Any]] = {}
             waiting = iter(todo)
             try:
                 while True:
-                    for number in waiting:
-                        claim = self.parts.claim(number)
-                        if claim is None:
-                            continue
-                        if path := self.parts.completed(number):  # by another process, since it was last looked for
-                            claim.release()
-                            done[number] = path
-                            continue
-                        pending[pool.submit(self._shard, encoder, number, bar)] = number, claim
-                        if len(pending) > workers:
+                    for number, claim in self._claim(waiting, done):
+                        pending[pool.submit(self._fill_shard, encoder, number, bar)] = number, claim
+                        if len(pending) > self.encoding_workers:
                             break
                     if not pending:
                         return done
@@ -147,22 +190,34 @@ class Pass:
                         number, claim = pending.pop(future)
                         try:
                             future.result()
-                            done[number] = self.parts.commit(number)
-                            self.made.add(number)
+                            done[number] = self.shard_store.commit(number)
+                            self._made.add(number)
                         finally:
-                            self.parts.discard(number)
+                            self.shard_store.discard(number)
                             claim.release()
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
                 for number, claim in pending.values():
-                    self.parts.discard(number)
+                    self.shard_store.discard(number)
                     claim.release()
 
-    def _shard(self, encoder: Encoder, number: int, bar: Any) -> None:
-        """Fill a shard's file, (targets, rows, width) float32, batch by batch: one target of one batch is in memory at a time."""
+    def _claim(self, waiting: Iterator[int], done: dict[int, Path]) -> Iterator[tuple[int, Any]]:
+        """Yield shards that this process has claimed; add to `done` those that are finished by now."""
+        for number in waiting:
+            claim = self.shard_store.claim(number)
+            if claim is None:
+                continue
+            if path := self.shard_store.completed(number):  # by another process, since the last look
+                claim.release()
+                done[number] = path
+            else:
+                yield number, claim
+
+    def _fill_shard(self, encoder: Encoder, number: int, bar: Any) -> None:
+        """Fill a shard's file, (targets, rows, width) float32; one target of one batch is in memory at a time."""
         encode = pool = 0.0
-        rows, first = self._rows_of(number), 0
-        with self.parts.open_writer(number, (len(self.targets), rows, self.extractor.facts.width)) as writer:
+        rows, first = self._count_rows(number), 0
+        with self.shard_store.open_writer(number, (len(self.targets), rows, self.width)) as writer:
             for batch in self.shards[number]:
                 began = time.perf_counter()
                 output = encoder.forward(*self._batch(batch))
@@ -173,94 +228,93 @@ class Pass:
                     values = poolings[name].function(output, layer).float().cpu().numpy()
                     pool += time.perf_counter() - began
                     if not np.isfinite(values).all():
-                        raise self._broken(name)
+                        raise UserError(
+                            f"'{encoder.checkpoint.label}' gives values that are no finite numbers "
+                            f"({self.column.label}, {name}). Its weights are damaged, or its values exceed the range "
+                            f"of runtime.dtype={self.options.dtype}: use float32."
+                        )
                     writer.rows(np.arange(len(batch)) + place * rows + first, values)
                 first += len(batch)
                 with self._lock:
                     bar.update(int(self.tokens.lengths[batch].sum()))
         with self._lock:
-            self.seconds["encode"] += encode
-            self.seconds["pool"] += pool
-
-    def _broken(self, pooling: str) -> UserError:
-        return UserError(
-            f"'{self.extractor.checkpoint.label}' gives values that are no finite numbers ({self.text.label}, {pooling}). "
-            "Its weights are damaged, or runtime.dtype is too narrow for it: float32 reaches further than float16."
-        )
+            self._seconds["encode"] += encode
+            self._seconds["pool"] += pool
 
     def _batch(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Ids, segments and special marks of rows of one length, each (rows, tokens)."""
+        """Return ids, segments and special marks of rows of one length, each (rows, tokens)."""
         offsets = self.tokens.offsets
         places = offsets[batch][:, None] + np.arange(int(offsets[batch[0] + 1] - offsets[batch[0]]))
         return self.tokens.ids[places], self.tokens.segments[places], self.tokens.special[places]
 
     def _warm_up(self, encoder: Encoder) -> None:
-        """One batch that nobody counts: the first call pays for allocations and kernel choice."""
+        """Encode a batch that is not counted: the first call pays for allocations and kernel choice."""
         began = time.perf_counter()
         encoder.forward(*self._batch(self.shards[0][0]))
         encoder.synchronise()
-        self.extractor.warmup += time.perf_counter() - began
+        self.warmup += time.perf_counter() - began
 
-    def _assemble(self, keys: dict[Target, str], finished: dict[int, Path]) -> None:
-        """One value per key, the first of them last, its rows in the order of the text."""
+    def _assemble(self, keys: dict[PoolingTarget, str], finished: dict[int, Path]) -> None:
+        """Write one value per key, the first of them last, with its rows in the order of the column."""
         meta = {"pass": self._timing()}
         numbers = [np.concatenate(batches) for batches in self.shards]
 
-        def write(target: Target) -> None:
+        def write(target: PoolingTarget) -> None:
             self._write(keys[target], meta, numbers, finished, self.targets.index(target))
 
         first, *others = keys
-        with ThreadPoolExecutor(self.extractor.threads) as pool:
+        with ThreadPoolExecutor(self.workers) as pool:
             list(pool.map(write, others))
         write(first)
 
     def _write(
         self, key: str, meta: dict[str, Any], numbers: list[np.ndarray], finished: dict[int, Path], place: int
     ) -> None:
-        """The value of the target at `place`, a window of its rows at a time."""
-        store, rows, width = self.extractor.store, len(self.text), self.extractor.facts.width
-        step = max(1, WINDOW // (self.extractor.threads * width * 4))
+        """Write the value of the target at `place`, a window of its rows at a time."""
+        rows, width = len(self.column), self.width
+        step = max(1, WINDOW // (self.workers * width * 4))
         with (
-            store.writing("features", key, meta) as folder,
+            self.store.writing("features", key, meta) as folder,
             closing(ArrayWriter(folder / "values.npy", (rows, width), np.float32)) as writer,
         ):
             for start in range(0, rows, step):
                 window = np.empty((min(step, rows - start), width), np.float32)
                 for number, mine in enumerate(numbers):
                     inside = np.flatnonzero((mine >= start) & (mine < start + step))
-                    shard = self.parts.read(finished[number], (len(self.targets), len(mine), width))
+                    shard = self.shard_store.read(finished[number], (len(self.targets), len(mine), width))
                     window[mine[inside] - start] = shard[place, inside]
                 writer.rows(np.arange(start, start + len(window)), window)
 
     def _timing(self) -> dict[str, Any]:
+        """Return what is stored beside the features of this pass."""
         return {
-            **self.seconds,
+            **self._seconds,
             "shards": len(self.shards),
-            "shards_resumed": len(self.shards) - len(self.made),
-            "jobs": self.jobs,
+            "shards_resumed": len(self.shards) - len(self._made),
+            "jobs": self._jobs,
             "tokens": int(self.tokens.offsets[-1]),
-            "rows": len(self.text),
-            "workers": self.extractor.threads if self.extractor.device == "cpu" else 1,
-            "device": self.extractor.device,
+            "rows": len(self.column),
+            "workers": self.encoding_workers,
+            "device": self.options.device,
             "poolings": len(self.targets),
         }
 
-    def _tokens_of(self, number: int) -> int:
+    def _count_tokens(self, number: int) -> int:
         return int(sum(self.tokens.lengths[batch].sum() for batch in self.shards[number]))
 
-    def _rows_of(self, number: int) -> int:
+    def _count_rows(self, number: int) -> int:
         return sum(len(batch) for batch in self.shards[number])
 
-    def _progress(self, todo: list[int]) -> Any:
+    def _progress_bar(self, todo: list[int]) -> Any:
         from tqdm import tqdm
 
         return tqdm(
-            total=sum(self._tokens_of(number) for number in todo), unit="tok", unit_scale=True, desc=self.text.label,
-            disable=None if self.extractor.config.runtime.progress else True, dynamic_ncols=True, smoothing=0,
+            total=sum(self._count_tokens(number) for number in todo), unit="tok", unit_scale=True,
+            desc=self.column.label, disable=None if self.progress else True, dynamic_ncols=True, smoothing=0,
         )  # fmt: skip
 
 
-def _one_thread() -> None:
+def _use_one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)

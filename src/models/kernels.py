@@ -1,38 +1,39 @@
-"""What a frozen float32 model runs on, on a CPU: packed linear layers, GELU inside them, attention by two products for short rows.
+"""Exchange kernels of a frozen float32 model on a CPU: packed linear layers, attention for short rows.
 
-The modules stay transformers' own; only what they call is exchanged, and only where it was measured to pay. No torch at the top, so
-that the version can be read at no cost.
+The modules stay transformers' own. Only the functions that they call are exchanged, and only where
+measurements showed a gain. Torch is imported inside functions, so that `VERSION` can be read quickly.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from torch import Tensor
 
-VERSION = 2  # raised by whatever here moves a bit of the features
-SHORT = 64  # tokens of a row from which torch's attention is the faster one
-LANES = 16  # float32 values of a vector register: torch's softmax over fewer takes them one at a time
+VERSION = 2  # increased by each change here that changes a bit of the features
+SHORT = 64  # tokens of a row; from here on torch's attention is faster
+LANES = 16  # float32 values of a vector register; torch's softmax over fewer is not vectorised
 ATTENTION = "sdpa_short_rows"
 
 
-def pack(model: Any, rows: int) -> str:
-    """Let a model's linear layers run on weights packed once for oneDNN, a fifth to a quarter faster than packing at each call.
+def pack_linear_layers(model: Any, rows: int) -> str:
+    """Pack a model's linear layers once for oneDNN, a fifth to a quarter faster than at each call.
 
-    BERT's GELU is computed by the product before it, while its results are still in the cache.
+    BERT's GELU is computed by the matrix product before it, while the results are in the cache.
 
     Parameters
     ----------
+    model : torch.nn.Module
+        Changed in place.
     rows : int
-        Rows of the matrices to come, which the packing is tuned to; others work too.
+        Rows of the input matrices that the packing is tuned to; others work too.
 
     Returns
     -------
     str
-        ``packed-VERSION``, or ``plain`` where this build of torch has no oneDNN.
+        ``packed-VERSION``, or ``plain`` if this build of torch has no oneDNN.
     """
     import torch
     from torch import nn
@@ -64,8 +65,14 @@ def pack(model: Any, rows: int) -> str:
     return f"packed-{VERSION}"
 
 
-def shorten(model: Any) -> None:
-    """Give a BERT that attends by torch's `scaled_dot_product_attention` the function for short rows beside it."""
+def use_short_row_attention(model: Any) -> None:
+    """Let a BERT that uses torch's `scaled_dot_product_attention` use `attention` for short rows.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Changed in place.
+    """
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
     from transformers.models.bert.modeling_bert import BertModel
@@ -79,7 +86,9 @@ def shorten(model: Any) -> None:
 def attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, scaling: float, **others: Any
 ) -> tuple[Tensor, None]:
-    """Softmax of ``query @ key.T * scaling``, times ``value``; torch's own where rows are long or masked.
+    """Return the softmax of ``query @ key.T * scaling``, times ``value``.
+
+    Rows that are long or masked are given to torch's own function.
 
     Parameters
     ----------
@@ -87,7 +96,9 @@ def attention(
 
     Returns
     -------
-    tensor (batch, tokens, heads, width), and None for the weights, which nobody asks for
+    output : tensor (batch, tokens, heads, width)
+    weights : None
+        The attention weights, which are not used.
     """
     import torch
     from transformers.integrations.sdpa_attention import sdpa_attention_forward

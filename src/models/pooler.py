@@ -1,30 +1,35 @@
-"""Is the pooler real? What a checkpoint's W and b show of whether anything ever trained them.
+"""Diagnose from its weights whether a checkpoint's pooler was ever trained.
 
-transformers fills a pooler that a checkpoint lacks with fresh random weights, so a `pooler_output` can be noise without anybody being told.
+transformers fills a pooler that a checkpoint lacks with random weights and does not raise an error.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from src.errors import UserError
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from torch import Tensor
 
-EDGE_SLACK = 4.0  # Tracy-Widom: the largest eigenvalue of n x n noise strays from the edge by a few n^(-2/3)
-DISTANCE = 6.0  # Kolmogorov distance to the law times the width: noise of 8 to 768 columns stays under 4
+EDGE_SLACK = 4.0  # Tracy-Widom: the largest eigenvalue of n x n noise exceeds the edge by a few n^(-2/3)
+MAX_DISTANCE = 6.0  # Kolmogorov distance to the law, times the width; noise of 8 to 768 columns stays under 4
 
 
 @dataclass(frozen=True)
 class Pooler:
-    """W (width, width) and b (width,) of a checkpoint's pooler, None where it has none.
+    """The pooler of a checkpoint.
 
-    ``missing`` says that the architecture has a pooler whose weights the checkpoint lacks.
+    Attributes
+    ----------
+    model_type : str
+    tensor_weight, tensor_bias : tensors (width, width), (width,) or None
+        W and b of ``tanh(W h + b)``; None if the checkpoint has no pooler.
+    missing : bool
+        Whether the architecture has a pooler, and the checkpoint lacks its weights.
     """
 
     model_type: str
@@ -34,24 +39,31 @@ class Pooler:
 
     @property
     def weight(self) -> np.ndarray | None:
+        """W, float64 (width, width)."""
         return None if self.tensor_weight is None else self.tensor_weight.cpu().double().numpy()
 
     @property
     def bias(self) -> np.ndarray | None:
+        """b, float64 (width,)."""
         return None if self.tensor_bias is None else self.tensor_bias.cpu().double().numpy()
 
 
-def diagnose(pooler: Pooler, next_sentence: float | None) -> dict[str, Any]:
-    """The pooler's status with its evidence, as it stands in every record.
+def diagnose_pooler(pooler: Pooler, next_sentence: float | None) -> dict[str, Any]:
+    """Return the pooler's status and the evidence for it, as every record states them.
 
-    `untrained` needs both signs, a bias of zeros and the spectrum of a fresh random matrix; one alone is evidence.
+    `untrained` needs both signs: a bias of zeros, and the spectrum of a fresh random matrix.
+
+    Parameters
+    ----------
+    next_sentence : float or None
+        Accuracy of the checkpoint's next-sentence head; None if it has none.
     """
     weight, bias = pooler.weight, pooler.bias
     if weight is None or bias is None:
         return {"status": "missing" if pooler.missing else "absent", "evidence": {"model_type": pooler.model_type}}
-    broken = int(np.count_nonzero(~np.isfinite(weight)) + np.count_nonzero(~np.isfinite(bias)))
-    if broken:
-        return {"status": "missing", "evidence": {"model_type": pooler.model_type, "not_finite": broken}}
+    not_finite = int(np.count_nonzero(~np.isfinite(weight)) + np.count_nonzero(~np.isfinite(bias)))
+    if not_finite:
+        return {"status": "missing", "evidence": {"model_type": pooler.model_type, "not_finite": not_finite}}
     spectrum = marchenko_pastur(weight)
     zero_bias = not bias.any()
     evidence = {
@@ -68,7 +80,7 @@ def diagnose(pooler: Pooler, next_sentence: float | None) -> dict[str, Any]:
 
 
 def marchenko_pastur(weight: np.ndarray) -> dict[str, Any]:
-    """Hold the singular values of a square matrix against those of a matrix of independent entries of the same variance.
+    """Compare the singular values of a square matrix with those of independent random entries.
 
     Parameters
     ----------
@@ -77,8 +89,9 @@ def marchenko_pastur(weight: np.ndarray) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``entry_std``; ``singular_max`` and the ``singular_edge`` (2 std sqrt(width)) that noise does not pass; ``distance``, the largest
-        gap between the two distribution functions; ``is_random``, whether both agree with noise.
+        ``entry_std``; ``singular_max``; ``singular_edge``, 2 std sqrt(width), which noise does not
+        exceed; ``distance``, the largest difference between the two distribution functions;
+        ``is_random``, whether both agree with noise of the same variance.
 
     References
     ----------
@@ -93,7 +106,7 @@ def marchenko_pastur(weight: np.ndarray) -> dict[str, Any]:
     steps = np.arange(width + 1) / width
     distance = float(np.maximum(np.abs(expected - steps[1:]), np.abs(expected - steps[:-1])).max())
     edge = 2 * std * np.sqrt(width)
-    is_random = singular[-1] <= edge * (1 + EDGE_SLACK * width ** (-2 / 3) / 2) and distance <= DISTANCE / width
+    is_random = singular[-1] <= edge * (1 + EDGE_SLACK * width ** (-2 / 3) / 2) and distance <= MAX_DISTANCE / width
     return {
         "entry_std": std,
         "singular_max": float(singular[-1]),
@@ -104,7 +117,9 @@ def marchenko_pastur(weight: np.ndarray) -> dict[str, Any]:
 
 
 def quarter_circle(values: np.ndarray) -> np.ndarray:
-    """Distribution function of the singular values of square noise, in units of std sqrt(width): the Marchenko-Pastur law for ratio one.
+    """Return the distribution function of the singular values of square noise.
+
+    This is the Marchenko-Pastur law for ratio one; the values are in units of std sqrt(width).
 
     >>> quarter_circle(np.array([0.0, 2.0])).tolist()
     [0.0, 1.0]
@@ -113,63 +128,31 @@ def quarter_circle(values: np.ndarray) -> np.ndarray:
     return (x * np.sqrt(4 - x**2) / 2 + 2 * np.arcsin(x / 2)) / np.pi
 
 
-def refuse(pooling: str, label: str, pooler: dict[str, Any]) -> UserError:
-    """The error for a pooling that needs a pooler where the checkpoint holds none."""
-    if broken := pooler["evidence"].get("not_finite"):
+def pooler_error(pooling: str, label: str, pooler: dict[str, Any]) -> UserError:
+    """Return the error for a pooling that needs a pooler, if the checkpoint holds none.
+
+    Parameters
+    ----------
+    label : str
+        The checkpoint's.
+    pooler : dict
+        From `diagnose_pooler`.
+    """
+    if not_finite := pooler["evidence"].get("not_finite"):
         return UserError(
-            f"encoder '{label}' has no pooler that can be used: {broken} of its weights are no finite numbers.\nChoose another pooling "
+            f"encoder '{label}' has no usable pooler: {not_finite} of its weights are no finite numbers.\nChoose "
+            "another pooling "
             f"than '{pooling}' (cls or mean), or get the checkpoint again."
         )
     if pooler["status"] == "missing":
         return UserError(
-            f"encoder '{label}' has no trained pooler: pooler.dense.weight is missing from its checkpoint, and random "
-            "weights would stand in for it.\n"
-            f"Choose another pooling than '{pooling}' (cls, mean, or random_pooler to measure just that), or a "
+            f"encoder '{label}' has no trained pooler: pooler.dense.weight is missing from its checkpoint, and "
+            "random "
+            "weights would take its place.\n"
+            f"Choose another pooling than '{pooling}' (cls, mean, or random_pooler to measure exactly that), or a "
             "checkpoint saved with its pooler."
         )
     return UserError(
         f"encoder '{label}' ({pooler['evidence']['model_type']}) has no pooler: its architecture has none.\nChoose "
         f"another pooling than '{pooling}': cls or mean."
     )
-
-
-PASSAGES = (
-    (
-        "The ferry left the harbour a little after six in the morning.",
-        "Most of its passengers went below to sleep through the crossing.",
-        "A few stayed on deck and watched the lights of the town grow small.",
-        "By the time the sun was up, there was nothing around the ship but water.",
-        "The first island came into sight shortly before noon.",
-    ),
-    (
-        "My grandmother kept her bees at the end of the orchard.",
-        "Every spring she walked out to see how many hives had lived through the winter.",
-        "When a hive was empty, she cleaned it and waited for a new swarm.",
-        "She never wore gloves, and the bees seldom stung her.",
-        "In August she carried the full combs into the kitchen and cut them open.",
-    ),
-    (
-        "The judge asked the witness to repeat what she had seen that night.",
-        "She answered that two men had run out of the bank.",
-        "One of them had carried a heavy bag over his shoulder.",
-        "The lawyer for the defence wanted to know how she could be sure in the dark.",
-        "She pointed to the street lamp on the photograph beside her.",
-    ),
-    (
-        "To make the dough, mix the flour with salt and a little yeast.",
-        "Pour in the warm water slowly and stir until nothing sticks to the bowl.",
-        "Cover it with a cloth and let it rest for two hours.",
-        "After that it should have doubled in size.",
-        "Shape it into a loaf and bake it until the crust is brown.",
-    ),
-)
-
-
-def sentence_pairs() -> list[tuple[str, str, bool]]:
-    """Pairs of sentences, and whether the second follows the first: all consecutive ones of our passages, and as many across passages."""
-    pairs = []
-    for number, passage in enumerate(PASSAGES):
-        other = PASSAGES[(number + 1) % len(PASSAGES)]
-        for place in range(len(passage) - 1):
-            pairs += [(passage[place], passage[place + 1], True), (passage[place], other[place + 1], False)]
-    return pairs

@@ -16,8 +16,12 @@ from src.config.schema import Config, ProbeConfig
 from src.data.dataset import Dataset, Split
 from src.data.loading import load_dataset
 from src.evaluation.estimates import Estimate, evaluate
-from src.features.extractor import FeatureExtractor, Features, Target, one_vector, saturated, texts, warn_once
-from src.models import checkpoint
+from src.features.extractor import FeatureExtractor, saturated
+from src.features.inputs import PoolingTarget, encoder_inputs
+from src.features.text_losses import warn_once
+from src.features.vectors import PooledFeatures, all_rows_equal
+from src.models import finding
+from src.models.options import TOKEN_BUDGETS, EncodingOptions
 from src.pooling import poolings
 from src.probes.baseline import baseline_scores
 from src.probes.outcome import ProbeOutcome
@@ -27,6 +31,7 @@ from src.probes.settings import ProbeData, ProbeSettings
 from src.results.result import SCHEMA, Result, write_record
 from src.runtime import provenance
 from src.runtime.clock import Clock
+from src.runtime.devices import device_kind
 from src.storage.arrays import ArrayStore
 from src.storage.keys import content_key
 
@@ -38,7 +43,7 @@ class PreparedRun:
     config: Config
     data: Dataset
     extractor: FeatureExtractor
-    target: Target
+    target: PoolingTarget
     clock: Clock
 
     @property
@@ -125,14 +130,23 @@ def opened(config: Config, check: Callable[[Config, Dataset], None] | None = Non
     with clock.phase("load"):
         store = ArrayStore(cache_folder(config.runtime.cache_dir))
         # What is here is read before anything is downloaded.
-        found = None if checkpoint.is_remote(config.model) else checkpoint.find(config.model)
+        found = None if finding.is_remote(config.model) else finding.find_checkpoint(config.model)
         read = load_dataset(config.dataset, config.data_root)
         if check is not None:
             check(config, read)
-        found = found or checkpoint.find(config.model)
-    extractor = FeatureExtractor(found, config, store, clock, config.runtime.threads or provenance.cores())
-    target = extractor.check(config.pooling.name, config.layer)
+        found = found or finding.find_checkpoint(config.model)
+    workers = config.runtime.threads or provenance.cores()
+    extractor = FeatureExtractor(found, encoding_options(config), store, clock, workers, config.runtime.progress)
+    target = extractor.resolve_target(config.pooling.name, config.layer, config.runtime.also_layers)
     return PreparedRun(config, read, extractor, target, clock)
+
+
+def encoding_options(config: Config) -> EncodingOptions:
+    """Return the options of encoding that enter keys, with the device and the token budget resolved."""
+    runtime = config.runtime
+    device = device_kind(runtime.device)
+    token_budget = runtime.token_budget or TOKEN_BUDGETS[device]
+    return EncodingOptions(device, runtime.dtype, runtime.attention, token_budget, config.model.max_length)
 
 
 def _check(config: Config, read: Dataset) -> None:
@@ -209,10 +223,10 @@ def _distinct(read: Dataset) -> dict[str, str]:
 
 
 def _matrix(
-    extractor: FeatureExtractor, split: Split, config: Config, target: Target, name: str
-) -> tuple[np.ndarray, list[Features]]:
+    extractor: FeatureExtractor, split: Split, config: Config, target: PoolingTarget, name: str
+) -> tuple[np.ndarray, list[PooledFeatures]]:
     pieces = [
-        extractor.features(text, target, config.runtime.also_layers) for text in texts(split, config.pairing, name)
+        extractor.features(text, target, config.runtime.also_layers) for text in encoder_inputs(split, config.pairing, name)
     ]
     return get_protocol(config.probe).pair_features([piece.values for piece in pieces]), pieces
 
@@ -265,7 +279,7 @@ def _chosen(read: Dataset, outcome: ProbeOutcome, config: Config) -> dict[str, A
 
 
 def _counts(
-    read: Dataset, parts: Mapping[str, tuple[np.ndarray, list[Features]]], features: list[Features]
+    read: Dataset, parts: Mapping[str, tuple[np.ndarray, list[PooledFeatures]]], features: list[PooledFeatures]
 ) -> dict[str, Any]:
     return {
         "train": len(read.train),
@@ -274,22 +288,22 @@ def _counts(
         "width": int(parts["train"][0].shape[1]),
         "tokens": sum(piece.tokens for piece in features),
         **{
-            name: sum(getattr(piece, name) for piece in features)
+            name: sum(getattr(piece.losses, name) for piece in features)
             for name in ("truncated", "unknown", "empty", "lowered")
         },
         "test_in_train": read.test_in_train(),
-        "one_vector": len(read.train) if one_vector(parts["train"][0]) else 0,
+        "one_vector": len(read.train) if all_rows_equal(parts["train"][0]) else 0,
     }
 
 
-def _timing(extractor: FeatureExtractor, features: list[Features]) -> dict[str, Any]:
+def _timing(extractor: FeatureExtractor, features: list[PooledFeatures]) -> dict[str, Any]:
     if not extractor.encoded:  # all was stored, if only as the shards of a pass that was stopped
         cache = "hit"
-    elif any(piece.hit or piece.made["shards_resumed"] for piece in features):
+    elif any(piece.hit or piece.timing["shards_resumed"] for piece in features):
         cache = "partial"
     else:
         cache = "miss"
-    passes = [piece.made for piece in features]
+    passes = [piece.timing for piece in features]
     return {
         **extractor.clock.seconds(),
         "warmup": extractor.warmup,
@@ -299,9 +313,9 @@ def _timing(extractor: FeatureExtractor, features: list[Features]) -> dict[str, 
     }
 
 
-def _pooler(prepared: PreparedRun, parts: Mapping[str, tuple[np.ndarray, list[Features]]]) -> dict[str, Any]:
+def _pooler(prepared: PreparedRun, parts: Mapping[str, tuple[np.ndarray, list[PooledFeatures]]]) -> dict[str, Any]:
     """Status and evidence of the pooler, with what tanh rounded away where the run reads its output."""
-    pooler = dict(prepared.extractor.facts.pooler)
+    pooler = dict(prepared.extractor.info.pooler)
     counted = [saturated(piece.values, prepared.target[0]) for _, pieces in parts.values() for piece in pieces]
     if all(count is not None for count in counted):
         pooler["saturated_entries"] = sum(count or 0 for count in counted)
@@ -315,7 +329,7 @@ def _config(prepared: PreparedRun) -> dict[str, Any]:
         "model": {
             "path": extractor.checkpoint.label,
             "revision": config.model.revision,
-            "max_length": extractor.facts.max_length,
+            "max_length": extractor.info.max_length,
             "hidden_act": extractor.checkpoint.config.get("hidden_act"),
         },
         "dataset": {
@@ -328,9 +342,9 @@ def _config(prepared: PreparedRun) -> dict[str, Any]:
         "probe": config.probe.as_record(),
         "runtime": {
             "dtype": config.runtime.dtype,
-            "attention": extractor.facts.attention,
-            "kernel": extractor.facts.kernel,
-            "token_budget": extractor.token_budget,
+            "attention": extractor.info.attention,
+            "kernel": extractor.info.kernel,
+            "token_budget": extractor.options.token_budget,
         },
     }
 
@@ -338,11 +352,11 @@ def _config(prepared: PreparedRun) -> dict[str, Any]:
 def _provenance(prepared: PreparedRun) -> dict[str, Any]:
     extractor, read = prepared.extractor, prepared.data
     return provenance.collect(
-        device=extractor.device,
+        device=extractor.options.device,
         gpu=extractor.gpu,
-        threads=extractor.threads,
+        threads=extractor.workers,
         dtype=prepared.config.runtime.dtype,
-        attention=extractor.facts.attention,
+        attention=extractor.info.attention,
         model={
             "path": extractor.checkpoint.label,
             "commit": extractor.checkpoint.commit,

@@ -15,8 +15,9 @@ from src.config.schema import ProbeConfig, with_text_keys
 from src.data.dataset import Dataset
 from src.errors import UserError, flatten
 from src.evaluation.estimates import best_constant, evaluate
-from src.features.extractor import FeatureExtractor, texts
-from src.models.encoder import Tokens
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import encoder_inputs
+from src.models.tokenizer import Tokens
 from src.probes.progress import progress_bar
 from src.probes.protocols.base import get_protocol
 from src.probes.scaling import normalise_rows
@@ -70,7 +71,7 @@ def baseline_scores(
             "kind": "bag",
             "method": method_digest(),
             "tokenizer": extractor.checkpoint.tokenisation,
-            "max_length": extractor.facts.max_length,
+            "max_length": extractor.info.max_length,
             **dataset.identity(),
             "probe": with_text_keys({field: value for field, value in asdict(probe).items() if field != "name"}),
             "seed": seed,
@@ -129,7 +130,7 @@ def _bags(dataset: Dataset, extractor: FeatureExtractor) -> dict[str, sp.csr_mat
     nested = dataset.roles["test"] == dataset.roles["train"]
     wanted = {"train", "development"} if nested else {"train", "development", "test"}
     sides = {
-        role: [extractor.tokens(text) for text in texts(dataset.splits[name], "separate", dataset.name)]
+        role: [extractor.tokens(text) for text in encoder_inputs(dataset.splits[name], "separate", dataset.name)]
         for role, name in dataset.roles.items()
         if role in wanted
     }

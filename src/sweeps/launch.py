@@ -31,7 +31,8 @@ from src.runtime.threads import available_threads, limit_threads
 from src.sweeps.launchers import kind
 
 if TYPE_CHECKING:
-    from src.features.extractor import FeatureExtractor, Text
+    from src.features.extractor import FeatureExtractor
+    from src.features.inputs import EncoderInput
 
 NO_FEATURE = (
     "pooling",
@@ -197,10 +198,10 @@ def passes(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
 def wanting(config: Config) -> set[str]:
     """Names of the passes whose features the store lacks; where the model was never loaded, all of them, for this loads none."""
     extractor, found, _ = _opened(config)
-    if not extractor.known:
+    if not extractor.has_info:
         return {f"{extractor.checkpoint.identity} {text.digest}" for text in found}
     target, also = _layers(config, extractor)
-    return {f"{extractor.checkpoint.identity} {text.digest}" for text in found if extractor.missing(text, target, also)}
+    return {f"{extractor.checkpoint.identity} {text.digest}" for text in found if extractor.missing_targets(text, target, also)}
 
 
 def encode(config: Config) -> None:
@@ -213,8 +214,8 @@ def encode(config: Config) -> None:
         target, also = _layers(config, extractor)
         for text in found:
             if config.runtime.shard is not None and config.runtime.shards > 1:
-                extractor.share(text, target, also, config.runtime.shard, config.runtime.shards)
-            elif missing := extractor.missing(text, target, also):
+                extractor.encode_shard(text, target, also, config.runtime.shard, config.runtime.shards)
+            elif missing := extractor.missing_targets(text, target, also):
                 extractor.features(text, missing[0], [*also, target[1]])
         if config.runtime.shard in (None, 0):
             for text in bags:
@@ -235,22 +236,25 @@ def _try(config: Config) -> None:
         log.warning("a forward pass could not be made first: %s", flatten(error, 200))
 
 
-def _opened(config: Config) -> tuple[FeatureExtractor, list[Text], list[Text]]:
+def _opened(config: Config) -> tuple[FeatureExtractor, list[EncoderInput], list[EncoderInput]]:
     """An extractor, its model not loaded, the texts that the jobs encode, and those whose word pieces their baseline counts."""
     from src.data.loading import load_dataset
-    from src.features.extractor import FeatureExtractor, texts
-    from src.models import checkpoint
+    from src.features.extractor import FeatureExtractor
+    from src.features.inputs import encoder_inputs
+    from src.models import finding
+    from src.pipeline.run import encoding_options
     from src.runtime.clock import Clock
     from src.storage.arrays import ArrayStore
 
     store = ArrayStore(cache_folder(config.runtime.cache_dir))
-    read, found = load_dataset(config.dataset, config.data_root), checkpoint.find(config.model)
-    extractor = FeatureExtractor(found, config, store, Clock(), config.runtime.threads or available_threads())
+    read, found = load_dataset(config.dataset, config.data_root), finding.find_checkpoint(config.model)
+    workers = config.runtime.threads or available_threads()
+    extractor = FeatureExtractor(found, encoding_options(config), store, Clock(), workers, config.runtime.progress)
     names = list(read.splits) if config.output else list(dict.fromkeys(read.roles.values()))
 
-    def unique(pairing: str) -> list[Text]:
+    def unique(pairing: str) -> list[EncoderInput]:
         return list(
-            {text.digest: text for name in names for text in texts(read.splits[name], pairing, read.name)}.values()
+            {text.digest: text for name in names for text in encoder_inputs(read.splits[name], pairing, read.name)}.values()
         )
 
     return extractor, unique(config.pairing), [] if config.output else unique("separate")
@@ -258,10 +262,10 @@ def _opened(config: Config) -> tuple[FeatureExtractor, list[Text], list[Text]]:
 
 def _layers(config: Config, extractor: FeatureExtractor) -> tuple[tuple[str, int], list[int]]:
     """The target of a pass, and the layers beside it; those that the model lacks are refused by the jobs that ask for them."""
-    deepest = extractor.facts.layers
+    deepest = extractor.info.layers
     layers = [
-        extractor.layer(each) for each in (config.layer, *config.runtime.also_layers) if -deepest - 1 <= each <= deepest
+        extractor.resolve_layer(each) for each in (config.layer, *config.runtime.also_layers) if -deepest - 1 <= each <= deepest
     ]
     if not layers:
-        extractor.layer(config.layer)
+        extractor.resolve_layer(config.layer)
     return (config.pooling.name, layers[0]), layers[1:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -213,8 +214,7 @@ def test_refusals_of_the_official_layout(tmp_path: Path) -> None:
         load_dataset(option("cola", local={"format": "csv"}), root)
     with pytest.raises(UserError, match=r"dataset.text and dataset.label"):
         load_dataset(option("cola", text=None), root)
-    config = option("cola")
-    config.splits = {"test": "validation"}
+    config = replace(option("cola"), splits={"test": "validation"})
     with pytest.raises(UserError, match=r"dataset.splits.train is not set"):
         load_dataset(config, root)
 

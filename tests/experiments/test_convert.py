@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 
 from experiments import convert
 from src import extract
-from src.config.schema import ModelConfig, RuntimeConfig
-from src.models.checkpoint import find
+from src.config.schema import ModelConfig
 from src.models.encoder import Encoder
+from src.models.finding import find_checkpoint
+from src.models.options import EncodingOptions
 from tests.cli.test_application import Door
 from tests.helpers import bundles
 from tests.models.test_tensorflow import CHECKPOINT, FIXTURES, TANH, variables
@@ -42,9 +43,9 @@ def test_features_are_bit_identical(activation: str, door: Door, files: list[str
 def test_the_heads_and_the_evidence_go_along(tmp_path: Path) -> None:
     convert.write(tmp_path / "out", ModelConfig(path=str(CHECKPOINT), format="tensorflow"))
     config = ModelConfig(path=str(tmp_path / "out"))
-    pooler = Encoder(find(config), config, RuntimeConfig(device="cpu")).facts.pooler
+    pooler = Encoder(find_checkpoint(config), EncodingOptions()).info.pooler
     original = ModelConfig(path=str(CHECKPOINT), format="tensorflow")
-    theirs = Encoder(find(original), original, RuntimeConfig(device="cpu")).facts.pooler
+    theirs = Encoder(find_checkpoint(original), EncodingOptions()).info.pooler
     theirs["evidence"].pop("activation")
     assert pooler == theirs
     from transformers import BertForPreTraining
@@ -83,7 +84,7 @@ def test_what_the_checkpoint_lacks_is_not_made_up(
     convert.write(tmp_path / "out", ModelConfig(path=str(folder), format="tensorflow"))
     assert json.loads((tmp_path / "out" / "config.json").read_text())["architectures"] == [architecture]
     config = ModelConfig(path=str(tmp_path / "out"))
-    assert Encoder(find(config), config, RuntimeConfig(device="cpu")).facts.pooler["status"] == status
+    assert Encoder(find_checkpoint(config), EncodingOptions()).info.pooler["status"] == status
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.features import batching
-from src.features.batching import plan, shards
+from src.features.batching import deal_shards, plan_batches
 
 lengths = st.lists(st.integers(1, 40), min_size=1, max_size=300).map(np.array)
 
 
 @given(lengths, st.integers(1, 200))
 def test_every_row_is_in_one_batch_of_its_length_under_the_budget(lengths: np.ndarray, budget: int) -> None:
-    batches = plan(lengths, budget)
+    batches = plan_batches(lengths, budget)
     assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
     for batch in batches:
         assert len(set(lengths[batch].tolist())) == 1
@@ -22,27 +22,29 @@ def test_every_row_is_in_one_batch_of_its_length_under_the_budget(lengths: np.nd
 
 @given(lengths, st.integers(1, 200))
 def test_shards_share_out_the_batches_and_change_none(lengths: np.ndarray, budget: int) -> None:
-    batches = plan(lengths, budget)
-    dealt = [batch.tolist() for shard in shards(batches) for batch in shard]
+    batches = plan_batches(lengths, budget)
+    dealt = [batch.tolist() for shard in deal_shards(batches) for batch in shard]
     assert sorted(dealt) == sorted(batch.tolist() for batch in batches)
-    assert max(map(len, shards(batches))) <= 16
+    assert max(map(len, deal_shards(batches))) <= 16
 
 
 def test_every_shard_holds_short_and_long_rows() -> None:
     """So that the tokens per second of the first shards tell how long the rest will take."""
     rng = np.random.default_rng(0)
     lengths = rng.integers(3, 60, size=20000)
-    averages = [np.mean([lengths[batch].mean() for batch in shard]) for shard in shards(plan(lengths, 512))]
+    averages = [
+        np.mean([lengths[batch].mean() for batch in shard]) for shard in deal_shards(plan_batches(lengths, 512))
+    ]
     assert np.ptp(averages) < 0.2 * np.mean(averages)
 
 
 def test_another_way_to_deal_is_another_layout(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shards that an older version left unfinished hold other rows: they must not be taken up."""
-    base = batching.layout()
-    for name in ("SHARD_BATCHES", "LEAST_SHARDS"):
+    base = batching.plan_digest()
+    for name in ("SHARD_BATCHES", "MIN_SHARDS"):
         monkeypatch.setattr(batching, name, 7)
-        batching.layout.cache_clear()
-        assert batching.layout() != base
+        batching.plan_digest.cache_clear()
+        assert batching.plan_digest() != base
     monkeypatch.undo()
-    batching.layout.cache_clear()
-    assert batching.layout() == base
+    batching.plan_digest.cache_clear()
+    assert batching.plan_digest() == base

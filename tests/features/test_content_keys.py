@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from src.cli.application import register
 from src.cli.validation import parse_config
 from src.config.paths import CONF
-from src.features.extractor import texts
+from src.features.inputs import encoder_inputs
 from src.pipeline.run import PreparedRun, prepare
 
 RECORDS = Path(__file__).resolve().parents[2] / "experiments" / "records" / "demo" / "bert-books" / "records.jsonl"
@@ -33,7 +33,7 @@ def prepared(*words: str) -> PreparedRun:
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         found = prepare(parse_config(compose("config", [*words, "runtime.device=cpu"])))
-    if not found.extractor.facts.kernel.startswith("packed"):
+    if not found.extractor.info.kernel.startswith("packed"):
         pytest.skip("keys hold the kernel of the linear layers, and this build of torch lacks the usual one")
     return found
 
@@ -51,5 +51,5 @@ def test_a_committed_record_has_the_key_of_its_run(dataset: str, pooling: str) -
 @pytest.mark.parametrize(("dataset", "pairing", "pooling"), list(FEATURES))
 def test_stored_features_are_found_again(dataset: str, pairing: str, pooling: str) -> None:
     run = prepared(f"dataset={dataset}", f"pairing={pairing}", f"pooling={pooling}")
-    found = [run.extractor._key(text, run.target) for text in texts(run.data.test, pairing, dataset)]
+    found = [run.extractor._key(text, run.target) for text in encoder_inputs(run.data.test, pairing, dataset)]
     assert found == FEATURES[dataset, pairing, pooling]

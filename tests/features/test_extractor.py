@@ -19,32 +19,36 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from src.config.schema import Config, ModelConfig, RuntimeConfig
+from src.config.schema import ModelConfig
 from src.data.dataset import Split
 from src.errors import UserError
-from src.features import extractor as features
-from src.features.extractor import FeatureExtractor, Text, pair_features, texts
+from src.features import extractor as extractor_module
+from src.features import loading
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import EncoderInput, encoder_inputs
+from src.features.vectors import pair_features
 from src.models import kernels
-from src.models.checkpoint import find
-from src.models.encoder import Encoder, EncoderOutput
-from src.pooling import poolings
+from src.models.encoder import Encoder
+from src.models.finding import find_checkpoint
+from src.models.options import EncodingOptions
+from src.pooling import EncoderOutput, poolings
 from src.runtime.clock import Clock
 from src.storage.arrays import ArrayStore
 from src.storage.keys import content_key
 from tests.conftest import SENTENCES
 
 
-def make_text(rows: int = 200, seed: int = 0) -> Text:
+def make_text(rows: int = 200, seed: int = 0) -> EncoderInput:
     rng = np.random.default_rng(seed)
     words = sorted({word for sentence in SENTENCES for word in sentence.split()})
     column = pa.array([" ".join(rng.choice(words, size=rng.integers(0, 20))) for _ in range(rows)], pa.large_string())
-    return Text(column, None, f"digest of {rows} {seed}", "words/train")
+    return EncoderInput(column, None, f"digest of {rows} {seed}", "words/train")
 
 
-def extractor(bert: Path, root: Path, threads: int = 2, **runtime: object) -> FeatureExtractor:
-    settings = RuntimeConfig(**{"token_budget": 64, "progress": False, **runtime})  # type: ignore[arg-type]
-    config = Config(model=ModelConfig(path=str(bert)), runtime=settings)
-    return FeatureExtractor(find(config.model), config, ArrayStore(root), Clock(), threads)
+def extractor(bert: Path, root: Path, workers: int = 2, progress: bool = False, **options: Any) -> FeatureExtractor:
+    checkpoint = find_checkpoint(ModelConfig(path=str(bert)))
+    encoding = EncodingOptions(**{"token_budget": 64, **options})
+    return FeatureExtractor(checkpoint, encoding, ArrayStore(root), Clock(), workers, progress)
 
 
 def test_features_are_those_of_a_plain_pass_one_row_at_a_time_in_the_order_of_the_text(
@@ -75,15 +79,15 @@ def test_a_miss_stores_every_pooling_and_a_hit_is_bit_identical(
             found = later.features(text, (name, 2))
             assert found.hit
             assert later.encoded == 0
-            assert found.made == made.made
+            assert found.timing == made.timing
             assert later.clock.seconds()["encode"] == 0
     np.testing.assert_array_equal(extractor(bert, tmp_path).features(text, ("cls", 2)).values, made.values)
 
 
 def test_the_division_of_labour_changes_no_bit(bert: Path, tmp_path: Path) -> None:
     text = make_text(500)
-    alone = extractor(bert, tmp_path / "a", threads=1).features(text, ("mean", 2)).values
-    shared = extractor(bert, tmp_path / "b", threads=3).features(text, ("mean", 2)).values
+    alone = extractor(bert, tmp_path / "a", workers=1).features(text, ("mean", 2)).values
+    shared = extractor(bert, tmp_path / "b", workers=3).features(text, ("mean", 2)).values
     np.testing.assert_array_equal(alone, shared)
 
 
@@ -98,14 +102,11 @@ def test_every_identity_field_changes_the_key(bert: Path, tmp_path: Path) -> Non
     ]
     keys += [
         extractor(bert, tmp_path, **change)._key(text, ("mean", 2))
-        for change in ({"token_budget": 128}, {"dtype": "bfloat16"}, {"attention": "eager"})
+        for change in ({"token_budget": 128}, {"dtype": "bfloat16"}, {"attention": "eager"}, {"max_length": 8})
     ]
-    shorter = extractor(bert, tmp_path)
-    shorter.config = replace(shorter.config, model=replace(shorter.config.model, max_length=8))
-    keys.append(shorter._key(text, ("mean", 2)))
     assert len(set(keys)) == len(keys)
     # Where it runs and how fast is no part of the identity.
-    assert extractor(bert, tmp_path / "elsewhere", threads=1)._key(text, ("mean", 2)) == keys[0]
+    assert extractor(bert, tmp_path / "elsewhere", workers=1)._key(text, ("mean", 2)) == keys[0]
 
 
 def test_other_kernels_get_other_features(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,14 +115,14 @@ def test_other_kernels_get_other_features(bert: Path, tmp_path: Path, monkeypatc
     first_key = first._key(make_text(), ("mean", 2))
     assert second._key(make_text(), ("mean", 2)) == first_key
     assert second._encoder is None
-    for module in (kernels, features):
+    for module in (kernels, extractor_module):
         monkeypatch.setattr(module, "VERSION", kernels.VERSION + 1)
-    monkeypatch.setattr(features, "_loaded", {})
+    monkeypatch.setattr(loading, "_kept", {})
     assert extractor(bert, tmp_path)._key(make_text(), ("mean", 2)) != first_key
 
 
 def test_a_model_is_warmed_up_once(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features, "_loaded", {})
+    monkeypatch.setattr(loading, "_kept", {})
     first, second = extractor(bert, tmp_path), extractor(bert, tmp_path)
     first.features(make_text(), ("mean", 2))
     assert first.warmup > 0
@@ -136,7 +137,7 @@ def test_a_tokenizer_of_another_model_is_refused_before_anything_is_encoded(bert
     settings = json.loads((folder / "tokenizer.json").read_text())
     settings["model"]["vocab"]["zebra"] = 5000
     (folder / "tokenizer.json").write_text(json.dumps(settings))
-    text = Text(pa.array(["the cat", "the zebra"], pa.large_string()), None, "zebra", "words/train")
+    text = EncoderInput(pa.array(["the cat", "the zebra"], pa.large_string()), None, "zebra", "words/train")
     with pytest.raises(UserError, match="gives word piece 5000"):
         extractor(folder, tmp_path / "store").features(text, ("mean", 2))
 
@@ -184,7 +185,7 @@ def test_an_interrupted_pass_goes_on_from_its_finished_shards(
     resumed = extractor(bert, tmp_path / "b")
     found = resumed.features(text, ("mean", 2))
     assert 0 < resumed.encoded < 600
-    assert found.made["shards_resumed"] > 0
+    assert found.timing["shards_resumed"] > 0
     np.testing.assert_array_equal(found.values, undisturbed)
     assert not any((tmp_path / "b" / "partial").iterdir())
 
@@ -225,17 +226,18 @@ def test_killed_and_started_again_the_bits_are_the_same(bert: Path, tmp_path: Pa
 
 
 def test_a_shard_is_never_in_memory(bert: Path, tmp_path: Path) -> None:
-    one = extractor(bert, tmp_path, threads=1, token_budget=2048)
+    one = extractor(bert, tmp_path, workers=1, token_budget=2048)
     text = make_text(20_000)
     one.features(make_text(), ("mean", 2), [0, 1])  # what is loaded once is not counted
-    whole = features.Pass(one, text, one.tokens(text), one._targets(("mean", 2), [0, 1]))
-    tracemalloc.start()
-    try:
-        whole.share(0, 8)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    shards = [path.stat().st_size for path in whole.parts.listed().values()]
+    targets = one._pass_targets(("mean", 2), [0, 1])
+    with one._forward_pass(text, one.tokens(text), targets) as forward:
+        tracemalloc.start()
+        try:
+            forward.encode_shard(0, 8)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    shards = [path.stat().st_size for path in one.shard_store(text, targets).listed().values()]
     assert len(shards) == 4 and max(shards) > 2e6
     assert peak < max(shards) / 2
 
@@ -268,7 +270,7 @@ def test_processes_at_once_make_one_forward_pass(bert: Path, tmp_path: Path) -> 
 
 def test_layers_and_poolings_that_a_model_lacks_are_refused(bert: Path, tmp_path: Path) -> None:
     one = extractor(bert, tmp_path)
-    assert one.check("cls", -3) == ("cls", 0)
+    assert one.resolve_target("cls", -3) == ("cls", 0)
     for name, layer, message in (
         ("cls", 3, "out of range"),
         ("cls", -4, "out of range"),
@@ -277,17 +279,19 @@ def test_layers_and_poolings_that_a_model_lacks_are_refused(bert: Path, tmp_path
         ("poler", -1, "did you mean 'pooler'"),
     ):
         with pytest.raises(UserError, match=message):
-            one.check(name, layer)
+            one.resolve_target(name, layer)
 
 
 def test_pairs_together_and_apart() -> None:
     column = pa.array(["a", "b"], pa.large_string())
     split = Split("train", column, pa.array(["c", "d"], pa.large_string()), np.array([0, 1]))
-    (joint,) = texts(split, "joint", "x")
-    u, v = texts(split, "separate", "x")
+    (joint,) = encoder_inputs(split, "joint", "x")
+    u, v = encoder_inputs(split, "separate", "x")
     assert joint.text_pair is split.text_pair
     assert len({joint.digest, u.digest, v.digest}) == 3
-    assert texts(replace(split, text_pair=None), "joint", "x")[0].digest == u.digest, "a side alone shares its features"
+    assert encoder_inputs(replace(split, text_pair=None), "joint", "x")[0].digest == u.digest, (
+        "a side alone shares its features"
+    )
     a, b = np.array([[1.0, 2.0]]), np.array([[3.0, -1.0]])
     np.testing.assert_array_equal(pair_features([a, b]), [[1, 2, 3, -1, 2, 3, 3, -2]])
     assert pair_features([a]) is a
@@ -327,15 +331,15 @@ def test_facts_that_cannot_be_are_damaged(
     field: str, value: Any, bert: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = extractor(bert, tmp_path)
-    sound = one.facts
-    path = one.store.folder("facts", one._facts_key()) / "meta.json"
+    sound = one.info
+    path = one.store.folder("facts", one._info_key()) / "meta.json"
     record = json.loads(path.read_text())
     del record["digest"]
     for content in (json.dumps(asdict(sound) | {field: value}), "[" * 10_000, "3", "NaN", 5):
         record["meta"]["facts"] = content
         path.write_text(json.dumps({**record, "digest": content_key(record)}))
         caplog.clear()
-        assert extractor(bert, tmp_path).facts == sound
+        assert extractor(bert, tmp_path).info == sound
         assert caplog.text.count("is damaged") == 1
 
 

@@ -12,7 +12,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from src import extract, run
-from src.features.extractor import FeatureExtractor, Text
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import EncoderInput
 from src.models.encoder import Encoder
 from src.storage.arrays import ArrayStore
 from src.storage.shards import ShardStore
@@ -32,12 +33,12 @@ def test_shares_put_together_are_the_whole_pass(shards: int, bert: Path, tmp_pat
     encoded, left = 0, []
     for shard in reversed(range(shards)):
         one = extractor(bert, tmp_path / "b")
-        left.append(one.share(text, TARGET, [1], shard, shards))
+        left.append(one.encode_shard(text, TARGET, [1], shard, shards))
         encoded += one.encoded
     assert encoded == 300
     assert left == sorted(left, reverse=True) and left[-1] == 0 and all(left[:-1])
     found = extractor(bert, tmp_path / "b").features(text, TARGET)
-    assert found.hit and found.made["jobs"] == shards
+    assert found.hit and found.timing["jobs"] == shards
     np.testing.assert_array_equal(found.values, expected)
     assert {path.name for path in (tmp_path / "a").glob("features/*/*")} == {
         path.name for path in (tmp_path / "b").glob("features/*/*")
@@ -49,7 +50,7 @@ def test_a_share_that_is_stored_loads_no_model(bert: Path, tmp_path: Path, monke
     extractor(bert, tmp_path).features(make_text(), TARGET)
     monkeypatch.setattr(Encoder, "forward", None)
     again = extractor(bert, tmp_path)
-    assert again.share(make_text(), TARGET, [], 0, 4) == 0
+    assert again.encode_shard(make_text(), TARGET, [], 0, 4) == 0
     assert again._encoder is None
 
 
@@ -57,23 +58,23 @@ def test_shares_that_nobody_made_are_made_by_the_job_that_needs_them(bert: Path,
     text = make_text(300)
     expected = np.array(extractor(bert, tmp_path / "a").features(text, TARGET).values)
     one, other = extractor(bert, tmp_path / "b"), extractor(bert, tmp_path / "b")
-    assert one.share(text, TARGET, [], 1, 3) > 0
+    assert one.encode_shard(text, TARGET, [], 1, 3) > 0
     found = other.features(text, TARGET)
     assert one.encoded + other.encoded == 300 and one.encoded and other.encoded
-    assert found.made["shards_resumed"] > 0 and found.made["encode"] > 0
+    assert found.timing["shards_resumed"] > 0 and found.timing["encode"] > 0
     np.testing.assert_array_equal(found.values, expected)
 
 
 def test_what_another_process_has_claimed_is_left_to_it(bert: Path, tmp_path: Path) -> None:
     text = make_text(300)
     one = extractor(bert, tmp_path)
-    parts = one.parts(text, one.supported([2]))
+    parts = one.shard_store(text, one.supported_targets([2]))
     claim = parts.claim(0)
     assert parts.claim(0) is None
-    left = one.share(text, TARGET, [], 0, 1)
+    left = one.encode_shard(text, TARGET, [], 0, 1)
     assert left == 1 and 0 not in parts.listed()
     claim.release()
-    assert extractor(bert, tmp_path).share(text, TARGET, [], 0, 1) == 0
+    assert extractor(bert, tmp_path).encode_shard(text, TARGET, [], 0, 1) == 0
 
 
 def test_jobs_of_src_extract_share_a_split_and_the_last_writes_the_files(
@@ -111,13 +112,13 @@ def test_the_files_are_written_wherever_in_a_job_the_other_one_does_its_share(
     settings = config(bert, tmp_path)
     alone = replace(settings, runtime=replace(settings.runtime, cache_dir=str(tmp_path / "alone")))
     whole = extract.extract(alone, tmp_path / "whole")
-    share, began = FeatureExtractor.share, False
+    share, began = FeatureExtractor.encode_shard, False
 
     def job(number: int) -> None:
         runtime = replace(settings.runtime, shards=2, shard=number)
         extract.extract(replace(settings, runtime=runtime), tmp_path / "shared")
 
-    def interrupted(self: FeatureExtractor, text: Text, *rest: Any) -> int:
+    def interrupted(self: FeatureExtractor, text: EncoderInput, *rest: Any) -> int:
         nonlocal began
         name = text.label.partition("/")[2]
         if not began and (place, name) in ((0, "train"), (1, "test")):
@@ -129,7 +130,7 @@ def test_the_files_are_written_wherever_in_a_job_the_other_one_does_its_share(
             job(1)
         return left
 
-    monkeypatch.setattr(FeatureExtractor, "share", interrupted)
+    monkeypatch.setattr(FeatureExtractor, "encode_shard", interrupted)
     job(0)
     assert began
     for path in whole:
@@ -142,12 +143,12 @@ def test_what_is_left_of_a_pass_is_counted_without_encoding(
 ) -> None:
     text = make_text(300)
     one = extractor(bert, tmp_path)
-    left = one.share(text, TARGET, [], 0, 2)
+    left = one.encode_shard(text, TARGET, [], 0, 2)
     monkeypatch.setattr(Encoder, "forward", None)
-    assert extractor(bert, tmp_path).left(text, TARGET, []) == left > 0
+    assert extractor(bert, tmp_path).remaining_shards(text, TARGET, []) == left > 0
     monkeypatch.undo()
     one.features(text, TARGET)
-    assert one.left(text, TARGET, []) == 0
+    assert one.remaining_shards(text, TARGET, []) == 0
 
 
 def test_shards_that_are_gone_because_another_job_put_them_together_are_not_left(
@@ -161,9 +162,9 @@ def test_shards_that_are_gone_because_another_job_put_them_together_are_not_left
         extractor(bert, tmp_path).features(text, TARGET)
         return named(self)
 
-    one.share(text, TARGET, [], 0, 2)
+    one.encode_shard(text, TARGET, [], 0, 2)
     monkeypatch.setattr(ShardStore, "listed", too_late)
-    assert one.left(text, TARGET, []) == 0
+    assert one.remaining_shards(text, TARGET, []) == 0
 
 
 def test_half_a_shard_counts_towards_the_room_that_a_pass_needs(
@@ -173,11 +174,11 @@ def test_half_a_shard_counts_towards_the_room_that_a_pass_needs(
     monkeypatch.setattr(ArrayStore, "require_space", lambda self, size: needed.append(size))
     monkeypatch.setattr(Encoder, "forward", None)
     one = extractor(bert, tmp_path)
-    parts = one.parts(text, one.supported([2]))
+    parts = one.shard_store(text, one.supported_targets([2]))
     for half in (0, 1000):
         with parts.open_writer(0, (1, half // 4, 1)):
             pass
-        for once in (lambda: one.share(text, TARGET, [], 0, 1), lambda: one.features(text, TARGET)):
+        for once in (lambda: one.encode_shard(text, TARGET, [], 0, 1), lambda: one.features(text, TARGET)):
             with pytest.raises(TypeError):
                 once()
             with parts.open_writer(0, (1, half // 4, 1)):  # as a killed job leaves it
@@ -191,8 +192,8 @@ def test_half_a_shard_counts_towards_the_room_that_a_pass_needs(
         (run.main, ["runtime.shards=2", "runtime.shard=0"], "is for python -m src.extract"),
         (run.main, ["runtime.shards=2"], "Add -m and a launcher"),
         (extract.main, ["runtime.shards=2", "output=out"], "Add -m and a launcher"),
-        (extract.main, ["runtime.shards=2", "runtime.shard=2", "output=out"], "the shares are 0 to 1"),
-        (extract.main, ["runtime.shard=1", "output=out"], "the shares are 0 to 0"),
+        (extract.main, ["runtime.shards=2", "runtime.shard=2", "output=out"], "0 to 1"),
+        (extract.main, ["runtime.shard=1", "output=out"], "0 to 0"),
         (run.main, ["runtime.shards=0"], "at least 1"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from src.models.tensorflow.checksum import crc32c, masked
+from src.models.tensorflow.checksum import crc32c, mask_crc
 from src.models.tensorflow.table import MAGIC
 
 KINDS = {"float32": 1, "float64": 2, "int64": 9}
@@ -43,7 +43,7 @@ def table(entries: Mapping[bytes, bytes]) -> bytes:
         nonlocal data
         whole = block + (0).to_bytes(4, "little") + (1).to_bytes(4, "little") + b"\0"
         handle = varint(len(data)) + varint(len(whole) - 1)
-        data += whole + masked(crc32c(whole)).to_bytes(4, "little")
+        data += whole + mask_crc(crc32c(whole)).to_bytes(4, "little")
         return handle
 
     for key, value in sorted(entries.items()):
@@ -70,7 +70,7 @@ def write(
     for number, (name, values) in enumerate(sorted(tensors.items())):
         shard, raw = number % shards, values.tobytes()
         entries[name.encode()] = entry(
-            KINDS[values.dtype.name], values.shape, shard, len(parts[shard]), len(raw), masked(crc32c(raw))
+            KINDS[values.dtype.name], values.shape, shard, len(parts[shard]), len(raw), mask_crc(crc32c(raw))
         )
         parts[shard] += raw
     prefix.with_name(f"{prefix.name}.index").write_bytes(table(entries))
@@ -83,7 +83,7 @@ def change(index: Path, name: str, **numbers: Any) -> None:
     from src.models.tensorflow import bundle
     from src.models.tensorflow import table as reading
 
-    entries = reading.read(index.read_bytes())
+    entries = reading.read_table(index.read_bytes())
     old = bundle._entry(entries[name.encode()], shards=1)
     known = {key: getattr(old, key) for key in ("kind", "shape", "shard", "offset", "size", "checksum")}
     entries[name.encode()] = entry(**{**known, **numbers})

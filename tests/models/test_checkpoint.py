@@ -16,16 +16,20 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from src.config.schema import ModelConfig, RuntimeConfig
+from src.config.schema import ModelConfig
 from src.errors import UserError
-from src.models.checkpoint import HARMLESS, TOKENIZER, Checkpoint, find
-from src.models.encoder import Encoder, Tokenizer
+from src.models.checkpoint import HARMLESS_KEYS, Checkpoint
+from src.models.encoder import Encoder
+from src.models.finding import find_checkpoint
+from src.models.options import EncodingOptions
+from src.models.tokenizer import Tokenizer
+from src.models.tokenizer_files import TOKENIZER_FILES
 from src.storage.keys import content_key
 from tests.conftest import SENTENCES
 
 
 def opened(folder: Path) -> Checkpoint:
-    return find(ModelConfig(path=str(folder)))
+    return find_checkpoint(ModelConfig(path=str(folder)))
 
 
 def key(checkpoint: Checkpoint) -> str:
@@ -36,7 +40,7 @@ def states(checkpoint: Checkpoint) -> list[np.ndarray]:
     """Word pieces of some sentences, and the last hidden states of the first one's."""
     tokens = Tokenizer(checkpoint, 16)(pa.array(SENTENCES[:4]), None)
     ids = tokens.ids[: tokens.offsets[1]][None]
-    encoder = Encoder(checkpoint, ModelConfig(), RuntimeConfig(device="cpu"))
+    encoder = Encoder(checkpoint, EncodingOptions())
     return [tokens.ids, tokens.special, encoder.forward(ids, ids * 0, ids < 4).hidden[-1].numpy()]
 
 
@@ -57,7 +61,7 @@ def scaled(folder: Path, file: Path) -> None:
 
 
 NAMES = [
-    *TOKENIZER, "generation_config.json", "configuration.json", "config.4.0.0.json", "tokenizer.4.0.0.json", "chat_template.jinja",
+    *TOKENIZER_FILES, "generation_config.json", "configuration.json", "config.4.0.0.json", "tokenizer.4.0.0.json", "chat_template.jinja",
     "additional_chat_templates/x.jinja", "preprocessor_config.json", "processor_config.json", "modules.json", "README.md", "model.py",
     "adapter_model.safetensors", "adapter_config.json", "pytorch_model.bin", "model.fp16.safetensors", "model.safetensors.index.json",
     "head.safetensors", "dict.txt", "subfolder/model.safetensors", "1_Pooling/config.json", "quantize_config.json", ".metadata",
@@ -102,13 +106,13 @@ def test_folders_that_differ_in_one_file_differ_in_key_or_load_alike(
         except UserError as error:
             assert str(error).count("\n") <= 2
     if len(results) == 2 and len({key(found) for found in results}) == 1:
-        assert name not in TOKENIZER
+        assert name not in TOKENIZER_FILES
         for one, other in zip(*map(states, results), strict=True):
             np.testing.assert_array_equal(one, other)
 
 
 def test_files_that_move_no_number_enter_no_key(bert: Path, tmp_path: Path) -> None:
-    folder = copy(bert, tmp_path / "more", **dict.fromkeys(HARMLESS, "x"))
+    folder = copy(bert, tmp_path / "more", **dict.fromkeys(HARMLESS_KEYS, "x"))
     for name in (
         "README.md",
         "modules.json",
@@ -288,7 +292,7 @@ def test_every_file_that_a_tokenizer_class_names_is_digested() -> None:
             files = getattr(tokenizer_class_from_name(name), "vocab_files_names", None) or {}
         except ImportError:  # a tokenizer that needs a library that is not installed
             continue
-        assert {file for file in files.values() if file} <= {*TOKENIZER, *unread}, name
+        assert {file for file in files.values() if file} <= {*TOKENIZER_FILES, *unread}, name
 
 
 def test_a_configuration_that_asks_for_tuples_and_has_no_table_loads(bert: Path, tmp_path: Path) -> None:
@@ -318,8 +322,8 @@ def test_architectures_of_another_kind_are_refused_with_the_reason(make_checkpoi
         model = getattr(transformers, f"{kind}Model")(getattr(transformers, f"{kind}Config")(**settings))
         checkpoint = opened(make_checkpoint(model, kind.lower()))
         with pytest.raises(UserError, match=reason) as caught:
-            pytest.fail(f"{kind}: {Encoder(checkpoint, ModelConfig(), RuntimeConfig())}")
+            pytest.fail(f"{kind}: {Encoder(checkpoint, EncodingOptions())}")
         assert str(caught.value).count("\n") <= 2
     xlnet = transformers.XLNetModel(transformers.XLNetConfig(**words, d_model=16, n_layer=2, n_head=2, d_inner=32))
-    found = Encoder(opened(make_checkpoint(xlnet, "xlnet")), ModelConfig(), RuntimeConfig())
-    assert found.facts.max_length == 32 and torch.is_tensor(found.random_weight)
+    found = Encoder(opened(make_checkpoint(xlnet, "xlnet")), EncodingOptions())
+    assert found.info.max_length == 32 and torch.is_tensor(found.random_weight)

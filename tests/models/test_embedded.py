@@ -10,19 +10,20 @@ import pytest
 
 from experiments import fresh
 from src import run
-from src.config.schema import ModelConfig, RuntimeConfig
+from src.config.schema import ModelConfig
 from src.errors import UserError
-from src.models.checkpoint import SHELF, find
 from src.models.encoder import Encoder
+from src.models.finding import EMBEDDED_DIR, find_checkpoint
+from src.models.options import EncodingOptions
 from tests.cli.test_application import Door
 from tests.config.test_conf import composed
 
-NAMES = sorted(path.name for path in SHELF.iterdir() if path.is_dir())
+NAMES = sorted(path.name for path in EMBEDDED_DIR.iterdir() if path.is_dir())
 
 
 @pytest.fixture(scope="module", params=NAMES)
 def embedded(request: pytest.FixtureRequest) -> Path:
-    return SHELF / str(request.param)
+    return EMBEDDED_DIR / str(request.param)
 
 
 def test_it_is_small_and_described(embedded: Path) -> None:
@@ -43,24 +44,22 @@ def test_it_is_a_whole_bert_with_both_heads(embedded: Path) -> None:
 
 
 def test_its_pooler_is_trained_and_a_fresh_one_is_not(embedded: Path, tmp_path: Path) -> None:
-    pooler = Encoder(
-        find(ModelConfig(path=f"embedded:{embedded.name}")), ModelConfig(), RuntimeConfig(device="cpu")
-    ).facts.pooler
+    pooler = Encoder(find_checkpoint(ModelConfig(path=f"embedded:{embedded.name}")), EncodingOptions()).info.pooler
     assert pooler["status"] == "trained"
     evidence = pooler["evidence"]
     assert (
         not evidence["bias_is_zero"] and not evidence["spectrum_is_random"] and evidence["next_sentence_accuracy"] > 0.5
     )
     fresh.main([f"output={tmp_path}", f"model.path=embedded:{embedded.name}"])
-    random = Encoder(find(ModelConfig(path=str(tmp_path))), ModelConfig(), RuntimeConfig(device="cpu")).facts.pooler
+    random = Encoder(find_checkpoint(ModelConfig(path=str(tmp_path))), EncodingOptions()).info.pooler
     assert random["status"] == "untrained"
 
 
 def test_an_unknown_one_is_named() -> None:
     with pytest.raises(UserError, match="bert-books"):
-        find(ModelConfig(path="embedded:bert-book"))
+        find_checkpoint(ModelConfig(path="embedded:bert-book"))
     with pytest.raises(UserError):
-        find(ModelConfig(path="embedded:../conf"))
+        find_checkpoint(ModelConfig(path="embedded:../conf"))
 
 
 def test_the_defaults_need_nothing(door: Door) -> None:

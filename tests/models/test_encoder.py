@@ -15,11 +15,14 @@ import pytest
 import torch
 import transformers
 
-from src.config.schema import ModelConfig, RuntimeConfig
+from src.config.schema import ModelConfig
 from src.errors import UserError
-from src.models.checkpoint import find
-from src.models.encoder import Encoder, Tokenizer
-from src.models.pooler import marchenko_pastur, quarter_circle, refuse, sentence_pairs
+from src.models.encoder import Encoder
+from src.models.finding import find_checkpoint
+from src.models.next_sentence import sentence_pairs
+from src.models.options import EncodingOptions
+from src.models.pooler import marchenko_pastur, pooler_error, quarter_circle
+from src.models.tokenizer import Tokenizer
 
 SMALL: dict[str, Any] = {
     "hidden_size": 16,
@@ -30,9 +33,8 @@ SMALL: dict[str, Any] = {
 }
 
 
-def load(folder: Path, **model: Any) -> Encoder:
-    config = ModelConfig(path=str(folder), **model)
-    return Encoder(find(config), config, RuntimeConfig())
+def load(folder: Path, **options: Any) -> Encoder:
+    return Encoder(find_checkpoint(ModelConfig(path=str(folder))), EncodingOptions(**options))
 
 
 def amend(file: Path, **changes: Any) -> None:
@@ -75,7 +77,7 @@ def test_every_family_gives_its_layers_and_says_whether_it_has_a_pooler(
     torch.manual_seed(0)
     encoder = load(make_checkpoint(getattr(transformers, f"{family}Model")(config), family))
     expected = {"Roberta": "untrained", "Albert": "untrained", "MPNet": "untrained"}.get(family, "absent")
-    assert encoder.facts.pooler["status"] == expected
+    assert encoder.info.pooler["status"] == expected
     ids = np.array([[2, 7, 8, 9, 3], [2, 9, 7, 7, 3]])
     output = encoder.forward(ids, np.zeros_like(ids), ids < 4)
     assert len(output.hidden) == 3
@@ -93,8 +95,8 @@ def test_a_pooler_saved_away_is_missing_and_other_lost_weights_refuse_the_model(
         return lambda weights: [weights.pop(key) for key in list(weights) if key.startswith(starts)] and None
 
     missing = load(rewrite(bert, tmp_path / "missing", drop("pooler.")))
-    assert missing.facts.pooler["status"] == "missing"
-    assert not missing.facts.has_pooler
+    assert missing.info.pooler["status"] == "missing"
+    assert not missing.info.has_pooler
     with pytest.raises(UserError, match=r"lacks 1 of its weights \(encoder.layer.1.output.dense.weight\)"):
         load(rewrite(bert, tmp_path / "lost", drop("encoder.layer.1.output.dense.weight")))
 
@@ -117,7 +119,7 @@ def test_the_pooler_is_trained_unless_both_signs_say_otherwise(bert: Path, tmp_p
         ("biased", biased, "trained"),
         ("spiked", spiked, "trained"),
     ):
-        pooler = load(rewrite(bert, tmp_path / name, change)).facts.pooler
+        pooler = load(rewrite(bert, tmp_path / name, change)).info.pooler
         assert pooler["status"] == status, name
         assert pooler["evidence"]["bias_is_zero"] == (name != "biased")
         assert pooler["evidence"]["spectrum_is_random"] == (name != "spiked")
@@ -132,19 +134,19 @@ def test_a_pooler_that_is_no_finite_numbers_leaves_the_other_poolings(
     def spoil(weights: dict[str, torch.Tensor]) -> None:
         weights[f"pooler.dense.{name}"].view(-1)[5] = value
 
-    facts = load(rewrite(bert, tmp_path / "spoilt", spoil)).facts
-    assert facts.pooler["evidence"]["not_finite"] == 1
-    assert not facts.has_pooler
-    assert "1 of its weights are no finite numbers" in str(refuse("pooler", "x", facts.pooler))
+    info = load(rewrite(bert, tmp_path / "spoilt", spoil)).info
+    assert info.pooler["evidence"]["not_finite"] == 1
+    assert not info.has_pooler
+    assert "1 of its weights are no finite numbers" in str(pooler_error("pooler", "x", info.pooler))
 
 
 def test_word_pieces_without_an_embedding_are_refused(bert: Path, vocabulary: list[str]) -> None:
     encoder = load(bert)
-    encoder.check(np.array([0, len(vocabulary) - 1]))
+    encoder.check_ids(np.array([0, len(vocabulary) - 1]))
     with pytest.raises(
         UserError, match=f"gives word piece {len(vocabulary)}, and its weights embed {len(vocabulary)} of them"
     ):
-        encoder.check(np.array([2, len(vocabulary), 3]))
+        encoder.check_ids(np.array([2, len(vocabulary), 3]))
 
 
 @pytest.mark.parametrize("width", [16, 64, 256, 768])
@@ -173,7 +175,7 @@ def test_the_law_is_a_distribution_function() -> None:
 
 
 def test_the_real_checkpoint_whose_pooler_was_never_trained_is_found_out(shared: Path) -> None:
-    pooler = load(shared / "models" / "all-MiniLM-L6-v2").facts.pooler
+    pooler = load(shared / "models" / "all-MiniLM-L6-v2").info.pooler
     assert pooler["status"] == "untrained"
     assert pooler["evidence"]["singular_max"] == pytest.approx(0.352, abs=5e-4)
     assert pooler["evidence"]["entry_std"] == pytest.approx(0.0091, abs=5e-5)
@@ -182,16 +184,16 @@ def test_the_real_checkpoint_whose_pooler_was_never_trained_is_found_out(shared:
 def test_a_next_sentence_head_is_evidence(make_checkpoint: Any, vocabulary: list[str]) -> None:
     config = transformers.BertConfig(vocab_size=len(vocabulary), **SMALL)
     encoder = load(make_checkpoint(transformers.BertForPreTraining(config), "pretraining"))
-    accuracy = encoder.facts.pooler["evidence"]["next_sentence_accuracy"]
+    accuracy = encoder.info.pooler["evidence"]["next_sentence_accuracy"]
     assert 0 <= accuracy <= 1
     pairs = sentence_pairs()
     assert sum(consecutive for *_, consecutive in pairs) * 2 == len(pairs) == len(set(pairs))
 
 
 def test_a_missing_and_an_absent_pooler_name_the_way_out() -> None:
-    missing = refuse("pooler", "x/y", {"status": "missing", "evidence": {"model_type": "roberta"}})
+    missing = pooler_error("pooler", "x/y", {"status": "missing", "evidence": {"model_type": "roberta"}})
     assert "encoder 'x/y' has no trained pooler: pooler.dense.weight is missing from its checkpoint" in str(missing)
-    absent = refuse("pooler", "x/y", {"status": "absent", "evidence": {"model_type": "electra"}})
+    absent = pooler_error("pooler", "x/y", {"status": "absent", "evidence": {"model_type": "electra"}})
     assert "electra" in str(absent)
     assert "cls or mean" in str(absent)
 
@@ -211,18 +213,18 @@ def test_truncation_is_counted_and_what_the_tokenizer_file_fixes_is_overridden(b
     }
     (folder / "tokenizer.json").write_text(json.dumps(settings))
     column = pa.array(["cat", "cat sat on mat", "the cat sat on the mat", ""], pa.large_string())
-    tokens = Tokenizer(find(ModelConfig(path=str(folder))), 6)(column, None)
+    tokens = Tokenizer(find_checkpoint(ModelConfig(path=str(folder))), 6)(column, None)
     assert tokens.lengths.tolist() == [3, 6, 6, 2]
     assert tokens.truncated == 1, "four words and two special tokens fit exactly"
     assert tokens.special.tolist()[:3] == [True, False, True]
-    pairs = Tokenizer(find(ModelConfig(path=str(folder))), 9)(column, column)
+    pairs = Tokenizer(find_checkpoint(ModelConfig(path=str(folder))), 9)(column, column)
     assert pairs.lengths.tolist() == [5, 9, 9, 3]
     assert pairs.truncated == 2
     assert pairs.segments[:5].tolist() == [0, 0, 0, 1, 1]
 
 
 def test_the_collector_is_as_it_was_once_a_split_is_tokenised(bert: Path) -> None:
-    tokenizer = Tokenizer(find(ModelConfig(path=str(bert))), 6)
+    tokenizer = Tokenizer(find_checkpoint(ModelConfig(path=str(bert))), 6)
     tokenizer(pa.array(["cat"]), None)
     assert gc.isenabled()
     with pytest.raises(pa.ArrowException):
@@ -233,14 +235,14 @@ def test_the_collector_is_as_it_was_once_a_split_is_tokenised(bert: Path) -> Non
 def test_the_limit_is_the_smaller_of_the_table_and_the_tokenizer(
     bert: Path, make_checkpoint: Any, vocabulary: list[str]
 ) -> None:
-    assert load(bert).facts.max_length == 32
-    assert load(bert, max_length=12).facts.max_length == 12
+    assert load(bert).info.max_length == 32
+    assert load(bert, max_length=12).info.max_length == 12
     with pytest.raises(UserError, match="positions for 32 word pieces"):
         load(bert, max_length=33)
     roberta = transformers.RobertaModel(
         transformers.RobertaConfig(vocab_size=len(vocabulary), **{**SMALL, "max_position_embeddings": 20})
     )
-    assert load(make_checkpoint(roberta, "short")).facts.max_length == 18, "positions start after the padding index"
+    assert load(make_checkpoint(roberta, "short")).info.max_length == 18, "positions start after the padding index"
 
 
 def test_files_that_are_no_model_are_refused(bert: Path, tmp_path: Path) -> None:
@@ -311,7 +313,7 @@ def test_files_that_are_no_model_are_refused(bert: Path, tmp_path: Path) -> None
     with pytest.raises(UserError, match="no such folder"):
         load(tmp_path / "nowhere")
     with pytest.raises(UserError, match="no model is named"):
-        find(ModelConfig())
+        find_checkpoint(ModelConfig())
 
 
 def test_remote_code_is_not_run(bert: Path, tmp_path: Path) -> None:

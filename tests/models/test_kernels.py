@@ -10,10 +10,11 @@ import pytest
 import torch
 import transformers
 
-from src.config.schema import ModelConfig, RuntimeConfig
+from src.config.schema import ModelConfig
 from src.models import kernels
-from src.models.checkpoint import find
 from src.models.encoder import Encoder
+from src.models.finding import find_checkpoint
+from src.models.options import EncodingOptions
 
 SMALL: dict[str, Any] = {
     "hidden_size": 32,
@@ -23,9 +24,8 @@ SMALL: dict[str, Any] = {
 }
 
 
-def load(folder: Path, **runtime: Any) -> Encoder:
-    config = ModelConfig(path=str(folder))
-    return Encoder(find(config), config, RuntimeConfig(**runtime))
+def load(folder: Path, **options: Any) -> Encoder:
+    return Encoder(find_checkpoint(ModelConfig(path=str(folder))), EncodingOptions(**options))
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_hidden_states_are_those_of_the_plain_model(
     tokens: int, masked: bool, folder: Path, vocabulary: list[str]
 ) -> None:
     encoder = load(folder)
-    assert (encoder.facts.kernel, encoder.facts.attention) == (f"packed-{kernels.VERSION}", kernels.ATTENTION)
+    assert (encoder.info.kernel, encoder.info.attention) == (f"packed-{kernels.VERSION}", kernels.ATTENTION)
     assert not any(isinstance(module, transformers.activations.GELUActivation) for module in encoder.model.modules())
     plain = transformers.BertModel.from_pretrained(folder, attn_implementation="eager").eval()
     rows = 5
@@ -72,8 +72,8 @@ def test_scores_of_any_size_give_finite_weights() -> None:
 
 
 def test_an_attention_that_was_asked_for_is_the_one_in_use(folder: Path) -> None:
-    assert load(folder, attention="sdpa").facts.attention == "sdpa"
-    assert load(folder, attention="eager").facts.attention == "eager"
+    assert load(folder, attention="sdpa").info.attention == "sdpa"
+    assert load(folder, attention="eager").info.attention == "eager"
 
 
 def test_other_activations_and_other_models_keep_their_own(make_checkpoint: Any, vocabulary: list[str]) -> None:
@@ -83,10 +83,10 @@ def test_other_activations_and_other_models_keep_their_own(make_checkpoint: Any,
     )
     assert any(type(module).__name__ == "NewGELUActivation" for module in bent.model.modules())
     roberta = load(make_checkpoint(transformers.RobertaModel(transformers.RobertaConfig(**settings)), "roberta"))
-    assert roberta.facts.attention == "sdpa"
+    assert roberta.info.attention == "sdpa"
     assert any(isinstance(module, transformers.activations.GELUActivation) for module in roberta.model.modules())
 
 
 def test_half_precision_runs_on_the_library_alone(folder: Path) -> None:
-    facts = load(folder, dtype="bfloat16").facts
-    assert (facts.kernel, facts.attention) == ("plain", "sdpa")
+    info = load(folder, dtype="bfloat16").info
+    assert (info.kernel, info.attention) == ("plain", "sdpa")

@@ -17,16 +17,18 @@ import torch
 from safetensors.numpy import load_file
 
 from src import run
-from src.config.schema import ModelConfig, RuntimeConfig
+from src.config.schema import ModelConfig
 from src.errors import UserError
-from src.models.checkpoint import SHELF, find
-from src.models.encoder import Encoder, load_tokenizer
+from src.models.encoder import Encoder
+from src.models.finding import EMBEDDED_DIR, find_checkpoint
+from src.models.options import EncodingOptions
 from src.models.tensorflow import bundle, names, table
 from src.models.tensorflow.bundle import Bundle
-from src.models.tensorflow.checksum import POLYNOMIAL, crc32c, masked
-from src.models.tensorflow.names import spellings
-from src.models.tensorflow.original import is_lower_case
-from src.models.tensorflow.wire import Damaged, fields, varint
+from src.models.tensorflow.checksum import POLYNOMIAL, crc32c, mask_crc
+from src.models.tensorflow.folder import is_lower_case
+from src.models.tensorflow.names import variable_names
+from src.models.tensorflow.wire import DamagedError, read_fields, read_varint
+from src.models.tokenizer import load_tokenizer
 from tests.cli.test_application import Door
 from tests.config.test_conf import composed
 from tests.helpers import bundles
@@ -43,13 +45,13 @@ def config(folder: Path, **others: Any) -> ModelConfig:
 
 
 def parameters(folder: Path, **others: Any) -> dict[str, torch.Tensor]:
-    original = find(config(folder, **others)).original
+    original = find_checkpoint(config(folder, **others)).original
     assert original is not None
     return original.parameters()
 
 
 def encoder(folder: Path, **others: Any) -> Encoder:
-    return Encoder(find(config(folder, **others)), config(folder, **others), RuntimeConfig(device="cpu"))
+    return Encoder(find_checkpoint(config(folder, **others)), EncodingOptions())
 
 
 def variables(folder: Path = CHECKPOINT) -> dict[str, np.ndarray]:
@@ -83,16 +85,19 @@ def test_the_checksum_is_that_of_the_polynomial() -> None:
 
 @pytest.mark.parametrize("data", [b"\x80", b"\xff" * 11, b"\x0a\x05ab", b"\x0b", b"\x0d\x01"])
 def test_bytes_that_are_no_message_are_damaged(data: bytes) -> None:
-    with pytest.raises(Damaged):
-        list(fields(data))
-    assert varint(b"\x80" * 9 + b"\x01", 0) == (1 << 63, 10)
+    with pytest.raises(DamagedError):
+        list(read_fields(data))
+    assert read_varint(b"\x80" * 9 + b"\x01", 0) == (1 << 63, 10)
 
 
 def test_a_table_gives_back_what_it_was_made_of() -> None:
     rng = np.random.default_rng(1)
     entries = {f"{'a' * (number % 7)}{number}".encode(): rng.bytes(number * 3 % 50) for number in range(200)}
-    assert table.read(bundles.table(entries)) == entries
-    assert table.read((CHECKPOINT / "bert_model.ckpt.index").read_bytes()).keys() > {b"", b"bert/pooler/dense/kernel"}
+    assert table.read_table(bundles.table(entries)) == entries
+    assert table.read_table((CHECKPOINT / "bert_model.ckpt.index").read_bytes()).keys() > {
+        b"",
+        b"bert/pooler/dense/kernel",
+    }
 
 
 def test_a_table_that_would_fill_the_memory_is_refused() -> None:
@@ -100,7 +105,7 @@ def test_a_table_that_would_fill_the_memory_is_refused() -> None:
         return content + (0).to_bytes(4, "little") + (1).to_bytes(4, "little") + b"\0"
 
     def signed(whole: bytes) -> bytes:
-        return whole + masked(crc32c(whole)).to_bytes(4, "little")
+        return whole + mask_crc(crc32c(whole)).to_bytes(4, "little")
 
     def made(first: bytes, handles: int) -> bytes:
         data = signed(block(first))
@@ -109,16 +114,16 @@ def test_a_table_that_would_fill_the_memory_is_refused() -> None:
         footer = handle + bundles.varint(len(data)) + bundles.varint(len(index) - 1)
         return data + signed(index) + footer.ljust(40, b"\0") + table.MAGIC.to_bytes(8, "little")
 
-    long = b"\0" + bundles.varint(table.LONGEST_KEY + 1) + b"\0" + b"k" * (table.LONGEST_KEY + 1)
-    many = b"".join(b"\0\x03\0" + number.to_bytes(3, "big") for number in range(table.MOST_KEYS + 1))
+    long = b"\0" + bundles.varint(table.MAX_KEY_LENGTH + 1) + b"\0" + b"k" * (table.MAX_KEY_LENGTH + 1)
+    many = b"".join(b"\0\x03\0" + number.to_bytes(3, "big") for number in range(table.MAX_KEYS + 1))
     for content, handles, message in (
         (long, 1, "longer than any name"),
         (many, 1, "more keys"),
         (b"", 2, "blocks overlap"),
     ):
-        with pytest.raises(Damaged, match=message):
-            table.read(made(content, handles))
-    assert table.read(made(b"\0\x01\x01ab", 1)) == {b"a": b"b"}
+        with pytest.raises(DamagedError, match=message):
+            table.read_table(made(content, handles))
+    assert table.read_table(made(b"\0\x01\x01ab", 1)) == {b"a": b"b"}
 
 
 def test_a_checkpoint_in_several_files_is_the_same(tmp_path: Path) -> None:
@@ -156,8 +161,8 @@ def test_every_form_gives_the_same_parameters_and_what_tensorflow_computed(form:
 def test_kernels_are_turned_and_everything_else_is_not() -> None:
     stored, found = variables(), parameters(CHECKPOINT)
     for name, values in found.items():
-        there = stored["bert/" + spellings(name)[0]]
-        expected = there.T if spellings(name)[0].endswith("/kernel") else there
+        there = stored["bert/" + variable_names(name)[0]]
+        expected = there.T if variable_names(name)[0].endswith("/kernel") else there
         np.testing.assert_array_equal(values.numpy(), expected)
         assert values.is_contiguous()
     square = stored["bert/encoder/layer_0/attention/self/query/kernel"]
@@ -167,9 +172,11 @@ def test_kernels_are_turned_and_everything_else_is_not() -> None:
 def test_the_names_of_every_parameter_of_transformers_are_known() -> None:
     from transformers import BertConfig, BertModel
 
-    original = find(config(CHECKPOINT))
+    original = find_checkpoint(config(CHECKPOINT))
     model = BertModel(BertConfig(**{key: value for key, value in original.config.items() if key != "model_type"}))
-    assert {name: tuple(values.shape) for name, values in model.named_parameters()} == names.shapes(original.config)
+    assert {name: tuple(values.shape) for name, values in model.named_parameters()} == names.parameter_shapes(
+        original.config
+    )
 
 
 def test_what_an_optimiser_or_a_head_leaves_is_not_the_encoders(copy: Path) -> None:
@@ -207,7 +214,7 @@ def test_what_an_optimiser_or_a_head_leaves_is_not_the_encoders(copy: Path) -> N
             r"is \(24, 40\), and bert_config.json says \(24, 24\)",
         ),
         (lambda v: v.update({"cls/seq_relationship/output_weights": np.ones((24, 2), np.float32)}), r"is \(24, 2\)"),
-        (lambda v: v.clear(), "for it has none"),
+        (lambda v: v.clear(), "it has none"),
     ],
 )
 def test_variables_that_do_not_fit_are_named(copy: Path, change: Callable[[Any], Any], message: str) -> None:
@@ -215,7 +222,7 @@ def test_variables_that_do_not_fit_are_named(copy: Path, change: Callable[[Any],
     change(held)
     bundles.write(copy / "bert_model.ckpt", held)
     with pytest.raises(UserError, match=message) as caught:
-        find(config(copy))
+        find_checkpoint(config(copy))
     assert len(str(caught.value).splitlines()) <= 3
 
 
@@ -232,53 +239,53 @@ def test_a_variable_of_another_type_or_in_slices_is_named(copy: Path) -> None:
 def test_a_pooler_that_is_not_there_is_missing_and_a_fresh_one_untrained(copy: Path) -> None:
     held = {name: values for name, values in variables().items() if not name.startswith("bert/pooler/")}
     bundles.write(copy / "bert_model.ckpt", held)
-    assert encoder(copy).facts.pooler["status"] == "missing"
+    assert encoder(copy).info.pooler["status"] == "missing"
     fresh = {"bert/pooler/dense/kernel": np.random.default_rng(0).normal(0, 0.02, (24, 24)).astype(np.float32)}
     bundles.write(copy / "bert_model.ckpt", held | fresh | {"bert/pooler/dense/bias": np.zeros(24, np.float32)})
-    assert encoder(copy).facts.pooler["status"] == "untrained"
+    assert encoder(copy).info.pooler["status"] == "untrained"
 
 
 def test_the_next_sentence_head_is_evidence_and_the_activation_stands_beside_it() -> None:
-    evidence = encoder(CHECKPOINT).facts.pooler["evidence"]
+    evidence = encoder(CHECKPOINT).info.pooler["evidence"]
     assert 0 <= evidence["next_sentence_accuracy"] <= 1
     assert "by the error function" in evidence["activation"] and TANH in evidence["activation"]
     assert (
         encoder(CHECKPOINT, hidden_act=TANH)
-        .facts.pooler["evidence"]["activation"]
+        .info.pooler["evidence"]["activation"]
         .startswith(f"{TANH}, which Google's own code")
     )
-    assert encoder(CHECKPOINT, hidden_act="relu").facts.pooler["evidence"]["activation"].startswith("relu, as chosen")
-    assert encoder(FIXTURES / "hub").facts.pooler["evidence"]["next_sentence_accuracy"] is None
+    assert encoder(CHECKPOINT, hidden_act="relu").info.pooler["evidence"]["activation"].startswith("relu, as chosen")
+    assert encoder(FIXTURES / "hub").info.pooler["evidence"]["next_sentence_accuracy"] is None
 
 
 # The folder
 
 
 def test_a_folder_a_prefix_and_an_index_are_the_same_checkpoint(copy: Path) -> None:
-    expected = find(config(copy)).identity
+    expected = find_checkpoint(config(copy)).identity
     for given in (copy / "bert_model.ckpt", copy / "bert_model.ckpt.index"):
-        assert find(config(given)).identity == expected or pytest.fail(str(given))
+        assert find_checkpoint(config(given)).identity == expected or pytest.fail(str(given))
     for path in list(copy.glob("bert_model.ckpt*")):
         shutil.copy(path, path.with_name(path.name.replace("bert_model.ckpt", "model.ckpt-10")))
         path.rename(path.with_name(path.name.replace("bert_model.ckpt", "model.ckpt-9")))
     with pytest.raises(
         UserError, match=r"holds 2 checkpoints \(model.ckpt-10, model.ckpt-9\). Name one: model.path=.*/model.ckpt-9"
     ):
-        find(config(copy))
-    assert find(config(copy / "model.ckpt-10")).label == "copy"
-    assert find(config(FIXTURES / "hub" / "variables" / "variables")).label == "hub"
+        find_checkpoint(config(copy))
+    assert find_checkpoint(config(copy / "model.ckpt-10")).label == "copy"
+    assert find_checkpoint(config(FIXTURES / "hub" / "variables" / "variables")).label == "hub"
 
 
 def test_the_activation_and_the_case_are_part_of_the_identity() -> None:
-    plain, other = find(config(CHECKPOINT)), find(config(CHECKPOINT, hidden_act=TANH))
+    plain, other = find_checkpoint(config(CHECKPOINT)), find_checkpoint(config(CHECKPOINT, hidden_act=TANH))
     assert plain.config["hidden_act"] == "gelu" and plain.identity != other.identity
-    assert plain.tokenizer != find(config(CHECKPOINT, do_lower_case=False)).tokenizer
-    assert plain.identity == find(config(CHECKPOINT, hidden_act="gelu")).identity
+    assert plain.tokenizer != find_checkpoint(config(CHECKPOINT, do_lower_case=False)).tokenizer
+    assert plain.identity == find_checkpoint(config(CHECKPOINT, hidden_act="gelu")).identity
 
 
 def test_capitals_in_the_vocabulary_decide_where_nothing_is_said(copy: Path) -> None:
     def pieces(**others: Any) -> list[str]:
-        return load_tokenizer(find(config(copy, **others))).tokenize("The Cat, déjà 猫")
+        return load_tokenizer(find_checkpoint(config(copy, **others))).tokenize("The Cat, déjà 猫")
 
     assert pieces() == ["the", "cat", ",", "d", "##e", "##j", "##a", "[UNK]"]
     said = json.loads((copy / "bert_config.json").read_text())
@@ -298,11 +305,11 @@ def test_a_module_without_configuration_names_the_way_out(tmp_path: Path) -> Non
     with pytest.raises(
         UserError, match=r"hub holds no bert_config.json, as TF-Hub modules may not. .* model.config=FILE"
     ):
-        find(ModelConfig(path=str(FIXTURES / "hub"), format="tensorflow"))
-    found = find(config(FIXTURES / "hub", vocab=str(CHECKPOINT / "vocab.txt")))
-    assert found.tokenizer == find(config(FIXTURES / "hub")).tokenizer
+        find_checkpoint(ModelConfig(path=str(FIXTURES / "hub"), format="tensorflow"))
+    found = find_checkpoint(config(FIXTURES / "hub", vocab=str(CHECKPOINT / "vocab.txt")))
+    assert found.tokenizer == find_checkpoint(config(FIXTURES / "hub")).tokenizer
     with pytest.raises(UserError, match=r"model.vocab=nowhere.txt: there is no such file"):
-        find(config(FIXTURES / "hub", vocab="nowhere.txt"))
+        find_checkpoint(config(FIXTURES / "hub", vocab="nowhere.txt"))
 
 
 def amended(**changes: Any) -> Callable[[Path], object]:
@@ -322,7 +329,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty-index": (lambda f: (f / "bert_model.ckpt.index").write_bytes(b""), "does not end as such a file does"),
     "foreign-index": (
         lambda f: (f / "bert_model.ckpt.index").write_bytes(b"PK" * 500),
-        "no whole index of a TensorFlow checkpoint",
+        "no complete index of a TensorFlow checkpoint",
     ),
     "short-data": (
         lambda f: os.truncate(f / "bert_model.ckpt.data-00000-of-00001", 57_000),
@@ -355,7 +362,7 @@ def test_files_that_are_no_checkpoint_are_refused(name: str, copy: Path) -> None
     change, message = BROKEN[name]
     change(copy)
     with pytest.raises(UserError, match=message) as caught:
-        find(config(copy))
+        find_checkpoint(config(copy))
     assert len(str(caught.value).splitlines()) <= 3
 
 
@@ -371,13 +378,13 @@ def test_files_that_are_no_checkpoint_are_refused(name: str, copy: Path) -> None
 def test_a_header_that_cannot_be_is_refused(header: dict[int, int], message: str, copy: Path) -> None:
     bundles.write(copy / "bert_model.ckpt", variables(), header=header)
     with pytest.raises(UserError, match=message):
-        find(config(copy))
+        find_checkpoint(config(copy))
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"shard": 7}, "a data file that there is not"),
+        ({"shard": 7}, "a data file that does not exist"),
         ({"offset": 1 << 40}, "it is cut short"),
         ({"shape": (24, 24, 2)}, "shape does not fit its bytes"),
         ({"shape": (1,) * 9}, "beyond any tensor's"),
@@ -396,7 +403,7 @@ def test_an_entry_that_cannot_be_is_refused_though_its_block_is_sound(
 
 
 def entry_of(index: Path, name: str) -> Any:
-    return bundle._entry(table.read(index.read_bytes())[name.encode()], shards=1)
+    return bundle._entry(table.read_table(index.read_bytes())[name.encode()], shards=1)
 
 
 def test_two_hundred_mutated_checkpoints_are_refused_or_the_same(tmp_path: Path) -> None:
@@ -464,7 +471,10 @@ def test_a_run_reads_the_original_and_says_which_activation_it_took(door: Door, 
     [
         ("model=google", "model=google needs model.path=FOLDER"),
         ("model=google model.path=nowhere", "no such folder"),
-        ("model=google model.path=google/bert_uncased_L-2_H-128_A-2", "model=google reads folders alone"),
+        (
+            "model=google model.path=google/bert_uncased_L-2_H-128_A-2",
+            "no such folder. model=google reads local folders",
+        ),
         ("model=google model.hidden_act=gleu", "unknown model.hidden_act 'gleu'; did you mean 'gelu'"),
         ("model=google model.revision=main", "reads folders, which have no revision"),
         ("model.hidden_act=gelu", r"is for original TensorFlow checkpoints \(model=google\)"),
@@ -473,14 +483,14 @@ def test_a_run_reads_the_original_and_says_which_activation_it_took(door: Door, 
         (f"model=checkpoint model.path={CHECKPOINT}", "is in TensorFlow's format: model=google reads that"),
         (f"model=checkpoint model.path={FIXTURES / 'hub'}", "is in TensorFlow's format: model=google reads that"),
         (
-            f"model=google model.path={SHELF / 'bert-books'}",
-            "as a Hugging Face folder does not. model=checkpoint reads that",
+            f"model=google model.path={EMBEDDED_DIR / 'bert-books'}",
+            "model=checkpoint reads that",
         ),
     ],
 )
 def test_bad_words_are_refused(words: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        find(composed(*words.split()).model)
+        find_checkpoint(composed(*words.split()).model)
 
 
 # Whole models
@@ -488,7 +498,7 @@ def test_bad_words_are_refused(words: str, message: str) -> None:
 
 def as_google(folder: Path, output: Path) -> Path:
     """A BERT in the Hugging Face layout as a checkpoint of google-research/bert, by this test's own writer."""
-    from experiments import tensorflow_fixtures
+    from tests.helpers import tensorflow_fixtures
 
     settings, vocabulary, held = tensorflow_fixtures.exported(str(folder))
     output.mkdir()
@@ -499,10 +509,10 @@ def as_google(folder: Path, output: Path) -> Path:
 
 
 def test_the_embedded_model_comes_back_from_googles_format_bit_by_bit(tmp_path: Path) -> None:
-    given = SHELF / "bert-books"
+    given = EMBEDDED_DIR / "bert-books"
     original = config(as_google(given, tmp_path / "original"))
     plain = ModelConfig(path=str(given))
-    mine, theirs = (Encoder(find(model), model, RuntimeConfig(device="cpu")) for model in (original, plain))
+    mine, theirs = (Encoder(find_checkpoint(model), EncodingOptions()) for model in (original, plain))
     text = ["It was the best of times.", "Call me Ishmael, said the café's owner."]
     for sentence in text:
         row = load_tokenizer(mine.checkpoint)(sentence, return_special_tokens_mask=True)
@@ -512,29 +522,29 @@ def test_the_embedded_model_comes_back_from_googles_format_bit_by_bit(tmp_path: 
         assert torch.equal(ours.hidden[-1], others.hidden[-1])
         assert ours.pooled is not None and others.pooled is not None and torch.equal(ours.pooled, others.pooled)
         assert torch.equal(ours.random_weight, others.random_weight)
-    evidence = mine.facts.pooler["evidence"]
+    evidence = mine.info.pooler["evidence"]
     evidence.pop("activation")
-    assert evidence == theirs.facts.pooler["evidence"]
-    assert mine.facts.max_length == theirs.facts.max_length
+    assert evidence == theirs.info.pooler["evidence"]
+    assert mine.info.max_length == theirs.info.max_length
 
 
 def test_reading_holds_little_more_than_the_file(tmp_path: Path) -> None:
-    given = as_google(SHELF / "bert-books", tmp_path / "original")
+    given = as_google(EMBEDDED_DIR / "bert-books", tmp_path / "original")
     size = (given / "bert_model.ckpt.data-00000-of-00001").stat().st_size
-    original = find(config(given)).original
+    original = find_checkpoint(config(given)).original
     assert original is not None
     crc32c(b"\0" * (1 << 20))  # its tables
     tracemalloc.start()
     held = original.parameters()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(held) == len(original.places) - 7, "the heads are apart"
+    assert len(held) == len(original.sources) - 7, "the heads are apart"
     assert peak < 1.3 * size
 
 
 @pytest.mark.skipif(not os.environ.get("PROBES_TENSORFLOW"), reason="runs TensorFlow: set PROBES_TENSORFLOW=1")
 def test_tensorflows_bert_base_is_read_in_three_seconds(tmp_path: Path) -> None:
-    from experiments import tensorflow_fixtures
+    from tests.helpers import tensorflow_fixtures
 
     sizes = {
         "vocab_size": 30522,
@@ -547,7 +557,7 @@ def test_tensorflows_bert_base_is_read_in_three_seconds(tmp_path: Path) -> None:
     tensorflow_fixtures.write(tmp_path, None, shape, 0, ["checkpoint"])
     size = (tmp_path / "checkpoint" / "bert_model.ckpt.data-00000-of-00001").stat().st_size
     began = time.perf_counter()
-    original = find(config(tmp_path / "checkpoint")).original
+    original = find_checkpoint(config(tmp_path / "checkpoint")).original
     assert original is not None
     held = original.parameters()
     assert time.perf_counter() - began < 3
@@ -560,7 +570,7 @@ def test_tensorflows_bert_base_is_read_in_three_seconds(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not os.environ.get("PROBES_TENSORFLOW"), reason="runs TensorFlow: set PROBES_TENSORFLOW=1")
 def test_the_embedded_model_written_by_tensorflow_scores_as_before(door: Door, tmp_path: Path) -> None:
-    from experiments import tensorflow_fixtures
+    from tests.helpers import tensorflow_fixtures
 
     tensorflow_fixtures.write(tmp_path / "forms", "embedded:bert-books", {}, 0, ["checkpoint"])
     records = []

@@ -15,11 +15,14 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from src.config.schema import ModelConfig, RuntimeConfig
+from src.config.schema import ModelConfig
 from src.errors import UserError
-from src.models.checkpoint import find
-from src.models.encoder import Encoder, load_model
-from src.models.weights import misnamed, read_shapes
+from src.models.encoder import Encoder
+from src.models.finding import find_checkpoint
+from src.models.loading import load_model
+from src.models.options import EncodingOptions
+from src.models.weight_names import find_prefix_mismatch
+from src.models.weights import read_shapes
 from src.storage.files import Unreadable
 from tests.conftest import SMALL
 
@@ -39,9 +42,8 @@ PAIRS = [(family, head) for family in FAMILIES for head in HEADS if hasattr(tran
 Change = Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
 
 
-def load(folder: Path, **runtime: Any) -> Encoder:
-    config = ModelConfig(path=str(folder))
-    return Encoder(find(config), config, RuntimeConfig(**runtime))
+def load(folder: Path, **options: Any) -> Encoder:
+    return Encoder(find_checkpoint(ModelConfig(path=str(folder))), EncodingOptions(**options))
 
 
 def changed(folder: Path, to: Path, weights: Change | None = None, **settings: Any) -> Path:
@@ -142,7 +144,7 @@ def test_a_prefix_that_is_lacking_is_added(bert: Path, tmp_path: Path, monkeypat
     def shorter(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return {key.removeprefix("encoder."): value for key, value in weights.items() if key.startswith("encoder.")}
 
-    assert misnamed(
+    assert find_prefix_mismatch(
         list(shorter(load_file(bert / "model.safetensors"))), ["encoder.layer.0.output.dense.bias"], "bert."
     ) == (
         "add",
@@ -219,9 +221,9 @@ def test_headers_are_read_and_damaged_ones_refused(bert: Path, tmp_path: Path) -
 
 
 def test_no_hook_outlives_a_load(bert: Path, tmp_path: Path) -> None:
-    load_model(find(ModelConfig(path=str(bert))))
+    load_model(find_checkpoint(ModelConfig(path=str(bert))))
     with pytest.raises(UserError):
-        load_model(find(ModelConfig(path=str(changed(bert, tmp_path / "wide", intermediate_size=10**6)))))
+        load_model(find_checkpoint(ModelConfig(path=str(changed(bert, tmp_path / "wide", intermediate_size=10**6)))))
     assert torch.nn.Linear(10**5, 2000, device="meta").weight.numel() == 2 * 10**8
 
 

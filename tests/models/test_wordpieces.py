@@ -18,13 +18,15 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from src import extract, run
-from src.config.schema import ModelConfig, RuntimeConfig
+from src.config.schema import ModelConfig
 from src.errors import UserError
-from src.features import extractor as features
+from src.features.text_losses import warn_once
 from src.models import wordpieces
-from src.models.checkpoint import find
-from src.models.encoder import Encoder, Tokenizer, load_tokenizer
-from src.models.wordpieces import blocks, cut, traits
+from src.models.encoder import Encoder
+from src.models.finding import find_checkpoint
+from src.models.options import EncodingOptions
+from src.models.tokenizer import Tokenizer, load_tokenizer
+from src.models.wordpieces import inspect_tokenizer, row_blocks, truncate_texts
 from tests.cli.test_application import refused
 from tests.conftest import SENTENCES, SMALL, Ended
 from tests.test_run import record
@@ -39,12 +41,12 @@ def texts(rows: list[str]) -> Any:
 
 @pytest.fixture(scope="module")
 def tokenizer(bert: Path) -> Tokenizer:
-    return Tokenizer(find(ModelConfig(path=str(bert))), LIMIT)
+    return Tokenizer(find_checkpoint(ModelConfig(path=str(bert))), LIMIT)
 
 
 @pytest.fixture(autouse=True)
 def _said_anew() -> None:
-    features.warn_once.cache_clear()
+    warn_once.cache_clear()
 
 
 WORDS = st.sampled_from(["cat", "dog", " ", "\n", "  ", ".", "x" * 150, "café", "☃", "\u200b", "mat"])
@@ -84,7 +86,7 @@ def test_a_text_without_end_costs_its_beginning(tokenizer: Tokenizer, monkeypatc
     monkeypatch.setattr(tokenizer, "_tokenizer", Counting())
     found = tokenizer(texts(["the cat " * 1_000_000, "yes"]), None)
     assert max(handed) < 2_000 and found.truncated == 1
-    monkeypatch.setattr(wordpieces, "LONGEST", 4096)
+    monkeypatch.setattr(wordpieces, "MAX_CHARACTERS", 4096)
     handed.clear()
     assert tokenizer(texts([" " * 1_000_000 + "cat"]), None).lengths.tolist() == [
         2
@@ -93,13 +95,13 @@ def test_a_text_without_end_costs_its_beginning(tokenizer: Tokenizer, monkeypatc
 
 
 def test_rows_are_handed_over_in_blocks_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wordpieces, "BLOCK", 100)
+    monkeypatch.setattr(wordpieces, "BLOCK_CHARACTERS", 100)
     rows = ["x" * 40] * 7 + ["y" * 1000, "", "z"]
-    sliced = blocks(texts(rows), None, 3)
+    sliced = row_blocks(texts(rows), None, 3)
     assert [row for start, size in sliced for row in range(start, start + size)] == list(range(10))
     assert all(size == 1 or sum(len(row) for row in rows[start : start + size]) <= 100 for start, size in sliced)
     assert max(size for _, size in sliced) <= 3
-    assert blocks(texts([]), None, 3) == [(0, 0)]
+    assert row_blocks(texts([]), None, 3) == [(0, 0)]
 
 
 def plain(bert: Path, folder: Path, **changes: Any) -> Path:
@@ -258,7 +260,7 @@ def test_casing_enters_the_key_of_features(door: Door, cased: Path, tmp_path: Pa
 def test_other_tokenizers_have_no_casing_of_their_own(bert: Path, tmp_path: Path) -> None:
     folder = plain(bert, tmp_path / "other", normalizer={"type": "Lowercase"})
     with pytest.raises(UserError, match=r"model\.do_lower_case"):
-        load_tokenizer(find(ModelConfig(path=str(folder), do_lower_case=False)))
+        load_tokenizer(find_checkpoint(ModelConfig(path=str(folder), do_lower_case=False)))
 
 
 def test_a_tokenizer_that_cannot_encode_is_refused_in_a_line(
@@ -272,12 +274,15 @@ def test_a_tokenizer_that_cannot_encode_is_refused_in_a_line(
 
 
 def test_what_is_known_of_a_tokenizer(bert: Path, cased: Path) -> None:
-    known = traits(load_tokenizer(find(ModelConfig(path=str(bert)))), "tiny")
+    known = inspect_tokenizer(load_tokenizer(find_checkpoint(ModelConfig(path=str(bert)))), "tiny")
     assert (known.first, known.unknown, known.lowers_capitals) == (2, 1, False)
-    assert traits(load_tokenizer(find(ModelConfig(path=str(cased)))), "cased").lowers_capitals
-    assert cut(load_tokenizer(find(ModelConfig(path=str(bert)))), texts(["a dog", None]), 8) == ["a dog", None]
+    assert inspect_tokenizer(load_tokenizer(find_checkpoint(ModelConfig(path=str(cased)))), "cased").lowers_capitals
+    assert truncate_texts(load_tokenizer(find_checkpoint(ModelConfig(path=str(bert)))), texts(["a dog", None]), 8) == [
+        "a dog",
+        None,
+    ]
 
 
 def test_the_encoder_knows_its_limits(bert: Path) -> None:
-    facts = Encoder(find(ModelConfig(path=str(bert))), ModelConfig(path=str(bert), max_length=9), RuntimeConfig()).facts
-    assert (facts.max_length, facts.positions, facts.first_token) == (9, 32, None)
+    info = Encoder(find_checkpoint(ModelConfig(path=str(bert))), EncodingOptions(max_length=9)).info
+    assert (info.max_length, info.positions, info.first_token) == (9, 32, None)

@@ -17,7 +17,8 @@ from src.cli.validation import parse_config
 from src.config.schema import Config
 from src.data.splits import RowSplitter
 from src.evaluation.estimates import Estimate
-from src.features import extractor as features
+from src.features.inputs import encoder_inputs
+from src.features.passes import ForwardPass
 from src.pipeline.run import Run, prepare, run_probe
 from src.probes import progress
 from src.probes.protocols.scores import over_draws
@@ -229,11 +230,11 @@ def test_a_pass_that_only_puts_finished_shards_together_is_a_hit(
 
     for _ in ("train", "test"):  # stopped once in each split, after its last shard
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(features.Pass, "_assemble", killed)
+            patch.setattr(ForwardPass, "_assemble", killed)
             run(settings)
         if _ == "train":
             prepared = prepare(settings)
-            (text,) = features.texts(prepared.data.train, "joint", "files")
+            (text,) = encoder_inputs(prepared.data.train, "joint", "files")
             prepared.extractor.features(text, prepared.target)
             assert prepared.extractor.encoded == 0
     timing = run(settings).result.timing
@@ -345,10 +346,9 @@ def test_real_rows_with_the_real_checkpoint(shared: Path, tmp_path: Path) -> Non
     prepared = prepare(settings)
     finished = run_probe(prepared, LogisticRegression())
     x, z = (by_hand(folder, column(tmp_path / f"{name}.csv", "text")) for name in ("train", "test"))
-    from src.features.extractor import texts
 
     for split, expected in (("train", x), ("test", z)):
-        (text,) = texts(prepared.data.splits[split], "joint", "files")
+        (text,) = encoder_inputs(prepared.data.splits[split], "joint", "files")
         np.testing.assert_allclose(prepared.extractor.features(text, prepared.target).values, expected, atol=1e-5)
     x, z = standardised(x, z)
     y = np.array(column(tmp_path / "train.csv", "label"))

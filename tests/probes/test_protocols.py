@@ -214,9 +214,9 @@ def test_senteval_on_real_rows_is_a_from_scratch_reading_of_it(shared: Path, tmp
         "probe.protocol.folds=3",
     ]
     prepared, finished = done(settings("embedded:bert-books", tmp_path, *words, "dataset.folds=3"))
-    from src.features.extractor import texts
+    from src.features.inputs import encoder_inputs
 
-    (text,) = texts(prepared.data.train, "joint", "files")
+    (text,) = encoder_inputs(prepared.data.train, "joint", "files")
     x, y = prepared.extractor.features(text, prepared.target).values, prepared.data.train.label
     order = sorted(range(len(y)), key=lambda row: (len(rows[row][0].split()), y[row]))
     expected, chosen = nested_by_hand(np.asarray(x)[order], y[order], 3)

@@ -198,7 +198,7 @@ def test_offline_the_conversion_in_the_cache_serves(monkeypatch: pytest.MonkeyPa
 
 def test_a_hub_model_of_pickles_goes_on_with_its_conversion(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from src.config.schema import ModelConfig
-    from src.models import checkpoint
+    from src.models import finding
 
     for name, files in (
         ("main", ("config.json", "vocab.txt")),
@@ -213,10 +213,10 @@ def test_a_hub_model_of_pickles_goes_on_with_its_conversion(monkeypatch: pytest.
         lambda path, revision, patterns: (tmp_path / ("pr" if revision == "refs/pr/1" else "main"), "c" * 40),
     )
     monkeypatch.setattr(hub, "conversion", lambda path: "refs/pr/1")
-    assert checkpoint.find(ModelConfig(path="google/bert")).folder == tmp_path / "pr"
+    assert finding.find_checkpoint(ModelConfig(path="google/bert")).folder == tmp_path / "pr"
     monkeypatch.setattr(hub, "conversion", lambda path: None)
     with pytest.raises(UserError, match=r"no safetensors weights on its main branch.*model\.revision"):
-        checkpoint.find(ModelConfig(path="google/bert"))
+        finding.find_checkpoint(ModelConfig(path="google/bert"))
 
 
 @pytest.mark.parametrize(

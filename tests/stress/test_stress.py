@@ -1,4 +1,4 @@
-"""Laws of the store that the endurance experiment found: what a killed or damaged pass may leave behind, and what it may not."""
+"""Tests of the store after kills and damage: the cases that the stress test found."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEY = ArrayStore.key({"a": 1})
 
 
 def interrupted(one: FeatureExtractor, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """An extraction of `mean` that dies once it has put `after` values in place."""
+    """Run an extraction of `mean` that fails after `after` values."""
     sound, done = ArrayStore._place, 0
 
     def place(self: ArrayStore, name: str, above: int, kind: str, *rest: Any) -> None:
@@ -38,7 +38,7 @@ def interrupted(one: FeatureExtractor, monkeypatch: pytest.MonkeyPatch, after: i
 
 
 @pytest.mark.parametrize("after", [0, 1, 5])
-def test_a_pass_that_died_while_it_wrote_its_values_encodes_nothing_again(
+def test_a_pass_killed_while_writing_values_encodes_nothing_again(
     after: int, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = np.array(extractor(bert, tmp_path / "a").features(make_text(), ("mean", 2)).values)
@@ -52,17 +52,17 @@ def test_a_pass_that_died_while_it_wrote_its_values_encodes_nothing_again(
     assert len(list((tmp_path / "b").glob("features/*/*"))) == len(list((tmp_path / "a").glob("features/*/*")))
 
 
-def test_where_the_value_asked_for_is_there_all_of_its_pass_are(
-    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_requested_value_is_written_last(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = len(extractor(bert, tmp_path).supported([2]))
     interrupted(extractor(bert, tmp_path), monkeypatch, values - 1)
     one = extractor(bert, tmp_path)
-    there = {target[0]: one.store.has("features", one._key(make_text(), target)) for target in one.supported([2])}
+    there = {target[0]: one.store.has("features", one._key(make_text(), target)) for target in one.supported_targets([2])}
     assert [name for name, found in there.items() if not found] == ["mean"]
 
 
-def test_what_a_killed_pass_leaves_is_cleared_away(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_temporary_files_of_a_killed_pass_are_removed(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text, target = make_text(), ("mean", 2)
     one = extractor(bert, tmp_path)
     half = tmp_path / "tmp" / f"{one._key(text, target)[:16]}-0"
@@ -79,18 +79,16 @@ def test_what_a_killed_pass_leaves_is_cleared_away(bert: Path, tmp_path: Path, m
     assert not any((tmp_path / "partial").iterdir())
 
 
-def test_a_hit_leaves_the_shards_of_an_unfinished_pass_alone(bert: Path, tmp_path: Path) -> None:
+def test_a_hit_keeps_the_shards_of_an_unfinished_pass(bert: Path, tmp_path: Path) -> None:
     one = extractor(bert, tmp_path)
     one.features(make_text(), ("mean", 2))
-    parts = one.parts(make_text(), one.supported([1]))
+    parts = one.shard_store(make_text(), one.supported_targets([1]))
     fill(parts, 0, np.ones(3))
     assert extractor(bert, tmp_path).features(make_text(), ("mean", 2)).hit
     assert set(parts.verified()) == {0}
 
 
-def test_finished_shards_count_towards_the_room_that_a_pass_needs(
-    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_finished_shards_reduce_the_required_space(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needed: list[int] = []
     monkeypatch.setattr(ArrayStore, "require_space", lambda self, size: needed.append(size))
     interrupted(extractor(bert, tmp_path), monkeypatch, 0)
@@ -99,7 +97,7 @@ def test_finished_shards_count_towards_the_room_that_a_pass_needs(
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_no_bit_of_the_notes_changes_unnoticed(seed: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_changed_bit_of_the_metadata_is_detected(seed: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = ArrayStore(tmp_path)
     meta = {"truncated": 12, "facts": json.dumps({"layers": 2, "width": 32})}
     store.put("facts", KEY, {}, meta)
@@ -112,9 +110,7 @@ def test_no_bit_of_the_notes_changes_unnoticed(seed: int, tmp_path: Path, caplog
     assert found.meta == meta if found else "damaged" in caplog.text  # a blank may become another kind of blank
 
 
-def test_strange_things_among_the_shards_are_left_alone_and_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_strange_files_among_the_shards_are_kept_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     parts = ArrayStore(tmp_path).shards("pass")
     fill(parts, 3, np.ones(2))
     strange = [parts.folder / "000001-folder.npy" / "inner", parts.folder / "strange", parts.folder / "claims" / "mine"]
@@ -129,7 +125,7 @@ def test_strange_things_among_the_shards_are_left_alone_and_told(
     assert str(parts.folder) in caplog.text
 
 
-def test_a_disk_that_takes_less_than_it_is_given_loses_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_write_loses_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
     whole = os.pwrite
@@ -141,7 +137,7 @@ def test_a_disk_that_takes_less_than_it_is_given_loses_no_byte(tmp_path: Path, m
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), values)
 
 
-def test_a_window_of_rows_at_a_time_makes_the_same_values(
+def test_the_window_of_rows_does_not_change_the_values(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = make_text(300)
@@ -150,12 +146,13 @@ def test_a_window_of_rows_at_a_time_makes_the_same_values(
     np.testing.assert_array_equal(extractor(bert, tmp_path / "b").features(text, ("mean", 2)).values, whole)
 
 
-def test_bad_options_of_the_experiment_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    from experiments import endurance
+def test_a_refusal_names_the_option(capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.stress.__main__ import main
+    from tests.stress.processes import FinishedProcess, is_clear_refusal
 
     for argument in ("part=flood", "kill=3"):
         with pytest.raises(SystemExit) as ended:
-            endurance.main([argument])
+            main([argument])
         assert ended.value.code == 1
         assert capsys.readouterr().err.startswith("error: ")
-    assert not endurance.said_clearly(endurance.Ended(1, "", "Traceback (most recent call last):\nerror: x", 0, 0))
+    assert not is_clear_refusal(FinishedProcess(1, "", "Traceback (most recent call last):\nerror: x", 0, 0))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.models.encoder import Tokens
+from src.models.tokenizer import Tokens
 
 WINDOW = 16  # batches within which rows are sorted by length, so that a batch needs little padding
 

@@ -19,7 +19,9 @@ from src.data.checks import check_probe
 from src.data.dataset import Dataset
 from src.data.splits import RowSplitter
 from src.errors import UserError
-from src.features.extractor import FeatureExtractor, texts
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import encoder_inputs
+from src.models.restricted_folder import restricted_folder
 from src.pipeline.run import PreparedRun, opened
 from src.results.result import SCHEMA
 
@@ -61,7 +63,7 @@ class TokenisedDataset:
     @cached_property
     def encoder(self) -> Any:
         """The checkpoint's weights in float32, loaded once."""
-        folder = self.extractor.encoder.checkpoint.view()
+        folder = restricted_folder(self.extractor.encoder.checkpoint)
         return AutoModel.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
         )
@@ -80,7 +82,7 @@ class TokenisedDataset:
 
     def identity(self) -> dict[str, Any]:
         """Return the resolved values that decide the numbers of every trial on this dataset."""
-        checkpoint, facts = self.extractor.checkpoint, self.extractor.facts
+        checkpoint, facts = self.extractor.checkpoint, self.extractor.info
         encoder = {"model": checkpoint.identity, "tokenizer": checkpoint.tokenizer, "max_length": facts.max_length}
         return {
             "schema": SCHEMA,
@@ -115,9 +117,9 @@ def open_dataset(options: Options, name: str) -> TokenisedDataset:
     padding = prepared.extractor.checkpoint.config.get("pad_token_id") or 0
     roles = {}
     for role, split in prepared.data.roles.items():
-        [text] = texts(prepared.data.splits[split], "joint", name)
+        [text] = encoder_inputs(prepared.data.splits[split], "joint", name)
         tokens = prepared.extractor.tokens(text)
-        prepared.extractor.encoder.check(tokens.ids)
+        prepared.extractor.encoder.check_ids(tokens.ids)
         roles[role] = TokenRows(tokens, prepared.data.splits[split].label, padding)
     chosen = np.arange(len(prepared.data.train))
     if options.rows is not None and options.rows < len(chosen):

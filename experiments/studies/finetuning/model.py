@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from experiments.studies.finetuning.batches import TokenRows
-from src.features.batching import plan
-from src.models.encoder import EncoderOutput
-from src.pooling import poolings
+from src.features.batching import plan_batches
+from src.pooling import EncoderOutput, poolings
 
 PREDICTION_TOKENS = 4096  # of a batch of rows of one length
 
@@ -65,6 +64,6 @@ def predict(model: PooledModel, rows: TokenRows) -> np.ndarray:
     """Return the head's outputs for all rows, (rows, outputs) float64."""
     found = np.empty((len(rows.label), model.head.out_features))
     with torch.inference_mode():
-        for chosen in plan(rows.tokens.lengths, PREDICTION_TOKENS):
+        for chosen in plan_batches(rows.tokens.lengths, PREDICTION_TOKENS):
             found[chosen] = model(*rows.batch(chosen)).double().numpy()
     return found

@@ -37,7 +37,7 @@ def choose_rate(dataset: TokenisedDataset, options: Options, output: Path) -> di
         ``dataset``, ``value``, ``heads`` and ``grid``: ``{value, loss, converged}`` per rate, where
         the loss is the mean log-loss or squared error.
     """
-    heads = [head for head in HEADS if not poolings[head].needs_pooler or dataset.extractor.facts.has_pooler]
+    heads = [head for head in HEADS if not poolings[head].needs_pooler or dataset.extractor.info.has_pooler]
     key = content_key({"rates": list(options.rate), "heads": heads, **dataset.identity()})
     try:
         kept = read_json(output / FILE)

@@ -135,7 +135,7 @@ class Cell:
 
     def _result(self, scores: dict[str, Any], timing: dict[str, Any]) -> Result:
         data, extractor = self.dataset.data, self.dataset.extractor
-        facts, checkpoint, metric = extractor.facts, extractor.checkpoint, data.metrics[0]
+        facts, checkpoint, metric = extractor.info, extractor.checkpoint, data.metrics[0]
         return Result(
             schema=SCHEMA,
             key=self.key,
@@ -185,7 +185,7 @@ class Cell:
             "train": len(dataset.chosen),
             "test": len(data.test),
             "classes": len(data.classes),
-            "width": dataset.extractor.facts.width,
+            "width": dataset.extractor.info.width,
             "tokens": int(train.lengths[dataset.chosen].sum() + test.lengths.sum()),
             "truncated": train.truncated + test.truncated,
             "test_in_train": data.test_in_train(),

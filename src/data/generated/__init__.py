@@ -2,8 +2,8 @@
 
 Each task is one module that registers one function `(draw, label) -> texts`. The texts of a task
 follow from its name, its seed and the numbers of rows alone. Single words say little about a label:
-it follows from how words stand together, in a sentence or across the two of a pair. The tasks compare
-poolings where no data is available; they do not measure a model's English.
+it follows from how words stand together, in a sentence or across the two of a pair. The tasks
+compare poolings where no data is available; they do not measure a model's English.
 """
 
 from src.data.generated import acceptability, coherence, entailment, paraphrase, sentiment, similarity  # noqa: F401

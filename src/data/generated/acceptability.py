@@ -1,4 +1,8 @@
-"""Is it English? Each fault exchanges words or forms that are as common in sound sentences, so that no word betrays it."""
+"""Write acceptable and unacceptable sentences.
+
+Each error exchanges words or forms that are as common in correct sentences, so that no single word
+reveals it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from src.data.generated.draw import Draw
 from src.data.generated.grammars import Texts, grammar
 from src.data.generated.lexicon import MEN, PLACES, TIMES, TRADES, WOMEN, words
 
-Clause = Callable[[Draw, bool], str]
+Clause = Callable[[Draw, bool], str]  # the flag: whether the clause is correct
 
 PEOPLE = {trade: f"{trade}s" for trade in TRADES} | {
     "man": "men",
@@ -23,8 +27,8 @@ STATES = words("tired hungry silent happy angry afraid ready alone rich poor ill
 VOWELS = words("old empty ugly odd open awful ancient excellent")
 CONSONANTS = words("young small heavy broken large strange pretty dark")
 FORMS = (
-    "take taken|write written|see seen|give given|break broken|choose chosen|steal stolen|forget forgotten|hide hidden|throw thrown"
-    "|draw drawn|show shown|know known|shake shaken"
+    "take taken|write written|see seen|give given|break broken|choose chosen|steal stolen|forget forgotten|"
+    "hide hidden|throw thrown|draw drawn|show shown|know known|shake shaken"
 )
 VERBS = [tuple(pair.split()) for pair in FORMS.split("|")]
 SEEN = words("saw met followed helped loved left believed heard watched knew")
@@ -52,27 +56,29 @@ JOINTS = (", and", ", but", "; ", "because", "while", "when", ", for", ", so tha
 
 @grammar("unacceptable", "acceptable")
 def acceptability(draw: Draw, label: str) -> Texts:
-    """Single sentences, two classes: agreement near and far, case, gender, forms of the verb, order of neighbouring words.
+    """Return a single sentence of one or two clauses; without an error if acceptable.
 
-    One clause or two; of two, one or both have a fault.
+    Errors concern agreement near and far, case, gender, verb forms and the order of neighbouring
+    words. Of two clauses, one or both have an error.
     """
-    sound = label == "acceptable"
+    correct = label == "acceptable"
     first, second = draw.some(CLAUSES, 2)
     end = draw.pick(PLACES) if draw.percent(30) else ""
     if draw.percent(40):
-        return (f"{first(draw, sound)} {end}",)
-    faults = draw.pick(((False, False), (False, False), (True, False), (False, True)))
-    clauses = [clause(draw, sound or fault) for clause, fault in zip((first, second), faults, strict=True)]
+        return (f"{first(draw, correct)} {end}",)
+    exempt = draw.pick(((False, False), (False, False), (True, False), (False, True)))
+    clauses = [clause(draw, correct or spared) for clause, spared in zip((first, second), exempt, strict=True)]
     return (f"{clauses[0]} {draw.pick(JOINTS)} {clauses[1]} {end}",)
 
 
-def _number(draw: Draw, nouns: dict[str, str]) -> tuple[str, bool]:
-    one = draw.pick(list(nouns))
-    many = draw.percent(50)
-    return (nouns[one] if many else one), many
+def _noun(draw: Draw, nouns: dict[str, str]) -> tuple[str, bool]:
+    """Return a noun, and whether it is plural."""
+    singular = draw.pick(list(nouns))
+    plural = draw.percent(50)
+    return (nouns[singular] if plural else singular), plural
 
 
-def _somebody(draw: Draw) -> str:
+def _name(draw: Draw) -> str:
     return draw.pick((*MEN, *WOMEN))
 
 
@@ -80,96 +86,99 @@ def _thing(draw: Draw) -> str:
     return draw.pick(list(THINGS))
 
 
-def near_agreement(draw: Draw, sound: bool) -> str:
-    """The men were / the men was."""
-    noun, many = _number(draw, PEOPLE)
-    return f"the {noun} {draw.pick(BE)[many == sound]} {draw.pick(STATES)}"
+def near_agreement(draw: Draw, correct: bool) -> str:
+    """Return a clause: the men were / the men was."""
+    noun, plural = _noun(draw, PEOPLE)
+    return f"the {noun} {draw.pick(BE)[plural == correct]} {draw.pick(STATES)}"
 
 
-def far_agreement(draw: Draw, sound: bool) -> str:
-    """The letter from the men was / were."""
-    noun, many = _number(draw, THINGS)
-    owner, _ = _number(draw, PEOPLE)
+def far_agreement(draw: Draw, correct: bool) -> str:
+    """Return a clause: the letter from the men was / were."""
+    noun, plural = _noun(draw, THINGS)
+    owner, _ = _noun(draw, PEOPLE)
     between = draw.pick(("of", "from", "behind", "near", "beside"))
-    return f"the {noun} {between} the {owner} {draw.pick(BE)[many == sound]} {draw.pick(('lost', 'found', 'new', 'gone', 'sold', 'here'))}"
+    verb = draw.pick(BE)[plural == correct]
+    return f"the {noun} {between} the {owner} {verb} {draw.pick(('lost', 'found', 'new', 'gone', 'sold', 'here'))}"
 
 
-def determiner(draw: Draw, sound: bool) -> str:
-    """These letters / these letter."""
-    noun, many = _number(draw, THINGS)
+def determiner(draw: Draw, correct: bool) -> str:
+    """Return a clause: these letters / these letter."""
+    noun, plural = _noun(draw, THINGS)
     verb = draw.pick(("saw", "bought", "wanted", "sold", "found"))
-    return f"{_somebody(draw)} {verb} {draw.pick(DETERMINERS)[many == sound]} {noun}"
+    return f"{_name(draw)} {verb} {draw.pick(DETERMINERS)[plural == correct]} {noun}"
 
 
-def article(draw: Draw, sound: bool) -> str:
-    """An old house / a old house."""
+def article(draw: Draw, correct: bool) -> str:
+    """Return a clause: an old house / a old house."""
     vowel = draw.percent(50)
     word = draw.pick(VOWELS if vowel else CONSONANTS)
     verb = draw.pick(("had", "saw", "bought", "remembered"))
-    return f"{_somebody(draw)} {verb} {'an' if vowel == sound else 'a'} {word} {_thing(draw)}"
+    return f"{_name(draw)} {verb} {'an' if vowel == correct else 'a'} {word} {_thing(draw)}"
 
 
-def case(draw: Draw, sound: bool) -> str:
-    """He saw her / her saw he."""
+def case(draw: Draw, correct: bool) -> str:
+    """Return a clause: he saw her / her saw he."""
     subject, other = draw.pick(CASES)
-    if not sound:
+    if not correct:
         subject, other = other, subject
     return f"{subject} {draw.pick(SEEN)} {other} {draw.pick(PLACES)}"
 
 
-def form(draw: Draw, sound: bool) -> str:
-    """Had taken / had take."""
+def form(draw: Draw, correct: bool) -> str:
+    """Return a clause: had taken / had take."""
     base, participle = draw.pick(VERBS)
     perfect = draw.percent(50)
     helper = draw.pick(("had", "has")) if perfect else draw.pick(("would", "could", "did not", "must"))
-    return f"the {draw.pick(TRADES)} {helper} {participle if perfect == sound else base} the {_thing(draw)}"
+    return f"the {draw.pick(TRADES)} {helper} {participle if perfect == correct else base} the {_thing(draw)}"
 
 
-def reflexive(draw: Draw, sound: bool) -> str:
-    """Mary hurt herself / himself."""
+def reflexive(draw: Draw, correct: bool) -> str:
+    """Return a clause: Mary hurt herself / himself."""
     woman = draw.percent(50)
     verb = draw.pick(("hurt", "saw", "thought of", "asked", "spoke to", "forgot", "laughed at"))
-    return f"{draw.pick(WOMEN if woman else MEN)} {verb} {'herself' if woman == sound else 'himself'}"
+    return f"{draw.pick(WOMEN if woman else MEN)} {verb} {'herself' if woman == correct else 'himself'}"
 
 
-def complement(draw: Draw, sound: bool) -> str:
-    """Hoped to read / hoped reading."""
+def complement(draw: Draw, correct: bool) -> str:
+    """Return a clause: hoped to read / hoped reading."""
     infinitive = draw.percent(50)
     verb = draw.pick(
         ("wanted", "hoped", "decided", "promised") if infinitive else ("enjoyed", "finished", "kept on", "avoided")
     )
     base = draw.pick(("read", "sing", "walk", "work", "speak", "talk"))
-    return f"{_somebody(draw)} {verb} {f'to {base}' if infinitive == sound else f'{base}ing'} {draw.pick(PLACES)}"
+    return f"{_name(draw)} {verb} {f'to {base}' if infinitive == correct else f'{base}ing'} {draw.pick(PLACES)}"
 
 
-def relative(draw: Draw, sound: bool) -> str:
-    """The man who / the letter who."""
+def relative(draw: Draw, correct: bool) -> str:
+    """Return a clause: the man who / the letter who."""
     person = draw.percent(50)
     noun = draw.pick(list(PEOPLE)) if person else _thing(draw)
     verb = draw.pick(("came", "fell", "stood here", "was lost", "pleased us"))
-    return f"this was the {noun} {'who' if person == sound else 'which'} {verb} {draw.pick(TIMES)}"
+    return f"this was the {noun} {'who' if person == correct else 'which'} {verb} {draw.pick(TIMES)}"
 
 
-def tense(draw: Draw, sound: bool) -> str:
-    """Yesterday he came / yesterday he will come."""
+def tense(draw: Draw, correct: bool) -> str:
+    """Return a clause: yesterday he came / yesterday he will come."""
     past = draw.percent(50)
     time = draw.pick(("yesterday", "long ago", "last year") if past else ("tomorrow", "next year", "some day"))
     verb = draw.pick(
         (("came", "will come"), ("went", "will go"), ("wrote", "will write"), ("returned", "will return"))
-    )[past != sound]
+    )[past != correct]
     return f"{time} the {draw.pick(TRADES)} {verb} {draw.pick(('home', 'again', 'alone', 'with us'))}"
 
 
-def order(draw: Draw, sound: bool) -> str:
-    """Had taken the letter / had taken letter the; in the garden / the in garden."""
+def order(draw: Draw, correct: bool) -> str:
+    """Return a clause: had taken the letter / had taken letter the."""
     _, participle = draw.pick(VERBS)
-    clause = f"the {draw.pick(TRADES)} had {participle} the {draw.pick(CONSONANTS)} {_thing(draw)} {draw.pick(PLACES)}".split()
-    if not sound:
+    start = f"the {draw.pick(TRADES)} had {participle}"
+    clause = f"{start} the {draw.pick(CONSONANTS)} {_thing(draw)} {draw.pick(PLACES)}".split()
+    if not correct:
         place = draw.below(len(clause) - 1)
         clause[place], clause[place + 1] = clause[place + 1], clause[place]
     return " ".join(clause)
 
 
 CLAUSES: tuple[Clause, ...] = (
-    near_agreement, far_agreement, determiner, article, case, case, form, form, reflexive, complement, relative, tense, order, order, order,
+    near_agreement, far_agreement, determiner, article, case, case, form, form, reflexive, complement, relative, tense,
+    order, order, order,
 )  # fmt: skip

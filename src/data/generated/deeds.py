@@ -1,4 +1,4 @@
-"""Things done, each in two wordings that share no word of their matter, by theme: what paraphrase and entailment compare."""
+"""Deeds by theme, each in two wordings without a common content word."""
 
 from __future__ import annotations
 
@@ -110,11 +110,11 @@ DEEDS = tuple(
 
 
 def reworded(deed: Deed) -> Deed:
-    """The same deed in its other wording."""
+    """Return the same deed in its other wording."""
     return DEEDS[deed.theme][deed.number][1 - deed.wording]
 
 
 def two_of_one_theme(draw: Draw) -> tuple[list[Deed], list[Deed]]:
-    """Two deeds of one theme, then two of another."""
+    """Return two deeds of one theme, then two of another."""
     first, second = draw.some(DEEDS, 2)
     return [draw.pick(deed) for deed in draw.some(first, 2)], [draw.pick(deed) for deed in draw.some(second, 2)]

@@ -1,4 +1,4 @@
-"""Choices that follow from a seed alone: integer arithmetic written out here, the same on every machine and under every Python."""
+"""Random choices from a seed, by integer arithmetic that is the same on every machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MASK = (1 << 64) - 1
 
 
 class Draw:
-    """A stream of choices, started from the names given.
+    """A stream of choices that is seeded by names.
 
     >>> Draw("sentiment", 0).below(1000) == Draw("sentiment", 0).below(1000)
     True
@@ -25,7 +25,7 @@ class Draw:
         self._state = int.from_bytes(hashlib.sha256("/".join(map(str, names)).encode()).digest()[:8], "little")
 
     def below(self, end: int) -> int:
-        """A whole number from 0 to `end` - 1."""
+        """Return a whole number from 0 to `end` - 1."""
         self._state = (self._state + 0x9E3779B97F4A7C15) & MASK
         mixed = self._state
         mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & MASK
@@ -33,14 +33,14 @@ class Draw:
         return ((mixed ^ (mixed >> 31)) * end) >> 64
 
     def percent(self, share: int) -> bool:
-        """True `share` times in a hundred."""
+        """Return True with a probability of `share` percent."""
         return self.below(100) < share
 
     def pick(self, things: Sequence[T]) -> T:
-        """One of `things`."""
+        """Return one of `things`."""
         return things[self.below(len(things))]
 
     def some(self, things: Sequence[T], number: int) -> list[T]:
-        """`number` of `things`, none twice, in a random order."""
+        """Return `number` of `things` in a random order, none twice."""
         left = list(things)
         return [left.pop(self.below(len(left))) for _ in range(number)]

@@ -1,4 +1,7 @@
-"""Does the second sentence follow from the first, contradict it, or neither? Either of them is denied as often in every class."""
+"""Write pairs of sentences, where the second follows from the first, contradicts it, or neither.
+
+Both sentences are negated equally often in every class.
+"""
 
 from __future__ import annotations
 
@@ -12,26 +15,27 @@ ENTAILED, NEUTRAL, CONTRADICTED = "entailment", "neutral", "contradiction"
 
 @grammar(ENTAILED, NEUTRAL, CONTRADICTED)
 def entailment(draw: Draw, label: str) -> Texts:
-    """Pairs, three classes: of two deeds, both done or neither, one is affirmed or denied again, mostly in other words.
+    """Return two sentences: two deeds, both done or neither, and one of them affirmed or denied.
 
-    Neutral is what tells of another deed, or of a doer of the other sex.
+    The second sentence mostly has another wording. In neutral pairs it is about another deed, or
+    about a person of the other sex.
     """
     woman, done = draw.percent(50), draw.percent(50)
     deeds, others = two_of_one_theme(draw)
-    doer, told = draw.pick(WOMEN if woman else MEN), draw.pick(deeds)
+    person, retold = draw.pick(WOMEN if woman else MEN), draw.pick(deeds)
     again = "she" if woman else "he"
     if label == NEUTRAL:
         if draw.percent(60):
-            told = draw.pick(others)
+            retold = draw.pick(others)
         else:
             again = "he" if woman else "she"
     if draw.percent(70):
-        told = reworded(told)
+        retold = reworded(retold)
     affirmed = draw.percent(50) if label == NEUTRAL else done == (label == ENTAILED)
     if done:
-        matter = f"{deeds[0].past} and {deeds[1].past}"
+        first = f"{deeds[0].past} and {deeds[1].past}"
     elif draw.percent(70):
-        matter = f"never {deeds[0].past} or {deeds[1].past}"
+        first = f"never {deeds[0].past} or {deeds[1].past}"
     else:
-        matter = f"did not {deeds[0].base} or {deeds[1].base}"
-    return f"{draw.pick(TIMES)} {doer} {matter}", f"{again} {told.past if affirmed else f'did not {told.base}'}"
+        first = f"did not {deeds[0].base} or {deeds[1].base}"
+    return f"{draw.pick(TIMES)} {person} {first}", f"{again} {retold.past if affirmed else f'did not {retold.base}'}"

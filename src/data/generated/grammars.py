@@ -13,7 +13,7 @@ Texts = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Grammar:
-    """A task's labels, which have equal shares, and the function that writes one row for a label."""
+    """The labels of a task, in equal shares, and the function that writes one row for a label."""
 
     labels: tuple[str, ...]
     write: Callable[[Draw, str], Texts]

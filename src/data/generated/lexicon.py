@@ -1,17 +1,18 @@
-"""Words that several tasks share: plain English that is common in novels and letters of the nineteenth century."""
+"""Words that several tasks share, common in novels and letters of the nineteenth century."""
 
 from __future__ import annotations
 
 
 def words(text: str) -> tuple[str, ...]:
-    """The words of a list that is written as a sentence is."""
+    """Return the words of a text."""
     return tuple(text.split())
 
 
 MEN = words("John Henry James Edward George Robert Arthur Walter Charles Peter Paul Jack William Tom David")
 WOMEN = words("Mary Elizabeth Jane Emily Helen Margaret Alice Lucy Catherine Anne Ellen Sarah Louisa Edith Caroline")
 TRADES = words(
-    "doctor farmer captain teacher lawyer judge soldier sailor merchant servant priest nurse clerk stranger cook poet hunter"
+    "doctor farmer captain teacher lawyer judge soldier sailor merchant servant priest nurse clerk stranger cook "
+    "poet hunter"
 )
 TIMES = (
     "in the morning",
@@ -50,7 +51,7 @@ PLACES = (
 
 
 def a(phrase: str) -> str:
-    """The phrase after its indefinite article.
+    """Return a phrase with its indefinite article.
 
     >>> a("old house"), a("house")
     ('an old house', 'a house')

@@ -1,4 +1,7 @@
-"""Do two sentences tell of the same event? Most words of the matter differ in both classes; the meaning in one."""
+"""Write pairs of sentences about the same event, or about different ones.
+
+Most content words differ in both classes.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,23 @@ from src.data.generated.lexicon import MEN, TIMES, WOMEN
 
 @grammar("different", "same")
 def paraphrase(draw: Draw, label: str) -> Texts:
-    """Pairs, two classes: two deeds of one person told again, mostly in other words, against other deeds or a doer of the other sex."""
+    """Return two sentences about two deeds of a person, mostly in different wordings.
+
+    Different pairs have other deeds, or a person of the other sex.
+    """
     woman, time = draw.percent(50), draw.pick(TIMES)
     deeds, others = two_of_one_theme(draw)
-    told = [deed if draw.percent(30) else reworded(deed) for deed in deeds]
+    retold = [deed if draw.percent(30) else reworded(deed) for deed in deeds]
     by_woman = woman
     if label == "different" and draw.percent(40):
-        told, by_woman = others, draw.percent(50)
+        retold, by_woman = others, draw.percent(50)
     elif label == "different":
         by_woman = not woman
     again = ("she", "the woman") if by_woman else ("he", "the man")
-    return _event(draw, draw.pick(WOMEN if woman else MEN), deeds, time), _event(draw, draw.pick(again), told, time)
+    return _event(draw, draw.pick(WOMEN if woman else MEN), deeds, time), _event(draw, draw.pick(again), retold, time)
 
 
-def _event(draw: Draw, doer: str, deeds: list[Deed], time: str) -> str:
+def _event(draw: Draw, person: str, deeds: list[Deed], time: str) -> str:
     first, second = draw.some(deeds, 2)
-    frame = draw.pick(("{time} {doer} {first} and {second}", "{doer} {first} and {second} {time}"))
-    return frame.format(time=time, doer=doer, first=first.past, second=second.past)
+    frame = draw.pick(("{time} {person} {first} and {second}", "{person} {first} and {second} {time}"))
+    return frame.format(time=time, person=person, first=first.past, second=second.past)

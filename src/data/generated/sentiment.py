@@ -1,4 +1,4 @@
-"""Was it praise or blame? Every judging word praises nearly as often as it blames."""
+"""Write sentences of praise or blame; each judging word occurs nearly equally often in both."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from src.data.generated.draw import Draw
 from src.data.generated.grammars import Texts, grammar
 from src.data.generated.lexicon import PLACES, TIMES, WOMEN, a, words
 
-# What is judged, with the words of praise and of blame that suit it.
+# Nouns, with the words of praise and of blame that fit them.
 KINDS = (
     (
         words("host doctor captain teacher cook guide landlord lawyer nurse servant governor clerk officer cousin"),
@@ -18,20 +18,22 @@ KINDS = (
     (
         words("book play dinner journey speech letter story song party lesson evening visit supper walk"),
         words(
-            "delightful pleasant excellent splendid charming amusing interesting beautiful lovely noble brilliant fine perfect rare"
+            "delightful pleasant excellent splendid charming amusing interesting beautiful lovely noble brilliant "
+            "fine perfect rare"
         ),
         words("dull dark miserable dreadful wretched poor stupid weary dreary horrible vulgar awkward dismal ugly"),
     ),
     (
         words("room house garden inn village bed hotel church cottage street coffee wine fire view"),
         words(
-            "delightful pleasant excellent splendid charming comfortable good beautiful lovely agreeable noble neat fine perfect"
+            "delightful pleasant excellent splendid charming comfortable good beautiful lovely agreeable noble neat "
+            "fine perfect"
         ),
         words("dull dirty miserable dreadful wretched poor empty bad dreary horrible vulgar cold dismal ugly"),
     ),
 )
-PLAIN = ("very", "really", "quite", "truly", "always", "most certainly")
-FLIPPED = ("not", "never", "hardly", "scarcely", "far from", "not at all")
+INTENSIFIERS = ("very", "really", "quite", "truly", "always", "most certainly")
+NEGATIONS = ("not", "never", "hardly", "scarcely", "far from", "not at all")
 ASIDES = (
     "as {woman} wrote to me {time}",
     "as we told {woman} {time}",
@@ -46,9 +48,10 @@ ASIDES = (
 
 @grammar("negative", "positive")
 def sentiment(draw: Draw, label: str) -> Texts:
-    """Single sentences, two classes: contrast, a hope against its outcome, and now and then negation beside the judging word.
+    """Return a sentence with a contrast, an expectation against its outcome, or a judgement.
 
-    Two words of opposite sense stand in nearly every sentence, so that only their places tell which of them counts.
+    Nearly every sentence has two words of opposite sense, and only their positions decide which one
+    counts.
     """
     good = label == "positive"
     kind = draw.below(100)
@@ -64,20 +67,20 @@ def sentiment(draw: Draw, label: str) -> Texts:
 
 
 def _things(draw: Draw) -> tuple[str, str, str]:
-    """What is judged, a word of praise for it, and one of blame."""
+    """Return a thing, a word of praise for it, and a word of blame."""
     nouns, praise, blame = draw.pick(KINDS)
     return draw.pick(nouns), draw.pick(praise), draw.pick(blame)
 
 
 def _judgement(draw: Draw, good: bool) -> str:
-    """One clause that judges one thing, half of the time by the opposite word, taken back."""
+    """Return a clause that judges a thing, in half of the cases by a negated opposite."""
     noun, praise, blame = _things(draw)
-    flip = draw.percent(50)
-    return f"the {noun} was {draw.pick(FLIPPED if flip else PLAIN)} {praise if good != flip else blame}"
+    negated = draw.percent(50)
+    return f"the {noun} was {draw.pick(NEGATIONS if negated else INTENSIFIERS)} {praise if good != negated else blame}"
 
 
 def _contrast(draw: Draw, good: bool) -> str:
-    """The clause after `but`, or the one that `although` does not open, counts."""
+    """Return two judgements, of which the one after `but`, or without `although`, counts."""
     noun, praise, blame = _things(draw)
     other, other_praise, other_blame = _things(draw)
     counts = f"the {noun} was {praise if good else blame}"
@@ -87,7 +90,7 @@ def _contrast(draw: Draw, good: bool) -> str:
 
 
 def _outcome(draw: Draw, good: bool) -> str:
-    """What was hoped for or feared against what came."""
+    """Return an expectation and the opposite outcome, which counts."""
     noun, praise, blame = _things(draw)
     word, opposite = (praise, blame) if good else (blame, praise)
     frame = draw.pick(

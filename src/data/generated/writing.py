@@ -28,8 +28,8 @@ def generate(name: str, seed: int, rows: Mapping[str, int]) -> dict[str, list[tu
     Returns
     -------
     dict
-        Split name to its rows: a tuple of one or two texts, and the label. Labels have equal shares.
-        No two rows of any splits consist of the same words, in whatever order.
+        Split name to its rows: a tuple of one or two texts, and the label. Labels have equal
+        shares. No two rows of any splits consist of the same words, in whatever order.
 
     Raises
     ------
@@ -66,6 +66,6 @@ def _new_texts(found: Grammar, name: str, draw: Draw, label: str, seen: set[tupl
 
 
 def _sentence(text: str) -> str:
-    """Return a text with one space between words, a capital letter in front and a full stop at the end."""
+    """Return a text with single spaces, a capital letter in front and a full stop at the end."""
     text = " ".join(text.split()).replace(" ,", ",").replace(" ;", ";")
     return text[0].upper() + text[1:] + "."

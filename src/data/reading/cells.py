@@ -51,7 +51,7 @@ def plain_cells(cells: pa.Array, given: str, name: str) -> pa.Array:
 
 
 def _half_floats(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return half-precision floats as their shortest decimals; a cast through float32 shows more digits."""
+    """Return half-precision floats as shortest decimals; float32 would give more digits."""
     found = column.combine_chunks().to_numpy(zero_copy_only=False).astype(np.float16)
     values, places = np.unique(found.view(np.uint16), return_inverse=True)
     spelled = pa.array([str(value) for value in values.view(np.float16)], STRING).take(pa.array(places))

@@ -41,7 +41,7 @@ def find_column(name: str, header: Sequence[str], where: str, *, advise: bool = 
 
 
 def trimmed(name: str) -> str:
-    """Return a name or a label without the spaces, of any script, and the byte-order mark around it."""
+    """Return a name or a label without surrounding spaces, of any script, and byte-order mark."""
     return name.strip().strip("\ufeff").strip()
 
 
@@ -64,7 +64,7 @@ def listed(header: Sequence[str]) -> str:
 
 
 def _header_advice(name: str, header: Sequence[str]) -> str:
-    """Return advice where a file's first line looks like data: a number, an empty cell or a sentence."""
+    """Return advice if the first line looks like data: a number, an empty cell or a sentence."""
     if not any(number_spelling(cell.strip()) or not cell.strip() or " " in cell.strip() for cell in header):
         return ""
     return f"\nIf that is a row of data, write a first line of column names above it, with '{name}' among them."

@@ -111,7 +111,7 @@ def _quoted_records(path: Path, given: str, delimiter: str, encoding: str) -> It
 
 
 def _record_lines(path: Path, given: str, encoding: str, raw: list[str]) -> Iterator[str]:
-    """Yield the lines of a file; append them to `raw`, which the reader clears after each record."""
+    """Yield the lines of a file, and append them to `raw`, which is cleared after each record."""
     size = 0
     for number, line in numbered_lines(path, given, encoding):
         size = len(line) + (size if raw else 0)

@@ -29,7 +29,7 @@ WEB_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html[\s>])", re
 
 
 def refuse_other_formats(start: bytes, path: Path, given: str, *, parquet: bool = False) -> None:
-    """Raise a UserError if the first bytes show another format, or a Unicode encoding other than UTF-8.
+    """Raise a UserError if the first bytes show another format, or another encoding than UTF-8.
 
     With `parquet`, a Parquet file is the format that is expected.
     """
@@ -47,7 +47,7 @@ def refuse_other_formats(start: bytes, path: Path, given: str, *, parquet: bool 
 
 
 def _other_format(start: bytes, parquet: bool) -> tuple[str, str]:
-    """Return the name of another format and the way out; two empty texts for data that can be read."""
+    """Return the name of another format and the way out; empty texts for readable data."""
     for magic, name, way_out in FORMATS:
         if start.startswith(magic):
             return name, way_out

@@ -118,7 +118,7 @@ def _document_rows(path: Path, given: str, names: list[str]) -> Iterable[Any] | 
 
 
 def _first_object(file: BufferedReader, given: str) -> dict[str, Any] | None:
-    """Return the object in the first line that is not blank; None where that line is anything else."""
+    """Return the object in the first line that is not blank; None if it holds anything else."""
     line = b""
     try:
         while not line.strip():
@@ -172,5 +172,6 @@ def _cell_text(value: Any, where: str, name: str) -> str | None:
     if isinstance(value, bool):
         return str(value).lower()
     raise UserError(
-        f"{where}: '{name}' is a JSON {'object' if isinstance(value, dict) else 'list'}; a string or a number is needed."
+        f"{where}: '{name}' is a JSON {'object' if isinstance(value, dict) else 'list'}; "
+        "a string or a number is needed."
     )

@@ -13,7 +13,7 @@ from src.errors import UserError
 
 
 def read_sentences(path: Path, given: str, label: str, encoding: str = "utf-8") -> pa.Table:
-    """Read one sentence a line, empty lines included, all of the class `label`: columns text, label."""
+    """Read one sentence a line, empty lines too, all of class `label`: columns text, label."""
     rows = ([without_line_end(line), label] for _, line in numbered_lines(path, given, encoding))
     return table_from_rows(["text", "label"], rows, given)
 

@@ -38,7 +38,10 @@ def check_size(size: int, given: str) -> None:
 
 
 class TextColumnBuilder:
-    """Builder of a large_string array; its bytes grow in place, since joining blocks would hold them twice."""
+    """Builder of a large_string array.
+
+    Its bytes grow in place, since joining blocks would hold them twice.
+    """
 
     def __init__(self) -> None:
         self.data = bytearray()

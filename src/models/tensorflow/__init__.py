@@ -1,5 +1,5 @@
-"""Google's original BERT checkpoints, read without TensorFlow.
+"""Read Google's original BERT checkpoints without TensorFlow.
 
-`checksum`, `wire` and `table` are the formats, `bundle` a checkpoint's tensors by name, `names` which of them is which parameter,
-`original` the folder as a whole.
+`checksum`, `wire` and `table` read the formats, and `bundle` a checkpoint's tensors by name.
+`names` maps them to parameters. `original` loads parameters and tokenizer, `folder` reads a folder.
 """

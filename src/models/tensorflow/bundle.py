@@ -1,10 +1,12 @@
-"""TensorFlow's tensor bundle: an index (`PREFIX.index`, a LevelDB table) and the tensors in `PREFIX.data-00000-of-00001` and so on.
+"""Read TensorFlow's tensor bundle without TensorFlow.
 
-Nothing of TensorFlow is needed, nothing is executed, and no file is named by what another file says.
+A bundle is an index (`PREFIX.index`, a LevelDB table) and the tensors in
+`PREFIX.data-00000-of-00001` and so on. Nothing is executed, and no file name is read from a file.
 
 References
 ----------
-TensorFlow, tensorflow/core/protobuf/tensor_bundle.proto and trackable_object_graph.proto; tensorflow/core/util/tensor_bundle/.
+TensorFlow, tensorflow/core/protobuf/tensor_bundle.proto and trackable_object_graph.proto;
+tensorflow/core/util/tensor_bundle/.
 """
 
 from __future__ import annotations
@@ -17,20 +19,20 @@ from pathlib import Path
 import numpy as np
 
 from src.errors import UserError, flatten
-from src.models.tensorflow import table
-from src.models.tensorflow.checksum import crc32c, masked
-from src.models.tensorflow.wire import Damaged, content, fields, number, text, varint
+from src.models.tensorflow.checksum import crc32c, mask_crc
+from src.models.tensorflow.table import read_table
+from src.models.tensorflow.wire import DamagedError, as_bytes, as_number, as_text, read_fields, read_varint
 
 FLOAT, STRING = 1, 7  # of TensorFlow's DataType
-LARGEST_INDEX = 1 << 26  # bytes; BERT-large's with its optimiser has 90,000
-MOST_SHARDS = 10_000
-MOST_DIMENSIONS = 8
+MAX_INDEX = 1 << 26  # bytes; BERT-large's with its optimiser has 90,000
+MAX_SHARDS = 10_000
+MAX_DIMENSIONS = 8
 OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a tensor lies: `size` bytes from `offset` on of data file number `shard`, and their masked CRC-32C."""
+    """Where a tensor is stored: `size` bytes of data file `shard` from `offset`, with their masked CRC-32C."""
 
     kind: int
     shape: tuple[int, ...]
@@ -44,61 +46,70 @@ class Entry:
 class Bundle:
     """The tensors of a checkpoint, by the names of its variables.
 
-    ``files`` are those that hold it, the index first.
+    Attributes
+    ----------
+    files : list of Path
+        The files of the checkpoint, the index first.
+    names : dict of str to str
+        Key in the index of each variable, by the variable's name.
     """
 
     def __init__(self, prefix: Path) -> None:
-        """Read and check the index.
+        """Read and check the index of the files whose names begin with `prefix`.
 
         Raises
         ------
         UserError
-            A file that is missing, cut short, damaged, or of another format.
+            A file is missing, cut short, damaged, or of another format.
         """
         self.prefix = prefix
         index = prefix.with_name(f"{prefix.name}.index")
         try:
             with index.open("rb") as file:
-                raw = file.read(LARGEST_INDEX + 1)
-            if len(raw) > LARGEST_INDEX:
-                raise Damaged("it is larger than any checkpoint's index")
-            entries = table.read(raw)
+                raw = file.read(MAX_INDEX + 1)
+            if len(raw) > MAX_INDEX:
+                raise DamagedError("it is larger than any checkpoint's index")
+            entries = read_table(raw)
             shards = _header(entries.pop(b"", b""))
             self._entries = {
                 name.decode("utf-8", "backslashreplace"): _entry(value, shards) for name, value in entries.items()
             }
-        except Damaged as error:
+        except DamagedError as error:
             raise UserError(
-                f"{index.name} is no whole index of a TensorFlow checkpoint: {error}. Get the checkpoint again."
+                f"{index.name} is no complete index of a TensorFlow checkpoint: {error}. Get the checkpoint again."
             ) from error
         except OSError as error:
             raise UserError(f"{index.name} cannot be read: {flatten(error, 160)}.") from error
-        self._data = [prefix.with_name(f"{prefix.name}.data-{shard:05d}-of-{shards:05d}") for shard in range(shards)]
-        self.files = [index, *self._data]
+        self._data_files = [
+            prefix.with_name(f"{prefix.name}.data-{shard:05d}-of-{shards:05d}") for shard in range(shards)
+        ]
+        self.files = [index, *self._data_files]
         self._check_sizes()
         self.names = self._object_names() if OBJECTS in self._entries else {name: name for name in self._entries}
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """Shape of every variable."""
+        """Shape of every variable, by its name."""
         return {name: self._entries[key].shape for name, key in self.names.items()}
 
     def read(self, name: str) -> np.ndarray:
-        """A float32 variable, checked against its checksum; UserError for one that is of another type, in slices or damaged."""
+        """Return a float32 variable; UserError if it has another type, is stored in slices or is damaged."""
         entry = self._entries[self.names[name]]
         if entry.kind != FLOAT or entry.sliced:
             what = "is stored in slices" if entry.sliced else f"is of TensorFlow's type {entry.kind}"
             raise UserError(
-                f"{self.prefix.name}: variable {name} {what}; only whole float32 ones (type {FLOAT}) are read."
+                f"{self.prefix.name}: variable {name} {what}; only whole float32 variables (type {FLOAT}) are read. "
+                "Convert the checkpoint."
             )
         raw = self._bytes(entry)
-        if masked(crc32c(raw)) != entry.checksum:
+        if mask_crc(crc32c(raw)) != entry.checksum:
             raise self._damaged(name)
         return raw.view("<f4").reshape(entry.shape)
 
     def _bytes(self, entry: Entry) -> np.ndarray:
-        # Read, not mapped: a file that is cut while it is mapped kills the process, and what was read can be let go of tensor by tensor.
-        data = self._data[entry.shard]
+        """Return the stored bytes of a tensor, as uint8."""
+        # Not mapped: a mapped file that is cut short kills the process.
+        data = self._data_files[entry.shard]
         try:
             raw = np.fromfile(data, np.uint8, entry.size, offset=entry.offset)
         except OSError as error:
@@ -108,95 +119,102 @@ class Bundle:
         return raw
 
     def _check_sizes(self) -> None:
-        """Every tensor lies inside of its file."""
-        for shard, data in enumerate(self._data):
-            mine = {name: entry.offset + entry.size for name, entry in self._entries.items() if entry.shard == shard}
+        """Check that every tensor lies inside its file."""
+        for shard, data in enumerate(self._data_files):
+            ends = {name: entry.offset + entry.size for name, entry in self._entries.items() if entry.shard == shard}
             if not data.is_file():
                 raise UserError(f"{data.name} is missing beside {self.files[0].name}. Get the checkpoint again.")
             size = data.stat().st_size
-            for name, end in mine.items():
+            for name, end in ends.items():
                 if end > size:
                     raise UserError(
                         f"{data.name} has {size:,} bytes, and {name} ends at {end:,}: it is cut short. Get it again."
                     )
 
     def _object_names(self) -> dict[str, str]:
-        """Key of every variable by its name: TensorFlow 2 files tensors under their places among the objects, and lists those."""
+        """Return the key of each variable by its name, from the object graph that TensorFlow 2 stores."""
         entry = self._entries[OBJECTS]
         try:
             if entry.kind != STRING or entry.shape:
-                raise Damaged("its list of objects is no text")
+                raise DamagedError("its list of objects is no text")
             return _full_names(_string(self._bytes(entry).tobytes(), entry.checksum), self._entries)
-        except Damaged as error:
-            raise UserError(f"{self._data[entry.shard].name}: {error}. Get the checkpoint again.") from error
+        except DamagedError as error:
+            raise UserError(f"{self._data_files[entry.shard].name}: {error}. Get the checkpoint again.") from error
 
     def _damaged(self, name: str) -> UserError:
-        data = self._data[self._entries[self.names[name]].shard]
+        """Return the error for a variable that does not match its checksum."""
+        data = self._data_files[self._entries[self.names[name]].shard]
         return UserError(f"{data.name} is damaged: {name} does not match its checksum. Get the checkpoint again.")
 
 
 def _header(raw: bytes) -> int:
-    """Number of data files; the bytes are a BundleHeaderProto."""
-    found = {key: number(value) for key, value in fields(raw) if key in (1, 2)}
-    if not 1 <= found.get(1, 0) <= MOST_SHARDS:
-        raise Damaged("it names no data files")
+    """Return the number of data files from a BundleHeaderProto."""
+    found = {key: as_number(value) for key, value in read_fields(raw) if key in (1, 2)}
+    if not 1 <= found.get(1, 0) <= MAX_SHARDS:
+        raise DamagedError("it names no data files")
     if found.get(2, 0):
-        raise Damaged("its numbers are big-endian")
+        raise DamagedError("its numbers are big-endian")
     return found[1]
 
 
 def _entry(raw: bytes, shards: int) -> Entry:
-    """A BundleEntryProto, checked for sense."""
+    """Return the entry in a BundleEntryProto, checked."""
     numbers = {1: 0, 3: 0, 4: 0, 5: 0, 6: 0}
     shape: tuple[int, ...] = ()
     sliced = False
-    for key, value in fields(raw):
+    for key, value in read_fields(raw):
         if key in numbers:
-            numbers[key] = number(value)
+            numbers[key] = as_number(value)
         elif key == 2:
-            shape = _shape(content(value))
+            shape = _shape(as_bytes(value))
         elif key == 7:
             sliced = True
     kind, shard, offset, size, checksum = numbers.values()
     if shard >= shards:
-        raise Damaged("a tensor lies in a data file that there is not")
+        raise DamagedError("a tensor lies in a data file that does not exist")
     if kind == FLOAT and not sliced and size != 4 * math.prod(shape):
-        raise Damaged("a tensor's shape does not fit its bytes")
+        raise DamagedError("a tensor's shape does not fit its bytes")
     return Entry(kind, shape, shard, offset, size, checksum, sliced)
 
 
 def _shape(raw: bytes) -> tuple[int, ...]:
-    """A TensorShapeProto, of known rank."""
+    """Return the shape in a TensorShapeProto of known rank."""
     sizes = []
-    for key, value in fields(raw):
+    for key, value in read_fields(raw):
         if key == 2:
-            sizes.append(next((number(size) for name, size in fields(content(value)) if name == 1), 0))
+            sizes.append(next((as_number(size) for name, size in read_fields(as_bytes(value)) if name == 1), 0))
         elif key == 3 and value:
-            raise Damaged("a tensor has no shape")
-    if len(sizes) > MOST_DIMENSIONS or any(size >> 62 for size in sizes):
-        raise Damaged("a tensor's shape is beyond any tensor's")
+            raise DamagedError("a tensor has no shape")
+    if len(sizes) > MAX_DIMENSIONS or any(size >> 62 for size in sizes):
+        raise DamagedError("a tensor's shape is beyond any tensor's")
     return tuple(sizes)
 
 
 def _string(raw: bytes, checksum: int) -> bytes:
-    """The one string of a tensor: its length, a checksum of the length, its bytes. The tensor's own checksum spans all three."""
-    size, place = varint(raw, 0)
+    """Return the string of a scalar tensor, stored as its length, the length's checksum and its bytes.
+
+    The tensor's own checksum is over all three.
+    """
+    size, place = read_varint(raw, 0)
     length = size.to_bytes(4, "little") if size < 1 << 32 else size.to_bytes(8, "little")
-    if len(raw) - place - 4 != size or masked(crc32c(length + raw[place:])) != checksum:
-        raise Damaged("its list of objects does not match its checksum")
+    if len(raw) - place - 4 != size or mask_crc(crc32c(length + raw[place:])) != checksum:
+        raise DamagedError("its list of objects does not match its checksum")
     return raw[place + 4 :]
 
 
 def _full_names(raw: bytes, known: Mapping[str, Entry]) -> dict[str, str]:
-    """Key by name of the variables of a TrackableObjectGraph; those that share a name keep their keys for names."""
+    """Return the keys of a TrackableObjectGraph's variables by name.
+
+    A variable that shares its name with others has its key as its name.
+    """
     keys: dict[str, set[str]] = {}
-    for key, node in fields(raw):
+    for key, node in read_fields(raw):
         if key != 1:
             continue
-        for part, attribute in fields(content(node)):
+        for part, attribute in read_fields(as_bytes(node)):
             if part != 2:
                 continue
-            words = {label: text(value) for label, value in fields(content(attribute)) if label in (2, 3)}
+            words = {label: as_text(value) for label, value in read_fields(as_bytes(attribute)) if label in (2, 3)}
             if words.get(3) in known:
                 keys.setdefault(words.get(2) or words[3], set()).add(words[3])
     return {name if len(found) == 1 else key: key for name, found in keys.items() for key in found}

@@ -1,12 +1,17 @@
-"""Which of a checkpoint's variables is which of BERT's parameters, in transformers' names.
+"""Map a checkpoint's variables to BERT's parameters, by transformers' names.
 
-The variables are called as google-research/bert calls them (`bert/encoder/layer_0/attention/self/query/kernel`), or as tensorflow/models
-called them in its TensorFlow 2 models of 2019 (`bert_model/encoder/layer_0/self_attention/query/kernel`) and has called them since
-(`transformer/layer_0/self_attention/query/kernel`), whose attention kernels keep heads as a dimension.
+Three ways to name a variable are known:
+
+- google-research/bert: `bert/encoder/layer_0/attention/self/query/kernel`;
+- tensorflow/models of 2019: `bert_model/encoder/layer_0/self_attention/query/kernel`;
+- tensorflow/models since then: `transformer/layer_0/self_attention/query/kernel`.
+
+The last two keep the attention heads as a dimension of their kernels.
 
 References
 ----------
-google-research/bert, modeling.py and run_pretraining.py; tensorflow/models, official/nlp/bert/tf1_checkpoint_converter_lib.py.
+google-research/bert, modeling.py and run_pretraining.py; tensorflow/models,
+official/nlp/bert/tf1_checkpoint_converter_lib.py.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ import numpy as np
 from src.errors import UserError
 
 # Part of a name in google-research/bert: the same part in TensorFlow 2's models.
-RENAMED = {
+SYNONYMS = {
     "embeddings/word_embeddings": ["word_embeddings/embeddings"],
     "embeddings/position_embeddings": ["position_embedding/embeddings", "embedding_postprocessor/position_embeddings"],
     "embeddings/token_type_embeddings": ["type_embeddings/embeddings", "embedding_postprocessor/type_embeddings"],
@@ -36,8 +41,8 @@ RENAMED = {
 }  # fmt: skip
 WORDS = "embeddings.word_embeddings.weight"
 POOLER = "pooler."
-# What belongs to the encoder where it has no scope of its own: such a name which is not known is of an architecture that is not BERT's.
-INSIDE = re.compile(r"(embeddings|transformer|pooler\w*|word_embeddings|position_embedding|type_embeddings)/")
+# Names of the encoder's variables, if they have no common scope: an unknown one means another architecture.
+ENCODER_NAMES = re.compile(r"(embeddings|transformer|pooler\w*|word_embeddings|position_embedding|type_embeddings)/")
 
 HEADS = {
     "cls.seq_relationship.weight": "cls/seq_relationship/output_weights",
@@ -51,26 +56,26 @@ HEADS = {
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a parameter is found: its variable, its shape here, and whether it is to be transposed."""
+class ParameterSource:
+    """The variable that holds a parameter, the parameter's shape, and whether to transpose."""
 
     variable: str
     shape: tuple[int, ...]
     transposed: bool
 
-    def take(self, values: np.ndarray) -> np.ndarray:
-        """The parameter: a kernel's heads folded into its two dimensions, which TensorFlow keeps as (in, out)."""
+    def convert(self, values: np.ndarray) -> np.ndarray:
+        """Return the parameter: a kernel, (in, out) in TensorFlow, is transposed and its heads are joined."""
         if self.transposed:
             return np.ascontiguousarray(values.reshape(self.shape[::-1]).T)
         return values.reshape(self.shape)
 
 
-def shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Shape of every parameter of transformers' BertModel, by its name."""
+def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every parameter of transformers' BertModel, by its name."""
     width, inner = config["hidden_size"], config["intermediate_size"]
 
-    def dense(name: str, given: int, made: int) -> dict[str, tuple[int, ...]]:
-        return {f"{name}.weight": (made, given), f"{name}.bias": (made,)}
+    def dense(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+        return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
 
     def norm(name: str) -> dict[str, tuple[int, ...]]:
         return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
@@ -91,10 +96,10 @@ def shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return found | dense("pooler.dense", width, width)
 
 
-def spellings(parameter: str) -> list[str]:
-    """What the variable of a parameter may be called, without the scope it stands in.
+def variable_names(parameter: str) -> list[str]:
+    """Return the names that the variable of a parameter may have, without its scope.
 
-    >>> spellings("encoder.layer.0.attention.self.query.weight")[-1]
+    >>> variable_names("encoder.layer.0.attention.self.query.weight")[-1]
     'transformer/layer_0/self_attention/query/kernel'
     """
     path, leaf = parameter.replace(".layer.", ".layer_").replace(".", "/").rsplit("/", 1)
@@ -104,59 +109,64 @@ def spellings(parameter: str) -> list[str]:
         name = f"{path}/{'gamma' if leaf == 'weight' else 'beta'}"
     else:
         name = f"{path}/{'kernel' if leaf == 'weight' else 'bias'}"
-    part = max((part for part in RENAMED if part in name), key=len)
-    other = [name.replace(part, there) for there in RENAMED[part]]
+    part = max((part for part in SYNONYMS if part in name), key=len)
+    other = [name.replace(part, there) for there in SYNONYMS[part]]
     return [name, *other, *(each.replace("encoder/", "transformer/") for each in other if "encoder/" in each)]
 
 
-def places(known: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> dict[str, Place]:
-    """Where each parameter of BERT is found among the variables of a checkpoint; the pooler and the heads may be missing.
+def locate_parameters(known: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> dict[str, ParameterSource]:
+    """Find the variable of each of BERT's parameters; the pooler and the heads may be missing.
 
     Parameters
     ----------
     known : mapping of str to shape
         The checkpoint's variables.
     config : mapping
-        BERT's configuration, checked.
+        BERT's configuration, from `read_bert_config`.
 
     Raises
     ------
     UserError
-        No BERT, a variable that is missing, of another shape than the configuration says, or that BERT does not have.
+        There is no BERT, or a variable is missing, has another shape than the configuration states,
+        or does not belong to BERT.
     """
     scope = _scope(known)
-    found: dict[str, Place] = {}
+    found: dict[str, ParameterSource] = {}
     missing = []
-    for parameter, shape in shapes(config).items():
-        variable = next((scope + name for name in spellings(parameter) if scope + name in known), None)
+    for parameter, shape in parameter_shapes(config).items():
+        variable = next((scope + name for name in variable_names(parameter) if scope + name in known), None)
         if variable is not None:
-            found[parameter] = _place(
+            found[parameter] = _source(
                 variable, known[variable], shape, transposed=variable.endswith("/kernel"), config=config
             )
         elif not parameter.startswith(POOLER):
-            missing.append(scope + spellings(parameter)[0])
+            missing.append(scope + variable_names(parameter)[0])
     if missing:
         raise UserError(
             f"the checkpoint lacks {_list(missing)}, which bert_config.json asks for. Get both of one model."
         )
     if POOLER + "dense.weight" not in found or POOLER + "dense.bias" not in found:
-        found = {name: place for name, place in found.items() if not name.startswith(POOLER)}
-    mine = {place.variable for place in found.values()}
-    foreign = [
+        found = {name: source for name, source in found.items() if not name.startswith(POOLER)}
+    used = {source.variable for source in found.values()}
+    unknown = [
         name
         for name in known
-        if name.startswith(scope) and (scope or INSIDE.match(name)) and name not in mine and not _is_slot(name, mine)
+        if name.startswith(scope)
+        and (scope or ENCODER_NAMES.match(name))
+        and name not in used
+        and not _is_optimizer_slot(name, used)
     ]
-    if foreign:
+    if unknown:
         raise UserError(
-            f"the checkpoint holds {_list(foreign)}, which a BERT of {config['num_hidden_layers']} layers does not have. "
+            f"the checkpoint holds {_list(unknown)}, which a BERT of {config['num_hidden_layers']} layers does not "
+            "have. "
             "Get the bert_config.json that belongs to it; other architectures are not read."
         )
     return found | _heads(known, config)
 
 
-def _heads(known: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> dict[str, Place]:
-    """The parameters of the heads for masked words and the next sentence, each head whole or not at all."""
+def _heads(known: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> dict[str, ParameterSource]:
+    """Find the parameters of the heads for masked words and the next sentence; a head with a gap is left out."""
     width = config["hidden_size"]
     wanted = dict.fromkeys(HEADS, (width,)) | {
         "cls.seq_relationship.weight": (
@@ -168,7 +178,7 @@ def _heads(known: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> d
         "cls.predictions.transform.dense.weight": (width, width),
     }
     found = {
-        name: _place(HEADS[name], known[HEADS[name]], shape, transposed=HEADS[name].endswith("/kernel"), config=config)
+        name: _source(HEADS[name], known[HEADS[name]], shape, transposed=HEADS[name].endswith("/kernel"), config=config)
         for name, shape in wanted.items()
         if HEADS[name] in known
     }
@@ -177,34 +187,36 @@ def _heads(known: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> d
         for head in ("cls.seq_relationship.", "cls.predictions.")
         if all(n in found for n in wanted if n.startswith(head))
     ]
-    return {name: place for name, place in found.items() if name.startswith(tuple(whole))}
+    return {name: source for name, source in found.items() if name.startswith(tuple(whole))}
 
 
-def _place(
-    variable: str, there: tuple[int, ...], shape: tuple[int, ...], *, transposed: bool, config: Mapping[str, Any]
-) -> Place:
-    stored = shape[::-1] if transposed else shape
-    if there != stored and there not in _with_heads(stored, config):
+def _source(
+    variable: str, stored: tuple[int, ...], shape: tuple[int, ...], *, transposed: bool, config: Mapping[str, Any]
+) -> ParameterSource:
+    """Return the source of a parameter; UserError for a variable of another shape."""
+    expected = shape[::-1] if transposed else shape
+    if stored != expected and stored not in _with_heads(expected, config):
         raise UserError(
-            f"variable {variable} is {_shape(there)}, and bert_config.json says {_shape(stored)}. Get both of one model."
+            f"variable {variable} is {_shape(stored)}, and bert_config.json says {_shape(expected)}. Get both of one "
+            "model."
         )
-    return Place(variable, shape, transposed)
+    return ParameterSource(variable, shape, transposed)
 
 
-def _with_heads(stored: tuple[int, ...], config: Mapping[str, Any]) -> list[tuple[int, ...]]:
-    """A shape with its first or its last dimension split into heads, where that is the hidden size."""
+def _with_heads(shape: tuple[int, ...], config: Mapping[str, Any]) -> list[tuple[int, ...]]:
+    """Return a shape with its first and with its last dimension split into heads, if both are the hidden size."""
     width, heads = config["hidden_size"], config["num_attention_heads"]
     split = (heads, width // heads)
-    return [(*stored[:-1], *split), (*split, *stored[1:])] if set(stored) == {width} else []
+    return [(*shape[:-1], *split), (*split, *shape[1:])] if set(shape) == {width} else []
 
 
 def _scope(known: Iterable[str]) -> str:
-    """What every variable of the encoder begins with; UserError where there is no BERT, or more than one."""
+    """Return the common start of the encoder's variables; UserError if there is no BERT, or more than one."""
     names = sorted(known)
     scopes = sorted(
         {
             name.removesuffix(ending)
-            for ending in spellings(WORDS)
+            for ending in variable_names(WORDS)
             for name in names
             if f"/{name}".endswith(f"/{ending}")
         }
@@ -212,19 +224,24 @@ def _scope(known: Iterable[str]) -> str:
     if len(scopes) == 1:
         return scopes[0]
     if scopes:
-        raise UserError(f"the checkpoint holds more than one encoder, under {_list(scopes)}. One alone can be read.")
+        raise UserError(
+            f"the checkpoint holds more than one encoder, under {_list(scopes)}. Only checkpoints of one encoder can "
+            "be read."
+        )
     raise UserError(
-        f"the checkpoint holds no BERT: there is no {spellings(WORDS)[0]} among {_list(names) or 'its variables, for it has none'}."
+        f"the checkpoint holds no BERT: there is no {variable_names(WORDS)[0]} among "
+        f"{_list(names) or 'its variables: it has none'}."
     )
 
 
-def _is_slot(name: str, mine: set[str]) -> bool:
-    """Whether an optimiser keeps this variable beside one of BERT's, as `.../kernel/adam_m`."""
+def _is_optimizer_slot(name: str, used: set[str]) -> bool:
+    """Return whether a variable is an optimiser's state for one of BERT's, such as `.../kernel/adam_m`."""
     parts = name.split("/")
-    return any("/".join(parts[:end]) in mine for end in range(1, len(parts)))
+    return any("/".join(parts[:end]) in used for end in range(1, len(parts)))
 
 
 def _list(names: list[str], most: int = 3) -> str:
+    """Return the first names as text, with the number of the others."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 

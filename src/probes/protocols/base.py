@@ -11,7 +11,7 @@ from src.data.checks import check_probe
 from src.data.dataset import Dataset, Split
 from src.errors import UserError, shortened
 from src.evaluation.estimates import Estimate
-from src.features.extractor import pair_features
+from src.features.vectors import pair_features
 from src.probes.checks import check_classes
 from src.probes.outcome import ProbeOutcome
 from src.probes.progress import Progress

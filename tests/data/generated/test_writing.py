@@ -12,9 +12,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from src.cli.structured import load_option
 from src.config.paths import CONF
-from src.config.schema import DatasetConfig
 from src.data.checks import check_probe
 from src.data.generated import acceptability, coherence, deeds, lexicon, sentiment, similarity
 from src.data.generated.draw import Draw
@@ -22,6 +20,7 @@ from src.data.generated.grammars import Grammar, Texts, grammars
 from src.data.generated.writing import _new_texts, generate
 from src.data.loading import load_dataset
 from src.errors import UserError
+from tests.helpers.datasets import option
 
 OPTIONS = {path.stem: path for path in sorted(CONF.glob("dataset/demo_*.yaml"))}
 HEADLINES = {
@@ -51,13 +50,8 @@ Rows = list[tuple[Texts, str]]
 
 
 @lru_cache
-def config(name: str) -> DatasetConfig:
-    return load_option(DatasetConfig, "dataset", name)
-
-
-@lru_cache
 def splits(task: str) -> dict[str, Rows]:
-    generated = config(f"demo_{task}").generated
+    generated = option(f"demo_{task}").generated
     assert generated is not None
     return generate(task, generated.seed, generated.rows)
 
@@ -76,11 +70,11 @@ def matter(text: str) -> set[str]:
 def test_every_grammar_is_an_option_and_every_option_a_grammar() -> None:
     assert set(OPTIONS) == set(HEADLINES) == {f"demo_{task}" for task in grammars}
     for name in OPTIONS:
-        option = config(name)
-        assert option.generated is not None and option.name == f"demo_{option.generated.grammar}"
-        assert option.metrics[0] == HEADLINES[name]
-        labels = grammars[option.generated.grammar].labels
-        assert option.classes == (list(labels) if option.task == "classification" else None)
+        found = option(name)
+        assert found.generated is not None and found.name == f"demo_{found.generated.grammar}"
+        assert found.metrics[0] == HEADLINES[name]
+        labels = grammars[found.generated.grammar].labels
+        assert found.classes == (list(labels) if found.task == "classification" else None)
 
 
 @pytest.mark.parametrize("task", list(grammars))
@@ -276,7 +270,7 @@ def test_names_are_told_apart() -> None:
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_an_option_loads_without_hub_or_folder(name: str) -> None:
-    read = load_dataset(config(name), data_root="/nonexistent")
+    read = load_dataset(option(name), data_root="/nonexistent")
     assert (len(read.train), len(read.test)) == (4000, 1500)
     assert read.test_in_train() == 0
     task = name.removeprefix("demo_")

@@ -12,9 +12,10 @@ import pytest
 from experiments.benchmarks import cost
 from experiments.benchmarks.passes import POOLINGS, stopped, stops_early
 from experiments.benchmarks.timing import measure
-from src.config.schema import Config, Generated, ModelConfig, RuntimeConfig
-from src.models import checkpoint
+from src.config.schema import Config, Generated, ModelConfig
+from src.models import finding
 from src.models.encoder import Encoder
+from src.models.options import EncodingOptions
 from src.pipeline.run import PreparedRun
 
 BATCH = (np.arange(10, 26).reshape(2, 8), np.zeros((2, 8), np.int8), np.zeros((2, 8), np.bool_))
@@ -23,7 +24,7 @@ BATCH = (np.arange(10, 26).reshape(2, 8), np.zeros((2, 8), np.int8), np.zeros((2
 @pytest.fixture
 def encoder(bert: Path) -> Encoder:
     model = ModelConfig(path=str(bert))
-    return Encoder(checkpoint.find(model), model, RuntimeConfig(device="cpu"))
+    return Encoder(finding.find_checkpoint(model), EncodingOptions())
 
 
 def test_measurements_take_turns() -> None:

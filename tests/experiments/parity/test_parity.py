@@ -1,4 +1,4 @@
-"""The systems side by side: the same vectors from all of them, and of what is absent the way to bring it."""
+"""Tests of the comparison: all systems give the same vectors, and an absent one says how to add it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from typing import Any
 
 import pytest
 
-from experiments import backends, parity, tensorflow_fixtures
+from experiments.parity import backends
+from experiments.parity.__main__ import format_table, main
+from experiments.parity.comparison import compare
+from experiments.parity.options import Options
 from src.config.paths import CONF
+from tests.helpers import tensorflow_fixtures
 from tests.models.test_tensorflow import CHECKPOINT, FIXTURES, FORMS, TANH
 
 RECORDS = CONF.parent / "experiments" / "records" / "parity.json"
@@ -23,7 +27,7 @@ live = pytest.mark.skipif(not LIVE, reason="runs TensorFlow: install it and set 
 
 
 def compared(**options: Any) -> dict[str, Any]:
-    return parity.compare(parity.Options(**options))
+    return compare(Options(**options))
 
 
 def laws(record: dict[str, Any]) -> None:
@@ -44,7 +48,7 @@ def without_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "has_tensorflow", lambda: False)
 
 
-def test_without_tensorflow_what_it_computed_stands_in(without_tensorflow: None) -> None:
+def test_without_tensorflow_recorded_outputs_are_used(without_tensorflow: None) -> None:
     record = compared()
     laws(record)
     assert {row["system"] for row in record["systems"]} == {*FORMS, "suite", "hugging_face"}
@@ -52,12 +56,12 @@ def test_without_tensorflow_what_it_computed_stands_in(without_tensorflow: None)
     assert record["tensorflow"] == "2.21.0" and record["reference"] == "TensorFlow 1 checkpoint (recorded)"
     ways = {each["system"]: each["bring"] for each in record["absent"]}
     assert "pip install -e '.[tensorflow]'" in ways["TF-Hub module"] and "hub=FOLDER or URL" in ways["TF-Hub module"]
-    shown = parity.table(record)
+    shown = format_table(record)
     assert "TF-Hub module (signature tokens, recorded)" in shown and "Not run here:" in shown
     assert "tuple, pooled_output first" in shown, "the order is the reverse of Hugging Face's"
 
 
-def test_a_checkpoint_and_sentences_of_ones_own(without_tensorflow: None, tmp_path: Path) -> None:
+def test_a_checkpoint_and_sentences_of_the_user_are_compared(without_tensorflow: None, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("the cat\n\nit rained all day and the road was closed\n")
     record = compared(checkpoint=str(CHECKPOINT), sentences=str(tmp_path / "mine.txt"))
     assert (record["model"], record["sentences"]) == ("checkpoint", 2)
@@ -70,8 +74,8 @@ def test_the_command_prints_and_adds_to_the_record(
     without_tensorflow: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "records" / "parity.json"
-    parity.main([f"output={target}"])
-    parity.main([f"output={target}", "name=again"])
+    main([f"output={target}"])
+    main([f"output={target}", "name=again"])
     assert list(json.loads(target.read_text())) == ["random", "again"]
     assert "this suite, model=google" in capsys.readouterr().out
 
@@ -83,10 +87,10 @@ def test_the_command_prints_and_adds_to_the_record(
         (["sentences=nowhere.txt"], "sentences=nowhere.txt cannot be read"),
         (["sentences=empty.txt"], "holds no sentence"),
         (["hob=x"], "unknown key 'hob'; did you mean 'hub'"),
-        (["folder=odd"], "is not what tests.helpers.tensorflow_fixtures leaves"),
+        (["folder=odd"], "outputs.safetensors was not written by tests.helpers.tensorflow_fixtures"),
     ],
 )
-def test_bad_words_end_in_a_line(
+def test_a_refusal_names_the_option(
     words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -94,7 +98,7 @@ def test_bad_words_end_in_a_line(
     shutil.copytree(FIXTURES, "odd")
     Path("odd/outputs.safetensors").write_bytes(b"{}")
     with pytest.raises(SystemExit) as ended:
-        parity.main(words)
+        main(words)
     assert ended.value.code == 1
     shown = capsys.readouterr().err
     assert message in shown and len(shown.splitlines()) <= 3
@@ -116,10 +120,10 @@ def test_the_fixtures_are_small_and_hold_no_path() -> None:
         assert not re.search(rb"/(home|root|tmp|Users)/", path.read_bytes()), path.name
 
 
-def test_the_fixture_commands_bad_words_end_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refusal_of_the_fixtures_names_the_option(capsys: pytest.CaptureFixture[str]) -> None:
     for words, message in (
         ([], "output is not set"),
-        (["output=x", "forms=[pickle]"], "forms=pickle: checkpoint, hub"),
+        (["output=x", "forms=[pickle]"], "forms=[pickle]"),
     ):
         with pytest.raises(SystemExit):
             tensorflow_fixtures.main(words)
@@ -142,7 +146,7 @@ def test_tensorflow_itself_agrees_on_every_form(tmp_path: Path) -> None:
 
 
 @live
-def test_what_is_no_module_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_module_is_refused(tmp_path: Path) -> None:
     from src.errors import UserError
 
     with pytest.raises(UserError, match="cannot be loaded by TensorFlow"):
@@ -153,9 +157,8 @@ def test_what_is_no_module_is_refused(tmp_path: Path) -> None:
 
 def test_the_figure_draws_from_the_committed_record(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    from experiments.figures import parity as figure
-
     from experiments import figures
+    from experiments.figures import parity as figure
 
     drawn = [figures.save(figure.draw({}, RECORDS.parent), tmp_path / name) for name in ("first", "second")]
     assert [path.read_bytes() for path in drawn[0]] == [path.read_bytes() for path in drawn[1]]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from experiments import along
-from experiments.pretraining.snapshots import KEPT
+from experiments.pretraining.snapshots import COLUMNS
 
 
 @pytest.fixture
@@ -31,10 +31,10 @@ def test_rows_come_by_step(snapshots: Path, monkeypatch: pytest.MonkeyPatch) -> 
         folder = Path(words[-1].split('"')[1])
         folder.mkdir(parents=True)
         with (folder / "comparison.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, [*KEPT, "folder"])
+            writer = csv.DictWriter(file, [*COLUMNS, "folder"])
             writer.writeheader()
             writer.writerows(
-                {**dict.fromkeys(KEPT, "x"), "pooling": pooling, "folder": 3} for pooling in ("cls", "pooler")
+                {**dict.fromkeys(COLUMNS, "x"), "pooling": pooling, "folder": 3} for pooling in ("cls", "pooler")
             )
         return SimpleNamespace(returncode=0)
 
@@ -54,7 +54,7 @@ def test_rows_come_by_step(snapshots: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert [(row["step"], row["pooling"]) for row in rows] == [
         (step, each) for step in ("500", "2000", "10000") for each in ("cls", "pooler")
     ]
-    assert list(rows[0]) == ["step", *KEPT]
+    assert list(rows[0]) == ["step", *COLUMNS]
     assert all({"dataset=cola,rte", "pooling=cls,pooler", 'data_root="my, data"'} <= set(words) for words in asked)
 
 

@@ -19,8 +19,10 @@ from experiments.configurations import configs
 from src.config.schema import Config, ModelConfig
 from src.data.dataset import Split
 from src.data.loading import load_dataset
-from src.features.extractor import FeatureExtractor, texts
-from src.models import checkpoint
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import encoder_inputs
+from src.models import finding
+from src.models.options import EncodingOptions
 from src.probes.settings import Rows
 from src.runtime.clock import Clock
 from src.storage.arrays import ArrayStore
@@ -113,10 +115,12 @@ def test_two_checkpoints_differ_in_their_pooler_alone(made: Callable[..., Path],
     split = Split("test", pa.array(SENTENCES, pa.large_string()), None, np.zeros(len(SENTENCES)))
     for name in ("random", "nsp"):
         config = Config(model=ModelConfig(path=str(folder / name)))
-        extractor = FeatureExtractor(checkpoint.find(config.model), config, ArrayStore(tmp_path / "store"), Clock(), 1)
-        text = texts(split, "joint", "x")[0]
+        extractor = FeatureExtractor(
+            finding.find_checkpoint(config.model), EncodingOptions(), ArrayStore(tmp_path / "store"), Clock(), 1
+        )
+        text = encoder_inputs(split, "joint", "x")[0]
         seen[name] = {each: np.array(extractor.features(text, (each, 2)).values) for each in ("cls", "pooler", "mean")}
-        seen[name]["status"] = extractor.facts.pooler["status"]
+        seen[name]["status"] = extractor.info.pooler["status"]
     assert np.array_equal(seen["random"]["cls"], seen["nsp"]["cls"]) and np.array_equal(
         seen["random"]["mean"], seen["nsp"]["mean"]
     )

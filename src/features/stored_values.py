@@ -1,0 +1,54 @@
+"""Check stored values before they are used.
+
+Each function raises one of `src.storage.files.DAMAGE` for a value that its reader cannot use; the
+store then removes the value, and it is computed again.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from typing import Any
+
+import numpy as np
+
+from src.models.encoder_info import EncoderInfo
+from src.models.tokenizer import Tokens
+from src.runtime.clock import PHASES
+from src.storage.arrays import Value
+from src.storage.files import Unreadable, checked, parse_json
+
+MAX_NUMBER = 1 << 31  # of layers, dimensions and tokens, which are far below
+
+
+def read_info(value: Value) -> EncoderInfo:
+    """Return stored encoder information, each field of its type and in its range."""
+
+    def types_of(hint: Any) -> Any:
+        origin = typing.get_origin(hint)
+        return typing.get_args(hint) if origin is types.UnionType else origin or hint
+
+    kinds = {name: types_of(hint) for name, hint in typing.get_type_hints(EncoderInfo).items()}
+    found = checked(parse_json(value.meta["facts"]), kinds)
+    if wrong := [name for name, item in found.items() if type(item) is int and not 0 <= item < MAX_NUMBER]:
+        raise Unreadable(f"'{wrong[0]}' is out of its range")
+    checked(found["pooler"], {"status": str})
+    return EncoderInfo(**found)
+
+
+def read_tokens(value: Value, rows: int) -> Tokens:
+    """Return the stored word pieces of a column of `rows` rows."""
+    tokens = Tokens(**value.arrays, truncated=checked(value.meta, {"truncated": int})["truncated"])
+    flat = [tokens.ids, tokens.segments, tokens.special]
+    if tokens.offsets.shape != (rows + 1,) or any(array.shape != (int(tokens.offsets[-1]),) for array in flat):
+        raise Unreadable(f"its arrays are not those of {rows} rows")
+    return tokens
+
+
+def check_features(value: Value, rows: int, width: int) -> None:
+    """Check that stored features are (rows, width) float32, with the timing of their forward pass."""
+    values = value.arrays["values"]
+    if values.shape != (rows, width) or values.dtype != np.float32:
+        raise Unreadable(f"values are {values.shape} {values.dtype}, not {(rows, width)} float32")
+    timing = checked(value.meta, {"pass": dict})["pass"]
+    checked(timing, {"shards_resumed": int}, dict.fromkeys(PHASES, float))

@@ -1,0 +1,89 @@
+"""Find the checkpoint that `model.path` names: a folder, a hub id, or one that comes with the suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from src.config.schema import ModelConfig
+from src.errors import UserError
+from src.models import huggingface
+from src.models.checkpoint import Checkpoint
+from src.models.tensorflow import folder as tensorflow
+from src.registry import unknown
+from src.runtime import hub
+
+EMBEDDED = "embedded:"  # stands before the name of a checkpoint that comes with the suite
+EMBEDDED_DIR = Path(__file__).resolve().parents[1] / "embedded"
+
+
+def find_checkpoint(config: ModelConfig) -> Checkpoint:
+    """Return the checkpoint of a configuration, from a local folder, the hub's cache or the hub.
+
+    Raises
+    ------
+    UserError
+        `model.path` is not set, no such folder, files that are no model, weights that are not
+        safetensors, or the hub cannot be reached.
+    """
+    if config.format == "tensorflow":
+        return tensorflow.read_checkpoint(config)
+    if not config.path:
+        raise UserError(
+            "no model is named. Use model=checkpoint model.path=<hub id or folder>, or one by name: "
+            "model=bert-base-uncased."
+        )
+    folder = embedded_checkpoint(config.path) if config.path.startswith(EMBEDDED) else Path(config.path).expanduser()
+    if folder.is_dir():
+        if config.revision is not None:
+            raise UserError(
+                f"model.revision={config.revision}: model.path={config.path} is a local folder, and folders have no "
+                "revision. "
+                "Set model.revision=null, or give model.path a hub id."
+            )
+        return huggingface.read_checkpoint(folder, config.path, folder.resolve().name, None, config.do_lower_case)
+    if looks_like_path(config.path):
+        raise UserError(
+            f"model.path={config.path}: no such folder. Give a folder that holds config.json and model.safetensors, "
+            "or a hub id such as google-bert/bert-base-uncased."
+        )
+    folder, commit = _download(config.path, config.revision)
+    return huggingface.read_checkpoint(folder, config.path, config.path, commit, config.do_lower_case)
+
+
+def _download(path: str, revision: str | None) -> tuple[Path, str]:
+    """Return folder and commit of a hub id; without a revision, the hub's safetensors conversion if main has none."""
+    folder, commit = hub.snapshot(path, revision, huggingface.DOWNLOADED)
+    if revision is None and not any((folder / name).is_file() for name in huggingface.WEIGHTS):
+        conversion = hub.conversion(path)
+        if not conversion:
+            raise UserError(
+                f"model.path={path} has no safetensors weights on its main branch, and pickles are not loaded. "
+                "Set model.revision to a revision that has them (often refs/pr/1), or choose another checkpoint."
+            )
+        folder, commit = hub.snapshot(path, conversion, huggingface.DOWNLOADED)
+    return folder, commit
+
+
+def embedded_checkpoint(path: str) -> Path:
+    """Return the folder of a checkpoint that comes with the suite; UserError for an unknown name."""
+    known = sorted(place.name for place in EMBEDDED_DIR.glob("*") if (place / "config.json").is_file())
+    name = path.removeprefix(EMBEDDED)
+    if name not in known:
+        raise unknown("embedded checkpoint", name, known)
+    return EMBEDDED_DIR / name
+
+
+def is_remote(config: ModelConfig) -> bool:
+    """Return whether `find_checkpoint` would ask the hub, or the hub's cache, for the model."""
+    path = config.path or ""
+    return (
+        config.format == "huggingface"
+        and bool(hub.REPOSITORY.fullmatch(path))
+        and not Path(path).is_dir()
+        and not looks_like_path(path)
+    )
+
+
+def looks_like_path(text: str) -> bool:
+    """Return whether a `model.path` can only be a folder: hub ids are `name` or `owner/name`."""
+    return text.startswith((".", "/", "~")) or text.count("/") > 1 or "\\" in text or Path(text).exists()

@@ -1,0 +1,32 @@
+"""Define the options of encoding that decide features, or their last bits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TOKEN_BUDGETS = {"cpu": 512, "cuda": 16384, "mps": 4096}  # tokens of a batch, by device
+
+
+@dataclass(frozen=True)
+class EncodingOptions:
+    """Options that enter the key of features, as resolved.
+
+    Attributes
+    ----------
+    device : str
+        cpu, cuda or mps; never auto.
+    dtype : str
+        float32, bfloat16 or float16.
+    attention : str or None
+        Implementation of attention; None: the library's default for the model.
+    token_budget : int
+        Tokens of a batch, special tokens included.
+    max_length : int or None
+        Word pieces of a row, special tokens included; None: the limit of the checkpoint.
+    """
+
+    device: str = "cpu"
+    dtype: str = "float32"
+    attention: str | None = None
+    token_budget: int = TOKEN_BUDGETS["cpu"]
+    max_length: int | None = None
