@@ -16,7 +16,7 @@ from experiments.configurations import configs
 from experiments.diagnose import REPRESENTATIONS
 from experiments.studies import conditional
 from src.errors import UserError
-from src.pipeline.run import opened
+from src.pipeline.prepare import open_run
 from src.probes.protocols.base import Protocol
 from src.probes.settings import ProbeData, ProbeSettings, Rows
 from src.probes.solvers.estimators import LogisticRegression, Ridge
@@ -48,7 +48,7 @@ def test_the_record_has_every_step_of_the_ladder(words: list[str], capsys: pytes
 
 
 def test_views_are_rows_of_the_same_texts(words: list[str]) -> None:
-    found, rows = diagnose.views(opened(configs(words)[0]))
+    found, rows = diagnose.views(open_run(configs(words)[0]))
     assert {len(values) for values in found.values()} == {rows} == {40}
     assert np.allclose(np.tanh(found["pooler_preactivation"]), found["pooler"], atol=1e-6)
 
