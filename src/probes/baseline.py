@@ -21,7 +21,7 @@ from src.probes import probe
 from src.probes.fitting import normalise, progress_bar
 from src.runtime.provenance import method_digest
 from src.storage.arrays import Value
-from src.storage.files import checked
+from src.storage.files import require_fields
 
 MOST_WEIGHTS = 1 << 24  # of a bag's probe: a path of its solver holds some thirty arrays of them, 4 GiB
 LENGTH = 3.0  # of a row: the probe's grid then spans from over- to under-regularised for bags as it does for features
@@ -73,7 +73,7 @@ def scores(read: Dataset, estimator: Any, config: Config, extractor: FeatureExtr
 def _check(value: Value) -> None:
     """Raise one of `src.storage.files.DAMAGE` where a stored baseline lacks what records and tables read of it."""
     number = (float, type(None))
-    checked(
+    require_fields(
         value.meta, {"metric": str, "value": number}, {"low": float, "high": float, "reason": str, "converged": bool}
     )
 

@@ -15,7 +15,7 @@ from src.results.predictions import Arrays, check_predictions, check_values, pac
 from src.results.validation import check_fields
 from src.runtime.clock import PHASES
 from src.storage.atomic import json_text, replace_files
-from src.storage.files import Unreadable, checked, open_regular, parse_json, read_json
+from src.storage.files import Unreadable, open_regular, parse_json, read_json, require_fields
 from src.storage.keys import plain_values
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Result:
         if extra := sorted(set(values) - set(cls.FIELDS)):
             raise UserError(f"{source}: unknown field {', '.join(extra)[:200]}. Known: {', '.join(cls.FIELDS)}.")
         try:
-            check_fields(checked(values, _TYPES))
+            check_fields(require_fields(values, _TYPES))
         except Unreadable as error:
             raise _damaged(source, error) from error
         return cls(**values)

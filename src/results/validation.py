@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from src.runtime.clock import PHASES
-from src.storage.files import Unreadable, checked
+from src.storage.files import Unreadable, require_fields
 
 NULL = type(None)
 INTERVAL: dict[str, Any] = {"low": float, "high": float, "reason": str, "converged": bool}
@@ -68,7 +68,7 @@ def check_fields(values: Mapping[str, Any]) -> None:
 def _check(where: str, value: Any, required: Mapping[str, Any], optional: Mapping[str, Any]) -> None:
     """Check an object's fields as `checked` does, and that its numbers are not too large."""
     try:
-        fields = checked(value, required, optional)
+        fields = require_fields(value, required, optional)
         for name in (*required, *optional):
             if type(fields.get(name)) in (int, float) and not abs(fields[name]) <= LARGEST:
                 raise Unreadable(f"'{name}' is too large")

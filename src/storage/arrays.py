@@ -22,7 +22,7 @@ import numpy as np
 
 from src.errors import UserError, flatten
 from src.storage.atomic import json_text
-from src.storage.files import DAMAGE, Unreadable, checked, file_digest, open_digest, open_regular, read_json
+from src.storage.files import DAMAGE, Unreadable, file_digest, open_digest, open_regular, read_json, require_fields
 from src.storage.folders import StoreFolder, is_file, unlink_matching
 from src.storage.keys import content_key
 from src.storage.npy import map_array
@@ -117,7 +117,7 @@ class ArrayStore:
 
     def _read(self, place: Path, folder: int) -> Value:
         """Return a value; each file is opened once, so that the bytes that were hashed are the bytes mapped."""
-        record = checked(read_json("meta.json", folder=folder), {"meta": dict, "sha256": dict, "digest": str})
+        record = require_fields(read_json("meta.json", folder=folder), {"meta": dict, "sha256": dict, "digest": str})
         if record.pop("digest") != content_key(record):
             raise Unreadable("meta.json has changed since it was written")
         arrays = {}

@@ -1,64 +1,75 @@
-"""One command at a time in a run's or a sweep's folder: two would mix their files, and the second take away what the first has open."""
+"""One command at a time in the folder of a run or a sweep, so that two do not mix their files."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from src.errors import UserError
-from src.storage.files import Unreadable, checked, read_json
+from src.storage.files import Unreadable, read_json, require_fields
 
 LOCK = ".run.lock"
 
-_held: list[Any] = []  # locks of this process's command; its workers take none
-
 
 def lock_folder(folder: Path, key: str) -> None:
-    """Hold `folder` until `folders_released` ends, or until this process ends, however that happens.
+    """Lock a folder until `folders_released` ends, or until the process ends.
 
-    The folder is made where it is missing. Where it cannot be written, or its file system knows no locks, nothing is held: the command
-    itself says what cannot be written.
+    Nothing is locked if the folder cannot be written, or if its file system has no locks: the command
+    itself reports what cannot be written.
+
+    Parameters
+    ----------
+    folder : Path
+        Created if it is missing.
+    key : str
+        The option that names the folder.
 
     Raises
     ------
     UserError
-        Another command holds it. `key` is the option that names the folder.
+        Another command has locked the folder.
     """
     from filelock import FileLock, Timeout
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK, fallback_to_soft=False)  # a soft lock would outlive a killed process
+        lock = FileLock(folder / LOCK, fallback_to_soft=False)  # a soft lock would remain after a killed process
         lock.acquire(blocking=False)
     except Timeout:
         raise UserError(
-            f"{key}={folder}: another command{_owner(folder)} is at work in this folder. Wait until it has ended, or name another folder."
+            f"{key}={folder}: another command{_owner(folder)} is at work in this folder. Wait until it has ended, or "
+            "choose another folder."
         ) from None
     except (OSError, NotImplementedError):
         return
-    _held.append(lock)
-    _note(folder, {"process": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})
+    _write_owner(folder, {"process": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})
+    _locks().callback(lock.release)
+    _locks().callback(_write_owner, folder, None)
 
 
 @contextmanager
 def folders_released() -> Iterator[None]:
-    """Release in the end every lock that `lock_folder` has taken."""
+    """Release all locks of `lock_folder` when the block ends."""
     try:
         yield
     finally:
-        while _held:
-            lock = _held.pop()
-            _note(Path(lock.lock_file).parent, None)
-            lock.release()
+        _locks().close()
 
 
-def _note(folder: Path, content: dict[str, Any] | None) -> None:
-    """Say in the lock's file who holds it. A pipe or a link in its place is left alone."""
+@functools.cache
+def _locks() -> ExitStack:
+    """Return the locks of this process's command; they are taken in Hydra's callbacks, which have no caller."""
+    return ExitStack()
+
+
+def _write_owner(folder: Path, content: dict[str, Any] | None) -> None:
+    """Write the owner into the lock's file, or empty it. A pipe or a link in its place is not touched."""
     with suppress(OSError):
         place = os.open(
             folder / LOCK, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -68,8 +79,9 @@ def _note(folder: Path, content: dict[str, Any] | None) -> None:
 
 
 def _owner(folder: Path) -> str:
+    """Return a phrase that names the process which has locked a folder, if it is known."""
     try:
-        notes = checked(read_json(folder / LOCK), {"process": int, "since": str})
+        owner = require_fields(read_json(folder / LOCK), {"process": int, "since": str})
     except (OSError, Unreadable):
         return ""
-    return f" (process {notes['process']}, since {notes['since'][:19]})"
+    return f" (process {owner['process']}, since {owner['since'][:19]})"

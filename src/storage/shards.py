@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from src.errors import UserError, flatten
-from src.storage.files import DAMAGE, checked, open_digest, open_regular, read_json
+from src.storage.files import DAMAGE, open_digest, open_regular, read_json, require_fields
 from src.storage.folders import StoreFolder, is_file, opener_within, unlink, unlink_matching
 from src.storage.npy import ArrayWriter, map_array
 
@@ -134,7 +134,7 @@ class ShardStore:
             for name in sorted(filter(TIMING.fullmatch, os.listdir(folder))):
                 try:
                     content = read_json(name, folder=folder)
-                    seconds = checked(content, dict.fromkeys(content, float))
+                    seconds = require_fields(content, dict.fromkeys(content, float))
                     found.append({phase: float(value) for phase, value in seconds.items()})
                 except (OSError, ValueError, TypeError) as error:
                     log.warning("a timing of this pass is damaged (%s): it is left out", flatten(error, 120))
