@@ -1,4 +1,4 @@
-"""Finished runs by their content key, so that a sweep that was stopped continues with the missing ones."""
+"""Finished runs by content key, so that a stopped sweep continues with the missing ones."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ class ResultCache:
             log.warning("this run's record is not kept in the store: %s", flatten(error))
 
     def get(self, key: str, folder: Path, names: Mapping[str, str]) -> Result | None:
-        """Copy the record with this key into a folder, and return it, or None if no intact one is stored.
+        """Copy the record with this key into a folder, and return it or None.
+
+        Damaged records are not copied.
 
         Parameters
         ----------
@@ -66,13 +68,27 @@ class ResultCache:
         folder : Path
             An existing folder.
         names : mapping of str to str
-            The names of dataset, model and probe for the copy: an equal run may have been named differently.
+            Names of dataset, model and probe for the copy. The stored run may have had other names.
 
         Raises
         ------
         UserError
             The folder cannot be written.
         """
+        contents = self._intact(key)
+        if contents is None:
+            return None
+        named = replace(Result.from_values(parse_json(contents[RECORD])), **dict[str, Any](names))
+        try:
+            replace_files(folder, contents | {RECORD: named.to_json().encode()})
+        except OSError as error:
+            raise UserError(
+                f"cannot write the record into {folder}: {error.strerror}. Set hydra.sweep.dir to another folder."
+            ) from error
+        return named
+
+    def _intact(self, key: str) -> dict[str, bytes] | None:
+        """Return the files of a record, or None with a warning if they are damaged."""
         try:
             with self._store.open(*_folder_names(key)) as stored:
                 contents = {name: _read(name, stored) for name in FILES}
@@ -88,14 +104,7 @@ class ResultCache:
         except (UserError, *DAMAGE) as error:
             log.warning("the stored record of this run is damaged (%s): the run is done again", flatten(error, 160))
             return None
-        named = replace(result, **dict[str, Any](names))
-        try:
-            replace_files(folder, contents | {RECORD: named.to_json().encode()})
-        except OSError as error:
-            raise UserError(
-                f"cannot write the record into {folder}: {error.strerror}. Set hydra.sweep.dir to another folder."
-            ) from error
-        return named
+        return contents
 
 
 def _read(name: str, folder: int) -> bytes:

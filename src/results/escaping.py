@@ -25,7 +25,7 @@ def markdown(text: str) -> str:
 
 
 def csv_cell(value: Any) -> Any:
-    """Return a cell that no spreadsheet reads as a formula: an apostrophe stands before such a text.
+    """Return a cell that no spreadsheet reads as a formula, with an apostrophe if necessary.
 
     >>> csv_cell("=1+1"), csv_cell("-0.5"), csv_cell(-0.5)
     ("'=1+1", '-0.5', -0.5)
@@ -36,7 +36,7 @@ def csv_cell(value: Any) -> Any:
 
 
 def option(key: str, value: str) -> str:
-    r"""Return ``key=value`` with any value, quoted for a shell, for the commands of `experiments.cli`.
+    r"""Return ``key=value`` with any value, quoted for a shell and for `experiments.cli`.
 
     >>> option("records", "multirun/a"), option("records", "my runs, new")
     ('records=multirun/a', '\'records="my runs, new"\'')

@@ -24,7 +24,7 @@ MAX_DIGITS = 300  # of a whole number, so that it fits a float; tokenizers write
 
 
 class Unreadable(ValueError):
-    """Content of a file that cannot be used; the message is a phrase without capital and full stop."""
+    """Content of a file that cannot be used; the message is a phrase, not a sentence."""
 
 
 # Errors that damaged bytes raise when they are read.
@@ -100,13 +100,14 @@ def parse_json(text: str | bytes, numbers: Callable[[str], Any] | None = None) -
     ----------
     text : str or bytes
     numbers : callable, optional
-        Converts the text of each number, ``NaN`` and ``Infinity`` included. Default: int and float, with limits.
+        Converts the text of each number, ``NaN`` and ``Infinity`` included. Default: int and
+        float, with limits.
 
     Raises
     ------
     Unreadable
-        The text is not UTF-8, not JSON or nested too deeply. Without `numbers`, also: a number is not
-        finite or too large for a float.
+        The text is not UTF-8, not JSON or nested too deeply. Without `numbers`: a number is
+        not finite or too large for a float.
     """
     try:
         if isinstance(text, bytes):
@@ -127,7 +128,7 @@ def parse_json(text: str | bytes, numbers: Callable[[str], Any] | None = None) -
 
 @lru_cache(maxsize=4)
 def _decoder(numbers: Callable[[str], Any] | None) -> json.JSONDecoder:
-    """Return the decoder of `parse_json`; cached, because creating one takes longer than a short line."""
+    """Return the decoder of `parse_json`, cached because creating one is slow."""
     if numbers is not None:
         return json.JSONDecoder(parse_constant=numbers, parse_float=numbers, parse_int=numbers)
     return json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_float, parse_int=_int)
@@ -142,8 +143,8 @@ def require_fields(
     ----------
     value : dict
     required, optional : mapping of str to type or tuple of types
-        Types by field. A whole number counts as a float, a boolean does not count as a number, and an
-        optional field may be null.
+        Types by field. A whole number counts as a float. A boolean does not count as a number.
+        An optional field may be null.
 
     Raises
     ------
@@ -167,7 +168,8 @@ def require_fields(
 
 
 _NAMES: dict[type, str] = {
-    dict: "an object", list: "a list", str: "text", int: "a whole number", float: "a number", bool: "true or false", type(None): "null",
+    dict: "an object", list: "a list", str: "text", int: "a whole number", float: "a number", bool: "true or false",
+    type(None): "null",
 }  # fmt: skip
 
 

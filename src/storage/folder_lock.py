@@ -20,8 +20,8 @@ LOCK = ".run.lock"
 def lock_folder(folder: Path, key: str) -> None:
     """Lock a folder until `folders_released` ends, or until the process ends.
 
-    Nothing is locked if the folder cannot be written, or if its file system has no locks: the command
-    itself reports what cannot be written.
+    Nothing is locked if the folder cannot be written, or if its file system has no locks. The
+    command itself reports what cannot be written.
 
     Parameters
     ----------
@@ -64,12 +64,12 @@ def folders_released() -> Iterator[None]:
 
 @functools.cache
 def _locks() -> ExitStack:
-    """Return the locks of this process's command; they are taken in Hydra's callbacks, which have no caller."""
+    """Return the locks of this process's command, which Hydra's callbacks take."""
     return ExitStack()
 
 
 def _write_owner(folder: Path, content: dict[str, Any] | None) -> None:
-    """Write the owner into the lock's file, or empty it. A pipe or a link in its place is not touched."""
+    """Write the owner into the lock's file, or empty it; leave a pipe or a link alone."""
     with suppress(OSError):
         place = os.open(
             folder / LOCK, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
