@@ -75,10 +75,11 @@ class ResultCache:
         UserError
             The folder cannot be written.
         """
-        contents = self._intact(key)
-        if contents is None:
+        found = self._read(key)
+        if found is None:
             return None
-        named = replace(Result.from_values(parse_json(contents[RECORD])), **dict[str, Any](names))
+        result, contents = found
+        named = replace(result, **dict[str, Any](names))
         try:
             replace_files(folder, contents | {RECORD: named.to_json().encode()})
         except OSError as error:
@@ -87,8 +88,8 @@ class ResultCache:
             ) from error
         return named
 
-    def _intact(self, key: str) -> dict[str, bytes] | None:
-        """Return the files of a record, or None with a warning if they are damaged."""
+    def _read(self, key: str) -> tuple[Result, dict[str, bytes]] | None:
+        """Return a record and its files; None if there is none, or if it is damaged, with a warning."""
         try:
             with self._store.open(*_folder_names(key)) as stored:
                 contents = {name: _read(name, stored) for name in FILES}
@@ -104,7 +105,7 @@ class ResultCache:
         except (UserError, *DAMAGE) as error:
             log.warning("the stored record of this run is damaged (%s): the run is done again", flatten(error, 160))
             return None
-        return contents
+        return result, contents
 
 
 def _read(name: str, folder: int) -> bytes:
