@@ -1,13 +1,11 @@
-"""One command at a time in the folder of a run or a sweep, so that two do not mix their files."""
+"""The lock of a run's or a sweep's folder: two commands in one folder would mix their files."""
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,59 +15,62 @@ from src.storage.files import Unreadable, read_json, require_fields
 LOCK = ".run.lock"
 
 
-def lock_folder(folder: Path, key: str) -> None:
-    """Lock a folder until `folders_released` ends, or until the process ends.
-
-    Nothing is locked if the folder cannot be written, or if its file system has no locks. The
-    command itself reports what cannot be written.
+class FolderLock:
+    """Lock of a folder, held from `acquire` to `release`, or to the end of the process.
 
     Parameters
     ----------
     folder : Path
-        Created if it is missing.
+        It is created if it is missing.
     key : str
-        The option that names the folder.
-
-    Raises
-    ------
-    UserError
-        Another command has locked the folder.
+        The option that names the folder, for messages.
     """
-    from filelock import FileLock, Timeout
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK, fallback_to_soft=False)  # a soft lock would remain after a killed process
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise UserError(
-            f"{key}={folder}: another command{_owner(folder)} is at work in this folder. Wait until it has ended, or "
-            "choose another folder."
-        ) from None
-    except (OSError, NotImplementedError):
-        return
-    _write_owner(folder, {"process": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})
-    _locks().callback(lock.release)
-    _locks().callback(_write_owner, folder, None)
+    def __init__(self, folder: Path, key: str) -> None:
+        self.folder, self.key = folder, key
+        self._lock: Any = None
 
+    def acquire(self) -> None:
+        """Lock the folder, unless it cannot be written or its file system has no locks.
 
-@contextmanager
-def folders_released() -> Iterator[None]:
-    """Release all locks of `lock_folder` when the block ends."""
-    try:
-        yield
-    finally:
-        _locks().close()
+        Raises
+        ------
+        UserError
+            Another command holds the lock.
+        """
+        from filelock import FileLock, Timeout
 
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / LOCK, fallback_to_soft=False)  # a soft lock would remain after a killed process
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise UserError(
+                f"{self.key}={self.folder}: another command{_owner(self.folder)} is at work in this folder. "
+                "Wait until it has ended, or name another folder."
+            ) from None
+        except (OSError, NotImplementedError):
+            return
+        self._lock = lock
+        _write_owner(self.folder, {"process": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})
 
-@functools.cache
-def _locks() -> ExitStack:
-    """Return the locks of this process's command, which Hydra's callbacks take."""
-    return ExitStack()
+    def release(self) -> None:
+        """Unlock the folder if it is locked."""
+        if self._lock is not None:
+            _write_owner(self.folder, None)
+            self._lock.release()
+            self._lock = None
+
+    def __enter__(self) -> FolderLock:
+        self.acquire()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
 
 
 def _write_owner(folder: Path, content: dict[str, Any] | None) -> None:
-    """Write the owner into the lock's file, or empty it; leave a pipe or a link alone."""
+    """Write into the lock's file which process holds it. A pipe or a link in its place is not written to."""
     with suppress(OSError):
         place = os.open(
             folder / LOCK, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)

@@ -11,7 +11,9 @@ import pytest
 
 from experiments import dashboard
 from experiments.sweep_run import tables
-from src.sweeps.comparison import STATUSES, compare_records, find_jobs
+from src.sweeps.comparison import compare_records
+from src.sweeps.jobs import find_jobs
+from src.sweeps.status import STATUSES
 from src.trackers.wandb_summary import wandb_summary
 from tests.helpers.records import make_four, make_result
 
