@@ -24,7 +24,7 @@ from src.probes.scaling import normalise_rows
 from src.probes.settings import ProbeData, ProbeSettings
 from src.runtime.provenance import method_digest
 from src.storage.arrays import Value
-from src.storage.files import checked
+from src.storage.files import require_fields
 
 MAX_WEIGHTS = 1 << 24  # of a bag's probe: a solver's search holds some thirty arrays of them, 4 GiB
 ROW_LENGTH = 3.0  # the probe's grid then spans from over- to under-regularised for bags as it does for features
@@ -94,7 +94,7 @@ def baseline_scores(
 def _check(value: Value) -> None:
     """Raise one of `src.storage.files.DAMAGE` if a stored baseline lacks fields that records and tables read."""
     number = (float, type(None))
-    checked(
+    require_fields(
         value.meta, {"metric": str, "value": number}, {"low": float, "high": float, "reason": str, "converged": bool}
     )
 
