@@ -18,7 +18,7 @@ from src.models.encoder import Encoder
 from src.storage.arrays import ArrayStore
 from src.storage.shards import ShardStore
 from tests.conftest import Ended
-from tests.features.test_extractor import extractor, make_text
+from tests.helpers.extraction import make_column, make_extractor
 from tests.pipeline.test_pipeline import config
 
 Door = Callable[..., Ended]
@@ -27,17 +27,17 @@ TARGET = ("mean", 2)
 
 @pytest.mark.parametrize("shards", [2, 8])
 def test_shares_put_together_are_the_whole_pass(shards: int, bert: Path, tmp_path: Path) -> None:
-    text = make_text(300)
-    whole = extractor(bert, tmp_path / "a")
+    text = make_column(300)
+    whole = make_extractor(bert, tmp_path / "a")
     expected = np.array(whole.features(text, TARGET, [1]).values)
     encoded, left = 0, []
     for shard in reversed(range(shards)):
-        one = extractor(bert, tmp_path / "b")
+        one = make_extractor(bert, tmp_path / "b")
         left.append(one.encode_shard(text, TARGET, [1], shard, shards))
         encoded += one.encoded
     assert encoded == 300
     assert left == sorted(left, reverse=True) and left[-1] == 0 and all(left[:-1])
-    found = extractor(bert, tmp_path / "b").features(text, TARGET)
+    found = make_extractor(bert, tmp_path / "b").features(text, TARGET)
     assert found.hit and found.timing["jobs"] == shards
     np.testing.assert_array_equal(found.values, expected)
     assert {path.name for path in (tmp_path / "a").glob("features/*/*")} == {
@@ -47,17 +47,17 @@ def test_shares_put_together_are_the_whole_pass(shards: int, bert: Path, tmp_pat
 
 
 def test_a_share_that_is_stored_loads_no_model(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    extractor(bert, tmp_path).features(make_text(), TARGET)
+    make_extractor(bert, tmp_path).features(make_column(), TARGET)
     monkeypatch.setattr(Encoder, "forward", None)
-    again = extractor(bert, tmp_path)
-    assert again.encode_shard(make_text(), TARGET, [], 0, 4) == 0
+    again = make_extractor(bert, tmp_path)
+    assert again.encode_shard(make_column(), TARGET, [], 0, 4) == 0
     assert again._encoder is None
 
 
 def test_shares_that_nobody_made_are_made_by_the_job_that_needs_them(bert: Path, tmp_path: Path) -> None:
-    text = make_text(300)
-    expected = np.array(extractor(bert, tmp_path / "a").features(text, TARGET).values)
-    one, other = extractor(bert, tmp_path / "b"), extractor(bert, tmp_path / "b")
+    text = make_column(300)
+    expected = np.array(make_extractor(bert, tmp_path / "a").features(text, TARGET).values)
+    one, other = make_extractor(bert, tmp_path / "b"), make_extractor(bert, tmp_path / "b")
     assert one.encode_shard(text, TARGET, [], 1, 3) > 0
     found = other.features(text, TARGET)
     assert one.encoded + other.encoded == 300 and one.encoded and other.encoded
@@ -66,15 +66,15 @@ def test_shares_that_nobody_made_are_made_by_the_job_that_needs_them(bert: Path,
 
 
 def test_what_another_process_has_claimed_is_left_to_it(bert: Path, tmp_path: Path) -> None:
-    text = make_text(300)
-    one = extractor(bert, tmp_path)
+    text = make_column(300)
+    one = make_extractor(bert, tmp_path)
     parts = one.shard_store(text, one.supported_targets([2]))
     claim = parts.claim(0)
     assert parts.claim(0) is None
     left = one.encode_shard(text, TARGET, [], 0, 1)
     assert left == 1 and 0 not in parts.listed()
     claim.release()
-    assert extractor(bert, tmp_path).encode_shard(text, TARGET, [], 0, 1) == 0
+    assert make_extractor(bert, tmp_path).encode_shard(text, TARGET, [], 0, 1) == 0
 
 
 def test_jobs_of_src_extract_share_a_split_and_the_last_writes_the_files(
@@ -141,11 +141,11 @@ def test_the_files_are_written_wherever_in_a_job_the_other_one_does_its_share(
 def test_what_is_left_of_a_pass_is_counted_without_encoding(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = make_text(300)
-    one = extractor(bert, tmp_path)
+    text = make_column(300)
+    one = make_extractor(bert, tmp_path)
     left = one.encode_shard(text, TARGET, [], 0, 2)
     monkeypatch.setattr(Encoder, "forward", None)
-    assert extractor(bert, tmp_path).remaining_shards(text, TARGET, []) == left > 0
+    assert make_extractor(bert, tmp_path).remaining_shards(text, TARGET, []) == left > 0
     monkeypatch.undo()
     one.features(text, TARGET)
     assert one.remaining_shards(text, TARGET, []) == 0
@@ -154,12 +154,12 @@ def test_what_is_left_of_a_pass_is_counted_without_encoding(
 def test_shards_that_are_gone_because_another_job_put_them_together_are_not_left(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = make_text(300)
-    one, named = extractor(bert, tmp_path), ShardStore.listed
+    text = make_column(300)
+    one, named = make_extractor(bert, tmp_path), ShardStore.listed
 
     def too_late(self: ShardStore) -> dict[int, Path]:
         monkeypatch.undo()
-        extractor(bert, tmp_path).features(text, TARGET)
+        make_extractor(bert, tmp_path).features(text, TARGET)
         return named(self)
 
     one.encode_shard(text, TARGET, [], 0, 2)
@@ -170,10 +170,10 @@ def test_shards_that_are_gone_because_another_job_put_them_together_are_not_left
 def test_half_a_shard_counts_towards_the_room_that_a_pass_needs(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text, needed = make_text(300), []
+    text, needed = make_column(300), []
     monkeypatch.setattr(ArrayStore, "require_space", lambda self, size: needed.append(size))
     monkeypatch.setattr(Encoder, "forward", None)
-    one = extractor(bert, tmp_path)
+    one = make_extractor(bert, tmp_path)
     parts = one.shard_store(text, one.supported_targets([2]))
     for half in (0, 1000):
         with parts.open_writer(0, (1, half // 4, 1)):

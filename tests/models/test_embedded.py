@@ -1,4 +1,4 @@
-"""The checkpoint that comes with the suite: small, whole, with a pooler that next-sentence prediction trained."""
+"""The embedded checkpoint is small and complete, with a pooler that next-sentence prediction trained."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import fresh
+from experiments.studies import random_weights
 from src import run
 from src.config.schema import ModelConfig
 from src.errors import UserError
 from src.models.encoder import Encoder
 from src.models.finding import EMBEDDED_DIR, find_checkpoint
 from src.models.options import EncodingOptions
-from tests.cli.test_application import Door
+from tests.cli.refusals import Command
 from tests.config.test_conf import composed
 
 NAMES = sorted(path.name for path in EMBEDDED_DIR.iterdir() if path.is_dir())
@@ -26,14 +26,14 @@ def embedded(request: pytest.FixtureRequest) -> Path:
     return EMBEDDED_DIR / str(request.param)
 
 
-def test_it_is_small_and_described(embedded: Path) -> None:
+def test_an_embedded_model_is_small_and_described(embedded: Path) -> None:
     assert sum(path.stat().st_size for path in embedded.iterdir()) <= 20e6
     assert {path.suffix for path in embedded.iterdir()} <= {".json", ".safetensors", ".md"}
     card = (embedded / "README.md").read_text(encoding="utf-8")
     assert all(f"## {title}" in card for title in ("Data", "Recipe", "Held-out figures", "Pooler", "Limits", "Licence"))
 
 
-def test_it_is_a_whole_bert_with_both_heads(embedded: Path) -> None:
+def test_an_embedded_model_is_a_complete_bert_with_both_heads(embedded: Path) -> None:
     from transformers import AutoTokenizer, BertForPreTraining
 
     model, info = BertForPreTraining.from_pretrained(embedded, output_loading_info=True)
@@ -43,26 +43,26 @@ def test_it_is_a_whole_bert_with_both_heads(embedded: Path) -> None:
     assert tokenizer.model_max_length == model.config.max_position_embeddings
 
 
-def test_its_pooler_is_trained_and_a_fresh_one_is_not(embedded: Path, tmp_path: Path) -> None:
+def test_an_embedded_pooler_is_trained_and_a_random_one_is_not(embedded: Path, tmp_path: Path) -> None:
     pooler = Encoder(find_checkpoint(ModelConfig(path=f"embedded:{embedded.name}")), EncodingOptions()).info.pooler
     assert pooler["status"] == "trained"
     evidence = pooler["evidence"]
     assert (
         not evidence["bias_is_zero"] and not evidence["spectrum_is_random"] and evidence["next_sentence_accuracy"] > 0.5
     )
-    fresh.main([f"output={tmp_path}", f"model.path=embedded:{embedded.name}"])
+    random_weights.main([f"output={tmp_path}", f"model.path=embedded:{embedded.name}"])
     random = Encoder(find_checkpoint(ModelConfig(path=str(tmp_path))), EncodingOptions()).info.pooler
     assert random["status"] == "untrained"
 
 
-def test_an_unknown_one_is_named() -> None:
+def test_an_unknown_embedded_model_is_refused() -> None:
     with pytest.raises(UserError, match="bert-books"):
         find_checkpoint(ModelConfig(path="embedded:bert-book"))
     with pytest.raises(UserError):
         find_checkpoint(ModelConfig(path="embedded:../conf"))
 
 
-def test_the_defaults_need_nothing(door: Door) -> None:
+def test_a_run_with_all_defaults_needs_no_network(door: Command) -> None:
     ended = door(run.main, "tracker=none", "runtime.progress=false", "hydra.run.dir=out")
     assert ended.status == 0, ended.err
     record = json.loads(Path("out/result.json").read_text())
@@ -81,5 +81,5 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("words", OPTIONS)
-def test_a_model_of_another_path_is_not_called_by_the_options_name(words: str) -> None:
+def test_a_model_with_another_path_is_recorded_as_checkpoint(words: str) -> None:
     assert composed(*words.split()).model.name == OPTIONS[words]
