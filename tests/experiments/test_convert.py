@@ -16,7 +16,7 @@ from src.config.schema import ModelConfig
 from src.models.encoder import Encoder
 from src.models.finding import find_checkpoint
 from src.models.options import EncodingOptions
-from tests.cli.test_application import Door
+from tests.cli.refusals import Command
 from tests.helpers import bundles
 from tests.helpers.google import CHECKPOINT, FIXTURES, TANH, read_variables
 
@@ -24,7 +24,7 @@ WORDS = f"model.config={CHECKPOINT / 'bert_config.json'}"
 
 
 @pytest.mark.parametrize("activation", ["gelu", TANH])
-def test_features_are_bit_identical(activation: str, door: Door, files: list[str]) -> None:
+def test_features_are_bit_identical(activation: str, door: Command, files: list[str]) -> None:
     convert.main(["model=google", f"model.path={CHECKPOINT}", f"model.hidden_act={activation}", "output=converted"])
     for pooling in ("pooler", "first_last_mean", "random_pooler"):
         found = []

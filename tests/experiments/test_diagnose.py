@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from experiments import conditional, diagnose
+from experiments import diagnose
 from experiments.configurations import configs
 from experiments.diagnose import REPRESENTATIONS
-from src.config.schema import ProbeConfig
+from experiments.studies import conditional
 from src.errors import UserError
-from src.pipeline.run import opened
-from src.probes.fitting import Rows
-from src.probes.probe import run
+from src.pipeline.prepare import open_run
+from src.probes.protocols.base import Protocol
+from src.probes.settings import ProbeData, ProbeSettings, Rows
 from src.probes.solvers.estimators import LogisticRegression, Ridge
 from src.results.result import Result, read_predictions
 from tests.conftest import SENTENCES, write_csv
@@ -48,7 +48,7 @@ def test_the_record_has_every_step_of_the_ladder(words: list[str], capsys: pytes
 
 
 def test_views_are_rows_of_the_same_texts(words: list[str]) -> None:
-    found, rows = diagnose.views(opened(configs(words)[0]))
+    found, rows = diagnose.views(open_run(configs(words)[0]))
     assert {len(values) for values in found.values()} == {rows} == {40}
     assert np.allclose(np.tanh(found["pooler_preactivation"]), found["pooler"], atol=1e-6)
 
@@ -96,7 +96,7 @@ def test_representations_beside_cls(words: list[str]) -> None:
     conditional.main([*words, "output=beside"])
     with Path("beside/information.csv").open(newline="") as file:
         rows = {row["pooling"]: row for row in csv.DictReader(file)}
-    assert tuple(rows) == conditional.NAMES and "cls+pooler" in rows
+    assert tuple(rows) == conditional.REPRESENTATIONS and "cls+pooler" in rows
     assert float(rows["cls"]["gain"]) == 0
     records = {name: Result.read(f"beside/files/{name}") for name in rows}
     assert {name: record.pooling for name, record in records.items()} == {name: name for name in rows}
@@ -114,7 +114,7 @@ def test_what_is_done_is_not_done_again(words: list[str], capsys: pytest.Capture
     capsys.readouterr()
     for place in ("beside", "elsewhere"):
         conditional.main([*words, f"output={place}"])
-        assert f"{len(conditional.NAMES)} skipped" in capsys.readouterr().out
+        assert f"{len(conditional.REPRESENTATIONS)} skipped" in capsys.readouterr().out
         assert Path(place, "information.csv").read_text() == first
 
 
@@ -138,11 +138,13 @@ def test_zeros_beside_change_nothing(estimator: object, classes: int) -> None:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((200, 6)).astype(np.float32)
     y = (x[:, 0] + rng.standard_normal(200) > 0).astype(np.int64) if classes else x[:, 0] + rng.standard_normal(200)
-    config = ProbeConfig(name="any", grid={"alpha": [1.0, 0.1, 0.01]})
+    settings = ProbeSettings({"alpha": [1.0, 0.1, 0.01]})
     wide = np.concatenate([x, np.zeros_like(x)], axis=1)
     one, other = (
-        run(estimator, config, Rows(each[:150], y[:150]), {"test": Rows(each[150:], y[150:])}, classes=classes)
+        Protocol().fit(
+            estimator, settings, ProbeData(Rows(each[:150], y[:150]), {"test": Rows(each[150:], y[150:])}, classes)
+        )
         for each in (x, wide)
     )
     assert one.choice.value == other.choice.value
-    assert np.allclose(one.decisions["test"], other.decisions["test"], atol=1e-5)
+    assert np.allclose(one.predictions["test"].decisions, other.predictions["test"].decisions, atol=1e-5)

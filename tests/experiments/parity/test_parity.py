@@ -157,8 +157,8 @@ def test_a_folder_that_is_no_module_is_refused(tmp_path: Path) -> None:
 
 def test_the_figure_draws_from_the_committed_record(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    from experiments import figures
-    from experiments.figures import parity as figure
+    from experiments.paper.figures import parity as figure
+    from experiments.paper.figures import registry
 
-    drawn = [figures.save(figure.draw({}, RECORDS.parent), tmp_path / name) for name in ("first", "second")]
+    drawn = [registry.save(figure.draw({}, RECORDS.parent), tmp_path / name) for name in ("first", "second")]
     assert [path.read_bytes() for path in drawn[0]] == [path.read_bytes() for path in drawn[1]]
