@@ -31,7 +31,8 @@ def test_damaged_values_are_computed_again_to_the_same_bits(
 
 
 INFO = [
-    ("layers", "two"), ("layers", -1), ("width", 10**200), ("width", True), ("max_length", None), ("attention", 3), ("pooler", []),
+    ("layers", "two"), ("layers", -1), ("width", 10**200), ("width", True), ("max_length", None),
+    ("attention", 3), ("pooler", []),
     ("pooler", {}), ("pooler", {"status": 1}), ("unknown", 1),
 ]  # fmt: skip
 

@@ -66,7 +66,8 @@ def test_unknown_pieces_are_counted_and_warned_of(
     lines = [f"{chr(0x732B + place)}{chr(0x96E8 + place)},{('no', 'yes')[place % 2]}" for place in range(40)]
     (tmp_path / "zh.csv").write_text("\n".join(["text,label", *lines]), encoding="utf-8")
     ended = door(
-        run.main, "dataset=files", f"dataset.train={tmp_path}/zh.csv", "dataset.test_fraction=0.3", "tracker=none", "probe.resamples=100",
+        run.main, "dataset=files", f"dataset.train={tmp_path}/zh.csv", "dataset.test_fraction=0.3",
+        "tracker=none", "probe.resamples=100",
         "model=checkpoint", f"model.path={bert}", "pooling=mean", "hydra.run.dir=out",
     )  # fmt: skip
     warned = warnings(caplog, ended)
@@ -124,7 +125,8 @@ def test_lost_capitals_are_counted_and_warned_of(
     lines = [f"{('The Cat', 'a dog')[place % 2]}{' sat' * place},{'ab'[place % 2]}" for place in range(24)]
     (tmp_path / "rows.csv").write_text("\n".join(["text,label", *lines]))
     words = [
-        "dataset=files", f"dataset.train={tmp_path}/rows.csv", "dataset.test_fraction=0.5", "tracker=none", "probe.resamples=100",
+        "dataset=files", f"dataset.train={tmp_path}/rows.csv", "dataset.test_fraction=0.5", "tracker=none",
+        "probe.resamples=100",
         "model=checkpoint", f"model.path={cased}", "pooling=mean",
     ]  # fmt: skip
     warned = warnings(caplog, door(run.main, *words, "hydra.run.dir=lowered"))

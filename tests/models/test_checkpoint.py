@@ -25,11 +25,12 @@ from tests.helpers.checkpoints import (
 )
 
 NAMES = [
-    *TOKENIZER_FILES, "generation_config.json", "configuration.json", "config.4.0.0.json", "tokenizer.4.0.0.json", "chat_template.jinja",
-    "additional_chat_templates/x.jinja", "preprocessor_config.json", "processor_config.json", "modules.json", "README.md", "model.py",
-    "adapter_model.safetensors", "adapter_config.json", "pytorch_model.bin", "model.fp16.safetensors", "model.safetensors.index.json",
-    "head.safetensors", "dict.txt", "subfolder/model.safetensors", "1_Pooling/config.json", "quantize_config.json", ".metadata",
-    "__0_0.distcp", "vocab.bpe", f"{random.Random(7).randrange(10**9)}.json",
+    *TOKENIZER_FILES, "generation_config.json", "configuration.json", "config.4.0.0.json", "tokenizer.4.0.0.json",
+    "chat_template.jinja", "additional_chat_templates/x.jinja", "preprocessor_config.json",
+    "processor_config.json", "modules.json", "README.md", "model.py", "adapter_model.safetensors",
+    "adapter_config.json", "pytorch_model.bin", "model.fp16.safetensors", "model.safetensors.index.json",
+    "head.safetensors", "dict.txt", "subfolder/model.safetensors", "1_Pooling/config.json",
+    "quantize_config.json", ".metadata", "__0_0.distcp", "vocab.bpe", f"{random.Random(7).randrange(10**9)}.json",
 ]  # fmt: skip
 
 

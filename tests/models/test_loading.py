@@ -33,8 +33,10 @@ def test_a_configuration_that_asks_for_tuples_loads(bert: Path, tmp_path: Path) 
         np.testing.assert_array_equal(one, other)
 
 
-HEADS = ("PreTraining", "MaskedLM", "NextSentencePrediction", "SequenceClassification", "TokenClassification", "QuestionAnswering",
-         "MultipleChoice", "CausalLM")  # fmt: skip
+HEADS = (
+    "PreTraining", "MaskedLM", "NextSentencePrediction", "SequenceClassification", "TokenClassification",
+    "QuestionAnswering", "MultipleChoice", "CausalLM",
+)  # fmt: skip
 
 
 FAMILIES: dict[str, dict[str, Any]] = {

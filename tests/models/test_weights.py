@@ -26,12 +26,15 @@ from tests.helpers.checkpoints import (
 @pytest.mark.parametrize(
     "settings",
     [
-        {"model_type": "gpt2", "n_layer": 10**9, "n_embd": 16}, {"model_type": "gpt2", "n_layer": 900, "n_embd": 16, "n_positions": 10**6},
+        {"model_type": "gpt2", "n_layer": 10**9, "n_embd": 16},
+        {"model_type": "gpt2", "n_layer": 900, "n_embd": 16, "n_positions": 10**6},
         {"model_type": "gpt2", "n_layer": 2, "n_embd": 10**6}, {"model_type": "t5", "num_layers": 10**6},
-        {"model_type": "albert", "num_hidden_groups": 10**6, "num_hidden_layers": 1}, {"model_type": "albert", "inner_group_num": 10**6},
+        {"model_type": "albert", "num_hidden_groups": 10**6, "num_hidden_layers": 1},
+        {"model_type": "albert", "inner_group_num": 10**6},
         {"model_type": "modernbert", "num_hidden_layers": 10**6}, {"model_type": "distilbert", "n_layers": 10**6},
         {"model_type": "xlnet", "n_layer": 10**6}, {"model_type": "funnel", "block_sizes": [10**6, 10**6]},
-        {"model_type": "mamba", "num_hidden_layers": 900, "conv_kernel": 10**6}, {"model_type": "wav2vec2", "conv_dim": [10**6]},
+        {"model_type": "mamba", "num_hidden_layers": 900, "conv_kernel": 10**6},
+        {"model_type": "wav2vec2", "conv_dim": [10**6]},
         {"model_type": "clip", "text_config": {"num_hidden_layers": 10**9}},
     ],
 )  # fmt: skip
@@ -54,7 +57,8 @@ def test_shapes_are_read_and_damaged_headers_refused(bert: Path, tmp_path: Path)
     damaged = {
         "empty": b"", "short": content[:-1], "half": content[:100], "length": b"\xff" * 8 + content[8:],
         "list": (2).to_bytes(8, "little") + b"[]", "deep": (200_000).to_bytes(8, "little") + b"[" * 200_000,
-        "entry": (len(b'{"a": 1}')).to_bytes(8, "little") + b'{"a": 1}', "text": content[:8] + b"?" * length + content[8 + length :],
+        "entry": (len(b'{"a": 1}')).to_bytes(8, "little") + b'{"a": 1}',
+        "text": content[:8] + b"?" * length + content[8 + length :],
     }  # fmt: skip
     for name, broken in damaged.items():
         (tmp_path / name).write_bytes(broken)
