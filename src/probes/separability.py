@@ -13,14 +13,15 @@ MOST_PAIRS = 10_000  # pairs of rows that are compared
 
 
 def find_separable(fitter: ProbeFitter, final: GridFit, weakest: GridFit, weights: Array | None) -> bool | None:
-    """Return True with a separating probe as proof, False with equal rows of different classes, else None.
+    """Return True if a probe separates, False if equal rows have different classes, else None.
 
     Parameters
     ----------
     final : GridFit
         On all training rows.
     weakest : GridFit
-        At the weakest penalty. If it separates the rows that it was fitted on, that penalty is tried on all rows.
+        At the weakest penalty. If it separates the rows that it was fitted on, that penalty is
+        tried on all rows.
     weights : array of (rows of train,), or None
         How often `weakest` counts each row; None: all once.
     """

@@ -32,7 +32,7 @@ def settings(features: str = "standardise", **grid: list[float]) -> ProbeSetting
 def run(
     estimator: Any, chosen: ProbeSettings, train: Rows, tests: dict[str, Rows], classes: int = 2, **options: Any
 ) -> ProbeOutcome:
-    """Fit by the suite's protocol; options are fields of the settings or of the data, or the progress."""
+    """Fit by the suite's protocol; options are fields of settings or data, or the progress."""
     progress = options.pop("progress", None)
     fields = {each.name for each in dataclasses.fields(ProbeSettings)}
     chosen = dataclasses.replace(chosen, **{name: options.pop(name) for name in set(options) & fields})

@@ -28,7 +28,7 @@ def probe_config(name: str, **changes: Any) -> ProbeConfig:
 
 
 def fit(config: ProbeConfig, train: Rows, tests: dict[str, Rows], classes: int = 2, **options: Any) -> ProbeOutcome:
-    """Fit by the probe's protocol; options are fields of the data, or of the settings that the probe does not state."""
+    """Fit by the probe's protocol; options are fields of the data or of the settings."""
     names = {name: options.pop(name) for name in ("development", "order") if name in options}
     chosen, data = ProbeSettings.from_config(config, **options), ProbeData(train, tests, classes, **names)
     return get_protocol(config).fit(instantiate(config), chosen, data)

@@ -1,8 +1,8 @@
 """Minimum description length by the online code.
 
-Voita and Titov (2020), Information-Theoretic Probing with Minimum Description Length, EMNLP, section 3.2.
-Blocks as in lena-voita/description-length-probing at 2696af04226cff191eff265dbed0744512bad7b5,
-control_tasks/mdl_configs/online_l0.yml.
+Voita and Titov (2020), Information-Theoretic Probing with Minimum Description Length, EMNLP,
+section 3.2. Blocks as in lena-voita/description-length-probing at
+2696af04226cff191eff265dbed0744512bad7b5, control_tasks/mdl_configs/online_l0.yml.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ MOST_BLOCKS = 100
 @protocol("mdl")
 @dataclass(frozen=True)
 class OnlineCode(Protocol):
-    """Number of bits that transmit the labels to a receiver who has the features and the probe's method.
+    """Bits that transmit the labels to a receiver who has the features and the method.
 
-    The training rows come in one seeded order. Those of the first block are sent by the uniform code.
-    Then a probe is fitted on all rows sent so far, at a strength chosen on a part carved from them,
-    and the next block costs -log2 of the probabilities that it gives. Where a class is missing or no
-    row can be held out, the first block is longer.
+    The training rows come in one seeded order. Those of the first block are sent by the uniform
+    code. Then a probe is fitted on all rows sent so far, at a strength chosen on a part carved from
+    them, and the next block costs -log2 of the probabilities that it gives. Where a class is
+    missing or no row can be held out, the first block is longer.
 
     The score is the suite's own, of a probe on all of train. The probes before it are scored on the
     test rows too, as a learning curve.
@@ -119,7 +119,7 @@ class OnlineCode(Protocol):
 
 
 def _hold_out(splitter: RowSplitter, rows: Array, classes: int) -> Array | None:
-    """Return which of the rows are held out to choose the strength; None where no probe can be fitted and chosen."""
+    """Return the rows held out to choose the strength; None where none can be chosen."""
     part = splitter.subset(rows)
     if len(np.unique(part.y)) < classes:
         return None

@@ -14,7 +14,7 @@ from tests.conftest import write_csv
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Keep BLAS on one thread: on a busy machine, threads that wait for each other cost a hundredfold."""
+    """Keep BLAS on one thread, as waiting threads cost a hundredfold on a busy machine."""
     with threadpool_limits(1, "blas"):
         yield
 

@@ -54,7 +54,7 @@ TRUTH = float(np.mean(1 / (1 + np.exp(-(1 + np.hypot(0.3, 0.8) * np.random.defau
 
 
 def test_the_interval_covers_new_rows_and_new_draws() -> None:
-    """Draws differ in how good they are, rows in how hard they are; the truth is the mean over all of both."""
+    """Draws differ in quality, rows in difficulty; the truth is the mean over both."""
     generator = np.random.default_rng(0)
     mteb, covered, trials = get_protocol(probe_config("mteb")), 0, 300
     for _ in range(trials):

@@ -30,7 +30,7 @@ def folds_of(x: Any, y: Any, folds: int) -> list[tuple[Any, Any]]:
 
 
 def best_of(grid: list[float], x: Any, y: Any, folds: int) -> float:
-    """The first strength of the best mean accuracy, which is rounded to two decimals of a percent."""
+    """Return the first strength of the best mean accuracy, in percent with two decimals."""
     scores = [
         round(100 * np.mean([accuracy(each, x[a], y[a], x[b], y[b]) for a, b in folds_of(x, y, folds)]), 2)
         for each in grid
@@ -39,7 +39,7 @@ def best_of(grid: list[float], x: Any, y: Any, folds: int) -> float:
 
 
 def nested_by_hand(x: Any, y: Any, folds: int) -> tuple[float, list[float]]:
-    """SentEval's accuracy of rows that are sorted as it sorts them, and the strengths chosen."""
+    """Return SentEval's accuracy on sorted rows, and the strengths chosen."""
     scores, chosen = [], []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -113,7 +113,7 @@ def test_the_score_in_folds_is_the_mean_of_the_folds() -> None:
 
 
 def test_a_run_on_real_rows_equals_scikit_learn(shared: Path, tmp_path: Path) -> None:
-    """The first product reviews through the door's own path, against the same features in scikit-learn's hands."""
+    """On product reviews, a run's score is that of scikit-learn on the same features."""
     rows = []
     for label, name in (("positive", "custrev.pos"), ("negative", "custrev.neg")):
         lines = (shared / "data/senteval/CR" / name).read_text(encoding="utf-8").split("\n")[:80]
