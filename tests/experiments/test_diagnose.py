@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from experiments import conditional, diagnose
+from experiments import diagnose
 from experiments.configurations import configs
 from experiments.diagnose import REPRESENTATIONS
+from experiments.studies import conditional
 from src.errors import UserError
-from src.pipeline.run import opened
+from src.pipeline.prepare import open_run
 from src.probes.protocols.base import Protocol
 from src.probes.settings import ProbeData, ProbeSettings, Rows
 from src.probes.solvers.estimators import LogisticRegression, Ridge
@@ -47,7 +48,7 @@ def test_the_record_has_every_step_of_the_ladder(words: list[str], capsys: pytes
 
 
 def test_views_are_rows_of_the_same_texts(words: list[str]) -> None:
-    found, rows = diagnose.views(opened(configs(words)[0]))
+    found, rows = diagnose.views(open_run(configs(words)[0]))
     assert {len(values) for values in found.values()} == {rows} == {40}
     assert np.allclose(np.tanh(found["pooler_preactivation"]), found["pooler"], atol=1e-6)
 
@@ -95,7 +96,7 @@ def test_representations_beside_cls(words: list[str]) -> None:
     conditional.main([*words, "output=beside"])
     with Path("beside/information.csv").open(newline="") as file:
         rows = {row["pooling"]: row for row in csv.DictReader(file)}
-    assert tuple(rows) == conditional.NAMES and "cls+pooler" in rows
+    assert tuple(rows) == conditional.REPRESENTATIONS and "cls+pooler" in rows
     assert float(rows["cls"]["gain"]) == 0
     records = {name: Result.read(f"beside/files/{name}") for name in rows}
     assert {name: record.pooling for name, record in records.items()} == {name: name for name in rows}
@@ -113,7 +114,7 @@ def test_what_is_done_is_not_done_again(words: list[str], capsys: pytest.Capture
     capsys.readouterr()
     for place in ("beside", "elsewhere"):
         conditional.main([*words, f"output={place}"])
-        assert f"{len(conditional.NAMES)} skipped" in capsys.readouterr().out
+        assert f"{len(conditional.REPRESENTATIONS)} skipped" in capsys.readouterr().out
         assert Path(place, "information.csv").read_text() == first
 
 

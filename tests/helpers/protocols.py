@@ -13,7 +13,9 @@ from src.cli.application import register
 from src.cli.validation import parse_config
 from src.config.paths import CONF
 from src.config.schema import Config, ProbeConfig
-from src.pipeline.run import PreparedRun, Run, prepare, run_probe
+from src.pipeline.prepare import PreparedRun, prepare
+from src.pipeline.record import FinishedRun
+from src.pipeline.run import run_probe
 from src.probes.outcome import ProbeOutcome
 from src.probes.protocols.base import get_protocol
 from src.probes.settings import ProbeData, ProbeSettings, Rows
@@ -63,7 +65,7 @@ def settings(bert: Path | str, tmp_path: Path, *words: str) -> Config:
     return composed(f"model.path={bert}", f"runtime.cache_dir={tmp_path / 'store'}", *common, *words)
 
 
-def done(config: Config) -> tuple[PreparedRun, Run]:
+def done(config: Config) -> tuple[PreparedRun, FinishedRun]:
     """Prepare and run."""
     prepared = prepare(config)
     return prepared, run_probe(prepared, instantiate(config.probe))

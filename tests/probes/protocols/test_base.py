@@ -10,7 +10,7 @@ import pytest
 
 from src.config.schema import ProbeConfig
 from src.errors import UserError
-from src.pipeline.run import prepare
+from src.pipeline.prepare import prepare
 from src.probes.protocols.base import get_protocol, protocols
 from src.results.display import result_table
 from tests.helpers.protocols import composed, done, fit, make, probe_config, settings
