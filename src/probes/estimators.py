@@ -49,8 +49,8 @@ def with_value(estimator: Any, parameter: str, value: float) -> Any:
     """Return a copy of an estimator with a grid's value, as an int if its own value is one."""
     from sklearn.base import clone
 
-    whole = isinstance(estimator.get_params()[parameter], int) and value.is_integer()
-    return clone(estimator).set_params(**{parameter: int(value) if whole else value})
+    is_integer = isinstance(estimator.get_params()[parameter], int) and value.is_integer()
+    return clone(estimator).set_params(**{parameter: int(value) if is_integer else value})
 
 
 def check_values(estimator: Any, parameter: str, values: Sequence[float]) -> None:

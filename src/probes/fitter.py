@@ -128,9 +128,10 @@ class ProbeFitter:
         place = {key: index for index, key in enumerate(distinct)}
         ones = np.ones(mean.shape[1])
         problems = []
-        for value, weights, start in requests:
-            index = place[id(weights)]
-            problems.append(Problem(value, weights, mean[index], scale[index] if self.standardise else ones, start))
+        for request in requests:
+            index = place[id(request.weights)]
+            own_scale = scale[index] if self.standardise else ones
+            problems.append(Problem(request.value, request.weights, mean[index], own_scale, request.start))
         return problems
 
     def _batch_size(self) -> int:
@@ -183,14 +184,14 @@ class ProbeFitter:
 
         A classifier of another library is judged by its own probabilities where it has them.
         """
-        has_own = fit.weight is None or fit.bias is None or (fit.solution is None and self.classes > 0)
+        by_probabilities = fit.weight is None or fit.bias is None or (fit.solution is None and self.classes > 0)
         if isinstance(rows, Rows):
             x, y = normalise_rows(rows.x) if self.l2 else rows.x, rows.y
-            if not has_own:
+            if not by_probabilities:
                 return losses(linear(x, *fit.unscaled()), y, self.classes)
         else:
             y = self.y[rows]
-            if not has_own:
+            if not by_probabilities:
                 return losses(self.scores(fit, rows), y, self.classes)
             x = self.x[rows]
         scores = log_probabilities(fit.model, scale_columns(x, fit.mean, fit.scale), self.classes)

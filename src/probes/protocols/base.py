@@ -43,10 +43,10 @@ def protocol(name: str) -> Callable[[type[T]], type[T]]:
 class Protocol:
     """The suite's own rules; another protocol overrides some of them.
 
-    `MOST` bounds the settings that are whole numbers.
+    `MAXIMA` bounds the settings that are whole numbers.
     """
 
-    MOST: ClassVar[Mapping[str, int]] = {}
+    MAXIMA: ClassVar[Mapping[str, int]] = {}
 
     def pairing(self, asked: str, has_pairs: bool) -> str:
         """Return the pairing of texts: `asked`, unless the protocol's rules fix one."""
@@ -151,8 +151,8 @@ def get_protocol(config: ProbeConfig) -> Protocol:
     for key, value in settings.items():
         if key not in defaults:
             raise unknown("key", key, ["name", *defaults], where="probe.protocol: ")
-        if isinstance(defaults[key], int) and not (type(value) is int and 0 <= value <= kind.MOST.get(key, MAX_SEED)):
-            most = f" of at most {kind.MOST[key]:,}" if key in kind.MOST else ""
+        if isinstance(defaults[key], int) and not (type(value) is int and 0 <= value <= kind.MAXIMA.get(key, MAX_SEED)):
+            most = f" of at most {kind.MAXIMA[key]:,}" if key in kind.MAXIMA else ""
             raise UserError(
                 f"probe.protocol.{key}={shortened(value)}: a whole number of zero or more{most} is needed, such as "
                 f"{defaults[key]}."

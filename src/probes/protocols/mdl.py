@@ -27,7 +27,7 @@ from src.probes.settings import ProbeData, ProbeSettings
 from src.probes.solvers.linear import Array
 from src.probes.suite import suite_protocol
 
-MOST_BLOCKS = 100
+MAX_BLOCKS = 100
 
 
 @protocol("mdl")
@@ -55,10 +55,10 @@ class OnlineCode(Protocol):
         """Check that the blocks are rising percentages; raise a UserError."""
         numbers = isinstance(self.blocks, list | tuple) and all(type(end) in (int, float) for end in self.blocks)
         rising = numbers and all(first < second for first, second in pairwise([0, *self.blocks, 100]))
-        if not rising or len(self.blocks) > MOST_BLOCKS:
+        if not rising or len(self.blocks) > MAX_BLOCKS:
             raise UserError(
                 f"probe.protocol.blocks={shortened(self.blocks)}: rising percentages between 0 and 100 are needed, "
-                f"at most {MOST_BLOCKS}."
+                f"at most {MAX_BLOCKS}."
             )
 
     def check(self, settings: ProbeSettings, dataset: Dataset) -> None:

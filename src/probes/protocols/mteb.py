@@ -52,15 +52,18 @@ class MTEB(Protocol):
         Number of probes.
     """
 
-    MOST: ClassVar[Mapping[str, int]] = {"samples_per_label": 1_000_000, "experiments": MAX_DRAWS}
+    MAXIMA: ClassVar[Mapping[str, int]] = {"samples_per_label": 1_000_000, "experiments": MAX_DRAWS}
 
     samples_per_label: int = 8
     experiments: int = 10
 
     def validate(self, grid: Mapping[str, Sequence[float]]) -> None:
         """Check the settings, and that the grid holds the one value; raise a UserError."""
-        if self.samples_per_label < 1 or self.experiments < 2:
-            raise UserError("probe.protocol: samples_per_label is 1 or more, experiments 2 or more.")
+        for name, value, least in (
+            ("samples_per_label", self.samples_per_label, 1), ("experiments", self.experiments, 2)
+        ):  # fmt: skip
+            if value < least:
+                raise UserError(f"probe.protocol.{name}={value}: at least {least} is needed.")
         if any(len(values) != 1 for values in grid.values()):
             raise UserError(
                 f"probe.grid={grid}: MTEB chooses nothing, so one value is needed, such as probe.grid.C=[1.0]."

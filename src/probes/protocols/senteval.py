@@ -56,7 +56,7 @@ class SentEval(Protocol):
         Grid of KFoldClassifier, which differs from that of the other two. None: the probe's own.
     """
 
-    MOST: ClassVar[Mapping[str, int]] = {"folds": MAX_FOLDS}
+    MAXIMA: ClassVar[Mapping[str, int]] = {"folds": MAX_FOLDS}
 
     seed: int = 1111
     folds: int = 10

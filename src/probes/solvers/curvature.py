@@ -22,14 +22,14 @@ class Preconditioner:
     basis: Basis
 
     @property
-    def most_factored(self) -> int:
+    def max_factored(self) -> int:
         """Number of problems whose Cholesky factors fit into memory; 0 if one is too large."""
         return FACTOR_ENTRIES // (self.objective.outputs * (self.objective.x.shape[1] + 1) ** 2)
 
     @property
     def can_factor(self) -> bool:
         """Whether rows are dense and Cholesky factors of the Hessian's blocks fit into memory."""
-        return self.basis.vectors is not None and self.most_factored > 0
+        return self.basis.vectors is not None and self.max_factored > 0
 
     def frame(self, weight: Array, bias: Array, problem: int, *, cold: bool, stale: bool) -> Frame | CholeskyFrame:
         """Return the frame that fits one problem's curvature at a point.

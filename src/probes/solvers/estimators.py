@@ -14,7 +14,7 @@ from src.probes.solvers.preconditioner import Basis
 from src.probes.solvers.ridge import solve_ridge
 
 # Penalties per row. Beyond, float64 does not distinguish a fit from none or from no penalty.
-LEAST, MOST = 1e-12, 1e12
+MIN_PENALTY, MAX_PENALTY = 1e-12, 1e12
 
 
 class _Linear:
@@ -59,11 +59,11 @@ class _Linear:
         Raises
         ------
         UserError
-            A penalty is neither 0 nor between `LEAST` and `MOST`.
+            A penalty is neither 0 nor between `MIN_PENALTY` and `MAX_PENALTY`.
         """
         for alpha in alphas:
-            if not (alpha == 0 or LEAST <= alpha <= MOST):
-                allowed = f"0, or {LEAST:g} to {MOST:g}"
+            if not (alpha == 0 or MIN_PENALTY <= alpha <= MAX_PENALTY):
+                allowed = f"0, or {MIN_PENALTY:g} to {MAX_PENALTY:g}"
                 raise UserError(
                     f"probe.grid.alpha: {type(self).__name__} takes penalties per row of {allowed}, got {alpha:g}."
                 )

@@ -102,7 +102,7 @@ class _Search:
         while active:
             stale = bool(answers)
             factored = stale and self.basis.vectors is not None
-            chosen = active[: max(1, preconditioner.most_factored)] if factored else active
+            chosen = active[: max(1, preconditioner.max_factored)] if factored else active
             frames = {}
             for index in chosen:
                 cold = not stale and problems[index].start is None

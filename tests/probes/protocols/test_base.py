@@ -68,36 +68,39 @@ def test_every_protocol_has_a_docstring_and_defaults(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
-        (["dataset=sick_r", "probe=senteval"], "probe=senteval is for classification"),
-        (["dataset=stsb", "probe=mdl"], "probe=mdl is for classification"),
+        (["dataset=sick_r", "probe=senteval"], "probe=senteval"),
+        (["dataset=stsb", "probe=mdl"], "probe=mdl"),
         (["dataset=cola", "probe.protocol.name=sentevil"], "did you mean 'senteval'"),
-        (["dataset=cola", "probe=mteb", "+probe.protocol.draws=3"], "unknown key 'draws'"),
-        (["dataset=cola", "probe=mteb", "probe.protocol.experiments=1"], "experiments 2 or more"),
-        (["dataset=cola", "probe=mteb", "probe.grid.C=[1,2]"], "MTEB chooses nothing"),
-        (["dataset=cola", "probe=mdl", "probe.protocol.blocks=[50,10]"], "rising percentages"),
-        (["dataset=cola", "probe=mdl", "probe.protocol.blocks=[a]"], "rising percentages"),
-        (["dataset=cola", "probe=mteb", "probe.protocol.samples_per_label=some"], "a whole number"),
-        (["dataset=cola", "probe=senteval", "probe.protocol.folds=1"], "at least 2"),
+        (["dataset=cola", "probe=mteb", "+probe.protocol.draws=3"], r"'draws'.*samples_per_label"),
+        (["dataset=cola", "probe=mteb", "probe.protocol.experiments=1"], "probe.protocol.experiments=1.*2"),
+        (["dataset=cola", "probe=mteb", "probe.grid.C=[1,2]"], r"probe\.grid.*probe\.grid\.C="),
+        (["dataset=cola", "probe=mdl", "probe.protocol.blocks=[50,10]"], r"probe\.protocol\.blocks=\[50, 10\].*100"),
+        (["dataset=cola", "probe=mdl", "probe.protocol.blocks=[a]"], r"probe\.protocol\.blocks=\['a'\].*100"),
+        (
+            ["dataset=cola", "probe=mteb", "probe.protocol.samples_per_label=some"],
+            "probe.protocol.samples_per_label=some.*8",
+        ),
+        (["dataset=cola", "probe=senteval", "probe.protocol.folds=1"], "probe.protocol.folds=1.*2"),
     ],
 )
-def test_invalid_settings_are_refused(words: list[str], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_invalid_settings_are_refused(words: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         composed(*words)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
-        (["probe=senteval", "draws=2"], "Set draws=1"),
-        (["probe=mteb", "draws=2"], "experiments instead"),
-        (["probe=mdl", "dataset.selection=nested", "dataset.test=null"], "needs a test split of its own"),
-        (["probe=senteval", "probe.protocol.folds=100"], "fewer than SentEval's 100 folds"),
+        (["probe=senteval", "draws=2"], "draws=2.*Set draws=1"),
+        (["probe=mteb", "draws=2"], "draws=2.*probe.protocol.experiments"),
+        (["probe=mdl", "dataset.selection=nested", "dataset.test=null"], "probe=mdl.*Leave probe out"),
+        (["probe=senteval", "probe.protocol.folds=100"], "100 folds.*probe.protocol.folds"),
     ],
 )
 def test_settings_that_the_rows_exclude_are_refused(
-    bert: Path, tmp_path: Path, sentences: list[str], words: list[str], said: str
+    bert: Path, tmp_path: Path, sentences: list[str], words: list[str], message: str
 ) -> None:
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         prepare(settings(bert, tmp_path, *sentences, *words))
