@@ -1,4 +1,4 @@
-"""Collect a sweep's records in a bundle: ``python -m experiments.collect sweep=FOLDER output=experiments/records/NAME``.
+"""Collect a sweep's records in a bundle: ``python -m experiments.collect sweep=FOLDER output=FOLDER``.
 
 The command also writes the list of all bundles, ``manifest.json``; without ``sweep=`` it only writes the list.
 """

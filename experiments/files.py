@@ -1,12 +1,15 @@
-"""Writes the tables and records of the commands."""
+"""Writers of the commands' tables, records and checkpoints."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from src.errors import UserError
 
 DIGITS = 8  # significant ones that a record keeps
 
@@ -58,3 +61,14 @@ def write_csv(
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: shown(cell) for key, cell in row.items()} for row in rows)
+
+
+@contextmanager
+def writing(output: Path) -> Iterator[None]:
+    """Raise UserError for a folder that cannot be written, whatever a library writes there."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"output={output} cannot be written: {error.strerror or error}. Name another folder."
+        ) from error

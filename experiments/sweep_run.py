@@ -1,6 +1,9 @@
-"""A sweep's own run in W&B, in the group of its jobs: ``python -m src.run -m ... hydra/callbacks=wandb``.
+"""Log a sweep as a W&B run in the group of its jobs.
 
-Its closing table, the pooling differences with their intervals, and, where matplotlib is installed, the figures.
+``python -m src.run -m ... hydra/callbacks=wandb``
+
+The run has the closing table, the differences between poolings with their intervals and, if
+matplotlib is installed, the figures.
 """
 
 from __future__ import annotations
@@ -16,12 +19,16 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from src import trackers
 from src.cli.messages import print_text
 from src.cli.validation import parse_tracker
 from src.config.schema import TrackerConfig
 from src.errors import UserError, flatten
-from src.sweeps.comparison import STATUSES, Comparison, compare_records, find_jobs, to_rows
+from src.sweeps.comparison import Comparison, compare_records
+from src.sweeps.export import to_rows
+from src.sweeps.jobs import find_jobs
+from src.sweeps.status import STATUSES
+from src.trackers.registry import build_tracker, run_group
+from src.trackers.tracker import Table
 
 log = logging.getLogger("src.sweep_run")
 NUMBERS = ("value", "low", "high", "difference", "p", "p_holm", "seconds")
@@ -29,7 +36,7 @@ PAIRS = (("pooler", "cls"), ("mean", "cls"), ("mean", "pooler"))
 
 
 class SweepRun(Callback):
-    """Hydra callback: log a multirun when it ends. Its jobs are done by then, so that a failure here is a warning."""
+    """Logs a multirun when it ends; a failure is a warning, because the jobs are done."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Log the sweep with the tracker of its jobs."""
@@ -41,13 +48,13 @@ class SweepRun(Callback):
 
 
 def log_sweep(folder: Path, config: TrackerConfig) -> str | None:
-    """Log the sweep in `folder`; one line for the user, if there is something to do."""
+    """Log the sweep in `folder` and return a line for the user, or None."""
     comparison = compare_records(find_jobs(folder))
-    tracker = trackers.build(config)
+    tracker = build_tracker(config)
     tracker.start(
         {"sweep": folder.name},
         name=f"{folder.name} comparison",
-        group=trackers.run_group(config, folder.name),
+        group=run_group(config, folder.name),
         job_type="comparison",
         tags=["comparison"],
         folder=folder,
@@ -55,16 +62,16 @@ def log_sweep(folder: Path, config: TrackerConfig) -> str | None:
     failed = True
     try:
         tracker.measure({f"jobs/{status}": comparison.count(status) for status in STATUSES}, 0)
-        with TemporaryDirectory() as passing:
-            tracker.show(tables(comparison), figures(comparison, Path(passing)))
+        with TemporaryDirectory() as temporary:
+            tracker.show(tables(comparison), figures(comparison, Path(temporary)))
         failed = bool(comparison.failed)
     finally:
         line = tracker.finish(failed)
     return line
 
 
-def tables(comparison: Comparison) -> dict[str, trackers.Table]:
-    """The closing table, and the differences between poolings that every group of the sweep has."""
+def tables(comparison: Comparison) -> dict[str, Table]:
+    """Return the closing table and the differences between poolings of all groups."""
     columns, *rows = to_rows(comparison)
     numeric = [name in NUMBERS or name.startswith("baseline_") for name in columns]
     typed = [
@@ -74,7 +81,7 @@ def tables(comparison: Comparison) -> dict[str, trackers.Table]:
         ]
         for row in rows
     ]
-    found: dict[str, trackers.Table] = {"comparison": (columns, typed)}
+    found: dict[str, Table] = {"comparison": (columns, typed)}
     try:
         contrasts = differences(comparison)
     except UserError as error:
@@ -86,13 +93,14 @@ def tables(comparison: Comparison) -> dict[str, trackers.Table]:
 
 
 def differences(comparison: Comparison) -> list[Mapping[str, Any]]:
-    """One row per task and pair of poolings, a - b with its 95 % interval, as one family of tests."""
-    from experiments.collect import Record, tasks
+    """Return a row per task and pair of poolings: a - b with its 95 % interval, in one family."""
+    from experiments.bundles import Record
+    from experiments.tasks import paired_tasks
     from src.evaluation.contrasts import contrasts
     from src.results.result import read_predictions
 
     runs = [run for group in comparison.groups for run in group.runs]
-    compared = tasks([Record("", run.result, read_predictions(run.folder)) for run in runs])
+    compared = paired_tasks([Record("", run.result, read_predictions(run.folder)) for run in runs])
     pairs = [pair for pair in PAIRS if compared and all({*pair} <= {*task.predictions} for task in compared)]
     return [
         {
@@ -107,12 +115,13 @@ def differences(comparison: Comparison) -> list[Mapping[str, Any]]:
 
 
 def figures(comparison: Comparison, folder: Path) -> dict[str, Path]:
-    """The figures of a sweep, drawn into `folder`; none where matplotlib is not installed."""
+    """Draw the figures of a sweep into `folder`; return none if matplotlib is not installed."""
     if not importlib.util.find_spec("matplotlib"):
         log.warning("no figures in W&B: matplotlib is not installed. Run pip install -e '.[paper]'.")
         return {}
-    from experiments.collect import Record
-    from experiments.figures import save, scores
+    from experiments.bundles import Record
+    from experiments.paper.figures import scores
+    from experiments.paper.figures.registry import save
 
     records = [Record("", run.result, {}) for group in comparison.groups for run in group.runs]
     return {"scores": save(scores.panels(records), folder / "scores")[-1]} if records else {}

@@ -28,7 +28,6 @@ SEES_CONFIG = {"config", "cli", "pipeline", "run", "extract"}
 REGISTERING = {
     "src.data.generated",
     "src.probes.protocols",
-    "src.trackers",
     "experiments.paper.figures",
     "experiments.paper.claims",
 }

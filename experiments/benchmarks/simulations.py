@@ -8,8 +8,6 @@ from functools import cache
 
 import numpy as np
 from scipy.special import stdtrit
-from src.evaluation.paired import Task, over_tasks
-from src.evaluation.statistics import compare, equivalent, kappa
 
 from experiments.benchmarks.populations import (
     Array,
@@ -22,8 +20,12 @@ from experiments.benchmarks.populations import (
     true_correlation_of_fifths,
     true_values,
 )
-from src.evaluation import paired
+from src.evaluation.comparisons import compare
+from src.evaluation.contrasts import MARGIN, Task, resample_task
+from src.evaluation.differences import equivalent
 from src.evaluation.estimates import evaluate
+from src.evaluation.hierarchical import over_tasks
+from src.evaluation.proportions import kappa
 
 Outcomes = dict[tuple[str, str], bool]  # (quantity, method) of one trial
 ROWS = (71, 250, 872, 1500)  # WNLI's, the fewest with a stated guarantee, SST-2's, STS-B's
@@ -173,7 +175,7 @@ def benchmark_simulations() -> Iterator[Simulation]:
     """Yield simulations of the claim over tasks, with a true mean of zero or just the margin."""
     settings = (
         ("no task effects", 0.0, 0.0), ("normal effects", 0.015, 0.0), ("skewed effects", 0.015, 0.0),
-        ("normal effects", 0.003, paired.MARGIN), ("normal effects", 0.015, paired.MARGIN),
+        ("normal effects", 0.003, MARGIN), ("normal effects", 0.015, MARGIN),
     )  # fmt: skip
     for tasks in (5, 8, 12):
         for name, spread, mean in settings:
@@ -216,7 +218,7 @@ def benchmark_outcomes(tasks: list[Task], mean: float) -> Outcomes:
 
 def percentile_interval(tasks: Sequence[Task]) -> tuple[float, float]:
     """Return the plain percentile interval of the hierarchical bootstrap."""
-    rows = np.stack([paired.resampled(task, DEFAULT_RESAMPLES).resamples_of(0, 1) for task in tasks])
+    rows = np.stack([resample_task(task, DEFAULT_RESAMPLES).resamples_of(0, 1) for task in tasks])
     generator = np.random.default_rng(0)
     drawn = generator.integers(len(tasks), size=(DEFAULT_RESAMPLES, len(tasks)))
     means = rows[drawn, generator.integers(DEFAULT_RESAMPLES, size=drawn.shape)].mean(axis=1)

@@ -1,4 +1,4 @@
-"""What the committed records say, computed once for tables, figures and sentences: the tasks, the pairs and the margin fixed beforehand."""
+"""The evidence of the paper: the committed records and the comparisons that tables, figures and claims share."""
 
 from __future__ import annotations
 
@@ -10,40 +10,43 @@ from typing import Any
 
 import numpy as np
 
-from experiments.collect import RECORDS, Record, committed, labelled, tasks
+from experiments.bundles import Record
+from experiments.manifest import RECORDS_DIR, read_committed
+from experiments.paper.labels import by_dtype, regularisation
+from experiments.tasks import labelled_tasks, paired_tasks
 from src.errors import UserError, flatten
 from src.evaluation.contrasts import Contrast, Task, contrasts
 from src.evaluation.hierarchical import Overall, as_family, over_tasks
 from src.results.result import Result
 from src.storage.files import read_json
 
-# The primary claim's tasks: every real one at hand, but SST with five classes, whose sentences are SST-2's. Most of SST-2's test sentences
-# are among MR's, and SICK's two tasks have the same pairs: `Evidence.apart` leaves one of each out.
+# The tasks of the primary claim: all real ones but SST with five classes, whose sentences are those of SST-2.
 PRIMARY = ("cola", "sst2", "mrpc", "stsb", "rte", "wnli", "mr", "cr", "mpqa", "sick_e", "sick_r")
-SHARING = ("sst2", "sick_r")
+SHARING = ("sst2", "sick_r")  # share their texts with MR and SICK-E
 COMPARED = ("cls", "pooler", "mean")
 PAIRS = (("pooler", "cls"), ("mean", "cls"), ("mean", "pooler"))
+LADDER = {  # steps from [CLS] to the pooler, and a control
+    "pooler_preactivation": "W h + b",
+    "pooler": "its tanh",
+    "pooler_inverse": "atanh of that",
+    "random_pooler": "a random pooler",
+}
+STRENGTHS = ("none", "weak", "tuned")  # of the ladder's penalty
 RESAMPLES = 10_000  # of the primary claim
-FEWER = 1_000  # of every other one, as in the simulation: a page of them in seconds
-STRENGTHS = ("none", "weak", "tuned")
-
-
-def _fits(result: Result, only: Mapping[str, Container[Any]]) -> bool:
-    return all(getattr(result, name) in values for name, values in only.items())
-
-
-def _typed(result: Result) -> str:
-    return f"{result.pooling}, {result.config['runtime']['dtype']}"
-
-
-def _any(result: Result) -> bool:
-    return True
+FEWER = 1_000  # of every other claim
 
 
 class Evidence(Mapping[str, Sequence[Record]]):
-    """Bundles by name (``poolings/bert-books``), with the comparisons that several readers need, each computed once."""
+    """Bundles of records by name (``poolings/bert-books``), with comparisons that are computed once.
 
-    def __init__(self, bundles: Mapping[str, Sequence[Record]], files: Path = RECORDS) -> None:
+    Parameters
+    ----------
+    bundles : mapping of str to sequence of Record
+    files : Path
+        Folder of the records that are no bundles.
+    """
+
+    def __init__(self, bundles: Mapping[str, Sequence[Record]], files: Path = RECORDS_DIR) -> None:
         self.bundles, self.files = dict(bundles), files
         self._contrasts: dict[tuple[str, tuple[tuple[str, str], ...]], list[Contrast]] = {}
         self._primary: dict[str, list[Task]] = {}
@@ -51,13 +54,19 @@ class Evidence(Mapping[str, Sequence[Record]]):
         self._overall: dict[tuple[str, ...], Overall] = {}
 
     @classmethod
-    def read(cls, records: Path = RECORDS) -> Evidence:
-        """Everything that the manifest lists; UserError where something is missing."""
-        return cls(committed(records), records)
+    def read(cls, records: Path = RECORDS_DIR) -> Evidence:
+        """Return the evidence in a folder of records.
+
+        Raises
+        ------
+        UserError
+            A file that the manifest lists is missing or has changed.
+        """
+        return cls(read_committed(records), records)
 
     @classmethod
     def of(cls, data: Mapping[str, Sequence[Record]], files: Path) -> Evidence:
-        """The same evidence where it is some already, so that what it has computed is kept."""
+        """Return `data` as evidence; an instance is returned unchanged, with what it has computed."""
         return data if isinstance(data, cls) else cls(data, files)
 
     def __getitem__(self, name: str) -> Sequence[Record]:
@@ -77,139 +86,154 @@ class Evidence(Mapping[str, Sequence[Record]]):
         return len(self.bundles)
 
     def json(self, name: str) -> Any:
-        """A file of records that is no bundle."""
+        """Return the content of a JSON file among the records."""
         try:
             return read_json(self.files / name)
         except (OSError, ValueError) as error:
-            raise UserError(
-                f"{name} of the records cannot be read: {flatten(error)}. experiments/README.md names its command."
-            ) from error
+            raise _unreadable(name, error) from error
 
     def csv(self, name: str) -> list[dict[str, str]]:
-        """The rows of a table among the records."""
+        """Return the rows of a CSV file among the records."""
         try:
             with (self.files / name).open(newline="", encoding="utf-8") as file:
                 return list(csv.DictReader(file))
         except (OSError, ValueError) as error:
-            raise UserError(
-                f"{name} of the records cannot be read: {flatten(error)}. experiments/README.md names its command."
-            ) from error
+            raise _unreadable(name, error) from error
 
     @cached_property
     def models(self) -> tuple[str, ...]:
-        """Models that all poolings were compared on, the embedded one first."""
+        """The models on which all poolings were compared, the embedded one first."""
         names = [
             name.partition("/")[2] for name in self if name.startswith("poolings/") and not name.endswith("-random")
         ]
         return tuple(sorted(names, key=lambda name: (name != "bert-books", name)))
 
-    def having(self, experiment: str) -> list[str]:
-        """The models that an experiment was run on, whether it left a bundle or a file."""
+    def models_of(self, experiment: str) -> list[str]:
+        """Return the models that have a bundle or a JSON file of an experiment."""
         return [
             model
             for model in self.models
             if f"{experiment}/{model}" in self or (self.files / experiment / f"{model}.json").is_file()
         ]
 
-    def tasks(self, bundle: str, **only: Container[Any]) -> list[Task]:
-        """A bundle's tasks, of the runs alone that `only` leaves (see `over`): those may differ in pooling and dataset."""
-        return tasks(record for record in self[bundle] if _fits(record.result, only))
+    def pooler_status(self, model: str) -> str:
+        """Return the status of a model's pooler."""
+        return str(self[f"poolings/{model}"][0].result.pooler.get("status"))
 
-    def labelled(
-        self, bundles: Sequence[str], label: Callable[[Result], str], wanted: Callable[[Result], bool] = _any
+    def tasks(self, bundle: str, **only: Container[Any]) -> list[Task]:
+        """Return a bundle's tasks; `only` maps fields of the record to the values that are kept."""
+        return paired_tasks(record for record in self[bundle] if _matches(record.result, only))
+
+    def labelled_tasks(
+        self, bundles: Sequence[str], label: Callable[[Result], str], keep: Callable[[Result], bool] | None = None
     ) -> list[Task]:
-        """Tasks across several bundles, their runs named by `label`; datasets that lack some label are left out."""
-        found = labelled((record for name in bundles for record in self[name] if wanted(record.result)), label)
+        """Return the tasks of several bundles, predictions by label, without datasets that lack a label.
+
+        Parameters
+        ----------
+        bundles : sequence of str
+        label : callable
+            Returns the label of a run (`experiments.paper.labels`).
+        keep : callable, optional
+            Returns whether a run is used.
+        """
+        records = (record for name in bundles for record in self[name])
+        found = labelled_tasks((record for record in records if keep is None or keep(record.result)), label)
         names = {name for task in found for name in task.predictions}
         return [task for task in found if set(task.predictions) == names]
 
-    def primary(self, model: str) -> list[Task]:
-        """The tasks of the primary claim, in their order; the same objects each time, so that their resamples are drawn once."""
+    def primary_tasks(self, model: str) -> list[Task]:
+        """Return the tasks of the primary claim; the same objects at each call, so that resamples are drawn once."""
         if model not in self._primary:
-            self._primary[model] = self._read_primary(model)
+            found = {task.name: task for task in self.tasks(f"poolings/{model}", pooling=COMPARED)}
+            if missing := [name for name in PRIMARY if name not in found]:
+                raise UserError(
+                    f"poolings/{model} lacks {', '.join(missing)}. Run the experiment on all its tasks, then collect it."
+                )
+            self._primary[model] = [found[name] for name in PRIMARY]
         return self._primary[model]
 
-    def _read_primary(self, model: str) -> list[Task]:
-        found = {task.name: task for task in self.tasks(f"poolings/{model}", pooling=COMPARED)}
-        if missing := [name for name in PRIMARY if name not in found]:
-            raise UserError(
-                f"poolings/{model} lacks {', '.join(missing)}. Run the experiment on all its tasks, then collect it."
-            )
-        return [found[name] for name in PRIMARY]
-
     def contrasts(self, model: str, pairs: Sequence[tuple[str, str]] = PAIRS) -> list[Contrast]:
-        """Paired differences on the primary tasks, one family for Holm."""
+        """Return the paired differences on the primary tasks, one family for Holm."""
         key = (model, tuple(pairs))
         if key not in self._contrasts:
-            self._contrasts[key] = contrasts(self.primary(model), pairs, resamples=RESAMPLES)
+            self._contrasts[key] = contrasts(self.primary_tasks(model), pairs, resamples=RESAMPLES)
         return self._contrasts[key]
 
     def overall(self, model: str, a: str, b: str) -> Overall:
-        """The claim over the primary tasks, of a against b: one of `PAIRS`, which are a model's family for Holm."""
+        """Return the primary claim, a against b over the primary tasks; Holm over `PAIRS`, which hold (a, b)."""
         if (model, a, b) not in self._overall:
-            found = [over_tasks(self.primary(model), *pair, resamples=RESAMPLES) for pair in PAIRS]
+            found = [over_tasks(self.primary_tasks(model), *pair, resamples=RESAMPLES) for pair in PAIRS]
             self._overall |= {(model, each.a, each.b): each for each in as_family(found)}
         return self._overall[model, a, b]
 
-    def apart(self, model: str, a: str, b: str) -> Overall:
-        """The same over tasks that share no sentence: without SST-2, which shares them with MR, and SICK-R, whose pairs are SICK-E's."""
-        if (model, a, b, "apart") not in self._overall:
-            tasks = [task for task in self.primary(model) if task.name not in SHARING]
-            self._overall[model, a, b, "apart"] = over_tasks(tasks, a, b, resamples=FEWER)
-        return self._overall[model, a, b, "apart"]
+    def disjoint_overall(self, model: str, a: str, b: str) -> Overall:
+        """Return a against b over those primary tasks that share no text with each other."""
+        if (model, a, b, "disjoint") not in self._overall:
+            tasks = [task for task in self.primary_tasks(model) if task.name not in SHARING]
+            self._overall[model, a, b, "disjoint"] = over_tasks(tasks, a, b, resamples=FEWER)
+        return self._overall[model, a, b, "disjoint"]
 
-    def over(
+    def over_tasks(
         self, bundles: Sequence[str], label: Callable[[Result], str], a: str, b: str, **only: Container[Any]
     ) -> Overall:
-        """The claim over the tasks of some bundles, of the runs that `label` calls a against those it calls b.
+        """Return the runs labelled a against those labelled b, over the tasks of some bundles.
 
-        `only` narrows the runs: a field of the record and the values it may have, as in ``pairing=["joint"]``.
+        Parameters
+        ----------
+        bundles : sequence of str
+        label : callable
+            Returns the label of a run (`experiments.paper.labels`).
+        a, b : str
+            Labels.
+        **only
+            Fields of the record and the values that are kept, as in ``pairing=["joint"]``.
         """
         key = (*bundles, label.__name__, a, b, *(f"{name}={values}" for name, values in only.items()))
         if key not in self._overall:
-            found = self.labelled(bundles, label, lambda result: _fits(result, only) and label(result) in (a, b))
+
+            def keep(result: Result) -> bool:
+                return _matches(result, only) and label(result) in (a, b)
+
+            found = self.labelled_tasks(bundles, label, keep)
             self._overall[key] = over_tasks(found, a, b, resamples=resamples(found))
         return self._overall[key]
 
     def means(self, bundle: str, label: Callable[[Result], str], **only: Container[Any]) -> dict[str, float]:
-        """Mean score over a bundle's tasks for each label."""
+        """Return the mean score over a bundle's tasks for each label; `only` as in `over_tasks`."""
         scores: dict[str, list[float]] = {}
         for record in self[bundle]:
-            if _fits(record.result, only) and record.result.score["value"] is not None:
+            if _matches(record.result, only) and record.result.score["value"] is not None:
                 scores.setdefault(label(record.result), []).append(record.result.score["value"])
         return {name: sum(values) / len(values) for name, values in scores.items()}
 
-    def pooler(self, model: str) -> str:
-        """The status of a model's pooler, as its records say."""
-        return str(self[f"poolings/{model}"][0].result.pooler.get("status"))
-
-    def ladder(self, model: str, strength: str, steps: Sequence[str]) -> list[Overall]:
-        """Each step against [CLS] over the ladder's tasks, at one of `STRENGTHS`."""
-        key = (model, strength, *steps)
-        if key not in self._ladders:
-            self._ladders[key] = self._ladder(model, strength, steps)
-        return self._ladders[key]
-
-    def _ladder(self, model: str, strength: str, steps: Sequence[str]) -> list[Overall]:
-        found = tasks(record for record in self[f"ladder/{model}"] if regularisation(record.result) == strength)
-        return [over_tasks(found, step, "cls", resamples=FEWER) for step in steps]
+    def ladder(self, model: str, strength: str) -> list[Overall]:
+        """Return each step of `LADDER` against [CLS] over the ladder's tasks, at one of `STRENGTHS`."""
+        if (model, strength) not in self._ladders:
+            records = self[f"ladder/{model}"]
+            found = paired_tasks(record for record in records if regularisation(record.result) == strength)
+            self._ladders[model, strength] = [over_tasks(found, step, "cls", resamples=FEWER) for step in LADDER]
+        return self._ladders[model, strength]
 
     def precision(self, model: str) -> list[Overall]:
-        """Each pooling in half precision against itself in float32, over the tasks that have both."""
+        """Return each pooling in half precision against itself in float32, over the tasks that have both."""
         bundle = f"precision/{model}"
-        halves = sorted(
-            {_typed(record.result) for record in self[bundle] if not _typed(record.result).endswith("float32")}
-        )
-        return [self.over([bundle], _typed, half, f"{half.partition(',')[0]}, float32") for half in halves]
+        labels = {by_dtype(record.result) for record in self[bundle]}
+        halves = sorted(label for label in labels if not label.endswith("float32"))
+        return [self.over_tasks([bundle], by_dtype, half, f"{half.partition(',')[0]}, float32") for half in halves]
 
 
-def resamples(found: Sequence[Task]) -> int:
-    """How many serve a claim that is not primary: where several draws were scored, each resample costs as many times as much."""
-    drawn = max((np.ndim(predictions) for task in found for predictions in task.predictions.values()), default=1)
-    return FEWER if drawn == 1 else FEWER // 3
+def resamples(tasks: Sequence[Task]) -> int:
+    """Return the resamples of a claim that is not primary: fewer for tasks with several draws, which cost more."""
+    dimensions = max((np.ndim(predictions) for task in tasks for predictions in task.predictions.values()), default=1)
+    return FEWER if dimensions == 1 else FEWER // 3
 
 
-def regularisation(result: Result) -> str:
-    """Which of `STRENGTHS` a run's grid is: of one value, zero or not, or tuned."""
-    (grid,) = result.config["probe"]["grid"].values()
-    return "tuned" if len(grid) > 1 else "weak" if grid[0] else "none"
+def _matches(result: Result, only: Mapping[str, Container[Any]]) -> bool:
+    return all(getattr(result, name) in values for name, values in only.items())
+
+
+def _unreadable(name: str, error: Exception) -> UserError:
+    return UserError(
+        f"{name} of the records cannot be read: {flatten(error)}. experiments/README.md names its command."
+    )

@@ -74,7 +74,7 @@ def load_start(start: Checkpoint, dropout: float, seed: int) -> BertForPreTraini
 
 
 def initialise_embeddings(model: BertForPreTraining, corpus: Corpus, shape: Shape, schedule: Schedule) -> None:
-    """Set words from co-occurrences and positions from sinusoids, unless the schedule says random."""
+    """Set the word table from co-occurrences and the position table from sinusoids."""
     if schedule.embeddings == "random":
         return
     table = model.bert.embeddings

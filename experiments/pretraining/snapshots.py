@@ -22,7 +22,8 @@ from experiments.files import write_csv
 from src.errors import UserError
 
 COLUMNS = (
-    "dataset", "pooling", "metric", "value", "low", "high", "pooler", "baseline_constant", "baseline_bag_of_word_pieces",
+    "dataset", "pooling", "metric", "value", "low", "high", "pooler", "baseline_constant",
+    "baseline_bag_of_word_pieces",
     "key",
 )  # fmt: skip
 

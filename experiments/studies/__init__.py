@@ -1,1 +1,1 @@
-"""Studies beside the frozen probes: fine-tuning, conditional probing, controlled and random weights."""
+"""Studies beside the frozen probes: other trainings, other weights, other questions."""

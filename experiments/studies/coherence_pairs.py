@@ -1,7 +1,9 @@
-"""Does the second segment go on with the first? A task on real text, of pages held out of the embedded model's training.
+"""Write a task of consecutive segments: does the second segment follow the first?
 
-``python -m experiments.studies.coherence_pairs text=FOLDER output=FOLDER`` writes train.tsv and test.tsv for ``dataset=files`` from the last part of
-every document, as pre-training held it out; the documents of test are not those of train. The text's own sentences stand in these files.
+``python -m experiments.studies.coherence_pairs text=FOLDER output=FOLDER``
+
+Writes train.tsv and test.tsv for ``dataset=files`` from the last part of every document, which
+pre-training holds out. No document of test is one of train. The files hold sentences of the text.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from src.errors import UserError
 
 LABELS = ("consecutive", "other")  # in the order of BERT's next-sentence head
 TEST_SHARE = 0.3  # of the documents
-MARKS = 3  # [CLS], [SEP], [SEP]: places of a row that hold no word
+SPECIAL_TOKENS = 3  # of a row: [CLS], [SEP], [SEP]
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ def main(options: Options) -> None:
     print_text(f"dataset=files {words} dataset.text_pair=text_pair")
 
 
-class Segments(Examples):
-    """Pairs as pre-training draws them, with nothing masked."""
+class UnmaskedExamples(Examples):
+    """Draws pairs as pre-training does, without masks."""
 
     def _mask(
         self, rng: np.random.Generator, ids: np.ndarray, segments: np.ndarray, content: np.ndarray, random: np.ndarray
@@ -63,42 +65,48 @@ class Segments(Examples):
 def pairs(
     documents: list[list[str]], rows: int, words: int, seed: list[int]
 ) -> tuple[list[str], list[str], np.ndarray]:
-    """Segments of text that meet at a sentence's end, or whose second comes from another document: half of each.
+    """Draw pairs of segments; half of the second segments come from another document.
 
     Parameters
     ----------
-    documents : sentences of each
-    rows : how many; no two of them are parted at the same place
-    words : of both segments of a row together, split by spaces
-    seed : as `numpy.random.default_rng` takes it
+    documents : list of list of str
+        Sentences of each document.
+    rows : int
+        No two rows have the same boundary between their segments.
+    words : int
+        Of both segments together, split by spaces.
+    seed : list of int
+        For `numpy.random.default_rng`.
 
     Returns
     -------
     first, second : lists of (rows,) str
     label : (rows,) int64
-        0 where the second follows the first, 1 where it does not.
+        0 if the second follows the first, 1 if not.
 
     Raises
     ------
     UserError
-        Fewer places than rows, or fewer than two documents that are long enough.
+        There are fewer boundaries than rows, or fewer than two long documents.
 
     References
     ----------
-    Devlin et al. (2019), BERT, appendix A.1 and A.2; `experiments.pretraining.examples` draws them.
+    Devlin et al. (2019), BERT, appendix A.1 and A.2.
     """
     sentences = [[line.split() for line in document] for document in documents]
     table = [word for document in sentences for line in document for word in line]
     sizes = [len(line) for document in sentences for line in document]
     ends = np.cumsum([0, *(sum(map(len, document)) for document in sentences)])
     flat = Corpus(np.arange(len(table)), np.cumsum([0, *sizes])[:-1], ends)
-    drawn = Segments(flat, Vocabulary.of_size(len(table))).draw(np.random.default_rng(seed), 4 * rows, words + MARKS)
-    second = words + MARKS - drawn.segments.sum(axis=1)  # the column where it begins
-    parted = drawn.ids[np.arange(len(second)), second - 2]
-    kept = np.sort(np.unique(parted, return_index=True)[1])[:rows]
+    drawn = UnmaskedExamples(flat, Vocabulary.of_size(len(table))).draw(
+        np.random.default_rng(seed), 4 * rows, words + SPECIAL_TOKENS
+    )
+    second = words + SPECIAL_TOKENS - drawn.segments.sum(axis=1)  # the column where the second segment begins
+    boundaries = drawn.ids[np.arange(len(second)), second - 2]
+    kept = np.sort(np.unique(boundaries, return_index=True)[1])[:rows]
     if len(kept) < rows:
         raise UserError(
-            f"{rows} pairs of {words} words need as many places to part them at, and {len(kept)} were found. Ask for fewer."
+            f"{rows} pairs of {words} words need as many boundaries, and {len(kept)} were found. Use fewer rows."
         )
     texts = [
         [
@@ -111,15 +119,12 @@ def pairs(
 
 
 def write(path: Path, rows: tuple[list[str], list[str], np.ndarray]) -> None:
-    """A file with the columns text, text_pair and label, no quoting: no word holds a space or a tab."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
-            writer.writerow(("text", "text_pair", "label"))
-            writer.writerows((first, second, LABELS[label]) for first, second, label in zip(*rows, strict=True))
-    except OSError as error:
-        raise UserError(f"output={path.parent} cannot be written: {error.strerror}. Name another folder.") from error
+    """Write the columns text, text_pair and label; no word needs quoting."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
+        writer.writerow(("text", "text_pair", "label"))
+        writer.writerows((first, second, LABELS[label]) for first, second, label in zip(*rows, strict=True))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,16 @@
-"""Does anything add to [CLS]? ``python -m experiments.studies.conditional [model=NAME] dataset=a,b output=FOLDER``.
+"""Measure what a representation adds to [CLS].
 
-Takes the words of ``python -m src.run``. Probes [CLS] alone and beside another representation, with one protocol, so that the other's
-columns gain what no linear probe finds in [CLS] itself. The baseline is [CLS] beside zeros, which a penalised probe fits as [CLS] alone:
-columns that never vary get no weight. Two controls have the pooler's width and are functions of [CLS] too: ``random_pooler``, the same
-tanh of as many random directions, for what any nonlinearity adds; ``pooler_preactivation``, for what a linear map adds, which is a lighter
-penalty on some directions and nothing else. Beside them stands ``mean``, which has seen the other tokens. Each run leaves a record like
-any other, and information.csv holds the bits gained.
+``python -m experiments.studies.conditional [model=NAME] dataset=a,b output=FOLDER``
+
+Takes the overrides of ``python -m src.run``. Probes [CLS] alone and beside another representation,
+with one protocol, so that the other's columns can add only what no linear probe finds in [CLS]. The
+baseline is [CLS] beside zeros; a penalised probe fits it as [CLS] alone, because constant columns
+get no weight.
+
+Two controls are functions of [CLS] with the pooler's width. ``random_pooler``, a tanh of random
+directions, shows what any nonlinearity adds. ``pooler_preactivation`` shows what a linear map adds,
+which is a lighter penalty on some directions. ``mean`` depends on the other tokens too. Each run
+writes a record like any other, and information.csv holds the bits gained.
 
 References
 ----------
@@ -14,7 +19,6 @@ Hewitt et al. (2021), Conditional probing: measuring usable information beyond a
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,7 @@ import numpy as np
 
 from experiments.cli import command
 from experiments.configurations import configs
+from experiments.files import write_csv
 from src.cli.messages import print_text
 from src.config.schema import Config
 from src.errors import UserError
@@ -36,13 +41,15 @@ from src.results.cache import ResultCache
 from src.results.display import result_summary
 from src.results.result import Result, read_predictions
 from src.run import instantiate
-from src.sweeps import sweep
+from src.sweeps.comparison import compare_records
+from src.sweeps.jobs import find_jobs
+from src.sweeps.report import write_comparison
 from src.sweeps.status import write_status
 
 BASELINE = "cls"
-BESIDE = ("pooler", "pooler_preactivation", "random_pooler", "mean")
+ADDED = ("pooler", "pooler_preactivation", "random_pooler", "mean")
 JOIN = "+"
-NAMES = (BASELINE, *(f"{BASELINE}{JOIN}{each}" for each in BESIDE))
+REPRESENTATIONS = (BASELINE, *(f"{BASELINE}{JOIN}{each}" for each in ADDED))
 COLUMNS = ("model", "dataset", "pooling", "rows", "bits", "gain", "low", "high", "metric", "value")
 
 
@@ -53,15 +60,15 @@ def main(tasks: list[Config]) -> None:
         raise UserError("output is not set. Name the folder that the records go into: output=FOLDER.")
     folder, rows = Path(tasks[0].output), []
     for config in tasks:
-        done = {name: run(config, name, folder / config.dataset.name / name) for name in NAMES}
+        done = {name: run(config, name, folder / config.dataset.name / name) for name in REPRESENTATIONS}
         rows += [information(folder / config.dataset.name, name, result) for name, result in done.items()]
-    write(folder / "information.csv", rows)
-    sweep.report(folder)
+    write_csv(folder / "information.csv", COLUMNS, rows, digits=6)
+    write_comparison(compare_records(find_jobs(folder)), folder)
 
 
 @dataclass
-class Beside(FeatureExtractor):
-    """An extractor for which ``cls+pooler`` is a pooling too: the columns of both, side by side."""
+class ConcatenatingExtractor(FeatureExtractor):
+    """Extracts ``cls+pooler`` as a pooling too: the columns of both, side by side."""
 
     def features(self, text: EncoderInput, target: PoolingTarget, also_layers: Any = ()) -> PooledFeatures:
         pieces = [
@@ -72,25 +79,22 @@ class Beside(FeatureExtractor):
 
 
 @dataclass
-class Joined(PreparedRun):
-    """A run on several poolings side by side; its key is made of all of them."""
+class ConcatenatedRun(PreparedRun):
+    """Prepares a run on several poolings side by side; all of them enter its key."""
 
     @property
     def identity(self) -> dict[str, Any]:
         each = self.target[0].split(JOIN)
         plain = PreparedRun(self.config, self.data, self.extractor, (each[0], self.target[1]), self.clock)
-        if len(each) == 1:  # as the main door runs it
+        if len(each) == 1:  # the same key as in src.run
             return plain.identity
         return {**plain.identity, "pooling": self.target[0], "code": [poolings[name].code for name in each]}
 
 
 def run(config: Config, name: str, folder: Path) -> Result:
-    """One record in `folder`; a run that was done before is not done again."""
-    prepared = joined(prepare(config), name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"output={config.output} cannot be written: {error.strerror}. Name another folder.") from error
+    """Return the record in `folder`, after running what has not been run before."""
+    prepared = concatenate(prepare(config), name)
+    folder.mkdir(parents=True, exist_ok=True)
     cache = ResultCache(prepared.extractor.store.root)
     if cache.get(prepared.key, folder, prepared.names):
         write_status(folder, "skipped")
@@ -103,59 +107,48 @@ def run(config: Config, name: str, folder: Path) -> Result:
     return finished.result
 
 
-def joined(plain: PreparedRun, name: str) -> Joined:
-    """The same run on these poolings, each of which has to be one that the checkpoint has."""
+def concatenate(plain: PreparedRun, name: str) -> ConcatenatedRun:
+    """Return the same run on the poolings of `name`, such as ``cls+pooler``.
+
+    Raises
+    ------
+    UserError
+        The checkpoint lacks one of the poolings.
+    """
     layers = {plain.extractor.resolve_target(each, plain.config.layer)[1] for each in name.split(JOIN)}
-    extractor = Beside(**vars(plain.extractor))
-    return Joined(plain.config, plain.data, extractor, (name, layers.pop()), plain.clock)
+    extractor = ConcatenatingExtractor(**vars(plain.extractor))
+    return ConcatenatedRun(plain.config, plain.data, extractor, (name, layers.pop()), plain.clock)
 
 
 def information(folder: Path, name: str, result: Result) -> dict[str, Any]:
-    """What a probe is short of its labels, in bits a test row, and what it gains on [CLS] alone, with a 95 % interval over rows.
+    """Return a probe's loss in bits a test row, and its gain over [CLS] alone with a 95 % interval.
 
-    Of a regression it is half the logarithm of the mean squared error, by which alone Gaussian codes of two probes differ; its gain has no
-    interval here.
+    A regression has half the logarithm of its mean squared error, by which Gaussian codes of two
+    probes differ. Its gain has no interval.
 
     References
     ----------
-    Hewitt et al. (2021), section 2; Xu et al. (2020), A theory of usable information under computational constraints.
+    Hewitt et al. (2021), section 2.
+    Xu et al. (2020), A theory of usable information under computational constraints.
     """
     classes = int(result.counts["classes"])
-    own, other = (_losses(folder / each, classes) for each in (name, BASELINE))
+    own, baseline = (_losses(folder / each, classes) for each in (name, BASELINE))
     found = {"model": result.model, "dataset": result.dataset, "pooling": name, "rows": len(own)}
     found |= {"metric": result.score["metric"], "value": result.score["value"]}
     if classes == 0:
-        return {
-            **found,
-            "bits": np.log2(own.mean()) / 2,
-            "gain": np.log2(other.mean() / own.mean()) / 2,
-            "low": None,
-            "high": None,
-        }
-    gain, spread = (other - own).mean(), 1.96 * (other - own).std(ddof=1) / np.sqrt(len(own))
+        gain = np.log2(baseline.mean() / own.mean()) / 2
+        return {**found, "bits": np.log2(own.mean()) / 2, "gain": gain, "low": None, "high": None}
+    gain, spread = (baseline - own).mean(), 1.96 * (baseline - own).std(ddof=1) / np.sqrt(len(own))
     return {**found, "bits": own.mean(), "gain": gain, "low": gain - spread, "high": gain + spread}
 
 
 def _losses(folder: Path, classes: int) -> np.ndarray:
-    """Of each test row, (rows,): bits, or squared error; the mean over training draws where there are several."""
+    """Return the loss of each test row, in bits or squared error, averaged over draws."""
     arrays = read_predictions(folder)
-    label, made = arrays["label"], arrays["prediction" if classes == 0 else "decision"].astype(np.float64)
-    draws = made if arrays["prediction"].ndim == 2 else made[None]
+    label, outputs = arrays["label"], arrays["prediction" if classes == 0 else "decision"].astype(np.float64)
+    draws = outputs if arrays["prediction"].ndim == 2 else outputs[None]
     found: np.ndarray = np.mean([losses(each.reshape(len(label), -1), label, classes) for each in draws], axis=0)
     return found if classes == 0 else found / np.log(2)
-
-
-def write(path: Path, rows: list[dict[str, Any]]) -> None:
-    try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(
-                {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
-                for row in rows
-            )
-    except OSError as error:
-        raise UserError(f"output={path.parent} cannot be written: {error.strerror}. Name another folder.") from error
 
 
 if __name__ == "__main__":

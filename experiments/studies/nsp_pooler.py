@@ -1,8 +1,10 @@
-"""The controlled pooler: ``python -m experiments.studies.nsp_pooler text=FOLDER output=FOLDER [model.path=FOLDER] [pairs=20000] [seed=0]``.
+"""Train a pooler by next-sentence prediction alone, on a frozen BERT.
 
-On a frozen BERT it trains W and b of a fresh pooler, and a next-sentence head, by next-sentence prediction alone. Three things are left:
-``output/random`` and ``output/nsp``, two checkpoints with the same encoder to the last bit whose poolers are the start and the end of that
-training, and ``output/nsp.json`` with what the training reached. Whatever differs between them is what the objective put into the pooler.
+``python -m experiments.studies.nsp_pooler text=FOLDER output=FOLDER [model.path=FOLDER]``
+
+Trains W and b of a new pooler, and a next-sentence head. ``output/random`` and ``output/nsp`` are
+two checkpoints with the same encoder to the last bit; their poolers are the start and the end of
+the training, so that they differ by the objective alone. ``output/nsp.json`` holds the figures.
 """
 
 from __future__ import annotations
@@ -10,32 +12,32 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 from tqdm import tqdm
 
-from experiments.studies.coherence_pairs import pairs
 from experiments.cli import ModelPath, command, required
-from experiments.files import write_json
+from experiments.configurations import probe_config
+from experiments.files import write_json, writing
 from experiments.pretraining.corpus import read_texts, split_held_out
+from experiments.studies.coherence_pairs import pairs
 from src.cli.messages import print_text
-from src.config.paths import CONF, cache_folder
-from src.config.schema import Config, ModelConfig, ProbeConfig, RuntimeConfig
+from src.config.paths import cache_folder
+from src.config.schema import Config, ModelConfig, RuntimeConfig
 from src.data.dataset import Split
 from src.errors import UserError
 from src.evaluation.proportions import wilson
 from src.features.extractor import FeatureExtractor
 from src.features.inputs import encoder_inputs
-from src.models import finding
 from src.models.checkpoint import Checkpoint
+from src.models.finding import EMBEDDED, find_checkpoint
 from src.models.pooler import marchenko_pastur
 from src.pipeline.run import encoding_options
 from src.probes import probe
@@ -47,9 +49,9 @@ from src.storage.arrays import ArrayStore
 
 BATCH = 128
 WEIGHT_DECAY = 0.01
-WARM_UP = 0.1  # share of the steps in which the rate rises
+WARM_UP = 0.1  # share of the steps, of linear rise
 State = dict[str, Tensor]
-NAMES = {
+PARAMETERS = {
     "weight": "bert.pooler.dense.weight", "bias": "bert.pooler.dense.bias",
     "head.weight": "cls.seq_relationship.weight", "head.bias": "cls.seq_relationship.bias",
 }  # fmt: skip
@@ -61,7 +63,7 @@ class Options:
 
     text: str = required("a folder of .txt files, a document each")
     output: str = required("the folder of the two checkpoints")
-    model: ModelPath = ModelPath(finding.EMBEDDED + "bert-books")
+    model: ModelPath = ModelPath(EMBEDDED + "bert-books")
     pairs: int = 20000
     held_out_pairs: int = 4000
     held_out: float = 0.02  # last part of each document, in characters
@@ -74,74 +76,83 @@ class Options:
 
 @command(Options)
 def main(options: Options) -> None:
-    """Train, write and print."""
-    figures = make(asdict(options))
+    """Train, write the checkpoints and print the accuracies."""
+    figures = run(options)
     for name, found in figures["held_out_accuracy"].items():
         print_text(f"next sentence, {name}: {found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]")
     for name in ("random", "nsp"):
         print_text(f"model=checkpoint model.path={Path(options.output) / name}")
 
 
-def make(options: Any) -> dict[str, Any]:
-    """Draw the pairs, encode them once, train, and write both checkpoints; the figures as ``nsp.json`` holds them."""
+def run(options: Options) -> dict[str, Any]:
+    """Write both checkpoints and ``nsp.json``, and return its content.
+
+    Raises
+    ------
+    UserError
+        The checkpoint is not a BERT, or the text is too short.
+    """
     began = time.perf_counter()
-    output = Path(options["output"])
-    config = Config(
-        model=ModelConfig(path=options["model"]["path"]), runtime=RuntimeConfig(cache_dir=options["cache_dir"])
-    )
-    given = finding.find_checkpoint(config.model)
+    output = Path(options.output)
+    config = Config(model=ModelConfig(path=options.model.path), runtime=RuntimeConfig(cache_dir=options.cache_dir))
+    given = find_checkpoint(config.model)
     if given.config["model_type"] != "bert":
         raise UserError(
-            f"'{given.label}' is a {given.config['model_type']} model; next-sentence prediction is BERT's. Name a BERT checkpoint."
+            f"'{given.label}' is a {given.config['model_type']} model; next-sentence prediction is BERT's. "
+            "Name a BERT checkpoint."
         )
-    splits = _splits(options)
-    extractor = FeatureExtractor(
-        given, encoding_options(config), ArrayStore(cache_folder(config.runtime.cache_dir)), Clock(), cores()
-    )
-    rows = {name: _rows(extractor, split) for name, split in splits.items()}
+    splits = draw_splits(options)
+    store = ArrayStore(cache_folder(config.runtime.cache_dir))
+    extractor = FeatureExtractor(given, encoding_options(config), store, Clock(), cores())
+    rows = {name: encode_cls(extractor, split) for name, split in splits.items()}
     encoded = time.perf_counter()
-    start = fresh(extractor.info.width, options["seed"], float(given.config.get("initializer_range", 0.02)))
-    trained = train(start, rows["train"], seed=options["seed"], epochs=options["epochs"], rate=options["rate"])
+    start = initial_state(extractor.info.width, options.seed, float(given.config.get("initializer_range", 0.02)))
+    trained = train(start, rows["train"], seed=options.seed, epochs=options.epochs, rate=options.rate)
     ended = time.perf_counter()
-    for name, state in (("random", start), ("nsp", trained)):
+    states = {"random": start, "nsp": trained}
+    for name, state in states.items():
         write(given, output / name, state)
     figures = {
         "model": given.label,
         "weights": given.weights,
-        **{name: options[name] for name in ("held_out", "words", "seed", "epochs", "rate")},
+        **{name: getattr(options, name) for name in ("held_out", "words", "seed", "epochs", "rate")},
         "rows": {name: len(split) for name, split in splits.items()},
-        "word_pieces": {
-            name: extractor.tokens(encoder_inputs(split, "joint", "books")[0]).lengths.mean().item()
-            for name, split in splits.items()
-        },
-        "held_out_accuracy": _accuracies(rows, start, trained, options["seed"]),
-        "spectrum": {"random": spectrum(start), "nsp": spectrum(trained)},
+        "word_pieces": {name: _mean_length(extractor, split) for name, split in splits.items()},
+        "held_out_accuracy": accuracies(rows, states, options.seed),
+        "spectrum": {name: spectrum(state) for name, state in states.items()},
         "seconds": {"encode": encoded - began, "train": ended - encoded},
     }
     write_json(output / "nsp.json", figures)
     return figures
 
 
-def _splits(options: Mapping[str, Any]) -> dict[str, Split]:
-    front, tail = split_held_out(read_texts(Path(options["text"])), options["held_out"])
-    wanted = (("train", front, options["pairs"]), ("held_out", tail, options["held_out_pairs"]))
+def draw_splits(options: Options) -> dict[str, Split]:
+    """Return pairs of the training part and of the held-out part of every document."""
+    front, tail = split_held_out(read_texts(Path(options.text)), options.held_out)
+    parts = (("train", front, options.pairs), ("held_out", tail, options.held_out_pairs))
     splits = {}
-    for place, (name, documents, rows) in enumerate(wanted):
-        first, second, label = pairs(documents, rows, options["words"], [options["seed"], place])
+    for place, (name, documents, rows) in enumerate(parts):
+        first, second, label = pairs(documents, rows, options.words, [options.seed, place])
         splits[name] = Split(name, pa.array(first, pa.large_string()), pa.array(second, pa.large_string()), label)
     return splits
 
 
-def _rows(extractor: FeatureExtractor, split: Split) -> Rows:
-    """[CLS] of every pair, read as one text."""
-    return Rows(
-        np.array(extractor.features(encoder_inputs(split, "joint", "books")[0], ("cls", extractor.info.layers)).values),
-        split.label,
-    )
+def encode_cls(extractor: FeatureExtractor, split: Split) -> Rows:
+    """Return [CLS] of every pair, read as one text, with the labels."""
+    [text] = encoder_inputs(split, "joint", "books")
+    return Rows(np.array(extractor.features(text, ("cls", extractor.info.layers)).values), split.label)
 
 
-def fresh(width: int, seed: int, deviation: float) -> State:
-    """A pooler and a head as BERT's own start draws them: normal weights of this standard deviation, biases of zero."""
+def _mean_length(extractor: FeatureExtractor, split: Split) -> float:
+    [text] = encoder_inputs(split, "joint", "books")
+    return float(extractor.tokens(text).lengths.mean())
+
+
+def initial_state(width: int, seed: int, deviation: float) -> State:
+    """Return a pooler and a head as BERT initialises them.
+
+    Weights are normal with this standard deviation, biases zero.
+    """
     generator = torch.Generator().manual_seed(seed)
     return {
         "weight": torch.randn(width, width, generator=generator) * deviation,
@@ -152,19 +163,19 @@ def fresh(width: int, seed: int, deviation: float) -> State:
 
 
 def pool(state: State, cls: Tensor) -> Tensor:
-    """``tanh(W h + b)`` of [CLS] vectors (rows, width)."""
+    """Return ``tanh(W h + b)`` of [CLS] vectors, (rows, width)."""
     return torch.tanh(linear(cls, state["weight"], state["bias"]))
 
 
 def logits(state: State, cls: Tensor) -> Tensor:
-    """The next-sentence head's two values, (rows, 2)."""
+    """Return the next-sentence head's outputs, (rows, 2)."""
     return linear(pool(state, cls), state["head.weight"], state["head.bias"])
 
 
 def train(start: State, rows: Rows, *, seed: int, epochs: int, rate: float) -> State:
-    """The state after training on cached [CLS] vectors by AdamW, the rate rising and falling linearly.
+    """Return the state after training on [CLS] vectors by AdamW with a linear warm-up and decay.
 
-    One thread, so that the same seed gives the same bits on any number of cores.
+    It runs on one thread, so that a seed gives the same bits on any number of cores.
     """
     state = {name: tensor.clone().requires_grad_() for name, tensor in start.items()}
     cls, label = torch.from_numpy(rows.x), torch.from_numpy(rows.y)
@@ -195,39 +206,38 @@ def train(start: State, rows: Rows, *, seed: int, epochs: int, rate: float) -> S
     return {name: tensor.detach() for name, tensor in state.items()}
 
 
-def _accuracies(rows: Mapping[str, Rows], start: State, trained: State, seed: int) -> dict[str, dict[str, float]]:
-    """Held-out next-sentence accuracy of both heads, and of a linear probe on [CLS] and on each pooler, with Wilson intervals."""
+def accuracies(rows: Mapping[str, Rows], states: Mapping[str, State], seed: int) -> dict[str, dict[str, float]]:
+    """Return held-out next-sentence accuracies with Wilson intervals.
+
+    They are those of both heads, and of linear probes on [CLS] and on each pooler.
+    """
     cls = {name: torch.from_numpy(each.x) for name, each in rows.items()}
-    truth = rows["held_out"].y
-    guesses = {
-        f"head of {name}": logits(state, cls["held_out"]).argmax(1).numpy()
-        for name, state in (("random", start), ("nsp", trained))
-    }
-    views = {"cls": cls} | {
-        f"{name} pooler": {split: pool(state, each) for split, each in cls.items()}
-        for name, state in (("random", start), ("nsp", trained))
-    }
-    config = ProbeConfig(**OmegaConf.to_container(OmegaConf.load(CONF / "probe" / "logistic.yaml")))  # type: ignore[arg-type]
+    views = {"cls": cls}
+    predictions = {}
+    for name, state in states.items():
+        predictions[f"head of {name}"] = logits(state, cls["held_out"]).argmax(1).numpy()
+        views[f"{name} pooler"] = {split: pool(state, each) for split, each in cls.items()}
+    config = probe_config("logistic")
     for name, view in views.items():
         x = {split: Rows(each.numpy(), rows[split].y) for split, each in view.items()}
         outcome = probe.run(LogisticRegression(), config, x["train"], {"test": x["held_out"]}, classes=2, seed=seed)
-        guesses[f"probe on {name}"] = outcome.predictions["test"]
-    found = {}
-    for name, guess in guesses.items():
-        right = int((guess == truth).sum())
+        predictions[f"probe on {name}"] = outcome.predictions["test"]
+    truth, found = rows["held_out"].y, {}
+    for name, predicted in predictions.items():
+        right = int((predicted == truth).sum())
         low, high = wilson(right, len(truth))
         found[name] = {"value": right / len(truth), "low": low, "high": high}
     return found
 
 
 def spectrum(state: State) -> dict[str, Any]:
-    """W's singular values, the largest first, beside the law of a random matrix."""
+    """Return W's singular values, the largest first, and the law of a random matrix."""
     weight = state["weight"].double().numpy()
     return {"singular_values": np.linalg.svd(weight, compute_uv=False).tolist(), **marchenko_pastur(weight)}
 
 
 def write(given: Checkpoint, folder: Path, state: State) -> None:
-    """A checkpoint with the encoder and tokenizer of `given` and this pooler and head, float32 safetensors."""
+    """Write a float32 checkpoint: encoder and tokenizer of `given`, this pooler and head."""
     from transformers import BertForNextSentencePrediction
 
     model = BertForNextSentencePrediction.from_pretrained(
@@ -235,15 +245,11 @@ def write(given: Checkpoint, folder: Path, state: State) -> None:
     )
     weights = model.state_dict()
     for name, tensor in state.items():
-        weights[NAMES[name]].copy_(tensor)
-    try:
+        weights[PARAMETERS[name]].copy_(tensor)
+    with writing(folder):
         model.save_pretrained(folder)
-        for name in given.tokenizer:  # as they stand: the same word pieces
+        for name in given.tokenizer:
             shutil.copyfile(given.folder / name, folder / name)
-    except OSError as error:
-        raise UserError(
-            f"output={folder} cannot be written: {error.strerror or error}. Name another folder."
-        ) from error
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
-"""The control with random weights: ``python -m experiments.studies.random_weights output=FOLDER [model.path=FOLDER] [seed=0]``.
+"""Write a checkpoint with random weights, as a control.
 
-Writes a checkpoint of the shape and tokenizer of another one (unless named, the embedded one), freshly initialised as before any training.
+``python -m experiments.studies.random_weights output=FOLDER [model.path=FOLDER] [seed=0]``
+
+Its shape and tokenizer are those of another checkpoint, by default the embedded one; its weights
+are initialised as before any training.
 """
 
 from __future__ import annotations
@@ -9,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.cli import ModelPath, command, required
+from experiments.files import writing
 from src.cli.messages import print_text
 from src.config.schema import ModelConfig
-from src.errors import UserError
 from src.models.finding import find_checkpoint
 from src.models.restricted_folder import restricted_folder
 from src.models.tokenizer import load_tokenizer
@@ -41,14 +44,10 @@ def write(output: Path, path: str, seed: int) -> None:
     given = find_checkpoint(ModelConfig(path=path))
     torch.manual_seed(seed)
     model = AutoModel.from_config(AutoConfig.from_pretrained(restricted_folder(given)))
-    try:
-        torch.nn.Module.to(model, torch.float32)
+    torch.nn.Module.to(model, torch.float32)
+    with writing(output):
         model.save_pretrained(output)
         load_tokenizer(given).save_pretrained(output)
-    except OSError as error:
-        raise UserError(
-            f"output={output} cannot be written: {error.strerror or error}. Name another folder."
-        ) from error
 
 
 if __name__ == "__main__":

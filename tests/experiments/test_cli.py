@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pytest
 
-from experiments import report
+from experiments import collect
 from experiments.cli import ModelPath, at_least, command, read_options, required
 from src.errors import UserError
 
@@ -121,11 +121,11 @@ def test_an_unknown_flag_ends_with_status_2(capsys: pytest.CaptureFixture[str]) 
 
 def test_help_lists_every_option_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        report.main(["--help"])
+        collect.main(["--help"])
     assert ended.value.code == 0
     printed = capsys.readouterr().out
-    assert (report.__doc__ or "").splitlines()[0] in printed
-    assert all(f"{each.name}=" in printed for each in fields(report.Options)) and "margin=0.01" in printed
+    assert (collect.__doc__ or "").splitlines()[0] in printed
+    assert all(f"{each.name}=" in printed for each in fields(collect.Options)) and "records=" in printed
 
 
 @pytest.mark.parametrize(

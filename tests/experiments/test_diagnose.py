@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from experiments import conditional, diagnose
+from experiments import diagnose
 from experiments.configurations import configs
 from experiments.diagnose import REPRESENTATIONS
+from experiments.studies import conditional
 from src.config.schema import ProbeConfig
 from src.errors import UserError
 from src.pipeline.run import opened
@@ -96,7 +97,7 @@ def test_representations_beside_cls(words: list[str]) -> None:
     conditional.main([*words, "output=beside"])
     with Path("beside/information.csv").open(newline="") as file:
         rows = {row["pooling"]: row for row in csv.DictReader(file)}
-    assert tuple(rows) == conditional.NAMES and "cls+pooler" in rows
+    assert tuple(rows) == conditional.REPRESENTATIONS and "cls+pooler" in rows
     assert float(rows["cls"]["gain"]) == 0
     records = {name: Result.read(f"beside/files/{name}") for name in rows}
     assert {name: record.pooling for name, record in records.items()} == {name: name for name in rows}
@@ -114,7 +115,7 @@ def test_what_is_done_is_not_done_again(words: list[str], capsys: pytest.Capture
     capsys.readouterr()
     for place in ("beside", "elsewhere"):
         conditional.main([*words, f"output={place}"])
-        assert f"{len(conditional.NAMES)} skipped" in capsys.readouterr().out
+        assert f"{len(conditional.REPRESENTATIONS)} skipped" in capsys.readouterr().out
         assert Path(place, "information.csv").read_text() == first
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import fresh
+from experiments.studies import random_weights
 from src import run
 from src.config.schema import ModelConfig
 from src.errors import UserError
 from src.models.encoder import Encoder
 from src.models.finding import EMBEDDED_DIR, find_checkpoint
 from src.models.options import EncodingOptions
-from tests.cli.test_application import Door
+from tests.cli.refusals import Command
 from tests.config.test_conf import composed
 
 NAMES = sorted(path.name for path in EMBEDDED_DIR.iterdir() if path.is_dir())
@@ -50,7 +50,7 @@ def test_its_pooler_is_trained_and_a_fresh_one_is_not(embedded: Path, tmp_path: 
     assert (
         not evidence["bias_is_zero"] and not evidence["spectrum_is_random"] and evidence["next_sentence_accuracy"] > 0.5
     )
-    fresh.main([f"output={tmp_path}", f"model.path=embedded:{embedded.name}"])
+    random_weights.main([f"output={tmp_path}", f"model.path=embedded:{embedded.name}"])
     random = Encoder(find_checkpoint(ModelConfig(path=str(tmp_path))), EncodingOptions()).info.pooler
     assert random["status"] == "untrained"
 
@@ -62,7 +62,7 @@ def test_an_unknown_one_is_named() -> None:
         find_checkpoint(ModelConfig(path="embedded:../conf"))
 
 
-def test_the_defaults_need_nothing(door: Door) -> None:
+def test_the_defaults_need_nothing(door: Command) -> None:
     ended = door(run.main, "tracker=none", "runtime.progress=false", "hydra.run.dir=out")
     assert ended.status == 0, ended.err
     record = json.loads(Path("out/result.json").read_text())

@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from experiments.cli import read_options
-from experiments.report import Options
+from experiments.report.__main__ import Options
 from src.errors import flatten, mask, printable
 from src.results.escaping import csv_cell, markdown, option
 

@@ -1,34 +1,32 @@
-"""What lies between [CLS] and the pooler, step by step, and why it costs what it costs."""
+"""Claims on the steps from [CLS] to the pooler, and on their causes."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from experiments.claims.sentences import SWEEP, Claim, amount, by_model, by_name, listed, of, words
-from experiments.evidence import STRENGTHS, Evidence
-from experiments.figures import style
-from experiments.tables import scored
+from experiments import style
+from experiments.formatting import format_overall, format_score_points, join_names
+from experiments.paper.claims.sentences import SWEEP, Claim, describe_overall, describe_verdict, overall_number
+from experiments.paper.evidence import LADDER, STRENGTHS, Evidence
+from experiments.paper.labels import by_model, by_pooling
 
-STEPS = {
-    "pooler_preactivation": "W h + b",
-    "pooler": "its tanh",
-    "pooler_inverse": "atanh of that",
-    "random_pooler": "a random pooler",
-}
+CKA = ("pooler", "random_pooler", "mean")  # compared with [CLS]
 
 
 def ladder(evidence: Evidence) -> Claim:
+    """Return the claim on each step from [CLS] to the pooler."""
     lines, numbers = [], []
-    for model in evidence.having("ladder"):
+    for model in evidence.models_of("ladder"):
         for strength in STRENGTHS:
-            for found in evidence.ladder(model, strength, list(STEPS)):
-                numbers.append(of(found, f"{model}, {strength} regularisation: {STEPS[found.a]} − [CLS]"))
-        tuned = {found.a: found for found in evidence.ladder(model, "tuned", list(STEPS))}
-        said = [f"{STEPS[name]} {amount(found)} ({words(found.verdict)})" for name, found in tuned.items()]
-        lines.append(f"**{model}**, tuned regularisation, relative to [CLS]: {listed(said)}.")
+            for found in evidence.ladder(model, strength):
+                numbers.append(overall_number(found, f"{model}, {strength} regularisation: {LADDER[found.a]} − [CLS]"))
+        tuned = {found.a: found for found in evidence.ladder(model, "tuned")}
+        said = [f"{LADDER[name]} {describe_overall(found)}" for name, found in tuned.items()]
+        lines.append(f"**{model}**, tuned regularisation, relative to [CLS]: {join_names(said)}.")
     return Claim(
         "The ladder: which step from [CLS] to the pooler costs what",
-        "Without a penalty a linear probe sees the same in h and in W h + b, as W is invertible; what differs is regularisation and "
+        "Without a penalty a linear probe sees the same in h and in W h + b, as W is invertible; what differs is "
+        "regularisation and "
         "rounding. " + " ".join(lines),
         numbers,
         SWEEP.format("ladder"),
@@ -37,28 +35,27 @@ def ladder(evidence: Evidence) -> Claim:
 
 
 def nsp_pooler(evidence: Evidence) -> Claim:
+    """Return the claim on a pooler that next-sentence prediction trained alone."""
     lines, numbers = [], []
-    for model in evidence.having("nsp_pooler"):
+    for model in evidence.models_of("nsp_pooler"):
         bundles = [f"nsp_pooler/{model}-{kind}" for kind in ("nsp", "random")]
-        apart = evidence.over(bundles, by_model, "pooler, nsp", "pooler, random")
-        numbers.append(of(apart, f"{model}: its own NSP-trained pooler − its random start"))
+        apart = evidence.over_tasks(bundles, by_model, "pooler, nsp", "pooler, random")
+        numbers.append(overall_number(apart, f"{model}: its own NSP-trained pooler − its random start"))
         for kind in ("nsp", "random"):
-            numbers.append(
-                of(
-                    evidence.over(bundles, by_model, f"pooler, {kind}", f"cls, {kind}"),
-                    f"{model}: {kind} pooler − [CLS]",
-                )
-            )
+            found = evidence.over_tasks(bundles, by_model, f"pooler, {kind}", f"cls, {kind}")
+            numbers.append(overall_number(found, f"{model}: {kind} pooler − [CLS]"))
         right = evidence.json(f"nsp_pooler/{model}.json")["held_out_accuracy"]
         head, probe = right["head of nsp"], right["probe on cls"]
         lines.append(
-            f"**{model}**, encoder frozen, W and b trained by next-sentence prediction alone: right on {scored(head)} % of held-out pairs "
-            f"(a linear probe straight on [CLS]: {scored(probe)} %). On the tasks that training moved the pooler's score by "
-            f"{amount(apart)}: {words(apart.verdict)}."
+            f"**{model}**, encoder frozen, W and b trained by next-sentence prediction alone: right on "
+            f"{format_score_points(head)} % of held-out pairs (a linear probe straight on [CLS]: {format_score_points(probe)} %). "
+            f"On the tasks that training moved the pooler's score by {format_overall(apart)}: "
+            f"{describe_verdict(apart.verdict)}."
         )
     return Claim(
         "What next-sentence prediction teaches the pooler itself",
-        "The same frozen encoder with a random pooler and with one that only next-sentence prediction has trained, from one random start, "
+        "The same frozen encoder with a random pooler and with one that only next-sentence prediction has trained, "
+        "from one random start, "
         "whose luck the intervals do not hold. " + " ".join(lines),
         numbers,
         "python -m experiments.studies.nsp_pooler text=FOLDER output=FOLDER, then " + SWEEP.format("nsp_pooler"),
@@ -67,20 +64,18 @@ def nsp_pooler(evidence: Evidence) -> Claim:
 
 
 def conditional(evidence: Evidence) -> Claim:
+    """Return the claim on what another vector adds to [CLS]."""
     lines, numbers = [], []
     beside = ("cls+pooler", "cls+random_pooler", "cls+mean")
-    for model in evidence.having("conditional"):
+    for model in evidence.models_of("conditional"):
         for name in beside:
-            numbers.append(
-                of(
-                    evidence.over([f"conditional/{model}"], by_name, name, "cls"),
-                    f"{model}: [{name.replace('+', '; ')}] − [cls]",
-                )
-            )
-        extra = evidence.over([f"conditional/{model}"], by_name, "cls+pooler", "cls+random_pooler")
-        numbers.append(of(extra, f"{model}: [cls; pooler] − [cls; random_pooler]"))
+            found = evidence.over_tasks([f"conditional/{model}"], by_pooling, name, "cls")
+            numbers.append(overall_number(found, f"{model}: [{name.replace('+', '; ')}] − [cls]"))
+        extra = evidence.over_tasks([f"conditional/{model}"], by_pooling, "cls+pooler", "cls+random_pooler")
+        numbers.append(overall_number(extra, f"{model}: [cls; pooler] − [cls; random_pooler]"))
         lines.append(
-            f"**{model}**: [cls; pooler] scores {amount(extra)} relative to [cls; random pooler], which is as wide: {words(extra.verdict)}."
+            f"**{model}**: [cls; pooler] scores {format_overall(extra)} relative to [cls; random pooler], which is as "
+            f"wide: {describe_verdict(extra.verdict)}."
         )
     return Claim(
         "Does the pooler add anything to [CLS]?",
@@ -92,49 +87,45 @@ def conditional(evidence: Evidence) -> Claim:
 
 
 def precision(evidence: Evidence) -> Claim:
-    found = [(model, each) for model in evidence.having("precision") for each in evidence.precision(model)]
+    """Return the claim on half precision."""
+    found = [(model, each) for model in evidence.models_of("precision") for each in evidence.precision(model)]
     largest = max(found, key=lambda one: abs(one[1].value))
     different = [f"{model} {each.a}" for model, each in found if each.verdict in ("better", "worse")]
     text = (
-        f"Of {len(found)} combinations of pooling and half-precision type, {listed(different)} differ from float32 and are not shown "
-        "equivalent within 1 point; the "
-        f"largest of these means is {amount(largest[1])} ({largest[0]}, {largest[1].a})."
+        f"Of {len(found)} combinations of pooling and half-precision type, {join_names(different)} differ from "
+        "float32 and are not shown equivalent within 1 point; the largest of these means is "
+        f"{format_overall(largest[1])} ({largest[0]}, {largest[1].a})."
     )
-    numbers = [of(each, f"{model}: {each.a} − {each.b}") for model, each in found]
+    numbers = [overall_number(each, f"{model}: {each.a} − {each.b}") for model, each in found]
     return Claim("Half precision", text, numbers, SWEEP.format("precision"), ["figures/precision", "tables/precision"])
 
 
 def geometry(evidence: Evidence) -> Claim:
+    """Return the claim on the geometry of the representations."""
     lines = []
-    for model in evidence.having("diagnostics"):
+    for model in evidence.models_of("diagnostics"):
         found = evidence.json(f"diagnostics/{model}.json")
         tasks = list(found["tasks"].values())
         weight = found["pooler"]["weight"]
 
-        def mean(*path: str) -> float:
-            values = []
-            for each in tasks:  # noqa: B023
-                for name in path:
-                    each = each[name]
-                values.append(each)
-            return float(np.mean(values))
-
-        shown = ("cls", "pooler_preactivation", "pooler", "mean")
-        ranks = [f"{style.label(name, '')} {mean('representations', name, 'effective_rank'):.0f}" for name in shown]
+        cka = {name: float(np.mean([task["cka"][f"cls {name}"] for task in tasks])) for name in CKA}
+        saturated = np.mean([task["representations"]["pooler"]["saturation"]["nearly"] for task in tasks])
+        ranks = []
+        for name in ("cls", "pooler_preactivation", "pooler", "mean"):
+            rank = np.mean([task["representations"][name]["effective_rank"] for task in tasks])
+            ranks.append(f"{style.pooling_label(name, '')} {rank:.0f}")
         lines.append(
-            f"**{model}** (means over {len(tasks)} tasks): W's largest singular value is {weight['singular_max']:.2f}, noise of its "
-            "variance ends "
-            f"at {weight['singular_edge']:.2f}, its condition number is {weight['condition_number']:,.0f}; effective rank of "
-            f"{listed(ranks)}; "
-            f"{100 * mean('representations', 'pooler', 'saturation', 'nearly'):.1f} % of the pooler's entries lie beyond 0.99; linear "
-            "CKA with "
-            f"[CLS] is {mean('cka', 'cls pooler'):.2f} for the pooler, {mean('cka', 'cls random_pooler'):.2f} for a random one and "
-            f"{mean('cka', 'cls mean'):.2f} for the mean."
+            f"**{model}** (means over {len(tasks)} tasks): W's largest singular value is "
+            f"{weight['singular_max']:.2f}, noise of its variance ends at {weight['singular_edge']:.2f}, its "
+            f"condition number is {weight['condition_number']:,.0f}; effective rank of {join_names(ranks)}; "
+            f"{100 * saturated:.1f} % of the pooler's entries lie beyond 0.99; linear CKA with [CLS] is "
+            f"{cka['pooler']:.2f} for the pooler, {cka['random_pooler']:.2f} for a random one and {cka['mean']:.2f} "
+            "for the mean."
         )
     return Claim(
         "Why: what each step does to the representation",
-        "W squeezes some directions of [CLS]: a probe without a penalty can stretch them again, a penalised one pays for it; tanh then "
-        "rounds off "
+        "W squeezes some directions of [CLS]: a probe without a penalty can stretch them again, a penalised one pays "
+        "for it; tanh then rounds off "
         "what it saturates. " + " ".join(lines),
         [],
         "python -m experiments.diagnose dataset=cola,mrpc,stsb,rte,mr,sick_e data_root=FOLDER output=FILE",

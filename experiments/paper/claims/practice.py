@@ -1,42 +1,46 @@
-"""What a practitioner asks next: cost, fine-tuning, chance, and whether the statistics hold."""
+"""Claims for practice: cost, fine-tuning, chance, and the error rates of the statistics."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from experiments import collect
-from experiments.claims.sentences import SWEEP, Claim, Number, amount, by_model, by_name, listed, of, words
-from experiments.evidence import PAIRS, PRIMARY, Evidence
-from experiments.tables import points
+from experiments.formatting import format_overall, format_points, join_names
+from experiments.paper.claims.sentences import SWEEP, Claim, Number, describe_overall, overall_number
+from experiments.paper.evidence import PAIRS, PRIMARY, Evidence
+from experiments.paper.labels import by_model, by_pooling
+from experiments.paper.tables.cells import score_rows
+from experiments.paper.tables.table import Row
 from src.evaluation.contrasts import FEW_ROWS
+from src.evaluation.hierarchical import Overall
 from src.results.result import Result
 
 
 def finetuning(evidence: Evidence) -> Claim:
+    """Return the claim on fine-tuned encoders."""
     bundle = "finetune/bert-books"
-    tuned = {pair: evidence.over([bundle], by_name, *pair) for pair in PAIRS}
+    tuned = {pair: evidence.over_tasks([bundle], by_pooling, *pair) for pair in PAIRS}
     tasks = tuned["mean", "cls"].tasks
     frozen = {
-        pair: evidence.over(["poolings/bert-books", "demo/bert-books"], by_name, *pair, dataset=tasks) for pair in PAIRS
+        pair: evidence.over_tasks(["poolings/bert-books", "demo/bert-books"], by_pooling, *pair, dataset=tasks)
+        for pair in PAIRS
     }
-    numbers = [of(found, f"tuned: {found.a} − {found.b}") for found in tuned.values()]
-    numbers += [of(found, f"frozen, the same tasks: {found.a} − {found.b}") for found in frozen.values()]
+    numbers = [overall_number(found, f"tuned: {found.a} − {found.b}") for found in tuned.values()]
+    numbers += [overall_number(found, f"frozen, the same tasks: {found.a} − {found.b}") for found in frozen.values()]
     rows, seeds = (max(record.result.counts["train"] for record in evidence[bundle]), evidence[bundle][0].result.draws)
     text = (
-        f"All weights tuned on at most {rows:,} training rows of {len(tasks)} tasks, {seeds} seeds; the frozen probes beside them had "
-        "all rows. "
-        f"mean − [CLS]: tuned {amount(tuned['mean', 'cls'])} ({words(tuned['mean', 'cls'].verdict)}), frozen "
-        f"{amount(frozen['mean', 'cls'])}; "
-        f"pooler − [CLS]: tuned {amount(tuned['pooler', 'cls'])} ({words(tuned['pooler', 'cls'].verdict)}), frozen "
-        f"{amount(frozen['pooler', 'cls'])}."
+        f"All weights tuned on at most {rows:,} training rows of {len(tasks)} tasks, {seeds} seeds; the frozen probes "
+        f"beside them had all rows. mean − [CLS]: tuned {describe_overall(tuned['mean', 'cls'])}, frozen "
+        f"{format_overall(frozen['mean', 'cls'])}; pooler − [CLS]: tuned {describe_overall(tuned['pooler', 'cls'])}, "
+        f"frozen {format_overall(frozen['pooler', 'cls'])}."
     )
     command = "python -m experiments.studies.finetune rows=1500 rate=0.0001,0.0003,0.001 tune=sick_e dataset=... output=FOLDER"
     return Claim("If you fine-tune", text, numbers, command, ["figures/finetune", "tables/finetune"])
 
 
 def cost(evidence: Evidence) -> Claim:
+    """Return the claim on the cost of each representation."""
     lines = []
-    for model in evidence.having("cost"):
+    for model in evidence.models_of("cost"):
         found = evidence.json(f"cost/{model}.json")
         for name, each in found["tasks"].items():
             seconds = each["seconds"]
@@ -44,10 +48,9 @@ def cost(evidence: Evidence) -> Claim:
             whole = passes[max(passes)]
             pools = [value["median"] for value in seconds["pool"]["joint"].values()]
             lines.append(
-                f"**{model}** on {name}: the forward pass takes {1000 * whole / each['rows']:.1f} s per 1,000 rows on one core, the "
-                "dearest pooling "
-                f"{100 * max(pools) / whole:.1f} % of that; a row is kept in {each['bytes']['joint']['cls']['float32']:,} bytes whatever "
-                "the pooling."
+                f"**{model}** on {name}: the forward pass takes {1000 * whole / each['rows']:.1f} s per 1,000 rows on "
+                f"one core, the dearest pooling {100 * max(pools) / whole:.1f} % of that; a row is kept in "
+                f"{each['bytes']['joint']['cls']['float32']:,} bytes whatever the pooling."
             )
     return Claim(
         "Cost: the pooling is free, the pass is not",
@@ -59,6 +62,7 @@ def cost(evidence: Evidence) -> Claim:
 
 
 def along(evidence: Evidence) -> Claim:
+    """Return the claim on the snapshots of the pre-training."""
     rows = evidence.csv("along.csv")
     steps = sorted({int(row["step"]) for row in rows})
     lines = []
@@ -70,7 +74,7 @@ def along(evidence: Evidence) -> Claim:
                 for row in rows
                 if (row["dataset"], row["pooling"]) == (task, pooling)
             }
-            moves.append(f"{pooling} {points(at[steps[0]])} to {points(at[steps[-1]])}")
+            moves.append(f"{pooling} {format_points(at[steps[0]])} to {format_points(at[steps[-1]])}")
         lines.append(f"{task}: {', '.join(moves)}.")
     return Claim(
         "Along the pre-training",
@@ -83,85 +87,88 @@ def along(evidence: Evidence) -> Claim:
 
 
 def draws(evidence: Evidence) -> Claim:
+    """Return the claim on resamples of the training rows."""
     lines, numbers = [], []
-    for model in evidence.having("draws"):
+    for model in evidence.models_of("draws"):
         for a, b in PAIRS[:2]:
-            numbers.append(
-                of(evidence.over([f"draws/{model}"], by_name, a, b), f"{model}, ten draws of train: {a} − {b}")
-            )
-        spread = [
-            np.std(record.result.score["draws"], ddof=1)
-            for record in evidence[f"draws/{model}"]
-            if record.result.score["value"] is not None
-        ]
-        scores = [
-            record.result.score for record in evidence[f"draws/{model}"] if record.result.score["low"] is not None
-        ]
-        widths = [score["high"] - score["low"] for score in scores]
+            found = evidence.over_tasks([f"draws/{model}"], by_pooling, a, b)
+            numbers.append(overall_number(found, f"{model}, ten draws of train: {a} − {b}"))
+        scores = [record.result.score for record in evidence[f"draws/{model}"]]
+        spread = [np.std(score["draws"], ddof=1) for score in scores if score["value"] is not None]
+        widths = [score["high"] - score["low"] for score in scores if score["low"] is not None]
         lines.append(
-            f"**{model}**: resampling the training rows moves a score by {points(float(np.median(spread)))} points (the median standard "
-            f"deviation over tasks and poolings); the 95 % interval for new rows and a new draw is {points(float(np.median(widths)))} wide."
+            f"**{model}**: resampling the training rows moves a score by {format_points(float(np.median(spread)))} "
+            "points (the median standard deviation over tasks and poolings); the 95 % interval for new rows and a new "
+            f"draw is {format_points(float(np.median(widths)))} wide."
         )
-    return Claim(
-        "The luck of the training rows", " ".join(lines), numbers, SWEEP.format("draws"),
-        ["figures/draws", *(f"tables/draws-{model}" for model in evidence.having("draws"))],
-    )  # fmt: skip
+    see = ["figures/draws", *(f"tables/draws-{model}" for model in evidence.models_of("draws"))]
+    return Claim("The luck of the training rows", " ".join(lines), numbers, SWEEP.format("draws"), see)
 
 
 def controls(evidence: Evidence) -> Claim:
-    lines, numbers = [], []
-    for model in evidence.having("controls"):
-        control = [record.result for record in evidence[f"controls/{model}"] if _chance(record.result)]
-        hits = [result for result in control if _at_chance(result)]
+    """Return the claim on the controls: shuffled labels, layer 0, a bag of word pieces, random weights."""
+    lines = []
+    for model in evidence.models_of("controls"):
+        control = [record.result for record in evidence[f"controls/{model}"] if _is_control(record.result)]
+        hits = [result for result in control if _is_at_chance(result)]
         lines.append(
-            f"**{model}**: of {len(control)} controls that must score at chance (shuffled labels, layer 0 of [CLS]) {len(hits)} "
-            "have the best constant's score in their 95 % interval, or stay below it."
+            f"**{model}**: of {len(control)} controls that must score at chance (shuffled labels, layer 0 of [CLS]) "
+            f"{len(hits)} have the best constant's score in their 95 % interval, or stay below it."
         )
     for model in evidence.models:
-        beaten = []
-        for task in PRIMARY:
-            here = [
-                row
-                for row in collect.rows(evidence[f"poolings/{model}"])
-                if row["dataset"] == task and row["value"] is not None
-            ]
-            if here and (here[0]["bag_of_word_pieces"] or 0) > max(row["value"] for row in here):
-                beaten.append(task)
         lines.append(
-            f"**{model}**: a bag of word pieces under the same probe scores above every pooling on {listed(beaten, 'no task')}."
+            f"**{model}**: a bag of word pieces under the same probe scores above every pooling on "
+            f"{join_names(_tasks_below_bag(evidence, model), 'no task')}."
         )
-    random, better = "bert-books-random", 0
-    for pooling in ("cls", "pooler", "mean", "max"):
-        found = evidence.over(["poolings/bert-books", f"poolings/{random}"], by_model, f"{pooling}, bert-books", f"{pooling}, {random}",
-                              dataset=PRIMARY)  # fmt: skip
-        numbers.append(of(found, f"{pooling}: pre-trained − random weights"))
-        better += found.verdict == "better"
+    found = [_against_random_weights(evidence, pooling) for pooling in ("cls", "pooler", "mean", "max")]
+    numbers = [overall_number(each, f"{each.a.split(',')[0]}: pre-trained − random weights") for each in found]
     lines.append(
-        f"Over the primary tasks pre-training is better than one draw of random weights for {better} of {len(numbers)} poolings."
+        "Over the primary tasks pre-training is better than one draw of random weights for "
+        f"{sum(each.verdict == 'better' for each in found)} of {len(numbers)} poolings."
     )
     return Claim(
         "Controls",
         " ".join(lines),
         numbers,
-        f"{SWEEP.format('controls')}; python -m experiments.studies.random_weights output=FOLDER/bert-books-random, then {SWEEP.format('poolings')} "
-        "model=checkpoint model.path=FOLDER/bert-books-random",
+        f"{SWEEP.format('controls')}; python -m experiments.studies.random_weights output=FOLDER/bert-books-random, then "
+        f"{SWEEP.format('poolings')} model=checkpoint model.path=FOLDER/bert-books-random",
         ["tables/controls", "tables/poolings-bert-books-random"],
     )
 
 
-def _chance(result: Result) -> bool:
+def _tasks_below_bag(evidence: Evidence, model: str) -> list[str]:
+    """Return the primary tasks on which a bag of word pieces scores above every pooling."""
+    scores: dict[str, list[Row]] = {}
+    for row in score_rows(evidence[f"poolings/{model}"]):
+        if row["value"] is not None:
+            scores.setdefault(row["dataset"], []).append(row)
+    return [
+        task
+        for task in PRIMARY
+        if task in scores and (scores[task][0]["bag_of_word_pieces"] or 0) > max(row["value"] for row in scores[task])
+    ]
+
+
+def _against_random_weights(evidence: Evidence, pooling: str) -> Overall:
+    trained, random = "bert-books", "bert-books-random"
+    bundles = [f"poolings/{trained}", f"poolings/{random}"]
+    return evidence.over_tasks(bundles, by_model, f"{pooling}, {trained}", f"{pooling}, {random}", dataset=PRIMARY)
+
+
+def _is_control(result: Result) -> bool:
+    """Return whether a run must score at chance."""
     return bool(result.config["probe"].get("shuffled_labels")) or (result.layer == 0 and result.pooling == "cls")
 
 
-def _at_chance(result: Result) -> bool:
+def _is_at_chance(result: Result) -> bool:
+    """Return whether a score is not shown to be above the best constant's."""
     constant = result.baseline["constant"]["value"] or 0.0
     value, low = result.score["value"], result.score["low"]
-    return (
-        value is None or value <= constant or (low is not None and low <= constant)
-    )  # what is undefined says nothing either
+    return value is None or value <= constant or (low is not None and low <= constant)
 
 
 def calibration(evidence: Evidence) -> Claim:
+    """Return the claim on the error rates of the statistics in simulation."""
     rows = [row for row in evidence.csv("simulation.csv") if not row["note"].startswith("a form that was not chosen")]
     wide = [row for row in rows if int(row["rows"]) >= FEW_ROWS]
     outside = [row for row in wide if row["within"] != "yes"]
@@ -177,9 +184,10 @@ def calibration(evidence: Evidence) -> Claim:
     ]
     return Claim(
         "Do the statistics hold what they promise?",
-        f"In simulation with {FEW_ROWS} rows or more, {len(wide) - len(outside)} of {len(wide)} settings keep their limits (error rate at "
-        "most 6 %, coverage 93 to 97 %, false equivalence at most 6 %); those that do not are below. With fewer rows, whose contrasts are "
-        f"flagged, {len(few) or 'none'} of {len(rows) - len(wide)} settings leaves them.",
+        f"In simulation with {FEW_ROWS} rows or more, {len(wide) - len(outside)} of {len(wide)} settings keep their limits "
+        "(error rate at most 6 %, coverage 93 to 97 %, false equivalence at most 6 %); those that do not are below. "
+        f"With fewer rows, whose contrasts are flagged, {len(few) or 'none'} of {len(rows) - len(wide)} settings "
+        "leaves them.",
         numbers,
         "python -m experiments.benchmarks.calibration",
         ["figures/calibration", "tables/simulation"],

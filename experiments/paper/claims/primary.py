@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from experiments.claims.sentences import HOLM, SWEEP, Claim, amount, of, split, told, words
-from experiments.evidence import Evidence
-from experiments.tables import points
+from experiments.formatting import format_overall, format_points
+from experiments.paper.claims.sentences import (
+    HOLM,
+    SWEEP,
+    Claim,
+    describe_tasks,
+    describe_verdict,
+    overall_number,
+    tasks_with_verdict,
+)
+from experiments.paper.evidence import Evidence
 from src.evaluation.hierarchical import Overall
 
 
 def pooler_against_cls(evidence: Evidence) -> Claim:
+    """Return the primary claim on the pooler and [CLS]."""
     lines, numbers = [], []
     for model in evidence.models:
         found, tasks = evidence.overall(model, "pooler", "cls"), evidence.contrasts(model)
         lines.append(
-            f"**{model}** (pooler {evidence.pooler(model)}): over {len(found.tasks)} tasks the pooler scores {amount(found)} relative to "
-            "[CLS]: "
-            f"{words(found.verdict)}; {_sensitive(found)} Task by task, after Holm, it is {split(tasks, 'pooler', 'cls')}."
+            f"**{model}** (pooler {evidence.pooler_status(model)}): over {len(found.tasks)} tasks the pooler scores "
+            f"{format_overall(found)} relative to [CLS]: {describe_verdict(found.verdict)}; "
+            f"{_describe_sensitivity(found)} Task by task, after Holm, it is {describe_tasks(tasks, 'pooler', 'cls')}."
         )
-        numbers.append(of(found, f"{model}: pooler − cls", HOLM))
+        numbers.append(overall_number(found, f"{model}: pooler − cls", HOLM))
         numbers.append(
-            of(evidence.apart(model, "pooler", "cls"), f"{model}: pooler − cls, tasks that share no sentence")
+            overall_number(
+                evidence.disjoint_overall(model, "pooler", "cls"),
+                f"{model}: pooler − cls, tasks that share no sentence",
+            )
         )
     return Claim(
         "pooled_output against [CLS]",
@@ -31,18 +43,24 @@ def pooler_against_cls(evidence: Evidence) -> Claim:
 
 
 def mean_against_both(evidence: Evidence) -> Claim:
+    """Return the primary claim on mean pooling against [CLS] and the pooler."""
     lines, numbers = [], []
     for model in evidence.models:
         tasks, found = evidence.contrasts(model), evidence.overall(model, "mean", "cls")
-        both = told(tasks, "mean", "cls", "better") and told(tasks, "mean", "cls", "worse")
+        both = all(tasks_with_verdict(tasks, "mean", "cls", verdict) for verdict in ("better", "worse"))
         lines.append(
-            f"**{model}**: {amount(found)} relative to [CLS] over all tasks ({words(found.verdict)}; {_sensitive(found)[:-1]}). "
-            f"{'The tasks disagree' if both else 'Task by task'}: mean pooling is {split(tasks, 'mean', 'cls')}."
+            f"**{model}**: {format_overall(found)} relative to [CLS] over all tasks "
+            f"({describe_verdict(found.verdict)}; {_describe_sensitivity(found)[:-1]}). "
+            f"{'The tasks disagree' if both else 'Task by task'}: mean pooling is "
+            f"{describe_tasks(tasks, 'mean', 'cls')}."
         )
         for other in ("cls", "pooler"):
-            numbers.append(of(evidence.overall(model, "mean", other), f"{model}: mean − {other}", HOLM))
+            numbers.append(overall_number(evidence.overall(model, "mean", other), f"{model}: mean − {other}", HOLM))
             numbers.append(
-                of(evidence.apart(model, "mean", other), f"{model}: mean − {other}, tasks that share no sentence")
+                overall_number(
+                    evidence.disjoint_overall(model, "mean", other),
+                    f"{model}: mean − {other}, tasks that share no sentence",
+                )
             )
     return Claim(
         "Mean pooling against both",
@@ -53,15 +71,18 @@ def mean_against_both(evidence: Evidence) -> Claim:
     )
 
 
-def _sensitive(found: Overall) -> str:
-    """How much the claim hangs on one task, and the margin at which it would be one of equivalence."""
-    ends = points(min(found.without), signed=True), points(max(found.without), signed=True)
+def _describe_sensitivity(found: Overall) -> str:
+    """Return the range of the difference without any one task, and the margin at which it would be equivalent."""
+    ends = format_points(min(found.without), signed=True), format_points(max(found.without), signed=True)
     margin = max(abs(found.low90), abs(found.high90))
-    return f"without any one task between {ends[0]} and {ends[1]}; the 90 % interval lies within {points(margin)} points of zero."
+    return (
+        f"without any one task between {ends[0]} and {ends[1]}; the 90 % interval lies within {format_points(margin)} "
+        "points of zero."
+    )
 
 
 def values(evidence: Evidence) -> Claim:
-    """Different values, same size: the question itself, on the systems that it was asked of."""
+    """Return the claim on the values of both vectors in the systems that return them."""
     found = evidence.json("parity.json")["bert-books"]["systems"]
     tanh = [each for each in found if each["hidden_act"] != "gelu"]
     erf = [each for each in found if each["hidden_act"] == "gelu"]
@@ -69,11 +90,11 @@ def values(evidence: Evidence) -> Claim:
     formula = max(each["pooler_formula"] for each in found)
     largest = max(max(each["sequence_output"], each["pooled_output"]) for each in tanh)
     text = (
-        f"Through {len({each['system'] for each in found})} systems on the same weights (google-research/bert, TF-Hub, TensorFlow 2, "
-        "Hugging Face, "
-        f"this suite) pooled_output is tanh(W·sequence_output[:, 0] + b) to within {formula:.0e}, and differs from sequence_output[:, 0] "
-        "by up to "
-        f"{apart:.1f}. The systems agree to within {largest:.0e} under the tanh GELU of Google's code, and to within "
-        f"{max(each['sequence_output'] for each in erf):.0e} where the configuration's 'gelu' is read as erf, as Hugging Face does."
+        f"Through {len({each['system'] for each in found})} systems on the same weights (google-research/bert, "
+        "TF-Hub, TensorFlow 2, Hugging Face, this suite) pooled_output is tanh(W·sequence_output[:, 0] + b) to within "
+        f"{formula:.0e}, and differs from sequence_output[:, 0] by up to {apart:.1f}. The systems agree to within "
+        f"{largest:.0e} under the tanh GELU of Google's code, and to within "
+        f"{max(each['sequence_output'] for each in erf):.0e} where the configuration's 'gelu' is read as erf, as "
+        "Hugging Face does."
     )
     return Claim("Different values, same size", text, [], "python -m experiments.parity", ["figures/parity"])

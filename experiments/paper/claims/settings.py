@@ -1,103 +1,103 @@
-"""What moves the answer: how pairs are read, the layer, the data, the protocol."""
+"""Claims on what changes the answer: the encoding of pairs, the layer, the training rows, the protocol."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from experiments.claims.sentences import (
+from experiments.formatting import format_overall, format_points, join_names
+from experiments.paper.claims.sentences import (
     REAL_PAIRS,
     SWEEP,
     Claim,
-    Number,
-    against,
-    amount,
-    by_layer,
-    by_name,
-    by_pairing,
-    listed,
-    of,
-    words,
+    contrast_number,
+    describe_overall,
+    describe_verdict,
+    overall_number,
 )
-from experiments.evidence import FEWER, Evidence, resamples
-from experiments.tables import points
+from experiments.paper.evidence import FEWER, Evidence, resamples
+from experiments.paper.labels import by_layer, by_pairing, by_pooling
 from src.evaluation.contrasts import contrasts
+
+PROTOCOLS = ("logistic", "senteval", "mteb")
 
 
 def pairs(evidence: Evidence) -> Claim:
+    """Return the claim on pairs encoded jointly and separately."""
     lines, numbers = [], []
-    for model in evidence.having("pairs"):
+    for model in evidence.models_of("pairs"):
         found = {}
         for pairing in ("joint", "separate"):
             for a, b in (("mean", "cls"), ("pooler", "cls")):
-                found[a, pairing] = evidence.over(
-                    [f"pairs/{model}"], by_name, a, b, pairing=[pairing], dataset=REAL_PAIRS
-                )
-                numbers.append(of(found[a, pairing], f"{model}, {pairing}: {a} − {b}"))
-        recipe = evidence.over([f"pairs/{model}"], by_pairing, "mean, separate", "cls, joint", dataset=REAL_PAIRS)
-        numbers.append(of(recipe, f"{model}: mean, texts apart − [CLS], texts together"))
+                only = {"pairing": [pairing], "dataset": REAL_PAIRS}
+                found[a, pairing] = evidence.over_tasks([f"pairs/{model}"], by_pooling, a, b, **only)
+                numbers.append(overall_number(found[a, pairing], f"{model}, {pairing}: {a} − {b}"))
+        recipe = evidence.over_tasks([f"pairs/{model}"], by_pairing, "mean, separate", "cls, joint", dataset=REAL_PAIRS)
+        numbers.append(overall_number(recipe, f"{model}: mean, texts apart − [CLS], texts together"))
         lines.append(
-            f"**{model}**, {len(recipe.tasks)} real pair tasks: mean − [CLS] is {amount(found['mean', 'joint'])} where both texts are "
-            "read together and "
-            f"{amount(found['mean', 'separate'])} where they are read apart. The mean of texts apart against [CLS] of texts together: "
-            f"{amount(recipe)} ({words(recipe.verdict)})."
+            f"**{model}**, {len(recipe.tasks)} real pair tasks: mean − [CLS] is "
+            f"{format_overall(found['mean', 'joint'])} where both texts are read together and "
+            f"{format_overall(found['mean', 'separate'])} where they are read apart. The mean of texts apart against "
+            f"[CLS] of texts together: {describe_overall(recipe)}."
         )
     return Claim(
         "Pairs, read together and apart",
         " ".join(lines),
         numbers,
         SWEEP.format("pairs"),
-        ["figures/pairs", *(f"tables/pairs-{model}" for model in evidence.having("pairs"))],
+        ["figures/pairs", *(f"tables/pairs-{model}" for model in evidence.models_of("pairs"))],
     )
 
 
 def coherence(evidence: Evidence) -> Claim:
+    """Return the claim on whether one text follows the other."""
     tasks = []
     for pairing in ("joint", "separate"):
         tasks += [(pairing, task) for task in evidence.tasks("coherence/bert-books", pairing=[pairing])]
-        tasks += [
-            (pairing, task)
-            for task in evidence.tasks("pairs/bert-books", pairing=[pairing], dataset=["demo_coherence"])
-        ]
-    pairs_asked = [("pooler", "cls"), ("mean", "cls")]
-    found = contrasts([task for _, task in tasks], pairs_asked, resamples=FEWER)  # one family
-    named = list(zip([pairing for pairing, _ in tasks for _ in pairs_asked], found, strict=True))
-    numbers = [against(each, f"{each.task}, {pairing}: {each.a} − {each.b}") for pairing, each in named]
+        own = evidence.tasks("pairs/bert-books", pairing=[pairing], dataset=["demo_coherence"])
+        tasks += [(pairing, task) for task in own]
+    compared = [("pooler", "cls"), ("mean", "cls")]
+    found = contrasts([task for _, task in tasks], compared, resamples=FEWER)  # one family
+    named = list(zip([pairing for pairing, _ in tasks for _ in compared], found, strict=True))
+    numbers = [contrast_number(each, f"{each.task}, {pairing}: {each.a} − {each.b}") for pairing, each in named]
     lines = []
     for pairing, way in (("joint", "together"), ("separate", "apart")):
         said = [
-            f"{each.task} {each.a} {points(each.difference.value, signed=True)} ({words(each.verdict)})"
+            f"{each.task} {each.a} {format_points(each.difference.value, signed=True)} "
+            f"({describe_verdict(each.verdict)})"
             for here, each in named
             if here == pairing
         ]
-        lines.append(f"Read {way}, relative to [CLS]: {listed(said)}.")
+        lines.append(f"Read {way}, relative to [CLS]: {join_names(said)}.")
     return Claim(
         "Where the pooler should win: does one text follow the other?",
-        "What next-sentence prediction trained the pooler for, on passages of books that it never saw and on the suite's own task; "
-        "embedded "
-        "model. A negative's second passage comes from another book, and passages of a book overlap, so the intervals are somewhat narrow. "
-        + " ".join(lines),
+        "What next-sentence prediction trained the pooler for, on passages of books that it never saw and on the "
+        "suite's own task; embedded model. A negative's second passage comes from another book, and passages of a "
+        "book overlap, so the intervals are somewhat narrow. " + " ".join(lines),
         numbers,
-        "python -m experiments.studies.coherence_pairs text=FOLDER output=FOLDER, then python -m src.run -m dataset=files dataset.name=book_coherence "
-        "dataset.train=FOLDER/train.tsv dataset.test=FOLDER/test.tsv dataset.text_pair=text_pair pairing=joint,separate "
-        "pooling=cls,pooler,mean,max",
+        "python -m experiments.studies.coherence_pairs text=FOLDER output=FOLDER, then python -m src.run -m dataset=files "
+        "dataset.name=book_coherence dataset.train=FOLDER/train.tsv dataset.test=FOLDER/test.tsv "
+        "dataset.text_pair=text_pair pairing=joint,separate pooling=cls,pooler,mean,max",
         ["figures/pairs"],
     )
 
 
 def layers(evidence: Evidence) -> Claim:
+    """Return the claim on the best layer of each pooling."""
     lines, numbers = [], []
-    for model in evidence.having("layers"):
+    for model in evidence.models_of("layers"):
         bundle = [f"layers/{model}"]
         last = max(record.result.layer for record in evidence[bundle[0]])
         for pooling in ("cls", "mean", "max"):
             mine = {"pooling": [pooling], "layer": range(1, last + 1)}
             means = evidence.means(bundle[0], by_layer, **mine)
             best = max(means, key=lambda name: means[name])
-            said = f"**{model}** {pooling}: best at layer {best} of {last} (mean over tasks {points(means[best])})"
+            said = (
+                f"**{model}** {pooling}: best at layer {best} of {last} (mean over tasks {format_points(means[best])})"
+            )
             if int(best) != last:
-                found = evidence.over(bundle, by_layer, best, str(last), **mine)
-                numbers.append(of(found, f"{model}, {pooling}: layer {best} − layer {last}"))
-                said += f", {amount(found)} relative to the last ({words(found.verdict)})"
+                found = evidence.over_tasks(bundle, by_layer, best, str(last), **mine)
+                numbers.append(overall_number(found, f"{model}, {pooling}: layer {best} − layer {last}"))
+                said += f", {format_overall(found)} relative to the last ({describe_verdict(found.verdict)})"
             lines.append(f"{said}.")
     return Claim(
         "Layers: where each pooling is best",
@@ -105,57 +105,50 @@ def layers(evidence: Evidence) -> Claim:
         + " ".join(lines),
         numbers,
         SWEEP.format("layers") + " layer='range(0,L+1)'",
-        ["figures/layers", *(f"tables/layers-{model}" for model in evidence.having("layers"))],
+        ["figures/layers", *(f"tables/layers-{model}" for model in evidence.models_of("layers"))],
     )
 
 
 def data(evidence: Evidence) -> Claim:
+    """Return the claim on the online code."""
     lines = []
-    numbers: list[Number] = []
-    for model in evidence.having("mdl"):
-        compression: dict[str, dict[str, float]] = {}
+    for model in evidence.models_of("mdl"):
+        compression: dict[str, list[float]] = {}
         for record in evidence[f"mdl/{model}"]:
-            code = record.result.chosen["online_code"]
-            compression.setdefault(record.result.pooling, {})[record.result.dataset] = code["compression"]
-        mean = {pooling: float(np.mean(list(values.values()))) for pooling, values in compression.items()}
+            compression.setdefault(record.result.pooling, []).append(record.result.chosen["online_code"]["compression"])
+        mean = {pooling: float(np.mean(values)) for pooling, values in compression.items()}
         order = sorted(mean, key=lambda pooling: -mean[pooling])
         lines.append(
-            f"**{model}**: mean compression {listed([f'{pooling} {mean[pooling]:.3f}' for pooling in order])}."
+            f"**{model}**: mean compression {join_names([f'{pooling} {mean[pooling]:.3f}' for pooling in order])}."
         )
     return Claim(
         "How much data: the online code",
-        "Bits that the labels cost to somebody who has the features; uniform code over these bits is the compression, more is better; "
+        "Bits that the labels cost to somebody who has the features; uniform code over these bits is the compression, "
+        "more is better; "
         "one order of the rows, so without an interval. " + " ".join(lines),
-        numbers,
+        [],
         SWEEP.format("mdl"),
         ["figures/data", "tables/mdl"],
     )
 
 
-PROTOCOLS = ("logistic", "senteval", "mteb")
-
-
 def protocol(evidence: Evidence) -> Claim:
+    """Return the claim on the published protocols."""
     lines, numbers = [], []
-    for model in evidence.having("protocol"):
-        signs: dict[str, list[str]] = {}
+    for model in evidence.models_of("protocol"):
+        verdicts: dict[str, set[str]] = {}
         for probe in PROTOCOLS:
             for a, b in (("mean", "cls"), ("pooler", "cls")):
-                numbers.append(
-                    of(
-                        evidence.over([f"protocol/{model}"], by_name, a, b, probe=[probe]),
-                        f"{model}, {probe}: {a} − {b}",
-                    )
-                )
-            under = evidence.tasks(f"protocol/{model}", probe=[probe])
-            for each in contrasts(under, [("mean", "cls")], resamples=resamples(under)):
-                signs.setdefault(each.task, []).append(each.verdict)
-        opposed = [task for task, verdicts in signs.items() if {"better", "worse"} <= set(verdicts)]
-        moved = [task for task, verdicts in signs.items() if len(set(verdicts)) > 1]
+                found = evidence.over_tasks([f"protocol/{model}"], by_pooling, a, b, probe=[probe])
+                numbers.append(overall_number(found, f"{model}, {probe}: {a} − {b}"))
+            tasks = evidence.tasks(f"protocol/{model}", probe=[probe])
+            for each in contrasts(tasks, [("mean", "cls")], resamples=resamples(tasks)):
+                verdicts.setdefault(each.task, set()).add(each.verdict)
+        opposed = [task for task, found_verdicts in verdicts.items() if {"better", "worse"} <= found_verdicts]
+        moved = [task for task, found_verdicts in verdicts.items() if len(found_verdicts) > 1]
         lines.append(
-            f"**{model}**, {len(signs)} tasks under {len(PROTOCOLS)} protocols: mean is better than [CLS] under one and worse under "
-            "another on "
-            f"{listed(opposed)}; the verdict changes at all on {listed(moved)}."
+            f"**{model}**, {len(verdicts)} tasks under {len(PROTOCOLS)} protocols: mean is better than [CLS] under one "
+            f"and worse under another on {join_names(opposed)}; the verdict changes at all on {join_names(moved)}."
         )
     return Claim(
         "How much of the disagreement is protocol",

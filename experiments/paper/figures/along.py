@@ -6,7 +6,8 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.figures import style
+from experiments import style
+from experiments.paper.figures import drawing, layout
 from src.evaluation.proportions import wilson
 
 if TYPE_CHECKING:
@@ -16,22 +17,22 @@ if TYPE_CHECKING:
 PLACE = 12
 NEEDS = ("along.csv", "bert-books-training.csv")
 CAPTION = (
-    "Snapshots of bert-books along its pre-training. Above: accuracy of its own next-sentence head on 1,024 held-out pairs, half of "
-    "them consecutive. Below: probes on the frozen snapshots. Bars are 95 % intervals over rows, the dotted line chance or the best "
-    "constant."
+    "Snapshots of bert-books along its pre-training. Above: accuracy of its own next-sentence head on 1,024 held-out "
+    "pairs, half of them consecutive. Below: probes on the frozen snapshots. Bars are 95 % intervals over rows, the "
+    "dotted line chance or the best constant."
 )
 PAIRS = 1024  # held out, as experiments.pretrain counts them
 Row = dict[str, str]
 
 
-@style.drawing(NEEDS)
-def draw(data: style.Dataset, files: Path) -> Figure:
+@drawing.requires(NEEDS)
+def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Next-sentence accuracy above, a panel per task below, all over the steps of pre-training."""
     probes, training = _read(files / NEEDS[0]), _read(files / NEEDS[1])
     tasks = sorted({row["dataset"] for row in probes})
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(style.WIDTH, 3.9), layout="constrained")
+    figure = Figure(figsize=(drawing.WIDTH, 3.9), layout="constrained")
     mosaic: list[Any] = [["nsp"] * len(tasks), tasks]
     panels = figure.subplot_mosaic(mosaic, height_ratios=(2, 3))
     _nsp(panels["nsp"], training)
@@ -39,7 +40,7 @@ def draw(data: style.Dataset, files: Path) -> Figure:
         _task(panels[task], [row for row in probes if row["dataset"] == task])
     panels[tasks[0]].set_ylabel("score, %")
     panels[tasks[len(tasks) // 2]].set_xlabel("steps of pre-training, thousands")
-    style.legend(figure)
+    drawing.add_legend(figure)
     return figure
 
 
@@ -51,11 +52,11 @@ def _read(path: Path) -> list[Row]:
 def _nsp(axis: Axes, rows: list[Row]) -> None:
     steps = [_thousands(row) for row in rows]
     values = [float(row["nsp_accuracy"]) for row in rows]
-    axis.plot(steps, [style.percent(value) for value in values], color="black")
+    axis.plot(steps, [drawing.percent(value) for value in values], color="black")
     for step, value in zip(steps, values, strict=True):
         low, high = wilson(round(value * PAIRS), PAIRS)
-        style.interval(axis, step, {"value": value, "low": low, "high": high}, color="black", marker=".")
-    axis.axhline(50, color=style.GREY, linewidth=0.9, linestyle=style.BASELINES["constant"][1])
+        drawing.draw_interval(axis, step, {"value": value, "low": low, "high": high}, color="black", marker=".")
+    axis.axhline(50, color=drawing.GREY, linewidth=0.9, linestyle=drawing.DASHES["constant"])
     axis.set_title("next-sentence prediction, held out")
     axis.set_ylabel("accuracy, %")
 
@@ -63,25 +64,27 @@ def _nsp(axis: Axes, rows: list[Row]) -> None:
 def _task(axis: Axes, rows: list[Row]) -> None:
     first = rows[0]
     axis.axhline(
-        style.percent(float(first["baseline_constant"] or 0)),
-        color=style.GREY,
+        drawing.percent(float(first["baseline_constant"] or 0)),
+        color=drawing.GREY,
         linewidth=0.9,
-        linestyle=style.BASELINES["constant"][1],
+        linestyle=drawing.DASHES["constant"],
     )
-    names = style.in_order(row["pooling"] for row in rows)
+    names = style.sort_poolings(row["pooling"] for row in rows)
     for number, pooling in enumerate(names):
         mine = [row for row in rows if row["pooling"] == pooling]
         shift = 0.12 * (number - (len(names) - 1) / 2)
-        marks = style.marks(pooling, first["pooler"])
+        marks = drawing.marker_style(pooling, first["pooler"])
         axis.plot(
             [_thousands(row) + shift for row in mine],
-            [style.percent(float(row["value"])) for row in mine],
+            [drawing.percent(float(row["value"])) for row in mine],
             color=marks["color"],
         )
         for row in mine:
             score = {name: float(row[name]) for name in ("value", "low", "high")}
-            style.interval(axis, _thousands(row) + shift, score, label=style.label(pooling, first["pooler"]), **marks)
-    axis.set_title(style.title(first["dataset"], first["metric"]))
+            drawing.draw_interval(
+                axis, _thousands(row) + shift, score, label=style.pooling_label(pooling, first["pooler"]), **marks
+            )
+    axis.set_title(layout.panel_title(first["dataset"], first["metric"]))
 
 
 def _thousands(row: Row) -> float:

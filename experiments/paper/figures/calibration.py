@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.benchmarks.calibration import LIMITS, NOMINAL, UNUSED
-from experiments.figures import style
+from experiments.paper.figures import drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,33 +17,34 @@ if TYPE_CHECKING:
 PLACE = 17
 NEEDS = ("simulation.csv",)
 CAPTION = (
-    "Error rates of the tests and intervals used here, in simulation with known truth: a dot for each method, metric and population, "
-    "with the 95 % interval of the simulation itself, by the number of test rows, or of tasks for claims over tasks. The line is what "
-    "is stated, the band what is asked for from 250 rows on; crosses lie outside it, and simulation.csv says of each why."
+    "Error rates of the tests and intervals used here, in simulation with known truth: a dot for each method, metric "
+    "and population, with the 95 % interval of the simulation itself, by the number of test rows, or of tasks for "
+    "claims over tasks. The line is what is stated, the band what is asked for from 250 rows on; crosses lie outside "
+    "it, and simulation.csv says of each why."
 )
 WITHIN: dict[str, Any] = {"color": "black", "marker": "o", "markersize": 3, "label": "within what is asked for"}
 OUTSIDE: dict[str, Any] = {"color": "#D55E00", "marker": "X", "markersize": 4.5, "label": "outside"}
 Row = dict[str, str]
 
 
-@style.drawing(NEEDS)
-def draw(data: style.Dataset, files: Path) -> Figure:
+@drawing.requires(NEEDS)
+def draw(data: drawing.Bundles, files: Path) -> Figure:
     """A panel per quantity: test errors, coverage, false equivalence."""
     with (files / NEEDS[0]).open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["method"] not in UNUSED]
     quantities = [name for name in NOMINAL if any(row["quantity"] == name for row in rows)]
-    figure, axes = style.figure(style.WIDTH, 2.7, len(quantities))
+    figure, axes = drawing.new_figure(drawing.WIDTH, 2.7, len(quantities))
     for axis, quantity in zip(axes[0], quantities, strict=True):
         _panel(axis, quantity, [row for row in rows if row["quantity"] == quantity])
     axes[0, 0].set_ylabel("measured, %")
-    style.legend(figure)
+    drawing.add_legend(figure)
     return figure
 
 
 def _panel(axis: Axes, quantity: str, rows: Sequence[Row]) -> None:
     low, high = LIMITS[quantity]
-    axis.axhspan(style.percent(low), style.percent(high), color=style.PALE, linewidth=0)
-    axis.axhline(style.percent(NOMINAL[quantity]), color=style.GREY, linewidth=0.6)
+    axis.axhspan(drawing.percent(low), drawing.percent(high), color=drawing.PALE, linewidth=0)
+    axis.axhline(drawing.percent(NOMINAL[quantity]), color=drawing.GREY, linewidth=0.6)
     groups: dict[tuple[int, str], list[Row]] = {}
     for row in rows:
         groups.setdefault(_group(row), []).append(row)
@@ -54,7 +55,7 @@ def _panel(axis: Axes, quantity: str, rows: Sequence[Row]) -> None:
             look = WITHIN if low <= float(row["measured"]) <= high else OUTSIDE
             value, error = float(row["measured"]), 1.96 * float(row["error"])
             score = {"value": value, "low": max(0.0, value - error), "high": min(1.0, value + error)}
-            style.interval(axis, across, score, elinewidth=0.6, **look)
+            drawing.draw_interval(axis, across, score, elinewidth=0.6, **look)
     axis.set_xticks(range(len(groups)), [name for _, name in sorted(groups)])
     axis.set_xlim(-0.6, len(groups) - 0.4)
     if not low:

@@ -8,14 +8,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from experiments.figures import style
+from experiments import style
+from experiments.paper.figures import drawing, layout
 from src.storage.files import read_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from experiments.collect import Record
+    from experiments.bundles import Record
 
 PLACE = 10
 MODELS = ("bert-books", "all-MiniLM-L6-v2")
@@ -23,54 +24,55 @@ NEEDS = tuple(
     f"{kind}/{model}{suffix}" for model in MODELS for kind, suffix in (("cost", ".json"), ("layers", ""), ("pairs", ""))
 )
 CAPTION = (
-    "What a representation costs against the mean score over tasks, with 95 % intervals over test rows. Left: leaving the encoder "
-    "early; seconds on one core for 1,000 rows (tokenising, the pass up to the layer, pooling), below them the quickest and the slowest"
-    " repeat. Right: pairs read together or apart, with seconds for 1,000 pairs and the bytes that a stored row takes in float32."
+    "What a representation costs against the mean score over tasks, with 95 % intervals over test rows. Left: leaving "
+    "the encoder early; seconds on one core for 1,000 rows (tokenising, the pass up to the layer, pooling), below "
+    "them the quickest and the slowest repeat. Right: pairs read together or apart, with seconds for 1,000 pairs and "
+    "the bytes that a stored row takes in float32."
 )
 PAIRINGS = ("joint", "separate")
 
 
-@style.drawing(NEEDS)
-def draw(data: style.Dataset, files: Path) -> Figure:
+@drawing.requires(NEEDS)
+def draw(data: drawing.Bundles, files: Path) -> Figure:
     """A row of panels per model: scores by layer, and pairs joint and separate."""
-    figure, axes = style.figure(style.WIDTH, 5.6, 2, len(MODELS), width_ratios=(3, 2))
+    figure, axes = drawing.new_figure(drawing.WIDTH, 5.6, 2, len(MODELS), width_ratios=(3, 2))
     for (left, right), model in zip(axes, MODELS, strict=True):
         costs = read_json(files / f"cost/{model}.json")
         layers, pairs = data[f"layers/{model}"], data[f"pairs/{model}"]
         measured = list(costs["tasks"].values())
         _layers(left, measured, layers)
-        left.set_title(f"{model}\nby layer, mean of {len(style.by_dataset(layers))} tasks")
+        left.set_title(f"{model}\nby layer, mean of {len(layout.by_dataset(layers))} tasks")
         _pairs(right, [each for each in measured if set(PAIRINGS) <= set(each["seconds"]["forward"])], pairs)
-        right.set_title(f"{model}\npairs, mean of {len(style.by_dataset(pairs))} tasks")
+        right.set_title(f"{model}\npairs, mean of {len(layout.by_dataset(pairs))} tasks")
         left.set_ylabel("mean score, %")
         left.set_xlabel("seconds for 1,000 rows")
-    style.legend(figure, 6)
+    drawing.add_legend(figure, 6)
     return figure
 
 
 def _layers(axis: Axes, costs: Sequence[Mapping[str, Any]], records: Sequence[Record]) -> None:
     """Scores over the seconds that each layer takes; poolings cost so little that they share its place."""
-    status = style.status(records)
+    status = drawing.pooler_status(records)
     exits = {int(layer): seconds(costs, "joint", "mean", layer) for layer in costs[0]["seconds"]["forward"]["joint"]}
-    names = style.in_order(record.result.pooling for record in records)
+    names = style.sort_poolings(record.result.pooling for record in records)
     step = 0.006 * max(cost["value"] for cost in exits.values())
     for number, pooling in enumerate(names):
-        marks, shift = style.marks(pooling, status), step * (2 * number - len(names) + 1)
+        marks, shift = drawing.marker_style(pooling, status), step * (2 * number - len(names) + 1)
         scores = {
             layer: mean_score(each for each in records if (each.result.pooling, each.result.layer) == (pooling, layer))
             for layer in exits
         }
         known = [layer for layer in exits if scores[layer]["value"] is not None]
         places = [exits[layer]["value"] + shift for layer in known]
-        axis.plot(places, [style.percent(scores[layer]["value"]) for layer in known], color=marks["color"])
+        axis.plot(places, [drawing.percent(scores[layer]["value"]) for layer in known], color=marks["color"])
         for place, layer in zip(places, known, strict=True):
-            style.interval(axis, place, scores[layer], label=style.label(pooling, status), **marks)
+            drawing.draw_interval(axis, place, scores[layer], label=style.pooling_label(pooling, status), **marks)
     for layer, cost in exits.items():
         height = 0.03 * (len(exits) - list(exits).index(layer))
         axis.plot(
             (cost["low"], cost["high"]),
             (height, height),
-            color=style.GREY,
+            color=drawing.GREY,
             linewidth=0.8,
             transform=axis.get_xaxis_transform(),
         )
@@ -81,18 +83,18 @@ def _layers(axis: Axes, costs: Sequence[Mapping[str, Any]], records: Sequence[Re
 
 
 def _pairs(axis: Axes, costs: Sequence[Mapping[str, Any]], records: Sequence[Record]) -> None:
-    status = style.status(records)
+    status = drawing.pooler_status(records)
     last = max(costs[0]["seconds"]["forward"]["joint"], key=int)
-    names = style.in_order(record.result.pooling for record in records)
+    names = style.sort_poolings(record.result.pooling for record in records)
     for number, pooling in enumerate(names):
-        marks, shift = style.marks(pooling, status), 0.05 * (number - (len(names) - 1) / 2)
+        marks, shift = drawing.marker_style(pooling, status), 0.05 * (number - (len(names) - 1) / 2)
         scores = [
             mean_score(each for each in records if (each.result.pooling, each.result.pairing) == (pooling, name))
             for name in PAIRINGS
         ]
-        axis.plot([shift, 1 + shift], [style.percent(score["value"]) for score in scores], color=marks["color"])
+        axis.plot([shift, 1 + shift], [drawing.percent(score["value"]) for score in scores], color=marks["color"])
         for place, score in enumerate(scores):
-            style.interval(axis, place + shift, score, label=style.label(pooling, status), **marks)
+            drawing.draw_interval(axis, place + shift, score, label=style.pooling_label(pooling, status), **marks)
     sizes = [costs[0]["bytes"][pairing]["cls"]["float32"] for pairing in PAIRINGS]
     taken = [seconds(costs, pairing, "cls", last) for pairing in PAIRINGS]
     ticks = [
@@ -112,7 +114,7 @@ def seconds(costs: Iterable[Mapping[str, Any]], pairing: str, pooling: str, laye
             taken = cost["seconds"]
             parts = (taken["tokenise"][pairing], taken["forward"][pairing][layer], taken["pool"][pairing][pooling])
             each.append(1000 * sum(part[of] for part in parts) / cost["rows"])
-        found[name] = style.digits(fmean(each))
+        found[name] = drawing.round_digits(fmean(each))
     return found
 
 

@@ -6,65 +6,74 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.figures import style
+from experiments import style
+from experiments.paper.figures import drawing, layout
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from experiments.collect import Record
+    from experiments.bundles import Record
 
 PLACE = 7
 NEEDS = ("mdl/bert-books", "mdl/all-MiniLM-L6-v2")
 CAPTION = (
-    "Scores of probes on growing parts of the training rows, in one seeded order, with 95 % intervals over test rows; the dotted line "
-    "is the best constant prediction. Last panel of a model: compression by the online code, the bits of the uniform code over those of"
-    " a probe's, which is exact for that order; at 1 the features say nothing of the labels."
+    "Scores of probes on growing parts of the training rows, in one seeded order, with 95 % intervals over test rows; "
+    "the dotted line is the best constant prediction. Last panel of a model: compression by the online code, the bits "
+    "of the uniform code over those of a probe's, which is exact for that order; at 1 the features say nothing of the "
+    "labels."
 )
 COLUMNS = 3
 ROWS = (10, 100, 1000, 10000, 100000)
 
 
-@style.drawing(NEEDS)
-def draw(data: style.Dataset, files: Path) -> Figure:
+@drawing.requires(NEEDS)
+def draw(data: drawing.Bundles, files: Path) -> Figure:
     """A panel per model and task, and one of compression per model."""
-    panels = style.panels(data, NEEDS, COLUMNS, height=1.65, spare=1)
+    panels = layout.draw_panels(data, NEEDS, COLUMNS, height=1.65, spare=1)
     for axis, members in panels.filled:
         _curves(axis, members)
     for name, (axis,) in zip(NEEDS, panels.spare.values(), strict=True):
-        _compression(axis, style.by_dataset(data[name]))
-    style.legend(panels.figure, 6)
+        _compression(axis, layout.by_dataset(data[name]))
+    drawing.add_legend(panels.figure, 6)
     return panels.figure
 
 
 def _curves(axis: Axes, records: Sequence[Record]) -> None:
-    style.constant(axis, records[0])
-    status = style.status(records)
+    drawing.draw_constant(axis, records[0])
+    status = drawing.pooler_status(records)
     for number, record in enumerate(records):
-        marks = style.marks(record.result.pooling, status)
+        marks = drawing.marker_style(record.result.pooling, status)
         shift = 0.03 * (number - (len(records) - 1) / 2)
         curve = [point for point in record.result.chosen["curve"] if point["value"] is not None]
-        places = [style.log(point["rows"]) + shift for point in curve]
-        axis.plot(places, [style.percent(point["value"]) for point in curve], color=marks["color"], linewidth=0.8)
+        places = [drawing.log10(point["rows"]) + shift for point in curve]
+        axis.plot(places, [drawing.percent(point["value"]) for point in curve], color=marks["color"], linewidth=0.8)
         for place, point in zip(places, curve, strict=True):
-            style.interval(
-                axis, place, point, label=style.label(record.result.pooling, status), **{**marks, "markersize": 3}
+            drawing.draw_interval(
+                axis,
+                place,
+                point,
+                label=style.pooling_label(record.result.pooling, status),
+                **{**marks, "markersize": 3},
             )
     counts = [point["rows"] for record in records for point in record.result.chosen["curve"]]
-    style.log_ticks(axis.xaxis, [count for count in ROWS if min(counts) / 1.3 <= count <= 1.3 * max(counts)])
+    drawing.log_ticks(axis.xaxis, [count for count in ROWS if min(counts) / 1.3 <= count <= 1.3 * max(counts)])
     axis.set_xlabel("training rows")
 
 
 def _compression(axis: Axes, tasks: Mapping[str, Sequence[Record]]) -> None:
     axis.grid(axis="y")
-    axis.axvline(1, color=style.GREY, linewidth=0.9, linestyle=style.BASELINES["constant"][1])
+    axis.axvline(1, color=drawing.GREY, linewidth=0.9, linestyle=drawing.DASHES["constant"])
     for place, members in enumerate(tasks.values()):
-        status = style.status(members)
+        status = drawing.pooler_status(members)
         for number, record in enumerate(members):
             found = record.result.chosen["online_code"]["compression"]
             shift = 0.15 * (number - (len(members) - 1) / 2)
             axis.plot(
-                style.digits(found), place + shift, linestyle="none", **style.marks(record.result.pooling, status)
+                drawing.round_digits(found),
+                place + shift,
+                linestyle="none",
+                **drawing.marker_style(record.result.pooling, status),
             )
     axis.set_yticks(range(len(tasks)), list(tasks))
     axis.set_ylim(len(tasks) - 0.5, -0.5)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.figures import style
+from experiments import style
+from experiments.paper.figures import drawing, layout
 from src.evaluation.estimates import evaluate
 
 if TYPE_CHECKING:
@@ -14,30 +15,32 @@ if TYPE_CHECKING:
 PLACE = 16
 NEEDS = ("draws/bert-books", "draws/all-MiniLM-L6-v2")
 CAPTION = (
-    "Probes fitted on ten resamples of the training rows, at the strength chosen once: small dots are the draws, the bar beside them "
-    "the first draw with its 95 % interval over test rows. Where the dots spread as wide as the bar, the choice of training rows weighs"
-    " as much as that of test rows. Each panel has its own scale."
+    "Probes fitted on ten resamples of the training rows, at the strength chosen once: small dots are the draws, the "
+    "bar beside them the first draw with its 95 % interval over test rows. Where the dots spread as wide as the bar, "
+    "the choice of training rows weighs as much as that of test rows. Each panel has its own scale."
 )
 COLUMNS = 4
 RESAMPLES = 1000
 
 
-@style.drawing(NEEDS)
-def draw(data: style.Dataset, files: Path) -> Figure:
+@drawing.requires(NEEDS)
+def draw(data: drawing.Bundles, files: Path) -> Figure:
     """A panel per model and task, a place per pooling."""
-    panels = style.panels(data, NEEDS, COLUMNS, height=1.5)
+    panels = layout.draw_panels(data, NEEDS, COLUMNS, height=1.5)
     for axis, members in panels.filled:
-        status = style.status(members)
+        status = drawing.pooler_status(members)
         for place, record in enumerate(members):
             result, arrays = record.result, record.predictions
-            marks = style.marks(result.pooling, status)
+            marks = drawing.marker_style(result.pooling, status)
             metric, classes = str(result.score["metric"]), int(result.counts.get("classes") or 0)
             rows = evaluate(
                 metric, arrays["label"], arrays["prediction"][0], classes=classes, seed=result.seed, resamples=RESAMPLES
             )
-            style.interval(axis, place - 0.15, vars(rows), label=style.label(result.pooling, status), **marks)
-            style.dots(axis, place + 0.2, result.score["draws"], marks["color"])
+            drawing.draw_interval(
+                axis, place - 0.15, vars(rows), label=style.pooling_label(result.pooling, status), **marks
+            )
+            drawing.draw_dots(axis, place + 0.2, result.score["draws"], marks["color"])
         axis.set_xticks([])
         axis.margins(x=0.15)
-    style.legend(panels.figure, 6)
+    drawing.add_legend(panels.figure, 6)
     return panels.figure

@@ -6,55 +6,58 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.figures import style
+from experiments import style
+from experiments.paper.figures import drawing, layout
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from experiments.collect import Record
+    from experiments.bundles import Record
 
 PLACE = 15
 NEEDS = ("finetune/bert-books", "poolings/bert-books", "demo/bert-books")
 CAPTION = (
-    "bert-books frozen, under the probe, and tuned whole with a linear head on the same vector. Tuned scores are means over seeds, "
-    "small dots the seeds; 95 % intervals are over test rows, and over seeds where there are several. Broken lines are the trivial "
-    "baselines. Each panel has its own scale."
+    "bert-books frozen, under the probe, and tuned whole with a linear head on the same vector. Tuned scores are "
+    "means over seeds, small dots the seeds; 95 % intervals are over test rows, and over seeds where there are "
+    "several. Broken lines are the trivial baselines. Each panel has its own scale."
 )
 COLUMNS = 4
 
 
-@style.drawing(NEEDS)
-def draw(data: style.Dataset, files: Path) -> Figure:
+@drawing.requires(NEEDS)
+def draw(data: drawing.Bundles, files: Path) -> Figure:
     """A panel per task that was tuned, a line per pooling from frozen to tuned."""
     tuned, frozen = data[NEEDS[0]], [*data[NEEDS[1]], *data[NEEDS[2]]]
     heads = {(record.result.dataset, record.result.pooling) for record in tuned}
     both = [*(record for record in frozen if (record.result.dataset, record.result.pooling) in heads), *tuned]
-    panels = style.panels({NEEDS[0]: both}, NEEDS[:1], COLUMNS, height=1.8)
+    panels = layout.draw_panels({NEEDS[0]: both}, NEEDS[:1], COLUMNS, height=1.8)
     for axis, members in panels.filled:
         _task(axis, members)
-    style.legend(panels.figure, 6)
+    drawing.add_legend(panels.figure, 6)
     return panels.figure
 
 
 def _task(axis: Axes, records: Sequence[Record]) -> None:
-    status = style.status(records)
-    names = style.in_order(record.result.pooling for record in records)
-    style.baselines(axis, records[0])
+    status = drawing.pooler_status(records)
+    names = style.sort_poolings(record.result.pooling for record in records)
+    drawing.draw_baselines(axis, records[0])
     for number, pooling in enumerate(names):
         shift = 0.09 * (number - (len(names) - 1) / 2)
-        marks = style.marks(pooling, status)
+        marks = drawing.marker_style(pooling, status)
         mine = {_place(record): record.result for record in records if record.result.pooling == pooling}
         known = {
-            place: style.percent(mine[place].score["value"])
+            place: drawing.percent(mine[place].score["value"])
             for place in sorted(mine)
             if mine[place].score["value"] is not None
         }
         axis.plot([place + shift for place in known], list(known.values()), color=marks["color"], linewidth=0.8)
         for place, result in mine.items():
-            style.interval(axis, place + shift, result.score, label=style.label(pooling, status), **marks)
+            drawing.draw_interval(
+                axis, place + shift, result.score, label=style.pooling_label(pooling, status), **marks
+            )
             seeds = result.score.get("draws") or ()
-            style.dots(axis, place + 0.3 + shift, seeds, marks["color"])
+            drawing.draw_dots(axis, place + 0.3 + shift, seeds, marks["color"])
     axis.set_xticks((0, 1), ("frozen", "tuned"))
     axis.set_xlim(-0.35, 1.55)
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.evidence import STRENGTHS, Evidence
-from experiments.figures import style
+from experiments import style
+from experiments.paper.evidence import LADDER, STRENGTHS, Evidence
+from experiments.paper.figures import drawing
 from src.evaluation.contrasts import MARGIN
 from src.evaluation.hierarchical import Overall
 
@@ -17,41 +18,40 @@ if TYPE_CHECKING:
 
 PLACE = 4
 NEEDS = ("ladder/bert-books", "ladder/all-MiniLM-L6-v2")
-STEPS = ("pooler_preactivation", "pooler", "pooler_inverse", "random_pooler")
 CAPTION = (
-    "What each step from [CLS] to the pooler costs: the difference to [CLS] in points, as the mean over tasks with the 95 % interval of"
-    " a bootstrap over tasks and rows; faint dots are the tasks. Columns differ in the probe's penalty: none, a weak one (0.0001 per "
-    f"row), and the one tuned on held-out training rows. The band is the margin of {100 * MARGIN:g} point."
+    "What each step from [CLS] to the pooler costs: the difference to [CLS] in points, as the mean over tasks with "
+    "the 95 % interval of a bootstrap over tasks and rows; faint dots are the tasks. Columns differ in the probe's "
+    "penalty: none, a weak one (0.0001 per row), and the one tuned on held-out training rows. The band is the margin "
+    f"of {100 * MARGIN:g} point."
 )
 
 
-@style.drawing(NEEDS)
-def draw(data: style.Dataset, files: Path) -> Figure:
+@drawing.requires(NEEDS)
+def draw(data: drawing.Bundles, files: Path) -> Figure:
     """A row of panels per model, a column per strength of the penalty."""
     evidence = Evidence.of(data, files)
-    figure, axes = style.figure(
-        style.WIDTH, 1.9 * len(NEEDS) + 0.4, len(STRENGTHS), len(NEEDS), sharey="row", sharex="col"
+    figure, axes = drawing.new_figure(
+        drawing.WIDTH, 1.9 * len(NEEDS) + 0.4, len(STRENGTHS), len(NEEDS), sharey="row", sharex="col"
     )
     for line, name in zip(axes, NEEDS, strict=True):
-        model, status = name.partition("/")[2], style.status(data[name])
+        model, status = name.partition("/")[2], drawing.pooler_status(data[name])
         for axis, strength in zip(line, STRENGTHS, strict=True):
-            steps(axis, evidence.ladder(model, strength, STEPS), STEPS, status)
+            steps(axis, evidence.ladder(model, strength), list(LADDER), status)
             axis.set_title(f"{style.model_label(model, status)}\n{'no' if strength == 'none' else strength} penalty")
         line[0].set_ylabel("difference to [CLS], points")
     for axis in axes[-1]:
         axis.set_xticks(
-            range(len(STEPS)),
-            [style.label(step, "").replace(" pooler", "\npooler").replace("(", "\n(") for step in STEPS],
+            range(len(LADDER)),
+            [style.pooling_label(step, "").replace(" pooler", "\npooler").replace("(", "\n(") for step in LADDER],
         )
     return figure
 
 
 def steps(axis: Axes, differences: Sequence[Overall], poolings: Sequence[str], status: str) -> None:
     """A mean over tasks with its interval for each pooling, in their order, over the band of the margin; faint dots are the tasks."""
-    axis.axhspan(-100 * MARGIN, 100 * MARGIN, color=style.PALE, linewidth=0)
-    axis.axhline(0, color=style.GREY, linewidth=0.6)
+    drawing.draw_margin(axis)
     for place, (overall, pooling) in enumerate(zip(differences, poolings, strict=True)):
-        marks = style.marks(pooling, status)
-        style.dots(axis, place + 0.22, overall.differences, marks["color"])
-        style.interval(axis, place, vars(overall), label=style.label(pooling, status), **marks)
+        marks = drawing.marker_style(pooling, status)
+        drawing.draw_dots(axis, place + 0.22, overall.differences, marks["color"])
+        drawing.draw_interval(axis, place, vars(overall), label=style.pooling_label(pooling, status), **marks)
     axis.margins(x=0.15)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.evidence import FEWER, Evidence
-from experiments.figures import style
+from experiments import style
+from experiments.paper.evidence import FEWER, Evidence
+from experiments.paper.figures import drawing, layout
+from experiments.paper.labels import by_model
 from src.evaluation.contrasts import MARGIN, contrasts
 from src.evaluation.hierarchical import over_tasks
-from src.results.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,42 +21,37 @@ KINDS = ("random", "nsp")
 NEEDS = tuple(f"nsp_pooler/{model}-{kind}" for model in MODELS for kind in KINDS)
 STEPS = ("pooler_preactivation", "pooler")
 CAPTION = (
-    "The difference to [CLS], in points with 95 % intervals, of two poolers on one frozen encoder, whose [CLS] is therefore the same: "
-    "hollow, the random start; filled, the same pooler after next-sentence prediction on books has trained it and nothing else. Left W "
-    "h + b, right with its tanh. Below, the mean over tasks by a bootstrap over tasks and rows. The band is the margin of "
-    f"{100 * MARGIN:g} point."
+    "The difference to [CLS], in points with 95 % intervals, of two poolers on one frozen encoder, whose [CLS] is "
+    "therefore the same: hollow, the random start; filled, the same pooler after next-sentence prediction on books "
+    "has trained it and nothing else. Left W h + b, right with its tanh. Below, the mean over tasks by a bootstrap "
+    f"over tasks and rows. The band is the margin of {100 * MARGIN:g} point."
 )
 
 
-@style.drawing(NEEDS)
-def draw(data: style.Dataset, files: Path) -> Figure:
+@drawing.requires(NEEDS)
+def draw(data: drawing.Bundles, files: Path) -> Figure:
     """A row of panels per model, a column per step of the pooler; two marks per task."""
     evidence = Evidence.of(data, files)
-    figure, axes = style.figure(style.WIDTH, 5.2, len(STEPS), len(MODELS), sharey="row", sharex="col")
+    figure, axes = drawing.new_figure(drawing.WIDTH, 5.2, len(STEPS), len(MODELS), sharey="row", sharex="col")
     for line, model in zip(axes, MODELS, strict=True):
-        tasks = evidence.labelled([f"nsp_pooler/{model}-{kind}" for kind in KINDS], _called)
+        tasks = evidence.labelled_tasks([f"nsp_pooler/{model}-{kind}" for kind in KINDS], by_model)
         names = [task.name for task in tasks]
         for axis, step in zip(line, STEPS, strict=True):
-            axis.axvspan(-100 * MARGIN, 100 * MARGIN, color=style.PALE, linewidth=0)
-            axis.axvline(0, color=style.GREY, linewidth=0.6)
-            axis.axhline(len(names) - 0.5, color=style.GREY, linewidth=0.6)
+            drawing.draw_margin(axis, horizontal=True)
+            axis.axhline(len(names) - 0.5, color=drawing.GREY, linewidth=0.6)
             for kind, shift, status in zip(KINDS, (-0.17, 0.17), ("untrained", "trained"), strict=True):
                 pair = (f"{step}, {kind}", f"cls, {kind}")
-                marks = {**style.marks(step, status), "label": style.label(step, status)}
+                marks = {**drawing.marker_style(step, status), "label": style.pooling_label(step, status)}
                 for contrast in contrasts(tasks, [pair], resamples=FEWER):
-                    style.interval(
+                    drawing.draw_interval(
                         axis, names.index(contrast.task) + shift, vars(contrast.difference), horizontal=True, **marks
                     )
-                style.interval(
+                drawing.draw_interval(
                     axis, len(names) + shift, vars(over_tasks(tasks, *pair, resamples=FEWER)), horizontal=True, **marks
                 )
-            axis.set_title(f"{model}\n{style.label(step, '')} − [CLS]")
+            axis.set_title(f"{model}\n{style.pooling_label(step, '')} − [CLS]")
         line[0].set_yticks(range(len(names) + 1), [*names, f"mean of {len(names)} tasks"])
         line[0].set_ylim(len(names) + 0.5, -0.5)
-    style.name_below(axes, "difference, points")
-    style.legend(figure, 4)
+    layout.label_columns(axes, "difference, points")
+    drawing.add_legend(figure, 4)
     return figure
-
-
-def _called(result: Result) -> str:
-    return f"{result.pooling}, {result.model}"

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.figures import style
+from experiments import style
+from experiments.paper.figures import drawing
 from src.storage.files import read_json
 
 if TYPE_CHECKING:
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 PLACE = 18
 NEEDS = ("parity.json",)
 CAPTION = (
-    "The same sentences through every system on the same weights. Left: largest absolute difference from TensorFlow 1 in "
-    "sequence_output and in pooled_output (an exact zero stands at the left edge); the dotted line is 1e-5. With the tanh GELU of "
-    "Google's code the systems agree to rounding, with the erf GELU that Hugging Face reads from the same configuration they do "
-    "not. Right: pooled_output against sequence_output[:,0], value by value, in TensorFlow: the same size, other values, and none "
-    "beyond one."
+    "The same sentences through every system on the same weights. Left: largest absolute difference from TensorFlow 1 "
+    "in sequence_output and in pooled_output (an exact zero stands at the left edge); the dotted line is 1e-5. With "
+    "the tanh GELU of Google's code the systems agree to rounding, with the erf GELU that Hugging Face reads from the "
+    "same configuration they do not. Right: pooled_output against sequence_output[:,0], value by value, in "
+    "TensorFlow: the same size, other values, and none beyond one."
 )
 FIRST = ("random", "bert-books")  # panels, where they are among the records
 LOOKS = {"sequence_output": ("cls", "sequence_output"), "pooled_output": ("pooler", "pooled_output")}
@@ -32,29 +33,29 @@ NAMES = {
 GELU = {"gelu": ", erf", "gelu_pytorch_tanh": ", tanh"}
 
 
-@style.drawing(NEEDS)
-def draw(data: style.Dataset, files: Path) -> Figure:
+@drawing.requires(NEEDS)
+def draw(data: drawing.Bundles, files: Path) -> Figure:
     """A panel of differences for each model, and one of the two vectors of a sentence."""
     records = read_json(files / NEEDS[0])
     models = [*(name for name in FIRST if name in records), *(name for name in sorted(records) if name not in FIRST)]
     rows = max(len(record["systems"]) for record in records.values())
-    figure, axes = style.figure(
-        style.WIDTH, 0.9 + 0.2 * rows, len(models) + 1, width_ratios=[*[1.0] * len(models), 1.1]
+    figure, axes = drawing.new_figure(
+        drawing.WIDTH, 0.9 + 0.2 * rows, len(models) + 1, width_ratios=[*[1.0] * len(models), 1.1]
     )
     for number, model in enumerate(models):
         _differences(axes[0, number], records[model], named=number == 0)
     _values(axes[0, -1], records[models[-1]])
-    style.legend(figure)
+    drawing.add_legend(figure)
     return figure
 
 
 def _differences(axis: Axes, record: Mapping[str, Any], *, named: bool) -> None:
     systems = record["systems"]
     for quantity, (pooling, label) in LOOKS.items():
-        values = [style.log(max(row[quantity], LEAST)) for row in systems]
-        look = style.marks(pooling, "trained")
+        values = [drawing.log10(max(row[quantity], LEAST)) for row in systems]
+        look = drawing.marker_style(pooling, "trained")
         axis.plot(values, range(len(systems)), linestyle="none", label=label, **look)
-    axis.axvline(style.log(LIMIT), color=style.GREY, linewidth=0.9, linestyle=(0, (1, 2)))
+    axis.axvline(drawing.log10(LIMIT), color=drawing.GREY, linewidth=0.9, linestyle=(0, (1, 2)))
     names = [
         NAMES[row["system"]] + (GELU[row["hidden_act"]] if row["system"] in ("suite", "hugging_face") else "")
         for row in systems
@@ -62,8 +63,8 @@ def _differences(axis: Axes, record: Mapping[str, Any], *, named: bool) -> None:
     axis.set_yticks(range(len(systems)), names if named else [""] * len(systems))
     axis.grid(axis="y")
     axis.invert_yaxis()
-    axis.set_xlim(style.log(LEAST) - 0.4, -1.5)
-    style.log_ticks(
+    axis.set_xlim(drawing.log10(LEAST) - 0.4, -1.5)
+    drawing.log_ticks(
         axis.xaxis,
         (LEAST, 1e-6, 1e-4, 1e-2),
         lambda value: "0" if value == LEAST else f"{value:.0e}".replace("e-0", "e-"),
@@ -74,8 +75,8 @@ def _differences(axis: Axes, record: Mapping[str, Any], *, named: bool) -> None:
 
 
 def _values(axis: Axes, record: Mapping[str, Any]) -> None:
-    first, pooled = ([style.digits(value) for value in record["values"][name]] for name in ("cls", "pooled"))
-    axis.axline((0, 0), slope=1, color=style.GREY, linewidth=0.9, linestyle=(0, (1, 2)))
+    first, pooled = ([drawing.round_digits(value) for value in record["values"][name]] for name in ("cls", "pooled"))
+    axis.axline((0, 0), slope=1, color=drawing.GREY, linewidth=0.9, linestyle=(0, (1, 2)))
     axis.plot(first, pooled, linestyle="none", marker=".", markersize=3.5, color=style.COLOURS["pooler"], alpha=0.6)
     axis.set_ylim(-1.15, 1.15)
     axis.set_xlabel("sequence_output[:,0]")

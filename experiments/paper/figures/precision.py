@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.evidence import Evidence
-from experiments.figures import style
-from experiments.figures.ladder import steps
+from experiments import style
+from experiments.paper.evidence import Evidence
+from experiments.paper.figures import drawing
+from experiments.paper.figures.ladder import steps
 from src.evaluation.contrasts import MARGIN
 
 if TYPE_CHECKING:
@@ -16,26 +17,26 @@ if TYPE_CHECKING:
 PLACE = 5
 NEEDS = ("precision/bert-books",)
 CAPTION = (
-    "What half precision costs each pooling of bert-books: the difference to its own score in float32 in points, as the mean over tasks"
-    f" with the 95 % interval of a bootstrap over tasks and rows; faint dots are the tasks. The band is the margin of {100 * MARGIN:g} "
-    "point."
+    "What half precision costs each pooling of bert-books: the difference to its own score in float32 in points, as "
+    "the mean over tasks with the 95 % interval of a bootstrap over tasks and rows; faint dots are the tasks. The "
+    f"band is the margin of {100 * MARGIN:g} point."
 )
 
 
-@style.drawing(NEEDS)
-def draw(data: style.Dataset, files: Path) -> Figure:
+@drawing.requires(NEEDS)
+def draw(data: drawing.Bundles, files: Path) -> Figure:
     """A panel per half precision, a mark per pooling."""
     found = Evidence.of(data, files).precision("bert-books")
-    status = style.status(data[NEEDS[0]])
+    status = drawing.pooler_status(data[NEEDS[0]])
     kinds = sorted({overall.a.partition(", ")[2] for overall in found})
-    figure, axes = style.figure(style.WIDTH, 2.6, len(kinds), sharey=True)
+    figure, axes = drawing.new_figure(drawing.WIDTH, 2.6, len(kinds), sharey=True)
     for axis, kind in zip(axes[0], kinds, strict=True):
         mine = {overall.a.partition(", ")[0]: overall for overall in found if overall.a.endswith(f", {kind}")}
-        names = style.in_order(mine)
+        names = style.sort_poolings(mine)
         steps(axis, [mine[name] for name in names], names, status)
         axis.set_xticks(
             range(len(names)),
-            [style.label(name, "").replace(" pooler", "\npooler").replace("(", "\n(") for name in names],
+            [style.pooling_label(name, "").replace(" pooler", "\npooler").replace("(", "\n(") for name in names],
         )
         axis.set_title(kind)
     axes[0, 0].set_ylabel("difference to float32, points")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.collect import tasks
-from experiments.evidence import resamples
-from experiments.figures import style
+from experiments import style
+from experiments.paper.evidence import resamples
+from experiments.paper.figures import drawing, layout
+from experiments.tasks import paired_tasks
 from src.evaluation.contrasts import MARGIN, contrasts
 
 if TYPE_CHECKING:
@@ -17,34 +18,35 @@ PLACE = 8
 MODELS = ("bert-books", "all-MiniLM-L6-v2")
 NEEDS = tuple(f"protocol/{model}" for model in MODELS)
 CAPTION = (
-    "Paired differences to [CLS] under this suite's probe and under the published rules of SentEval and of MTEB, on features of the "
-    "same encoder, in points with 95 % intervals (under MTEB over its draws of few training rows too). SentEval encodes pairs "
-    f"separately. The band is the margin of {100 * MARGIN:g} point."
+    "Paired differences to [CLS] under this suite's probe and under the published rules of SentEval and of MTEB, on "
+    "features of the same encoder, in points with 95 % intervals (under MTEB over its draws of few training rows "
+    f"too). SentEval encodes pairs separately. The band is the margin of {100 * MARGIN:g} point."
 )
 PAIRS = (("mean", "cls"), ("pooler", "cls"))
 PROTOCOLS = {"logistic": ("black", "o"), "senteval": ("#6A6A6A", "^"), "mteb": ("#A0A0A0", "s")}
 
 
-@style.drawing(NEEDS)
-def draw(data: style.Dataset, files: Path) -> Figure:
+@drawing.requires(NEEDS)
+def draw(data: drawing.Bundles, files: Path) -> Figure:
     """A row of panels per model, a column per pair of poolings; tasks below one another, a mark per protocol."""
     names = {need: sorted({record.result.dataset for record in data[need]}) for need in NEEDS}
     height = 0.5 + sum(0.5 + 0.36 * len(each) for each in names.values())
-    figure, axes = style.figure(style.WIDTH, height, len(PAIRS), len(MODELS), sharey="row", sharex="col")
+    figure, axes = drawing.new_figure(drawing.WIDTH, height, len(PAIRS), len(MODELS), sharey="row", sharex="col")
     for line, (need, each) in zip(axes, names.items(), strict=True):
-        status = style.status(data[need])
+        status = drawing.pooler_status(data[need])
         for axis, (a, b) in zip(line, PAIRS, strict=True):
-            axis.axvspan(-100 * MARGIN, 100 * MARGIN, color=style.PALE, linewidth=0)
-            axis.axvline(0, color=style.GREY, linewidth=0.6)
+            drawing.draw_margin(axis, horizontal=True)
             for number, (protocol, (colour, marker)) in enumerate(PROTOCOLS.items()):
-                under = tasks(record for record in data[need] if record.result.probe == protocol)
+                under = paired_tasks(record for record in data[need] if record.result.probe == protocol)
                 for contrast in contrasts(under, [(a, b)], resamples=resamples(under)):
                     place = each.index(contrast.task) + 0.24 * (number - 1)
                     look: dict[str, Any] = {"color": colour, "marker": marker, "label": protocol}
-                    style.interval(axis, place, vars(contrast.difference), horizontal=True, **look)
-            axis.set_title(f"{need.partition('/')[2]}\n{style.label(a, status)} − {style.label(b, status)}")
+                    drawing.draw_interval(axis, place, vars(contrast.difference), horizontal=True, **look)
+            axis.set_title(
+                f"{need.partition('/')[2]}\n{style.pooling_label(a, status)} − {style.pooling_label(b, status)}"
+            )
         line[0].set_yticks(range(len(each)), each)
         line[0].set_ylim(len(each) - 0.4, -0.6)
-    style.name_below(axes, "difference to [CLS], points")
-    style.legend(figure)
+    layout.label_columns(axes, "difference to [CLS], points")
+    drawing.add_legend(figure)
     return figure

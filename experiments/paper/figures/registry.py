@@ -1,69 +1,67 @@
-"""The paper's figures, one file each, from committed records alone.
+"""The registry of the paper's figures, and their files.
 
-A figure's file holds ``PLACE`` (its number in the paper), ``NEEDS`` (bundles such as ``poolings/bert-books`` and other files of records),
-``CAPTION`` and ``draw(data, files)``. The folder is walked, so a new file is a new figure.
+Every module of this folder that has a ``PLACE`` is a figure, so a new file is a new figure.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import pkgutil
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from experiments.figures import style
+from experiments.paper.figures import drawing
 from src.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Figures go to files: the backend that a notebook's environment asks for may not be installed, and matplotlib would refuse to be imported.
-os.environ["MPLBACKEND"] = "agg"
-
 DPI = 150
 RUN_LENGTHS = 3  # Z_RLE of zlib
+PACKAGE = __name__.rpartition(".")[0]
 
 
-def _walk() -> dict[str, ModuleType]:
-    """Every figure's module by its name, in the paper's order."""
-    modules = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
+def _find_figures() -> dict[str, ModuleType]:
+    """Return every figure's module by its name, in the paper's order."""
+    names = sorted(found.name for found in pkgutil.iter_modules([str(Path(__file__).parent)]))
+    modules = [importlib.import_module(f"{PACKAGE}.{name}") for name in names if name != "registry"]
     figures = sorted((each for each in modules if hasattr(each, "PLACE")), key=lambda each: each.PLACE)
     return {each.__name__.rpartition(".")[2]: each for each in figures}
 
 
-FIGURES = _walk()
+FIGURES = _find_figures()
 
 
 def require_matplotlib() -> None:
-    """Refuse to go on where nothing can be drawn.
+    """Check that matplotlib is installed.
 
     Raises
     ------
     UserError
-        matplotlib is not installed.
+        It is not.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise UserError("figures need matplotlib, which is not installed. Run pip install -e '.[paper]'.")
 
 
 def save(figure: Figure, path: Path) -> list[Path]:
-    """Write a figure as PDF and as PNG beside each other: the same bytes at every run and on every machine.
+    """Write a figure as PDF and PNG, with the same bytes at every run and on every machine.
 
     Parameters
     ----------
+    figure : Figure
     path : Path
         Without a suffix.
 
     Notes
     -----
-    What compresses best depends on the zlib at hand, so the PDF is stored plain and the PNG by run lengths, which leave no choice.
+    The best compression depends on the version of zlib. The PDF is therefore not compressed, and the PNG by run lengths.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     files = [path.with_name(f"{path.name}.{kind}") for kind in ("pdf", "png")]
-    with style.look():
+    with drawing.project_style():
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once: each format alone would round differently
         figure.savefig(files[0], metadata={"Creator": None, "Producer": None, "CreationDate": None})

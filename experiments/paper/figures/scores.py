@@ -6,51 +6,57 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.figures import style
+from experiments import style
+from experiments.paper.figures import drawing, layout
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from experiments.collect import Record
+    from experiments.bundles import Record
 
 PLACE = 1
 NEEDS = ("poolings/bert-books",)
 CAPTION = (
-    "Scores of each pooling of the frozen bert-books with 95 % intervals over test rows. Broken lines are the trivial baselines: a bag "
-    "of word pieces under the same probe, and the best constant prediction. Each panel has its own scale."
+    "Scores of each pooling of the frozen bert-books with 95 % intervals over test rows. Broken lines are the trivial "
+    "baselines: a bag of word pieces under the same probe, and the best constant prediction. Each panel has its own "
+    "scale."
 )
 COLUMNS = 4
 
 
-@style.drawing(NEEDS)
-def draw(data: style.Dataset, files: Path) -> Figure:
+@drawing.requires(NEEDS)
+def draw(data: drawing.Bundles, files: Path) -> Figure:
     """A panel per task, a row per pooling."""
     return panels(data[NEEDS[0]])
 
 
 def panels(records: Sequence[Record]) -> Figure:
     """A panel per task, a row per pooling; poolings are named at the left."""
-    tasks = style.by_dataset(records)
-    names = style.in_order(record.result.pooling for record in records)
-    status = style.status(records)
+    tasks = layout.by_dataset(records)
+    names = style.sort_poolings(record.result.pooling for record in records)
+    status = drawing.pooler_status(records)
     rows = -(-len(tasks) // COLUMNS)
-    figure, axes = style.figure(
-        style.WIDTH, 0.7 + rows * (0.45 + 0.15 * len(names)), min(COLUMNS, len(tasks)), rows, sharey=True
+    figure, axes = drawing.new_figure(
+        drawing.WIDTH, 0.7 + rows * (0.45 + 0.15 * len(names)), min(COLUMNS, len(tasks)), rows, sharey=True
     )
     for axis in axes.flat[len(tasks) :]:
         axis.set_axis_off()
     for axis, (task, members) in zip(axes.flat, tasks.items(), strict=False):
         axis.grid(axis="y")
-        style.baselines(axis, members[0], horizontal=True)
+        drawing.draw_baselines(axis, members[0], horizontal=True)
         for record in members:
             pooling = record.result.pooling
-            style.interval(
-                axis, names.index(pooling), record.result.score, horizontal=True, **style.marks(pooling, status)
+            drawing.draw_interval(
+                axis,
+                names.index(pooling),
+                record.result.score,
+                horizontal=True,
+                **drawing.marker_style(pooling, status),
             )
-        axis.set_title(style.title(task, record.result.score["metric"]))
-        axis.set_yticks(range(len(names)), [style.label(name, status) for name in names])
+        axis.set_title(layout.panel_title(task, record.result.score["metric"]))
+        axis.set_yticks(range(len(names)), [style.pooling_label(name, status) for name in names])
         axis.tick_params(axis="y", length=0)
     axes[0, 0].invert_yaxis()
-    style.name_below(axes, "score, %")
-    style.legend(figure)
+    layout.label_columns(axes, "score, %")
+    drawing.add_legend(figure)
     return figure

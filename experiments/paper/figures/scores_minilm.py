@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.figures import scores, style
+from experiments.paper.figures import drawing, scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,7 +17,7 @@ CAPTION = scores.CAPTION.replace("bert-books", "all-MiniLM-L6-v2") + (
 )
 
 
-@style.drawing(NEEDS)
-def draw(data: style.Dataset, files: Path) -> Figure:
+@drawing.requires(NEEDS)
+def draw(data: drawing.Bundles, files: Path) -> Figure:
     """A panel per task, a row per pooling."""
     return scores.panels(data[NEEDS[0]])

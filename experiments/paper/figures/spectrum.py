@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.figures import style
+from experiments import style
+from experiments.paper.figures import drawing
 from src.models.pooler import quarter_circle
 from src.storage.files import read_json
 
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
 PLACE = 13
 NEEDS = ("diagnostics/bert-books.json", "diagnostics/all-MiniLM-L6-v2.json")
 CAPTION = (
-    "Left: singular values of the pooler's W, the largest first, and the Marchenko-Pastur law of a random matrix whose entries have the"
-    " same standard deviation. Right: linear CKA, in percent, between representations of the same texts, the mean over tasks. Both are "
-    "exact for these weights and texts, so nothing has an interval."
+    "Left: singular values of the pooler's W, the largest first, and the Marchenko-Pastur law of a random matrix "
+    "whose entries have the same standard deviation. Right: linear CKA, in percent, between representations of the "
+    "same texts, the mean over tasks. Both are exact for these weights and texts, so nothing has an interval."
 )
 
 
-@style.drawing(NEEDS)
-def draw(data: style.Dataset, files: Path) -> Figure:
+@drawing.requires(NEEDS)
+def draw(data: drawing.Bundles, files: Path) -> Figure:
     """A row of two panels per model."""
-    figure, axes = style.figure(style.WIDTH, 5.8, 2, len(NEEDS), width_ratios=(2, 3))
+    figure, axes = drawing.new_figure(drawing.WIDTH, 5.8, 2, len(NEEDS), width_ratios=(2, 3))
     for (left, right), name in zip(axes, NEEDS, strict=True):
         found = read_json(files / name)
         status = str(found["pooler"]["status"])
@@ -38,44 +39,47 @@ def draw(data: style.Dataset, files: Path) -> Figure:
         _alike(right, list(found["tasks"].values()), status)
         right.set_title(f"{found['model']}\nlinear CKA, %, mean of {len(found['tasks'])} tasks")
     axes[-1, 0].set_xlabel("place")
-    style.legend(figure, 4)
+    drawing.add_legend(figure, 4)
     return figure
 
 
 def _spectrum(axis: Axes, weight: Mapping[str, Any], status: str) -> None:
-    singular = sorted((style.digits(value) for value in weight["singular_values"]), reverse=True)
+    singular = sorted((drawing.round_digits(value) for value in weight["singular_values"]), reverse=True)
     width = len(singular)
     points = np.linspace(0, 2, 4001)
     places = (np.arange(width, 0, -1) - 0.5) / width
     noise = np.interp(places, quarter_circle(points), points) * weight["singular_edge"] / 2
-    marks = style.marks("pooler", status)
+    marks = drawing.marker_style("pooler", status)
     axis.plot(
         range(1, width + 1),
         singular,
         linestyle="none",
         **{**marks, "markersize": 2.5},
-        label=style.label("pooler", status) + ": W",
+        label=style.pooling_label("pooler", status) + ": W",
     )
     axis.plot(
-        range(1, width + 1), [style.digits(value) for value in noise], color="black", label="noise (Marchenko-Pastur)"
+        range(1, width + 1),
+        [drawing.round_digits(value) for value in noise],
+        color="black",
+        label="noise (Marchenko-Pastur)",
     )
     axis.set_ylim(bottom=0)
 
 
 def _alike(axis: Axes, tasks: list[Mapping[str, Any]], status: str) -> None:
-    names = style.in_order(name for task in tasks for name in task["representations"])
+    names = style.sort_poolings(name for task in tasks for name in task["representations"])
     alike = np.full((len(names), len(names)), np.nan)
     for row, a in enumerate(names):
         for column, b in enumerate(names):
             found = [1.0 if a == b else task["cka"].get(f"{a} {b}", task["cka"].get(f"{b} {a}")) for task in tasks]
             if None not in found:
-                alike[row, column] = style.percent(float(np.mean(found)))
+                alike[row, column] = drawing.percent(float(np.mean(found)))
     # The map's dark end is left out, so that black type stays legible; a mesh, since an image in a PDF is compressed by the zlib at hand.
     axis.pcolormesh(np.ma.masked_invalid(alike), cmap="Blues", vmin=0, vmax=160, edgecolor="white", linewidth=0.5)
     for (row, column), value in np.ndenumerate(alike):
         if np.isfinite(value):
             axis.text(column + 0.5, row + 0.5, f"{value:.0f}", ha="center", va="center", fontsize=7)
-    labels = [style.label(name, status) for name in names]
+    labels = [style.pooling_label(name, status) for name in names]
     axis.set_xticks(np.arange(len(names)) + 0.5, labels, rotation=35, ha="right", rotation_mode="anchor")
     axis.set_yticks(np.arange(len(names)) + 0.5, labels)
     axis.invert_yaxis()

@@ -77,7 +77,12 @@ class TokenisedDataset:
         data = self.data
         groups, mixed = data.groups, data.groups_span_classes
         return RowSplitter(
-            data.train.label, 0, fraction=HELD_OUT, groups=groups, groups_span_classes=mixed, regression=not data.classes
+            data.train.label,
+            0,
+            fraction=HELD_OUT,
+            groups=groups,
+            groups_span_classes=mixed,
+            regression=not data.classes,
         ).holdout_mask()
 
     def identity(self) -> dict[str, Any]:

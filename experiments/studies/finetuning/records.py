@@ -112,8 +112,7 @@ class Cell:
             predictions = [decided(trial.decisions[role], classes) for trial in trials]
             for name in data.metrics:
                 estimates = [
-                    evaluate(name, label, each, classes=classes, resamples=self.resamples)
-                    for each in predictions
+                    evaluate(name, label, each, classes=classes, resamples=self.resamples) for each in predictions
                 ]
                 score = asdict(estimates[0]) if len(estimates) == 1 else over_draws(name, estimates)
                 found[name if role == "test" else f"{name}_{role}"] = score

@@ -23,7 +23,7 @@ from experiments.benchmarks.populations import (
 )
 from experiments.benchmarks.simulations import ROWS, draw_tasks
 from src.evaluation.metrics import evaluate, metrics
-from src.evaluation.statistics import kappa
+from src.evaluation.proportions import kappa
 
 COMMITTED = Path(__file__).resolve().parents[3] / "experiments" / "records" / "simulation.csv"
 

@@ -19,7 +19,7 @@ from experiments.parity.comparison import compare
 from experiments.parity.options import Options
 from src.config.paths import CONF
 from tests.helpers import tensorflow_fixtures
-from tests.models.test_tensorflow import CHECKPOINT, FIXTURES, FORMS, TANH
+from tests.helpers.google import CHECKPOINT, FIXTURES, FORMS, TANH
 
 RECORDS = CONF.parent / "experiments" / "records" / "parity.json"
 LIVE = bool(os.environ.get("PROBES_TENSORFLOW")) and importlib.util.find_spec("tensorflow") is not None
@@ -157,8 +157,8 @@ def test_a_folder_that_is_no_module_is_refused(tmp_path: Path) -> None:
 
 def test_the_figure_draws_from_the_committed_record(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    from experiments import figures
-    from experiments.figures import parity as figure
+    from experiments.paper.figures import parity as figure
+    from experiments.paper.figures import registry
 
-    drawn = [figures.save(figure.draw({}, RECORDS.parent), tmp_path / name) for name in ("first", "second")]
+    drawn = [registry.save(figure.draw({}, RECORDS.parent), tmp_path / name) for name in ("first", "second")]
     assert [path.read_bytes() for path in drawn[0]] == [path.read_bytes() for path in drawn[1]]

@@ -1,4 +1,4 @@
-"""Arms of a pre-training study: seeds share all but the objective, a killed study goes on, and what is complete is left alone."""
+"""Tests of the arms: they share all but the objective, and complete trainings are skipped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from experiments import arms
+from experiments.pretraining import arms
 from experiments.pretraining.arms import STUDIES
 
 
@@ -28,8 +28,10 @@ def test_a_study_trains_each_arm_once(
     books: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shape = (
-        "shape.layers=1", "shape.width=16", "shape.heads=2", "shape.positions=64", "shape.vocab_size=100", "held_out=0.3",
-        "schedule.lengths={64:1,128:0,256:0}", "schedule.tokens=128", "pace.held_out_rows=16", "pace.held_out_length=64",
+        "shape.layers=1", "shape.width=16", "shape.heads=2", "shape.positions=64", "shape.vocab_size=100",
+        "held_out=0.3",
+        "schedule.lengths={64:1,128:0,256:0}", "schedule.tokens=128", "pace.held_out_rows=16",
+        "pace.held_out_length=64",
     )  # fmt: skip
     tiny = replace(STUDIES["nsp"], steps=2, shared=(*STUDIES["nsp"].shared, *shape))
     monkeypatch.setitem(STUDIES, "nsp", tiny)
@@ -59,7 +61,7 @@ def test_a_study_trains_each_arm_once(
         (["text=x", "output=y", "model.path=z"], ["model.path=z", "study=nsp"]),
     ],
 )
-def test_refusals(words: list[str], named: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refusal_names_the_option(words: list[str], named: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         arms.main(words)
     said = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The table along a training: a sweep a snapshot in the order of the steps, and a failed one ends the command with its step."""
+"""Tests of the snapshots' table: a sweep per snapshot in the order of steps, and failures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from experiments import along
+from experiments.pretraining import snapshots as command
 from experiments.pretraining.snapshots import COLUMNS
 
 
@@ -23,7 +23,7 @@ def snapshots(tmp_path: Path) -> Path:
     return tmp_path / "kept"
 
 
-def test_rows_come_by_step(snapshots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_in_the_order_of_steps(snapshots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
 
     def sweep(words: list[str], **_: Any) -> SimpleNamespace:
@@ -40,7 +40,7 @@ def test_rows_come_by_step(snapshots: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(subprocess, "run", sweep)
     monkeypatch.chdir(snapshots.parent)
-    along.main(
+    command.main(
         [
             f"snapshots={snapshots}",
             "datasets=[cola,rte]",
@@ -58,17 +58,17 @@ def test_rows_come_by_step(snapshots: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert all({"dataset=cola,rte", "pooling=cls,pooler", 'data_root="my, data"'} <= set(words) for words in asked)
 
 
-def test_a_failed_sweep_ends_with_its_step(
+def test_a_failed_sweep_names_its_step(
     snapshots: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=1))
     with pytest.raises(SystemExit):
-        along.main([f"snapshots={snapshots}", f"output={snapshots}/table.csv", f"work={snapshots}/work"])
+        command.main([f"snapshots={snapshots}", f"output={snapshots}/table.csv", f"work={snapshots}/work"])
     assert "step 500" in capsys.readouterr().err and not (snapshots / "table.csv").exists()
 
 
 @pytest.mark.parametrize("words", [[], ["snapshots=nowhere"], ["snapshotz=x"]])
-def test_refusals(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refusal_names_the_option(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        along.main(words)
+        command.main(words)
     assert ended.value.code == 1 and capsys.readouterr().err.startswith("error: ")

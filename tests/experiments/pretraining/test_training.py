@@ -19,7 +19,7 @@ from experiments.pretraining.examples import Examples, Vocabulary
 from experiments.pretraining.model import new_model
 from experiments.pretraining.recipe import Pace, Schedule, Shape, rate_at
 from src.errors import UserError
-from tests.cli.test_application import Door, refused
+from tests.cli.refusals import Command, assert_refused
 from tests.experiments.pretraining.conftest import VOCABULARY
 
 
@@ -108,7 +108,7 @@ def test_the_objective_mlm_leaves_the_pooler_unchanged(tmp_path: Path, parts: tu
 
 
 def test_a_training_continues_from_a_checkpoint(
-    door: Door, books: Path, parts: tuple[Corpus, Corpus, Path], tmp_path: Path
+    door: Command, books: Path, parts: tuple[Corpus, Corpus, Path], tmp_path: Path
 ) -> None:
     from transformers import AutoTokenizer, BertModel
 
@@ -132,8 +132,10 @@ def test_a_training_continues_from_a_checkpoint(
     learnt = dict(BertModel.from_pretrained(tmp_path / "moved").named_parameters())
     assert torch.equal(learnt["pooler.dense.weight"], given["pooler.dense.weight"])
     assert not torch.equal(learnt["embeddings.word_embeddings.weight"], given["embeddings.word_embeddings.weight"])
-    refused(door(pretrain.main, *words, "output=deep", "shape.layers=2"), "shape", "model.path")
-    refused(door(pretrain.main, *words, "output=long", "schedule.lengths={128:1}"), "64 positions", "schedule.lengths")
+    assert_refused(door(pretrain.main, *words, "output=deep", "shape.layers=2"), "shape", "model.path")
+    assert_refused(
+        door(pretrain.main, *words, "output=long", "schedule.lengths={128:1}"), "64 positions", "schedule.lengths"
+    )
 
 
 def test_training_learns_both_tasks_and_the_checkpoint_is_whole(
@@ -163,7 +165,7 @@ def test_training_learns_both_tasks_and_the_checkpoint_is_whole(
     assert abs(again["nsp_accuracy"] - float(last["nsp_accuracy"])) < 0.02  # stored in half precision
 
 
-def test_two_workers_continue_a_training(door: Door, books: Path) -> None:
+def test_two_workers_continue_a_training(door: Command, books: Path) -> None:
     words = [
         f"text={books}", "output=out", "held_out=0.1", "tracker=none", "pace.workers=2", "pace.evaluate=2",
         "pace.held_out_rows=32",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from experiments import pretrain
-from tests.cli.test_application import Door, refused
+from tests.cli.refusals import Command, assert_refused
 
 
 @pytest.mark.parametrize(
@@ -26,5 +26,5 @@ from tests.cli.test_application import Door, refused
         (["text=.", "schedule.dropout=1"], ["schedule.dropout=1"]),
     ],
 )
-def test_a_refusal_names_the_key(door: Door, words: list[str], named: list[str]) -> None:
-    refused(door(pretrain.main, "tracker=none", *words), *named)
+def test_a_refusal_names_the_key(door: Command, words: list[str], named: list[str]) -> None:
+    assert_refused(door(pretrain.main, "tracker=none", *words), *named)

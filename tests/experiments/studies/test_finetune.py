@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from experiments import collect
+from experiments.bundles import read_records
 from experiments.cli import read_options
 from experiments.configurations import dataset_config
 from experiments.studies import finetune
@@ -21,6 +21,7 @@ from experiments.studies.finetuning.datasets import TokenisedDataset, open_datas
 from experiments.studies.finetuning.model import PooledModel, predict
 from experiments.studies.finetuning.options import HEADS, Options, Schedule
 from experiments.studies.finetuning.trials import Trial, fit, run_trial
+from experiments.tasks import paired_tasks
 from src.config.schema import DatasetConfig
 from src.errors import UserError
 from src.evaluation.estimates import evaluate
@@ -68,9 +69,9 @@ def toy(words: list[str]) -> tuple[Options, TokenisedDataset]:
 
 def test_a_record_reads_like_any_other(words: list[str], tmp_path: Path) -> None:
     finetune.main([*words, "dataset=toy,graded"])
-    records = {(record.result.dataset, record.result.pooling): record for record in collect.read(tmp_path / "out")}
+    records = {(record.result.dataset, record.result.pooling): record for record in read_records(tmp_path / "out")}
     assert len(records) == 6 and {record.result.probe for record in records.values()} == {"finetune"}
-    toy, graded = sorted(collect.tasks(records.values()), key=lambda task: task.classes, reverse=True)
+    toy, graded = sorted(paired_tasks(records.values()), key=lambda task: task.classes, reverse=True)
     assert (toy.name, graded.name) == ("toy", "graded") and set(toy.predictions) == set(graded.predictions) == set(
         HEADS
     )

@@ -1,4 +1,4 @@
-"""The controlled pooler: two checkpoints that differ in their pooler alone, and pairs of segments that are what their labels say."""
+"""Tests of the controlled pooler: two checkpoints that differ in it alone, and pairs with true labels."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from experiments import book_pairs, nsp_pooler
 from experiments.configurations import configs
+from experiments.studies import coherence_pairs, nsp_pooler
 from src.config.schema import Config, ModelConfig
 from src.data.dataset import Split
 from src.data.loading import load_dataset
@@ -46,7 +46,7 @@ def test_pairs_are_what_their_labels_say(words: int) -> None:
         for number, lines in enumerate(DOCUMENTS)
         for place, line in enumerate(lines)
     }
-    first, second, label = book_pairs.pairs(DOCUMENTS, 40, words, [0])
+    first, second, label = coherence_pairs.pairs(DOCUMENTS, 40, words, [0])
     for a, b, kind in zip(first, second, label, strict=True):
         assert len(a.split()) + len(b.split()) == words
         after, before = opens[" ".join(b.split()[:2])], ends[a.split()[-1]]
@@ -54,8 +54,8 @@ def test_pairs_are_what_their_labels_say(words: int) -> None:
     assert len({a.split()[-1] for a in first}) == 40 and 8 < label.sum() < 32
 
 
-def test_pairs_are_the_seed_s(tmp_path: Path) -> None:
-    one, again, other = (book_pairs.pairs(DOCUMENTS, 30, 20, [seed]) for seed in (0, 0, 1))
+def test_pairs_depend_on_the_seed(tmp_path: Path) -> None:
+    one, again, other = (coherence_pairs.pairs(DOCUMENTS, 30, 20, [seed]) for seed in (0, 0, 1))
     assert one[:2] == again[:2] and one[:2] != other[:2]
 
 
@@ -80,11 +80,11 @@ def books(tmp_path: Path) -> Path:
     return folder
 
 
-def test_book_pairs_leave_a_task(books: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    book_pairs.main([f"text={books}", f"output={tmp_path}", "train=20", "test=10", "words=16", "held_out=0.4"])
+def test_coherence_pairs_write_a_task(books: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    coherence_pairs.main([f"text={books}", f"output={tmp_path}", "train=20", "test=10", "words=16", "held_out=0.4"])
     asked = capsys.readouterr().out.split()
     found = load_dataset(configs(asked)[0].dataset, None)
-    assert found.classes == book_pairs.LABELS and found.train.text_pair is not None
+    assert found.classes == coherence_pairs.LABELS and found.train.text_pair is not None
     assert {name: len(split) for name, split in found.splits.items()} == {"train": 20, "test": 10}
 
 
@@ -109,7 +109,7 @@ def test_two_checkpoints_differ_in_their_pooler_alone(made: Callable[..., Path],
     folder = made("out")
     weights = [load_file(folder / name / "model.safetensors") for name in ("random", "nsp")]
     differing = {name for name in weights[0] if not torch.equal(weights[0][name], weights[1][name])}
-    assert differing == set(nsp_pooler.NAMES.values())
+    assert differing == set(nsp_pooler.PARAMETERS.values())
     assert {each.dtype for each in weights[1].values()} == {torch.float32}
     seen: dict[str, dict[str, Any]] = {}
     split = Split("test", pa.array(SENTENCES, pa.large_string()), None, np.zeros(len(SENTENCES)))
@@ -141,14 +141,14 @@ def test_training_learns_what_cls_tells() -> None:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((600, 16)).astype(np.float32)
     label = (np.tanh(2 * x[:, 0]) * x[:, 1] + 0.5 * x[:, 2] > 0).astype(np.int64)
-    start = nsp_pooler.fresh(16, 0, 0.1)
+    start = nsp_pooler.initial_state(16, 0, 0.1)
     state = nsp_pooler.train(start, Rows(x, label), seed=0, epochs=150, rate=0.01)
     right = (nsp_pooler.logits(state, torch.from_numpy(x)).argmax(1).numpy() == label).mean()
     assert right > 0.9 and not start["bias"].any()  # the start is left as it was
 
 
 @pytest.mark.parametrize("words", [[], ["text=nowhere", "output=x"], ["text=nowhere"], ["texts=x"]])
-@pytest.mark.parametrize("command", [book_pairs, nsp_pooler])
+@pytest.mark.parametrize("command", [coherence_pairs, nsp_pooler])
 def test_refusals(command: object, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         command.main(words)  # type: ignore[attr-defined]
@@ -157,7 +157,7 @@ def test_refusals(command: object, words: list[str], capsys: pytest.CaptureFixtu
 
 def test_too_few_places_are_an_error(books: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        book_pairs.main([f"text={books}", f"output={tmp_path}", "words=16", "held_out=0.4", "train=5000"])
+        coherence_pairs.main([f"text={books}", f"output={tmp_path}", "words=16", "held_out=0.4", "train=5000"])
     assert "Ask for fewer" in capsys.readouterr().err
 
 

@@ -1,0 +1,36 @@
+"""All tables of the paper."""
+
+from __future__ import annotations
+
+from experiments.paper.evidence import Evidence
+from experiments.paper.tables.comparisons import ladder, overall, precision, verdicts
+from experiments.paper.tables.reference import diagnostics, runs, simulation
+from experiments.paper.tables.scores import conditional, controls, finetune, layers, nsp_pooler, pairs, protocol, scores
+from experiments.paper.tables.table import Table
+from experiments.paper.tables.training_rows import draws, mdl
+
+
+def all_tables(evidence: Evidence) -> list[Table]:
+    """Return all tables, in the paper's order."""
+    models = evidence.models
+    return [
+        *(scores(evidence, model) for model in models),
+        scores(evidence, "bert-books-random"),
+        *(scores(evidence, model, "demo") for model in evidence.models_of("demo")),
+        overall(evidence),
+        *(verdicts(evidence, model) for model in models),
+        ladder(evidence),
+        precision(evidence),
+        diagnostics(evidence),
+        nsp_pooler(evidence),
+        conditional(evidence),
+        *(pairs(evidence, model) for model in evidence.models_of("pairs")),
+        *(layers(evidence, model) for model in evidence.models_of("layers")),
+        mdl(evidence),
+        *(draws(evidence, model) for model in evidence.models_of("draws")),
+        protocol(evidence),
+        controls(evidence),
+        finetune(evidence),
+        simulation(evidence),
+        runs(evidence),
+    ]

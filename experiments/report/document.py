@@ -1,0 +1,129 @@
+"""The report as a document of plain text, which `markdown` and `html` write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from experiments.bundles import Record
+from experiments.formatting import format_margin
+from experiments.report.claims import Setting, build_settings, describe_setting
+from experiments.report.introduction import introduction
+from experiments.report.sections import Section, build_sections
+from experiments.report.tables import Table, claims_table, overview_table, pairs_table, runs_table
+from experiments.report.verdicts import Verdict, judge
+from src.evaluation.contrasts import MARGIN
+from src.results.display import is_fraction
+
+EXPLANATIONS = (
+    "A score has its 95 % interval for this fitted probe on new rows. A difference is that of two poolings on the same "
+    "rows, with its 95 % interval; p is of no difference (McNemar's mid-p for accuracy, else a paired bootstrap).",
+    "Equivalence is two one-sided tests: the 90 % interval lies within the margin, {margin}. Holm corrects over all pairs "
+    "of a task, separately for differences and equivalences; verdicts follow the corrected p at 5 %.",
+    "Not told apart is no verdict of equal quality: the rows were too few for either. Groups are not tested against "
+    "each other, and baselines have no paired test.",
+    "Where tests leave several, the preferred pooling is no random projection, takes fewer bytes per row, needs no "
+    "pooler's weights, and then scores highest. Bytes are those of float32; all poolings come out of one forward pass, "
+    "so the seconds are those of the probe.",
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A section with its verdict, its tables and its notes."""
+
+    section: Section
+    verdict: Verdict
+    runs: Table
+    pairs: Table | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """The content of a report.
+
+    Parameters
+    ----------
+    title : str
+    head : tuple of str
+        Scope, models, what is compared and what is left out.
+    overview : Table
+        A row per section.
+    across : tuple of (Setting, str, Table or None)
+        The claims over tasks: setting, sentence, table.
+    parts : tuple of Part
+    left_out : tuple of str
+        Jobs without a record.
+    reading : tuple of str
+        How to read the numbers.
+    """
+
+    title: str
+    head: tuple[str, ...]
+    overview: Table
+    across: tuple[tuple[Setting, str, Table | None], ...]
+    parts: tuple[Part, ...]
+    left_out: tuple[str, ...]
+    reading: tuple[str, ...]
+
+
+def compose(records: Sequence[Record], left_out: Sequence[str] = (), *, margin: float = MARGIN) -> Report:
+    """Return the report on some records.
+
+    Parameters
+    ----------
+    records : sequence of Record
+    left_out : sequence of str
+        A line per job without a record.
+    margin : float, default 0.01
+        Margin of equivalence as a fraction: 0.01 is a point.
+    """
+    sections = build_sections(records, margin=margin)
+    parts = tuple(
+        Part(section, judge(section), runs_table(section), pairs_table(section), tuple(_notes(section)))
+        for section in sections
+    )
+    models = list(dict.fromkeys(section.runs[0].result.model for section in sections))
+    datasets = list(dict.fromkeys(section.label["dataset"] for section in sections))
+    named = ", ".join(datasets) if len(datasets) <= 3 else f"{len(datasets)} tasks"
+    settings = build_settings(sections, margin=margin)
+    return Report(
+        title=f"Which pooling? {' and '.join(models)} on {named}",
+        head=tuple(introduction(sections, left_out)),
+        overview=overview_table([(part.section, part.verdict) for part in parts]),
+        across=tuple((each, describe_setting(each), claims_table(each)) for each in settings),
+        parts=parts,
+        left_out=tuple(left_out),
+        reading=tuple(line.format(margin=_describe_margin(sections, margin)) for line in EXPLANATIONS),
+    )
+
+
+def setting_prefix(label: Mapping[str, str]) -> str:
+    """Return the start of a setting's sentence: what tells it from the others."""
+    named = ", ".join(f"{name}={value}" for name, value in label.items())
+    return f"{named}: " if named else ""
+
+
+def _describe_margin(sections: Iterable[Section], margin: float) -> str:
+    metrics = list(dict.fromkeys(section.metric for section in sections))
+    found = [format_margin("accuracy", margin)] * any(map(is_fraction, metrics))
+    units = [metric for metric in metrics if not is_fraction(metric)]
+    return " and ".join([*found, *(f"{margin:g} standard deviations of the test labels for {each}" for each in units)])
+
+
+def _notes(section: Section) -> Iterable[str]:
+    """Yield the cautions of a section's runs, each with its poolings, then the flags of its tests."""
+    cautions: dict[str, list[str]] = {}
+    for run in section.runs:
+        for caution in run.cautions:
+            cautions.setdefault(caution, []).append(run.name)
+    for caution, names in cautions.items():
+        yield caution if len(names) == len(section.runs) else f"{', '.join(names)}: {caution}"
+    flags: dict[str, int] = {}
+    for contrast in section.contrasts.values():
+        if contrast.flag:
+            flags[contrast.flag] = flags.get(contrast.flag, 0) + 1
+    for flag, count in flags.items():
+        share = "" if count == len(section.contrasts) else f" ({count} of {len(section.contrasts)} pairs)"
+        yield f"tests to be read with care: {flag}{share}."

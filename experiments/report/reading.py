@@ -1,0 +1,53 @@
+"""The records that a report is written on, and the jobs that it has to leave out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from experiments.bundles import RECORDS_FILE, Record, read_records
+from src.errors import UserError, flatten
+from src.results.result import SchemaError
+from src.sweeps.jobs import Job, find_jobs, read_job
+
+
+def read_sweeps(folder: Path) -> tuple[list[Record], list[str]]:
+    """Return the records of every bundle and job at or below a folder, each once, and a line per job left out.
+
+    Raises
+    ------
+    UserError
+        There is no such folder, it holds no record, or a record has another schema version.
+    """
+    if not os.path.isdir(folder):
+        raise UserError(
+            f"records={str(folder)[:200]}: there is no such folder. "
+            "Name a sweep's, such as multirun/2026-01-31/12-00-00.000000."
+        )
+    found = [record for path in sorted(folder.rglob(RECORDS_FILE)) for record in read_records(path.parent)]
+    jobs = [read_job(path) for path in find_jobs(folder)]
+    overrides = [set(job.overrides) for job in jobs]
+    shared = set.intersection(*overrides) if len(overrides) > 1 else set()
+    left_out = []
+    for job in jobs:
+        try:
+            if job.result is None:
+                raise UserError(job.error)
+            found += read_records(job.folder)
+        except SchemaError:
+            raise
+        except UserError as error:
+            left_out.append(f"{_describe_job(job, shared, folder)}: {flatten(error)}")
+    records = list({record.result.key: record for record in found}.values())
+    if not records:
+        reasons = " Name a sweep's folder, or one above it."
+        if left_out:
+            reasons = f" Of its jobs {len(left_out)} failed, the first: {left_out[0]}"
+        raise UserError(f"records={folder} holds no record.{reasons}")
+    return records, left_out
+
+
+def _describe_job(job: Job, shared: set[str], folder: Path) -> str:
+    overrides = " ".join(override for override in job.overrides if override not in shared)
+    place = f"job {job.folder.relative_to(folder)}"
+    return f"{overrides} ({place})" if overrides else place

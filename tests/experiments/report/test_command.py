@@ -1,0 +1,92 @@
+"""The command writes both files, leaves out failed jobs, and refuses bad input with a line."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.bundles import read_records, write_bundle
+from experiments.report.__main__ import PAGE, main
+from src.results.result import RECORD
+from src.sweeps.status import write_failure
+from tests.experiments.report.conftest import TRUTH, missed, sweep, written
+from tests.helpers.records import make_predictions, make_result
+
+
+def test_failed_jobs_are_listed_and_the_rest_is_reported(question: Path) -> None:
+    write_failure(question / "7", ["pooling=max", "dataset=gone"], "there is no file gone.csv", "user")
+    (question / "8" / ".hydra").mkdir(parents=True)
+    (question / "0" / "predictions.safetensors").write_bytes(b"torn")
+    markdown, html = written(question)
+    for text in (markdown, html):
+        assert "pooling=max dataset=gone (job 7): there is no file gone.csv" in text and "job 8: left no record" in text
+        assert "Left out: 3 jobs without a record, listed at the end." in text
+    assert "Use mean: +5.0" in markdown
+
+
+def test_equal_records_give_equal_bytes_whatever_their_jobs_are_called(question: Path, tmp_path: Path) -> None:
+    first, again = written(question), written(question)
+    (tmp_path / "above").mkdir()
+    for number, name in enumerate(("2", "0", "1")):
+        shutil.copytree(question / name, tmp_path / "above" / "below" / str(number))
+    write_bundle(read_records(question), tmp_path / "bundle")
+    assert first == again == written(tmp_path / "above") == written(tmp_path / "bundle")
+
+
+def test_nothing_else_is_written(question: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in question.rglob("*") if path.is_file()}
+    main([f"records={question}", f"output={tmp_path / 'out'}"])
+    assert before == {path: path.read_bytes() for path in question.rglob("*") if path.is_file()}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "report.md"]
+
+
+def test_it_needs_neither_torch_nor_matplotlib(question: Path) -> None:
+    code = "import sys; from experiments.report.__main__ import main; main(sys.argv[1:]); assert not {'torch', 'matplotlib'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code, f"records={question}"], check=True, capture_output=True)
+
+
+def test_two_schema_versions_are_refused(question: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = question / "0" / RECORD
+    record.write_text(record.read_text().replace('"schema": 1', '"schema": 99'))
+    with pytest.raises(SystemExit) as ended:
+        main([f"records={question}"])
+    assert ended.value.code == 1 and "schema 99" in capsys.readouterr().err and not (question / PAGE).exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ([], "records is not set"),
+        (["records=nowhere"], "no such folder"),
+        (["records=."], "holds no record"),
+        (["record=."], "did you mean 'records'"),
+        (["records=.", "margin=0"], "margin=0"),
+        (["records=.", "margin=wide"], "margin=wide"),
+        (["records=sweep", "output=file"], "'file' cannot be written"),
+    ],
+)
+def test_bad_input_ends_in_a_line(
+    words: list[str], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if "records=sweep" in words:
+        sweep(Path("sweep"), {"mean": missed(100)})
+        Path("file").write_text("")
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    error = capsys.readouterr().err
+    assert ended.value.code == 1 and error.startswith("error: ") and named in error and error.count("\n") <= 3
+
+
+def test_rows_that_differ_are_not_paired(question: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_result(pooling="max", value=0.5).write(
+        question / "5", make_predictions(TRUTH[:99], TRUTH[:99]), {"weight": np.zeros((1, 8))}
+    )
+    with pytest.raises(SystemExit):
+        main([f"records={question}"])
+    assert "different rows" in capsys.readouterr().err

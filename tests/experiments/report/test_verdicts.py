@@ -1,0 +1,192 @@
+"""Verdicts and claims state what the paired tests show."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.report.html import to_html
+from experiments.report.introduction import describe_pooler
+from experiments.report.markdown import to_markdown
+from experiments.report.reading import read_sweeps
+from experiments.report.sections import build_sections
+from experiments.report.verdicts import judge
+from src.results.result import RECORD
+from tests.experiments.report.conftest import MANY, TRUTH, composed, missed, sentences, sweep
+from tests.helpers.records import make_job, make_predictions, make_result
+
+
+def test_the_sentence_names_the_best_what_it_is_worth_and_what_is_equivalent(question: Path) -> None:
+    (sentence,) = sentences(question)
+    assert re.fullmatch(
+        r"Use mean: \+5\.0 \[4\.\d, 5\.\d\] over cls, \+5\.0 \[4\.\d, 5\.\d\] over pooler; cls and pooler equivalent within 1 point\.",
+        sentence,
+    )
+
+
+def test_numbers_are_those_of_the_paired_tests(question: Path) -> None:
+    (section,) = build_sections(read_sweeps(question)[0])
+    contrast = section.contrasts["mean", "cls"]
+    table = next(part.runs for part in composed(question).parts)
+    row = next(row for row in table.rows if row[0].text == "cls")
+    assert (
+        row[2].value == -contrast.difference.value
+        and row[3].value == contrast.p_holm
+        and row[6].value == contrast.agreement
+    )
+    assert [row[5].text for row in table.rows[:3]] == ["best", "lower", "lower"]
+    assert row[8].text == "32"  # bytes: eight numbers of four
+
+
+def test_what_cannot_be_told_apart_says_what_the_rows_could_have_shown(tmp_path: Path) -> None:
+    sweep(tmp_path, {"cls": missed(900), "pooler": missed(880, start=300)})
+    verdict = composed(tmp_path).parts[0].verdict
+    assert verdict.use == "cls" and verdict.sentence == "Use cls, though nothing tells it apart from pooler."
+    assert "pooler scores highest, +0.5" in verdict.more[0] and "needs no pooler's weights" in verdict.more[0]
+    assert re.search(
+        r"4,000 rows would show a true difference of \d\.\d points.*is shown within \d\.\d points", verdict.more[1]
+    )
+
+
+def test_a_bag_of_words_that_wins_stands_in_the_sentence(question: Path) -> None:
+    for path in question.glob(f"*/{RECORD}"):
+        path.write_text(
+            path.read_text().replace('"high": 0.8,', '"high": 0.95,').replace('"value": 0.7\n', '"value": 0.9\n')
+        )
+    assert sentences(question)[0].startswith(
+        "A bag of word pieces scores above every pooling (90.0 against 80.0); of the poolings, use mean: +5.0"
+    )
+
+
+def test_no_better_than_one_answer_stands_in_the_sentence(tmp_path: Path) -> None:
+    sweep(tmp_path, {"cls": missed(1990), "mean": missed(1970)}, baseline={"constant": 0.5})
+    assert sentences(tmp_path)[0].startswith(
+        "No pooling is shown to beat one constant answer (50.0); of the poolings, use"
+    )
+
+
+def test_one_pooling_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
+    sweep(tmp_path, {"mean": missed(800)})
+    made = composed(tmp_path)
+    assert "nothing to compare it with" in made.parts[0].verdict.sentence and made.parts[0].pairs is None
+    assert "No claim over tasks is made: it takes 3 tasks scored in points, here is 1." in to_markdown(made)
+
+
+def test_less_is_better_where_the_metric_is_an_error(tmp_path: Path) -> None:
+    truth = np.linspace(0, 5, 600)
+    noise = np.random.default_rng(0).normal(size=600)
+    for number, (pooling, size) in enumerate({"cls": 1.0, "mean": 0.5}.items()):
+        score = {"metric": "rmse", "value": size, "low": 0.9 * size, "high": 1.1 * size}
+        counts = make_result().counts | {"classes": None}
+        make_job(
+            tmp_path / str(number),
+            truth,
+            truth + size * noise,
+            pooling=pooling,
+            score=score,
+            counts=counts,
+            baseline={"constant": 1.4},
+        )
+    part = composed(tmp_path).parts[0]
+    assert re.match(r"Use mean: -0\.\d+ \[-0\.\d+, -0\.\d+\] against cls\.", part.verdict.sentence)
+    assert part.section.margin == pytest.approx(0.01 * truth.std())
+    assert "lower is better" in part.runs.caption and [row[0].text for row in part.runs.rows][:2] == ["mean", "cls"]
+
+
+def test_draws_are_compared_draw_by_draw(tmp_path: Path) -> None:
+    for number, (pooling, count) in enumerate({"cls": 1000, "mean": 800}.items()):
+        result = make_result(pooling=pooling, draws=3, value=1 - count / MANY)
+        predictions = np.stack([missed(count + draw, start=draw) for draw in range(3)])
+        result.write(tmp_path / str(number), make_predictions(TRUTH, predictions), {"weight": np.zeros((1, 8))})
+    assert sentences(tmp_path)[0].startswith("Use mean: +5.0")
+
+
+def test_an_undefined_score_comes_last_and_says_why(question: Path) -> None:
+    score = {"metric": "accuracy", "value": None, "low": None, "high": None, "reason": "one class was predicted"}
+    sweep(question, {"max": missed(2000)}, score=score)
+    part = composed(question).parts[0]
+    assert part.section.runs[-1].name == "max" and part.verdict.use == "mean"
+    assert "max: undefined: one class was predicted." in part.notes
+
+
+def test_one_vector_for_all_texts_is_not_the_one_to_use(question: Path) -> None:
+    sweep(question, {"max": missed(1)}, counts={**make_result().counts, "one_vector": 300})
+    part = composed(question).parts[0]
+    assert part.section.runs[-1].name == "max" and part.verdict.use == "mean" and "max" not in part.verdict.sentence
+    assert any(note.startswith("max: all texts have one and the same vector") for note in part.notes)
+
+
+def test_groups_differ_in_all_but_the_pooling_and_say_in_what(question: Path) -> None:
+    sweep(question, {"cls": missed(900), "mean": missed(500)}, layer=2)
+    sweep(question, {"cls": missed(900), "mean": missed(500)}, model="other")
+    made = composed(question)
+    assert [part.section.title for part in made.parts] == [
+        "tiny, model=checkpoint, layer=-1", "tiny, model=checkpoint, layer=2", "tiny, model=other, layer=-1",
+    ]  # fmt: skip
+    assert any("the groups differ in model, layer" in line for line in made.head)
+
+
+def test_data_and_checkpoints_of_one_name_stay_apart(tmp_path: Path) -> None:
+    for place, name in enumerate(("a.csv", "b.csv", "c.csv")):
+        provenance = {
+            "texts": {"test": [name]},
+            "data": {"files": {f"test/{name}": "digest"}},
+            "model": {"weights": place // 2},
+        }
+        for pooling, misses in {"cls": 900, "mean": 700}.items():
+            sweep(tmp_path, {pooling: missed(misses)}, dataset="files", provenance=provenance, key=name + pooling)
+    made = composed(tmp_path)
+    assert len(made.parts) == 3 and all(len(part.section.runs) == 2 for part in made.parts)
+    assert [re.sub("[0-9a-f]{6}", "#", part.section.title) for part in made.parts] == [
+        f"files ({name}.csv, #), model=checkpoint (#)" for name in "abc"
+    ]
+    assert sorted(len(setting.tasks) for setting, *_ in made.across) == [1, 2]
+
+
+def test_a_pooling_run_twice_stays_apart(question: Path) -> None:
+    make_job(question / "9", TRUTH, missed(700), pooling="mean", key="f" * 64)
+    names = {run.name for part in composed(question).parts for run in part.section.runs}
+    assert "mean (ffffff)" in names and "mean" not in names
+
+
+def test_a_claim_over_tasks_takes_three(tmp_path: Path) -> None:
+    for task in range(3):
+        runs = {"cls": missed(1000 + 40 * task), "pooler": missed(1000 + 41 * task), "mean": missed(700)}
+        sweep(tmp_path, runs, dataset=f"task {task}")
+        assert ("No claim over tasks is made" in composed(tmp_path).across[0][1]) == (task < 2)
+    made = composed(tmp_path)
+    ((setting, sentence, table),) = made.across
+    assert setting.tasks == ("task 0", "task 1", "task 2") and len(setting.claims) == 3 and table is not None
+    assert (
+        sentence
+        == "Over 3 tasks, cls and pooler are equivalent within 1 point (0.0 [0.0, 0.1] points); on no task by itself is a difference shown."
+    )
+    assert [row[-1].text for row in table.rows] == ["3 of 3 tasks", "3 of 3 tasks", "0 of 3 tasks"]
+    assert "within the margin of 1" in to_html(made)
+
+
+def test_an_untrained_pooler_is_called_so_and_never_recommended(tmp_path: Path) -> None:
+    sweep(tmp_path, {"pooler": missed(800), "cls": missed(805, start=100)}, pooler={"status": "untrained"})
+    made = composed(tmp_path)
+    assert made.parts[0].verdict.use == "cls" and "random projection" in made.parts[0].verdict.more[0]
+    assert any("never trained" in line for line in made.head) and any(
+        "never trained" in note for note in made.parts[0].notes
+    )
+
+
+@pytest.mark.parametrize(
+    ("evidence", "said"),
+    [(None, "its fit to the encoder unknown"), (0.5625, "gets 56 % of our sentence pairs right (50 is chance)")],
+)
+def test_the_head_says_what_is_known_of_the_pooler(evidence: float | None, said: str) -> None:
+    assert said in describe_pooler({"status": "trained", "evidence": {"next_sentence_accuracy": evidence}})
+
+
+def test_what_is_equivalent_and_told_apart_all_the_same_is_said_so(question: Path) -> None:
+    (section,) = build_sections(read_sweeps(question)[0], margin=0.2)
+    assert judge(section).sentence == (
+        "Use mean: less than 20 points from cls and pooler, but told apart; cls and pooler equivalent within 20 points."
+    )

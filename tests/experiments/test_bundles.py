@@ -1,0 +1,37 @@
+"""A bundle holds the records of a sweep, and equal records give equal bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from experiments.bundles import FIELDS, PREDICTIONS_FILE, RECORDS_FILE, Record, read_records, write_bundle
+from tests.helpers.records import LABELS, make_predictions, make_result
+
+
+def test_a_bundle_holds_the_records_of_a_sweep(sweep, tmp_path):
+    found = read_records(sweep)
+    write_bundle(found, tmp_path / "bundle")
+    again = read_records(tmp_path / "bundle")
+    assert [each.result for each in again] == [each.result for each in found]
+    for one, other in zip(found, again, strict=True):
+        assert set(other.predictions) == set(FIELDS)
+        for name, array in other.predictions.items():
+            np.testing.assert_array_equal(array, one.predictions[name])
+
+
+def test_the_bytes_of_a_bundle_do_not_depend_on_the_order_of_records(sweep, tmp_path):
+    found = read_records(sweep)
+    write_bundle(found, tmp_path / "a")
+    write_bundle(found[::-1], tmp_path / "b")
+    for name in (RECORDS_FILE, PREDICTIONS_FILE):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_arrays_are_stored_in_small_types_and_read_in_their_own(tmp_path):
+    predictions = make_predictions(LABELS, LABELS.astype(np.float64) / 3)
+    kept = {name: predictions[name] for name in FIELDS}
+    write_bundle([Record("x", make_result(), kept)], tmp_path)
+    (back,) = read_records(tmp_path)
+    np.testing.assert_allclose(back.predictions["prediction"], kept["prediction"], rtol=1e-7)
+    assert back.predictions["label"].dtype == np.int64 and back.predictions["row"].dtype == np.uint64
+    assert (tmp_path / PREDICTIONS_FILE).stat().st_size < len(LABELS) * 16 + 1000
