@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from src.errors import UserError
-from src.evaluation.comparisons import compare, paired_bootstrap
+from src.evaluation.comparisons import compare
 from src.evaluation.differences import (
     VERDICTS,
     Difference,
@@ -94,7 +94,7 @@ def test_tost_agrees_with_the_90_percent_interval(name):
 def test_tost_uses_the_widened_interval_for_sparse_classes():
     y = np.repeat([0, 1, 0, 1], [2, 1, 90, 200])
     a, b = np.repeat([0, 1], [3, 290]), np.ones(293, dtype=int)
-    found = paired_bootstrap("macro_f1", y, a, b, classes=2, resamples=400)
+    found = compare("macro_f1", y, a, b, classes=2, resamples=400)
     assert "unseen" in found.method
     edge = smallest_margin(found)
     assert p_equivalence(found, edge - 1e-6) > 0.05 >= p_equivalence(found, edge + 1e-6)
