@@ -22,7 +22,7 @@ from src.errors import UserError
 from src.evaluation import geometry
 from src.features.inputs import encoder_inputs
 from src.models.pooler import marchenko_pastur
-from src.pipeline.run import PreparedRun, opened
+from src.pipeline.prepare import PreparedRun, open_run
 from src.probes.solvers.linear import parallel_map
 from src.runtime import provenance
 
@@ -49,7 +49,7 @@ def diagnose(tasks: list[Config]) -> dict[str, Any]:
     """The record of one model on these tasks."""
     found: dict[str, Any] = {"tasks": {}}
     for config in tasks:
-        prepared = opened(config)
+        prepared = open_run(config)
         weight = prepared.extractor.encoder.pooler.weight
         found["tasks"][prepared.data.name] = _task(prepared, weight)
         found |= {

@@ -12,14 +12,13 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from src.cli.application import run_app
+from src.cli.messages import print_text
 from src.cli.validation import parse_config
 from src.errors import UserError
-from src.storage.folder_lock import folders_released
 from src.sweeps.checks import check_shards
 from src.sweeps.worker import SweepJob
 
 
-@folders_released()
 def main() -> None:
     """Extract what the command line asks for; exit with status 1 if that fails or a job of a sweep fails."""
     run_app(task)
@@ -49,7 +48,7 @@ def _extract_checked(composed: DictConfig, *, sweep: bool) -> None:
         raise UserError("src.extract needs output=FOLDER, where <split>.safetensors goes.")
     check_shards(config.runtime, sweep=sweep, extracts=True)
     with resolved_threads(config) as resolved:
-        extract(resolved, Path(config.output).expanduser())
+        extract(resolved, Path(config.output).expanduser(), print_text)
 
 
 if __name__ == "__main__":

@@ -23,21 +23,19 @@ from src.cli.validation import parse_config, parse_tracker
 from src.config.schema import Config
 from src.errors import mask
 from src.probes.estimators import instantiate
-from src.storage.folder_lock import folders_released
 from src.sweeps.checks import check_shards
 from src.sweeps.status import discard_earlier_result, write_status
 from src.sweeps.worker import SweepJob
 from src.trackers.registry import run_group
 
 if TYPE_CHECKING:
-    from src.pipeline.run import PreparedRun
+    from src.pipeline.prepare import PreparedRun
     from src.results.result import Result
     from src.trackers.tracker import Tracker
 
 log = logging.getLogger("src.run")  # __main__ when run
 
 
-@folders_released()
 def main() -> None:
     """Run what the command line asks for; exit with status 1 if that fails or a job of a sweep fails."""
     run_app(task)
@@ -104,7 +102,7 @@ def run_job(composed: DictConfig, job: SweepJob) -> None:
 
 def _prepare(config: Config) -> tuple[Tracker, object, PreparedRun]:
     """Check all that can be known before a forward pass."""
-    from src.pipeline.run import prepare
+    from src.pipeline.prepare import prepare
     from src.trackers.registry import build_tracker
 
     return build_tracker(config.tracker), instantiate(config.probe), prepare(config)

@@ -34,9 +34,10 @@ from src.errors import UserError
 from src.features.extractor import FeatureExtractor
 from src.features.inputs import EncoderInput, PoolingTarget
 from src.features.vectors import PooledFeatures
-from src.pipeline.run import PreparedRun, prepare, run_probe
+from src.pipeline.prepare import PreparedRun, prepare
+from src.pipeline.run import run_probe
 from src.pooling import poolings
-from src.probes.fitting import losses
+from src.probes.decisions import losses
 from src.results.cache import ResultCache
 from src.results.display import result_summary
 from src.results.result import Result, read_predictions

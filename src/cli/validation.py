@@ -171,10 +171,10 @@ def check_probe(config: Config) -> Config:
     UserError
         A value of the probe is out of its range, or its protocol refuses it.
     """
-    from src.probes.protocols import rules
+    from src.probes.protocols.base import get_protocol
 
     probe, dataset = config.probe, config.dataset
-    protocol = rules(probe)
+    protocol = get_protocol(probe)
     protocol.validate(probe.grid)
     pairing = protocol.pairing(config.pairing, dataset.text_pair is not None)
     if pairing != config.pairing:

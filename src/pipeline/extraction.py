@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from src.cli.messages import print_text
 from src.config.schema import Config
 from src.errors import UserError
 from src.features.inputs import encoder_inputs
 from src.pipeline.feature_files import write_features
-from src.pipeline.run import PreparedRun, opened
+from src.pipeline.prepare import PreparedRun, open_run
 from src.pooling import poolings
 
 log = logging.getLogger("src.extract")
 
 
-def extract(config: Config, folder: Path) -> list[Path]:
+def extract(config: Config, folder: Path, report: Callable[[str], None] = print) -> list[Path]:
     """Write ``<split>.safetensors`` for every labelled split, and return the paths.
 
     A file holds ``features``, float32 of shape (rows, width) in the order of the rows, and ``labels``.
     With ``runtime.shard`` one part of each forward pass is encoded. The job that completes the last part
-    writes the files.
+    writes the files. `report` gets a line per file for the user.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def extract(config: Config, folder: Path) -> list[Path]:
         TemporaryFile(dir=folder).close()
     except OSError as error:
         raise UserError(f"output={folder} cannot be written: {error.strerror}. Choose another folder.") from error
-    prepared = opened(config)
+    prepared = open_run(config)
     pooling, model = prepared.target[0], prepared.extractor.checkpoint.label
     if prepared.extractor.info.pooler["status"] == "untrained" and poolings[pooling].needs_pooler:
         log.warning(
@@ -43,12 +43,12 @@ def extract(config: Config, folder: Path) -> list[Path]:
             model,
             pooling,
         )
-    if config.runtime.shard is not None and config.runtime.shards > 1 and not _encode_shard(prepared):
+    if config.runtime.shard is not None and config.runtime.shards > 1 and not _encode_shard(prepared, report):
         return []
-    return [_write_split(prepared, name, folder) for name in prepared.data.splits]
+    return [_write_split(prepared, name, folder, report) for name in prepared.data.splits]
 
 
-def _encode_shard(prepared: PreparedRun) -> bool:
+def _encode_shard(prepared: PreparedRun, report: Callable[[str], None]) -> bool:
     """Encode this job's part of the forward passes; return whether the other jobs have encoded theirs."""
     read, extractor, target, runtime = prepared.data, prepared.extractor, prepared.target, prepared.config.runtime
     assert runtime.shard is not None
@@ -60,13 +60,14 @@ def _encode_shard(prepared: PreparedRun) -> bool:
     # Counted after the last text: counted text by text, no job might find all texts complete.
     left = sum(extractor.remaining_shards(text, target, runtime.also_layers) for text in every)
     if left:
-        print_text(
-            f"part {runtime.shard} of {runtime.shards} is encoded; the job that encodes the last of the other {left} shards writes the files"
+        report(
+            f"part {runtime.shard} of {runtime.shards} is encoded; the job that encodes the last of the other {left} "
+            "shards writes the files"
         )
     return not left
 
 
-def _write_split(prepared: PreparedRun, name: str, folder: Path) -> Path:
+def _write_split(prepared: PreparedRun, name: str, folder: Path, report: Callable[[str], None]) -> Path:
     """Write the features of one split, which are encoded if the store lacks them."""
     read, extractor, target, config = prepared.data, prepared.extractor, prepared.target, prepared.config
     split, before = read.splits[name], extractor.encoded
@@ -83,5 +84,5 @@ def _write_split(prepared: PreparedRun, name: str, folder: Path) -> Path:
     }
     path = folder / f"{name}.safetensors"
     write_features(path, sides, split.label, metadata)
-    print_text(f"{path}: {len(split):,} rows, {'encoded' if extractor.encoded > before else 'from the store'}")
+    report(f"{path}: {len(split):,} rows, {'encoded' if extractor.encoded > before else 'from the store'}")
     return path

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.cli.messages import print_text
 from src.errors import UserError, refuse_credentials
-from src.storage.folder_lock import lock_folder
+from src.storage.folder_lock import FolderLock
 from src.sweeps.checks import check_launcher, check_tracking
 from src.sweeps.comparison import Comparison
 from src.sweeps.encoding import encode_missing
@@ -62,12 +62,9 @@ class ProbeSweeper(Sweeper):
             At least one job failed; the report has been printed.
         """
         plan = self._plan([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
-        try:
-            self._run(plan)
-        except (Exception, KeyboardInterrupt) as error:
-            self._report_stopped(plan, interrupted=isinstance(error, KeyboardInterrupt))
-            raise
-        comparison = self._report(plan)
+        with FolderLock(plan.folder, "hydra.sweep.dir"):
+            self._write(plan)
+            comparison = self._run_and_report(plan)
         if comparison.failed:
             # Hydra itself calls this callback only after a sweep that returns.
             self.hydra_context.callbacks.on_multirun_end(
@@ -76,17 +73,28 @@ class ProbeSweeper(Sweeper):
             raise JobsFailed(f"{len(comparison.failed)} of {len(plan.jobs)} jobs failed")
 
     def _plan(self, overrides: list[str]) -> SweepPlan:
-        """Check the sweep, lock its folder and write its plan."""
+        """Return the plan of the sweep, which has been checked."""
         check_launcher(self.config.hydra.launcher)
         plan = plan_sweep(overrides, self.config, self.hydra_context.config_loader)
         if self._has_records():
             check_tracking(self.config)
         refuse_credentials(str(plan.folder), "hydra.sweep.dir")
-        lock_folder(plan.folder, "hydra.sweep.dir")
+        return plan
+
+    def _write(self, plan: SweepPlan) -> None:
+        """Write the plan and the composed configuration into the sweep's folder."""
         plan.folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, plan.folder / "multirun.yaml")
         plan.write()
-        return plan
+
+    def _run_and_report(self, plan: SweepPlan) -> Comparison:
+        """Run all jobs and report on them, however the sweep ends."""
+        try:
+            self._run(plan)
+        except (Exception, KeyboardInterrupt) as error:
+            self._report_stopped(plan, interrupted=isinstance(error, KeyboardInterrupt))
+            raise
+        return self._report(plan)
 
     def _run(self, plan: SweepPlan) -> None:
         """Make the forward passes that several jobs need, then launch the jobs and wait for them."""
