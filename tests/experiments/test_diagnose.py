@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from experiments import diagnose
+from experiments.studies import geometry
 from experiments.configurations import configs
-from experiments.diagnose import REPRESENTATIONS
+from experiments.studies.geometry import REPRESENTATIONS
 from experiments.studies import conditional
 from src.config.schema import ProbeConfig
 from src.errors import UserError
@@ -34,7 +34,7 @@ def words(files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_record_has_every_step_of_the_ladder(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    diagnose.main([*words, "output=kept/tiny.json"])
+    geometry.main([*words, "output=kept/tiny.json"])
     record = json.loads(Path("kept/tiny.json").read_text())
     task = record["tasks"]["files"]
     assert set(task["representations"]) == set(REPRESENTATIONS) and not task["lacking"] and task["rows"] == 40
@@ -49,7 +49,7 @@ def test_the_record_has_every_step_of_the_ladder(words: list[str], capsys: pytes
 
 
 def test_views_are_rows_of_the_same_texts(words: list[str]) -> None:
-    found, rows = diagnose.views(opened(configs(words)[0]))
+    found, rows = geometry.views(opened(configs(words)[0]))
     assert {len(values) for values in found.values()} == {rows} == {40}
     assert np.allclose(np.tanh(found["pooler_preactivation"]), found["pooler"], atol=1e-6)
 
@@ -60,7 +60,7 @@ def test_a_model_without_a_pooler_is_described_without_one(words: list[str], ber
         name: each for name, each in load_file(bare / "model.safetensors").items() if not name.startswith("pooler.")
     }
     save_file(weights, bare / "model.safetensors", metadata={"format": "pt"})
-    diagnose.main([*words, f"model.path={bare}", "output=bare.json"])
+    geometry.main([*words, f"model.path={bare}", "output=bare.json"])
     record = json.loads(Path("bare.json").read_text())
     assert record["pooler"]["status"] == "missing" and record["pooler"]["weight"] is None
     assert set(record["tasks"]["files"]["representations"]) == {"cls", "random_pooler", "mean", "max"}
@@ -77,7 +77,7 @@ def test_a_model_without_a_pooler_is_described_without_one(words: list[str], ber
         (["x"], "x"),
     ],
 )
-@pytest.mark.parametrize("command", [diagnose, conditional])
+@pytest.mark.parametrize("command", [geometry, conditional])
 def test_refusals(command: object, more: list[str], needle: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         command.main(more)  # type: ignore[attr-defined]

@@ -128,6 +128,6 @@ def geometry(evidence: Evidence) -> Claim:
         "for it; tanh then rounds off "
         "what it saturates. " + " ".join(lines),
         [],
-        "python -m experiments.diagnose dataset=cola,mrpc,stsb,rte,mr,sick_e data_root=FOLDER output=FILE",
+        "python -m experiments.studies.geometry dataset=cola,mrpc,stsb,rte,mr,sick_e data_root=FOLDER output=FILE",
         ["figures/spectrum", "tables/diagnostics"],
     )
