@@ -1,4 +1,4 @@
-"""Run the commands of `experiments/`: typed ``key=value`` options, errors in one line, exit statuses."""
+"""Runs the commands of `experiments/`: typed options, errors in one line, exit statuses."""
 
 from __future__ import annotations
 
@@ -38,8 +38,9 @@ def command(
 ) -> Callable[[Callable[[T], None]], Callable[..., None]]:
     """Return a decorator that makes a command of a function of options.
 
-    The command takes a list of arguments, by default those of the process. A `UserError` ends it with its
-    lines and status 1, an interruption with status 130, ``--help`` with the module's docstring and status 0.
+    The command takes a list of arguments, by default those of the process. A `UserError` ends it
+    with its lines and status 1, an interruption with status 130, ``--help`` with the module's
+    docstring and status 0.
 
     Parameters
     ----------
@@ -107,17 +108,20 @@ def read_options(kind: type[T], arguments: Sequence[str], about: str = "") -> T:
     Parameters
     ----------
     kind : frozen dataclass
-        Fields are text, numbers, true or false, a `Literal` of allowed texts, tuples of these, or a further
-        dataclass, whose options are written ``group.key=value``. Only a field that may be None takes ``null``.
+        Fields are text, numbers, true or false, a `Literal` of allowed texts, tuples of these, or a
+        further dataclass, whose options are written ``group.key=value``. Only a field that may be
+        None takes ``null``.
     arguments : sequence of str
-        ``key=value``. Text stands as it is, or quoted as in YAML; tuples are written ``a,b`` or ``[a,b]``.
+        ``key=value``. Text stands as it is, or quoted as in YAML; tuples are written ``a,b`` or
+        ``[a,b]``.
     about : str, default ""
         The command's description. ``--help`` prints it with the options and exits with status 0.
 
     Raises
     ------
     UserError
-        An argument that cannot be read, an unknown key, a value of another type, a missing required option.
+        An argument that cannot be read, an unknown key, a value of another type, a missing required
+        option.
     """
     keys = dict(_keys(kind))
     if {"-h", "--help"} & set(arguments):
@@ -185,7 +189,7 @@ def _convert(value: Any, kind: type, listed: bool = False) -> Any:
 
 
 def _keys(kind: Any, given: Any = None, prefix: str = "") -> Iterator[tuple[str, _Option]]:
-    """Yield the dotted keys of a dataclass of options; `given` is an instance that holds other defaults."""
+    """Yield the dotted keys of a dataclass of options; `given` holds other defaults."""
     hints = typing.get_type_hints(kind)
     for each in fields(kind):
         hint = hints[each.name]

@@ -1,7 +1,7 @@
-"""Save a project's dashboard in W&B: ``python -m experiments.dashboard ENTITY/PROJECT [--dry-run]``.
+"""Save a dashboard in W&B: ``python -m experiments.dashboard ENTITY/PROJECT [--dry-run]``.
 
-The dashboard is a new workspace view that shows only names which `src.trackers.wandb` sends. ``--dry-run`` prints its
-specification and needs no server.
+The dashboard is a new workspace view that shows only names which `src.trackers.wandb` sends.
+``--dry-run`` prints its specification and needs no server.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ COLUMNS = [
 MOST = 200  # runs in a panel; the default of W&B is 10
 DIFFERENCES = (
     "**a − b, paired on the same test rows**: a row per task and pair with its 95 % interval, and the p-values of the "
-    "difference and of equivalence within one point, after Holm over the sweep. A sweep logs the tables and figures if it "
-    "was started with `hydra/callbacks=wandb`."
+    "difference and of equivalence within one point, after Holm over the sweep. A sweep logs the tables and figures "
+    "if it was started with `hydra/callbacks=wandb`."
 )
 FAILED = (
-    "**Runs that failed** come first in the list of runs. A crashed run was killed. A failed run ended with an error; its "
-    "`failure.json` and the sweep's closing table hold the reason. The same command runs what is missing, and a killed "
-    "job continues its W&B run."
+    "**Runs that failed** come first in the list of runs. A crashed run was killed. A failed run ended with an error; "
+    "its `failure.json` and the sweep's closing table hold the reason. The same command runs what is missing, and a "
+    "killed job continues its W&B run."
 )
 
 
@@ -135,7 +135,7 @@ def _costs() -> Section:
     from wandb_workspaces.reports import v2 as wr
     from wandb_workspaces.workspaces import Section
 
-    seconds = ["seconds/encode", "seconds/fit", "seconds/total"]
+    seconds: list[Any] = ["seconds/encode", "seconds/fit", "seconds/total"]
     panels: list[Any] = [
         _scatter("Score by seconds of the whole run", "seconds/total", log_x=True),
         _scatter("Score by width of the features", "counts/width", legend_template=LEGEND),
@@ -161,7 +161,7 @@ def _failures() -> Section:
     from wandb_workspaces.reports import v2 as wr
     from wandb_workspaces.workspaces import Section
 
-    outcomes = ["jobs/done", "jobs/skipped", "jobs/failed"]
+    outcomes: list[Any] = ["jobs/done", "jobs/skipped", "jobs/failed"]
     panels: list[Any] = [
         wr.MarkdownPanel(markdown=FAILED),
         wr.BarPlot(title="Jobs by outcome", metrics=outcomes, max_runs_to_show=MOST),

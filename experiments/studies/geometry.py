@@ -2,9 +2,9 @@
 
 ``python -m experiments.studies.geometry [model=NAME] dataset=a,b output=FILE``
 
-Takes the overrides of ``python -m src.run``. Describes every pooling of the ladder, mean and max on every task:
-saturation, dimension, anisotropy, conditioning, and the similarity of any two. Also describes the pooler's singular
-values, and the part of [CLS] that they remove.
+Takes the overrides of ``python -m src.run``. Describes every pooling of the ladder, mean and max on
+every task: saturation, dimension, anisotropy, conditioning, and the similarity of any two. Also
+describes the pooler's singular values, and the part of [CLS] that they remove.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def describe(name: str, values: np.ndarray) -> dict[str, Any]:
 
 
 def spectrum(weight: np.ndarray) -> dict[str, Any]:
-    """Return a weight matrix's singular values, the largest first, its condition number, and a random matrix's law."""
+    """Return a matrix's singular values, its condition number, and the law of a random one."""
     singular = np.linalg.svd(weight, compute_uv=False)
     condition = singular[0] / singular[-1] if singular[-1] else np.inf
     return {"singular_values": singular.tolist(), "condition_number": float(condition), **marchenko_pastur(weight)}

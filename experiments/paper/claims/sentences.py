@@ -1,4 +1,4 @@
-"""Claims of the paper, and the phrases whose numbers choose them, so that no sentence says more than the records."""
+"""Holds the parts of a claim; a number chooses the phrase that describes it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def describe_overall(overall: Overall) -> str:
 
 
 def overall_number(overall: Overall, what: str, family: str = ALONE) -> Number:
-    """Return a difference over tasks as a number; `family` says what its p-values were corrected for."""
+    """Return a difference over tasks as a number; `family` names the correction of its p-values."""
     p, equivalence = format_p_value(overall.p), format_p_value(overall.p_equivalence)
     return Number(
         what,
@@ -86,7 +86,7 @@ def tasks_with_verdict(contrasts: Sequence[Contrast], a: str, b: str, verdict: s
 
 
 def describe_tasks(contrasts: Sequence[Contrast], a: str, b: str) -> str:
-    """Return on which tasks a is better than b, worse or equivalent, and on how many it is undecided."""
+    """Return the tasks on which a is better than b, worse or equivalent."""
     better, worse, same, small = (
         tasks_with_verdict(contrasts, a, b, verdict)
         for verdict in ("better", "worse", "equivalent", "equivalent with a small difference")

@@ -1,4 +1,4 @@
-"""A linear head on [CLS], the pooler or mean, with the encoder tuned and with it frozen."""
+"""Draw the scores of tuned and of frozen encoders."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COLUMNS = 4
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
-    """A panel per task that was tuned, a line per pooling from frozen to tuned."""
+    """Draw a panel per task, a line per pooling from frozen to tuned."""
     tuned, frozen = data[NEEDS[0]], [*data[NEEDS[1]], *data[NEEDS[2]]]
     heads = {(record.result.dataset, record.result.pooling) for record in tuned}
     both = [*(record for record in frozen if (record.result.dataset, record.result.pooling) in heads), *tuned]

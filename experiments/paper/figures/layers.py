@@ -1,4 +1,4 @@
-"""Scores by layer."""
+"""Draw scores by layer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COLUMNS = 4
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
-    """A panel per model and task, a line per pooling over the layers."""
+    """Draw a panel per model and task, a line per pooling over the layers."""
     panels = layout.draw_panels(data, NEEDS, COLUMNS, height=1.5)
     for axis, members in panels.filled:
         _task(axis, members)

@@ -1,4 +1,4 @@
-"""Figures of one panel per model and task."""
+"""Draws figures of one panel per model and task."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def draw_panels(
 
 
 def by_dataset(records: Iterable[Record]) -> dict[str, list[Record]]:
-    """Return records by task, each task's in the poolings' order; the suite's own tasks come last."""
+    """Return records by task, in the poolings' order; the suite's own tasks come last."""
     found: dict[str, list[Record]] = {}
     for record in records:
         found.setdefault(record.result.dataset, []).append(record)
@@ -94,7 +94,7 @@ def panel_title(task: str, metric: str) -> str:
 
 
 def label_columns(axes: Any, text: str) -> None:
-    """Label the horizontal axis below the last visible panel of each column of `axes` (rows, columns)."""
+    """Label the horizontal axis below the last visible panel of each column of axes."""
     for column in axes.T:
         shown = [axis for axis in column if axis.axison]
         shown[-1].set_xlabel(text)

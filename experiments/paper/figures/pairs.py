@@ -1,4 +1,4 @@
-"""Two texts read together against two texts read apart."""
+"""Draw the scores of pairs encoded jointly and separately."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PAIRINGS = ("joint", "separate")
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
-    """A panel per task, one model's above the other's; a line per pooling from joint to separate."""
+    """Draw a panel per model and task, a line per pooling from joint to separate."""
     panels = layout.draw_panels(data, NEEDS, COLUMNS, height=1.75)
     for axis, members in panels.filled:
         _task(axis, members)
