@@ -23,7 +23,7 @@ from src.results.groups import main_identity, other_identity
 from src.results.result import Result, read_predictions
 from src.storage.atomic import replace_files
 from src.storage.files import open_regular, parse_json
-from src.sweeps.comparison import find_jobs, read_job
+from src.sweeps.jobs import find_jobs, read_job
 
 RECORDS_FILE, PREDICTIONS_FILE = "records.jsonl", "predictions.safetensors"
 FIELDS = ("row", "fold", "label", "prediction")  # of the predictions of a bundle

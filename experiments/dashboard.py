@@ -209,9 +209,9 @@ def save(built: Workspace) -> str:
     UserError
         There is no key, or the server does not answer or refuses the workspace.
     """
-    from src.trackers.wandb import obstacle
+    from src.trackers.wandb_server import offline_reason
 
-    reason = obstacle()
+    reason = offline_reason()
     if reason is None:
         try:
             built.save()

@@ -19,11 +19,11 @@ from omegaconf import DictConfig
 
 from experiments.pretraining.recipe import Pretraining
 from experiments.pretraining.validation import parse
-from src import trackers
 from src.cli.application import run_app
 from src.cli.messages import print_text
 from src.cli.structured import mergeable
 from src.runtime.provenance import folder_name
+from src.trackers.registry import build_tracker
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def task(composed: DictConfig) -> None:
     config = parse(composed)
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)
-    tracker = trackers.build(config.tracker)
+    tracker = build_tracker(config.tracker)
     failed = True
     tracker.start(
         shown(config),

@@ -19,12 +19,16 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from src import trackers
 from src.cli.messages import print_text
 from src.cli.validation import parse_tracker
 from src.config.schema import TrackerConfig
 from src.errors import UserError, flatten
-from src.sweeps.comparison import STATUSES, Comparison, compare_records, find_jobs, to_rows
+from src.sweeps.comparison import Comparison, compare_records
+from src.sweeps.export import to_rows
+from src.sweeps.jobs import find_jobs
+from src.sweeps.status import STATUSES
+from src.trackers.registry import build_tracker, run_group
+from src.trackers.tracker import Table
 
 log = logging.getLogger("src.sweep_run")
 NUMBERS = ("value", "low", "high", "difference", "p", "p_holm", "seconds")
@@ -46,11 +50,11 @@ class SweepRun(Callback):
 def log_sweep(folder: Path, config: TrackerConfig) -> str | None:
     """Log the sweep in `folder` and return a line for the user, or None."""
     comparison = compare_records(find_jobs(folder))
-    tracker = trackers.build(config)
+    tracker = build_tracker(config)
     tracker.start(
         {"sweep": folder.name},
         name=f"{folder.name} comparison",
-        group=trackers.run_group(config, folder.name),
+        group=run_group(config, folder.name),
         job_type="comparison",
         tags=["comparison"],
         folder=folder,
@@ -66,7 +70,7 @@ def log_sweep(folder: Path, config: TrackerConfig) -> str | None:
     return line
 
 
-def tables(comparison: Comparison) -> dict[str, trackers.Table]:
+def tables(comparison: Comparison) -> dict[str, Table]:
     """Return the closing table and the differences between poolings of all groups."""
     columns, *rows = to_rows(comparison)
     numeric = [name in NUMBERS or name.startswith("baseline_") for name in columns]
@@ -77,7 +81,7 @@ def tables(comparison: Comparison) -> dict[str, trackers.Table]:
         ]
         for row in rows
     ]
-    found: dict[str, trackers.Table] = {"comparison": (columns, typed)}
+    found: dict[str, Table] = {"comparison": (columns, typed)}
     try:
         contrasts = differences(comparison)
     except UserError as error:

@@ -30,7 +30,7 @@ class UserError(Exception):
 
 
 def flatten(error: BaseException, limit: int = 300) -> str:
-    """Return an error's message as one line of at most `limit` characters, to quote it in a `UserError`."""
+    """Return an error's message as one line of at most `limit` characters."""
     return shortened(mask(" ".join(str(error).split())) or type(error).__name__, limit)
 
 

@@ -1,4 +1,4 @@
-"""Names to functions: refuses duplicates, suggests near names."""
+"""Mappings of names to registered functions and classes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def unknown(kind: str, name: object, known: Iterable[str], *, where: str = "") -> UserError:
-    """The error for a name that is not in a vocabulary, with the nearest known one.
+    """Return the error for an unknown name, with the nearest known one and the list of all.
 
     >>> print(unknown("metric", "acuracy", ["accuracy", "f1"], where="sst2: "))
     sst2: unknown metric 'acuracy'; did you mean 'accuracy'? Known: accuracy, f1.
@@ -22,13 +22,13 @@ def unknown(kind: str, name: object, known: Iterable[str], *, where: str = "") -
 
 
 def near(name: object, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown name: the nearest known one, or a full stop."""
+    """Return the end of a sentence about an unknown name: the nearest known one, or a full stop."""
     found = difflib.get_close_matches(str(name), sorted(known), n=1)
     return f"; did you mean '{found[0]}'?" if found else "."
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """An ordered mapping of names to registered things.
+    """Map names to registered things, in the order of registration.
 
     >>> shapes = Registry("shape")
     >>> shapes.add("square", 4)
@@ -42,7 +42,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self._things: dict[str, T] = {}
 
     def add(self, name: str, thing: T) -> None:
-        """Register `thing`; a second one under the same name is a programming error."""
+        """Register a thing; raise a ValueError if the name is taken."""
         if name in self._things:
             raise ValueError(f"{self.kind} '{name}' is registered twice")
         self._things[name] = thing

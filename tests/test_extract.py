@@ -1,4 +1,4 @@
-"""The second door writes what a run would probe: the same features, in the order of the rows, with the labels beside them."""
+"""An extraction writes the features that a run probes, in the order of the rows, with their labels."""
 
 from __future__ import annotations
 
@@ -107,16 +107,6 @@ def test_texts_and_labels_are_checked_and_not_whether_a_probe_could_be_fitted(
     assert "no label" in door(extract.main, *files, "output=out").err
 
 
-def test_blocks_join_without_a_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extract, "BLOCK", 3)
-    values = np.arange(40, dtype=np.float32).reshape(10, 4)
-    extract.write(tmp_path / "x.safetensors", [values], np.arange(10), {"a": "b"})
-    written = load_file(tmp_path / "x.safetensors")
-    np.testing.assert_array_equal(written["features"], values)
-    np.testing.assert_array_equal(written["labels"], np.arange(10))
-    assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
-
-
 @pytest.mark.parametrize(
     ("words", "named"),
     [
@@ -126,18 +116,11 @@ def test_blocks_join_without_a_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (["output=out", "-m", "pooling=cls,max"], ["output=out", "2 jobs would write into this folder"]),
     ],
 )
-def test_where_it_cannot_write(door: Door, files: list[str], words: list[str], named: list[str]) -> None:
+def test_an_output_that_cannot_be_written_is_refused(
+    door: Door, files: list[str], words: list[str], named: list[str]
+) -> None:
     ended = door(extract.main, *files, *words)
     assert ended.status == 1 and len(ended.lines) == 1 and all(text in ended.err for text in named), ended
-
-
-def test_a_disk_that_fills_up(tmp_path: Path) -> None:
-    from src.errors import UserError
-
-    (tmp_path / "x.safetensors").mkdir()  # in the way of the last step
-    with pytest.raises(UserError, match=r"cannot be written.*output="):
-        extract.write(tmp_path / "x.safetensors", [np.zeros((2, 2), np.float32)], np.zeros(2), {})
-    assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
 
 
 def test_an_untrained_pooler_is_warned_of(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,29 @@ def test_every_package_is_installed() -> None:
         for top in ("src", "experiments")
         for path in ROOT.glob(f"{top}/**/__init__.py")
     }
-    assert set(SETUPTOOLS["packages"]) == found | {"src._conf"}
+    assert set(SETUPTOOLS["packages"]) == found | {"src._conf", "hydra_plugins"}
+
+
+@pytest.mark.parametrize("kind", ["wheel", "editable"])
+def test_an_install_has_the_sweeper_where_hydra_looks_for_plugins(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("setuptools", "77")
+    tree, site = tmp_path / "tree", tmp_path / "site"
+    for name in SETUPTOOLS["packages"]:
+        folder = SETUPTOOLS["package-dir"].get(name, name.replace(".", "/"))
+        (tree / folder).mkdir(parents=True, exist_ok=True)
+        for path in (ROOT / folder).glob("*.py"):
+            shutil.copy(path, tree / folder)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tree)
+    build = f"import sys; from setuptools import build_meta; build_meta.build_{kind}(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=tree, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(site)
+    find = "import site, sys; site.addsitedir(sys.argv[1]); import importlib.util\n"
+    find += "print(importlib.util.find_spec('hydra_plugins.pooling_probes').origin)"
+    found = subprocess.run([sys.executable, "-S", "-c", find, str(site)], cwd=tmp_path, capture_output=True, text=True)
+    place = (site if kind == "wheel" else tree) / "hydra_plugins" / "pooling_probes.py"
+    assert found.stdout.split()[0] == str(place), found.stderr
 
 
 def test_every_option_and_data_file_is_installed() -> None:

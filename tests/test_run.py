@@ -168,15 +168,12 @@ def test_a_bad_job_is_written_down_and_the_others_go_on(
 def test_a_sweep_that_cannot_be_compared_says_why(
     door: Door, files: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise UserError("the table cannot be had")
 
-    monkeypatch.setattr("src.sweeps.sweep.report", fail)
+    monkeypatch.setattr("src.sweeps.sweeper.write_report", fail)
     ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep")
     assert ended.status == 1 and ended.lines[-1] == "error: the table cannot be had"
-    monkeypatch.setattr("src.sweeps.sweep.report", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        door(run.main, "-m", *files, "hydra.sweep.dir=sweep")
 
 
 def test_a_result_folder_that_is_lost_costs_no_work(
@@ -265,7 +262,7 @@ def test_offline_runs_of_a_sweep_are_told_once(door: Door, files: list[str], mon
         def finish(self, failed: bool) -> str:
             return f"hint, failed={failed}"
 
-    monkeypatch.setattr("src.trackers.build", lambda _: Offline())
+    monkeypatch.setattr("src.trackers.registry.build_tracker", lambda _: Offline())
     assert "hint, failed=False" in door(run.main, *files).out
     ended = door(run.main, "-m", *files, "hydra.sweep.dir=one", "pooling=cls")
     assert "W&B: 1 offline run; send it with: wandb sync one/*/wandb/offline-run-*" in ended.out
@@ -314,3 +311,16 @@ def test_an_unreadable_record_in_the_store_is_made_again(
     assert ended.status == 0 and "1 done, 0 skipped" in ended.out, ended.err
     assert (tmp_path / "elsewhere").read_bytes() == content and not path.is_symlink()
     assert "0 done, 1 skipped" in door(run.main, "-m", *files, "hydra.sweep.dir=three").out
+
+
+@pytest.mark.parametrize("probe", ["probe=logistic", "probe=mdl", "probe=mteb"])
+def test_the_number_of_threads_changes_no_bit_of_a_record(
+    probe: str, door: Door, files: list[str], tmp_path: Path
+) -> None:
+    quick = [word for word in files if not word.startswith("runtime.threads")]
+    for number in (1, 3):
+        words = [probe, f"runtime.threads={number}", f"hydra.run.dir={number}", f"runtime.cache_dir={number}-store"]
+        ended = door(run.main, *quick, *words)
+        assert ended.status == 0, ended.err
+    assert settled(tmp_path / "1") == settled(tmp_path / "3")
+    assert record(tmp_path / "3")["provenance"]["threads"] == 3

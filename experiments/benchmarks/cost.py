@@ -31,7 +31,9 @@ from src.features.inputs import encoder_inputs
 from src.features.vectors import pair_features
 from src.models.tokenizer import Tokenizer, Tokens
 from src.pipeline.run import PreparedRun, opened
-from src.probes import probe
+from src.probes.outcome import ProbeOutcome
+from src.probes.protocols.base import get_protocol
+from src.probes.settings import ProbeData, ProbeSettings, Rows
 from src.run import instantiate
 from src.runtime import provenance
 
@@ -156,11 +158,11 @@ def _bytes(sides: list[np.ndarray]) -> dict[str, int]:
     return {kind: sum(side.astype(kind).nbytes for side in sides) // rows for kind in ("float32", "float16")}
 
 
-def fit(features: np.ndarray, split: Split, classes: int) -> probe.Outcome:
+def fit(features: np.ndarray, split: Split, classes: int) -> ProbeOutcome:
     """Fit the default probe: its whole grid on a part of the rows, then all rows."""
     config = probe_config(DEFAULT_PROBE["classification" if classes else "regression"])
-    rows = probe.Rows(features, split.label)
-    return probe.run(instantiate(config), config, rows, {}, classes=classes, groups=split.row_digests())
+    data = ProbeData(Rows(features, split.label), {}, classes, groups=split.row_digests())
+    return get_protocol(config).fit(instantiate(config), ProbeSettings.from_config(config), data)
 
 
 def describe(extractor: FeatureExtractor) -> dict[str, Any]:

@@ -17,10 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from src.config.schema import ProbeConfig
 from src.data import splits
-from src.probes import probe
-from src.probes.solvers import estimators as solvers
+from src.probes.outcome import ProbeOutcome
+from src.probes.protocols.base import Protocol
+from src.probes.settings import ProbeData, ProbeSettings, Rows
+from src.probes.solvers.estimators import LogisticRegression
+from src.probes.solvers.linear import Problem
+from src.probes.solvers.logistic import solve_logistic
 
 GRID = [30.0, 3.0, 0.3, 0.03, 0.003, 0.0003, 0.00003]
 ALLOWED = {2: 0.60, 3: 0.35}  # largest ratio of seconds, by the number of classes
@@ -42,12 +45,11 @@ def make_rows(rows: int, width: int, classes: int, seed: int = 0) -> tuple[np.nd
     return x, (scores + generator.gumbel(size=scores.shape)).argmax(axis=1).astype(np.int64)
 
 
-def fit_suite(x: np.ndarray, y: np.ndarray, classes: int) -> probe.Outcome:
+def fit_suite(x: np.ndarray, y: np.ndarray, classes: int) -> ProbeOutcome:
     """Fit the suite's probe."""
-    config = ProbeConfig(grid={"alpha": GRID}, features="none")
-    return probe.run(
-        solvers.LogisticRegression(), config, probe.Rows(x, y), {"test": probe.Rows(x[:100], y[:100])}, classes=classes
-    )
+    settings = ProbeSettings({"alpha": GRID}, features="none")
+    data = ProbeData(Rows(x, y), {"test": Rows(x[:100], y[:100])}, classes)
+    return Protocol().fit(LogisticRegression(), settings, data)
 
 
 def fit_peer(x: np.ndarray, y: np.ndarray, held: np.ndarray) -> Any:
@@ -70,9 +72,9 @@ def fit_peer(x: np.ndarray, y: np.ndarray, held: np.ndarray) -> Any:
 def gaps(x: np.ndarray, y: np.ndarray, classes: int, held: np.ndarray) -> list[tuple[float, float, float]]:
     """Return alpha, the gap to the float64 optimum and the solver's bound for each grid value."""
     kept = (~held).astype(np.float64)
-    tasks = [solvers.Problem(alpha, kept) for alpha in GRID]
-    found = solvers.solve_logistic(x, y, classes, tasks)
-    best = solvers.solve_logistic(x.astype(np.float64), y, classes, tasks, tolerance=1e-12)
+    tasks = [Problem(alpha, kept) for alpha in GRID]
+    found = solve_logistic(x, y, classes, tasks)
+    best = solve_logistic(x.astype(np.float64), y, classes, tasks, tolerance=1e-12)
     return [
         (task.alpha, ours.objective - reference.objective, ours.gap)
         for task, ours, reference in zip(tasks, found, best, strict=True)

@@ -26,7 +26,8 @@ from experiments.paper.evidence import Evidence
 from experiments.paper.page import numbered
 from src.cli.messages import print_text
 from src.errors import UserError
-from src.sweeps.comparison import compare_records, render
+from src.sweeps.comparison import compare_records
+from src.sweeps.rendering import render
 
 BLOCK = re.compile(r"(<!-- (\w+): python -m experiments\.paper\.readme -->\n).*?(<!-- end -->)", re.DOTALL)
 FIRST = {  # the runs of the README's first command

@@ -8,7 +8,7 @@ from pathlib import Path
 from experiments.bundles import RECORDS_FILE, Record, read_records
 from src.errors import UserError, flatten
 from src.results.result import SchemaError
-from src.sweeps.comparison import Job, find_jobs, read_job
+from src.sweeps.jobs import Job, find_jobs, read_job
 
 
 def read_sweeps(folder: Path) -> tuple[list[Record], list[str]]:

@@ -36,12 +36,14 @@ from src.features.inputs import EncoderInput, PoolingTarget
 from src.features.vectors import PooledFeatures
 from src.pipeline.run import PreparedRun, prepare, run_probe
 from src.pooling import poolings
-from src.probes.fitting import losses
+from src.probes.decisions import losses
 from src.results.cache import ResultCache
 from src.results.display import result_summary
 from src.results.result import Result, read_predictions
 from src.run import instantiate
-from src.sweeps import sweep
+from src.sweeps.comparison import compare_records
+from src.sweeps.jobs import find_jobs
+from src.sweeps.report import write_comparison
 from src.sweeps.status import write_status
 
 BASELINE = "cls"
@@ -61,7 +63,7 @@ def main(tasks: list[Config]) -> None:
         done = {name: run(config, name, folder / config.dataset.name / name) for name in REPRESENTATIONS}
         rows += [information(folder / config.dataset.name, name, result) for name, result in done.items()]
     write_csv(folder / "information.csv", COLUMNS, rows, digits=6)
-    sweep.report(folder)
+    write_comparison(compare_records(find_jobs(folder)), folder)
 
 
 @dataclass

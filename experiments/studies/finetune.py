@@ -26,7 +26,9 @@ from experiments.studies.finetuning.trials import Trial, run_trials
 from src.cli.messages import print_text
 from src.errors import UserError
 from src.registry import unknown
-from src.sweeps.comparison import compare_records, find_jobs, render
+from src.sweeps.comparison import compare_records
+from src.sweeps.jobs import find_jobs
+from src.sweeps.rendering import render
 
 
 @command(Options)

@@ -40,8 +40,8 @@ from src.models.checkpoint import Checkpoint
 from src.models.finding import EMBEDDED, find_checkpoint
 from src.models.pooler import marchenko_pastur
 from src.pipeline.run import encoding_options
-from src.probes import probe
-from src.probes.fitting import Rows
+from src.probes.protocols.base import get_protocol
+from src.probes.settings import ProbeData, ProbeSettings, Rows
 from src.probes.solvers.estimators import LogisticRegression
 from src.runtime.clock import Clock
 from src.runtime.provenance import cores
@@ -220,8 +220,9 @@ def accuracies(rows: Mapping[str, Rows], states: Mapping[str, State], seed: int)
     config = probe_config("logistic")
     for name, view in views.items():
         x = {split: Rows(each.numpy(), rows[split].y) for split, each in view.items()}
-        outcome = probe.run(LogisticRegression(), config, x["train"], {"test": x["held_out"]}, classes=2, seed=seed)
-        predictions[f"probe on {name}"] = outcome.predictions["test"]
+        data = ProbeData(x["train"], {"test": x["held_out"]}, classes=2)
+        outcome = get_protocol(config).fit(LogisticRegression(), ProbeSettings.from_config(config, seed=seed), data)
+        predictions[f"probe on {name}"] = outcome.predictions["test"].values
     truth, found = rows["held_out"].y, {}
     for name, predicted in predictions.items():
         right = int((predicted == truth).sum())

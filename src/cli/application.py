@@ -1,4 +1,4 @@
-"""The Hydra application that every command shares: each error ends in a line or two and exit status 1."""
+"""The Hydra application that the commands share."""
 
 from __future__ import annotations
 
@@ -74,13 +74,13 @@ def run_app(task: Callable[[DictConfig], Any], *, sweeps: bool = True, config: s
 
 
 def leave_job_folder() -> None:
-    """With ``hydra.job.chdir``, return to the command's working folder: relative paths start there."""
+    """Return to the command's working folder if ``hydra.job.chdir`` left it: paths are relative to it."""
     if HydraConfig.initialized() and HydraConfig.get().job.chdir:
         os.chdir(HydraConfig.get().runtime.cwd)
 
 
 def job_overrides() -> list[str]:
-    """Return the overrides of the current job as written, since an interpolation may resolve to a secret."""
+    """Return the current job's overrides as written; a resolved interpolation may be secret."""
     words = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     assert isinstance(words, list)
     return words

@@ -60,7 +60,7 @@ def format_error(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
         return f"cannot read '{mask(str(error.override))[:100]}'. {QUOTING}"
     if isinstance(error, OSError) and error.filename is not None:
-        place = mask(str(error.filename2 or error.filename))[:200]  # a rename reports the final name second
+        place = mask(str(error.filename2 or error.filename))[:200]  # the second is a rename's target
         return (
             f"'{place}' cannot be written: {error.strerror}. Set hydra.run.dir (for a sweep hydra.sweep.dir) to "
             "another folder."
@@ -76,7 +76,7 @@ def format_error(error: Exception) -> str:
 
 
 def _missing_option(error: MissingConfigException) -> str | None:
-    """Return the text for an option that has no file, or None if the error is about something else."""
+    """Return the text for an option without a file, or None if the error is another one."""
     if not error.missing_cfg_file or not (error.options or "/" in str(error.missing_cfg_file)):
         return None
     group, _, option = str(error.missing_cfg_file).rpartition("/")
@@ -98,7 +98,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def is_unwritable(error: Exception) -> bool:
-    """Return whether a folder could not be written to or a disk is full. Other errors of the system are bugs."""
+    """Return whether the error says that a folder cannot be written to or that a disk is full."""
     if not isinstance(error, OSError):
         return False
     return error.errno in FULL or (error.filename is not None and error.errno in UNWRITABLE)

@@ -90,11 +90,18 @@ def check_overrides(words: list[str], *, sweeps: bool = True) -> list[str]:
 
 
 def check_override(override: Override, *, sweep: bool) -> None:
-    """Refuse an override without a key, one that removes a required key, or one with a value of the wrong kind.
+    """Check one override.
+
+    Parameters
+    ----------
+    override : Override
+    sweep : bool
+        Whether the command runs several jobs.
 
     Raises
     ------
     UserError
+        The override has no key, removes a required key, or has a value of the wrong kind.
     """
     word, key = override.input_line, override.key_or_group
     if not key:
@@ -111,7 +118,7 @@ def check_override(override: Override, *, sweep: bool) -> None:
 
 
 def count_values(override: Override) -> int:
-    """Return the number of values that an override sweeps over, without listing them; 1 if only Hydra can tell."""
+    """Return the number of values that an override sweeps over; 1 if only Hydra can tell."""
     value = override.value()
     if isinstance(value, ChoiceSweep):
         return len(value.list)

@@ -36,7 +36,7 @@ class PrintableFormatter(logging.Formatter):
 
 
 class TolerantFile(io.FileIO):
-    """Write to a descriptor until its reader closes it, as ``| head -1`` does, and drop what comes later."""
+    """Write to a descriptor, and drop the data once its reader is gone, as after ``| head -1``."""
 
     def write(self, data: Any) -> int:
         """Write, and report success if the reader is gone."""
@@ -47,7 +47,10 @@ class TolerantFile(io.FileIO):
 
 
 def open_streams() -> None:
-    """Let stdout and stderr take any character and lose their reader; open the null device for closed streams."""
+    """Replace stdout and stderr by streams that accept any character and survive a closed reader.
+
+    Streams that are closed become the null device.
+    """
     # In the order of their descriptors: the null device takes the lowest free one.
     for name in ("stdin", "stdout", "stderr"):
         stream = getattr(sys, name)

@@ -3,48 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from src.cli.defaults import complete_probe, headline_first, named_after_path, one_of
 from src.cli.messages import explain
 from src.cli.structured import Schema, merge_into, to_dataclass
-from src.config.limits import (
-    MAX_DRAWS,
-    MAX_FOLDS,
-    MAX_RESAMPLES,
-    MAX_SHARDS,
-    at_least,
-    at_most,
-    check_grid,
-    check_tracker,
-)
-from src.config.paths import CONF
-from src.config.schema import (
-    DEFAULT_PROBE,
-    DEVICES,
-    DTYPES,
-    FORMATS,
-    HIDDEN_ACTS,
-    MODES,
-    PAIRINGS,
-    SCALINGS,
-    SELECTIONS,
-    TASKS,
-    Config,
-    DatasetConfig,
-    ModelConfig,
-    ProbeConfig,
-    RuntimeConfig,
-    TrackerConfig,
-)
+from src.config import limits, schema
+from src.config.limits import at_least, at_most
+from src.config.schema import Config, DatasetConfig, ModelConfig, ProbeConfig, RuntimeConfig, TrackerConfig
 from src.errors import UserError, refuse_credentials
+from src.pooling import poolings
 from src.registry import unknown
 
 log = logging.getLogger(__name__)
@@ -66,8 +39,8 @@ def parse_config(composed: DictConfig) -> Config:
         raise explain(error) from error
     probe = values.pop("probe")
     config = replace(to_dataclass(Config, values), probe=probe)
-    refuse_credentials(dataclasses.asdict(config))  # of interpolations too, which the command line only names
-    return check(replace(config, model=_named_after_path(config.model), dataset=_headline_first(config.dataset)))
+    refuse_credentials(dataclasses.asdict(config))  # again, as interpolations are resolved now
+    return check(replace(config, model=named_after_path(config.model), dataset=headline_first(config.dataset)))
 
 
 def parse_tracker(composed: DictConfig) -> TrackerConfig:
@@ -91,80 +64,6 @@ def _resolved(composed: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in values.items() if key != "experiment"}
 
 
-def complete_probe(asked: dict[str, Any] | None, task: str) -> dict[str, Any]:
-    """Return the probe as requested, completed by the task's default probe where it names none.
-
-    Parameters
-    ----------
-    asked : dict
-        Settings of the group `probe`; those that are not set are None.
-    task : str
-        The dataset's task.
-
-    Raises
-    ------
-    UserError
-        The task is unknown.
-    """
-    asked = {key: value for key, value in (asked or {}).items() if value is not None}
-    for key, name in (("estimator", "_target_"), ("protocol", "name")):
-        if isinstance(asked.get(key), dict) and asked[key].get(name) is None:
-            asked[key].pop(name, None)
-    if not asked.get("protocol"):
-        asked.pop("protocol", None)
-    if isinstance(asked.get("grid"), dict):
-        asked["grid"] = {name: _numbers(values) for name, values in asked["grid"].items() if values is not None}
-    if "name" in asked:
-        return asked
-    one_of("dataset.task", task, TASKS)
-    default = OmegaConf.to_container(_option("probe", DEFAULT_PROBE[task]))
-    assert isinstance(default, dict)
-    if asked.get("grid"):
-        del default["grid"]  # the requested grid may hold another parameter, and only one is allowed
-    merged = OmegaConf.to_container(OmegaConf.merge(default, asked))
-    assert isinstance(merged, dict)
-    return {str(key): value for key, value in merged.items()}
-
-
-def _numbers(values: Any) -> list[Any]:
-    """Return the values of a grid as a list, since a sweep over them gives one value a job; integers become floats."""
-    listed = values if isinstance(values, list) else [values]
-    return [float(value) if type(value) is int else value for value in listed]
-
-
-@functools.cache
-def _option(group: str, name: str) -> DictConfig | None:
-    """Read an option's file in conf/, or return None if there is none. Kept, since a sweep parses hundreds of jobs."""
-    path = CONF / group / f"{Path(name).name}.yaml"
-    if not path.is_file():
-        return None
-    loaded = OmegaConf.load(path)
-    assert isinstance(loaded, DictConfig)
-    return loaded
-
-
-def _named_after_path(model: ModelConfig) -> ModelConfig:
-    """Return a model without its option's name if its path is not the option's own."""
-    option = _option("model", model.name)
-    if option is None or OmegaConf.select(option, "path") == model.path:
-        return model
-    return replace(model, name=ModelConfig.name, license=None, citation=None)
-
-
-def _headline_first(dataset: DatasetConfig) -> DatasetConfig:
-    """Return a dataset with the requested metric at the head of its metrics."""
-    if not (dataset.metric and dataset.metrics):
-        return dataset
-    others = [name for name in dataset.metrics if name != dataset.metric]
-    return replace(dataset, metrics=[dataset.metric, *others])
-
-
-def one_of(key: str, value: str, allowed: Sequence[str]) -> None:
-    """Raise a UserError if a value is not one of those allowed."""
-    if value not in allowed:
-        raise unknown(key, value, allowed)
-
-
 def check(config: Config) -> Config:
     """Check values and their combinations before any file is read.
 
@@ -178,14 +77,12 @@ def check(config: Config) -> Config:
     UserError
         A value is out of its range, or does not go with another one.
     """
-    from src.pooling import poolings
-
     poolings[config.pooling.name].check_layer(config.layer)
-    one_of("pairing", config.pairing, PAIRINGS)
+    one_of("pairing", config.pairing, schema.PAIRINGS)
     check_tracker_settings(config.tracker)
     at_least("seed", config.seed, 0)
     at_least("draws", config.draws, 1)
-    at_most("draws", config.draws, MAX_DRAWS)
+    at_most("draws", config.draws, limits.MAX_DRAWS)
     check_model(config.model)
     check_runtime(config.runtime)
     check_dataset(config.dataset)
@@ -198,15 +95,15 @@ def check(config: Config) -> Config:
     if probe.task != dataset.task:
         raise UserError(
             f"probe={probe.name} is for {probe.task}, and {dataset.name} is {dataset.task}. "
-            f"Leave probe out, or use probe={DEFAULT_PROBE[dataset.task]}."
+            f"Leave probe out, or use probe={schema.DEFAULT_PROBE[dataset.task]}."
         )
     return check_probe(config)
 
 
 def check_tracker_settings(tracker: TrackerConfig) -> None:
     """Check the tracker's mode, its names and what it logs; raise a UserError."""
-    one_of("tracker.mode", tracker.mode, MODES)
-    check_tracker(tracker)
+    one_of("tracker.mode", tracker.mode, schema.MODES)
+    limits.check_tracker(tracker)
     if tracker.text and not tracker.examples:
         raise UserError(
             "tracker.text=true adds the texts to the table of examples: set tracker.examples=true beside it."
@@ -216,10 +113,10 @@ def check_tracker_settings(tracker: TrackerConfig) -> None:
 def check_model(model: ModelConfig) -> None:
     """Check a model's length and format, and refuse keys of the other format; raise a UserError."""
     at_least("model.max_length", model.max_length, 4)
-    one_of("model.format", model.format, FORMATS)
+    one_of("model.format", model.format, schema.FORMATS)
     if model.format == "tensorflow":
         if model.hidden_act is not None:
-            one_of("model.hidden_act", model.hidden_act, HIDDEN_ACTS)
+            one_of("model.hidden_act", model.hidden_act, schema.HIDDEN_ACTS)
         if model.revision is not None:
             raise UserError(
                 f"model.revision={model.revision}: model=google reads folders, which have no revision. Leave it out."
@@ -235,12 +132,12 @@ def check_model(model: ModelConfig) -> None:
 
 def check_runtime(runtime: RuntimeConfig) -> None:
     """Check where and how fast to compute; raise a UserError."""
-    one_of("runtime.device", runtime.device, DEVICES)
-    one_of("runtime.dtype", runtime.dtype, DTYPES)
+    one_of("runtime.device", runtime.device, schema.DEVICES)
+    one_of("runtime.dtype", runtime.dtype, schema.DTYPES)
     at_least("runtime.token_budget", runtime.token_budget, 1)
     at_least("runtime.threads", runtime.threads, 1)
     at_least("runtime.shards", runtime.shards, 1)
-    at_most("runtime.shards", runtime.shards, MAX_SHARDS)
+    at_most("runtime.shards", runtime.shards, limits.MAX_SHARDS)
     at_least("runtime.shard", runtime.shard, 0)
     if runtime.shard is not None and runtime.shard >= runtime.shards:
         last = runtime.shards - 1
@@ -251,10 +148,10 @@ def check_dataset(dataset: DatasetConfig) -> None:
     """Check a dataset's task, its selection, its folds and its metrics; raise a UserError."""
     from src.evaluation.metrics import metrics
 
-    one_of("dataset.task", dataset.task, TASKS)
-    one_of("dataset.selection", dataset.selection, SELECTIONS)
+    one_of("dataset.task", dataset.task, schema.TASKS)
+    one_of("dataset.selection", dataset.selection, schema.SELECTIONS)
     at_least("dataset.folds", dataset.folds, 2)
-    at_most("dataset.folds", dataset.folds, MAX_FOLDS)
+    at_most("dataset.folds", dataset.folds, limits.MAX_FOLDS)
     for name in [*([dataset.metric] if dataset.metric else []), *dataset.metrics]:
         if name not in metrics:
             raise unknown("metric", name, metrics, where=f"{dataset.name}: ")
@@ -274,20 +171,20 @@ def check_probe(config: Config) -> Config:
     UserError
         A value of the probe is out of its range, or its protocol refuses it.
     """
-    from src.probes.protocols import rules
+    from src.probes.protocols.base import get_protocol
 
     probe, dataset = config.probe, config.dataset
-    protocol = rules(probe)
+    protocol = get_protocol(probe)
     protocol.validate(probe.grid)
     pairing = protocol.pairing(config.pairing, dataset.text_pair is not None)
     if pairing != config.pairing:
         log.info("%s: probe=%s reads the two texts of a row with pairing=%s", dataset.name, probe.name, pairing)
-    one_of("probe.features", probe.features, SCALINGS)
+    one_of("probe.features", probe.features, schema.SCALINGS)
     if not 0 < probe.carve < 1:
         raise UserError(
             f"probe.carve={probe.carve}: a fraction of the training rows between 0 and 1 is needed, such as 0.2."
         )
     at_least("probe.resamples", probe.resamples, 100)
-    at_most("probe.resamples", probe.resamples, MAX_RESAMPLES)
-    check_grid("probe.grid", probe.grid)
+    at_most("probe.resamples", probe.resamples, limits.MAX_RESAMPLES)
+    limits.check_grid("probe.grid", probe.grid)
     return replace(config, pairing=pairing)

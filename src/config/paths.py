@@ -11,7 +11,7 @@ CONF = next(folder for folder in (SOURCE.parent / "conf", SOURCE / "_conf") if (
 
 
 def cache_folder(cache_dir: str | None) -> Path:
-    """Return the folder of the store: `cache_dir` if it is set, else a folder in the user's cache."""
+    """Return the folder of the store: `cache_dir`, or if unset a folder in the user's cache."""
     if cache_dir:
         return Path(cache_dir).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bert-pooling-probes"

@@ -1,4 +1,4 @@
-"""The configuration as frozen dataclasses, one per group of conf/, and the values that a key may take.
+"""The configuration as frozen dataclasses, one per group of conf/.
 
 Nothing here imports torch or Hydra. `src.cli.validation` checks values before it builds a `Config`.
 """
@@ -17,7 +17,8 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("float32", "bfloat16", "float16")
 MODES = ("offline", "auto", "online")
 FORMATS = ("huggingface", "tensorflow")
-HIDDEN_ACTS = ("gelu", "gelu_pytorch_tanh", "gelu_new", "relu", "tanh")  # names of transformers; gelu is exact
+# names of transformers; gelu is by the error function
+HIDDEN_ACTS = ("gelu", "gelu_pytorch_tanh", "gelu_new", "relu", "tanh")
 DEFAULT_PROBE = {"classification": "logistic", "regression": "ridge"}  # task: probe
 
 
@@ -32,12 +33,14 @@ class ModelConfig:
     name: str = "checkpoint"
     path: str | None = None
     revision: str | None = None  # branch, tag or commit of the hub; folders have none
-    max_length: int | None = None  # word pieces, special tokens included; unset: the checkpoint's own limit
+    max_length: int | None = None  # word pieces, with special tokens; unset: the checkpoint's limit
     format: str = "huggingface"  # or tensorflow (model=google)
     config: str | None = None  # path of bert_config.json, if it is not in the folder
     vocab: str | None = None  # path of vocab.txt, if it is not in the folder
-    hidden_act: str | None = None  # unset: that of bert_config.json, where "gelu" means gelu_pytorch_tanh
-    do_lower_case: bool | None = None  # unset: as the files say, or (tensorflow) whether the vocabulary has no capitals
+    # unset: as bert_config.json says; for "gelu", Google's code computes gelu_pytorch_tanh
+    hidden_act: str | None = None
+    # unset: as the files say, or (tensorflow) whether the vocabulary has no capitals
+    do_lower_case: bool | None = None
     license: str | None = None
     citation: str | None = None
 
@@ -47,13 +50,14 @@ class LocalFiles:
     """Describe the files of a dataset's official download."""
 
     folder: str = ""  # below data_root
-    format: str = "tsv"  # tsv (no quoting), sentences (one a line), labelled_lines (label, space, sentence)
-    files: dict[str, Any] = field(default_factory=dict)  # split: file, or null (hidden labels), or {class: file}
+    # tsv (no quoting), sentences (one a line), labelled_lines (label, space, sentence)
+    format: str = "tsv"
+    files: dict[str, Any] = field(default_factory=dict)  # split: file, null or {class: file}
     columns: list[str] | None = None  # names for a file without a header; unset: read the header
     text: str | None = None  # column names in the official files, if they differ from the hub's
     text_pair: str | None = None
     label: str | None = None
-    label_end: str | None = None  # labelled_lines: the mark after the label ("COARSE:fine"); unset: a space
+    label_end: str | None = None  # labelled_lines: the mark after a label; unset: a space
     encoding: str = "utf-8"
 
 
@@ -85,7 +89,7 @@ class DatasetConfig:
     name: str = "files"
     task: str = "classification"
     metrics: list[str] = field(default_factory=list)  # the first is the headline
-    classes: list[str] | None = None  # names in the order of their ids; unset: the sorted labels of train
+    classes: list[str] | None = None  # names by id; unset: the sorted labels of train
     labels: dict[str, str] | None = None  # spelling in the official files: class name
     text: str | None = "sentence"
     text_pair: str | None = None
@@ -93,8 +97,9 @@ class DatasetConfig:
     hub: HubFiles = field(default_factory=HubFiles)
     local: LocalFiles | None = None
     generated: Generated | None = None  # replaces hub and local
-    splits: dict[str, str] = field(default_factory=dict)  # role: split; roles beside test are scored too
-    selection: str = "carve"  # choose the grid's value on 20 % of train, development, folds or nested folds
+    splits: dict[str, str] = field(default_factory=dict)  # role: split
+    # choose the grid's value on 20 % of train, development, folds or nested folds
+    selection: str = "carve"
     folds: int = 10
     citation: str | None = None
     train: str | None = None
@@ -103,7 +108,7 @@ class DatasetConfig:
     test_fraction: float | None = None
     group: str | None = None  # column; rows of one group stay on one side of a split
     metric: str | None = None
-    quoting: bool | None = None  # whether double quotes quote a field; unset: yes in .csv, no in .tsv
+    quoting: bool | None = None  # do double quotes quote? unset: in .csv, not in .tsv
 
 
 @dataclass(frozen=True)
@@ -124,12 +129,15 @@ class ProbeConfig:
 
     name: str = "logistic"
     task: str = "classification"
-    estimator: dict[str, Any] = field(default_factory=dict)  # _target_: class; the rest: its fixed parameters
-    grid: dict[str, list[float]] = field(default_factory=dict)  # one parameter of the estimator: values to try
+    # _target_: class; the rest: its fixed parameters
+    estimator: dict[str, Any] = field(default_factory=dict)
+    # one parameter of the estimator: values to try
+    grid: dict[str, list[float]] = field(default_factory=dict)
     features: str = "standardise"  # none, standardise, l2
     carve: float = 0.2  # fraction of train on which the grid's value is chosen
     resamples: int = 10000  # bootstrap resamples of the test rows
-    protocol: dict[str, Any] = field(default_factory=default_protocol)  # name and settings, see src.probes.protocols
+    # name and settings, see src.probes.protocols
+    protocol: dict[str, Any] = field(default_factory=default_protocol)
     shuffled_labels: bool = False  # a control: permute the labels of train before fitting
 
     def as_record(self) -> dict[str, Any]:
@@ -165,11 +173,13 @@ class RuntimeConfig:
     dtype: str = "float32"
     attention: str | None = None  # implementation; unset: the library's default for the model
     token_budget: int | None = None  # tokens a batch; unset: 512 on a CPU, 16384 on an accelerator
-    threads: int | None = None  # CPU threads that encode and fit; unset: the cores this process may use
+    # CPU threads that encode and fit; unset: the cores this process may use
+    threads: int | None = None
     cache_dir: str | None = None  # unset: $XDG_CACHE_HOME or ~/.cache, then bert-pooling-probes
     also_layers: list[int] = field(default_factory=list)  # layers that a cache miss stores too
     shards: int = 1  # jobs that share a forward pass
-    shard: int | None = None  # number of this job's shard, for src.extract; unset: a sweep assigns shards itself
+    # number of this job's shard, for src.extract; unset: a sweep assigns shards itself
+    shard: int | None = None
     progress: bool = True
 
 
@@ -179,7 +189,8 @@ class TrackerConfig:
 
     name: str = "wandb"
     mode: str = "offline"
-    project: str | None = None  # unset: from W&B's environment and settings, else bert-pooling-probes
+    # unset: from W&B's environment and settings, else bert-pooling-probes
+    project: str | None = None
     entity: str | None = None
     group: str | None = None  # unset: WANDB_RUN_GROUP, else the sweep
     examples: bool = False  # log a table with a row per test row: label, prediction, correct

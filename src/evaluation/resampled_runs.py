@@ -125,7 +125,7 @@ class ResampledRuns:
         return self._sparse_difference(value, found, pair)
 
     def _sparse_difference(self, value: float, found: Bootstrap | None, pair: Array) -> Difference:
-        """Return a difference with the bound on unseen cells, where resamples agree or are few."""
+        """Return a difference with the bound on unseen cells, for sparse classes or equal resamples."""
         draws = len(pair) // 2
         sample = metric_sample(self.metric, self.labels, pair, self.classes, np.repeat([1.0, -1.0], draws) / draws)
         bound = unseen_bound(sample)

@@ -40,16 +40,16 @@ def plan_batches(lengths: np.ndarray, token_budget: int) -> list[np.ndarray]:
 
 
 def deal_shards(batches: list[np.ndarray]) -> list[list[np.ndarray]]:
-    """Deal the batches in turn to the shards: so each has short and long rows, and takes equally long."""
+    """Deal the batches in turn to the shards, so that all shards take about equally long."""
     count = max(-(-len(batches) // SHARD_BATCHES), min(MIN_SHARDS, len(batches)))
     return [batches[start::count] for start in range(count)]
 
 
 @cache
 def plan_digest() -> str:
-    """Return the digest of the shards of fixed examples, which changes with this module's algorithms.
+    """Return a digest that changes with this module's algorithms, from the shards of examples.
 
-    It enters the keys of features and of unfinished shards, so that those of other versions are not used.
+    It enters the keys of features and of shards, so that those of other versions are not used.
     """
     examples = [np.arange(rows) * 7 % 57 + 3 for rows in (1, 100, 3000)]
     shards = [

@@ -1,4 +1,4 @@
-"""Define the value that describes a checkpoint on disk. No torch: runs on stored features stay quick."""
+"""Define the value that describes a checkpoint on disk, without importing torch."""
 
 from __future__ import annotations
 
@@ -89,6 +89,6 @@ def file_sha256(path: Path) -> str:
 
 @lru_cache(maxsize=64)
 def _cached_sha256(path: Path, modified: int, size: int) -> str:
-    """Return the SHA-256 of a file, computed once per process and state: each job of a sweep needs it."""
+    """Return the SHA-256 of a file, computed once per process: each job of a sweep needs it."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

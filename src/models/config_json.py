@@ -1,4 +1,4 @@
-"""Read a checkpoint's config.json and refuse what the library would follow out of the folder or build too large."""
+"""Read a checkpoint's config.json and refuse keys that name other files, and impossible sizes."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def read_object(path: Path, given: str) -> dict[str, Any]:
 
 
 def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every key of an object with its value, at any depth; items of a list have the list's key."""
+    """Yield the keys and values of an object at any depth; items of a list have the list's key."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield name, inner

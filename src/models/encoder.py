@@ -101,7 +101,7 @@ class Encoder:
         return table
 
     def _max_length(self, asked: int | None, table: int, stated: Any) -> int:
-        """Return `model.max_length`, or the smaller of the position table and the tokenizer's limit."""
+        """Return `model.max_length`, or the smaller of position table and tokenizer's limit."""
         if asked is not None:
             if asked > table:
                 raise UserError(
@@ -137,7 +137,7 @@ class Encoder:
         return None
 
     def _next_sentence_accuracy(self, tokenizer: Any, max_length: int) -> float | None:
-        """Return the accuracy of the next-sentence head on `sentence_pairs`, or None without such a head."""
+        """Return the accuracy of the next-sentence head on `sentence_pairs`, None without a head."""
         import torch
 
         head = load_next_sentence_head(self.checkpoint)

@@ -1,4 +1,4 @@
-"""Define what is known of a checkpoint once its model has been loaded. No torch: the store keeps it."""
+"""Define what is known of a checkpoint once its model has been loaded, without importing torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class EncoderInfo:
-    """Sizes, limits and diagnoses of a loaded encoder, which are stored so that later runs need no torch.
+    """Sizes, limits and diagnoses of a loaded encoder, stored so that later runs need not load it.
 
     Attributes
     ----------

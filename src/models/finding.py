@@ -1,4 +1,4 @@
-"""Find the checkpoint that `model.path` names: a folder, a hub id, or one that comes with the suite."""
+"""Find the checkpoint of `model.path`: a folder, a hub id, or one that comes with the suite."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ def find_checkpoint(config: ModelConfig) -> Checkpoint:
 
 
 def _download(path: str, revision: str | None) -> tuple[Path, str]:
-    """Return folder and commit of a hub id; without a revision, the hub's safetensors conversion if main has none."""
+    """Return folder and commit of a hub id.
+
+    Without a revision, the hub's conversion is used if main has no safetensors file.
+    """
     folder, commit = hub.snapshot(path, revision, huggingface.DOWNLOADED)
     if revision is None and not any((folder / name).is_file() for name in huggingface.WEIGHTS):
         conversion = hub.conversion(path)
@@ -65,7 +68,7 @@ def _download(path: str, revision: str | None) -> tuple[Path, str]:
 
 
 def embedded_checkpoint(path: str) -> Path:
-    """Return the folder of a checkpoint that comes with the suite; UserError for an unknown name."""
+    """Return the folder of a checkpoint of the suite; UserError for an unknown name."""
     known = sorted(place.name for place in EMBEDDED_DIR.glob("*") if (place / "config.json").is_file())
     name = path.removeprefix(EMBEDDED)
     if name not in known:

@@ -8,12 +8,15 @@ import numpy as np
 
 TOKENS = 4  # of each row of the batch
 REAL_TOKENS = 2  # of its first and last row; the other tokens stand for padding
-# Largest difference between equal rows, relative to the row's largest value. Rounding stays far below.
+# Largest difference between equal rows, relative to the row's largest value; rounding is less.
 TOLERANCE = {"float32": 1e-3, "float16": 3e-2, "bfloat16": 1e-1}
 
 
 def trial_batch(model: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return ids and mask, (3, TOKENS): the first and the last row differ only where the mask is False."""
+    """Return ids and mask, (3, TOKENS).
+
+    The first and the last row differ only where the mask is False.
+    """
     special = {
         value for key, value in model.config.to_dict().items() if key.endswith("_token_id") and isinstance(value, int)
     }

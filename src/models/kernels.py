@@ -1,7 +1,7 @@
-"""Exchange kernels of a frozen float32 model on a CPU: packed linear layers, attention for short rows.
+"""Exchange kernels of a float32 model on a CPU: packed linear layers, attention for short rows.
 
 The modules stay transformers' own. Only the functions that they call are exchanged, and only where
-measurements showed a gain. Torch is imported inside functions, so that `VERSION` can be read quickly.
+measurements showed a gain. Torch is imported inside functions: `VERSION` is read without it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-VERSION = 2  # increased by each change here that changes a bit of the features
+VERSION = 2  # to be increased with each change that changes a bit of the features
 SHORT = 64  # tokens of a row; from here on torch's attention is faster
 LANES = 16  # float32 values of a vector register; torch's softmax over fewer is not vectorised
 ATTENTION = "sdpa_short_rows"
+# Operators of oneDNN in torch.ops.mkldnn, which have no public names.
+LINEAR, PACK = "_linear_pointwise", "_reorder_linear_weight"
 
 
 def pack_linear_layers(model: Any, rows: int) -> str:
@@ -37,14 +39,30 @@ def pack_linear_layers(model: Any, rows: int) -> str:
     """
     import torch
     from torch import nn
-    from transformers.activations import GELUActivation
-    from transformers.models.bert.modeling_bert import BertIntermediate
 
-    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    linear, pack = (getattr(torch.ops.mkldnn, name, None) for name in (LINEAR, PACK))
+    if not torch.backends.mkldnn.is_available() or linear is None or pack is None:
         return "plain"
 
     def forward(weight: Tensor, bias: Tensor | None, after: str, x: Tensor) -> Tensor:
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, after, [], "none")
+        output: Tensor = linear(x, weight, bias, after, [], "none")
+        return output
+
+    fused = _remove_gelu(model)
+    for module in model.modules():
+        if type(module) is nn.Linear:
+            packed = pack(module.weight.detach(), rows)
+            bias = None if module.bias is None else module.bias.detach()
+            after = "gelu" if module in fused else "none"
+            module.forward = functools.partial(forward, packed, bias, after)  # type: ignore[method-assign]
+    return f"packed-{VERSION}"
+
+
+def _remove_gelu(model: Any) -> set[Any]:
+    """Remove BERT's GELU modules; return the linear layers that have to compute it."""
+    from torch import nn
+    from transformers.activations import GELUActivation
+    from transformers.models.bert.modeling_bert import BertIntermediate
 
     fused = set()
     for module in model.modules():
@@ -56,13 +74,7 @@ def pack_linear_layers(model: Any, rows: int) -> str:
         ):
             fused.add(module.dense)
             module.intermediate_act_fn = nn.Identity()
-    for module in model.modules():
-        if type(module) is nn.Linear:
-            packed = torch.ops.mkldnn._reorder_linear_weight(module.weight.detach(), rows)
-            bias = None if module.bias is None else module.bias.detach()
-            after = "gelu" if module in fused else "none"
-            module.forward = functools.partial(forward, packed, bias, after)  # type: ignore[method-assign]
-    return f"packed-{VERSION}"
+    return fused
 
 
 def use_short_row_attention(model: Any) -> None:

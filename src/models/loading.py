@@ -97,7 +97,7 @@ def _load_error(checkpoint: Checkpoint, error: Exception, attention: str | None)
 
 
 def _check_weights(checkpoint: Checkpoint, model: Any, info: dict[str, Any], stored: Shapes) -> None:
-    """Refuse weights that are missing (but the pooler's), stored twice, or not used by the encoder."""
+    """Refuse weights that are missing, stored twice or unused; the pooler's may be missing."""
     missing = sorted(set(map(str, info["missing_keys"])) | {str(key) for key in info["mismatched_keys"]})
     missing = [key for key in missing if not key.startswith("pooler.")]
     prefix = f"{model.base_model_prefix}." if model.base_model_prefix else ""
@@ -138,7 +138,7 @@ def _all_shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
 
 
 def _prefix_error(checkpoint: Checkpoint, way: str, prefix: str) -> UserError:
-    """Return the error for names that differ from the model's by a prefix, with code that renames them."""
+    """Return the error for names that differ from the model's by a prefix, with the code to rename."""
     from transformers import CONFIG_MAPPING
 
     family = prefix.rstrip(".").replace("_", "-")

@@ -52,7 +52,7 @@ def restricted_folder(checkpoint: Checkpoint) -> Path:
 
 
 def stored_shapes(checkpoint: Checkpoint) -> dict[str, Shapes]:
-    """Return the shapes of the weights as {file name: {weight: shape}}; UserError for a damaged file."""
+    """Return the shapes of the weights by file; UserError for a damaged file."""
     found: dict[str, Shapes] = {}
     for name in checkpoint.weights:
         try:
@@ -66,6 +66,7 @@ def stored_shapes(checkpoint: Checkpoint) -> dict[str, Shapes]:
 
 
 def _fill(folder: Path, checkpoint: Checkpoint, digests: dict[str, str]) -> None:
+    """Make a folder of links to the digested files, with written configurations."""
     places = {}
     if list(checkpoint.weights) != [WEIGHTS[0]]:  # read first: a damaged file leaves no folder behind
         places = {tensor: name for name, shapes in stored_shapes(checkpoint).items() for tensor in shapes}
@@ -91,7 +92,7 @@ def _fill(folder: Path, checkpoint: Checkpoint, digests: dict[str, str]) -> None
 
 @lru_cache(maxsize=1)
 def _temporary_folder(process: int) -> Path:
-    """Return a temporary folder of this process, removed when it ends; a forked process makes its own."""
+    """Return a temporary folder of this process, which is removed when the process ends."""
     folder = Path(tempfile.mkdtemp(prefix="checkpoint-"))
 
     def remove() -> None:

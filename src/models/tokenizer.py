@@ -126,7 +126,7 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
     Raises
     ------
     UserError
-        The library cannot load it, or `model.do_lower_case` is set and the tokenizer has a fixed casing.
+        The library cannot load it, or its casing is fixed and `model.do_lower_case` is set.
     """
     from transformers import AutoTokenizer
 
@@ -155,7 +155,10 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
 
 
 def explain_load_error(error: Exception) -> tuple[str, str] | None:
-    """Return the reason and the way out of an error whose own message advises an argument of the library."""
+    """Return reason and way out of an error whose message advises an argument of the library.
+
+    None for other errors.
+    """
     if "trust_remote_code" in str(error):
         return (
             "it needs code of its own, and a checkpoint's code is not run.",
@@ -171,7 +174,7 @@ def explain_load_error(error: Exception) -> tuple[str, str] | None:
 
 @contextmanager
 def garbage_collection_paused() -> Iterator[None]:
-    """Disable the garbage collector: walking hundreds of thousands of live lists takes a third of tokenizing."""
+    """Disable the garbage collector, which takes a third of tokenizing to walk the lists of ids."""
     enabled = gc.isenabled()
     gc.disable()
     try:

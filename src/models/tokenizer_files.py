@@ -1,4 +1,4 @@
-"""List the files that a tokenizer may read, and check that tokenizer_config.json names no others."""
+"""List the files that a tokenizer may read, and refuse other names in tokenizer_config.json."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def read_tokenizer_config(folder: Path, given: str, tokenizer: dict[str, str]) -
 
 
 def names_a_file(key: str) -> bool:
-    """Return whether a key of tokenizer_config.json holds a path from where the tokenizer was saved."""
+    """Return whether a key of tokenizer_config.json holds the path of a file or of the model."""
     return key.endswith("_file") or key == "name_or_path"
 
 

@@ -22,7 +22,7 @@ NEW_NAMES = {"gamma": "weight", "beta": "bias"}
 
 
 def check_duplicates(names: Collection[str], prefix: str, label: str) -> None:
-    """Refuse two names that load as one parameter: with and without the prefix, or gamma and weight.
+    """Refuse two names that load as one parameter, such as LayerNorm.gamma and LayerNorm.weight.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Read names and shapes of weights from safetensors headers, and limit the size of a model to them."""
+"""Read the shapes of weights from safetensors headers, and limit a model's size to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inspect what a tokenizer adds to a text and loses of it, and cut long texts before it reads them."""
+"""Inspect a tokenizer's special tokens and casing, and cut long texts before it reads them."""
 
 from __future__ import annotations
 

@@ -23,17 +23,17 @@ from src.features.vectors import PooledFeatures, all_rows_equal
 from src.models import finding
 from src.models.options import TOKEN_BUDGETS, EncodingOptions
 from src.pooling import poolings
-from src.probes import baseline, probe
-from src.probes.fitting import Rows, progress_bar
-from src.probes.protocols import over_draws, rules
+from src.probes.baseline import baseline_scores
+from src.probes.outcome import ProbeOutcome
+from src.probes.progress import progress_bar
+from src.probes.protocols.base import get_protocol
+from src.probes.settings import ProbeData, ProbeSettings
 from src.results.result import SCHEMA, Result, write_record
 from src.runtime import provenance
 from src.runtime.clock import Clock
 from src.runtime.devices import device_kind
 from src.storage.arrays import ArrayStore
 from src.storage.keys import content_key
-
-__all__ = ["PreparedRun", "Run", "opened", "over_draws", "prepare", "run_probe"]
 
 
 @dataclass
@@ -150,7 +150,7 @@ def encoding_options(config: Config) -> EncodingOptions:
 
 
 def _check(config: Config, read: Dataset) -> None:
-    rules(config.probe).check(config, read)
+    get_protocol(config.probe).check(_settings(config, read), read)
 
 
 def run_probe(prepared: PreparedRun, estimator: Any) -> Run:
@@ -172,7 +172,9 @@ def run_probe(prepared: PreparedRun, estimator: Any) -> Run:
     with clock.phase("score"):
         scores = _score(read, outcome, config)
     with clock.phase("baseline"):
-        trivial = baseline.scores(read, estimator, config, extractor)
+        trivial = baseline_scores(
+            read, estimator, config.probe, extractor, seed=config.seed, show_progress=config.runtime.progress
+        )
     features = [piece for _, pieces in parts.values() for piece in pieces]
     counts = _counts(read, parts, features)
     if counts["one_vector"] and len(np.unique(read.train.row_digests())) > 1:
@@ -224,32 +226,35 @@ def _matrix(
     extractor: FeatureExtractor, split: Split, config: Config, target: PoolingTarget, name: str
 ) -> tuple[np.ndarray, list[PooledFeatures]]:
     pieces = [
-        extractor.features(text, target, config.runtime.also_layers) for text in encoder_inputs(split, config.pairing, name)
+        extractor.features(text, target, config.runtime.also_layers)
+        for text in encoder_inputs(split, config.pairing, name)
     ]
-    return rules(config.probe).pair_features([piece.values for piece in pieces]), pieces
+    return get_protocol(config.probe).pair_features([piece.values for piece in pieces]), pieces
 
 
-def _fit(estimator: Any, config: Config, read: Dataset, matrices: Mapping[str, np.ndarray]) -> probe.Outcome:
-    rows = {role: Rows(matrix, read.splits[read.roles[role]].label) for role, matrix in matrices.items()}
-    train = rows.pop("train")
-    development = rows.pop("development", None)
+def _fit(estimator: Any, config: Config, read: Dataset, matrices: Mapping[str, np.ndarray]) -> ProbeOutcome:
+    protocol = get_protocol(config.probe)
+    data = ProbeData.from_dataset(read, matrices, order=protocol.order(read.train))
     with progress_bar(f"{read.name}: probe", config.runtime.progress) as progress:
-        return probe.run(
-            estimator, config.probe, train, rows, classes=len(read.classes), selection=read.selection, development=development,
-            folds=read.folds, seed=config.seed, draws=config.draws, groups=read.groups, mixed=read.groups_span_classes,
-            order=rules(config.probe).order(read.train), progress=progress,
-        )  # fmt: skip
+        return protocol.fit(estimator, _settings(config, read), data, progress)
 
 
-def _score(read: Dataset, outcome: probe.Outcome, config: Config) -> dict[str, dict[str, Any]]:
+def _settings(config: Config, read: Dataset) -> ProbeSettings:
+    return ProbeSettings.from_config(
+        config.probe, selection=read.selection, folds=read.folds, seed=config.seed, draws=config.draws
+    )
+
+
+def _score(read: Dataset, outcome: ProbeOutcome, config: Config) -> dict[str, dict[str, Any]]:
     """Every metric of the task with its interval; splits beside test carry their role in the name."""
     found = {}
     for role in outcome.predictions:
         labels = read.splits[read.roles[role]].label
-        fold = outcome.fold if role == "test" and outcome.fold.max() >= 0 else None
+        fold = outcome.fold_ids if role == "test" and outcome.fold_ids.max() >= 0 else None
         for name in read.metrics:
             evaluate = partial(_evaluate, read, config, name, labels, fold)
-            score = rules(config.probe).score(name, labels, [draw[role] for draw in outcome.draws], fold, evaluate)
+            draws = [draw[role].values for draw in outcome.draws]
+            score = get_protocol(config.probe).score(name, labels, draws, fold, evaluate)
             found[name if role == "test" else f"{name}_{role}"] = score
     return found
 
@@ -264,12 +269,12 @@ def _evaluate(
     )
 
 
-def _chosen(read: Dataset, outcome: probe.Outcome, config: Config) -> dict[str, Any]:
+def _chosen(read: Dataset, outcome: ProbeOutcome, config: Config) -> dict[str, Any]:
     """What the grid said, what the protocol adds to it, and the headline metric along a learning curve where there is one."""
     curve = []
-    for rows, predictions in outcome.curve:
-        point = _evaluate(read, config, read.metrics[0], read.test.label, None, predictions["test"])
-        curve.append({"rows": rows, "value": point.value, "low": point.low, "high": point.high})
+    for each in outcome.curve:
+        point = _evaluate(read, config, read.metrics[0], read.test.label, None, each.predictions["test"].values)
+        curve.append({"rows": each.rows, "value": point.value, "low": point.low, "high": point.high})
     found = {**asdict(outcome.choice), "reusable": outcome.fitted.weight is not None, **outcome.details}
     return found | ({"curve": curve} if curve else {})
 
@@ -367,20 +372,15 @@ def _provenance(prepared: PreparedRun) -> dict[str, Any]:
     )
 
 
-def _predictions(read: Dataset, outcome: probe.Outcome) -> dict[str, np.ndarray]:
+def _predictions(read: Dataset, outcome: ProbeOutcome) -> dict[str, np.ndarray]:
     """Per row of the test split its digest, fold, label, prediction and decision value; other splits under their role's name."""
     arrays: dict[str, np.ndarray] = {}
-    for role, predictions in outcome.predictions.items():
-        if len(outcome.draws) > 1:
-            predictions = np.stack([draw[role] for draw in outcome.draws])
-        split = read.splits[read.roles[role]]
+    for role in outcome.predictions:
+        split, scored = read.splits[read.roles[role]], outcome.scored(role)
         prefix = "" if role == "test" else f"{role}."
         arrays[f"{prefix}row"] = split.row_digests()
-        arrays[f"{prefix}fold"] = outcome.fold if role == "test" else np.full(len(split), -1)
+        arrays[f"{prefix}fold"] = outcome.fold_ids if role == "test" else np.full(len(split), -1)
         arrays[f"{prefix}label"] = split.label
-        arrays[f"{prefix}prediction"] = predictions
-        drawn = len(outcome.draws) > 1
-        arrays[f"{prefix}decision"] = (
-            np.stack([draw[role] for draw in outcome.draw_decisions]) if drawn else outcome.decisions[role]
-        )
+        arrays[f"{prefix}prediction"] = scored.values
+        arrays[f"{prefix}decision"] = scored.decisions
     return arrays

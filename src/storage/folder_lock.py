@@ -1,12 +1,11 @@
-"""One command at a time in a run's or a sweep's folder: two would mix their files, and the second take away what the first has open."""
+"""The lock of a run's or a sweep's folder: two commands in one folder would mix their files."""
 
 from __future__ import annotations
 
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,50 +14,63 @@ from src.storage.files import Unreadable, checked, read_json
 
 LOCK = ".run.lock"
 
-_held: list[Any] = []  # locks of this process's command; its workers take none
 
+class FolderLock:
+    """Lock of a folder, held from `acquire` to `release`, or to the end of the process.
 
-def lock_folder(folder: Path, key: str) -> None:
-    """Hold `folder` until `folders_released` ends, or until this process ends, however that happens.
-
-    The folder is made where it is missing. Where it cannot be written, or its file system knows no locks, nothing is held: the command
-    itself says what cannot be written.
-
-    Raises
-    ------
-    UserError
-        Another command holds it. `key` is the option that names the folder.
+    Parameters
+    ----------
+    folder : Path
+        It is created if it is missing.
+    key : str
+        The option that names the folder, for messages.
     """
-    from filelock import FileLock, Timeout
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK, fallback_to_soft=False)  # a soft lock would outlive a killed process
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise UserError(
-            f"{key}={folder}: another command{_owner(folder)} is at work in this folder. Wait until it has ended, or name another folder."
-        ) from None
-    except (OSError, NotImplementedError):
-        return
-    _held.append(lock)
-    _note(folder, {"process": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})
+    def __init__(self, folder: Path, key: str) -> None:
+        self.folder, self.key = folder, key
+        self._lock: Any = None
+
+    def acquire(self) -> None:
+        """Lock the folder. A folder that cannot be written, or whose file system has no locks, stays unlocked.
+
+        Raises
+        ------
+        UserError
+            Another command holds the lock.
+        """
+        from filelock import FileLock, Timeout
+
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / LOCK, fallback_to_soft=False)  # a soft lock would outlive a killed process
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise UserError(
+                f"{self.key}={self.folder}: another command{_owner(self.folder)} is at work in this folder. "
+                "Wait until it has ended, or name another folder."
+            ) from None
+        except (OSError, NotImplementedError):
+            return
+        self._lock = lock
+        _write_owner(self.folder, {"process": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})
+
+    def release(self) -> None:
+        """Unlock the folder if it is locked."""
+        if self._lock is not None:
+            _write_owner(self.folder, None)
+            self._lock.release()
+            self._lock = None
+
+    def __enter__(self) -> FolderLock:
+        self.acquire()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
 
 
-@contextmanager
-def folders_released() -> Iterator[None]:
-    """Release in the end every lock that `lock_folder` has taken."""
-    try:
-        yield
-    finally:
-        while _held:
-            lock = _held.pop()
-            _note(Path(lock.lock_file).parent, None)
-            lock.release()
-
-
-def _note(folder: Path, content: dict[str, Any] | None) -> None:
-    """Say in the lock's file who holds it. A pipe or a link in its place is left alone."""
+def _write_owner(folder: Path, content: dict[str, Any] | None) -> None:
+    """Write into the lock's file which process holds it. A pipe or a link in its place is not written to."""
     with suppress(OSError):
         place = os.open(
             folder / LOCK, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)

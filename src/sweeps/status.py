@@ -1,10 +1,11 @@
-"""A job's outcome in its folder: running, then done, skipped or failed, with a failure's reason beside it."""
+"""Status of a job in its folder: running, then done, skipped or failed, with the reason of a failure beside it."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,99 +13,128 @@ from src.errors import mask
 from src.storage.atomic import write_json
 from src.storage.files import Unreadable, read_json
 
-log = logging.getLogger("src.sweeps.sweep")
+log = logging.getLogger("src.sweeps")
 
 STATUS, FAILURE = "status.json", "failure.json"
 STATUSES = ("done", "skipped", "failed")
-# Why a job has none of them yet; after the sweep, why it never will.
-LEFT = {
-    "waiting": "was never started, or killed before it began. The same command starts it",
-    "running": "left no word: it was killed, or ran out of memory or time. The same command tries it again",
-}
+NOT_STARTED = "was not started. Run the same command to start it"
+INTERRUPTED = "did not finish: its process was killed, or ran out of memory or time. Run the same command to retry it"
 
 
-def write_status(folder: Path, status: str, *, record: Path | None = None) -> None:
-    """Leave a job's outcome in its folder: `status` is done, skipped or failed.
+@dataclass(frozen=True)
+class JobStatus:
+    """Status of a job, as ``status.json`` in its folder holds it.
 
-    `record` is the folder that holds the job's ``result.json`` where it is not the job's own; it is stored relative to `folder`.
+    Parameters
+    ----------
+    status : str
+        ``running``, ``done``, ``skipped`` or ``failed``.
+    sweep : str, optional
+        Identifier of the sweep that ran the job; None for a single run.
+    record : str, optional
+        Folder of the record, relative to the job's folder; None where they are the same.
+    earlier_result : bool, default False
+        Of a running job: its folder still holds the complete result of an earlier job.
+    """
+
+    status: str
+    sweep: str | None = None
+    record: str | None = None
+    earlier_result: bool = False
+
+    @classmethod
+    def read(cls, folder: Path) -> JobStatus | None:
+        """Return the status of a job, or None if it has not started or its file is damaged."""
+        content = read_mapping(folder / STATUS)
+        if content.get("status") not in ("running", *STATUSES):
+            return None
+        sweep, record = (content.get(name) for name in ("sweep", "record"))
+        return cls(
+            content["status"],
+            sweep if isinstance(sweep, str) else None,
+            record if isinstance(record, str) else None,
+            content.get("earlier_result") is True,
+        )
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job has ended, in whatever way."""
+        return self.status in STATUSES
+
+    @property
+    def has_result(self) -> bool:
+        """Whether the job's folder holds a complete result, of this job or of an earlier one."""
+        return self.status in ("done", "skipped") or self.earlier_result
+
+    def write(self, folder: Path) -> None:
+        """Write ``status.json`` into `folder`, which is made where it is missing."""
+        optional = {"sweep": self.sweep or None, "record": self.record, "earlier_result": self.earlier_result or None}
+        content = {"status": self.status} | {name: value for name, value in optional.items() if value is not None}
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / STATUS, content, indent=2)
+
+
+def start_job(folder: Path, sweep: str | None) -> bool:
+    """Write that a job is running; return whether its folder holds the complete result of an earlier job."""
+    before = JobStatus.read(folder)
+    complete = before is not None and before.has_result
+    JobStatus("running", sweep, earlier_result=complete).write(folder)
+    return complete
+
+
+def discard_earlier_result(folder: Path, sweep: str | None) -> None:
+    """Write that the files in `folder` are no longer those of a complete result, before a job replaces them."""
+    before = JobStatus.read(folder)
+    if before is not None and before.has_result:
+        JobStatus("running", sweep).write(folder)
+
+
+def write_status(folder: Path, status: str, *, record: Path | None = None, sweep: str | None = None) -> None:
+    """Write how a job ended: `status` is done, skipped or failed.
+
+    `record` is the folder of the job's ``result.json`` where it is not the job's own.
+
+    Raises
+    ------
+    ValueError
+        `status` is none of the three.
     """
     if status not in STATUSES:
         raise ValueError(f"status is {status!r}, not one of {', '.join(STATUSES)}")
-    _write(folder, {"status": status} | ({} if record is None else {"record": os.path.relpath(record, folder)}))
+    JobStatus(status, sweep, None if record is None else os.path.relpath(record, folder)).write(folder)
     if status != "failed":
         (folder / FAILURE).unlink(missing_ok=True)
 
 
-def write_failure(folder: Path, overrides: Sequence[str], error: str, kind: str) -> None:
-    """Leave a failed job's reason in its folder; `kind` is user (bad input) or crash. Where that cannot be written, the sweep goes on."""
+def write_failure(folder: Path, overrides: Sequence[str], error: str, kind: str, *, sweep: str | None = None) -> None:
+    """Write why a job failed; `kind` is user (bad input) or crash. If it cannot be written, log that and go on."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         shown = {"overrides": [mask(word) for word in overrides], "error": mask(error), "kind": kind}
         write_json(folder / FAILURE, shown, indent=2)
-        write_status(folder, "failed")
+        write_status(folder, "failed", sweep=sweep)
     except OSError as unwritable:
         log.error(
-            "why this job failed cannot be written into %s: %s. Set hydra.sweep.dir.", folder, unwritable.strerror
+            "the reason of this failure cannot be written into %s: %s. Set hydra.sweep.dir.",
+            folder,
+            unwritable.strerror,
         )
 
 
-def begin(folder: Path) -> bool:
-    """A sweep's job begins; True where one came to its end in this folder before."""
-    before = settled(folder)
-    _write(folder, {"status": "running", "settled": before})
-    return before
+def read_failure(folder: Path) -> dict[str, Any]:
+    """Return what `write_failure` wrote, ``error`` and ``overrides``, without the parts that are damaged."""
+    content = read_mapping(folder / FAILURE)
+    error, overrides = content.get("error"), content.get("overrides")
+    found: dict[str, Any] = {"error": error} if isinstance(error, str) else {}
+    if isinstance(overrides, list) and all(isinstance(word, str) for word in overrides):
+        found["overrides"] = overrides
+    return found
 
 
-def begin_anew(folder: Path) -> None:
-    """The job is not the one that came to its end in this folder: what that one left is no longer to be relied on."""
-    if settled(folder):
-        _write(folder, {"status": "running", "settled": False})
-
-
-def settled(folder: Path) -> bool:
-    """Whether a job came to its end in this folder, its tracker's run closed, and none has begun another since."""
-    notes = read_notes(folder / STATUS)
-    return notes.get("status") in ("done", "skipped") or notes.get("settled") is True
-
-
-Mark = tuple[int, int, int]
-
-
-def mark(folder: Path) -> Mark | None:
-    """What tells this outcome from any later one, each of which is a new file; None where there is none."""
-    try:
-        found = (folder / STATUS).stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-def left(folder: Path, before: Mark | None) -> str | None:
-    """What a job without an outcome is, one of `LEFT`; None where it has one. `before` is the mark that an earlier sweep left."""
-    if mark(folder) == before:
-        return "waiting"
-    return "running" if read_notes(folder / STATUS).get("status") == "running" else None
-
-
-def read_notes(path: Path) -> dict[str, Any]:
-    """A small JSON file of ours; empty where it is missing, torn as a killed job leaves it, or damaged otherwise."""
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Return the content of a small JSON file, empty if it is missing or damaged."""
     try:
         content = read_json(path)
     except (OSError, Unreadable):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def read_failure(folder: Path) -> dict[str, Any]:
-    """What `write_failure` left in a job's folder: ``error`` as text and ``overrides`` as texts; what is damaged of it is left out."""
-    notes = read_notes(folder / FAILURE)
-    error, words = notes.get("error"), notes.get("overrides")
-    found: dict[str, Any] = {"error": error} if isinstance(error, str) else {}
-    if isinstance(words, list) and all(isinstance(word, str) for word in words):
-        found["overrides"] = words
-    return found
-
-
-def _write(folder: Path, content: Mapping[str, Any]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / STATUS, content, indent=2)

@@ -1,4 +1,4 @@
-"""A run's predictions as a table: one row per test row, for whoever wants to see where it errs."""
+"""A run's predictions as a table: one row per test row, with its label."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ import numpy as np
 
 from src.data.dataset import Dataset
 from src.results.predictions import Arrays
-from src.trackers import Table
+from src.trackers.tracker import Table
 
 
 def examples(predictions: Arrays, data: Dataset, *, text: bool = False) -> Table:
-    """Columns and rows of the table.
+    """Return a table of predictions.
 
     Parameters
     ----------
     predictions : mapping of arrays
-        As a run leaves them: ``row``, ``fold``, ``label`` (rows,), ``prediction`` (rows,) or (draws, rows); under a role's name but for
-        test.
+        As `src.results.result.Result.pack` takes them.
+    data : Dataset
     text : bool
-        Add the texts themselves, whose owner may not want them to leave the machine.
+        Add the texts. Default: False, because their owner may want to keep them on the machine.
 
     Returns
     -------
     tuple of columns and rows
-        ``split`` is the role; ``row`` 16 hexadecimal digits. Classification: names, and ``correct`` as the share of the draws that are
-        right. Regression: ``prediction`` is the mean over the draws, ``error`` its difference to the label.
+        ``split`` is the role; ``row`` 16 hexadecimal digits. Classification: names of classes, and
+        ``correct`` as the share of the draws that are right. Regression: ``prediction`` is the mean
+        over the draws, ``error`` its difference to the label.
     """
     columns = ["split", "row", "fold", "label", "prediction", "correct" if data.classes else "error"]
     rows = [row for role in _roles(predictions) for row in _rows(predictions, role, data.classes)]

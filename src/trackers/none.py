@@ -1,4 +1,4 @@
-"""No tracker: the local record alone."""
+"""The tracker that does nothing: there is only the local record."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from pathlib import Path
 from typing import Any
 
 from src.results.result import Result
-from src.trackers import Table
+from src.trackers.tracker import Table
 
 
 class NoTracker:
-    """Do nothing, imports nothing."""
+    """Tracker that does nothing and imports nothing."""
 
     def start(
         self, config: dict[str, Any], *, name: str, group: str | None, job_type: str, tags: list[str], folder: Path
     ) -> None:
-        """Open nothing."""
+        """Do nothing."""
 
     def holds(self, folder: Path, key: str) -> bool:
-        """There is nothing to be held."""
+        """Return True, because no run is missing."""
         return True
 
     def log(self, result: Result) -> None:
-        """Keep nothing: the record is on disk."""
+        """Do nothing."""
 
     def show(self, tables: Mapping[str, Table], images: Mapping[str, Path] | None = None) -> None:
-        """Keep nothing."""
+        """Do nothing."""
 
     def measure(self, values: dict[str, float], step: int) -> None:
-        """Keep nothing."""
+        """Do nothing."""
 
     def finish(self, failed: bool) -> str | None:
-        """Close nothing and say nothing."""
+        """Return None, because there is nothing to say."""
         return None

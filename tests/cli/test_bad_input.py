@@ -100,7 +100,7 @@ def test_no_network_names_the_way_out(door: Command, files: list[str], bert: Pat
 
 def test_online_without_a_key_is_refused(door: Command, files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_MODE")
-    monkeypatch.setattr("src.trackers.wandb.obstacle", lambda: "no W&B API key was found")
+    monkeypatch.setattr("src.trackers.wandb_server.offline_reason", lambda: "no W&B API key was found")
     assert_refused(
         door(run.main, *files, "tracker=wandb", "tracker.mode=online"),
         "tracker.mode=online",

@@ -18,7 +18,7 @@ from src.models.finding import find_checkpoint
 from src.models.options import EncodingOptions
 from tests.cli.refusals import Command
 from tests.helpers import bundles
-from tests.models.test_tensorflow import CHECKPOINT, FIXTURES, TANH, variables
+from tests.helpers.google import CHECKPOINT, FIXTURES, TANH, read_variables
 
 WORDS = f"model.config={CHECKPOINT / 'bert_config.json'}"
 
@@ -52,7 +52,7 @@ def test_the_heads_and_the_evidence_go_along(tmp_path: Path) -> None:
 
     model, info = BertForPreTraining.from_pretrained(tmp_path / "out", output_loading_info=True)
     assert not info["missing_keys"] and not info["unexpected_keys"]
-    stored = variables()
+    stored = read_variables()
     assert torch.equal(
         model.cls.seq_relationship.weight, torch.from_numpy(stored["cls/seq_relationship/output_weights"])
     )
@@ -79,7 +79,7 @@ def test_what_the_checkpoint_lacks_is_not_made_up(
     folder = Path(shutil.copytree(CHECKPOINT, tmp_path / "given"))
     bundles.write(
         folder / "bert_model.ckpt",
-        {name: values for name, values in variables().items() if not name.startswith(dropped)},
+        {name: values for name, values in read_variables().items() if not name.startswith(dropped)},
     )
     convert.write(tmp_path / "out", ModelConfig(path=str(folder), format="tensorflow"))
     assert json.loads((tmp_path / "out" / "config.json").read_text())["architectures"] == [architecture]

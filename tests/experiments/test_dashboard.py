@@ -11,8 +11,10 @@ import pytest
 
 from experiments import dashboard
 from experiments.sweep_run import tables
-from src.sweeps.comparison import STATUSES, compare_records, find_jobs
-from src.trackers.wandb import summary
+from src.sweeps.comparison import compare_records
+from src.sweeps.jobs import find_jobs
+from src.sweeps.status import STATUSES
+from src.trackers.wandb_summary import wandb_summary
 from tests.helpers.records import make_four, make_result
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of pydantic, in the library
@@ -58,7 +60,7 @@ def test_it_asks_for_nothing_that_no_run_sends(tmp_path: Path) -> None:
     asked = set(re.findall(r'"summary:([^"]+)"', text)) | {
         name for names in re.findall(r'"metrics": \[([^]]*)', text) for name in names[1:-1].split('", "')
     }
-    sent = {*summary(make_result()), *(f"jobs/{status}" for status in STATUSES), "_runtime"}
+    sent = {*wandb_summary(make_result()), *(f"jobs/{status}" for status in STATUSES), "_runtime"}
     assert asked <= sent and len(asked) > 8
     configured = set(re.findall(r"config[:.]([a-z]+)(?:\.value|})", text)) | set(
         re.findall(r'"groupBy": "([a-z]+)\.value"', text)
@@ -85,7 +87,7 @@ def test_it_asks_for_nothing_that_no_run_sends(tmp_path: Path) -> None:
 def test_refusals(
     words: list[str], status: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("src.trackers.wandb.obstacle", lambda: "no W&B API key was found")
+    monkeypatch.setattr("src.trackers.wandb_server.offline_reason", lambda: "no W&B API key was found")
     with pytest.raises(SystemExit) as ended:
         dashboard.main(words)
     assert ended.value.code == status
@@ -96,7 +98,7 @@ def test_it_is_saved_where_it_can_be(monkeypatch: pytest.MonkeyPatch, capsys: py
     from wandb_workspaces.workspaces import Workspace
 
     saved = []
-    monkeypatch.setattr("src.trackers.wandb.obstacle", lambda: None)
+    monkeypatch.setattr("src.trackers.wandb_server.offline_reason", lambda: None)
     monkeypatch.setattr(Workspace, "save", lambda made: saved.append(made.name))
     monkeypatch.setattr(Workspace, "url", property(lambda made: f"https://server/{made.entity}/{made.project}"))
     dashboard.main(["me/mine"])

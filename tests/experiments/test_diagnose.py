@@ -15,11 +15,10 @@ from experiments.studies import geometry
 from experiments.configurations import configs
 from experiments.studies.geometry import REPRESENTATIONS
 from experiments.studies import conditional
-from src.config.schema import ProbeConfig
 from src.errors import UserError
 from src.pipeline.run import opened
-from src.probes.fitting import Rows
-from src.probes.probe import run
+from src.probes.protocols.base import Protocol
+from src.probes.settings import ProbeData, ProbeSettings, Rows
 from src.probes.solvers.estimators import LogisticRegression, Ridge
 from src.results.result import Result, read_predictions
 from tests.conftest import SENTENCES, write_csv
@@ -139,11 +138,13 @@ def test_zeros_beside_change_nothing(estimator: object, classes: int) -> None:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((200, 6)).astype(np.float32)
     y = (x[:, 0] + rng.standard_normal(200) > 0).astype(np.int64) if classes else x[:, 0] + rng.standard_normal(200)
-    config = ProbeConfig(name="any", grid={"alpha": [1.0, 0.1, 0.01]})
+    settings = ProbeSettings({"alpha": [1.0, 0.1, 0.01]})
     wide = np.concatenate([x, np.zeros_like(x)], axis=1)
     one, other = (
-        run(estimator, config, Rows(each[:150], y[:150]), {"test": Rows(each[150:], y[150:])}, classes=classes)
+        Protocol().fit(
+            estimator, settings, ProbeData(Rows(each[:150], y[:150]), {"test": Rows(each[150:], y[150:])}, classes)
+        )
         for each in (x, wide)
     )
     assert one.choice.value == other.choice.value
-    assert np.allclose(one.decisions["test"], other.decisions["test"], atol=1e-5)
+    assert np.allclose(one.predictions["test"].decisions, other.predictions["test"].decisions, atol=1e-5)

@@ -15,6 +15,7 @@ from src import extract, run
 from src.features.extractor import FeatureExtractor
 from src.features.inputs import EncoderInput
 from src.models.encoder import Encoder
+from src.pipeline import extraction
 from src.storage.arrays import ArrayStore
 from src.storage.shards import ShardStore
 from tests.conftest import Ended
@@ -111,12 +112,12 @@ def test_the_files_are_written_wherever_in_a_job_the_other_one_does_its_share(
     """
     settings = config(bert, tmp_path)
     alone = replace(settings, runtime=replace(settings.runtime, cache_dir=str(tmp_path / "alone")))
-    whole = extract.extract(alone, tmp_path / "whole")
+    whole = extraction.extract(alone, tmp_path / "whole")
     share, began = FeatureExtractor.encode_shard, False
 
     def job(number: int) -> None:
         runtime = replace(settings.runtime, shards=2, shard=number)
-        extract.extract(replace(settings, runtime=runtime), tmp_path / "shared")
+        extraction.extract(replace(settings, runtime=runtime), tmp_path / "shared")
 
     def interrupted(self: FeatureExtractor, text: EncoderInput, *rest: Any) -> int:
         nonlocal began

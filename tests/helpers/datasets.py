@@ -19,7 +19,7 @@ ROWS = [("one", "b"), ("", "a"), ("three, three", "b"), ("caf\u00e9", "a")]
 
 
 def option(name: str, **changes: Any) -> DatasetConfig:
-    """conf/dataset/NAME.yaml with the user's changes."""
+    """Return conf/dataset/NAME.yaml with changes."""
     return load_option(DatasetConfig, "dataset", name, **changes)
 
 

@@ -19,8 +19,9 @@ from src.data.splits import RowSplitter
 from src.evaluation.estimates import Estimate
 from src.features.inputs import encoder_inputs
 from src.features.passes import ForwardPass
-from src.pipeline.run import Run, over_draws, prepare, run_probe
-from src.probes import fitting
+from src.pipeline.run import Run, prepare, run_probe
+from src.probes import progress
+from src.probes.protocols.scores import over_draws
 from src.probes.solvers.estimators import LogisticRegression, Ridge
 from src.results.display import result_table
 from tests.conftest import SENTENCES
@@ -263,7 +264,7 @@ def test_long_fits_are_not_silent_on_a_terminal(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wanted: bool
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    monkeypatch.setattr(fitting, "PATIENCE", 0.0)
+    monkeypatch.setattr(progress, "BAR_DELAY", 0.0)
     run(config(bert, tmp_path, **{"runtime.progress": wanted}))
     shown = capsys.readouterr().err
     assert all((label in shown) is wanted for label in ("files: probe", "files: bag of word pieces")), shown

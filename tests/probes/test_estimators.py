@@ -16,8 +16,9 @@ from src import run
 from src.config.schema import ProbeConfig
 from src.errors import UserError
 from src.probes.estimators import instantiate
-from src.probes.fitting import Rows
-from src.probes.probe import run as run_probe
+from src.probes.outcome import ProbeOutcome
+from src.probes.protocols.base import Protocol
+from src.probes.settings import ProbeData, ProbeSettings, Rows
 from tests.conftest import Ended
 
 Door = Callable[..., Ended]
@@ -34,7 +35,7 @@ STRANGE = [
     "..x", "", "x", "5", "this.x", "antigravity.fly", "idlelib.idle.x", "test.__main__.x", "__main__.x", "os.path", "subprocess.Popen",
     "builtins.dict", "importlib.util", "pip.__main__.main", "sklearn.conftest.x", "sklearn.tests.test_base.Buggy", "sklearn.svm.LinearSVX",
     "sklearn.svm", "sklearn", "sklearn.no.Such", "sklearn.experimental.enable_iterative_imputer.IterativeImputer", "experiments.paper.main",
-    "src.run.main", "src.probes.probe.Criterion", "numpy.ndarray", "wandb.Api", f"{LOGISTIC} ", f"{LOGISTIC}\n", f"{LOGISTIC}.fit",
+    "src.run.main", "src.probes.grid.Criterion", "numpy.ndarray", "wandb.Api", f"{LOGISTIC} ", f"{LOGISTIC}\n", f"{LOGISTIC}.fit",
     "sklearn.linear_model._logistic.LogisticRegression", "here.Probe", "here.sub.Probe",
 ]  # fmt: skip
 
@@ -161,10 +162,15 @@ def rows(count: int = 60, seed: int = 0) -> Rows:
     return Rows(x, (x[:, 0] + x[:, 1] > 0).astype(np.int64))
 
 
+def fit(probe: ProbeConfig) -> ProbeOutcome:
+    data = ProbeData(rows(), {"test": rows(seed=1)}, classes=2)
+    return Protocol().fit(instantiate(probe), ProbeSettings.from_config(probe), data)
+
+
 def test_what_an_estimator_refuses_at_fit_is_one_line() -> None:
     probe = config("sklearn.naive_bayes.MultinomialNB", {"alpha": [1.0]})
     with pytest.raises(UserError, match=r"MultinomialNB.*Negative values.*probe\.features") as error:
-        run_probe(instantiate(probe), probe, rows(), {"test": rows()}, classes=2)
+        fit(probe)
     assert "\n" not in str(error.value)
 
 
@@ -172,8 +178,8 @@ def test_what_an_estimator_refuses_at_fit_is_one_line() -> None:
 def test_the_ends_of_the_grid_can_be_fitted(grid: list[float]) -> None:
     for target, name in ((LOGISTIC, "C"), ("src.solvers.LogisticRegression", "alpha")):
         probe = config(target, {name: grid})
-        outcome = run_probe(instantiate(probe), probe, rows(), {"test": rows(seed=1)}, classes=2)
-        assert np.isfinite(outcome.decisions["test"]).all() and len(outcome.choice.grid) == len(set(grid))
+        outcome = fit(probe)
+        assert np.isfinite(outcome.predictions["test"].decisions).all() and len(outcome.choice.grid) == len(set(grid))
 
 
 def test_an_estimator_that_takes_no_sparse_rows_leaves_the_bag_out(door: Door, files: list[str]) -> None:

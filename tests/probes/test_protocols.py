@@ -27,10 +27,10 @@ from src.data.dataset import Split
 from src.errors import UserError
 from src.evaluation.estimates import Estimate, evaluate
 from src.pipeline.run import PreparedRun, Run, prepare, run_probe
-from src.probes.fitting import Rows
-from src.probes.probe import Outcome, run
-from src.probes.protocols import protocols, rules
-from src.probes.protocols.base import check_classes
+from src.probes.checks import check_classes
+from src.probes.outcome import ProbeOutcome
+from src.probes.protocols.base import get_protocol, protocols
+from src.probes.settings import ProbeData, ProbeSettings, Rows
 from src.results.display import result_table
 from src.run import instantiate
 from tests.conftest import write_csv
@@ -52,8 +52,11 @@ def probe_config(name: str, **changes: Any) -> ProbeConfig:
     return ProbeConfig(**values)
 
 
-def fit(config: ProbeConfig, train: Rows, tests: dict[str, Rows], classes: int = 2, **options: Any) -> Outcome:
-    return run(instantiate(config), config, train, tests, classes=classes, **options)
+def fit(config: ProbeConfig, train: Rows, tests: dict[str, Rows], classes: int = 2, **options: Any) -> ProbeOutcome:
+    """Fit by the probe's protocol; options are fields of the data, or of the settings that the probe does not state."""
+    names = {name: options.pop(name) for name in ("development", "order") if name in options}
+    chosen, data = ProbeSettings.from_config(config, **options), ProbeData(train, tests, classes, **names)
+    return get_protocol(config).fit(instantiate(config), chosen, data)
 
 
 def make(rows: int = 160, classes: int = 2, seed: int = 0, noise: float = 2.0) -> Rows:
@@ -140,8 +143,10 @@ def test_sentevals_nested_folds_are_its_own(classes: int) -> None:
     order = np.random.default_rng(1).permutation(len(train.y))
     outcome = fit(probe_config("senteval", folds=3), train, {}, classes, selection="nested", order=order)
     expected, chosen = nested_by_hand(train.x[order], train.y[order], 3)
-    right = outcome.predictions["test"] == train.y
-    assert np.mean([right[outcome.fold == number].mean() for number in range(3)]) == pytest.approx(expected, abs=1e-12)
+    right = outcome.predictions["test"].values == train.y
+    assert np.mean([right[outcome.fold_ids == number].mean() for number in range(3)]) == pytest.approx(
+        expected, abs=1e-12
+    )
     assert outcome.choice.votes == chosen
     assert outcome.choice.parameter == "C"
 
@@ -153,7 +158,7 @@ def test_senteval_cross_validates_train_on_a_grid_of_its_own() -> None:
     best = best_of(grid, train.x, train.y, 4)
     assert [entry["value"] for entry in outcome.choice.grid] == grid and outcome.choice.value == best
     expected = Reference(C=best, random_state=1111).fit(train.x, train.y).predict(test.x)
-    np.testing.assert_array_equal(outcome.predictions["test"], expected)
+    np.testing.assert_array_equal(outcome.predictions["test"].values, expected)
 
 
 def test_senteval_chooses_by_accuracy_on_a_development_split() -> None:
@@ -167,7 +172,7 @@ def test_senteval_chooses_by_accuracy_on_a_development_split() -> None:
 
 def test_senteval_reads_pairs_apart_without_the_sides_themselves() -> None:
     u, v = np.array([[1.0, 2.0]]), np.array([[3.0, -1.0]])
-    senteval = rules(probe_config("senteval"))
+    senteval = get_protocol(probe_config("senteval"))
     assert senteval.pair_features([u, v]).tolist() == [[2.0, 3.0, 3.0, -2.0]]
     assert senteval.pair_features([u]) is u
     assert composed("dataset=mrpc", "probe=senteval").pairing == "separate"
@@ -180,15 +185,15 @@ def test_senteval_sorts_by_words_and_label() -> None:
         return pa.array(texts, pa.large_string())
 
     one = Split("train", column("a b", "c", "d  e", ""), None, np.array([1, 1, 0, 1]))
-    assert rules(probe_config("senteval")).order(one).tolist() == [3, 1, 2, 0]
+    assert get_protocol(probe_config("senteval")).order(one).tolist() == [3, 1, 2, 0]
     two = Split("train", column("a", "b", "c d"), column("e f", "g", ""), np.array([0, 1, 0]))
-    assert rules(probe_config("senteval")).order(two).tolist() == [1, 0, 2]
+    assert get_protocol(probe_config("senteval")).order(two).tolist() == [1, 0, 2]
 
 
 def test_the_score_in_folds_is_the_mean_of_the_folds() -> None:
     labels, fold = np.array([0, 1, 1, 0, 1]), np.array([0, 0, 0, 1, 1])
     predictions = np.array([0, 1, 0, 1, 1])
-    found = rules(probe_config("senteval")).score(
+    found = get_protocol(probe_config("senteval")).score(
         "accuracy", labels, [predictions], fold, lambda each: evaluate("accuracy", labels, each, classes=2)
     )
     assert found["value"] == pytest.approx((2 / 3 + 1 / 2) / 2)
@@ -225,35 +230,41 @@ def test_senteval_on_real_rows_is_a_from_scratch_reading_of_it(shared: Path, tmp
 def test_mteb_fits_eight_rows_of_each_class_again_and_again() -> None:
     train, test = make(classes=3), make(rows=50, classes=3, seed=1)
     outcome = fit(probe_config("mteb"), train, {"test": test}, 3)
-    assert outcome.predictions["test"].shape == (10, 50) and outcome.decisions["test"].shape == (10, 50, 3)
+    assert outcome.predictions["test"].values.shape == (10, 50) and outcome.predictions["test"].decisions.shape == (
+        10,
+        50,
+        3,
+    )
     assert outcome.choice.rows["fitted"] == 24
-    assert len({tuple(draw["test"]) for draw in outcome.draws}) > 5, "every experiment has its own rows"
+    assert len({tuple(draw["test"].values) for draw in outcome.draws}) > 5, "every experiment has its own rows"
     again, other = (fit(probe_config("mteb"), train, {"test": test}, 3, seed=seed) for seed in (0, 1))
-    np.testing.assert_array_equal(again.predictions["test"], outcome.predictions["test"])
-    assert not np.array_equal(other.predictions["test"], outcome.predictions["test"])
+    np.testing.assert_array_equal(again.predictions["test"].values, outcome.predictions["test"].values)
+    assert not np.array_equal(other.predictions["test"].values, outcome.predictions["test"].values)
     # The first probe again, from the rows that it must have been fitted on.
     generator = np.random.default_rng([0, 5, 0, 0])
     sample = np.concatenate([generator.choice(np.flatnonzero(train.y == name), 8, replace=False) for name in range(3)])
     expected = Reference(max_iter=100).fit(train.x[sample], train.y[sample]).predict(test.x)
-    assert (outcome.draws[0]["test"] == expected).mean() > 0.97
+    assert (outcome.draws[0]["test"].values == expected).mean() > 0.97
 
 
 def test_mteb_in_folds_never_fits_a_row_that_it_predicts() -> None:
     train = make(rows=100)
     before = fit(probe_config("mteb"), train, {}, selection="nested", folds=4)
-    assert before.predictions["test"].shape == (10, 100) and set(before.fold) == {0, 1, 2, 3}
-    inside = np.flatnonzero(before.fold == 1)
+    assert before.predictions["test"].values.shape == (10, 100) and set(before.fold_ids) == {0, 1, 2, 3}
+    inside = np.flatnonzero(before.fold_ids == 1)
     changed = train.x.copy()
     changed[inside[0]] += 100
     after = fit(probe_config("mteb"), Rows(changed, train.y), {}, selection="nested", folds=4)
-    np.testing.assert_array_equal(after.predictions["test"][:, inside[1:]], before.predictions["test"][:, inside[1:]])
-    assert (before.predictions["test"] == train.y).mean() > 0.55
+    np.testing.assert_array_equal(
+        after.predictions["test"].values[:, inside[1:]], before.predictions["test"].values[:, inside[1:]]
+    )
+    assert (before.predictions["test"].values == train.y).mean() > 0.55
 
 
 def test_mtebs_interval_covers_new_rows_and_new_draws() -> None:
     """Draws differ in how good they are, rows in how hard they are; the truth is the mean over all of both."""
     generator = np.random.default_rng(0)
-    mteb, covered, trials = rules(probe_config("mteb")), 0, 300
+    mteb, covered, trials = get_protocol(probe_config("mteb")), 0, 300
     for _ in range(trials):
         logits = 1 + 0.3 * generator.standard_normal((10, 1)) + 0.8 * generator.standard_normal(200)
         predictions = (generator.random((10, 200)) < 1 / (1 + np.exp(-logits))).astype(np.int64)
@@ -306,7 +317,7 @@ def test_the_code_length_is_the_sum_over_the_blocks() -> None:
     assert code["bits"] == pytest.approx(bits, rel=1e-5)
     assert code["uniform_rows"] == 20 and [block["coded"] for block in code["blocks"]] == [80, 100]
     assert code["compression"] == pytest.approx(200 / bits, rel=1e-5)
-    assert [rows for rows, _ in outcome.curve] == [20, 100, 200]
+    assert [point.rows for point in outcome.curve] == [20, 100, 200]
 
 
 def test_the_first_block_grows_until_a_probe_can_be_fitted() -> None:
@@ -345,8 +356,8 @@ def test_shuffled_labels_score_chance(selection: str) -> None:
     real = fit(config, train, tests, **options)
     config = replace(config, shuffled_labels=True)
     shuffled = fit(config, train, tests, **options)
-    assert (real.predictions["test"] == labels).mean() > 0.9
-    assert abs((shuffled.predictions["test"] == labels).mean() - 0.5) < 0.15
+    assert (real.predictions["test"].values == labels).mean() > 0.9
+    assert abs((shuffled.predictions["test"].values == labels).mean() - 0.5) < 0.15
     assert not np.array_equal(shuffled.fitted.weight, fit(config, train, tests, seed=1, **options).fitted.weight)
 
 
@@ -381,7 +392,7 @@ def test_what_is_off_enters_no_key() -> None:
 @pytest.mark.parametrize("name", list(protocols))
 def test_every_protocol_says_what_it_is(name: str) -> None:
     assert (protocols[name].__doc__ or "").strip()
-    assert rules(ProbeConfig(protocol={"name": name}))
+    assert get_protocol(ProbeConfig(protocol={"name": name}))
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,12 @@ import pytest
 
 from src import extract, run
 from src.errors import UserError
-from src.storage.folder_lock import LOCK, folders_released, lock_folder
+from src.storage.folder_lock import LOCK, FolderLock
 from tests.conftest import Ended
 
 ROOT = Path(__file__).resolve().parents[2]
 Door = Callable[..., Ended]
-HOLD = "import sys, time; from pathlib import Path; from src.storage.folder_lock import lock_folder; lock_folder(Path(sys.argv[1]), 'x'); "
+HOLD = "import sys, time; from pathlib import Path; from src.storage.folder_lock import FolderLock; lock = FolderLock(Path(sys.argv[1]), 'x'); lock.acquire(); "
 
 
 @contextmanager
@@ -77,8 +77,8 @@ def test_the_folder_is_free_again_when_a_command_has_ended_or_was_killed(
 
 def test_a_process_that_ends_by_itself_frees_the_folder(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", HOLD, str(tmp_path)], cwd=ROOT, check=True)
-    with folders_released():
-        lock_folder(tmp_path, "x")
+    with FolderLock(tmp_path, "x"):
+        pass
 
 
 @pytest.mark.parametrize("kind", ["folder", "link", "pipe", "text"])
@@ -92,8 +92,8 @@ def test_what_stands_in_the_locks_place_stops_nobody(tmp_path: Path, kind: str) 
         "pipe": lambda: os.mkfifo(place),
         "text": lambda: place.write_text("["),
     }[kind]()
-    with folders_released():
-        lock_folder(place.parent, "x")
+    with FolderLock(place.parent, "x"):
+        pass
     assert other.read_text() == "mine"
 
 
@@ -101,4 +101,4 @@ def test_notes_that_cannot_be_read_do_not_hide_that_the_folder_is_taken(tmp_path
     with held(tmp_path):
         (tmp_path / LOCK).write_text('{"process": []}')
         with pytest.raises(UserError, match="another command is at work"):
-            lock_folder(tmp_path, "x")
+            FolderLock(tmp_path, "x").acquire()

@@ -18,7 +18,7 @@ from src.cli.overrides import check_overrides
 from src.cli.validation import parse_config
 from src.config.paths import CONF
 from src.config.schema import Config
-from src.trackers.wandb import summary
+from src.trackers.wandb_summary import wandb_summary
 from tests.helpers.records import make_result
 
 SWEEPS = sorted((CONF.parent / "experiments" / "sweeps").glob("*.yaml"))
@@ -72,7 +72,7 @@ def test_every_job_composes_and_holds_what_the_sweep_says(path: Path) -> None:
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_a_sweep_names_a_number_that_runs_have_and_how_many_jobs_it_is(path: Path) -> None:
     sweep = load(path)
-    assert isinstance(summary(make_result())[sweep["metric"]["name"]], float)
+    assert isinstance(wandb_summary(make_result())[sweep["metric"]["name"]], float)
     assert f" {len(list(jobs(sweep)))} jobs" in path.read_text().splitlines()[0]
     assert path.name in path.read_text()
 

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.records import make_result
-from tests.trackers.test_wandb import HEAD, closed_port, environment, offline_runs
+from tests.helpers.wandb import HEAD, closed_port, environment, offline_runs
 
 SERVER = os.environ.get("OPENWANDB", "")
 KEY = "local" + 40 * "0"  # the server's own, for demonstrations
@@ -164,8 +164,8 @@ def test_a_killed_run_and_the_one_that_goes_on_from_it_arrive_as_one(server: Sim
 def test_a_server_that_goes_away_costs_a_line_and_no_job(server: SimpleNamespace) -> None:
     """Not the server of the other tests: a door that closes between the knock and the run."""
     script = """
-from src.trackers import wandb
-wandb.obstacle = lambda: None
+from src.trackers import wandb_server
+wandb_server.offline_reason = lambda: None
 os.environ["WANDB_BASE_URL"] = "http://127.0.0.1:9"
 before = time.monotonic()
 whole('gone', 'auto')

@@ -13,7 +13,7 @@ from experiments.studies.finetuning.datasets import TokenisedDataset
 from experiments.studies.finetuning.options import HEADS, Options
 from experiments.studies.finetuning.trials import Trial, run_trials
 from src.pooling import poolings
-from src.probes.fitting import losses
+from src.probes.decisions import losses
 from src.storage.atomic import replace_files
 from src.storage.files import read_json
 from src.storage.keys import content_key

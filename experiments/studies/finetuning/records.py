@@ -14,9 +14,9 @@ from experiments.studies.finetuning.trials import TrialResult
 from src.cli.messages import print_text
 from src.errors import UserError
 from src.evaluation.estimates import best_constant, evaluate
-from src.pipeline.run import over_draws
 from src.pooling import poolings
-from src.probes.fitting import decided
+from src.probes.decisions import predict_from_scores
+from src.probes.protocols.scores import over_draws
 from src.results.display import result_summary
 from src.results.result import RECORD, SCHEMA, Result
 from src.runtime import provenance
@@ -109,7 +109,7 @@ class Cell:
         classes = len(data.classes)
         for role in self.dataset.scored:
             label = self.dataset.roles[role].label
-            predictions = [decided(trial.decisions[role], classes) for trial in trials]
+            predictions = [predict_from_scores(trial.decisions[role], classes) for trial in trials]
             for name in data.metrics:
                 estimates = [
                     evaluate(name, label, each, classes=classes, resamples=self.resamples) for each in predictions
@@ -122,7 +122,7 @@ class Cell:
         """Return a role's arrays for predictions.safetensors; with several seeds, one row per seed."""
         split = self.dataset.data.splits[self.dataset.data.roles[role]]
         decisions = [trial.decisions[role] for trial in trials]
-        predictions = [decided(each, len(self.dataset.data.classes)) for each in decisions]
+        predictions = [predict_from_scores(each, len(self.dataset.data.classes)) for each in decisions]
         one, prefix = len(trials) == 1, "" if role == "test" else f"{role}."
         return {
             f"{prefix}row": split.row_digests(),

@@ -32,7 +32,7 @@ OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a tensor is stored: `size` bytes of data file `shard` from `offset`, with their masked CRC-32C."""
+    """Place of a tensor: `size` bytes from `offset` in data file `shard`, with their masked CRC-32C."""
 
     kind: int
     shape: tuple[int, ...]
@@ -132,7 +132,7 @@ class Bundle:
                     )
 
     def _object_names(self) -> dict[str, str]:
-        """Return the key of each variable by its name, from the object graph that TensorFlow 2 stores."""
+        """Return the key of each variable by its name, from TensorFlow 2's object graph."""
         entry = self._entries[OBJECTS]
         try:
             if entry.kind != STRING or entry.shape:
@@ -191,7 +191,7 @@ def _shape(raw: bytes) -> tuple[int, ...]:
 
 
 def _string(raw: bytes, checksum: int) -> bytes:
-    """Return the string of a scalar tensor, stored as its length, the length's checksum and its bytes.
+    """Return the string of a scalar tensor: stored are its length, the length's checksum, its bytes.
 
     The tensor's own checksum is over all three.
     """

@@ -1,7 +1,7 @@
-"""Compute CRC-32C, the checksum of TensorFlow's and LevelDB's files, fast enough for half a gigabyte.
+"""Compute CRC-32C, the checksum of TensorFlow's and LevelDB's files, with numpy.
 
-A CRC is linear over GF(2). So numpy computes the registers of several lanes of the data together,
-and each register is then advanced past the lanes that follow it.
+A CRC is linear over GF(2). So the registers of many lanes of the data are computed
+together, and each is then advanced past the lanes that follow it.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     value = np.arange(1 << 16, dtype=np.uint32)
     for _ in range(16):
         value = (value >> np.uint32(1)) ^ np.where(value & np.uint32(1), np.uint32(POLYNOMIAL), np.uint32(0))
-    # For a value whose lower byte is zero, two bytes advance the register as one byte of the upper does.
+    # If the lower byte is zero, two bytes have the effect of one byte on the upper.
     return value[:: 1 << 8].copy(), value[value & np.uint32(0xFFFF)] ^ (value >> np.uint32(16)), value
 
 
@@ -86,7 +86,7 @@ def _append_zeros(register: np.ndarray | np.uint32, size: int) -> np.ndarray:
 
 @lru_cache(maxsize=512)
 def _zero_tables(size: int) -> np.ndarray:
-    """Return what each of a register's four bytes contributes after `size` bytes of zero, (4, 256)."""
+    """Return the contribution of a register's four bytes after `size` bytes of zero, (4, 256)."""
     if size == 1:
         one = np.arange(256, dtype=np.uint32)
         return np.stack([_tables()[0][one], one, one << np.uint32(8), one << np.uint32(16)])

@@ -1,4 +1,4 @@
-"""Read the folder of an original BERT: google-research/bert's checkpoint, a TF-Hub module or a SavedModel."""
+"""Read the folder of an original BERT: a checkpoint, a TF-Hub module or a SavedModel."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 def read_checkpoint(config: ModelConfig) -> Checkpoint:
     """Return the checkpoint at `model.path`.
 
-    The path is a folder, or, as TensorFlow names a checkpoint, the common start of its files' names.
+    The path is a folder, or the common start of the names of the checkpoint's files.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def read_bert_config(path: Path, hidden_act: str | None) -> dict[str, Any]:
 
 
 def read_vocabulary(path: Path) -> dict[str, int]:
-    """Return the number of every word piece: its line, counted from 0, as Google's tokenizer does."""
+    """Return the number of every word piece: its line in the file, counted from 0."""
     try:
         with io.TextIOWrapper(open_regular(path), encoding="utf-8", newline="\n") as file:
             lines = [line.strip() for line in file]
@@ -168,7 +168,7 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def _prefix(path: Path, given: str) -> tuple[Path, Path]:
-    """Return the start of the names of a checkpoint's files, and the folder of its configuration."""
+    """Return the common start of a checkpoint's files, and the folder of its configuration."""
     if path.suffix == ".index":
         path = path.with_suffix("")
     if path.name and path.with_name(f"{path.name}.index").is_file():
@@ -200,7 +200,7 @@ def _prefix(path: Path, given: str) -> tuple[Path, Path]:
 
 
 def _find_file(folder: Path, name: str, given: str | None, key: str) -> Path:
-    """Return the file that `model.KEY` gives, or the file of that name in the folder or its assets."""
+    """Return the file of `model.KEY`, or the file of that name in the folder or in its assets."""
     candidates = [Path(given).expanduser()] if given else [folder / name, folder / ASSETS / name]
     for path in candidates:
         if path.is_file():

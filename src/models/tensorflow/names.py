@@ -41,7 +41,7 @@ SYNONYMS = {
 }  # fmt: skip
 WORDS = "embeddings.word_embeddings.weight"
 POOLER = "pooler."
-# Names of the encoder's variables, if they have no common scope: an unknown one means another architecture.
+# Names of variables that belong to the encoder if there is no common scope.
 ENCODER_NAMES = re.compile(r"(embeddings|transformer|pooler\w*|word_embeddings|position_embedding|type_embeddings)/")
 
 HEADS = {
@@ -64,7 +64,7 @@ class ParameterSource:
     transposed: bool
 
     def convert(self, values: np.ndarray) -> np.ndarray:
-        """Return the parameter: a kernel, (in, out) in TensorFlow, is transposed and its heads are joined."""
+        """Return the parameter; TensorFlow's kernels (in, out) are transposed and their heads joined."""
         if self.transposed:
             return np.ascontiguousarray(values.reshape(self.shape[::-1]).T)
         return values.reshape(self.shape)
@@ -166,7 +166,10 @@ def locate_parameters(known: Mapping[str, tuple[int, ...]], config: Mapping[str,
 
 
 def _heads(known: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> dict[str, ParameterSource]:
-    """Find the parameters of the heads for masked words and the next sentence; a head with a gap is left out."""
+    """Find the parameters of the heads for masked words and next sentences.
+
+    A head that lacks a parameter is left out.
+    """
     width = config["hidden_size"]
     wanted = dict.fromkeys(HEADS, (width,)) | {
         "cls.seq_relationship.weight": (
@@ -204,14 +207,17 @@ def _source(
 
 
 def _with_heads(shape: tuple[int, ...], config: Mapping[str, Any]) -> list[tuple[int, ...]]:
-    """Return a shape with its first and with its last dimension split into heads, if both are the hidden size."""
+    """Return a shape with its last and its first dimension split into heads.
+
+    Empty if a dimension is not the hidden size.
+    """
     width, heads = config["hidden_size"], config["num_attention_heads"]
     split = (heads, width // heads)
     return [(*shape[:-1], *split), (*split, *shape[1:])] if set(shape) == {width} else []
 
 
 def _scope(known: Iterable[str]) -> str:
-    """Return the common start of the encoder's variables; UserError if there is no BERT, or more than one."""
+    """Return the common start of the encoder's variables; UserError unless there is one BERT."""
     names = sorted(known)
     scopes = sorted(
         {
@@ -235,7 +241,7 @@ def _scope(known: Iterable[str]) -> str:
 
 
 def _is_optimizer_slot(name: str, used: set[str]) -> bool:
-    """Return whether a variable is an optimiser's state for one of BERT's, such as `.../kernel/adam_m`."""
+    """Return whether a variable is an optimiser's state, such as `.../kernel/adam_m`."""
     parts = name.split("/")
     return any("/".join(parts[:end]) in used for end in range(1, len(parts)))
 

@@ -40,7 +40,7 @@ class OriginalBert:
     max_length: int
 
     def parameters(self, *, heads: bool = False) -> dict[str, Tensor]:
-        """Return the parameters of transformers' BertModel by name, or those of its heads (``cls.``).
+        """Return BertModel's parameters by transformers' names, or those of its heads (``cls.``).
 
         Raises
         ------
@@ -58,7 +58,7 @@ class OriginalBert:
             return dict(zip(names, pool.map(load, names), strict=True))
 
     def evidence(self, hidden_act: str) -> dict[str, Any]:
-        """Return what the record states beside the pooler's status: which reading of the activation is used."""
+        """Return the evidence that the record states beside the pooler's: which activation is used."""
         google = "gelu_pytorch_tanh"
         note = f"{hidden_act}, as chosen or as the configuration says"
         if hidden_act == "gelu":

@@ -1,4 +1,4 @@
-"""Read the wire format of protocol buffers; every length is checked against the bytes that exist."""
+"""Read the wire format of protocol buffers; every length is checked against the data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ MAX_BITS = 64
 
 
 class DamagedError(Exception):
-    """Raised for bytes that do not follow their format; the message is the reason, in a few words."""
+    """Raised for bytes that do not follow their format; the message is the reason."""
 
 
 def read_varint(data: bytes, place: int) -> tuple[int, int]:

@@ -1,9 +1,9 @@
-"""Whose rules a probe follows: this suite's own, or those of a published protocol, on the same frozen features.
+"""Protocols by which a probe is fitted: the suite's own, and published ones on the same frozen features.
 
-A protocol is one class in one file of this folder; `probe.protocol` holds its name, and its settings, which are the fields of the class.
+A protocol is one class in one file of this folder. `probe.protocol` holds its name and its settings,
+which are the fields of the class. Importing the package registers all of them.
 """
 
 from src.probes.protocols import mdl, mteb, senteval
-from src.probes.protocols.base import Protocol, over_draws, protocols, rules
 
-__all__ = ["Protocol", "mdl", "mteb", "over_draws", "protocols", "rules", "senteval"]
+__all__ = ["mdl", "mteb", "senteval"]

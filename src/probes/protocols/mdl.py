@@ -15,14 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from src.config.schema import Config, ProbeConfig
 from src.data.dataset import Dataset
 from src.data.splits import RowSplitter
 from src.errors import UserError, shortened
-from src.probes.fitting import Bench, Rows
-from src.probes.probe import Outcome, Setup, own, pick
+from src.probes.fitter import FitRequest, ProbeFitter
+from src.probes.grid import pick, subset_weights
+from src.probes.outcome import CurvePoint, ProbeOutcome
+from src.probes.progress import Progress
 from src.probes.protocols.base import Protocol, protocol
+from src.probes.settings import ProbeData, ProbeSettings
 from src.probes.solvers.linear import Array
+from src.probes.suite import suite_protocol
 
 MOST_BLOCKS = 100
 
@@ -30,17 +33,20 @@ MOST_BLOCKS = 100
 @protocol("mdl")
 @dataclass(frozen=True)
 class OnlineCode(Protocol):
-    """How many bits the labels cost to be sent to somebody who has the features and a probe.
+    """Number of bits that transmit the labels to a receiver who has the features and the probe's method.
 
-    The training rows come in one seeded order. Those of the first block are sent by the uniform code; then a probe is fitted on all rows
-    sent so far, at a strength chosen on a part carved from them, and the next block costs -log2 of the probabilities that it gives. Rows
-    too few to fit and choose on (a class is missing, or nothing can be held out) lengthen the first block.
+    The training rows come in one seeded order. Those of the first block are sent by the uniform code.
+    Then a probe is fitted on all rows sent so far, at a strength chosen on a part carved from them,
+    and the next block costs -log2 of the probabilities that it gives. Where a class is missing or no
+    row can be held out, the first block is longer.
 
-    The score is this suite's own, of a probe on all of train; the probes before it are scored on the test rows too, as a learning curve.
+    The score is the suite's own, of a probe on all of train. The probes before it are scored on the
+    test rows too, as a learning curve.
 
     Attributes
     ----------
-    blocks : ends of the blocks in percent of the training rows; the last block ends with the last row
+    blocks : tuple of float
+        Ends of the blocks in percent of the training rows; the last block ends with the last row.
     """
 
     blocks: tuple[float, ...] = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.25, 12.5, 25.0, 50.0)
@@ -51,49 +57,27 @@ class OnlineCode(Protocol):
         rising = numbers and all(first < second for first, second in pairwise([0, *self.blocks, 100]))
         if not rising or len(self.blocks) > MOST_BLOCKS:
             raise UserError(
-                f"probe.protocol.blocks={shortened(self.blocks)}: rising percentages between 0 and 100 are needed, at most {MOST_BLOCKS}."
+                f"probe.protocol.blocks={shortened(self.blocks)}: rising percentages between 0 and 100 are needed, "
+                f"at most {MOST_BLOCKS}."
             )
 
-    def check(self, config: Config, read: Dataset) -> None:
-        if read.selection == "nested":
+    def check(self, settings: ProbeSettings, dataset: Dataset) -> None:
+        if settings.selection == "nested":
             raise UserError(
-                f"probe=mdl needs a test split of its own, and {read.name} is scored in folds of train. Leave probe out."
+                f"probe=mdl needs a test split of its own, and {dataset.name} is scored in folds of train. "
+                "Leave probe out."
             )
-        super().check(config, read)
+        super().check(settings, dataset)
 
-    def fit(self, estimator: Any, config: ProbeConfig, train: Rows, tests: dict[str, Rows], setup: Setup) -> Outcome:
-        outcome = own(estimator, config, train, tests, setup)
-        bench = Bench(estimator, config, train, setup.classes, setup.progress)
-        order = np.random.default_rng([setup.seed, 6]).permutation(len(train.y))
-        division = setup.division(config, train.y)
-        carved = {}
-        for end in sorted({int(percent / 100 * len(order)) for percent in self.blocks}):
-            held = _held(division, np.sort(order[:end]), setup.classes)
-            if held is not None:
-                carved[end] = held
-        values = bench.ordered()
-        curve: list[tuple[int, dict[str, Array]]] = []
-        blocks: list[dict[str, Any]] = []
-        kept = {end: _weights(len(order), np.setdiff1d(order[:end], held)) for end, held in carved.items()}
-        fits = iter(bench.fit([(value, weights) for weights in kept.values() for value in values]))
-        for end, after in pairwise([*carved, len(order)]):
-            grid = [next(fits) for _ in values]
-            best = pick([float(bench.loss(fit, carved[end]).mean()) for fit in grid])
-            (fit,) = bench.fit(
-                [(values[best], _weights(len(order), order[:end]))], [grid[best].solution], what="blocks"
-            )
-            bits = float(bench.loss(fit, order[end:after]).sum()) / log(2)
-            blocks.append(
-                {
-                    "rows": end,
-                    bench.parameter: values[best],
-                    "coded": after - end,
-                    "bits": bits,
-                    "converged": fit.converged,
-                }
-            )
-            curve.append((end, {role: bench.fitted(fit, "").predict(rows.x)[0] for role, rows in tests.items()}))
-        first, uniform = min(carved, default=len(order)), log2(setup.classes)
+    def fit_by_rules(
+        self, estimator: Any, settings: ProbeSettings, data: ProbeData, progress: Progress | None
+    ) -> ProbeOutcome:
+        outcome = suite_protocol(estimator, settings, data, progress)
+        fitter = ProbeFitter(estimator, settings, data.train, data.classes, progress)
+        order = np.random.default_rng([settings.seed, 6]).permutation(len(data.train.y))
+        blocks, curve = self._code(fitter, settings, data, order)
+        first = blocks[0]["rows"] if blocks else len(order)
+        uniform = log2(data.classes)  # bits of a label by the uniform code
         code: dict[str, Any] = {
             "bits": first * uniform + sum(block["bits"] for block in blocks),
             "uniform_bits": len(order) * uniform,
@@ -101,24 +85,45 @@ class OnlineCode(Protocol):
             "blocks": blocks,
         }
         code["compression"] = code["uniform_bits"] / code["bits"]
-        return replace(
-            outcome, curve=[*curve, (len(order), outcome.predictions)], details={**outcome.details, "online_code": code}
-        )
+        curve.append(CurvePoint(len(order), outcome.predictions))
+        return replace(outcome, curve=curve, details={**outcome.details, "online_code": code})
+
+    def _code(
+        self, fitter: ProbeFitter, settings: ProbeSettings, data: ProbeData, order: Array
+    ) -> tuple[list[dict[str, Any]], list[CurvePoint]]:
+        """Return the coded blocks, and the learning curve of the probes that code them."""
+        splitter, rows = data.splitter(settings), len(order)
+        held_out = {}  # by end of the block before
+        for end in sorted({int(percent / 100 * rows) for percent in self.blocks}):
+            found = _hold_out(splitter, np.sort(order[:end]), data.classes)
+            if found is not None:
+                held_out[end] = found
+        requests = []
+        for end, out in held_out.items():
+            weights = subset_weights(rows, np.setdiff1d(order[:end], out))
+            requests += [FitRequest(value, weights) for value in fitter.values]
+        fits = iter(fitter.fit(requests))
+        blocks: list[dict[str, Any]] = []
+        curve: list[CurvePoint] = []
+        for end, following in pairwise([*held_out, rows]):
+            grid = [next(fits) for _ in fitter.values]
+            best = pick([float(fitter.losses(fit, held_out[end]).mean()) for fit in grid])
+            value, weights = fitter.values[best], subset_weights(rows, order[:end])
+            (fit,) = fitter.fit([FitRequest(value, weights, grid[best].solution)], stage="blocks")
+            bits = float(fitter.losses(fit, order[end:following]).sum()) / log(2)
+            block = {"rows": end, fitter.parameter: value, "coded": following - end}
+            blocks.append({**block, "bits": bits, "converged": fit.converged})
+            probe = fitter.fitted_probe(fit, "")
+            curve.append(CurvePoint(end, {role: probe.predict(each.x) for role, each in data.tests.items()}))
+        return blocks, curve
 
 
-def _held(division: RowSplitter, rows: Array, classes: int) -> Array | None:
-    """The rows held out of these for the choice of the strength; None where no probe can be fitted and chosen."""
-    part = division.subset(rows)
+def _hold_out(splitter: RowSplitter, rows: Array, classes: int) -> Array | None:
+    """Return which of the rows are held out to choose the strength; None where no probe can be fitted and chosen."""
+    part = splitter.subset(rows)
     if len(np.unique(part.y)) < classes:
         return None
     try:
         return rows[part.holdout_mask()]
     except UserError:
         return None
-
-
-def _weights(count: int, rows: Array) -> Array:
-    """1 for these rows, else 0: (count,) float64."""
-    weights = np.zeros(count)
-    weights[rows] = 1
-    return weights

@@ -13,34 +13,41 @@ import numpy as np
 from scipy.special import stdtrit
 
 from src.config.limits import MAX_DRAWS
-from src.config.schema import Config, ProbeConfig
 from src.data.dataset import Dataset
 from src.errors import UserError
 from src.evaluation.estimates import Estimate
 from src.evaluation.metrics import metrics
-from src.probes.fitting import Bench, FittedProbe, Rows
-from src.probes.probe import Outcome, Search, Setup, choice_of
-from src.probes.protocols.base import Protocol, point, protocol
+from src.probes.fitted import predict_folds
+from src.probes.fitter import FitRequest, ProbeFitter
+from src.probes.grid import Candidate, GridSearch, subset_weights
+from src.probes.outcome import ProbeOutcome, no_folds, stack
+from src.probes.progress import Progress
+from src.probes.protocols.base import Protocol, protocol
+from src.probes.protocols.scores import metric_value
+from src.probes.settings import ProbeData, ProbeSettings
 from src.probes.solvers.linear import Array
 
 
 @protocol("mteb")
 @dataclass(frozen=True)
 class MTEB(Protocol):
-    """A probe on a few rows of each class, again and again, at one fixed strength; the score is the mean.
+    """Mean score of probes that are each fitted on a few rows of each class, at one fixed strength.
 
-    MTEB draws the rows of an experiment by shuffling those of the last one with a generator that starts from the same seed each time
-    (`_undersample_data`): one permutation, applied once more for each experiment, the same for every task of that size. Here each
-    experiment is a draw of its own from the run's seed, so that their spread tells how much of a score is luck.
+    MTEB draws the rows of an experiment by shuffling those of the last one with a generator of the
+    same seed each time (`_undersample_data`). That is one permutation, applied once more for each
+    experiment, the same for every task of that size. Here each experiment is a draw of its own from
+    the run's seed, so that the spread over experiments shows how much of a score is chance.
 
-    MTEB's classification tasks are single texts; two texts a row are encoded as `pairing` says. Rows that are scored in folds of
-    themselves are predicted by probes on rows of the other folds, drawn anew in each experiment (MTEB's own cross-validation has one
-    experiment in each of five folds).
+    MTEB's classification tasks are single texts; pairs of texts are encoded by the setting `pairing`.
+    Rows that are scored in folds of themselves are predicted by probes on rows of the other folds,
+    drawn anew in each experiment. MTEB's own cross-validation has one experiment in each of five folds.
 
     Attributes
     ----------
-    samples_per_label : training rows of each class, fewer where there are no more
-    experiments : how often
+    samples_per_label : int
+        Training rows of each class, fewer where a class has fewer.
+    experiments : int
+        Number of probes.
     """
 
     MOST: ClassVar[Mapping[str, int]] = {"samples_per_label": 1_000_000, "experiments": MAX_DRAWS}
@@ -57,47 +64,48 @@ class MTEB(Protocol):
                 f"probe.grid={grid}: MTEB chooses nothing, so one value is needed, such as probe.grid.C=[1.0]."
             )
 
-    def check(self, config: Config, read: Dataset) -> None:
-        if config.draws > 1:
+    def check(self, settings: ProbeSettings, dataset: Dataset) -> None:
+        if settings.draws > 1:
             raise UserError(
-                f"draws={config.draws}: MTEB's experiments are draws. Set draws=1, and probe.protocol.experiments instead."
+                f"draws={settings.draws}: MTEB's experiments are draws. "
+                "Set draws=1, and probe.protocol.experiments instead."
             )
-        super().check(config, read)
+        super().check(settings, dataset)
 
-    def fit(self, estimator: Any, config: ProbeConfig, train: Rows, tests: dict[str, Rows], setup: Setup) -> Outcome:
-        bench = Bench(estimator, config, train, setup.classes, setup.progress)
-        nested = setup.selection == "nested"
-        fold = setup.division(config, train.y).fold_ids() if nested else np.full(len(train.y), -1)
-        parts = (
-            [np.flatnonzero(fold != number) for number in range(setup.folds)] if nested else [np.arange(len(train.y))]
-        )
-        drawn = [
-            self._drawn(train.y, rows, np.random.default_rng([setup.seed, 5, number, part]))
-            for number in range(self.experiments)
-            for part, rows in enumerate(parts)
+    def fit_by_rules(
+        self, estimator: Any, settings: ProbeSettings, data: ProbeData, progress: Progress | None
+    ) -> ProbeOutcome:
+        fitter = ProbeFitter(estimator, settings, data.train, data.classes, progress)
+        nested, rows = settings.selection == "nested", len(fitter.y)
+        fold_ids = data.splitter(settings).fold_ids() if nested else no_folds(rows)
+        folds = settings.folds if nested else 1
+        weights = [
+            self._draw(fitter.y, np.flatnonzero(fold_ids != fold), [settings.seed, 5, experiment, fold])
+            for experiment in range(self.experiments)
+            for fold in range(folds)
         ]
-        (value,) = bench.ordered()
-        fits = bench.fit([(value, weights) for weights in drawn], what="experiments")
-        probes = [bench.fitted(fit, "the rows of one experiment") for fit in fits]
+        (value,) = fitter.values
+        fits = fitter.fit([FitRequest(value, each) for each in weights], stage="experiments")
+        probes = [fitter.fitted_probe(fit, "the rows of one experiment") for fit in fits]
         if nested:
-            outputs = [{"test": _in_folds(probes[start:], train, fold)} for start in range(0, len(probes), len(parts))]
+            experiments = [probes[first : first + folds] for first in range(0, len(probes), folds)]
+            draws = [{"test": predict_folds(each, data.train.x, fold_ids)} for each in experiments]
         else:
-            outputs = [{role: probe.predict(rows.x) for role, rows in tests.items()} for probe in probes]
-        predictions, decisions = (
-            [{role: pair[kind] for role, pair in each.items()} for each in outputs] for kind in (0, 1)
-        )
-        whole = Search([fits], [np.nan], {"fitted": int(drawn[0].sum()), "held_out": 0})
-        choice = replace(choice_of(bench, whole, 0, [], None), rows={**whole.rows, "refitted": 0})
-        fold_of = fold if nested else np.full(len(tests["test"].y) if "test" in tests else 0, -1)
-        return Outcome(_stacked(predictions), _stacked(decisions), fold_of, choice, probes[0], predictions, decisions)
+            draws = [{role: probe.predict(each.x) for role, each in data.tests.items()} for probe in probes]
+            fold_ids = no_folds(len(data.tests["test"].y) if "test" in data.tests else 0)
+        counts = {"fitted": int(weights[0].sum()), "held_out": 0}
+        choice = GridSearch([Candidate(value, fits, float("nan"))], counts).choice(fitter, 0)
+        choice = replace(choice, rows={**counts, "refitted": 0})
+        return ProbeOutcome(stack(draws), fold_ids, choice, probes[0], draws)
 
-    def _drawn(self, y: Array, allowed: Array, generator: np.random.Generator) -> Array:
-        """How often each row is fitted on in an experiment, (rows,) float64: 1 for those drawn from `allowed`, else 0."""
-        weights = np.zeros(len(y))
+    def _draw(self, y: Array, allowed: Array, seed: list[int]) -> Array:
+        """Return how often each row is fitted on in an experiment, (rows,) float64: 1 for rows drawn from `allowed`."""
+        generator = np.random.default_rng(seed)
+        drawn = []
         for name in np.unique(y):
             members = allowed[y[allowed] == name]
-            weights[generator.choice(members, min(self.samples_per_label, len(members)), replace=False)] = 1
-        return weights
+            drawn.append(generator.choice(members, min(self.samples_per_label, len(members)), replace=False))
+        return subset_weights(len(y), np.concatenate(drawn))
 
     def score(
         self,
@@ -107,12 +115,13 @@ class MTEB(Protocol):
         fold: Array | None,
         evaluate: Callable[[Array], Estimate],
     ) -> dict[str, Any]:
-        """The mean over experiments, with an interval for new rows and new draws.
+        """Return the mean over experiments, with an interval for new rows and new draws.
 
-        Rows and draws are crossed, as each draw predicts every row. The rows' part is the interval of the mean over these draws, the
-        draws' part Student's for the mean of independent values; their half-widths add in quadrature.
+        Rows and draws are crossed, as each draw predicts every row. The rows' part is the interval of
+        the mean over these draws, the draws' part Student's for the mean of independent values. Their
+        half-widths add in quadrature.
         """
-        values = np.array([point(name, labels, predictions) for predictions in draws])
+        values = np.array([metric_value(name, labels, predictions) for predictions in draws])
         rows, mean = evaluate(np.stack(draws)), float(values.mean())
         half = float(stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values)))
         low, high = (mean, mean) if rows.low is None or rows.high is None else (rows.low, rows.high)
@@ -121,21 +130,7 @@ class MTEB(Protocol):
             "low": max(metrics[name].low, mean - float(np.hypot(mean - low, half))),
             "high": min(metrics[name].high, mean + float(np.hypot(high - mean, half))),
             "reason": rows.reason,
-            "method": f"mean of {len(values)} draws; {rows.method}, and Student's interval over the draws, in quadrature",
+            "method": f"mean of {len(values)} draws; {rows.method}, and Student's interval over the draws, "
+            "in quadrature",
             "draws": values.tolist(),
         }
-
-
-def _in_folds(probes: Sequence[FittedProbe], train: Rows, fold: Array) -> tuple[Array, Array]:
-    """Predictions and decision values of the training rows, each by the probe of its fold."""
-    outputs = [
-        probe.predict(train.x[fold == number]) for number, probe in zip(range(fold.max() + 1), probes, strict=False)
-    ]
-    order = np.argsort(fold, kind="stable")
-    predictions, decisions = (np.concatenate(parts)[np.argsort(order)] for parts in zip(*outputs, strict=True))
-    return predictions, decisions
-
-
-def _stacked(draws: Sequence[dict[str, Array]]) -> dict[str, Array]:
-    """Arrays (draws, rows, ...) by role."""
-    return {role: np.stack([draw[role] for draw in draws]) for role in draws[0]}

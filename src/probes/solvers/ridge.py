@@ -173,7 +173,7 @@ def _solve_sparse(x: Matrix, y: Array, problems: Sequence[Problem], tolerance: f
 def _conjugate_gradients(
     covariance: Product, alpha: float, slope: Array, start: Array, diagonal: Array, *, accuracy: float, limit: int
 ) -> tuple[Array, int]:
-    """Solve ``(covariance + alpha) weight = slope``, preconditioned by a diagonal; return weight and number of steps."""
+    """Solve ``(covariance + alpha) weight = slope`` with a diagonal preconditioner; return weight and steps."""
     shape, steps = (len(slope), len(slope)), 0
 
     def count(_: Array) -> None:

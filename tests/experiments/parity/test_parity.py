@@ -19,7 +19,7 @@ from experiments.parity.comparison import compare
 from experiments.parity.options import Options
 from src.config.paths import CONF
 from tests.helpers import tensorflow_fixtures
-from tests.models.test_tensorflow import CHECKPOINT, FIXTURES, FORMS, TANH
+from tests.helpers.google import CHECKPOINT, FIXTURES, FORMS, TANH
 
 RECORDS = CONF.parent / "experiments" / "records" / "parity.json"
 LIVE = bool(os.environ.get("PROBES_TENSORFLOW")) and importlib.util.find_spec("tensorflow") is not None

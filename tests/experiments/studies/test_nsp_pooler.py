@@ -23,7 +23,7 @@ from src.features.extractor import FeatureExtractor
 from src.features.inputs import encoder_inputs
 from src.models import finding
 from src.models.options import EncodingOptions
-from src.probes.fitting import Rows
+from src.probes.settings import Rows
 from src.runtime.clock import Clock
 from src.storage.arrays import ArrayStore
 from tests.conftest import SENTENCES

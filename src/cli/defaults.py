@@ -1,0 +1,89 @@
+"""Values that follow from others: the task's probe, a model's name, the headline metric."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from src.config.paths import CONF
+from src.config.schema import DEFAULT_PROBE, TASKS, DatasetConfig, ModelConfig
+from src.registry import unknown
+
+
+def one_of(key: str, value: str, allowed: Sequence[str]) -> None:
+    """Raise a UserError if a value is not one of those allowed."""
+    if value not in allowed:
+        raise unknown(key, value, allowed)
+
+
+def complete_probe(asked: dict[str, Any] | None, task: str) -> dict[str, Any]:
+    """Return the probe as requested, completed by the task's default probe where it names none.
+
+    Parameters
+    ----------
+    asked : dict
+        Settings of the group `probe`; those that are not set are None.
+    task : str
+        The dataset's task.
+
+    Raises
+    ------
+    UserError
+        The task is unknown.
+    """
+    asked = {key: value for key, value in (asked or {}).items() if value is not None}
+    for key, name in (("estimator", "_target_"), ("protocol", "name")):
+        if isinstance(asked.get(key), dict) and asked[key].get(name) is None:
+            asked[key].pop(name, None)
+    if not asked.get("protocol"):
+        asked.pop("protocol", None)
+    if isinstance(asked.get("grid"), dict):
+        asked["grid"] = {name: _numbers(values) for name, values in asked["grid"].items() if values is not None}
+    if "name" in asked:
+        return asked
+    one_of("dataset.task", task, TASKS)
+    default = OmegaConf.to_container(_option("probe", DEFAULT_PROBE[task]))
+    assert isinstance(default, dict)
+    if asked.get("grid"):
+        del default["grid"]  # merging would keep its parameter beside the requested one
+    merged = OmegaConf.to_container(OmegaConf.merge(default, asked))
+    assert isinstance(merged, dict)
+    return {str(key): value for key, value in merged.items()}
+
+
+def _numbers(values: Any) -> list[Any]:
+    """Return the values of a grid as a list of floats; a sweep may give one value a job."""
+    listed = values if isinstance(values, list) else [values]
+    return [float(value) if type(value) is int else value for value in listed]
+
+
+@functools.cache
+def _option(group: str, name: str) -> DictConfig | None:
+    """Return an option's file in conf/, or None. A sweep of hundreds of jobs reads it once."""
+    path = CONF / group / f"{Path(name).name}.yaml"
+    if not path.is_file():
+        return None
+    loaded = OmegaConf.load(path)
+    assert isinstance(loaded, DictConfig)
+    return loaded
+
+
+def named_after_path(model: ModelConfig) -> ModelConfig:
+    """Return a model without its option's name if its path is not the option's own."""
+    option = _option("model", model.name)
+    if option is None or OmegaConf.select(option, "path") == model.path:
+        return model
+    return replace(model, name=ModelConfig.name, license=None, citation=None)
+
+
+def headline_first(dataset: DatasetConfig) -> DatasetConfig:
+    """Return a dataset with the requested metric at the head of its metrics."""
+    if not (dataset.metric and dataset.metrics):
+        return dataset
+    others = [name for name in dataset.metrics if name != dataset.metric]
+    return replace(dataset, metrics=[dataset.metric, *others])

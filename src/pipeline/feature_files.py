@@ -1,0 +1,69 @@
+"""Files of pooled features in the safetensors format."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src.errors import UserError
+from src.features.vectors import pair_features
+
+BLOCK = 1 << 14  # rows that are written at once
+
+
+def write_features(path: Path, sides: list[np.ndarray], labels: np.ndarray, metadata: dict[str, str]) -> None:
+    """Write features and labels as a safetensors file, block by block, so that they need not fit into memory.
+
+    Parameters
+    ----------
+    path : Path
+    sides : list of arrays of shape (rows, width), float32
+        One array, or two that are combined as the features of a pair.
+    labels : array of shape (rows,), whole numbers or floats
+    metadata : dict of str to str
+
+    Raises
+    ------
+    UserError
+        The file cannot be written.
+
+    References
+    ----------
+    The format has 8 bytes of header length, little-endian, a JSON header of names, dtypes, shapes and
+    offsets, and the arrays, row-major: https://github.com/huggingface/safetensors#format
+    """
+    rows = len(labels)
+    width = sides[0].shape[1] * (1 if len(sides) == 1 else 4)
+    labels = labels.astype("<i8" if labels.dtype.kind == "i" else "<f4")
+    size = rows * width * 4
+    header: dict[str, Any] = {
+        "__metadata__": metadata,
+        "labels": {
+            "dtype": "I64" if labels.dtype.kind == "i" else "F32",
+            "shape": [rows],
+            "data_offsets": [0, labels.nbytes],
+        },
+        "features": {"dtype": "F32", "shape": [rows, width], "data_offsets": [labels.nbytes, labels.nbytes + size]},
+    }
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # so that the arrays are aligned
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(len(text).to_bytes(8, "little") + text)
+            file.write(labels.tobytes())
+            for start in range(0, rows, BLOCK):
+                block = pair_features([side[start : start + BLOCK] for side in sides])
+                file.write(np.ascontiguousarray(block, "<f4").tobytes())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written: {error.strerror}. Free some room, or choose another output=."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)

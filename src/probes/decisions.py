@@ -1,0 +1,35 @@
+"""Predictions and losses from decision values."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from src.probes.solvers.linear import Array
+
+
+def predict_from_scores(scores: Array, classes: int) -> Array:
+    """Return class ids (rows,), or the values themselves for regression, from decision values (rows, outputs).
+
+    `classes` is 0 for regression.
+    """
+    if classes == 0:
+        return scores[:, 0]
+    return (scores[:, 0] > 0).astype(np.int64) if scores.shape[1] == 1 else scores.argmax(axis=1).astype(np.int64)
+
+
+def losses(scores: Array, y: Array, classes: int) -> Array:
+    """Return each row's log-loss, or squared error for regression, from decision values (rows, outputs).
+
+    `classes` is 0 for regression.
+    """
+    if classes == 0:
+        return (scores[:, 0] - y) ** 2
+    if scores.shape[1] == 1:
+        return np.logaddexp(0, np.where(y == 1, -scores[:, 0], scores[:, 0]))
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    return np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(y)), y]
+
+
+def squeeze_outputs(scores: Array) -> Array:
+    """Return decision values as records hold them: (rows,) for one output, else (rows, classes)."""
+    return scores[:, 0] if scores.shape[1] == 1 else scores

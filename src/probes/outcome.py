@@ -1,0 +1,102 @@
+"""Values that a probe's fit returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from src.probes.fitted import FittedProbe, Prediction
+from src.probes.solvers.linear import Array
+
+
+@dataclass(frozen=True)
+class GridChoice:
+    """The value chosen from the grid, and how every value fared. Records hold these fields.
+
+    Attributes
+    ----------
+    parameter, value : str, float
+    grid : list of dict
+        Per value: ``value``, ``loss`` (mean log-loss or squared error of the held-out rows), ``converged``,
+        ``gap`` (a bound on the objective's distance to its optimum).
+    converged : bool, or None
+        Of the fits at the chosen value, refit and draws included. None where the estimator does not say.
+    separable : bool, or None
+        True where a fitted probe has every row right that it was fitted on, which proves it. False where equal
+        rows have different labels, which refutes it. None where neither was found.
+    at_edge : str, or None
+        The end of the grid that the choice lies at, ``strongest`` or ``weakest``.
+    rows : dict of str to int
+        Number of rows fitted on, held out for the choice, and refitted on.
+    votes : list of float, or None
+        Nested selection: the value chosen in each outer fold.
+    """
+
+    parameter: str
+    value: float
+    grid: list[dict[str, Any]]
+    converged: bool | None
+    separable: bool | None
+    at_edge: str | None
+    rows: dict[str, int]
+    votes: list[float] | None = None
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Predictions by role of a probe that was fitted on a part of the training rows."""
+
+    rows: int
+    predictions: dict[str, Prediction]
+
+
+@dataclass(frozen=True)
+class ProbeOutcome:
+    """Predictions, chosen value and fitted probe.
+
+    Attributes
+    ----------
+    predictions : dict of str to Prediction
+        By role, of the probe fitted on train as it is, which is also `fitted`. A protocol that fits no probe
+        on all of train has its draws here, arrays of (draws, rows).
+    fold_ids : array of (rows of test,) int64
+        Outer fold in which a row was predicted; -1 without folds.
+    choice : GridChoice
+    fitted : FittedProbe
+    draws : list of dict of str to Prediction
+        By role, of each probe that is scored: those fitted on resamples where there are several, else the one above.
+    curve : list of CurvePoint
+        Of probes on growing parts of train.
+    details : dict
+        Fields that a protocol adds to the record.
+    """
+
+    predictions: dict[str, Prediction]
+    fold_ids: Array
+    choice: GridChoice
+    fitted: FittedProbe
+    draws: list[dict[str, Prediction]]
+    curve: list[CurvePoint] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def scored(self, role: str) -> Prediction:
+        """Return the predictions that are scored: (rows,) of one probe, (draws, rows) of several."""
+        return self.predictions[role] if len(self.draws) == 1 else stack(self.draws)[role]
+
+
+def stack(draws: Sequence[dict[str, Prediction]]) -> dict[str, Prediction]:
+    """Return predictions by role whose first axis counts the draws."""
+    return {
+        role: Prediction(
+            np.stack([draw[role].values for draw in draws]), np.stack([draw[role].decisions for draw in draws])
+        )
+        for role in draws[0]
+    }
+
+
+def no_folds(data_rows: int) -> Array:
+    """Return the fold ids (rows,) of rows that are predicted without folds: -1."""
+    return np.full(data_rows, -1, dtype=np.int64)

@@ -1,0 +1,112 @@
+"""Forward passes before probes, so that no job of a sweep waits for another job's forward pass.
+
+The basic launcher needs none of this: its first job of each task makes the forward pass.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from src.cli.application import leave_job_folder
+from src.cli.streams import configure_process
+from src.cli.validation import parse_config
+from src.errors import UserError, flatten
+from src.pipeline.encoding import SplitsEncoder
+from src.sweeps.checks import without_hydra
+from src.sweeps.launching import launch_and_wait, launcher_kind
+from src.sweeps.plan import SweepPlan
+
+NOT_ENCODING = ("pooling", "layer", "probe", "seed", "draws", "tracker")  # keys that change no forward pass
+PASSES = ".passes"  # below a sweep's folder: folders of the jobs that encode
+
+log = logging.getLogger("src.sweeps")
+
+
+def encode_missing(plan: SweepPlan, context: HydraContext, config: DictConfig) -> None:
+    """Make the forward passes that the jobs need and the store lacks.
+
+    With joblib this process makes them one after the other on all cores. On a cluster, and where
+    ``runtime.shards`` splits a pass, the launcher runs them as jobs of their own. If a pass fails, the
+    jobs that need it fail with the reason.
+    """
+    needed: list[tuple[list[str], SplitsEncoder]] = []
+    planned: set[str] = set()
+    for overrides in passes([job.overrides for job in plan.jobs]):
+        try:
+            encoder = SplitsEncoder(
+                parse_config(without_hydra(context.config_loader.load_sweep_config(config, overrides)))
+            )
+            missing = encoder.missing()
+        except (UserError, HydraException, OmegaConfBaseException):
+            continue
+        if missing - planned:
+            planned |= missing
+            needed.append((overrides, encoder))
+    if not needed:
+        return
+    log.info("forward passes first: %d of them", len(planned))
+    if launcher_kind(config) == "joblib" and all(encoder.shards == 1 for _, encoder in needed):
+        for _, encoder in needed:
+            _try_encode(encoder)
+        return
+    shards = [[*words, f"runtime.shard={shard}"] for words, encoder in needed for shard in range(encoder.shards)]
+    _launch_passes(shards, context, config)
+
+
+def _launch_passes(shards: Sequence[Sequence[str]], context: HydraContext, config: DictConfig) -> None:
+    """Run a job for each shard of the passes."""
+    jobs = [
+        [*overrides, f"hydra.sweep.subdir={PASSES}/{number}", "hydra.output_subdir=null"]
+        for number, overrides in enumerate(shards)
+    ]
+    launcher = Plugins.instance().instantiate_launcher(context, encode_task, config)
+    try:
+        launch_and_wait(launcher, jobs, 0, config)
+    except Exception as error:  # the jobs that need these features fail with the reason
+        log.warning("the forward passes could not be made first: %s", flatten(error, 200))
+
+
+def passes(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return the overrides of one job for each forward pass, with all layers that the jobs ask of it.
+
+    >>> passes([["dataset=a", "layer=0", "seed=1"], ["dataset=a", "layer=3", "seed=1"], ["dataset=b", "pooling=max"]])
+    [['dataset=a', 'pooling=cls', 'layer=0', 'runtime.also_layers=[3]'], ['dataset=b', 'pooling=cls']]
+    """
+    groups: dict[tuple[str, ...], tuple[list[str], list[str]]] = {}
+    for overrides in jobs:
+        values = {key: value for key, _, value in (word.lstrip("+").partition("=") for word in overrides)}
+        kept = (word for word in overrides if word.lstrip("+~").partition("=")[0].partition(".")[0] not in NOT_ENCODING)
+        key = tuple(word for word in kept if not word.startswith("runtime.also_layers="))
+        layers, also_layers = groups.setdefault(key, ([], []))
+        if "layer" in values and values["layer"] not in layers:
+            layers.append(values["layer"])
+        for layer in values.get("runtime.also_layers", "").strip("[]").split(","):
+            if layer and layer not in also_layers:
+                also_layers.append(layer)
+    found = []
+    for key, (layers, also_layers) in groups.items():
+        more = [*layers[1:], *also_layers]
+        optional = [f"runtime.also_layers=[{','.join(more)}]"] if more else []
+        found.append([*key, "pooling=cls", *(f"layer={layer}" for layer in layers[:1]), *optional])
+    return found
+
+
+def encode_task(composed: DictConfig) -> None:
+    """Make the passes of a composed configuration, in a process of a launcher."""
+    configure_process()
+    leave_job_folder()
+    _try_encode(SplitsEncoder(parse_config(composed)))
+
+
+def _try_encode(encoder: SplitsEncoder) -> None:
+    try:
+        encoder.encode()
+    except Exception as error:  # the jobs that need these features fail with the reason
+        log.warning("a forward pass could not be made first: %s", flatten(error, 200))

@@ -1,0 +1,33 @@
+"""A record as W&B's flat summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from src.results.result import Result, phase_seconds
+
+
+def wandb_summary(result: Result) -> dict[str, Any]:
+    """Return a record as a flat dictionary without undefined values; `src.trackers.wandb` explains the names."""
+    values: dict[str, Any] = {
+        "key": result.key,
+        "cache": result.timing.get("cache"),
+        "pooler/status": result.pooler.get("status"),
+    }
+    values |= {"score_metric": result.score["metric"], **_with_interval("score", result.score)}
+    for name, value in result.metrics.items():
+        values |= _with_interval(f"metric/{name}", value)
+    for name, value in result.baseline.items():
+        values |= _with_interval(f"baseline/{name}", value)
+    values |= {f"seconds/{name}": seconds for name, seconds in phase_seconds(result.timing).items()}
+    values |= {f"counts/{name}": value for name, value in result.counts.items()}
+    values |= {f"chosen/{name}": result.chosen.get(name) for name in ("parameter", "value", "converged", "separable")}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _with_interval(name: str, value: Any) -> dict[str, Any]:
+    """Return a score and its interval under three names."""
+    if not isinstance(value, Mapping):
+        return {name: value}
+    return {name: value.get("value"), f"{name}_low": value.get("low"), f"{name}_high": value.get("high")}
