@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from experiments.studies import geometry
 from experiments.configurations import configs
+from experiments.studies import conditional, geometry
 from experiments.studies.geometry import REPRESENTATIONS
-from experiments.studies import conditional
 from src.errors import UserError
 from src.pipeline.run import opened
 from src.probes.protocols.base import Protocol
