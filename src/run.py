@@ -29,7 +29,7 @@ from src.sweeps.worker import SweepJob
 from src.trackers.registry import run_group
 
 if TYPE_CHECKING:
-    from src.pipeline.run import PreparedRun
+    from src.pipeline.prepare import PreparedRun
     from src.results.result import Result
     from src.trackers.tracker import Tracker
 
@@ -102,7 +102,7 @@ def run_job(composed: DictConfig, job: SweepJob) -> None:
 
 def _prepare(config: Config) -> tuple[Tracker, object, PreparedRun]:
     """Check all that can be known before a forward pass."""
-    from src.pipeline.run import prepare
+    from src.pipeline.prepare import prepare
     from src.trackers.registry import build_tracker
 
     return build_tracker(config.tracker), instantiate(config.probe), prepare(config)

@@ -30,7 +30,7 @@ from src.features.extractor import FeatureExtractor
 from src.features.inputs import encoder_inputs
 from src.features.vectors import pair_features
 from src.models.tokenizer import Tokenizer, Tokens
-from src.pipeline.run import PreparedRun, opened
+from src.pipeline.prepare import PreparedRun, open_run
 from src.probes.outcome import ProbeOutcome
 from src.probes.protocols.base import get_protocol
 from src.probes.settings import ProbeData, ProbeSettings, Rows
@@ -78,7 +78,7 @@ def main(options: Options) -> None:
 
 def prepare(name: str, options: Options) -> PreparedRun:
     """Read a dataset of conf/dataset, with the checkpoint that encodes it."""
-    return opened(
+    return open_run(
         Config(
             model=ModelConfig(path=options.model.path),
             dataset=dataset_config(name),

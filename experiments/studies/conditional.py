@@ -34,7 +34,8 @@ from src.errors import UserError
 from src.features.extractor import FeatureExtractor
 from src.features.inputs import EncoderInput, PoolingTarget
 from src.features.vectors import PooledFeatures
-from src.pipeline.run import PreparedRun, prepare, run_probe
+from src.pipeline.prepare import PreparedRun, prepare
+from src.pipeline.run import run_probe
 from src.pooling import poolings
 from src.probes.decisions import losses
 from src.results.cache import ResultCache

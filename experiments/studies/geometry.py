@@ -25,7 +25,7 @@ from src.errors import UserError
 from src.evaluation import geometry
 from src.features.inputs import encoder_inputs
 from src.models.pooler import marchenko_pastur
-from src.pipeline.run import PreparedRun, opened
+from src.pipeline.prepare import PreparedRun, open_run
 from src.probes.solvers.linear import parallel_map
 from src.runtime import provenance
 
@@ -52,7 +52,7 @@ def measure(tasks: list[Config]) -> dict[str, Any]:
     """Return the record of one model on some tasks."""
     found: dict[str, Any] = {"tasks": {}}
     for config in tasks:
-        prepared = opened(config)
+        prepared = open_run(config)
         weight = prepared.extractor.encoder.pooler.weight
         found["tasks"][prepared.data.name] = _measure_task(prepared, weight)
         found |= {

@@ -39,7 +39,7 @@ from src.features.inputs import encoder_inputs
 from src.models.checkpoint import Checkpoint
 from src.models.finding import EMBEDDED, find_checkpoint
 from src.models.pooler import marchenko_pastur
-from src.pipeline.run import encoding_options
+from src.pipeline.prepare import encoding_options
 from src.probes.protocols.base import get_protocol
 from src.probes.settings import ProbeData, ProbeSettings, Rows
 from src.probes.solvers.estimators import LogisticRegression

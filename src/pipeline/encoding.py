@@ -65,7 +65,7 @@ class SplitsEncoder:
         from src.features.extractor import FeatureExtractor
         from src.features.inputs import encoder_inputs
         from src.models.finding import find_checkpoint
-        from src.pipeline.run import encoding_options
+        from src.pipeline.prepare import encoding_options
         from src.runtime.clock import Clock
         from src.storage.arrays import ArrayStore
 

@@ -12,7 +12,7 @@ from src.config.schema import Config
 from src.errors import UserError
 from src.features.inputs import encoder_inputs
 from src.pipeline.feature_files import write_features
-from src.pipeline.run import PreparedRun, opened
+from src.pipeline.prepare import PreparedRun, open_run
 from src.pooling import poolings
 
 log = logging.getLogger("src.extract")
@@ -35,7 +35,7 @@ def extract(config: Config, folder: Path, report: Callable[[str], None] = print)
         TemporaryFile(dir=folder).close()
     except OSError as error:
         raise UserError(f"output={folder} cannot be written: {error.strerror}. Choose another folder.") from error
-    prepared = opened(config)
+    prepared = open_run(config)
     pooling, model = prepared.target[0], prepared.extractor.checkpoint.label
     if prepared.extractor.info.pooler["status"] == "untrained" and poolings[pooling].needs_pooler:
         log.warning(

@@ -38,7 +38,7 @@ def test_an_unexpected_error_keeps_its_traceback(
     def fail(*_: object) -> None:
         raise RuntimeError("unforeseen")
 
-    monkeypatch.setattr("src.pipeline.run.prepare", fail)
+    monkeypatch.setattr("src.pipeline.prepare.prepare", fail)
     with pytest.raises(RuntimeError, match="unforeseen"):
         door(run.main, *files)
 
@@ -49,7 +49,7 @@ def test_a_folder_that_fails_midway_gives_one_line(
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere")
 
-    monkeypatch.setattr("src.pipeline.run.prepare", fail)
+    monkeypatch.setattr("src.pipeline.prepare.prepare", fail)
     assert_refused(door(run.main, *files), "'/somewhere'", "No space left")
 
 
@@ -57,7 +57,7 @@ def test_an_interruption_gives_one_line(door: Command, files: list[str], monkeyp
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("src.pipeline.run.prepare", interrupt)
+    monkeypatch.setattr("src.pipeline.prepare.prepare", interrupt)
     ended = door(run.main, *files)
     assert ended.status == 130 and len(ended.lines) == 1 and "goes on from there" in ended.err
 

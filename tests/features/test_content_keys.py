@@ -13,7 +13,7 @@ from src.cli.application import register
 from src.cli.validation import parse_config
 from src.config.paths import CONF
 from src.features.inputs import encoder_inputs
-from src.pipeline.run import PreparedRun, prepare
+from src.pipeline.prepare import PreparedRun, prepare
 
 RECORDS = Path(__file__).resolve().parents[2] / "experiments" / "records" / "demo" / "bert-books" / "records.jsonl"
 RECORDED = [("demo_acceptability", "pooler"), ("demo_similarity", "mean"), ("demo_entailment", "max")]

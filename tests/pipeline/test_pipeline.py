@@ -19,7 +19,9 @@ from src.data.splits import RowSplitter
 from src.evaluation.estimates import Estimate
 from src.features.inputs import encoder_inputs
 from src.features.passes import ForwardPass
-from src.pipeline.run import Run, prepare, run_probe
+from src.pipeline.prepare import prepare
+from src.pipeline.record import FinishedRun
+from src.pipeline.run import run_probe
 from src.probes import progress
 from src.probes.protocols.scores import over_draws
 from src.probes.solvers.estimators import LogisticRegression, Ridge
@@ -68,7 +70,7 @@ def config(bert: Path, tmp_path: Path, *, regression: bool = False, pair: bool =
     return parse_config(composed)
 
 
-def run(settings: Config) -> Run:
+def run(settings: Config) -> FinishedRun:
     return run_probe(prepare(settings), Ridge() if settings.dataset.task == "regression" else LogisticRegression())
 
 

@@ -26,7 +26,9 @@ from src.config.schema import Config, ProbeConfig
 from src.data.dataset import Split
 from src.errors import UserError
 from src.evaluation.estimates import Estimate, evaluate
-from src.pipeline.run import PreparedRun, Run, prepare, run_probe
+from src.pipeline.prepare import PreparedRun, prepare
+from src.pipeline.record import FinishedRun
+from src.pipeline.run import run_probe
 from src.probes.checks import check_classes
 from src.probes.outcome import ProbeOutcome
 from src.probes.protocols.base import get_protocol, protocols
@@ -85,7 +87,7 @@ def settings(bert: Path | str, tmp_path: Path, *words: str) -> Config:
     return composed(f"model.path={bert}", f"runtime.cache_dir={tmp_path / 'store'}", *common, *words)
 
 
-def done(config: Config) -> tuple[PreparedRun, Run]:
+def done(config: Config) -> tuple[PreparedRun, FinishedRun]:
     prepared = prepare(config)
     return prepared, run_probe(prepared, instantiate(config.probe))
 

@@ -22,7 +22,7 @@ from src.errors import UserError
 from src.features.extractor import FeatureExtractor
 from src.features.inputs import encoder_inputs
 from src.models.restricted_folder import restricted_folder
-from src.pipeline.run import PreparedRun, opened
+from src.pipeline.prepare import PreparedRun, open_run
 from src.results.result import SCHEMA
 
 HELD_OUT = 0.2  # share of the training rows on which the rate is chosen
@@ -118,7 +118,7 @@ def open_dataset(options: Options, name: str) -> TokenisedDataset:
         ),
         data_root=options.data_root,
     )
-    prepared = opened(config, check)
+    prepared = open_run(config, check)
     padding = prepared.extractor.checkpoint.config.get("pad_token_id") or 0
     roles = {}
     for role, split in prepared.data.roles.items():
@@ -132,7 +132,7 @@ def open_dataset(options: Options, name: str) -> TokenisedDataset:
     return TokenisedDataset(prepared, Schedule(options.epochs, options.batch, options.rows), roles, chosen)
 
 
-def check(config: Config, data: Dataset) -> None:
+def check(data: Dataset) -> None:
     """Raise UserError if a dataset is scored in folds of its training rows."""
     if data.selection == "nested":
         raise UserError(

@@ -16,7 +16,7 @@ from src.config.schema import Config, Generated, ModelConfig
 from src.models import finding
 from src.models.encoder import Encoder
 from src.models.options import EncodingOptions
-from src.pipeline.run import PreparedRun
+from src.pipeline.prepare import PreparedRun
 
 BATCH = (np.arange(10, 26).reshape(2, 8), np.zeros((2, 8), np.int8), np.zeros((2, 8), np.bool_))
 

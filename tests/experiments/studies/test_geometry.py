@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from experiments.configurations import configs
 from experiments.studies import geometry
 from experiments.studies.geometry import REPRESENTATIONS
-from src.pipeline.run import opened
+from src.pipeline.prepare import open_run
 
 
 def test_the_record_holds_every_step_of_the_ladder(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,7 +32,7 @@ def test_the_record_holds_every_step_of_the_ladder(words: list[str], capsys: pyt
 
 
 def test_views_hold_the_same_texts(words: list[str]) -> None:
-    found, rows = geometry.views(opened(configs(words)[0]))
+    found, rows = geometry.views(open_run(configs(words)[0]))
     assert {len(values) for values in found.values()} == {rows} == {40}
     assert np.allclose(np.tanh(found["pooler_preactivation"]), found["pooler"], atol=1e-6)
 

@@ -1,0 +1,164 @@
+"""Preparation: all that can be read and checked before a forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from src.config.paths import cache_folder
+from src.config.schema import Config, ProbeConfig
+from src.data.dataset import Dataset
+from src.data.loading import load_dataset
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import PoolingTarget
+from src.models.finding import find_checkpoint, is_remote
+from src.models.options import TOKEN_BUDGETS, EncodingOptions
+from src.pooling import poolings
+from src.probes.protocols.base import get_protocol
+from src.probes.settings import ProbeSettings
+from src.results.result import SCHEMA
+from src.runtime import provenance
+from src.runtime.clock import Clock
+from src.runtime.devices import device_kind
+from src.storage.arrays import ArrayStore
+from src.storage.keys import content_key
+
+
+@dataclass
+class PreparedRun:
+    """A run whose input is read and checked and for which nothing is computed: its key is known."""
+
+    config: Config
+    data: Dataset
+    extractor: FeatureExtractor
+    target: PoolingTarget
+    clock: Clock
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides the numbers, as resolved: digests and values, no option names."""
+        config = self.config
+        pooling, layer = self.target
+        return {
+            "schema": SCHEMA,
+            "encoder": self.extractor.identity(),
+            "pooling": pooling,
+            "code": poolings[pooling].code,
+            "layer": layer,
+            "pairing": config.pairing if self.data.train.text_pair is not None else None,
+            **self.data.identity(),
+            "probe": {key: value for key, value in config.probe.as_record().items() if key != "name"},
+            "seed": config.seed,
+            "draws": config.draws,
+        }
+
+    @property
+    def key(self) -> str:
+        """The record's key: a digest of `identity`."""
+        return content_key(self.identity)
+
+    @property
+    def probe(self) -> ProbeConfig:
+        """The probe's section of the configuration."""
+        return self.config.probe
+
+    @property
+    def settings(self) -> ProbeSettings:
+        """The settings of the probe's fit."""
+        config, data = self.config, self.data
+        return probe_settings(config, data)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The option names, in which equal runs may differ."""
+        return {"dataset": self.data.name, "model": self.model_name, "probe": self.probe.name}
+
+    @property
+    def model_name(self) -> str:
+        """The option's name; for `model=checkpoint` the hub id or the folder's last name."""
+        return self.extractor.checkpoint.label if self.config.model.name == "checkpoint" else self.config.model.name
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The configuration as trackers show it: as resolved, without a path of this machine."""
+        config = self.config
+        values = {"layer": self.target[1], "pairing": config.pairing, "seed": config.seed, "draws": config.draws}
+        names = {**self.names, "pooling": self.target[0]}
+        return {**names, **values, "settings": self.resolved_settings, "key": self.key}
+
+    @property
+    def resolved_settings(self) -> dict[str, Any]:
+        """The sections of the configuration as records hold them."""
+        config, extractor, data = self.config, self.extractor, self.data
+        return {
+            "model": {
+                "path": extractor.checkpoint.label,
+                "revision": config.model.revision,
+                "max_length": extractor.info.max_length,
+                "hidden_act": extractor.checkpoint.config.get("hidden_act"),
+            },
+            "dataset": {
+                "task": data.task,
+                "selection": data.selection,
+                "folds": data.folds,
+                "metrics": list(data.metrics),
+                "classes": list(data.classes),
+            },
+            "probe": config.probe.as_record(),
+            "runtime": {
+                "dtype": config.runtime.dtype,
+                "attention": extractor.info.attention,
+                "kernel": extractor.info.kernel,
+                "token_budget": extractor.options.token_budget,
+            },
+        }
+
+
+def prepare(config: Config) -> PreparedRun:
+    """Read and check everything that can be known before a forward pass.
+
+    Raises
+    ------
+    UserError
+        The data or the checkpoint cannot be used, or the probe's protocol cannot be followed on the data.
+    """
+
+    def check(data: Dataset) -> None:
+        get_protocol(config.probe).check(probe_settings(config, data), data)
+
+    return open_run(config, check)
+
+
+def open_run(config: Config, check: Callable[[Dataset], None] | None = None) -> PreparedRun:
+    """Open the store, the checkpoint and the data of a run.
+
+    `check` gets the data before a checkpoint is downloaded.
+    """
+    clock = Clock()
+    with clock.phase("load"):
+        store = ArrayStore(cache_folder(config.runtime.cache_dir))
+        checkpoint = None if is_remote(config.model) else find_checkpoint(config.model)
+        data = load_dataset(config.dataset, config.data_root)
+        if check is not None:
+            check(data)
+        checkpoint = checkpoint or find_checkpoint(config.model)
+    workers = config.runtime.threads or provenance.cores()
+    extractor = FeatureExtractor(checkpoint, encoding_options(config), store, clock, workers, config.runtime.progress)
+    target = extractor.resolve_target(config.pooling.name, config.layer, config.runtime.also_layers)
+    return PreparedRun(config, data, extractor, target, clock)
+
+
+def encoding_options(config: Config) -> EncodingOptions:
+    """Return the options of encoding that enter keys, with the device and the token budget resolved."""
+    runtime = config.runtime
+    device = device_kind(runtime.device)
+    token_budget = runtime.token_budget or TOKEN_BUDGETS[device]
+    return EncodingOptions(device, runtime.dtype, runtime.attention, token_budget, config.model.max_length)
+
+
+def probe_settings(config: Config, data: Dataset) -> ProbeSettings:
+    """Return the settings of the probe's fit on a dataset."""
+    return ProbeSettings.from_config(
+        config.probe, selection=data.selection, folds=data.folds, seed=config.seed, draws=config.draws
+    )

@@ -1,0 +1,206 @@
+"""The record of a finished run, and the arrays beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src.data.dataset import Dataset
+from src.features.extractor import FeatureExtractor, saturated
+from src.features.vectors import PooledFeatures, all_rows_equal
+from src.pipeline.prepare import PreparedRun
+from src.probes.outcome import ProbeOutcome
+from src.results.result import SCHEMA, Result, write_record
+from src.runtime import provenance
+
+LOSSES = ("truncated", "unknown", "empty", "lowered")  # counts of what tokenizing lost
+
+
+@dataclass(frozen=True)
+class RoleFeatures:
+    """The features of one role's rows: the probe's matrix (rows, width), and what each side gave."""
+
+    matrix: np.ndarray
+    sides: Sequence[PooledFeatures]
+
+
+@dataclass
+class FinishedRun:
+    """A finished run: its record, and the arrays beside it.
+
+    Attributes
+    ----------
+    predictions, probe : dict of str to array
+        Contents of ``predictions.safetensors`` and ``probe.safetensors``.
+    notes : dict of str to str
+        Metadata of the probe's arrays.
+    """
+
+    result: Result
+    predictions: dict[str, np.ndarray]
+    probe: dict[str, np.ndarray]
+    notes: dict[str, str]
+
+    @cached_property
+    def files(self) -> dict[str, bytes]:
+        """The record and its arrays as files, by name."""
+        return self.result.pack(self.predictions, self.probe, self.notes)
+
+    def write(self, folder: Path) -> None:
+        """Write the files into a folder."""
+        write_record(folder, self.files)
+
+
+def assemble_record(
+    prepared: PreparedRun,
+    features: Mapping[str, RoleFeatures],
+    outcome: ProbeOutcome,
+    *,
+    scores: dict[str, dict[str, Any]],
+    curve: list[dict[str, Any]],
+    baseline: dict[str, Any],
+) -> FinishedRun:
+    """Assemble the record of a run from its parts.
+
+    Parameters
+    ----------
+    features : mapping
+        Features by role.
+    scores : dict
+        Each metric's value and interval, by name.
+    curve : list of dict
+        Points of a learning curve: rows, value, low, high.
+    baseline : dict
+        Trivial scores, by name.
+    """
+    config, data = prepared.config, prepared.data
+    chosen = {**asdict(outcome.choice), "reusable": outcome.fitted.weight is not None, **outcome.details}
+    result = Result(
+        schema=SCHEMA,
+        key=prepared.key,
+        model=prepared.model_name,
+        dataset=data.name,
+        pooling=prepared.target[0],
+        probe=config.probe.name,
+        layer=prepared.target[1],
+        pairing=config.pairing,
+        seed=config.seed,
+        draws=config.draws,
+        config=prepared.resolved_settings,
+        score={"metric": data.metrics[0], **scores[data.metrics[0]]},
+        metrics=scores,
+        baseline=baseline,
+        counts=counts(data, features),
+        chosen=chosen | ({"curve": curve} if curve else {}),
+        pooler=pooler_evidence(prepared, features),
+        timing=timing(prepared.extractor, features),
+        provenance=record_provenance(prepared),
+    )
+    return FinishedRun(result, prediction_arrays(data, outcome), outcome.fitted.arrays(), _notes(prepared, outcome))
+
+
+def counts(data: Dataset, features: Mapping[str, RoleFeatures]) -> dict[str, Any]:
+    """Return the counts of rows, classes and tokens, and of what tokenizing lost."""
+    sides = [side for each in features.values() for side in each.sides]
+    train = features["train"].matrix
+    return {
+        "train": len(data.train),
+        "test": len(data.test),
+        "classes": len(data.classes),
+        "width": int(train.shape[1]),
+        "tokens": sum(side.tokens for side in sides),
+        **{name: sum(getattr(side.losses, name) for side in sides) for name in LOSSES},
+        "test_in_train": data.test_in_train(),
+        "one_vector": len(data.train) if all_rows_equal(train) else 0,
+    }
+
+
+def timing(extractor: FeatureExtractor, features: Mapping[str, RoleFeatures]) -> dict[str, Any]:
+    """Return seconds by phase, and whether the features came from the store."""
+    sides = [side for each in features.values() for side in each.sides]
+    if not extractor.encoded:
+        cache = "hit"
+    elif any(side.hit or side.timing["shards_resumed"] for side in sides):
+        cache = "partial"
+    else:
+        cache = "miss"
+    return {
+        **extractor.clock.seconds(),
+        "warmup": extractor.warmup,
+        "cache": cache,
+        "passes": [side.timing for side in sides],
+        "rows_encoded": extractor.encoded,
+    }
+
+
+def pooler_evidence(prepared: PreparedRun, features: Mapping[str, RoleFeatures]) -> dict[str, Any]:
+    """Return the pooler's status and its evidence, with the entries that tanh rounded to one."""
+    pooler = dict(prepared.extractor.info.pooler)
+    pooling = prepared.target[0]
+    counted = [saturated(side.values, pooling) for each in features.values() for side in each.sides]
+    if all(count is not None for count in counted):
+        pooler["saturated_entries"] = sum(count or 0 for count in counted)
+    return pooler
+
+
+def record_provenance(prepared: PreparedRun) -> dict[str, Any]:
+    """Return versions, machine and digests, without a path of the machine."""
+    extractor, data = prepared.extractor, prepared.data
+    checkpoint = extractor.checkpoint
+    texts = {}
+    for name, split in sorted(data.splits.items()):
+        texts[name] = [split.text_digest, *([split.text_pair_digest] if split.text_pair is not None else [])]
+    return provenance.collect(
+        device=extractor.options.device,
+        gpu=extractor.gpu,
+        threads=extractor.workers,
+        dtype=prepared.config.runtime.dtype,
+        attention=extractor.info.attention,
+        model={
+            "path": checkpoint.label,
+            "commit": checkpoint.commit,
+            "weights": checkpoint.weights,
+            "tokenizer": checkpoint.tokenizer,
+        },
+        data=data.source,
+        texts=texts,
+    )
+
+
+def prediction_arrays(data: Dataset, outcome: ProbeOutcome) -> dict[str, np.ndarray]:
+    """Return digest, fold, label, prediction and decision value of each test row, (rows, ...).
+
+    Arrays of other roles have the role in front of their name.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for role in outcome.predictions:
+        split, scored = data.splits[data.roles[role]], outcome.scored(role)
+        prefix = "" if role == "test" else f"{role}."
+        arrays[f"{prefix}row"] = split.row_digests()
+        arrays[f"{prefix}fold"] = outcome.fold_ids if role == "test" else np.full(len(split), -1)
+        arrays[f"{prefix}label"] = split.label
+        arrays[f"{prefix}prediction"] = scored.values
+        arrays[f"{prefix}decision"] = scored.decisions
+    return arrays
+
+
+def _notes(prepared: PreparedRun, outcome: ProbeOutcome) -> dict[str, str]:
+    """Return what a reader of the probe's arrays needs to know."""
+    notes = {
+        "features": prepared.probe.features,
+        "trained_on": outcome.fitted.trained_on,
+        "classes": json.dumps(list(prepared.data.classes)),
+        "pooling": prepared.target[0],
+        "layer": str(prepared.target[1]),
+        "pairing": prepared.config.pairing,
+    }
+    if outcome.fitted.weight is None:
+        kind = type(outcome.fitted.model).__name__
+        notes["incomplete"] = f"{kind} has no linear coefficients that could be kept: these arrays alone cannot predict"
+    return notes
