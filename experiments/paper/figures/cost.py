@@ -83,18 +83,15 @@ def _layers(axis: Axes, costs: Sequence[Mapping[str, Any]], records: Sequence[Re
 
 
 def _pairs(axis: Axes, costs: Sequence[Mapping[str, Any]], records: Sequence[Record]) -> None:
-    status = drawing.pooler_status(records)
     last = max(costs[0]["seconds"]["forward"]["joint"], key=int)
-    names = style.sort_poolings(record.result.pooling for record in records)
-    for number, pooling in enumerate(names):
-        marks, shift = drawing.marker_style(pooling, status), 0.05 * (number - (len(names) - 1) / 2)
+    for pooling, shift, options in layout.spread_poolings(records, 0.05):
         scores = [
             mean_score(each for each in records if (each.result.pooling, each.result.pairing) == (pooling, name))
             for name in PAIRINGS
         ]
-        axis.plot([shift, 1 + shift], [drawing.percent(score["value"]) for score in scores], color=marks["color"])
+        axis.plot([shift, 1 + shift], [drawing.percent(score["value"]) for score in scores], color=options["color"])
         for place, score in enumerate(scores):
-            drawing.draw_interval(axis, place + shift, score, label=style.pooling_label(pooling, status), **marks)
+            drawing.draw_interval(axis, place + shift, score, **options)
     sizes = [costs[0]["bytes"][pairing]["cls"]["float32"] for pairing in PAIRINGS]
     taken = [seconds(costs, pairing, "cls", last) for pairing in PAIRINGS]
     ticks = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +86,23 @@ def by_dataset(records: Iterable[Record]) -> dict[str, list[Record]]:
     place = {name: number for number, name in enumerate(poolings)}
     ordered = sorted(found, key=lambda name: (name.startswith("demo_"), name))
     return {name: sorted(found[name], key=lambda record: place[record.result.pooling]) for name in ordered}
+
+
+def spread_poolings(records: Iterable[Record], step: float) -> Iterator[tuple[str, float, dict[str, Any]]]:
+    """Yield each pooling of some records with its shift and its options for `draw_interval`.
+
+    Parameters
+    ----------
+    records : iterable of Record
+    step : float
+        Distance between two poolings, in the unit of the axis.
+    """
+    records = list(records)
+    status = drawing.pooler_status(records)
+    names = style.sort_poolings(record.result.pooling for record in records)
+    for number, pooling in enumerate(names):
+        options = {**drawing.marker_style(pooling, status), "label": style.pooling_label(pooling, status)}
+        yield pooling, step * (number - (len(names) - 1) / 2), options
 
 
 def panel_title(task: str, metric: str) -> str:
