@@ -24,13 +24,6 @@ LEVELS = {
 }  # fmt: skip
 NEIGHBOURS = {("config", "errors"), ("runtime", "storage")}
 SEES_CONFIG = {"config", "cli", "pipeline", "run", "extract"}
-# Importing these packages registers what lies in them.
-REGISTERING = {
-    "src.data.generated",
-    "src.probes.protocols",
-    "experiments.paper.figures",
-    "experiments.paper.claims",
-}
 # State that one process keeps, by module and name.
 STATE = {("src.features.loading", "_kept"), ("src.probes.solvers.linear", "_active_map")}
 MOST_LINES = 350  # of a module
@@ -124,17 +117,7 @@ def test_modules_are_imported_by_their_full_names() -> None:
         f"{module}:{line} imports {target}"
         for module in modules()
         for line, target in imported_modules(module)
-        if path_of(target).name == "__init__.py" and target not in REGISTERING
-    ]
-    assert not wrong
-
-
-def test_a_package_that_registers_is_not_imported_from_inside() -> None:
-    wrong = [
-        f"{module}:{line} imports {target}"
-        for module in modules()
-        for line, target in imported_modules(module)
-        if target in REGISTERING and module.startswith(f"{target}.")
+        if path_of(target).name == "__init__.py"
     ]
     assert not wrong
 

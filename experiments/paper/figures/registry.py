@@ -23,15 +23,15 @@ RUN_LENGTHS = 3  # Z_RLE of zlib
 PACKAGE = __name__.rpartition(".")[0]
 
 
-def _find_figures() -> dict[str, ModuleType]:
+def find_figures() -> dict[str, ModuleType]:
     """Return every figure's module by its name, in the paper's order."""
-    names = sorted(found.name for found in pkgutil.iter_modules([str(Path(__file__).parent)]))
+    names = sorted(found.name for found in pkgutil.iter_modules(importlib.import_module(PACKAGE).__path__))
     modules = [importlib.import_module(f"{PACKAGE}.{name}") for name in names if name != "registry"]
     figures = sorted((each for each in modules if hasattr(each, "PLACE")), key=lambda each: each.PLACE)
     return {each.__name__.rpartition(".")[2]: each for each in figures}
 
 
-FIGURES = _find_figures()
+FIGURES = find_figures()
 
 
 def require_matplotlib() -> None:
