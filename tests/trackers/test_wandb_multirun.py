@@ -15,7 +15,8 @@ from omegaconf import OmegaConf
 
 from experiments.sweep_run import SweepRun, figures, tables
 from src.results.result import Result
-from src.sweeps.comparison import compare_records, find_jobs
+from src.sweeps.comparison import compare_records
+from src.sweeps.jobs import find_jobs
 from tests.conftest import SENTENCES, write_csv
 from tests.helpers.records import make_four
 from tests.helpers.wandb import KEY, ROOT, config, exits, head, inspect, merged, process, read, runs
