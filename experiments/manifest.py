@@ -1,4 +1,4 @@
-"""The committed bundles and files of records, checked against the manifest that lists them."""
+"""Checks the committed records against the manifest that lists them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from src.storage.files import Unreadable, file_digest, read_json, require_fields
 
 RECORDS_DIR = Path(__file__).parent / "records"
 MANIFEST = "manifest.json"
-NAMED = ("dataset", "pooling", "layer", "pairing", "probe", "draws")  # fields that the manifest shows of a run
+NAMED = ("dataset", "pooling", "layer", "pairing", "probe", "draws")  # of a run
 
 
 def write_manifest(records: Path) -> None:
-    """Write the list of all bundles with their runs, and of all other files of records, each with its SHA-256."""
+    """Write the manifest: all bundles with their runs, and all other files, with SHA-256."""
     bundles, files = {}, {}
     for path in sorted(each for each in records.rglob("*") if each.is_file()):
         name = path.relative_to(records).as_posix()
@@ -37,7 +37,8 @@ def read_committed(records: Path = RECORDS_DIR) -> dict[str, list[Record]]:
     Raises
     ------
     UserError
-        A bundle, a run or another file of records is missing, or has changed since it was collected.
+        A bundle, a run or another file of records is missing, or has changed since it was
+        collected.
     """
     try:
         manifest = require_fields(read_json(records / MANIFEST), {"bundles": dict, "files": dict})

@@ -46,7 +46,7 @@ def read_tokens(value: Value, rows: int) -> Tokens:
 
 
 def check_features(value: Value, rows: int, width: int) -> None:
-    """Check that stored features are (rows, width) float32, with the timing of their forward pass."""
+    """Check that stored features are (rows, width) float32, with the timing of their pass."""
     values = value.arrays["values"]
     if values.shape != (rows, width) or values.dtype != np.float32:
         raise Unreadable(f"values are {values.shape} {values.dtype}, not {(rows, width)} float32")

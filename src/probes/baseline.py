@@ -92,7 +92,7 @@ def baseline_scores(
 
 
 def _check(value: Value) -> None:
-    """Raise one of `src.storage.files.DAMAGE` if a stored baseline lacks fields that records and tables read."""
+    """Raise one of `src.storage.files.DAMAGE` if a stored baseline lacks fields of a record."""
     number = (float, type(None))
     require_fields(
         value.meta, {"metric": str, "value": number}, {"low": float, "high": float, "reason": str, "converged": bool}
@@ -122,7 +122,7 @@ def _bag_score(
 
 
 def _bags(dataset: Dataset, extractor: FeatureExtractor) -> dict[str, sp.csr_matrix]:
-    """Return the bags of word pieces (rows, width) that a probe is fitted to, chosen on and scored on, by role.
+    """Return bags of word pieces (rows, width) by role: train, development and test.
 
     The columns are the pieces that occur in the training texts. Both sides of a pair have the same
     ones, so that they can be compared.
@@ -150,7 +150,7 @@ def _counts(tokens: Tokens, pieces: int) -> sp.csr_matrix:
 def bag_features(sides: list[sp.csr_matrix]) -> sp.csr_matrix:
     """Return the features of bags, in rows of length `ROW_LENGTH`.
 
-    One text gives its bag; two give ``[u; v; |u - v|; u * v]``, as pairs that were encoded apart do.
+    One text gives its bag. Two give ``[u; v; |u - v|; u * v]``, as in pairs encoded apart.
     """
     bag = sides[0]
     if len(sides) == 2:

@@ -12,12 +12,12 @@ from src.trackers.registry import tracker
 from src.trackers.tracker import Table
 
 
-@tracker
+@tracker("none")
 class NoTracker:
     """Tracker that does nothing and imports nothing."""
 
     def __init__(self, config: TrackerConfig) -> None:
-        """Ignore the configuration."""
+        """Take the configuration, as every tracker does."""
 
     def start(
         self, config: dict[str, Any], *, name: str, group: str | None, job_type: str, tags: list[str], folder: Path

@@ -1,41 +1,42 @@
-"""Trackers by the name of their option: each is a class with `@tracker` in a file of that name."""
+"""The registered trackers, and the one that a configuration names.
+
+A tracker is a class in one file of this folder, registered under the name that `tracker=` takes.
+"""
 
 from __future__ import annotations
 
-import importlib
 import os
-import pkgutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 from src.config.schema import TrackerConfig
 from src.registry import Registry
 from src.trackers.tracker import Tracker
 
-TRACKERS: Registry[Callable[[TrackerConfig], Tracker]] = Registry("tracker")
-
 T = TypeVar("T", bound=Callable[[TrackerConfig], Tracker])
 
+trackers: Registry[Callable[[TrackerConfig], Tracker]] = Registry("tracker")
 
-def tracker(built: T) -> T:
-    """Register a tracker under the name of its module, which is its option in conf/tracker."""
-    TRACKERS.add(built.__module__.rpartition(".")[2], built)
-    return built
+
+def tracker(name: str) -> Callable[[T], T]:
+    """Register a tracker's class, which is called with the tracker's section of the configuration."""
+
+    def add(kind: T) -> T:
+        trackers.add(name, kind)
+        return kind
+
+    return add
 
 
 def build_tracker(config: TrackerConfig) -> Tracker:
-    """Return the tracker that a configuration names; its module is imported only then.
+    """Return the tracker that a configuration names.
 
     Raises
     ------
     UserError
         The name is unknown, or ``tracker.mode=online`` is not possible.
     """
-    modules = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
-    for name in [config.name] if config.name in modules else modules:
-        importlib.import_module(f"{__package__}.{name}")
-    return TRACKERS[config.name](config)
+    return trackers[config.name](config)
 
 
 def run_group(config: TrackerConfig, sweep: str | None) -> str | None:

@@ -78,7 +78,7 @@ LONGEST_TAG = 64  # characters that the server accepts
 log = logging.getLogger(__name__)
 
 
-@tracker
+@tracker("wandb")
 class WandbTracker:
     """A run of Weights & Biases.
 

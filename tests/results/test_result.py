@@ -17,8 +17,8 @@ PROBE_ARRAYS = {"weight": np.arange(6, dtype=np.float32).reshape(2, 3)}
 
 
 def test_the_fields_are_those_of_the_contract():
-    names = "schema key model dataset pooling probe layer pairing seed draws config score metrics baseline counts chosen pooler timing"
-    names += " provenance"
+    names = "schema key model dataset pooling probe layer pairing seed draws config score metrics baseline counts"
+    names += " chosen pooler timing provenance"
     assert [field.name for field in fields(Result)] == names.split()
     assert set(json.loads(make_result().to_json())) == set(names.split())
 

@@ -19,7 +19,13 @@ from tests.conftest import Ended
 
 ROOT = Path(__file__).resolve().parents[2]
 Door = Callable[..., Ended]
-HOLD = "import sys, time; from pathlib import Path; from src.storage.folder_lock import FolderLock; lock = FolderLock(Path(sys.argv[1]), 'x'); lock.acquire(); "
+HOLD = """
+import sys, time
+from pathlib import Path
+from src.storage.folder_lock import FolderLock
+lock = FolderLock(Path(sys.argv[1]), 'x')
+lock.acquire()
+"""
 
 
 @contextmanager

@@ -40,7 +40,8 @@ def test_auto_with_a_key_and_no_server_falls_back_and_says_why(tmp_path):
 def test_online_without_a_key_is_refused_at_once_without_questions(tmp_path):
     script = (
         HEAD
-        + "try:\n    build_tracker(TrackerConfig(mode='online'))\nexcept Exception as error:\n    print('refused:', error)"
+        + "try:\n    build_tracker(TrackerConfig(mode='online'))\n"
+        + "except Exception as error:\n    print('refused:', error)"
     )
     here, there = pty.openpty()
     process = subprocess.Popen(

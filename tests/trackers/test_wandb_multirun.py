@@ -41,7 +41,7 @@ run.main()
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory, bert: Path) -> Iterator[SimpleNamespace]:
-    """24 jobs on two tasks, the fourth of which was killed; then the same command again, this time with a run of the sweep's own."""
+    """24 jobs on two tasks, the fourth killed; then the same command with a run of the sweep's own."""
     folder = tmp_path_factory.mktemp("swept")
     (folder / "home").mkdir()
     for name, number in (("train", 40), ("test", 20)):
