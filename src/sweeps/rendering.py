@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from src.errors import UserError, flatten, printable
 from src.results.cautions import uses_untrained_pooler
-from src.results.display import format_value
+from src.results.display import format_value, text_console
 from src.sweeps.comparison import SIGNIFICANCE_LEVEL, Comparison, Group, Run
 from src.sweeps.status import STATUSES
 
@@ -39,11 +39,7 @@ def symbols(run: Run) -> str:
 
 def render(comparison: Comparison, *, width: int = 100, terminal: bool = False) -> str:
     """Return the comparison as text, its poolings side by side if they fit into `width` columns, else one per line."""
-    from rich.console import Console
-
-    console = Console(
-        file=io.StringIO(), width=width, force_terminal=terminal, no_color=not terminal, highlight=False, emoji=False
-    )
+    console = text_console(width, terminal)
     if comparison.groups:
         console.print(_text(caption(comparison)))
         columns, rows = _wide(comparison)

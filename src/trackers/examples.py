@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from src.data.dataset import Dataset
 from src.results.predictions import Arrays
 from src.trackers.tracker import Table
+
+if TYPE_CHECKING:
+    from src.data.dataset import Dataset
 
 
 def examples(predictions: Arrays, data: Dataset, *, text: bool = False) -> Table:
@@ -49,6 +49,8 @@ def _roles(predictions: Arrays) -> list[str]:
 
 
 def _rows(predictions: Arrays, role: str, classes: tuple[str, ...]) -> list[list[Any]]:
+    import numpy as np
+
     prefix = "" if role == "test" else f"{role}."
     row, fold, label = (predictions[f"{prefix}{name}"] for name in ("row", "fold", "label"))
     drawn = np.atleast_2d(predictions[f"{prefix}prediction"])

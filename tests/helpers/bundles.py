@@ -79,7 +79,7 @@ def write(
 
 
 def change(index: Path, name: str, **numbers: Any) -> None:
-    """Another entry for a tensor (kind, shape, shard, offset, size, checksum) in an index whose own checksums stay right."""
+    """Change entries of a tensor (kind, shape, shard, offset, size, checksum) in a valid index."""
     from src.models.tensorflow import bundle
     from src.models.tensorflow import table as reading
 

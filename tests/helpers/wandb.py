@@ -24,7 +24,8 @@ assert "wandb" not in sys.modules
 def start(folder, run, **config):
     tracker = build_tracker(TrackerConfig(**config))
     tracker.start(
-        {"model": {"path": "tiny", "revision": None}, "layer": -1}, name=run, group="sweep", job_type="probe", tags=["tiny", "mean"],
+        {"model": {"path": "tiny", "revision": None}, "layer": -1}, name=run, group="sweep", job_type="probe",
+        tags=["tiny", "mean"],
         folder=Path(folder),
     )
     return tracker

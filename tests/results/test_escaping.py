@@ -1,4 +1,4 @@
-"""What a user named cannot act: not as markup, not as a formula, not as a word of a shell, and an address's secrets are not shown."""
+"""Escaping of names that users chose: in Markdown, CSV and shells, and without secrets."""
 
 import shlex
 
@@ -30,7 +30,7 @@ ADDRESSES = [
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_what_is_secret_in_an_address_is_masked_wherever_it_is_shown(address):
+def test_secrets_of_an_address_are_masked_in_any_text(address):
     for text in (address, f"'{address}' is missing", f"one {address} two {address}"):
         for shown in (mask(text), printable(text), flatten(ValueError(text), 60)):
             assert SECRET not in shown and "***" in shown
@@ -54,7 +54,7 @@ def test_what_is_secret_in_an_address_is_masked_wherever_it_is_shown(address):
         "out/..//me@home/f.csv",
     ],
 )
-def test_what_is_no_secret_stays(text):
+def test_text_without_secrets_is_unchanged(text):
     assert mask(text) == text
 
 

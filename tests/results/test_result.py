@@ -17,8 +17,8 @@ PROBE_ARRAYS = {"weight": np.arange(6, dtype=np.float32).reshape(2, 3)}
 
 
 def test_the_fields_are_those_of_the_contract():
-    names = "schema key model dataset pooling probe layer pairing seed draws config score metrics baseline counts chosen pooler timing"
-    names += " provenance"
+    names = "schema key model dataset pooling probe layer pairing seed draws config score metrics baseline counts"
+    names += " chosen pooler timing provenance"
     assert [field.name for field in fields(Result)] == names.split()
     assert set(json.loads(make_result().to_json())) == set(names.split())
 
@@ -40,7 +40,7 @@ def test_numpy_scalars_become_numbers():
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float32("nan"), np.float64("-inf")])
-def test_a_value_that_is_no_number_is_refused_by_name(value):
+def test_nan_and_infinity_are_refused_by_name(value):
     with pytest.raises(ValueError, match=r"metrics\.mcc\.value is"):
         make_result(metrics={"mcc": {"value": value}}).to_json()
 
@@ -71,7 +71,7 @@ def test_missing_unknown_and_mistyped_fields_are_refused_by_name():
         Result.from_json(json.dumps(plain | {"extra": 1}))
 
 
-def test_any_torn_record_is_refused():
+def test_a_truncated_record_is_refused():
     text = make_result().to_json()
     for end in range(0, len(text) - 2, 97):
         with pytest.raises(UserError, match="damaged"):
@@ -111,13 +111,13 @@ def test_any_torn_record_is_refused():
         ("layer", 10**200),
     ],
 )
-def test_what_a_field_holds_is_checked_too(field, value):
+def test_nested_fields_are_checked(field, value):
     plain = json.loads(make_result().to_json())
     with pytest.raises(UserError, match=field):
         Result.from_values(plain | {field: value})
 
 
-def test_a_record_that_is_no_regular_file_is_refused_without_waiting(tmp_path):
+def test_a_pipe_in_place_of_a_record_is_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / RECORD)
     with pytest.raises(UserError, match=RECORD):
         Result.read(tmp_path / RECORD)
@@ -134,7 +134,7 @@ def test_reading_names_the_file(tmp_path):
         Result.read(tmp_path)
 
 
-def test_what_is_written_is_read_back(tmp_path):
+def test_written_files_are_read_back(tmp_path):
     record = make_result()
     predictions = make_predictions(LABELS, 1 - LABELS) | make_predictions(LABELS[:3], LABELS[:3], role="mismatched")
     predictions["row"] = predictions["row"] + np.uint64(2**63)
@@ -175,7 +175,7 @@ def test_a_full_disk_leaves_the_old_record_whole(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("step", range(4))
-def test_a_record_that_exists_has_its_own_companions_wherever_the_writer_was_stopped(tmp_path, monkeypatch, step):
+def test_a_record_that_exists_has_its_own_arrays_after_any_interruption(tmp_path, monkeypatch, step):
     make_result(value=0.1, seed=1).write(tmp_path, make_predictions(LABELS, LABELS), PROBE_ARRAYS)
     done = []
     put = os.replace
@@ -198,7 +198,7 @@ def test_a_record_that_exists_has_its_own_companions_wherever_the_writer_was_sto
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".tmp")]
 
 
-def test_a_folder_that_cannot_be_made_is_the_users_error(tmp_path):
+def test_a_folder_that_cannot_be_created_is_a_user_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write the record"):
         make_result().write(tmp_path / "file" / "folder", make_predictions(LABELS, LABELS), PROBE_ARRAYS)

@@ -18,7 +18,7 @@ def time() -> Time:
     return Time()
 
 
-def test_every_phase_is_there_before_anything_happened(time):
+def test_every_phase_starts_at_zero(time):
     seconds = Clock(now=time).seconds()
     assert set(seconds) == {"load", "tokenise", "encode", "pool", "store", "fit", "score", "total"}
     assert set(seconds.values()) == {0.0}
@@ -59,7 +59,7 @@ def test_a_phase_that_raises_is_billed_and_closed(time):
     assert clock.seconds()["total"] == 5
 
 
-def test_seconds_inside_an_open_phase_hold_what_it_took_so_far(time):
+def test_an_open_phase_has_its_seconds_so_far(time):
     clock = Clock(now=time)
     with clock.phase("fit"):
         time.now += 4

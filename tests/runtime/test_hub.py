@@ -1,4 +1,4 @@
-"""The hub in reach, out of reach, and refusing."""
+"""The hub: in reach, out of reach, and with refusals."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_certificate_that_cannot_be_checked_is_an_answer(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("switch", hub.SWITCHES)
-def test_asked_for_offline_asks_nobody(monkeypatch: pytest.MonkeyPatch, switch: str) -> None:
+def test_offline_variables_prevent_any_request(monkeypatch: pytest.MonkeyPatch, switch: str) -> None:
     monkeypatch.setenv(switch, "1")
     monkeypatch.setattr(hub, "_reachable", lambda *arguments: pytest.fail("asked the network"))
     assert hub.go_offline_unless_reachable() is False
@@ -128,7 +128,7 @@ def test_refusals_are_one_or_two_lines(monkeypatch: pytest.MonkeyPatch, kind: ty
 
 
 @pytest.mark.parametrize("path", ["a b", "x/y/z", "/no/such/folder", "../up", "a--b", ""])
-def test_what_is_no_hub_id_is_refused_before_any_network(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+def test_a_malformed_hub_id_is_refused_before_any_request(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     monkeypatch.setattr(hub, "go_offline_unless_reachable", lambda: pytest.fail("asked the network"))
     with pytest.raises(UserError, match="neither a folder here nor a hub id"):
         hub.snapshot(path, None, ["*"])

@@ -71,7 +71,7 @@ def test_a_checkout_without_a_commit_has_none(tmp_path, monkeypatch):
 
 
 def test_another_repository_is_never_taken_for_ours(checkout, monkeypatch, tmp_path):
-    """Neither the user's working folder's, nor the one named by GIT_DIR, nor the one that holds the environment we are installed in."""
+    """Not those of the working folder, of GIT_DIR or of the environment's folder."""
     installed = checkout / "env" / "site-packages" / "src"
     installed.mkdir(parents=True)
     monkeypatch.setattr(provenance, "HERE", installed)

@@ -26,7 +26,7 @@ def store(tmp_path: Path) -> ArrayStore:
 KEY = ArrayStore.key({"a": 1})
 
 
-def test_what_was_put_comes_back_mapped_and_read_only(store: ArrayStore) -> None:
+def test_a_stored_value_is_mapped_and_read_only(store: ArrayStore) -> None:
     values = np.arange(12, dtype=np.float32).reshape(3, 4)
     store.put("features", KEY, {"values": values}, {"note": "x"})
     found = store.get("features", KEY)
@@ -44,7 +44,7 @@ def test_keys_come_from_values_not_from_their_order() -> None:
 
 
 @pytest.mark.parametrize("place", [0, 60, 200, -1])
-def test_one_flipped_byte_anywhere_is_noticed_and_the_value_set_aside(
+def test_one_flipped_byte_is_detected_and_the_value_removed(
     store: ArrayStore, place: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.put("features", KEY, {"values": np.ones((20, 4), np.float32)}, {})
@@ -61,13 +61,13 @@ def test_one_flipped_byte_anywhere_is_noticed_and_the_value_set_aside(
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"meta": {}, "sha256": {"values": 3}}', '{"sha256": {}}'])
-def test_damaged_notes_are_noticed(store: ArrayStore, content: str) -> None:
+def test_damaged_metadata_is_detected(store: ArrayStore, content: str) -> None:
     store.put("features", KEY, {"values": np.ones(3)}, {})
     (store.folder("features", KEY) / "meta.json").write_text(content)
     assert store.get("features", KEY) is None
 
 
-def test_a_value_is_whole_or_not_there(store: ArrayStore) -> None:
+def test_a_value_is_complete_or_missing(store: ArrayStore) -> None:
     with pytest.raises(RuntimeError), store.writing("features", KEY, {}) as folder:
         np.save(folder / "values.npy", np.ones(3))
         raise RuntimeError
@@ -85,7 +85,9 @@ def test_no_pickle_is_loaded(store: ArrayStore) -> None:
     assert store.get("features", KEY) is None
 
 
-def test_a_full_disk_is_said_and_leaves_nothing_behind(store: ArrayStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_error_and_leaves_no_partial_value(
+    store: ArrayStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store.put("features", ArrayStore.key({"a": 0}), {"values": np.ones(3)}, {})
 
     def full(*args: object, **kwargs: object) -> None:
@@ -110,20 +112,20 @@ def test_work_that_cannot_fit_is_refused_before_it_begins(store: ArrayStore) -> 
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_a_read_only_folder_is_said(tmp_path: Path) -> None:
+def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(UserError, match=r"runtime\.cache_dir"):
         ArrayStore(tmp_path / "store")
 
 
-def test_a_file_in_place_of_the_folder_is_said(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_root_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"runtime\.cache_dir"):
         ArrayStore(tmp_path / "file" / "store")
 
 
 @pytest.mark.parametrize("place", ["features", f"features/{KEY[:2]}", f"features/{KEY[:2]}/{KEY}", "tmp", "locks"])
-def test_a_file_inside_the_store_where_a_folder_belongs_is_named(store: ArrayStore, place: str) -> None:
+def test_a_file_in_place_of_a_folder_is_named(store: ArrayStore, place: str) -> None:
     path = store.root / place
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
@@ -252,7 +254,7 @@ def spoil(path: Path, kind: str, target: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["link", "dangling", "hard", "pipe"])
 @pytest.mark.parametrize("name", ["meta.json", "values.npy"])
-def test_a_file_of_a_value_that_is_none_is_damage(
+def test_a_link_or_pipe_in_place_of_a_values_file_is_damage(
     store: ArrayStore, elsewhere: Path, name: str, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = tree(elsewhere)
@@ -264,7 +266,9 @@ def test_a_file_of_a_value_that_is_none_is_damage(
 
 @pytest.mark.parametrize("kind", ["link", "dangling", "hard", "pipe"])
 @pytest.mark.parametrize("name", ["0.tmp", f"000000-{'a' * 64}.npy", f"{'b' * 32}.json"])
-def test_a_file_of_a_pass_that_is_none_is_no_shard(store: ArrayStore, elsewhere: Path, name: str, kind: str) -> None:
+def test_a_link_or_pipe_in_place_of_a_shard_is_ignored(
+    store: ArrayStore, elsewhere: Path, name: str, kind: str
+) -> None:
     before, parts = tree(elsewhere), store.shards(KEY)
     spoil(parts.folder / name, kind, elsewhere / name)
     assert parts.verified() == {} and parts.timings() == []
@@ -272,7 +276,7 @@ def test_a_file_of_a_pass_that_is_none_is_no_shard(store: ArrayStore, elsewhere:
     assert tree(elsewhere) == before
 
 
-def test_a_lock_that_is_a_link_is_named(store: ArrayStore, elsewhere: Path) -> None:
+def test_a_link_in_place_of_a_lock_is_named_and_not_followed(store: ArrayStore, elsewhere: Path) -> None:
     before, path = tree(elsewhere), store.root / "locks" / f"{KEY}.lock"
     for kind in ("link", "dangling", "pipe"):
         spoil(path, kind, elsewhere / "thesis.pdf")
@@ -301,7 +305,7 @@ def test_a_folder_where_a_file_belongs_is_named_and_left_alone(store: ArrayStore
     assert (folder / "meta.json" / "thesis").read_bytes() == b"precious"
 
 
-def test_only_half_written_values_of_the_key_are_swept(store: ArrayStore, elsewhere: Path) -> None:
+def test_only_half_written_values_of_the_key_are_removed(store: ArrayStore, elsewhere: Path) -> None:
     before, tmp = tree(elsewhere), store.root / "tmp"
     half, link, other = tmp / f"{KEY[:16]}-{'c' * 32}", tmp / f"{KEY[:16]}-{'d' * 32}", tmp / f"{KEY[:16]}-notes"
     for folder in (half, other):
@@ -325,7 +329,9 @@ def test_only_half_written_values_of_the_key_are_swept(store: ArrayStore, elsewh
         "[1]",
     ],
 )
-def test_notes_of_any_content_are_damage(store: ArrayStore, content: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_metadata_of_any_other_content_is_damage(
+    store: ArrayStore, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
     store.put("features", KEY, {"values": np.ones(3, np.float32)}, {})
     (store.folder("features", KEY) / "meta.json").write_text(content, encoding="latin-1")
     use_all(store)
@@ -340,7 +346,7 @@ def test_no_array_is_read_elsewhere(store: ArrayStore, name: str) -> None:
     assert store.get("features", KEY) is None
 
 
-def test_what_a_reader_cannot_use_is_damage(store: ArrayStore) -> None:
+def test_a_value_that_fails_the_readers_check_is_damage(store: ArrayStore) -> None:
     store.put("features", KEY, {"values": np.ones(3)}, {"count": "many"})
 
     def check(value: object) -> None:

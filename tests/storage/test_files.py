@@ -1,4 +1,4 @@
-"""What is read from disk is read with bounds: whatever a file holds, it is a value or one exception."""
+"""Reading of files with limits: any content gives a value or one exception."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_what_json_writes_is_read(value: Any) -> None:
+def test_values_that_json_writes_are_read_back(value: Any) -> None:
     assert parse_json(json.dumps(value)) == parse_json(json.dumps(value).encode()) == value
 
 
 @given(st.text() | st.binary())
-def test_anything_is_a_value_or_unreadable(content: str | bytes) -> None:
+def test_any_content_gives_a_value_or_unreadable(content: str | bytes) -> None:
     try:
         parse_json(content)
     except Unreadable as error:
@@ -40,16 +40,16 @@ def test_anything_is_a_value_or_unreadable(content: str | bytes) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", " ", "{", "[" * 100_000, "[" * 100_000 + "]" * 100_000, '{"a":' * 100 + "1" + "}" * 100, "NaN", "[Infinity]", "-Infinity",
-        "1e999", "9" * 301, "9" * 5000, b"\xff", "{'a': 1}", "[1,]", "\ufeff{}",
+        "", " ", "{", "[" * 100_000, "[" * 100_000 + "]" * 100_000, '{"a":' * 100 + "1" + "}" * 100,
+        "NaN", "[Infinity]", "-Infinity", "1e999", "9" * 301, "9" * 5000, b"\xff", "{'a': 1}", "[1,]", "\ufeff{}",
     ],
 )  # fmt: skip
-def test_what_no_file_of_ours_holds_is_refused(text: str | bytes) -> None:
+def test_json_beyond_the_limits_is_refused(text: str | bytes) -> None:
     with pytest.raises(Unreadable):
         parse_json(text)
 
 
-def test_depth_has_a_bound_and_width_has_none() -> None:
+def test_depth_is_limited_and_width_is_not() -> None:
     assert parse_json("[" * MAX_DEPTH + "]" * MAX_DEPTH) is not None
     with pytest.raises(Unreadable, match="deep"):
         parse_json("[" * (MAX_DEPTH + 1) + "1" + "]" * (MAX_DEPTH + 1))

@@ -1,4 +1,4 @@
-"""A run's or a sweep's folder has one command at a time; a killed one leaves nothing that keeps the next out."""
+"""The lock of a folder: one command at a time, and none remains after a killed command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ from tests.conftest import Ended
 
 ROOT = Path(__file__).resolve().parents[2]
 Door = Callable[..., Ended]
-HOLD = "import sys, time; from pathlib import Path; from src.storage.folder_lock import FolderLock; lock = FolderLock(Path(sys.argv[1]), 'x'); lock.acquire(); "
+HOLD = """
+import sys, time
+from pathlib import Path
+from src.storage.folder_lock import FolderLock
+lock = FolderLock(Path(sys.argv[1]), 'x')
+lock.acquire()
+"""
 
 
 @contextmanager
@@ -82,7 +88,7 @@ def test_a_process_that_ends_by_itself_frees_the_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["folder", "link", "pipe", "text"])
-def test_what_stands_in_the_locks_place_stops_nobody(tmp_path: Path, kind: str) -> None:
+def test_anything_in_the_locks_place_does_not_stop_a_command(tmp_path: Path, kind: str) -> None:
     place, other = tmp_path / "run" / LOCK, tmp_path / "other"
     place.parent.mkdir()
     other.write_text("mine")
@@ -97,7 +103,7 @@ def test_what_stands_in_the_locks_place_stops_nobody(tmp_path: Path, kind: str) 
     assert other.read_text() == "mine"
 
 
-def test_notes_that_cannot_be_read_do_not_hide_that_the_folder_is_taken(tmp_path: Path) -> None:
+def test_an_unreadable_owner_does_not_hide_that_the_folder_is_locked(tmp_path: Path) -> None:
     with held(tmp_path):
         (tmp_path / LOCK).write_text('{"process": []}')
         with pytest.raises(UserError, match="another command is at work"):

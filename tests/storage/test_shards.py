@@ -19,7 +19,7 @@ def store(tmp_path: Path) -> ArrayStore:
     return ArrayStore(tmp_path / "store")
 
 
-def test_what_lies_beside_the_shards_is_no_shard(tmp_path: Path) -> None:
+def test_other_files_in_the_folder_are_not_shards(tmp_path: Path) -> None:
     parts = ArrayStore(tmp_path).shards("pass")
     fill(parts, 3, np.ones(2))
     parts.add_timing({"encode": 1.0})
@@ -46,7 +46,7 @@ def test_a_shard_filled_in_any_order_is_the_file_that_numpy_writes(shape: tuple[
     assert set(one.verified()) == {4}
 
 
-def test_finished_shards_survive_and_damaged_ones_do_not(store: ArrayStore) -> None:
+def test_intact_shards_are_kept_and_damaged_ones_removed(store: ArrayStore) -> None:
     parts = store.shards("pass")
     for number in range(3):
         fill(parts, number, np.full((2, 2), number, np.float32))
@@ -66,7 +66,7 @@ def test_finished_shards_survive_and_damaged_ones_do_not(store: ArrayStore) -> N
     "content",
     ["", "[]", "[" * 100_000, '{"encode": "x"}', '{"encode": NaN}', '{"encode": true}', "3", '{"encode": null}'],
 )
-def test_a_damaged_note_of_a_share_is_left_out(
+def test_a_damaged_timing_is_ignored_with_a_warning(
     store: ArrayStore, content: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     parts = store.shards("pass")

@@ -23,7 +23,7 @@ def rows(table):
     return [dict(zip(columns, line, strict=True)) for line in lines]
 
 
-def test_examples_say_of_each_row_whether_it_was_right():
+def test_examples_say_which_rows_are_right():
     labels = np.array([0, 1, 1])
     arrays = make_predictions(labels, np.array([0, 1, 0])) | make_predictions(
         labels, np.array([1, 1, 1]), role="mismatched"
@@ -52,7 +52,7 @@ def test_examples_of_draws_are_shares_and_of_numbers_errors():
     assert [(row["prediction"], row["error"]) for row in found] == [(1.5, 0.5), (3.5, 1.5)]
 
 
-def test_texts_are_in_the_examples_only_where_they_were_asked_for():
+def test_examples_contain_texts_only_on_request():
     labels = np.array([0, 1])
     arrays, data = make_predictions(labels, labels), make_data(labels, ("no", "yes"))
     assert "text 0" not in str(examples(arrays, data))

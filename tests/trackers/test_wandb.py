@@ -37,10 +37,11 @@ def test_auto_with_a_key_and_no_server_falls_back_and_says_why(tmp_path):
     assert KEY not in done.stdout + done.stderr
 
 
-def test_online_without_a_key_refuses_at_once_and_asks_nothing_even_at_a_terminal(tmp_path):
+def test_online_without_a_key_is_refused_at_once_without_questions(tmp_path):
     script = (
         HEAD
-        + "try:\n    build_tracker(TrackerConfig(mode='online'))\nexcept Exception as error:\n    print('refused:', error)"
+        + "try:\n    build_tracker(TrackerConfig(mode='online'))\n"
+        + "except Exception as error:\n    print('refused:', error)"
     )
     here, there = pty.openpty()
     process = subprocess.Popen(
@@ -75,7 +76,7 @@ def test_settings_that_cannot_be_read_are_a_reason_and_no_traceback(tmp_path, na
 
 @pytest.mark.parametrize("obstacle", [None, "no key"])
 @pytest.mark.parametrize("wanted", ["offline", "auto", "online"])
-def test_the_mode_is_what_was_asked_and_can_be_had(clean, wanted, obstacle):
+def test_the_mode_is_the_possible_one_of_those_asked_for(clean, wanted, obstacle):
     asked = []
     clean.setattr(wandb_server, "offline_reason", lambda: asked.append(1) or obstacle)
     if wanted == "online" and obstacle:
@@ -88,7 +89,7 @@ def test_the_mode_is_what_was_asked_and_can_be_had(clean, wanted, obstacle):
 
 
 @pytest.mark.parametrize("wanted", ["auto", "online"])
-def test_what_was_refused_once_is_not_waited_for_by_the_next_job(clean, wanted):
+def test_a_refusal_is_remembered_for_the_next_job(clean, wanted):
     asked = []
     clean.setattr(wandb_server, "offline_reason", lambda: asked.append(1) or "no answer")
     for _ in range(3):
@@ -101,7 +102,7 @@ def test_what_was_refused_once_is_not_waited_for_by_the_next_job(clean, wanted):
 
 @pytest.mark.parametrize("wanted", ["offline", "auto", "online"])
 @pytest.mark.parametrize(("switch", "mode"), [("offline", "offline"), ("dryrun", "offline"), ("disabled", "disabled")])
-def test_the_environment_can_only_close(clean, wanted, switch, mode):
+def test_the_environment_can_only_keep_runs_offline(clean, wanted, switch, mode):
     clean.setenv("WANDB_MODE", switch)
     clean.setattr(wandb_server, "offline_reason", lambda: pytest.fail("asked for a key"))
     assert WandbTracker(TrackerConfig(mode=wanted)).mode == mode

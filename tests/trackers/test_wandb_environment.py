@@ -1,4 +1,4 @@
-"""Variables of W&B's own that a run or a sweep obeys."""
+"""Environment variables of W&B in runs and sweeps."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def words(tmp_path: Path, bert: Path) -> list[str]:
     return [f"model.path={bert}", "dataset=files", "dataset.train=train.csv", "dataset.test=test.csv", *quick]
 
 
-def test_the_environment_says_of_a_single_run_what_no_option_does(words: list[str], tmp_path: Path) -> None:
+def test_the_environment_applies_to_a_single_run_unless_an_option_does(words: list[str], tmp_path: Path) -> None:
     ended = process(tmp_path, *words, "hydra.run.dir=one", **ABOUT, **ONE)
     assert ended.returncode == 0, ended.stderr
     (run,) = runs(tmp_path / "one")
@@ -57,7 +57,7 @@ def test_the_environment_says_of_a_single_run_what_no_option_does(words: list[st
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
-def test_what_is_of_one_run_is_not_used_in_a_sweep_and_told_once(
+def test_variables_of_a_single_run_are_ignored_in_a_sweep_with_one_warning(
     words: list[str], tmp_path: Path, launcher: str
 ) -> None:
     if launcher != "basic":
@@ -81,7 +81,7 @@ def test_what_is_of_one_run_is_not_used_in_a_sweep_and_told_once(
     }
 
 
-def test_runs_lie_where_the_environment_wants_them_and_are_found_again(words: list[str], tmp_path: Path) -> None:
+def test_runs_in_the_environments_folder_are_found_again(words: list[str], tmp_path: Path) -> None:
     sweep, far = ["-m", "hydra.sweep.dir=sweep", "pooling=cls,mean"], tmp_path / "far away"
     for _ in range(2):
         ended = process(tmp_path, *words, *sweep, WANDB_DIR=str(far))
@@ -103,7 +103,7 @@ def test_a_name_in_the_environment_that_wandb_refuses_is_one_line(
         assert ended.returncode == 1 and name in ended.stderr and "Traceback" not in ended.stderr
 
 
-def test_online_in_the_environment_alone_opens_nothing_and_is_told(words: list[str], tmp_path: Path) -> None:
+def test_online_in_the_environment_alone_sends_nothing_and_is_reported(words: list[str], tmp_path: Path) -> None:
     for sweep in ([], ["-m", "pooling=cls,mean"]):
         ended = process(tmp_path, *words, *sweep, WANDB_MODE="online")
         assert ended.returncode == 0 and (ended.stdout + ended.stderr).count("WANDB_MODE=online") == 1

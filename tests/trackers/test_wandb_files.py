@@ -93,7 +93,7 @@ def test_neither_key_nor_host_nor_command_line_is_written_anywhere(sweep):
     assert b"/" + Path(sys.argv[0]).name.encode() not in runs
 
 
-def test_nothing_of_a_job_lands_in_the_home_folder(sweep):
+def test_a_job_writes_nothing_into_the_home_folder(sweep):
     folder, _ = sweep
     assert not [path for path in (folder / "home").rglob("*") if path.is_file() and path.suffix != ".log"]
 
@@ -143,7 +143,7 @@ def test_a_killed_job_keeps_what_it_logged(tmp_path):
     ] == [2.5]
 
 
-def test_a_crash_of_the_library_costs_one_line_each_and_neither_the_job_nor_the_next(tmp_path):
+def test_a_crash_of_the_library_is_a_warning_and_stops_no_job(tmp_path):
     script = """
 import signal
 tracker = start("one", "one")
@@ -168,7 +168,7 @@ print(tracker.finish(False))
 
 
 @pytest.mark.parametrize("mode", ["offline", "auto"])
-def test_without_a_home_nothing_is_said_and_nothing_left(tmp_path, mode):
+def test_without_a_home_folder_stderr_stays_empty(tmp_path, mode):
     (tmp_path / "tmp").mkdir()
     script = (
         f"tracker = start('job', 'homeless', mode='{mode}'); tracker.log(make_result()); print(tracker.finish(False))"

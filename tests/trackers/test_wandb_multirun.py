@@ -1,4 +1,4 @@
-"""A whole sweep in W&B: one run a job, read back with the library's own reader; a killed job's run is continued by the same command."""
+"""A whole sweep in W&B: one run per job; the same command continues the run of a killed job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from omegaconf import OmegaConf
 
 from experiments.sweep_run import SweepRun, figures, tables
 from src.results.result import Result
-from src.sweeps.comparison import compare_records, find_jobs
+from src.sweeps.comparison import compare_records
+from src.sweeps.jobs import find_jobs
 from tests.conftest import SENTENCES, write_csv
 from tests.helpers.records import make_four
 from tests.helpers.wandb import KEY, ROOT, config, exits, head, inspect, merged, process, read, runs
@@ -40,7 +41,7 @@ run.main()
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory, bert: Path) -> Iterator[SimpleNamespace]:
-    """24 jobs on two tasks, the fourth of which was killed; then the same command again, this time with a run of the sweep's own."""
+    """24 jobs on two tasks, the fourth killed; then the same command with a run of the sweep's own."""
     folder = tmp_path_factory.mktemp("swept")
     (folder / "home").mkdir()
     for name, number in (("train", 40), ("test", 20)):
@@ -153,14 +154,14 @@ def test_the_key_is_in_no_file_and_on_no_stream(swept: SimpleNamespace) -> None:
     assert KEY not in swept.first.stdout + swept.first.stderr + swept.second.stdout + swept.second.stderr
 
 
-def test_no_path_of_the_machine_is_in_what_would_be_sent(swept: SimpleNamespace) -> None:
+def test_no_path_of_the_machine_would_be_sent(swept: SimpleNamespace) -> None:
     for folder in (swept.jobs[0], swept.folder / "sweep"):
         # These two name what is to be uploaded.
         sent = json.dumps([record for record in read(runs(folder)[0]) if record["type"] not in ("artifact", "files")])
         assert not [path for path in (str(swept.folder), str(ROOT), os.path.expanduser("~")) if path in sent]
 
 
-def test_a_job_that_is_refused_leaves_one_failed_run_whose_place_the_next_try_takes(tmp_path: Path, bert: Path) -> None:
+def test_a_refused_job_has_one_failed_run_which_the_next_attempt_replaces(tmp_path: Path, bert: Path) -> None:
     (tmp_path / "home").mkdir()
     rows = [(SENTENCES[place % 5] + " the" * (place % 7), "no" if place % 5 < 2 else "yes") for place in range(40)]
     write_csv(tmp_path / "train.csv", rows, ("text", "label"))
@@ -196,7 +197,7 @@ def test_a_job_that_is_refused_leaves_one_failed_run_whose_place_the_next_try_ta
         )
 
 
-def test_a_job_whose_record_is_taken_over_has_its_run_all_the_same(swept: SimpleNamespace) -> None:
+def test_a_job_whose_record_is_copied_has_a_run(swept: SimpleNamespace) -> None:
     again = process(swept.folder, *swept.words, "hydra.sweep.dir=elsewhere", "seed=0,2", "pooling=cls")
     assert "0 done, 4 skipped, 0 failed" in again.stdout and "W&B: 4 offline runs" in again.stdout
     assert "the runs stay offline, since 127.0.0.1 cannot be reached" in again.stderr
@@ -209,14 +210,14 @@ def test_a_job_whose_record_is_taken_over_has_its_run_all_the_same(swept: Simple
     assert [len(runs(job)) for job in find_jobs(swept.folder / "elsewhere")] == [1] * 4
 
 
-def test_the_sweeps_own_run_costs_no_more_than_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_of_the_sweeps_own_run_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     SweepRun().on_multirun_end(
         OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}, "tracker": {"name": "wanb"}})
     )
     assert [record.getMessage()[:40] for record in caplog.records] == ["the sweep's own run could not be logged:"]
 
 
-def test_without_matplotlib_there_are_no_figures_and_it_says_so(
+def test_without_matplotlib_there_are_no_figures_and_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

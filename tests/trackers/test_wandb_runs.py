@@ -22,15 +22,23 @@ def test_a_job_done_again_in_its_folder_continues_its_run_and_no_other(clean, tm
 
 
 def test_a_file_that_ends_before_its_run_is_known(tmp_path: Path) -> None:
-    script = (
-        "from pathlib import Path; from src.config.schema import TrackerConfig; from src.trackers.registry import build_tracker;"
-        "from src.trackers.wandb_files import has_ended;"
-        "import sys; t = build_tracker(TrackerConfig());"
-        "t.start({}, name='a', group=None, job_type='probe', tags=[], folder=Path('job'));"
-        "t.measure({'x': 1.0}, 0); t._run.finish(); log, = Path('job').glob('wandb/offline-run-*/run-*.wandb'); whole = log.read_bytes();"
-        "cut = (len(whole) - 1, len(whole) // 2, 8);"
-        "print([has_ended(log.parent, 0.2)] + [log.write_bytes(whole[:end]) and has_ended(log.parent, 0.2) for end in cut])"
-    )
+    script = """
+from pathlib import Path
+from src.config.schema import TrackerConfig
+from src.trackers.registry import build_tracker
+from src.trackers.wandb_files import has_ended
+tracker = build_tracker(TrackerConfig())
+tracker.start({}, name='a', group=None, job_type='probe', tags=[], folder=Path('job'))
+tracker.measure({'x': 1.0}, 0)
+tracker._run.finish()
+(log,) = Path('job').glob('wandb/offline-run-*/run-*.wandb')
+whole = log.read_bytes()
+found = [has_ended(log.parent, 0.2)]
+for end in (len(whole) - 1, len(whole) // 2, 8):
+    log.write_bytes(whole[:end])
+    found.append(has_ended(log.parent, 0.2))
+print(found)
+"""
     (tmp_path / "home").mkdir()
     ended = process(tmp_path, script=script)
     assert ended.stdout.splitlines()[-1] == "[True, False, False, False]", ended.stderr

@@ -42,23 +42,23 @@ def server():
 @pytest.mark.parametrize(
     ("status", "reason"), [(200, None), (401, None), (404, None), (502, "127.0.0.1 answered: 502 Bad Gateway")]
 )
-def test_a_server_at_work_is_no_obstacle(clean, server, status, reason):
+def test_an_answer_below_status_500_is_no_reason(clean, server, status, reason):
     server.status = status
     assert check_connection(f"http://127.0.0.1:{server.server_port}") == reason
 
 
-def test_a_closed_door_is_named(clean):
+def test_a_closed_port_is_a_reason(clean):
     assert check_connection(f"http://127.0.0.1:{closed_port()}").startswith("127.0.0.1 cannot be reached: ")
     assert check_connection("http://no-such-host.invalid").startswith("no-such-host.invalid ")
 
 
-def test_an_open_door_that_nobody_answers_at_is_an_obstacle(clean, server):
+def test_a_silent_server_is_a_reason(clean, server):
     server.status = 0
     clean.setattr(wandb_server, "SERVER_TIMEOUT", 0.2)
     assert check_connection(f"http://127.0.0.1:{server.server_port}") == "127.0.0.1 did not answer within 0.2 s"
 
 
-def test_a_server_that_talks_nonsense_is_an_obstacle_and_no_traceback(clean, capfd):
+def test_an_answer_that_is_not_http_is_a_reason(clean, capfd):
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -85,7 +85,7 @@ def test_a_proxy_is_asked_instead_of_the_server(clean, server):
     assert check_connection(f"http://127.0.0.1:{closed_port()}").startswith("127.0.0.1 cannot be reached")
 
 
-def test_a_silent_network_is_given_up_even_in_the_look_up_of_the_name(clean):
+def test_the_look_up_of_a_name_has_a_time_limit(clean):
     clean.setattr(wandb_server, "SERVER_TIMEOUT", 0.1)
 
     def silent(*arguments: object) -> None:

@@ -23,7 +23,7 @@ def test_the_summary_is_flat_and_without_undefined_values():
     assert all(isinstance(value, str | int | float | bool) for value in flat.values())
 
 
-def test_the_contract_names_all_that_a_run_holds():
+def test_the_documentation_lists_all_names_of_a_summary():
     promised = re.findall(r"^summary: (.+?)  ", str(wandb.__doc__), re.MULTILINE)
     names = {name.strip() for line in promised for name in line.split(",") if not name.strip().startswith("_")}
     assert {re.sub("_(low|high)$", "", re.sub("/.*", "/NAME", name)) for name in wandb_summary(make_result())} == {

@@ -1,4 +1,4 @@
-"""Every job of every W&B sweep, spelled out by the library's own code for agents, is one that the door accepts as it was meant."""
+"""Every job of every W&B sweep, composed by the library's own agent code, is a valid command."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def found_in(config: Config, key: str) -> Any:
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_every_job_composes_and_holds_what_the_sweep_says(path: Path) -> None:
+def test_every_job_composes_with_the_values_of_its_sweep(path: Path) -> None:
     sweep = load(path)
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):

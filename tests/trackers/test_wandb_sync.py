@@ -1,4 +1,6 @@
-"""Runs are sent, at once or by `wandb sync`, to a server that speaks W&B's language. Opt-in: OPENWANDB names the program of such a server.
+"""Runs are sent, at once or by `wandb sync`, to a server that speaks W&B's language.
+
+Opt-in: OPENWANDB names the program of such a server.
 
     python -m venv peer && peer/bin/pip install openwandb==0.5.25
     OPENWANDB=peer/bin/openwandb python -m pytest tests/trackers/test_wandb_sync.py -n 0
