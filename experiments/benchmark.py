@@ -4,8 +4,9 @@
 
 Every figure stands beside a peer that ran in the same process on the same cores:
 sentence-transformers for extraction, scikit-learn's LogisticRegressionCV for the probe.
-``part=encoder`` or ``part=probe`` runs one of them; ``part=launching`` measures the seconds per job
-of a sweep beyond the probes' own. ``rows`` takes the first rows of SST-2 instead of all,
+``part=encoder`` or ``part=probe`` runs one of them. ``part=launching`` measures the seconds per job
+of a sweep of ``jobs`` tiny jobs beyond the probes' own, and the same ``fits`` with ``workers`` of
+joblib (the extra "joblib"); 0 leaves one of them out. ``rows`` takes the first rows of SST-2 instead of all,
 ``base_rows`` the rows for BERT-base's shape; ``output`` names a file for the figures.
 """
 
@@ -18,6 +19,7 @@ from typing import Any, Literal
 
 from experiments.cli import ModelPath, command
 from experiments.files import write_json
+from src.cli.messages import print_text
 from src.errors import UserError
 from src.runtime.provenance import collect
 
@@ -31,7 +33,9 @@ class Options:
     model: ModelPath = ModelPath()
     rows: int | None = None
     base_rows: int = 2000
-    jobs: int = 200  # of the sweep with part=launching
+    jobs: int = 200  # this and the next two with part=launching
+    fits: int = 160
+    workers: int = 2
     output: str | None = None
 
 
@@ -39,9 +43,13 @@ class Options:
 def main(options: Options) -> None:
     """Print the ratios; a probe that misses its target ends with status 1."""
     if options.part == "launching":
-        from experiments import overhead
+        from experiments.benchmarks import launching
 
-        overhead.main(["part=jobs", f"jobs={options.jobs}", *([f"output={options.output}"] if options.output else [])])
+        measured = launching.measure(options.jobs, options.fits, options.workers)
+        for line in launching.lines(measured):
+            print_text(line)
+        if options.output:
+            write_json(Path(options.output), {**measured, "provenance": collect()})
         return
     figures: dict[str, Any] = {}
     met = True

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from experiments.overhead import settled
+from experiments.benchmarks.launching import stable_files
 from src import run
 from src.config.schema import ProbeConfig
 from src.errors import UserError
@@ -106,7 +106,7 @@ def test_one_forward_pass_serves_a_sweep_over_layers(
     assert sorted(passes) == ["files/test", "files/train"]
     assert "2 done, 0 skipped, 1 failed" in ended.out  # a layer that the model lacks costs its own job alone
     door(run.main, *files, "runtime.cache_dir=alone", "hydra.run.dir=alone")
-    assert settled(tmp_path / "alone") == settled(tmp_path / "sweep" / "1")
+    assert stable_files(tmp_path / "alone") == stable_files(tmp_path / "sweep" / "1")
 
 
 def test_a_stopped_sweep_does_what_is_missing(
@@ -127,7 +127,7 @@ def test_a_stopped_sweep_does_what_is_missing(
         assert door(run.main, *sweep, "hydra.sweep.dir=one").status == 130
     ended = door(run.main, *sweep, "hydra.sweep.dir=two")
     assert ended.status == 0 and "2 done, 1 skipped, 0 failed" in ended.out
-    assert settled(tmp_path / "two" / "0") == settled(tmp_path / "one" / "0")
+    assert stable_files(tmp_path / "two" / "0") == stable_files(tmp_path / "one" / "0")
     no_work()
     ended = door(run.main, *sweep, "hydra.sweep.dir=three")
     assert ended.status == 0 and "0 done, 3 skipped, 0 failed" in ended.out
@@ -139,8 +139,8 @@ def test_records_do_not_depend_on_the_order_of_jobs(door: Door, files: list[str]
     for name, poolings in (("there", "cls,pooler"), ("back", "pooler,cls")):
         words = [f"pooling={poolings}", f"hydra.sweep.dir={name}", f"runtime.cache_dir={name}-cache"]
         assert door(run.main, "-m", *files, *words).status == 0
-    assert settled(tmp_path / "there" / "0") == settled(tmp_path / "back" / "1")
-    assert settled(tmp_path / "there" / "1") == settled(tmp_path / "back" / "0")
+    assert stable_files(tmp_path / "there" / "0") == stable_files(tmp_path / "back" / "1")
+    assert stable_files(tmp_path / "there" / "1") == stable_files(tmp_path / "back" / "0")
 
 
 def test_a_bad_job_is_written_down_and_the_others_go_on(
@@ -322,5 +322,5 @@ def test_the_number_of_threads_changes_no_bit_of_a_record(
         words = [probe, f"runtime.threads={number}", f"hydra.run.dir={number}", f"runtime.cache_dir={number}-store"]
         ended = door(run.main, *quick, *words)
         assert ended.status == 0, ended.err
-    assert settled(tmp_path / "1") == settled(tmp_path / "3")
+    assert stable_files(tmp_path / "1") == stable_files(tmp_path / "3")
     assert record(tmp_path / "3")["provenance"]["threads"] == 3

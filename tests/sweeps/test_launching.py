@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from experiments.overhead import settled
+from experiments.benchmarks.launching import stable_files
 from src import run
 from src.runtime.provenance import cores
 from tests.conftest import Ended
@@ -42,7 +42,7 @@ def same_as_basic(door: Command, files: list[str], folder: Path) -> None:
     poolings = ["dataset.test=test.csv,train.csv", "pooling=cls,mean", "seed=0,1"]
     assert door(run.main, "-m", *files, *poolings, f"hydra.sweep.dir={folder}-basic").status == 0
     for job in range(8):
-        assert settled(folder / str(job)) == settled(folder.with_name(f"{folder.name}-basic") / str(job))
+        assert stable_files(folder / str(job)) == stable_files(folder.with_name(f"{folder.name}-basic") / str(job))
         assert record(folder / str(job))["timing"]["cache"] == "hit"  # passes are made before the jobs
     stored = Path(f"{folder}-store").glob("features/*/*/meta.json")
     passes = {json.dumps(json.loads(path.read_text())["meta"]["pass"]) for path in stored}

@@ -130,7 +130,7 @@ def test_an_impossible_sweep_is_refused_before_its_first_job(
     if "hydra/launcher=" in words[0]:
         pytest.importorskip(f"hydra_plugins.hydra_{'joblib' if 'joblib' in words[0] else 'submitit'}_launcher")
     monkeypatch.setattr("shutil.which", lambda name: None)
-    monkeypatch.setattr("src.trackers.wandb.obstacle", lambda: "no W&B API key was found")
+    monkeypatch.setattr("src.trackers.wandb_server.offline_reason", lambda: "no W&B API key was found")
     monkeypatch.delenv("WANDB_MODE", raising=False)
     ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean", *words)
     assert ended.status == 1 and reason in ended.err and "Traceback" not in ended.err, ended.err
