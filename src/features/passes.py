@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from src.errors import UserError
+from src.features.assembly import FinishedShards
 from src.features.batching import deal_shards, plan_batches
 from src.features.inputs import EncoderInput, PoolingTarget
 from src.models.encoder import Encoder
@@ -23,10 +23,7 @@ from src.models.tokenizer import Tokens
 from src.pooling import poolings
 from src.runtime.clock import Clock
 from src.storage.arrays import ArrayStore
-from src.storage.npy import ArrayWriter
 from src.storage.shards import ShardStore
-
-WINDOW = 1 << 26  # bytes of features in memory, of all workers together, while shards are assembled
 
 log = logging.getLogger(__name__)
 
@@ -256,34 +253,10 @@ class ForwardPass:
 
     def _assemble(self, keys: dict[PoolingTarget, str], finished: dict[int, Path]) -> None:
         """Write one value per key, the first key last, with its rows in the order of the column."""
-        meta = {"pass": self._timing()}
-        numbers = [np.concatenate(batches) for batches in self.shards]
-
-        def write(target: PoolingTarget) -> None:
-            self._write(keys[target], meta, numbers, finished, self.targets.index(target))
-
-        first, *others = keys
-        with ThreadPoolExecutor(self.workers) as pool:
-            list(pool.map(write, others))
-        write(first)
-
-    def _write(
-        self, key: str, meta: dict[str, Any], numbers: list[np.ndarray], finished: dict[int, Path], place: int
-    ) -> None:
-        """Write the value of the target at `place`, a window of its rows at a time."""
-        rows, width = len(self.column), self.width
-        step = max(1, WINDOW // (self.workers * width * 4))
-        with (
-            self.store.writing("features", key, meta) as folder,
-            closing(ArrayWriter(folder / "values.npy", (rows, width), np.float32)) as writer,
-        ):
-            for start in range(0, rows, step):
-                window = np.empty((min(step, rows - start), width), np.float32)
-                for number, mine in enumerate(numbers):
-                    inside = np.flatnonzero((mine >= start) & (mine < start + step))
-                    shard = self.shard_store.read(finished[number], (len(self.targets), len(mine), width))
-                    window[mine[inside] - start] = shard[place, inside]
-                writer.rows(np.arange(start, start + len(window)), window)
+        files = [finished[number] for number in range(len(self.shards))]
+        rows = [np.concatenate(batches) for batches in self.shards]
+        shards = FinishedShards(self.shard_store, files, rows, self.targets, self.width)
+        shards.write(self.store, keys, {"pass": self._timing()}, self.workers)
 
     def _timing(self) -> dict[str, Any]:
         """Return what is stored beside the features of this pass."""

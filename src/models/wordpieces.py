@@ -53,9 +53,7 @@ def inspect_tokenizer(tokenizer: Any, label: str) -> TokenizerTraits:
     first = {row["input_ids"][0] if row["input_ids"] and row["special_tokens_mask"][0] else None for row in rows}
     unknown = tokenizer.unk_token_id
     return TokenizerTraits(
-        first.pop() if len(first) == 1 else None,
-        None if unknown is None else int(unknown),
-        _lowers_capitals(tokenizer),
+        first.pop() if len(first) == 1 else None, None if unknown is None else int(unknown), _lowers_capitals(tokenizer)
     )
 
 

@@ -10,12 +10,7 @@ from typing import Any
 import pytest
 
 from src.errors import UserError
-from tests.helpers.checkpoints import (
-    copy_checkpoint,
-    edit_json,
-    load_encoder,
-    open_checkpoint,
-)
+from tests.helpers.checkpoints import copy_checkpoint, edit_json, load_encoder, open_checkpoint
 
 
 @pytest.mark.parametrize(

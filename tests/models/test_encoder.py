@@ -11,9 +11,7 @@ import torch
 import transformers
 
 from src.errors import UserError
-from tests.helpers.checkpoints import (
-    load_encoder,
-)
+from tests.helpers.checkpoints import load_encoder
 
 SMALL: dict[str, Any] = {
     "hidden_size": 16,

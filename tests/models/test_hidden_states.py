@@ -10,9 +10,7 @@ import torch
 from src.errors import UserError
 from src.models.encoder import Encoder
 from src.models.options import EncodingOptions
-from tests.helpers.checkpoints import (
-    open_checkpoint,
-)
+from tests.helpers.checkpoints import open_checkpoint
 
 
 def test_other_architectures_are_refused_with_the_reason(make_checkpoint: Any, vocabulary: list[str]) -> None:

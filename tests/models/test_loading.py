@@ -15,12 +15,7 @@ import transformers
 
 from src.errors import UserError
 from tests.conftest import SMALL
-from tests.helpers.checkpoints import (
-    copy_checkpoint,
-    encode_sentences,
-    load_encoder,
-    open_checkpoint,
-)
+from tests.helpers.checkpoints import copy_checkpoint, encode_sentences, load_encoder, open_checkpoint
 
 
 def test_a_configuration_that_asks_for_tuples_loads(bert: Path, tmp_path: Path) -> None:

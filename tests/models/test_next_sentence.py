@@ -7,9 +7,7 @@ from typing import Any
 import transformers
 
 from src.models.next_sentence import sentence_pairs
-from tests.helpers.checkpoints import (
-    load_encoder,
-)
+from tests.helpers.checkpoints import load_encoder
 
 SMALL: dict[str, Any] = {
     "hidden_size": 16,

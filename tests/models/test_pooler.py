@@ -9,10 +9,7 @@ import pytest
 import torch
 
 from src.models.pooler import marchenko_pastur, pooler_error, quarter_circle
-from tests.helpers.checkpoints import (
-    copy_checkpoint,
-    load_encoder,
-)
+from tests.helpers.checkpoints import copy_checkpoint, load_encoder
 
 
 def test_the_pooler_is_untrained_only_with_both_signs(bert: Path, tmp_path: Path) -> None:

@@ -10,12 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from src.errors import UserError
-from tests.helpers.checkpoints import (
-    copy_checkpoint,
-    encode_sentences,
-    open_checkpoint,
-    scale_weights,
-)
+from tests.helpers.checkpoints import copy_checkpoint, encode_sentences, open_checkpoint, scale_weights
 
 
 def test_a_file_changed_after_its_digest_is_refused(bert: Path, tmp_path: Path) -> None:

@@ -13,9 +13,7 @@ import pytest
 from src.config.schema import ModelConfig
 from src.models.finding import find_checkpoint
 from src.models.tokenizer import Tokenizer
-from tests.helpers.checkpoints import (
-    open_checkpoint,
-)
+from tests.helpers.checkpoints import open_checkpoint
 
 
 def test_truncation_is_counted_and_stored_truncation_is_overridden(bert: Path, tmp_path: Path) -> None:

@@ -7,12 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from src.models.tokenizer_files import TOKENIZER_FILES
-from tests.helpers.checkpoints import (
-    copy_checkpoint,
-    edit_json,
-    encode_sentences,
-    open_checkpoint,
-)
+from tests.helpers.checkpoints import copy_checkpoint, edit_json, encode_sentences, open_checkpoint
 
 
 def test_saved_paths_that_are_not_read_change_nothing(bert: Path, tmp_path: Path) -> None:

@@ -11,10 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from src.errors import UserError
 from src.models.weight_names import find_prefix_mismatch
-from tests.helpers.checkpoints import (
-    copy_checkpoint,
-    load_encoder,
-)
+from tests.helpers.checkpoints import copy_checkpoint, load_encoder
 
 LEFT_OVER: dict[str, tuple[str, str]] = {
     "relative": ("encoder.layer.0.attention.self.distance_embedding.weight", "relative"),
@@ -65,10 +62,7 @@ def test_a_missing_prefix_is_named_with_code_that_adds_it(bert: Path, tmp_path: 
 
     assert find_prefix_mismatch(
         list(shorter(load_file(bert / "model.safetensors"))), ["encoder.layer.0.output.dense.bias"], "bert."
-    ) == (
-        "add",
-        "encoder.",
-    )
+    ) == ("add", "encoder.")
 
 
 def test_one_weight_under_two_names_is_refused(bert: Path, tmp_path: Path) -> None:

@@ -17,10 +17,7 @@ from src.models.finding import find_checkpoint
 from src.models.loading import load_model
 from src.models.weights import read_shapes
 from src.storage.files import Unreadable
-from tests.helpers.checkpoints import (
-    copy_checkpoint,
-    load_encoder,
-)
+from tests.helpers.checkpoints import copy_checkpoint, load_encoder
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_the_window_of_rows_does_not_change_the_values(
 ) -> None:
     text = make_column(300)
     whole = np.array(make_extractor(bert, tmp_path / "a").features(text, ("mean", 2)).values)
-    monkeypatch.setattr("src.features.passes.WINDOW", 1 << 14)
+    monkeypatch.setattr("src.features.assembly.WINDOW", 1 << 14)
     np.testing.assert_array_equal(make_extractor(bert, tmp_path / "b").features(text, ("mean", 2)).values, whole)
 
 

@@ -15,12 +15,7 @@ from src.models.finding import find_checkpoint
 from src.models.tensorflow import bundle, table
 from src.models.tensorflow.bundle import Bundle
 from tests.helpers import bundles
-from tests.helpers.google import (
-    CHECKPOINT,
-    model_config,
-    read_parameters,
-    read_variables,
-)
+from tests.helpers.google import CHECKPOINT, model_config, read_parameters, read_variables
 
 
 def test_a_checkpoint_in_several_files_has_the_same_variables(tmp_path: Path) -> None:

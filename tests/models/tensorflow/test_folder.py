@@ -17,12 +17,7 @@ from src.models.finding import EMBEDDED_DIR, find_checkpoint
 from src.models.tensorflow.folder import is_lower_case
 from src.models.tokenizer import load_tokenizer
 from tests.config.test_conf import composed
-from tests.helpers.google import (
-    CHECKPOINT,
-    FIXTURES,
-    TANH,
-    model_config,
-)
+from tests.helpers.google import CHECKPOINT, FIXTURES, TANH, model_config
 
 
 def test_folder_prefix_and_index_name_the_same_checkpoint(checkpoint_copy: Path) -> None:
@@ -146,10 +141,7 @@ def test_damaged_files_are_refused(name: str, checkpoint_copy: Path) -> None:
         ("model.format=onnx", "unknown model.format 'onnx'"),
         (f"model=checkpoint model.path={CHECKPOINT}", "is in TensorFlow's format: model=google reads that"),
         (f"model=checkpoint model.path={FIXTURES / 'hub'}", "is in TensorFlow's format: model=google reads that"),
-        (
-            f"model=google model.path={EMBEDDED_DIR / 'bert-books'}",
-            "model=checkpoint reads that",
-        ),
+        (f"model=google model.path={EMBEDDED_DIR / 'bert-books'}", "model=checkpoint reads that"),
     ],
 )
 def test_wrong_options_are_refused(words: str, message: str) -> None:

@@ -21,14 +21,7 @@ from src.models.tensorflow.checksum import crc32c
 from src.models.tokenizer import load_tokenizer
 from tests.cli.refusals import Command
 from tests.helpers import bundles
-from tests.helpers.google import (
-    CHECKPOINT,
-    FIXTURES,
-    TANH,
-    load_google_encoder,
-    model_config,
-    read_variables,
-)
+from tests.helpers.google import CHECKPOINT, FIXTURES, TANH, load_google_encoder, model_config, read_variables
 
 
 def test_an_absent_pooler_is_missing_and_a_random_one_untrained(checkpoint_copy: Path) -> None:

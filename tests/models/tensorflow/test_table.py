@@ -9,9 +9,7 @@ from src.models.tensorflow import table
 from src.models.tensorflow.checksum import crc32c, mask_crc
 from src.models.tensorflow.wire import DamagedError
 from tests.helpers import bundles
-from tests.helpers.google import (
-    CHECKPOINT,
-)
+from tests.helpers.google import CHECKPOINT
 
 
 def test_a_table_is_read_as_it_was_written() -> None:
