@@ -56,7 +56,9 @@ def test_the_requested_value_is_written_last(bert: Path, tmp_path: Path, monkeyp
     values = len(extractor(bert, tmp_path).supported([2]))
     interrupted(extractor(bert, tmp_path), monkeypatch, values - 1)
     one = extractor(bert, tmp_path)
-    there = {target[0]: one.store.has("features", one._key(make_text(), target)) for target in one.supported_targets([2])}
+    there = {
+        target[0]: one.store.has("features", one._key(make_text(), target)) for target in one.supported_targets([2])
+    }
     assert [name for name, found in there.items() if not found] == ["mean"]
 
 

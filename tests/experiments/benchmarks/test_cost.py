@@ -1,4 +1,4 @@
-"""Tests of the costs: measurements in turns, passes that stop at a layer, and a file without paths."""
+"""Tests of the costs: measurements in turns, passes that stop, a file without paths."""
 
 from __future__ import annotations
 
