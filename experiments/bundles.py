@@ -1,7 +1,7 @@
-"""Records of runs, read from a sweep's folder or from a bundle, and written as a bundle.
+"""Reads records of runs from a sweep's folder or a bundle, and writes bundles.
 
-A bundle holds what the paper needs of a sweep: each record whole, as a line of JSON, and the predictions without
-decision values. It holds nothing of the texts.
+A bundle holds what the paper needs of a sweep: each record whole, as a line of JSON, and the
+predictions without decision values. It holds nothing of the texts.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Record:
         Name of the bundle's or the sweep's folder.
     result : Result
     predictions : mapping of arrays
-        ``row`` (rows,) uint64 digests, ``fold`` and ``label`` (rows,), ``prediction`` (rows,) or (draws, rows).
-        Names of further roles have a prefix, as in ``mismatched.prediction``.
+        ``row`` (rows,) uint64 digests, ``fold`` and ``label`` (rows,), ``prediction`` (rows,) or
+        (draws, rows). Names of further roles have a prefix, as in ``mismatched.prediction``.
     """
 
     experiment: str
@@ -111,7 +111,7 @@ def _read_bundle(folder: Path) -> list[Record]:
 
 
 def write_bundle(records: Sequence[Record], folder: Path) -> None:
-    """Write records as a bundle; equal records give equal bytes, and equal arrays are stored once."""
+    """Write records as a bundle; equal records give equal bytes."""
     arrays: dict[str, Array] = {}
     lines = []
     for record in sorted(records, key=_sort_key):
@@ -128,7 +128,7 @@ def write_bundle(records: Sequence[Record], folder: Path) -> None:
 
 
 def _narrow(array: Array) -> Array:
-    """Return integers in the smallest type that holds them, floats as float32, row digests unchanged."""
+    """Return integers in the smallest type that holds them, and floats as float32."""
     if array.dtype.kind == "i":
         kind = next(kind for kind in (np.int8, np.int16, np.int32, np.int64) if not array.size or _fits(array, kind))
         return np.ascontiguousarray(array, dtype=kind)

@@ -1,4 +1,4 @@
-"""Run the commands of `experiments/`: typed ``key=value`` options, errors in one line, exit statuses."""
+"""Runs the commands of `experiments/`: typed options, errors in one line, exit statuses."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, NoReturn, TypeVar
 
@@ -36,17 +37,18 @@ class ModelPath:
 def command(
     options: type[T] | Parser[T], *, positional: str | None = None, aliases: Mapping[str, str | None] | None = None
 ) -> Callable[[Callable[[T], None]], Callable[..., None]]:
-    """Return a decorator that makes a command of a function of options.
+    """Return a decorator that turns a function of options into a command.
 
-    The command takes a list of arguments, by default those of the process. A `UserError` ends it with its
-    lines and status 1, an interruption with status 130, ``--help`` with the module's docstring and status 0.
+    The command takes a list of arguments, by default those of the process. A `UserError` ends it
+    with its lines and status 1, an interruption with status 130. ``--help`` prints the module's
+    docstring and the options, and exits with status 0.
 
     Parameters
     ----------
     options : frozen dataclass, or function of the arguments and the module's docstring
-        What reads the arguments: a dataclass says names, types and defaults (`read_options`).
+        Reads the arguments. A dataclass holds names, types and defaults (`read_options`).
     positional : str, optional
-        Option that an argument without an equals sign sets.
+        Option that is set by an argument without an equals sign.
     aliases : mapping, optional
         Arguments that stand for another one, or for none: ``{"--dry-run": "dry_run=true"}``.
 
@@ -62,33 +64,45 @@ def command(
     here
     """
     parse: Parser[T] = functools.partial(read_options, options) if isinstance(options, type) else options
-    names = aliases or {}
 
     def decorate(task: Callable[[T], None]) -> Callable[..., None]:
         about = (sys.modules[task.__module__].__doc__ or "").strip()
 
         @functools.wraps(task)
         def main(arguments: Sequence[str] | None = None) -> None:
-            words = [names.get(word, word) for word in (sys.argv[1:] if arguments is None else arguments)]
-            given = [
-                f"{positional}={word}" if positional and not re.search("^-|=", word) else word for word in words if word
-            ]
-            try:
+            words = sys.argv[1:] if arguments is None else arguments
+            given = list(_expand(words, positional, aliases or {}))
+            with _exit_on_error():
                 task(parse(given, about))
-            except UserError as error:
-                exit_with_error(str(error))
-            except KeyboardInterrupt:
-                print("stopped. What is stored is kept: the same command goes on from there.", file=sys.stderr)
-                sys.exit(130)
-            except OSError as error:
-                if not is_unwritable(error):
-                    raise
-                place = f"'{error.filename2 or error.filename}'" if error.filename else "the output"
-                exit_with_error(f"{place} cannot be written: {error.strerror}. Name another output=.")
 
         return main
 
     return decorate
+
+
+def _expand(words: Sequence[str], positional: str | None, aliases: Mapping[str, str | None]) -> Iterator[str]:
+    """Yield arguments as ``key=value``, without those that stand for none."""
+    for word in words:
+        if (argument := aliases.get(word, word)) is not None:
+            bare = positional is not None and not re.search("^-|=", argument)
+            yield f"{positional}={argument}" if bare else argument
+
+
+@contextmanager
+def _exit_on_error() -> Iterator[None]:
+    """Turn errors of the user, of the disk, and interruptions into a line and an exit status."""
+    try:
+        yield
+    except UserError as error:
+        exit_with_error(str(error))
+    except KeyboardInterrupt:
+        print("stopped. What is stored is kept: the same command goes on from there.", file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:
+        if not is_unwritable(error):
+            raise
+        place = f"'{error.filename2 or error.filename}'" if error.filename else "the output"
+        exit_with_error(f"{place} cannot be written: {error.strerror}. Name another output=.")
 
 
 def required(what: str) -> Any:
@@ -102,22 +116,25 @@ def at_least(least: float, default: Any) -> Any:
 
 
 def read_options(kind: type[T], arguments: Sequence[str], about: str = "") -> T:
-    """Return the options with what the arguments change; interpolations are resolved.
+    """Return the options as the arguments set them, with interpolations resolved.
 
     Parameters
     ----------
     kind : frozen dataclass
-        Fields are text, numbers, true or false, a `Literal` of allowed texts, tuples of these, or a further
-        dataclass, whose options are written ``group.key=value``. Only a field that may be None takes ``null``.
+        Fields are text, numbers, true or false, a `Literal` of allowed texts, tuples of these, or a
+        further dataclass, whose options are written ``group.key=value``. Only a field that may be
+        None takes ``null``.
     arguments : sequence of str
-        ``key=value``. Text stands as it is, or quoted as in YAML; tuples are written ``a,b`` or ``[a,b]``.
+        ``key=value``. Text is written as it is, or quoted as in YAML. Tuples are written ``a,b`` or
+        ``[a,b]``.
     about : str, default ""
         The command's description. ``--help`` prints it with the options and exits with status 0.
 
     Raises
     ------
     UserError
-        An argument that cannot be read, an unknown key, a value of another type, a missing required option.
+        An argument that cannot be read, an unknown key, a value of another type, a missing required
+        option.
     """
     keys = dict(_keys(kind))
     if {"-h", "--help"} & set(arguments):
@@ -185,7 +202,7 @@ def _convert(value: Any, kind: type, listed: bool = False) -> Any:
 
 
 def _keys(kind: Any, given: Any = None, prefix: str = "") -> Iterator[tuple[str, _Option]]:
-    """Yield the dotted keys of a dataclass of options; `given` is an instance that holds other defaults."""
+    """Yield the dotted keys of a dataclass of options; `given` holds other defaults."""
     hints = typing.get_type_hints(kind)
     for each in fields(kind):
         hint = hints[each.name]

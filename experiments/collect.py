@@ -1,6 +1,7 @@
-"""Collect a sweep's records in a bundle: ``python -m experiments.collect sweep=FOLDER output=FOLDER``.
+"""Collect a sweep in a bundle: ``python -m experiments.collect sweep=FOLDER output=FOLDER``.
 
-The command also writes the list of all bundles, ``manifest.json``; without ``sweep=`` it only writes the list.
+The command also writes the list of all bundles, ``manifest.json``; without ``sweep=`` it only
+writes the list.
 """
 
 from __future__ import annotations

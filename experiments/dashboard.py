@@ -1,7 +1,7 @@
-"""A project's dashboard in W&B, as code: ``python -m experiments.dashboard ENTITY/PROJECT [--dry-run]``.
+"""Save a dashboard in W&B: ``python -m experiments.dashboard ENTITY/PROJECT [--dry-run]``.
 
-Saves a new workspace view, built of the names that src/trackers/wandb.py sends and nothing else. ``--dry-run`` prints its specification
-and asks no server.
+The dashboard is a new workspace view that shows only names which `src.trackers.wandb` sends.
+``--dry-run`` prints its specification and needs no server.
 """
 
 from __future__ import annotations
@@ -29,17 +29,21 @@ COLUMNS = [
     "config:layer.value",
     *(f"summary:{name}" for name in INTERVAL),
 ]
-MOST = 200  # runs in a panel; W&B's own default is 10
-DIFFERENCES = """**a − b, paired on the same test rows**, one row per task and pair, with its 95 % interval and, after Holm over the
-sweep, p of the difference and of equivalence within one point. A sweep that was started with `hydra/callbacks=wandb` logs the tables and
-the figures."""
-FAILED = """**Runs that failed** stand first in the list of runs: crashed, a job that was killed; failed, one that ended with an error, its
-reason in its `failure.json` and below the sweep's closing table. The same command again does what is missing, and a killed job goes on
-with its run."""
+MOST = 200  # runs in a panel; the default of W&B is 10
+DIFFERENCES = (
+    "**a − b, paired on the same test rows**: a row per task and pair with its 95 % interval, and the p-values of the "
+    "difference and of equivalence within one point, after Holm over the sweep. A sweep logs the tables and figures "
+    "if it was started with `hydra/callbacks=wandb`."
+)
+FAILED = (
+    "**Runs that failed** come first in the list of runs. A crashed run was killed. A failed run ended with an error; "
+    "its `failure.json` and the sweep's closing table hold the reason. The same command runs what is missing, and a "
+    "killed job continues its W&B run."
+)
 
 
 def workspace(entity: str, project: str) -> Workspace:
-    """The workspace of a project, not yet saved."""
+    """Return the workspace of a project, not yet saved."""
     from wandb_workspaces import expr
     from wandb_workspaces import workspaces as ws
 
@@ -50,7 +54,7 @@ def workspace(entity: str, project: str) -> Workspace:
         sections=sections(),
         settings=ws.WorkspaceSettings(max_runs=MOST),
         runset_settings=ws.RunsetSettings(
-            # By state in the alphabet: crashed and failed before finished.
+            # In alphabetical order of the state: crashed and failed before finished.
             order=[
                 expr.Ordering(expr.Metric("State")),
                 expr.Ordering(expr.Metric("CreatedTimestamp"), ascending=False),
@@ -61,111 +65,113 @@ def workspace(entity: str, project: str) -> Workspace:
 
 
 def sections() -> list[Section]:
-    """The sections from top to bottom, each a question."""
-    from wandb_workspaces.reports import v2 as wr
-    from wandb_workspaces.workspaces import Section
-
-    pooling, layer, score = wr.Config("pooling"), wr.Config("layer"), wr.SummaryMetric("score")
-    by_pooling: dict[str, Any] = {
-        "groupby": pooling,
-        "groupby_aggfunc": "mean",
-        "groupby_rangefunc": "minmax",
-        "max_runs_to_show": MOST,
-    }
-    every: dict[str, Any] = {"legend_template": LEGEND, "max_runs_to_show": MOST, "max_bars_to_show": MOST}
+    """Return the sections from top to bottom."""
     return [
-        Section(
-            name="Score by pooling and task",
-            is_open=True,
-            panels=[
-                wr.BarPlot(
-                    title="Score with its 95 % interval: low, value, high",
-                    metrics=list(INTERVAL),
-                    title_x="fraction",
-                    **every,
-                ),
-                wr.BarPlot(
-                    title="Mean score and its range over the runs shown",
-                    metrics=["score"],
-                    title_x="fraction",
-                    **by_pooling,
-                ),
-                wr.MediaBrowser(
-                    title="Scores with intervals and baselines", media_keys=["figures/scores"], num_columns=1
-                ),
-            ],
-        ),
-        Section(
-            name="Pooling differences",
-            is_open=True,
-            panels=[
-                wr.MarkdownPanel(markdown=DIFFERENCES),
-                wr.WeavePanelSummaryTable(table_name="differences"),
-                wr.CustomChart(
-                    query={"summaryTable": {"tableKey": "differences"}},
-                    chart_name="wandb/bar/v0",
-                    chart_fields={"label": "contrast", "value": "difference"},
-                    chart_strings={"title": "Difference of the scores"},
-                ),
-                wr.WeavePanelSummaryTable(table_name="comparison"),
-            ],
-        ),
-        Section(
-            name="Layers",
-            panels=[
-                wr.ScatterPlot(title="Score by layer", x=layer, y=score, legend_template=LEGEND),
-                wr.BarPlot(title="Mean score by layer", metrics=["score"], **{**by_pooling, "groupby": layer}),
-            ],
-        ),
-        Section(
-            name="Cost against quality",
-            panels=[
-                wr.ScatterPlot(
-                    title="Score by seconds of the whole run", x=wr.SummaryMetric("seconds/total"), y=score, log_x=True
-                ),
-                wr.ScatterPlot(
-                    title="Score by width of the features",
-                    x=wr.SummaryMetric("counts/width"),
-                    y=score,
-                    legend_template=LEGEND,
-                ),
-                wr.BarPlot(title="Seconds", metrics=["seconds/encode", "seconds/fit", "seconds/total"], **by_pooling),
-            ],
-        ),
-        Section(
-            name="Ladder from [CLS] to the pooler",
-            panels=[
-                wr.ParallelCoordinatesPlot(
-                    title="Pooling, penalty chosen, score",
-                    columns=[
-                        wr.interface.ParallelCoordinatesPlotColumn(metric=wr.Config("dataset")),
-                        wr.interface.ParallelCoordinatesPlotColumn(metric=pooling),
-                        wr.interface.ParallelCoordinatesPlotColumn(metric=wr.SummaryMetric("chosen/value")),
-                        wr.interface.ParallelCoordinatesPlotColumn(metric=score),
-                    ],
-                ),
-                wr.ScatterPlot(
-                    title="Score by penalty", x=wr.SummaryMetric("chosen/value"), y=score, legend_template=LEGEND
-                ),
-            ],
-        ),
-        Section(
-            name="Runs that failed",
-            panels=[
-                wr.MarkdownPanel(markdown=FAILED),
-                wr.BarPlot(
-                    title="Jobs by outcome", metrics=["jobs/done", "jobs/skipped", "jobs/failed"], max_runs_to_show=MOST
-                ),
-                wr.BarPlot(
-                    title="Seconds by state", metrics=["_runtime"], groupby=wr.Metric("State"), groupby_aggfunc="sum"
-                ),
-            ],
-        ),
+        _scores(),
+        _differences(),
+        _layers(),
+        _costs(),
+        _ladder(),
+        _failures(),
     ]
 
 
+def _by_pooling(**changes: Any) -> dict[str, Any]:
+    """Return the options of a bar plot that groups runs by their pooling."""
+    from wandb_workspaces.reports import v2 as wr
+
+    grouped = {"groupby": wr.Config("pooling"), "groupby_aggfunc": "mean", "groupby_rangefunc": "minmax"}
+    return {**grouped, "max_runs_to_show": MOST, **changes}
+
+
+def _scatter(title: str, metric: str, **options: Any) -> Any:
+    """Return a scatter plot of the score by a metric of the summary."""
+    from wandb_workspaces.reports import v2 as wr
+
+    return wr.ScatterPlot(title=title, x=wr.SummaryMetric(metric), y=wr.SummaryMetric("score"), **options)
+
+
+def _scores() -> Section:
+    from wandb_workspaces.reports import v2 as wr
+    from wandb_workspaces.workspaces import Section
+
+    every: dict[str, Any] = {"legend_template": LEGEND, "max_runs_to_show": MOST, "max_bars_to_show": MOST}
+    interval = wr.BarPlot(
+        title="Score with its 95 % interval: low, value, high", metrics=list(INTERVAL), title_x="fraction", **every
+    )
+    mean = wr.BarPlot(
+        title="Mean score and its range over the runs shown", metrics=["score"], title_x="fraction", **_by_pooling()
+    )
+    figure = wr.MediaBrowser(title="Scores with intervals and baselines", media_keys=["figures/scores"], num_columns=1)
+    return Section(name="Score by pooling and task", is_open=True, panels=[interval, mean, figure])
+
+
+def _differences() -> Section:
+    from wandb_workspaces.reports import v2 as wr
+    from wandb_workspaces.workspaces import Section
+
+    chart = wr.CustomChart(
+        query={"summaryTable": {"tableKey": "differences"}},
+        chart_name="wandb/bar/v0",
+        chart_fields={"label": "contrast", "value": "difference"},
+        chart_strings={"title": "Difference of the scores"},
+    )
+    tables = [wr.WeavePanelSummaryTable(table_name=name) for name in ("differences", "comparison")]
+    panels: list[Any] = [wr.MarkdownPanel(markdown=DIFFERENCES), tables[0], chart, tables[1]]
+    return Section(name="Pooling differences", is_open=True, panels=panels)
+
+
+def _layers() -> Section:
+    from wandb_workspaces.reports import v2 as wr
+    from wandb_workspaces.workspaces import Section
+
+    layer, score = wr.Config("layer"), wr.SummaryMetric("score")
+    scores = wr.ScatterPlot(title="Score by layer", x=layer, y=score, legend_template=LEGEND)
+    mean = wr.BarPlot(title="Mean score by layer", metrics=["score"], **_by_pooling(groupby=layer))
+    return Section(name="Layers", panels=[scores, mean])
+
+
+def _costs() -> Section:
+    from wandb_workspaces.reports import v2 as wr
+    from wandb_workspaces.workspaces import Section
+
+    seconds: list[Any] = ["seconds/encode", "seconds/fit", "seconds/total"]
+    panels: list[Any] = [
+        _scatter("Score by seconds of the whole run", "seconds/total", log_x=True),
+        _scatter("Score by width of the features", "counts/width", legend_template=LEGEND),
+        wr.BarPlot(title="Seconds", metrics=seconds, **_by_pooling()),
+    ]
+    return Section(name="Cost against quality", panels=panels)
+
+
+def _ladder() -> Section:
+    from wandb_workspaces.reports import v2 as wr
+    from wandb_workspaces.workspaces import Section
+
+    metrics = (wr.Config("dataset"), wr.Config("pooling"), wr.SummaryMetric("chosen/value"), wr.SummaryMetric("score"))
+    columns = [wr.interface.ParallelCoordinatesPlotColumn(metric=metric) for metric in metrics]
+    panels: list[Any] = [
+        wr.ParallelCoordinatesPlot(title="Pooling, penalty chosen, score", columns=columns),
+        _scatter("Score by penalty", "chosen/value", legend_template=LEGEND),
+    ]
+    return Section(name="Ladder from [CLS] to the pooler", panels=panels)
+
+
+def _failures() -> Section:
+    from wandb_workspaces.reports import v2 as wr
+    from wandb_workspaces.workspaces import Section
+
+    outcomes: list[Any] = ["jobs/done", "jobs/skipped", "jobs/failed"]
+    panels: list[Any] = [
+        wr.MarkdownPanel(markdown=FAILED),
+        wr.BarPlot(title="Jobs by outcome", metrics=outcomes, max_runs_to_show=MOST),
+        wr.BarPlot(title="Seconds by state", metrics=["_runtime"], groupby=wr.Metric("State"), groupby_aggfunc="sum"),
+    ]
+    return Section(name="Runs that failed", panels=panels)
+
+
 def specification(workspace: Workspace) -> dict[str, Any]:
-    """What would be sent to the server; the panels' random ids are numbered, so that equal workspaces have equal specifications."""
+    """Return what is sent to the server, with numbers in place of the panels' random ids."""
     spec: dict[str, Any] = json.loads(workspace._to_model().model_dump_json(by_alias=True, exclude_none=True))
     for section in spec["spec"]["section"]["panelBankConfig"]["sections"]:
         for number, panel in enumerate(section["panels"]):
@@ -187,16 +193,16 @@ def main(options: Options) -> None:
     if not re.fullmatch(r"[^/\s]+/[^/\s]+", options.project):
         raise UserError(f"'{options.project}' is no ENTITY/PROJECT, such as my-team/bert-pooling-probes.")
     try:
-        made = workspace(*options.project.split("/"))
+        built = workspace(*options.project.split("/"))
     except ImportError as error:
         raise UserError(
             f"{flatten(error)}: dashboards need wandb-workspaces. Run pip install -e '.[dashboard]'."
         ) from error
-    print_text(json.dumps(specification(made), indent=2) if options.dry_run else save(made))
+    print_text(json.dumps(specification(built), indent=2) if options.dry_run else save(built))
 
 
-def save(made: Workspace) -> str:
-    """Send a workspace; its address.
+def save(built: Workspace) -> str:
+    """Send a workspace, and return its address.
 
     Raises
     ------
@@ -208,12 +214,13 @@ def save(made: Workspace) -> str:
     reason = offline_reason()
     if reason is None:
         try:
-            made.save()
-            return str(made.url)
+            built.save()
+            return str(built.url)
         except Exception as error:
             reason = f"the server refused it: {flatten(error)}"
     raise UserError(
-        f"the dashboard of {made.entity}/{made.project} was not saved: {reason}.\nRun `wandb login`; --dry-run needs no server."
+        f"the dashboard of {built.entity}/{built.project} was not saved: {reason}.\nRun `wandb login`; --dry-run "
+        "needs no server."
     )
 
 

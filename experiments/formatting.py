@@ -1,4 +1,4 @@
-"""Numbers as text: points, intervals, p-values, differences and margins; names in a sentence; Markdown tables."""
+"""Formats points, intervals, p-values, differences, margins, names and Markdown tables."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""The committed bundles and files of records, checked against the manifest that lists them."""
+"""Checks the committed records against the manifest that lists them."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,15 +9,15 @@ from experiments.bundles import PREDICTIONS_FILE, RECORDS_FILE, Record, read_rec
 from src.errors import UserError, flatten
 from src.results.result import Result
 from src.storage.atomic import write_json
-from src.storage.files import Unreadable, checked, read_json
+from src.storage.files import Unreadable, file_digest, read_json, require_fields
 
 RECORDS_DIR = Path(__file__).parent / "records"
 MANIFEST = "manifest.json"
-NAMED = ("dataset", "pooling", "layer", "pairing", "probe", "draws")  # fields that the manifest shows of a run
+NAMED = ("dataset", "pooling", "layer", "pairing", "probe", "draws")  # of a run
 
 
 def write_manifest(records: Path) -> None:
-    """Write the list of all bundles with their runs, and of all other files of records, each with its SHA-256."""
+    """Write the manifest: all bundles with their runs, and all other files, with SHA-256."""
     bundles, files = {}, {}
     for path in sorted(each for each in records.rglob("*") if each.is_file()):
         name = path.relative_to(records).as_posix()
@@ -38,12 +37,13 @@ def read_committed(records: Path = RECORDS_DIR) -> dict[str, list[Record]]:
     Raises
     ------
     UserError
-        A bundle, a run or another file of records is missing, or has changed since it was collected.
+        A bundle, a run or another file of records is missing, or has changed since it was
+        collected.
     """
     try:
-        manifest = checked(read_json(records / MANIFEST), {"bundles": dict, "files": dict})
+        manifest = require_fields(read_json(records / MANIFEST), {"bundles": dict, "files": dict})
         for listed in manifest["bundles"].values():
-            checked(listed, {"runs": dict, "digests": dict})
+            require_fields(listed, {"runs": dict, "digests": dict})
     except (OSError, Unreadable) as error:
         raise UserError(
             f"{records.name}/{MANIFEST} cannot be read: {flatten(error)}. Make it again: python -m experiments.collect"
@@ -87,4 +87,4 @@ def _first_names(names: Iterable[str]) -> str:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return file_digest(path)

@@ -1,4 +1,4 @@
-"""Labels, colours and markers of poolings and models, the same in every table, figure and report."""
+"""Holds the labels, colours and markers of poolings and models."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from src.pooling import poolings
 
-# Okabe and Ito's palette, safe for colour-blind readers, for what is compared most; Paul Tol's muted one for the rest.
+# Okabe and Ito's palette, safe for colour-blind readers, for what is compared most; Paul Tol's
+# muted one for the rest.
 COLOURS = {
     "cls": "#0072B2",
     "pooler_preactivation": "#E69F00",
@@ -44,7 +45,7 @@ OTHER_COLOUR, OTHER_MARKER = "#000000", "."
 
 
 def pooling_label(pooling: str, pooler: str) -> str:
-    """Return the label of a pooling; `pooler` is the status of the model's pooler, named if it is untrained."""
+    """Return the label of a pooling; `pooler` is the status of the model's pooler."""
     name = LABELS.get(pooling, pooling)
     return f"{name} (untrained)" if needs_pooler(pooling) and pooler == "untrained" else name
 
@@ -70,6 +71,6 @@ def passes_untrained(pooling: str, pooler: str) -> bool:
 
 
 def sort_poolings(names: Iterable[str]) -> list[str]:
-    """Return poolings without repetition, those of `COLOURS` in its order, then the others by name."""
+    """Return poolings without repetition, in the order of `COLOURS`, then by name."""
     known = list(COLOURS)
     return sorted(set(names), key=lambda name: (known.index(name) if name in known else len(known), name))

@@ -1,4 +1,4 @@
-"""Tasks for paired tests: the predictions of several runs for the same test rows."""
+"""Builds the tasks of paired tests: predictions of several runs for the same test rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from src.results.result import Result
 
 
 def paired_tasks(records: Iterable[Record]) -> list[Task]:
-    """Return a task for each group of runs that differ in their pooling alone, its predictions by pooling.
+    """Return a task for each group of runs that differ in their pooling alone.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""The paper: evidence from the committed records, claims, tables, figures and the pages that hold them."""
+"""Builds the paper from the committed records."""

@@ -1,8 +1,8 @@
-"""The paper: ``python -m experiments.paper [output=paper] [records=experiments/records]``.
+"""Build the paper: ``python -m experiments.paper [output=paper] [records=FOLDER]``.
 
-Draws every figure (PDF and PNG) and table (Markdown, LaTeX, CSV) and writes report.md, from the committed records
-alone. Equal records give equal bytes: no date, machine or order of files enters them. Needs neither torch nor git, and
-writes nowhere else.
+Draws every figure (PDF and PNG) and table (Markdown, LaTeX, CSV) and writes report.md, from the
+committed records alone. Equal records give equal bytes: no date, machine or order of files enters
+them. Needs neither torch nor git, and writes nowhere else.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def main(options: Options) -> None:
 
 
 def build(output: Path, records: Path = RECORDS_DIR) -> list[Path]:
-    """Write ``report.md``, ``figures/`` and ``tables/`` into `output`, and return the files written.
+    """Write ``report.md``, ``figures/`` and ``tables/`` into a folder, and return the files.
 
     Raises
     ------
     UserError
-        matplotlib is not installed, or a record is missing, has changed or has another schema version. Nothing is
-        written then.
+        matplotlib is not installed, or a record is missing, has changed or has another schema
+        version. Nothing is written then.
     """
     from tqdm import tqdm
 

@@ -1,4 +1,4 @@
-"""The evidence of the paper: the committed records and the comparisons that tables, figures and claims share."""
+"""Computes the comparisons that the tables, figures and claims of the paper share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from src.evaluation.hierarchical import Overall, as_family, over_tasks
 from src.results.result import Result
 from src.storage.files import read_json
 
-# The tasks of the primary claim: all real ones but SST with five classes, whose sentences are those of SST-2.
+# The tasks of the primary claim: all real ones but SST with five classes, whose sentences are those
+# of SST-2.
 PRIMARY = ("cola", "sst2", "mrpc", "stsb", "rte", "wnli", "mr", "cr", "mpqa", "sick_e", "sick_r")
 SHARING = ("sst2", "sick_r")  # share their texts with MR and SICK-E
 COMPARED = ("cls", "pooler", "mean")
@@ -37,7 +38,7 @@ FEWER = 1_000  # of every other claim
 
 
 class Evidence(Mapping[str, Sequence[Record]]):
-    """Bundles of records by name (``poolings/bert-books``), with comparisons that are computed once.
+    """Holds bundles of records by name (``poolings/bert-books``), and computes comparisons once.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ class Evidence(Mapping[str, Sequence[Record]]):
 
     @classmethod
     def of(cls, data: Mapping[str, Sequence[Record]], files: Path) -> Evidence:
-        """Return `data` as evidence; an instance is returned unchanged, with what it has computed."""
+        """Return `data` as evidence; an instance is returned unchanged."""
         return data if isinstance(data, cls) else cls(data, files)
 
     def __getitem__(self, name: str) -> Sequence[Record]:
@@ -127,7 +128,7 @@ class Evidence(Mapping[str, Sequence[Record]]):
     def labelled_tasks(
         self, bundles: Sequence[str], label: Callable[[Result], str], keep: Callable[[Result], bool] | None = None
     ) -> list[Task]:
-        """Return the tasks of several bundles, predictions by label, without datasets that lack a label.
+        """Return the tasks of several bundles by label, without datasets that lack a label.
 
         Parameters
         ----------
@@ -143,12 +144,13 @@ class Evidence(Mapping[str, Sequence[Record]]):
         return [task for task in found if set(task.predictions) == names]
 
     def primary_tasks(self, model: str) -> list[Task]:
-        """Return the tasks of the primary claim; the same objects at each call, so that resamples are drawn once."""
+        """Return the tasks of the primary claim, the same objects at each call."""
         if model not in self._primary:
             found = {task.name: task for task in self.tasks(f"poolings/{model}", pooling=COMPARED)}
             if missing := [name for name in PRIMARY if name not in found]:
+                names = ", ".join(missing)
                 raise UserError(
-                    f"poolings/{model} lacks {', '.join(missing)}. Run the experiment on all its tasks, then collect it."
+                    f"poolings/{model} lacks {names}. Run the experiment on all its tasks, then collect it."
                 )
             self._primary[model] = [found[name] for name in PRIMARY]
         return self._primary[model]
@@ -161,7 +163,7 @@ class Evidence(Mapping[str, Sequence[Record]]):
         return self._contrasts[key]
 
     def overall(self, model: str, a: str, b: str) -> Overall:
-        """Return the primary claim, a against b over the primary tasks; Holm over `PAIRS`, which hold (a, b)."""
+        """Return a against b over the primary tasks; Holm over `PAIRS`."""
         if (model, a, b) not in self._overall:
             found = [over_tasks(self.primary_tasks(model), *pair, resamples=RESAMPLES) for pair in PAIRS]
             self._overall |= {(model, each.a, each.b): each for each in as_family(found)}
@@ -208,7 +210,7 @@ class Evidence(Mapping[str, Sequence[Record]]):
         return {name: sum(values) / len(values) for name, values in scores.items()}
 
     def ladder(self, model: str, strength: str) -> list[Overall]:
-        """Return each step of `LADDER` against [CLS] over the ladder's tasks, at one of `STRENGTHS`."""
+        """Return each step of `LADDER` against [CLS], at one of `STRENGTHS`."""
         if (model, strength) not in self._ladders:
             records = self[f"ladder/{model}"]
             found = paired_tasks(record for record in records if regularisation(record.result) == strength)
@@ -216,7 +218,7 @@ class Evidence(Mapping[str, Sequence[Record]]):
         return self._ladders[model, strength]
 
     def precision(self, model: str) -> list[Overall]:
-        """Return each pooling in half precision against itself in float32, over the tasks that have both."""
+        """Return each pooling in half precision against itself in float32."""
         bundle = f"precision/{model}"
         labels = {by_dtype(record.result) for record in self[bundle]}
         halves = sorted(label for label in labels if not label.endswith("float32"))
@@ -224,7 +226,7 @@ class Evidence(Mapping[str, Sequence[Record]]):
 
 
 def resamples(tasks: Sequence[Task]) -> int:
-    """Return the resamples of a claim that is not primary: fewer for tasks with several draws, which cost more."""
+    """Return the resamples of a claim that is not primary, fewer for tasks with several draws."""
     dimensions = max((np.ndim(predictions) for task in tasks for predictions in task.predictions.values()), default=1)
     return FEWER if dimensions == 1 else FEWER // 3
 

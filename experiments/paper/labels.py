@@ -1,4 +1,4 @@
-"""Labels of runs, for comparisons whose runs differ in more than their pooling."""
+"""Labels runs, for comparisons whose runs differ in more than their pooling."""
 
 from __future__ import annotations
 

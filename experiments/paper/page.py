@@ -1,4 +1,4 @@
-"""The page of the paper: the answer, each claim with its numbers, the figures and the tables."""
+"""Composes the page of the paper: the answer, each claim with its numbers, figures and tables."""
 
 from __future__ import annotations
 

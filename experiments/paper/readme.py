@@ -1,7 +1,8 @@
-"""The numbers of the READMEs: ``python -m experiments.paper.readme`` writes them from the committed records.
+"""Write the numbers of the READMEs: ``python -m experiments.paper.readme``.
 
-With ``check=true`` the command only compares. A block of numbers stands between the comments
-``<!-- NAME: python -m experiments.paper.readme -->`` and ``<!-- end -->``.
+The numbers come from the committed records. With ``check=true`` the command only compares. A block
+of numbers stands between the comments ``<!-- NAME: python -m experiments.paper.readme -->`` and
+``<!-- end -->``.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def _claims(evidence: Evidence) -> str:
 
 
 def _first(evidence: Evidence) -> str:
-    """Return the table that the README's first command prints, from the committed records of the same runs."""
+    """Return what the README's first command prints, from the committed records of its runs."""
     records = [
         each
         for each in evidence["demo/bert-books"]

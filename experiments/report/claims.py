@@ -1,4 +1,4 @@
-"""Claims over the tasks of a sweep: each pair of poolings over all tasks of one setting."""
+"""Tests each pair of poolings over all tasks of one setting."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from src.evaluation.multiplicity import holm
 from src.results.display import is_fraction
 
 FEWEST_TASKS = 3
-MOST_POOLINGS = 4  # whose pairs are all tested; with more, the main ones alone, so that Holm leaves enough power
+MOST_POOLINGS = 4  # with more, only pairs of the main ones are tested: Holm costs power
 LEVEL = 0.05
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One pair of poolings over the tasks of a setting; p-values after Holm over the setting's pairs."""
+    """One pair of poolings over the tasks of a setting; p-values after Holm over its pairs."""
 
     overall: Overall
     p: float
@@ -111,7 +111,7 @@ def _choose_pairs(members: Sequence[Section]) -> list[tuple[str, str]]:
 
 
 def describe_setting(setting: Setting) -> str:
-    """Return the claims of a setting in one sentence: [CLS] against the pooler, else its first pair."""
+    """Return the claim on [CLS] against the pooler in a sentence, else that on the first pair."""
     if not setting.claims:
         return f"No claim over tasks is made: {setting.reason.rstrip('.')}."
     main = [each for each in setting.claims if {each.overall.a, each.overall.b} == {"cls", "pooler"}]

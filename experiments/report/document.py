@@ -1,4 +1,4 @@
-"""The report as a document of plain text, which `markdown` and `html` write."""
+"""Composes the report as a document of plain text, which `markdown` and `html` write."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from src.results.display import is_fraction
 EXPLANATIONS = (
     "A score has its 95 % interval for this fitted probe on new rows. A difference is that of two poolings on the same "
     "rows, with its 95 % interval; p is of no difference (McNemar's mid-p for accuracy, else a paired bootstrap).",
-    "Equivalence is two one-sided tests: the 90 % interval lies within the margin, {margin}. Holm corrects over all pairs "
-    "of a task, separately for differences and equivalences; verdicts follow the corrected p at 5 %.",
+    "Equivalence is two one-sided tests: the 90 % interval lies within the margin, {margin}. Holm corrects over all "
+    "pairs of a task, separately for differences and equivalences; verdicts follow the corrected p at 5 %.",
     "Not told apart is no verdict of equal quality: the rows were too few for either. Groups are not tested against "
     "each other, and baselines have no paired test.",
     "Where tests leave several, the preferred pooling is no random projection, takes fewer bytes per row, needs no "
@@ -113,7 +113,7 @@ def _describe_margin(sections: Iterable[Section], margin: float) -> str:
 
 
 def _notes(section: Section) -> Iterable[str]:
-    """Yield the cautions of a section's runs, each with its poolings, then the flags of its tests."""
+    """Yield the cautions of a section's runs, then the flags of its tests."""
     cautions: dict[str, list[str]] = {}
     for run in section.runs:
         for caution in run.cautions:

@@ -1,4 +1,4 @@
-"""The report as one HTML page: style, script and figures are inside, and nothing is fetched."""
+"""Writes the report as one HTML page that holds its style, script and figures."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _part(part: Part, name: str) -> str:
 
 
 def _table(table: Table, anchors: Sequence[str] = ()) -> str:
-    """Return a table with sortable columns; `anchors` are the links of its rows, for a table below its own heading."""
+    """Return a table with sortable columns; with `anchors`, its rows are links."""
     kinds = [_column_class(table, place, numeric) for place, numeric in enumerate(table.numeric)]
     head = "".join(
         f'<th scope="col"{kind}{" data-numeric" * numeric}><button type="button">{escape_html(name)}</button></th>'

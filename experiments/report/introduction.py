@@ -1,4 +1,4 @@
-"""The first lines of a report: its scope, the models, what is compared, and what is left out."""
+"""Composes the first lines of a report: its scope, the models, what is compared or left out."""
 
 from __future__ import annotations
 

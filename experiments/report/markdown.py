@@ -1,4 +1,4 @@
-"""The report as a Markdown document."""
+"""Writes the report as a Markdown document."""
 
 from __future__ import annotations
 

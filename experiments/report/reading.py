@@ -1,4 +1,4 @@
-"""The records that a report is written on, and the jobs that it has to leave out."""
+"""Reads the records that a report describes, and lists the jobs that it leaves out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from src.sweeps.jobs import Job, find_jobs, read_job
 
 
 def read_sweeps(folder: Path) -> tuple[list[Record], list[str]]:
-    """Return the records of every bundle and job at or below a folder, each once, and a line per job left out.
+    """Return all records at or below a folder, each once, and a line per job left out.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Sections of a report: runs that differ in their pooling alone, with the paired tests between them."""
+"""Groups runs that differ in their pooling alone, and tests every pair of them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class Run:
     Parameters
     ----------
     name : str
-        The pooling, with the start of the record's key if two runs of a section have the same pooling.
+        The pooling, with the start of the record's key if two runs of a section have the same
+        pooling.
     result : Result
     """
 
@@ -131,14 +132,14 @@ class Section:
 
 
 def build_sections(records: Iterable[Record], *, margin: float = MARGIN) -> list[Section]:
-    """Return a section for each group of records that differ in their pooling alone; Holm over a section's pairs.
+    """Return a section for each group of records that differ in their pooling alone.
 
     Parameters
     ----------
     records : iterable of Record
     margin : float, default 0.01
-        Margin of equivalence as a fraction: 0.01 is a point. For a metric in the label's unit, a share of the
-        standard deviation of the test labels.
+        Margin of equivalence as a fraction: 0.01 is a point. For a metric in the label's unit, a
+        share of the standard deviation of the test labels.
     """
     groups = group_runs(sorted(records, key=_sort_key), lambda record: record.result, by_weights=True)
     labels = _section_labels([members[0].result for members in groups])
@@ -152,7 +153,7 @@ def _sort_key(record: Record) -> tuple[Any, ...]:
 
 
 def _section_labels(results: Sequence[Result]) -> list[dict[str, str]]:
-    """Return what tells each section from the others; files and digests distinguish data and models of equal name."""
+    """Return what tells each section from the others."""
     labels, _ = group_labels(results)
     without_probe = [{name: value for name, value in label.items() if name != "probe"} for label in labels]
     if _count_distinct(without_probe) == _count_distinct(labels):  # the probe follows from the data
@@ -191,14 +192,14 @@ def _build_section(label: dict[str, str], members: Sequence[Record], margin: flo
 
 
 def _run_names(members: Sequence[Record]) -> Iterator[str]:
-    """Yield each run's pooling, with the start of the record's key if its function changed between two runs."""
+    """Yield each run's pooling, with the start of the key if two runs have the same."""
     given = [record.result.pooling for record in members]
     for record, name in zip(members, given, strict=True):
         yield f"{name} ({record.result.key[:6]})" if given.count(name) > 1 else name
 
 
 def higher_is_better(metric: str) -> bool:
-    """Return whether a higher value of a metric is better; True for a metric that is not registered."""
+    """Return whether a higher value of a metric is better; True for an unregistered metric."""
     return metric not in metrics or metrics[metric].higher_is_better
 
 

@@ -1,4 +1,4 @@
-"""The figures of the HTML report: rows of dots with intervals above one axis, as SVG in the page's colours."""
+"""Draws the figures of the HTML report: rows of dots with intervals above one axis."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from experiments.report.sections import Run, Section
 from src.errors import printable
 from src.results.display import format_score, format_value, is_fraction
 
-# Sizes in the figure's units: the column of names, the plot, its right margin, and the heights of a row,
-# of the axis and of a line of the legend.
+# Sizes in the figure's units: the column of names, the plot, its right margin, and the heights of a
+# row, of the axis and of a line of the legend.
 NAMES, PLOT, MARGIN, ROW, AXIS, LEGEND = 172, 280, 18, 22, 40, 18
 LONGEST = 20  # characters of a name
 MOST_STEPS = 5  # of an axis
@@ -36,7 +36,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Line:
-    """A line across the rows of a figure; `kind` is its class in the style sheet, `text` describes it in words."""
+    """A line across the rows; `kind` is its class in the style sheet, `text` describes it."""
 
     kind: str
     text: str
@@ -44,7 +44,7 @@ class Line:
 
 
 def scores_figure(section: Section, name: str) -> str:
-    """Return the figure of a section: every pooling's score, and the trivial scores as lines; empty without scores."""
+    """Return the figure of a section: scores and trivial scores; empty without scores."""
     marks = [_score_mark(run, section.metric) for run in section.scored]
     if not marks:
         return ""
@@ -72,7 +72,7 @@ def _score_mark(run: Run, metric: str) -> Mark:
 
 
 def claims_figure(setting: Setting, name: str) -> str:
-    """Return the figure of a setting: every pair's mean difference over tasks, zero, and the margin as a band."""
+    """Return the figure of a setting: mean differences over tasks, and the margin as a band."""
     marks = []
     for claim in setting.claims:
         found, text = claim.overall, format_difference("accuracy", claim.difference)

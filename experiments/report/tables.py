@@ -1,4 +1,4 @@
-"""The tables of a report, in plain text."""
+"""Builds the tables of a report, in plain text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verdict on one task: which pooling to use, what the difference is worth, and what the rows could have shown."""
+"""Judges one task: the pooling to use, what the difference is worth, what rows could show."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _is_better(section: Section, a: Run, b: Run) -> bool:
 
 
 def _preference(run: Run) -> tuple[bool, int, bool]:
-    """Return the order among candidates: no random weights, then fewer bytes, then no pooler's weights."""
+    """Return the order of candidates: no random weights, fewer bytes, no pooler's weights."""
     return (run.is_random, run.bytes, run.needs_pooler)
 
 

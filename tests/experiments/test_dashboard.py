@@ -41,12 +41,12 @@ def printed(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
     return found
 
 
-def test_the_specification_is_the_snapshot(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_specification_equals_the_snapshot(capsys: pytest.CaptureFixture[str]) -> None:
     """After a change that is meant: python -m experiments.dashboard ENTITY/PROJECT --dry-run > tests/fixtures/dashboard.json"""
     assert printed(capsys, "ENTITY/PROJECT", "--dry-run") == json.loads(SNAPSHOT.read_text())
 
 
-def test_it_has_a_section_for_every_question_and_survives_the_library() -> None:
+def test_the_sections_are_complete_and_the_library_reads_them() -> None:
     from wandb_workspaces.workspaces import Workspace
 
     made = dashboard.workspace("me", "mine")
@@ -55,7 +55,7 @@ def test_it_has_a_section_for_every_question_and_survives_the_library() -> None:
     assert dashboard.specification(Workspace._from_model(made._to_model())) == dashboard.specification(made)
 
 
-def test_it_asks_for_nothing_that_no_run_sends(tmp_path: Path) -> None:
+def test_every_shown_name_is_sent_by_a_run(tmp_path: Path) -> None:
     text = json.dumps(dashboard.specification(dashboard.workspace("me", "mine")))
     asked = set(re.findall(r'"summary:([^"]+)"', text)) | {
         name for names in re.findall(r'"metrics": \[([^]]*)', text) for name in names[1:-1].split('", "')
@@ -84,7 +84,7 @@ def test_it_asks_for_nothing_that_no_run_sends(tmp_path: Path) -> None:
         (["me/mine"], 1, "the dashboard of me/mine was not saved: no W&B API key was found"),
     ],
 )
-def test_refusals(
+def test_bad_input_ends_with_one_line(
     words: list[str], status: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("src.trackers.wandb_server.offline_reason", lambda: "no W&B API key was found")
@@ -94,7 +94,7 @@ def test_refusals(
     assert line in capsys.readouterr().err
 
 
-def test_it_is_saved_where_it_can_be(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_workspace_is_saved(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from wandb_workspaces.workspaces import Workspace
 
     saved = []
@@ -113,9 +113,7 @@ def test_it_is_saved_where_it_can_be(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "the server refused it: permission denied" in capsys.readouterr().err
 
 
-def test_without_the_library_the_way_out_is_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(__import__("sys").modules, "wandb_workspaces", None)
     with pytest.raises(SystemExit):
         dashboard.main(["me/mine", "--dry-run"])

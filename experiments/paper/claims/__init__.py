@@ -1,1 +1,1 @@
-"""The claims of the paper: a function each, whose sentences take their numbers from the evidence."""
+"""States the claims of the paper; their sentences take all numbers from the evidence."""

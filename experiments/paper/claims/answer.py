@@ -1,4 +1,4 @@
-"""The answer and the scope of the paper, and the list of its claims."""
+"""States the answer and the scope of the paper, and lists its claims."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ PURPOSE = {
 
 
 def answer(evidence: Evidence) -> list[str]:
-    """Return the answer in five sentences, on the first model with a trained pooler and one with an untrained."""
+    """Return the answer in five sentences, on a trained pooler and, beside it, an untrained one."""
     model = next(model for model in evidence.models if evidence.pooler_status(model) == "trained")
     tasks = evidence.contrasts(model)
     better, worse = (tasks_with_verdict(tasks, "mean", "cls", verdict) for verdict in ("better", "worse"))

@@ -1,4 +1,4 @@
-"""Claims on the steps from [CLS] to the pooler, and on their causes."""
+"""States the claims on the steps from [CLS] to the pooler, and on their causes."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def nsp_pooler(evidence: Evidence) -> Claim:
         head, probe = right["head of nsp"], right["probe on cls"]
         lines.append(
             f"**{model}**, encoder frozen, W and b trained by next-sentence prediction alone: right on "
-            f"{format_score_points(head)} % of held-out pairs (a linear probe straight on [CLS]: {format_score_points(probe)} %). "
-            f"On the tasks that training moved the pooler's score by {format_overall(apart)}: "
-            f"{describe_verdict(apart.verdict)}."
+            f"{format_score_points(head)} % of held-out pairs (a linear probe straight on [CLS]: "
+            f"{format_score_points(probe)} %). On the tasks that training moved the pooler's score by "
+            f"{format_overall(apart)}: {describe_verdict(apart.verdict)}."
         )
     return Claim(
         "What next-sentence prediction teaches the pooler itself",
@@ -128,6 +128,6 @@ def geometry(evidence: Evidence) -> Claim:
         "for it; tanh then rounds off "
         "what it saturates. " + " ".join(lines),
         [],
-        "python -m experiments.diagnose dataset=cola,mrpc,stsb,rte,mr,sick_e data_root=FOLDER output=FILE",
+        "python -m experiments.studies.geometry dataset=cola,mrpc,stsb,rte,mr,sick_e data_root=FOLDER output=FILE",
         ["figures/spectrum", "tables/diagnostics"],
     )

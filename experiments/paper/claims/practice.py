@@ -1,4 +1,4 @@
-"""Claims for practice: cost, fine-tuning, chance, and the error rates of the statistics."""
+"""States the claims on cost, fine-tuning, chance, and the error rates of the statistics."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ def finetuning(evidence: Evidence) -> Claim:
         f"{format_overall(frozen['mean', 'cls'])}; pooler − [CLS]: tuned {describe_overall(tuned['pooler', 'cls'])}, "
         f"frozen {format_overall(frozen['pooler', 'cls'])}."
     )
-    command = "python -m experiments.studies.finetune rows=1500 rate=0.0001,0.0003,0.001 tune=sick_e dataset=... output=FOLDER"
+    command = (
+        "python -m experiments.studies.finetune rows=1500 rate=0.0001,0.0003,0.001 tune=sick_e dataset=... "
+        "output=FOLDER"
+    )
     return Claim("If you fine-tune", text, numbers, command, ["figures/finetune", "tables/finetune"])
 
 
@@ -106,7 +109,7 @@ def draws(evidence: Evidence) -> Claim:
 
 
 def controls(evidence: Evidence) -> Claim:
-    """Return the claim on the controls: shuffled labels, layer 0, a bag of word pieces, random weights."""
+    """Return the claim on the controls."""
     lines = []
     for model in evidence.models_of("controls"):
         control = [record.result for record in evidence[f"controls/{model}"] if _is_control(record.result)]
@@ -130,8 +133,8 @@ def controls(evidence: Evidence) -> Claim:
         "Controls",
         " ".join(lines),
         numbers,
-        f"{SWEEP.format('controls')}; python -m experiments.studies.random_weights output=FOLDER/bert-books-random, then "
-        f"{SWEEP.format('poolings')} model=checkpoint model.path=FOLDER/bert-books-random",
+        f"{SWEEP.format('controls')}; python -m experiments.studies.random_weights output=FOLDER/bert-books-random, "
+        f"then {SWEEP.format('poolings')} model=checkpoint model.path=FOLDER/bert-books-random",
         ["tables/controls", "tables/poolings-bert-books-random"],
     )
 
@@ -184,10 +187,10 @@ def calibration(evidence: Evidence) -> Claim:
     ]
     return Claim(
         "Do the statistics hold what they promise?",
-        f"In simulation with {FEW_ROWS} rows or more, {len(wide) - len(outside)} of {len(wide)} settings keep their limits "
-        "(error rate at most 6 %, coverage 93 to 97 %, false equivalence at most 6 %); those that do not are below. "
-        f"With fewer rows, whose contrasts are flagged, {len(few) or 'none'} of {len(rows) - len(wide)} settings "
-        "leaves them.",
+        f"In simulation with {FEW_ROWS} rows or more, {len(wide) - len(outside)} of {len(wide)} settings keep their "
+        "limits (error rate at most 6 %, coverage 93 to 97 %, false equivalence at most 6 %); those that do not are "
+        f"below. With fewer rows, whose contrasts are flagged, {len(few) or 'none'} of {len(rows) - len(wide)} "
+        "settings leaves them.",
         numbers,
         "python -m experiments.benchmarks.calibration",
         ["figures/calibration", "tables/simulation"],

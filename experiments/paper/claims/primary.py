@@ -1,4 +1,4 @@
-"""The primary claims: how [CLS], the pooler and mean pooling compare over tasks and task by task."""
+"""States the primary claims on [CLS], the pooler and mean pooling."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def mean_against_both(evidence: Evidence) -> Claim:
 
 
 def _describe_sensitivity(found: Overall) -> str:
-    """Return the range of the difference without any one task, and the margin at which it would be equivalent."""
+    """Return the range of a difference without any one task, and its smallest margin."""
     ends = format_points(min(found.without), signed=True), format_points(max(found.without), signed=True)
     margin = max(abs(found.low90), abs(found.high90))
     return (

@@ -1,4 +1,4 @@
-"""Claims of the paper, and the phrases whose numbers choose them, so that no sentence says more than the records."""
+"""Holds the parts of a claim; a number chooses the phrase that describes it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from experiments.formatting import format_interval, format_overall, format_p_value, format_points, join_names
 from src.evaluation.contrasts import Contrast
+from src.evaluation.differences import Difference
 from src.evaluation.hierarchical import Overall
 
 SWEEP = "python -m src.run -m +experiment={} data_root=FOLDER"
@@ -58,26 +59,22 @@ def describe_overall(overall: Overall) -> str:
 
 
 def overall_number(overall: Overall, what: str, family: str = ALONE) -> Number:
-    """Return a difference over tasks as a number; `family` says what its p-values were corrected for."""
+    """Return a difference over tasks as a number; `family` names the correction of its p-values."""
     p, equivalence = format_p_value(overall.p), format_p_value(overall.p_equivalence)
-    return Number(
-        what,
-        f"{format_points(overall.value, signed=True)}; {describe_verdict(overall.verdict)}",
-        format_interval(overall.low, overall.high, signed=True),
-        f"{OVER_TASKS.format(len(overall.tasks))}; p {p}, equivalence p {equivalence} ({family})",
-    )
+    test = f"{OVER_TASKS.format(len(overall.tasks))}; p {p}, equivalence p {equivalence} ({family})"
+    return _number(what, overall, overall.verdict, test)
 
 
 def contrast_number(contrast: Contrast, what: str) -> Number:
     """Return a difference on one task as a number."""
-    difference = contrast.difference
     p, equivalence = format_p_value(contrast.p_holm), format_p_value(contrast.p_equivalence_holm)
-    return Number(
-        what,
-        f"{format_points(difference.value, signed=True)}; {describe_verdict(contrast.verdict)}",
-        format_interval(difference.low, difference.high, signed=True),
-        f"{difference.method}; p {p} (Holm), equivalence p {equivalence} (Holm)",
-    )
+    test = f"{contrast.difference.method}; p {p} (Holm), equivalence p {equivalence} (Holm)"
+    return _number(what, contrast.difference, contrast.verdict, test)
+
+
+def _number(what: str, difference: Overall | Difference, verdict: str, test: str) -> Number:
+    value = f"{format_points(difference.value, signed=True)}; {describe_verdict(verdict)}"
+    return Number(what, value, format_interval(difference.low, difference.high, signed=True), test)
 
 
 def tasks_with_verdict(contrasts: Sequence[Contrast], a: str, b: str, verdict: str) -> list[str]:
@@ -86,7 +83,7 @@ def tasks_with_verdict(contrasts: Sequence[Contrast], a: str, b: str, verdict: s
 
 
 def describe_tasks(contrasts: Sequence[Contrast], a: str, b: str) -> str:
-    """Return on which tasks a is better than b, worse or equivalent, and on how many it is undecided."""
+    """Return the tasks on which a is better than b, worse or equivalent."""
     better, worse, same, small = (
         tasks_with_verdict(contrasts, a, b, verdict)
         for verdict in ("better", "worse", "equivalent", "equivalent with a small difference")

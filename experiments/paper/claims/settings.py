@@ -1,4 +1,4 @@
-"""Claims on what changes the answer: the encoding of pairs, the layer, the training rows, the protocol."""
+"""States the claims on the encoding of pairs, the layer, the training rows and the protocol."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def coherence(evidence: Evidence) -> Claim:
         "suite's own task; embedded model. A negative's second passage comes from another book, and passages of a "
         "book overlap, so the intervals are somewhat narrow. " + " ".join(lines),
         numbers,
-        "python -m experiments.studies.coherence_pairs text=FOLDER output=FOLDER, then python -m src.run -m dataset=files "
-        "dataset.name=book_coherence dataset.train=FOLDER/train.tsv dataset.test=FOLDER/test.tsv "
+        "python -m experiments.studies.coherence_pairs text=FOLDER output=FOLDER, then python -m src.run -m "
+        "dataset=files dataset.name=book_coherence dataset.train=FOLDER/train.tsv dataset.test=FOLDER/test.tsv "
         "dataset.text_pair=text_pair pairing=joint,separate pooling=cls,pooler,mean,max",
         ["figures/pairs"],
     )

@@ -1,1 +1,5 @@
-"""The figures of the paper, a module each: ``PLACE`` (its number), ``NEEDS`` (records), ``CAPTION`` and ``draw``."""
+"""Draws the figures of the paper.
+
+A figure is a module with ``PLACE`` (its number), ``NEEDS`` (its records), ``CAPTION`` and
+``draw(data, files)``.
+"""

@@ -1,4 +1,4 @@
-"""[CLS], the pooler and mean pooling along the pre-training that makes the pooler."""
+"""Draw [CLS], the pooler and mean pooling over the steps of pre-training."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Row = dict[str, str]
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
-    """Next-sentence accuracy above, a panel per task below, all over the steps of pre-training."""
+    """Draw next-sentence accuracy above, and a panel per task below, over the steps."""
     probes, training = _read(files / NEEDS[0]), _read(files / NEEDS[1])
     tasks = sorted({row["dataset"] for row in probes})
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Whether the statistics keep what they state, in simulation."""
+"""Draw the error rates of the statistics in simulation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Row = dict[str, str]
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
-    """A panel per quantity: test errors, coverage, false equivalence."""
+    """Draw a panel per quantity: test errors, coverage, false equivalence."""
     with (files / NEEDS[0]).open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["method"] not in UNUSED]
     quantities = [name for name in NOMINAL if any(row["quantity"] == name for row in rows)]
@@ -64,7 +64,7 @@ def _panel(axis: Axes, quantity: str, rows: Sequence[Row]) -> None:
 
 
 def _group(row: Row) -> tuple[int, str]:
-    """Where a row stands: by its test rows, and behind them by its tasks."""
+    """Return the order and the label of a row: by test rows, then by tasks."""
     if row["metric"] == "mixed":
         count = int(row["setting"].split()[0])
         return 10**6 + count, f"{count}\ntasks"

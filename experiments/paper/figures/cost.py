@@ -1,4 +1,4 @@
-"""What a representation costs against what it is worth."""
+"""Draw the cost of each representation against its score."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PAIRINGS = ("joint", "separate")
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
-    """A row of panels per model: scores by layer, and pairs joint and separate."""
+    """Draw a row of panels per model: scores by layer, and pairs joint and separate."""
     figure, axes = drawing.new_figure(drawing.WIDTH, 5.6, 2, len(MODELS), width_ratios=(3, 2))
     for (left, right), model in zip(axes, MODELS, strict=True):
         costs = read_json(files / f"cost/{model}.json")
@@ -51,7 +51,7 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
 
 
 def _layers(axis: Axes, costs: Sequence[Mapping[str, Any]], records: Sequence[Record]) -> None:
-    """Scores over the seconds that each layer takes; poolings cost so little that they share its place."""
+    """Draw scores over the seconds of each layer; the seconds of poolings are too few to show."""
     status = drawing.pooler_status(records)
     exits = {int(layer): seconds(costs, "joint", "mean", layer) for layer in costs[0]["seconds"]["forward"]["joint"]}
     names = style.sort_poolings(record.result.pooling for record in records)
@@ -83,18 +83,15 @@ def _layers(axis: Axes, costs: Sequence[Mapping[str, Any]], records: Sequence[Re
 
 
 def _pairs(axis: Axes, costs: Sequence[Mapping[str, Any]], records: Sequence[Record]) -> None:
-    status = drawing.pooler_status(records)
     last = max(costs[0]["seconds"]["forward"]["joint"], key=int)
-    names = style.sort_poolings(record.result.pooling for record in records)
-    for number, pooling in enumerate(names):
-        marks, shift = drawing.marker_style(pooling, status), 0.05 * (number - (len(names) - 1) / 2)
+    for pooling, shift, options in layout.spread_poolings(records, 0.05):
         scores = [
             mean_score(each for each in records if (each.result.pooling, each.result.pairing) == (pooling, name))
             for name in PAIRINGS
         ]
-        axis.plot([shift, 1 + shift], [drawing.percent(score["value"]) for score in scores], color=marks["color"])
+        axis.plot([shift, 1 + shift], [drawing.percent(score["value"]) for score in scores], color=options["color"])
         for place, score in enumerate(scores):
-            drawing.draw_interval(axis, place + shift, score, label=style.pooling_label(pooling, status), **marks)
+            drawing.draw_interval(axis, place + shift, score, **options)
     sizes = [costs[0]["bytes"][pairing]["cls"]["float32"] for pairing in PAIRINGS]
     taken = [seconds(costs, pairing, "cls", last) for pairing in PAIRINGS]
     ticks = [
@@ -106,7 +103,7 @@ def _pairs(axis: Axes, costs: Sequence[Mapping[str, Any]], records: Sequence[Rec
 
 
 def seconds(costs: Iterable[Mapping[str, Any]], pairing: str, pooling: str, layer: str) -> dict[str, float]:
-    """Seconds that 1,000 rows of these tasks take on average: the median, quickest and slowest repeats of each part together."""
+    """Return the mean seconds of 1,000 rows: the parts' medians and extremes, each summed."""
     found = {}
     for name, of in (("value", "median"), ("low", "low"), ("high", "high")):
         each = []
@@ -119,7 +116,7 @@ def seconds(costs: Iterable[Mapping[str, Any]], pairing: str, pooling: str, laye
 
 
 def mean_score(records: Iterable[Record]) -> dict[str, Any]:
-    """The mean of these tasks' scores with a 95 % interval over their rows, which are independent of each other."""
+    """Return the mean score of tasks with independent rows, with its 95 % interval."""
     scores = [record.result.score for record in records]
     if not scores or any(score["value"] is None for score in scores):
         return {"value": None, "low": None, "high": None}

@@ -1,4 +1,4 @@
-"""Score against the number of training rows, and what the labels cost to somebody who has the features."""
+"""Draw scores over the number of training rows, and the compression of the labels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROWS = (10, 100, 1000, 10000, 100000)
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
-    """A panel per model and task, and one of compression per model."""
+    """Draw a panel per model and task, and one of compression per model."""
     panels = layout.draw_panels(data, NEEDS, COLUMNS, height=1.65, spare=1)
     for axis, members in panels.filled:
         _curves(axis, members)

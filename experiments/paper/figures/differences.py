@@ -1,4 +1,4 @@
-"""Paired differences between [CLS], the pooler and mean pooling, per task and over tasks: the primary claim."""
+"""Draw the primary claim: paired differences per task and over tasks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CAPTION = (
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
-    """A row of panels per model, a column per pair of poolings; tasks below one another, their mean last."""
+    """Draw a row of panels per model, a column per pair of poolings, a line per task."""
     evidence = Evidence.of(data, files)
     models = [name.partition("/")[2] for name in NEEDS]
     names = {model: [task.name for task in evidence.primary_tasks(model)] for model in models}

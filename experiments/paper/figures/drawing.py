@@ -1,4 +1,4 @@
-"""Parts that figures are drawn of: the project's style, marks with intervals, baselines, axes, legends."""
+"""Draws the parts that figures share: intervals, baselines, the margin, axes and legends."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def project_style() -> Iterator[None]:
 
 
 def requires(needs: Sequence[str]) -> Callable[[Draw], Draw]:
-    """Return a decorator of a figure's `draw` that checks its records and applies the project's style.
+    """Return a decorator of `draw` that checks a figure's records and applies the project's style.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def new_figure(width: float, height: float, columns: int, rows: int = 1, **optio
 
 
 def marker_style(pooling: str, pooler: str) -> dict[str, Any]:
-    """Return matplotlib's options for the colour and marker of a pooling, hollow if its weights are untrained."""
+    """Return the colour and marker of a pooling, hollow if its weights are untrained."""
     colour = style.COLOURS.get(pooling, style.OTHER_COLOUR)
     return {
         "color": colour,
@@ -202,7 +202,7 @@ def _draw_baseline(line: Callable[..., Any], name: str, value: float) -> None:
 
 
 def draw_margin(axis: Axes, *, horizontal: bool = False) -> None:
-    """Draw the margin of equivalence as a band around a line at zero; `horizontal` says that values run along x."""
+    """Draw the margin of equivalence as a band; `horizontal` if values run along x."""
     band, line = (axis.axvspan, axis.axvline) if horizontal else (axis.axhspan, axis.axhline)
     band(-100 * MARGIN, 100 * MARGIN, color=PALE, linewidth=0)
     line(0, color=GREY, linewidth=0.6)

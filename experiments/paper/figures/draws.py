@@ -1,4 +1,4 @@
-"""How much of a score is the luck of the training rows."""
+"""Draw the scores of probes on resamples of the training rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RESAMPLES = 1000
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
-    """A panel per model and task, a place per pooling."""
+    """Draw a panel per model and task, a column per pooling."""
     panels = layout.draw_panels(data, NEEDS, COLUMNS, height=1.5)
     for axis, members in panels.filled:
         status = drawing.pooler_status(members)

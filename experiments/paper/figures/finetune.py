@@ -1,4 +1,4 @@
-"""A linear head on [CLS], the pooler or mean, with the encoder tuned and with it frozen."""
+"""Draw the scores of tuned and of frozen encoders."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments import style
 from experiments.paper.figures import drawing, layout
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ COLUMNS = 4
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
-    """A panel per task that was tuned, a line per pooling from frozen to tuned."""
+    """Draw a panel per task, a line per pooling from frozen to tuned."""
     tuned, frozen = data[NEEDS[0]], [*data[NEEDS[1]], *data[NEEDS[2]]]
     heads = {(record.result.dataset, record.result.pooling) for record in tuned}
     both = [*(record for record in frozen if (record.result.dataset, record.result.pooling) in heads), *tuned]
@@ -39,25 +38,19 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
 
 
 def _task(axis: Axes, records: Sequence[Record]) -> None:
-    status = drawing.pooler_status(records)
-    names = style.sort_poolings(record.result.pooling for record in records)
     drawing.draw_baselines(axis, records[0])
-    for number, pooling in enumerate(names):
-        shift = 0.09 * (number - (len(names) - 1) / 2)
-        marks = drawing.marker_style(pooling, status)
+    for pooling, shift, options in layout.spread_poolings(records, 0.09):
         mine = {_place(record): record.result for record in records if record.result.pooling == pooling}
         known = {
             place: drawing.percent(mine[place].score["value"])
             for place in sorted(mine)
             if mine[place].score["value"] is not None
         }
-        axis.plot([place + shift for place in known], list(known.values()), color=marks["color"], linewidth=0.8)
+        axis.plot([place + shift for place in known], list(known.values()), color=options["color"], linewidth=0.8)
         for place, result in mine.items():
-            drawing.draw_interval(
-                axis, place + shift, result.score, label=style.pooling_label(pooling, status), **marks
-            )
+            drawing.draw_interval(axis, place + shift, result.score, **options)
             seeds = result.score.get("draws") or ()
-            drawing.draw_dots(axis, place + 0.3 + shift, seeds, marks["color"])
+            drawing.draw_dots(axis, place + 0.3 + shift, seeds, options["color"])
     axis.set_xticks((0, 1), ("frozen", "tuned"))
     axis.set_xlim(-0.35, 1.55)
 

@@ -1,4 +1,4 @@
-"""From [CLS] to the pooler step by step, under no, weak and tuned regularisation."""
+"""Draw the steps from [CLS] to the pooler under no, weak and tuned regularisation."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CAPTION = (
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
-    """A row of panels per model, a column per strength of the penalty."""
+    """Draw a row of panels per model, a column per strength of the penalty."""
     evidence = Evidence.of(data, files)
     figure, axes = drawing.new_figure(
         drawing.WIDTH, 1.9 * len(NEEDS) + 0.4, len(STRENGTHS), len(NEEDS), sharey="row", sharex="col"
@@ -48,7 +48,7 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
 
 
 def steps(axis: Axes, differences: Sequence[Overall], poolings: Sequence[str], status: str) -> None:
-    """A mean over tasks with its interval for each pooling, in their order, over the band of the margin; faint dots are the tasks."""
+    """Draw the mean over tasks of each pooling with its interval, and the tasks as faint dots."""
     drawing.draw_margin(axis)
     for place, (overall, pooling) in enumerate(zip(differences, poolings, strict=True)):
         marks = drawing.marker_style(pooling, status)

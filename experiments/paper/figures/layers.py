@@ -1,4 +1,4 @@
-"""Scores by layer."""
+"""Draw scores by layer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments import style
 from experiments.paper.figures import drawing, layout
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ COLUMNS = 4
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
-    """A panel per model and task, a line per pooling over the layers."""
+    """Draw a panel per model and task, a line per pooling over the layers."""
     panels = layout.draw_panels(data, NEEDS, COLUMNS, height=1.5)
     for axis, members in panels.filled:
         _task(axis, members)
@@ -38,11 +37,7 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
 
 def _task(axis: Axes, records: Sequence[Record]) -> None:
     drawing.draw_constant(axis, records[0])
-    names = style.sort_poolings(record.result.pooling for record in records)
-    status = drawing.pooler_status(records)
-    for number, pooling in enumerate(names):
-        marks = drawing.marker_style(pooling, status)
-        shift = 0.12 * (number - (len(names) - 1) / 2)
+    for pooling, shift, options in layout.spread_poolings(records, 0.12):
         runs = sorted(
             (record.result for record in records if record.result.pooling == pooling), key=lambda run: run.layer
         )
@@ -50,10 +45,8 @@ def _task(axis: Axes, records: Sequence[Record]) -> None:
         axis.plot(
             [run.layer + shift for run in known],
             [drawing.percent(run.score["value"]) for run in known],
-            color=marks["color"],
+            color=options["color"],
         )
         for run in known:
-            drawing.draw_interval(
-                axis, run.layer + shift, run.score, label=style.pooling_label(pooling, status), **marks
-            )
+            drawing.draw_interval(axis, run.layer + shift, run.score, **options)
     axis.set_xticks(sorted({record.result.layer for record in records}))

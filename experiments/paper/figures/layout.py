@@ -1,8 +1,8 @@
-"""Figures of one panel per model and task."""
+"""Draws figures of one panel per model and task."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +78,7 @@ def draw_panels(
 
 
 def by_dataset(records: Iterable[Record]) -> dict[str, list[Record]]:
-    """Return records by task, each task's in the poolings' order; the suite's own tasks come last."""
+    """Return records by task, in the poolings' order; the suite's own tasks come last."""
     found: dict[str, list[Record]] = {}
     for record in records:
         found.setdefault(record.result.dataset, []).append(record)
@@ -88,13 +88,30 @@ def by_dataset(records: Iterable[Record]) -> dict[str, list[Record]]:
     return {name: sorted(found[name], key=lambda record: place[record.result.pooling]) for name in ordered}
 
 
+def spread_poolings(records: Iterable[Record], step: float) -> Iterator[tuple[str, float, dict[str, Any]]]:
+    """Yield each pooling of some records with its shift and its options for `draw_interval`.
+
+    Parameters
+    ----------
+    records : iterable of Record
+    step : float
+        Distance between two poolings, in the unit of the axis.
+    """
+    records = list(records)
+    status = drawing.pooler_status(records)
+    names = style.sort_poolings(record.result.pooling for record in records)
+    for number, pooling in enumerate(names):
+        options = {**drawing.marker_style(pooling, status), "label": style.pooling_label(pooling, status)}
+        yield pooling, step * (number - (len(names) - 1) / 2), options
+
+
 def panel_title(task: str, metric: str) -> str:
     """Return the title of a task's panel: its name above its metric."""
     return f"{task}\n{style.METRICS.get(metric, metric)}"
 
 
 def label_columns(axes: Any, text: str) -> None:
-    """Label the horizontal axis below the last visible panel of each column of `axes` (rows, columns)."""
+    """Label the horizontal axis below the last visible panel of each column of axes."""
     for column in axes.T:
         shown = [axis for axis in column if axis.axison]
         shown[-1].set_xlabel(text)

@@ -1,4 +1,4 @@
-"""One frozen encoder, two poolers: random, and trained by next-sentence prediction."""
+"""Draw a random pooler and one that next-sentence prediction trained, on one encoder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CAPTION = (
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
-    """A row of panels per model, a column per step of the pooler; two marks per task."""
+    """Draw a row of panels per model, a column per step of the pooler, two marks per task."""
     evidence = Evidence.of(data, files)
     figure, axes = drawing.new_figure(drawing.WIDTH, 5.2, len(STEPS), len(MODELS), sharey="row", sharex="col")
     for line, model in zip(axes, MODELS, strict=True):

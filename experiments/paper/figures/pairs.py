@@ -1,4 +1,4 @@
-"""Two texts read together against two texts read apart."""
+"""Draw the scores of pairs encoded jointly and separately."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments import style
 from experiments.paper.figures import drawing, layout
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ PAIRINGS = ("joint", "separate")
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
-    """A panel per task, one model's above the other's; a line per pooling from joint to separate."""
+    """Draw a panel per model and task, a line per pooling from joint to separate."""
     panels = layout.draw_panels(data, NEEDS, COLUMNS, height=1.75)
     for axis, members in panels.filled:
         _task(axis, members)
@@ -37,20 +36,14 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
 
 
 def _task(axis: Axes, records: Sequence[Record]) -> None:
-    status = drawing.pooler_status(records)
-    names = style.sort_poolings(record.result.pooling for record in records)
     drawing.draw_baselines(axis, records[0])
-    for number, pooling in enumerate(names):
-        shift = 0.07 * (number - (len(names) - 1) / 2)
+    for pooling, shift, options in layout.spread_poolings(records, 0.07):
         scores = {record.result.pairing: record.result.score for record in records if record.result.pooling == pooling}
-        marks = drawing.marker_style(pooling, status)
         if all(scores.get(pairing, {}).get("value") is not None for pairing in PAIRINGS):
             ends = [drawing.percent(scores[pairing]["value"]) for pairing in PAIRINGS]
-            axis.plot([shift, 1 + shift], ends, color=marks["color"], linewidth=0.8)
+            axis.plot([shift, 1 + shift], ends, color=options["color"], linewidth=0.8)
         for place, pairing in enumerate(PAIRINGS):
             if pairing in scores:
-                drawing.draw_interval(
-                    axis, place + shift, scores[pairing], label=style.pooling_label(pooling, status), **marks
-                )
+                drawing.draw_interval(axis, place + shift, scores[pairing], **options)
     axis.set_xticks((0, 1), PAIRINGS)
     axis.set_xlim(-0.35, 1.35)

@@ -1,4 +1,4 @@
-"""The question's own systems on the same weights: how far apart their vectors are, and how far pooled_output is from [CLS]."""
+"""Draw the differences between systems that run the same weights."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ GELU = {"gelu": ", erf", "gelu_pytorch_tanh": ", tanh"}
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
-    """A panel of differences for each model, and one of the two vectors of a sentence."""
+    """Draw a panel of differences per model, and one of the two vectors of a sentence."""
     records = read_json(files / NEEDS[0])
     models = [*(name for name in FIRST if name in records), *(name for name in sorted(records) if name not in FIRST)]
     rows = max(len(record["systems"]) for record in records.values())

@@ -1,4 +1,4 @@
-"""What half precision costs each pooling."""
+"""Draw the cost of half precision for each pooling."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CAPTION = (
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
-    """A panel per half precision, a mark per pooling."""
+    """Draw a panel per dtype, a mark per pooling."""
     found = Evidence.of(data, files).precision("bert-books")
     status = drawing.pooler_status(data[NEEDS[0]])
     kinds = sorted({overall.a.partition(", ")[2] for overall in found})

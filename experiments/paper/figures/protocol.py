@@ -1,4 +1,4 @@
-"""Does the sign of a difference between poolings depend on the protocol?"""
+"""Draw differences between poolings under three protocols."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROTOCOLS = {"logistic": ("black", "o"), "senteval": ("#6A6A6A", "^"), "mteb": (
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
-    """A row of panels per model, a column per pair of poolings; tasks below one another, a mark per protocol."""
+    """Draw a row of panels per model, a column per pair of poolings, a mark per protocol."""
     names = {need: sorted({record.result.dataset for record in data[need]}) for need in NEEDS}
     height = 0.5 + sum(0.5 + 0.36 * len(each) for each in names.values())
     figure, axes = drawing.new_figure(drawing.WIDTH, height, len(PAIRS), len(MODELS), sharey="row", sharex="col")

@@ -1,4 +1,4 @@
-"""The registry of the paper's figures, and their files.
+"""Finds the paper's figures, and writes their files.
 
 Every module of this folder that has a ``PLACE`` is a figure, so a new file is a new figure.
 """
@@ -57,7 +57,8 @@ def save(figure: Figure, path: Path) -> list[Path]:
 
     Notes
     -----
-    The best compression depends on the version of zlib. The PDF is therefore not compressed, and the PNG by run lengths.
+    The best compression depends on the version of zlib. The PDF is therefore not compressed, and the
+    PNG is compressed by run lengths.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     files = [path.with_name(f"{path.name}.{kind}") for kind in ("pdf", "png")]

@@ -1,4 +1,4 @@
-"""Every pooling's score on every task, with the trivial baselines."""
+"""Draw the score of every pooling on every task, with the trivial baselines."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ COLUMNS = 4
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
-    """A panel per task, a row per pooling."""
+    """Draw a panel per task, a row per pooling."""
     return panels(data[NEEDS[0]])
 
 
 def panels(records: Sequence[Record]) -> Figure:
-    """A panel per task, a row per pooling; poolings are named at the left."""
+    """Return a figure with a panel per task and a row per pooling."""
     tasks = layout.by_dataset(records)
     names = style.sort_poolings(record.result.pooling for record in records)
     status = drawing.pooler_status(records)

@@ -1,4 +1,4 @@
-"""Every pooling's score on every task, for a sentence encoder whose pooler was never trained."""
+"""Draw the score of every pooling on every task, for an encoder with an untrained pooler."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ CAPTION = scores.CAPTION.replace("bert-books", "all-MiniLM-L6-v2") + (
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
-    """A panel per task, a row per pooling."""
+    """Draw a panel per task, a row per pooling."""
     return scores.panels(data[NEEDS[0]])

@@ -1,4 +1,4 @@
-"""The pooler's singular values against those of noise, and how alike the representations are."""
+"""Draw the pooler's singular values, and the similarity of representations."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ CAPTION = (
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
-    """A row of two panels per model."""
+    """Draw a row of two panels per model."""
     figure, axes = drawing.new_figure(drawing.WIDTH, 5.8, 2, len(NEEDS), width_ratios=(2, 3))
     for (left, right), name in zip(axes, NEEDS, strict=True):
         found = read_json(files / name)
         status = str(found["pooler"]["status"])
         if found["pooler"].get("weight"):
-            _spectrum(left, found["pooler"]["weight"], status)
+            _draw_spectrum(left, found["pooler"]["weight"], status)
         left.set_title(f"{found['model']}\nsingular values of W")
-        _alike(right, list(found["tasks"].values()), status)
+        _draw_similarity(right, list(found["tasks"].values()), status)
         right.set_title(f"{found['model']}\nlinear CKA, %, mean of {len(found['tasks'])} tasks")
     axes[-1, 0].set_xlabel("place")
     drawing.add_legend(figure, 4)
     return figure
 
 
-def _spectrum(axis: Axes, weight: Mapping[str, Any], status: str) -> None:
+def _draw_spectrum(axis: Axes, weight: Mapping[str, Any], status: str) -> None:
     singular = sorted((drawing.round_digits(value) for value in weight["singular_values"]), reverse=True)
     width = len(singular)
     points = np.linspace(0, 2, 4001)
@@ -66,17 +66,18 @@ def _spectrum(axis: Axes, weight: Mapping[str, Any], status: str) -> None:
     axis.set_ylim(bottom=0)
 
 
-def _alike(axis: Axes, tasks: list[Mapping[str, Any]], status: str) -> None:
+def _draw_similarity(axis: Axes, tasks: list[Mapping[str, Any]], status: str) -> None:
     names = style.sort_poolings(name for task in tasks for name in task["representations"])
-    alike = np.full((len(names), len(names)), np.nan)
+    similarity = np.full((len(names), len(names)), np.nan)
     for row, a in enumerate(names):
         for column, b in enumerate(names):
             found = [1.0 if a == b else task["cka"].get(f"{a} {b}", task["cka"].get(f"{b} {a}")) for task in tasks]
             if None not in found:
-                alike[row, column] = drawing.percent(float(np.mean(found)))
-    # The map's dark end is left out, so that black type stays legible; a mesh, since an image in a PDF is compressed by the zlib at hand.
-    axis.pcolormesh(np.ma.masked_invalid(alike), cmap="Blues", vmin=0, vmax=160, edgecolor="white", linewidth=0.5)
-    for (row, column), value in np.ndenumerate(alike):
+                similarity[row, column] = drawing.percent(float(np.mean(found)))
+    # vmax keeps the colours light under black text. A mesh, because images in a PDF depend on the
+    # version of zlib.
+    axis.pcolormesh(np.ma.masked_invalid(similarity), cmap="Blues", vmin=0, vmax=160, edgecolor="white", linewidth=0.5)
+    for (row, column), value in np.ndenumerate(similarity):
         if np.isfinite(value):
             axis.text(column + 0.5, row + 0.5, f"{value:.0f}", ha="center", va="center", fontsize=7)
     labels = [style.pooling_label(name, status) for name in names]

@@ -1,1 +1,1 @@
-"""The tables of the paper, as Markdown, LaTeX and CSV."""
+"""Builds the tables of the paper, as Markdown, LaTeX and CSV."""

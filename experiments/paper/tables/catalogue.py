@@ -1,4 +1,4 @@
-"""All tables of the paper."""
+"""Lists all tables of the paper."""
 
 from __future__ import annotations
 

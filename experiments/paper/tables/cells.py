@@ -1,4 +1,4 @@
-"""Cells and rows of tables: scores, differences on a task, differences over tasks."""
+"""Formats the cells and rows of scores and differences."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OVERALL = ("difference", "95 %", "90 %", "p", "p equivalence", "verdict", "shown
 
 
 def score_rows(records: Iterable[Record]) -> list[Row]:
-    """Return a row per record: its identity, its score as a fraction, trivial scores, counts and seconds."""
+    """Return a row per record: identity, score, trivial scores, counts and seconds."""
     return [_score_row(record) for record in records]
 
 

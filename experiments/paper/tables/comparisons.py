@@ -1,4 +1,4 @@
-"""Tables of paired differences: the primary claim, the ladder, half precision."""
+"""Builds the tables of paired differences: the primary claim, the ladder, half precision."""
 
 from __future__ import annotations
 

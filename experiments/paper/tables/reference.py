@@ -1,4 +1,4 @@
-"""Tables of other measurements: geometry of representations, error rates in simulation, the runs themselves."""
+"""Builds the tables of geometry, of the simulation, and of the runs themselves."""
 
 from __future__ import annotations
 

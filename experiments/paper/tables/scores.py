@@ -1,4 +1,4 @@
-"""Tables of scores with a column per pooling."""
+"""Builds the tables of scores with a column per pooling."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def protocol(evidence: Evidence) -> Table:
 
 
 def controls(evidence: Evidence) -> Table:
-    """Return the scores of controls that must be at chance, and the same runs without the control."""
+    """Return the scores of controls that must be at chance."""
     records = records_of(evidence, "controls")
     shuffled = {record.result.key: bool(record.result.config["probe"].get("shuffled_labels")) for record in records}
     caption = (
@@ -147,7 +147,7 @@ def conditional(evidence: Evidence) -> Table:
 
 
 def nsp_pooler(evidence: Evidence) -> Table:
-    """Return the scores of a random pooler and of one that next-sentence prediction trained, on one encoder."""
+    """Return the scores of two poolers on one encoder: random, and trained on its own."""
     steps = ("cls", "pooler_preactivation", "pooler")
     cells, rows = [], []
     for model in evidence.models_of("nsp_pooler"):
@@ -164,7 +164,7 @@ def nsp_pooler(evidence: Evidence) -> Table:
 
 
 def finetune(evidence: Evidence) -> Table:
-    """Return the scores of a head on each pooling with all weights tuned, and of the frozen probe."""
+    """Return the scores of a head on each pooling, all weights tuned, and of the frozen probe."""
     tuned = by_pooling("", "", evidence["finetune/bert-books"], COMPARED, baselines=False)
     tasks = {row["dataset"] for row in tuned.rows}
     records = [*evidence["poolings/bert-books"], *evidence["demo/bert-books"]]

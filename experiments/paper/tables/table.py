@@ -1,6 +1,7 @@
-"""A table of the paper, as Markdown, LaTeX and CSV.
+"""Writes a table of the paper as Markdown, LaTeX and CSV.
 
-Scores are shown in points (a fraction times 100); the CSV holds fractions with eight significant digits.
+Scores are shown in points (a fraction times 100); the CSV holds fractions with eight significant
+digits.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tables of how the training rows matter: their luck, and what the labels cost."""
+"""Builds the tables on training rows: resamples of them, and the bits of their labels."""
 
 from __future__ import annotations
 

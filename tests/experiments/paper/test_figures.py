@@ -199,7 +199,7 @@ def written(figure: Any) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_draws_legibly_and_twice_the_same(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_figure_is_legible_and_the_same_twice(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "DPI", 40)  # quick, as the next
     for module in (evidence, FIGURES[name]):
         monkeypatch.setattr(module, "RESAMPLES", 500, raising=False)
@@ -229,7 +229,7 @@ def _digests(files: Sequence[Path]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_says_what_it_shows_and_what_it_lacks(name: str, tmp_path: Path) -> None:
+def test_a_figure_has_a_caption_and_names_missing_records(name: str, tmp_path: Path) -> None:
     module = FIGURES[name]
     assert module.CAPTION.endswith(".")
     assert module.draw.__doc__ and module.__doc__
@@ -237,7 +237,7 @@ def test_a_figure_says_what_it_shows_and_what_it_lacks(name: str, tmp_path: Path
         module.draw({}, tmp_path)
 
 
-def test_figures_have_places_of_their_own() -> None:
+def test_no_two_figures_have_one_place() -> None:
     assert len({module.PLACE for module in FIGURES.values()}) == len(FIGURES)
     assert {"scores", "differences", "layers"} <= set(FIGURES)
 
@@ -253,7 +253,7 @@ assert not {"torch", "transformers"} & set(sys.modules)
 """
 
 
-def test_a_machines_own_settings_do_not_show(tmp_path: Path) -> None:
+def test_settings_of_the_machine_do_not_change_a_figure(tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_text(
         "font.size: 20\nlines.linewidth: 5\nsavefig.dpi: 50\npdf.fonttype: 42\n", encoding="utf-8"
     )
@@ -272,19 +272,19 @@ def test_a_machines_own_settings_do_not_show(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", poolings)
-def test_what_needs_an_untrained_pooler_is_called_so(name: str) -> None:
+def test_a_pooling_through_an_untrained_pooler_is_labelled_untrained(name: str) -> None:
     assert ("untrained" in style.pooling_label(name, "untrained")) == poolings[name].needs_pooler
     assert style.pooling_label(name, "trained") == style.LABELS.get(name, name)
     hollow = drawing.marker_style(name, "untrained")["markerfacecolor"] == "white"
     assert hollow == (poolings[name].needs_pooler or name == "random_pooler")
 
 
-def test_a_pooling_of_another_version_keeps_its_name() -> None:
+def test_an_unknown_pooling_keeps_its_name() -> None:
     assert style.pooling_label("pooler_of_old", "untrained") == "pooler_of_old"
     assert style.sort_poolings(["zeta", "mean", "alpha", "cls", "mean"]) == ["cls", "mean", "alpha", "zeta"]
 
 
-def test_every_pooling_has_a_colour_and_a_marker_of_its_own() -> None:
+def test_no_two_poolings_share_a_colour_or_a_marker() -> None:
     assert set(poolings) <= set(style.COLOURS)
     assert len(set(style.COLOURS.values())) == len(style.COLOURS)
     assert len(set(style.MARKERS.values())) == len(style.MARKERS)
@@ -299,7 +299,7 @@ BLINDNESS = {
 
 
 @pytest.mark.parametrize("kind", BLINDNESS)
-def test_colours_that_are_compared_most_are_told_apart(kind: str) -> None:
+def test_colours_of_the_main_poolings_are_distinct_to_the_colour_blind(kind: str) -> None:
     seen = {name: _lab(style.COLOURS[name], BLINDNESS[kind]) for name in (*LADDER, "mean", "max")}
     for (a, first), (b, second) in itertools.combinations(seen.items(), 2):
         assert np.linalg.norm(first - second) > 10, (a, b)

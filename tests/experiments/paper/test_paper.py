@@ -41,7 +41,7 @@ def built(tmp_path_factory) -> Path:
     return output
 
 
-def test_the_committed_paper_is_what_the_records_give(built):
+def test_the_committed_paper_equals_a_new_one(built):
     kept, made = (
         {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()} for folder in (ROOT / "paper", built)
     )
@@ -53,13 +53,13 @@ def test_the_committed_paper_is_what_the_records_give(built):
 
 
 @pytest.mark.parametrize("page", readme.Options().pages)
-def test_the_numbers_of_the_readmes_are_the_records(evidence, page):
+def test_the_numbers_of_the_readmes_equal_the_records(evidence, page):
     text = (ROOT / page).read_text()
     assert "python -m experiments.paper.readme -->" in text
     assert readme.fill(text, evidence) == text, "python -m experiments.paper.readme writes them anew"
 
 
-def test_every_link_of_the_report_leads_somewhere(built):
+def test_every_link_of_the_report_has_a_file(built):
     import re
 
     text = (built / "report.md").read_text()
@@ -68,7 +68,7 @@ def test_every_link_of_the_report_leads_somewhere(built):
     assert not [link for link in links if not (built / link).is_file()]
 
 
-def test_the_report_knows_no_nan_and_no_undefined_interval(built):
+def test_the_report_holds_no_nan_and_no_none(built):
     text = (built / "report.md").read_text()
     assert "nan" not in text.lower().split() and "None" not in text
 
@@ -77,7 +77,7 @@ def _copy(tmp_path: Path) -> Path:
     return Path(shutil.copytree(RECORDS_DIR, tmp_path / "records"))
 
 
-def test_one_record_less_is_named(tmp_path):
+def test_a_missing_record_is_named(tmp_path):
     records = _copy(tmp_path)
     path = records / "poolings" / "bert-books" / RECORDS_FILE
     lines = path.read_text().splitlines(keepends=True)
@@ -100,7 +100,7 @@ def test_two_schema_versions_are_refused(tmp_path, capsys):
     assert "has schema 2, this version reads schema 1" in capsys.readouterr().err
 
 
-def test_no_records_no_paper(tmp_path, capsys):
+def test_a_missing_manifest_is_named(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([f"records={tmp_path}", f"output={tmp_path / 'paper'}"])
     assert MANIFEST in capsys.readouterr().err
@@ -111,14 +111,14 @@ def test_the_committed_records_stay_small_and_hold_no_text():
     assert size < 30e6
 
 
-def test_a_table_is_the_same_in_three_formats():
+def test_a_table_escapes_its_cells_in_every_format():
     table = Table("x", "Two & three", ("a_b", "c"), [("1|2", "−3 %")], [{"a": 1 / 3, "c": None}])
     assert "1\\|2" in table.markdown()
     assert r"a\_b & c \\" in table.latex() and r"Two \& three" in table.latex() and r"$-$3 \%" in table.latex()
     assert table.csv() == "a,c\n0.33333333,\n"
 
 
-def test_scores_stand_under_their_pooling():
+def test_scores_are_in_the_column_of_their_pooling():
     records = [
         Record("x", make_result(pooling=name, value=value), {}) for name, value in (("cls", 0.5), ("mean", 0.75))
     ]
@@ -127,6 +127,6 @@ def test_scores_stand_under_their_pooling():
     assert table.cells[0][1:4] == ("75.0 [73.0, 77.0]", "", "50.0 [48.0, 52.0]")
 
 
-def test_words_of_a_sentence():
+def test_names_and_intervals_as_text():
     assert join_names(["a"]) == "a" and join_names([], "no task") == "no task"
     assert format_interval(-0.0004, None) == "" and format_interval(-0.0004, 0.01, signed=True) == "[0.0, +1.0]"

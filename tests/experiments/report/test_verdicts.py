@@ -19,7 +19,7 @@ from tests.experiments.report.conftest import MANY, TRUTH, composed, missed, sen
 from tests.helpers.records import make_job, make_predictions, make_result
 
 
-def test_the_sentence_names_the_best_what_it_is_worth_and_what_is_equivalent(question: Path) -> None:
+def test_the_sentence_names_the_best_pooling_its_gain_and_the_equivalent_ones(question: Path) -> None:
     (sentence,) = sentences(question)
     assert re.fullmatch(
         r"Use mean: \+5\.0 \[4\.\d, 5\.\d\] over cls, \+5\.0 \[4\.\d, 5\.\d\] over pooler; cls and pooler equivalent within 1 point\.",
@@ -27,7 +27,7 @@ def test_the_sentence_names_the_best_what_it_is_worth_and_what_is_equivalent(que
     )
 
 
-def test_numbers_are_those_of_the_paired_tests(question: Path) -> None:
+def test_the_numbers_equal_those_of_the_paired_tests(question: Path) -> None:
     (section,) = build_sections(read_sweeps(question)[0])
     contrast = section.contrasts["mean", "cls"]
     table = next(part.runs for part in composed(question).parts)
@@ -41,7 +41,7 @@ def test_numbers_are_those_of_the_paired_tests(question: Path) -> None:
     assert row[8].text == "32"  # bytes: eight numbers of four
 
 
-def test_what_cannot_be_told_apart_says_what_the_rows_could_have_shown(tmp_path: Path) -> None:
+def test_an_undecided_verdict_names_the_smallest_difference(tmp_path: Path) -> None:
     sweep(tmp_path, {"cls": missed(900), "pooler": missed(880, start=300)})
     verdict = composed(tmp_path).parts[0].verdict
     assert verdict.use == "cls" and verdict.sentence == "Use cls, though nothing tells it apart from pooler."
@@ -51,7 +51,7 @@ def test_what_cannot_be_told_apart_says_what_the_rows_could_have_shown(tmp_path:
     )
 
 
-def test_a_bag_of_words_that_wins_stands_in_the_sentence(question: Path) -> None:
+def test_the_sentence_names_a_better_bag_of_words(question: Path) -> None:
     for path in question.glob(f"*/{RECORD}"):
         path.write_text(
             path.read_text().replace('"high": 0.8,', '"high": 0.95,').replace('"value": 0.7\n', '"value": 0.9\n')
@@ -61,21 +61,21 @@ def test_a_bag_of_words_that_wins_stands_in_the_sentence(question: Path) -> None
     )
 
 
-def test_no_better_than_one_answer_stands_in_the_sentence(tmp_path: Path) -> None:
+def test_the_sentence_names_a_constant_that_is_as_good(tmp_path: Path) -> None:
     sweep(tmp_path, {"cls": missed(1990), "mean": missed(1970)}, baseline={"constant": 0.5})
     assert sentences(tmp_path)[0].startswith(
         "No pooling is shown to beat one constant answer (50.0); of the poolings, use"
     )
 
 
-def test_one_pooling_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
+def test_a_single_pooling_is_not_compared(tmp_path: Path) -> None:
     sweep(tmp_path, {"mean": missed(800)})
     made = composed(tmp_path)
     assert "nothing to compare it with" in made.parts[0].verdict.sentence and made.parts[0].pairs is None
     assert "No claim over tasks is made: it takes 3 tasks scored in points, here is 1." in to_markdown(made)
 
 
-def test_less_is_better_where_the_metric_is_an_error(tmp_path: Path) -> None:
+def test_an_error_metric_is_better_when_lower(tmp_path: Path) -> None:
     truth = np.linspace(0, 5, 600)
     noise = np.random.default_rng(0).normal(size=600)
     for number, (pooling, size) in enumerate({"cls": 1.0, "mean": 0.5}.items()):
@@ -96,7 +96,7 @@ def test_less_is_better_where_the_metric_is_an_error(tmp_path: Path) -> None:
     assert "lower is better" in part.runs.caption and [row[0].text for row in part.runs.rows][:2] == ["mean", "cls"]
 
 
-def test_draws_are_compared_draw_by_draw(tmp_path: Path) -> None:
+def test_runs_with_draws_are_compared(tmp_path: Path) -> None:
     for number, (pooling, count) in enumerate({"cls": 1000, "mean": 800}.items()):
         result = make_result(pooling=pooling, draws=3, value=1 - count / MANY)
         predictions = np.stack([missed(count + draw, start=draw) for draw in range(3)])
@@ -104,7 +104,7 @@ def test_draws_are_compared_draw_by_draw(tmp_path: Path) -> None:
     assert sentences(tmp_path)[0].startswith("Use mean: +5.0")
 
 
-def test_an_undefined_score_comes_last_and_says_why(question: Path) -> None:
+def test_an_undefined_score_comes_last_with_its_reason(question: Path) -> None:
     score = {"metric": "accuracy", "value": None, "low": None, "high": None, "reason": "one class was predicted"}
     sweep(question, {"max": missed(2000)}, score=score)
     part = composed(question).parts[0]
@@ -112,14 +112,14 @@ def test_an_undefined_score_comes_last_and_says_why(question: Path) -> None:
     assert "max: undefined: one class was predicted." in part.notes
 
 
-def test_one_vector_for_all_texts_is_not_the_one_to_use(question: Path) -> None:
+def test_one_vector_for_all_texts_is_not_recommended(question: Path) -> None:
     sweep(question, {"max": missed(1)}, counts={**make_result().counts, "one_vector": 300})
     part = composed(question).parts[0]
     assert part.section.runs[-1].name == "max" and part.verdict.use == "mean" and "max" not in part.verdict.sentence
     assert any(note.startswith("max: all texts have one and the same vector") for note in part.notes)
 
 
-def test_groups_differ_in_all_but_the_pooling_and_say_in_what(question: Path) -> None:
+def test_sections_are_labelled_by_what_differs(question: Path) -> None:
     sweep(question, {"cls": missed(900), "mean": missed(500)}, layer=2)
     sweep(question, {"cls": missed(900), "mean": missed(500)}, model="other")
     made = composed(question)
@@ -129,7 +129,7 @@ def test_groups_differ_in_all_but_the_pooling_and_say_in_what(question: Path) ->
     assert any("the groups differ in model, layer" in line for line in made.head)
 
 
-def test_data_and_checkpoints_of_one_name_stay_apart(tmp_path: Path) -> None:
+def test_data_and_checkpoints_of_equal_name_are_separate_sections(tmp_path: Path) -> None:
     for place, name in enumerate(("a.csv", "b.csv", "c.csv")):
         provenance = {
             "texts": {"test": [name]},
@@ -146,13 +146,13 @@ def test_data_and_checkpoints_of_one_name_stay_apart(tmp_path: Path) -> None:
     assert sorted(len(setting.tasks) for setting, *_ in made.across) == [1, 2]
 
 
-def test_a_pooling_run_twice_stays_apart(question: Path) -> None:
+def test_two_runs_of_one_pooling_have_distinct_names(question: Path) -> None:
     make_job(question / "9", TRUTH, missed(700), pooling="mean", key="f" * 64)
     names = {run.name for part in composed(question).parts for run in part.section.runs}
     assert "mean (ffffff)" in names and "mean" not in names
 
 
-def test_a_claim_over_tasks_takes_three(tmp_path: Path) -> None:
+def test_a_claim_needs_three_tasks(tmp_path: Path) -> None:
     for task in range(3):
         runs = {"cls": missed(1000 + 40 * task), "pooler": missed(1000 + 41 * task), "mean": missed(700)}
         sweep(tmp_path, runs, dataset=f"task {task}")
@@ -168,7 +168,7 @@ def test_a_claim_over_tasks_takes_three(tmp_path: Path) -> None:
     assert "within the margin of 1" in to_html(made)
 
 
-def test_an_untrained_pooler_is_called_so_and_never_recommended(tmp_path: Path) -> None:
+def test_an_untrained_pooler_is_labelled_and_never_recommended(tmp_path: Path) -> None:
     sweep(tmp_path, {"pooler": missed(800), "cls": missed(805, start=100)}, pooler={"status": "untrained"})
     made = composed(tmp_path)
     assert made.parts[0].verdict.use == "cls" and "random projection" in made.parts[0].verdict.more[0]
@@ -181,11 +181,11 @@ def test_an_untrained_pooler_is_called_so_and_never_recommended(tmp_path: Path) 
     ("evidence", "said"),
     [(None, "its fit to the encoder unknown"), (0.5625, "gets 56 % of our sentence pairs right (50 is chance)")],
 )
-def test_the_head_says_what_is_known_of_the_pooler(evidence: float | None, said: str) -> None:
+def test_the_introduction_describes_the_pooler(evidence: float | None, said: str) -> None:
     assert said in describe_pooler({"status": "trained", "evidence": {"next_sentence_accuracy": evidence}})
 
 
-def test_what_is_equivalent_and_told_apart_all_the_same_is_said_so(question: Path) -> None:
+def test_a_small_difference_within_the_margin_is_named(question: Path) -> None:
     (section,) = build_sections(read_sweeps(question)[0], margin=0.2)
     assert judge(section).sentence == (
         "Use mean: less than 20 points from cls and pooler, but told apart; cls and pooler equivalent within 20 points."

@@ -1,7 +1,10 @@
-"""What the steps from [CLS] to the pooler do to a representation: ``python -m experiments.diagnose [model=NAME] dataset=a,b output=FILE``.
+"""Measure the geometry of each representation from [CLS] to the pooler.
 
-Takes the words of ``python -m src.run``. For every pooling of the ladder, beside mean and max, and for every task: saturation, dimension,
-anisotropy, conditioning, and how alike any two of them are; of the pooler its singular values, and of [CLS] what they leave.
+``python -m experiments.studies.geometry [model=NAME] dataset=a,b output=FILE``
+
+Takes the overrides of ``python -m src.run``. Describes every pooling of the ladder, mean and max on
+every task: saturation, dimension, anisotropy, conditioning, and the similarity of any two. Also
+describes the pooler's singular values, and the part of [CLS] that they remove.
 """
 
 from __future__ import annotations
@@ -38,20 +41,20 @@ def main(tasks: list[Config]) -> None:
     if not tasks[0].output:
         raise UserError("output is not set. Name the file that the record goes into: output=FILE.json.")
     output = Path(tasks[0].output)
-    found = diagnose(tasks)
+    found = measure(tasks)
     write_json(output, found)
-    for line in lines(found):
+    for line in format_record(found):
         print_text(line)
     print_text(str(output))
 
 
-def diagnose(tasks: list[Config]) -> dict[str, Any]:
-    """The record of one model on these tasks."""
+def measure(tasks: list[Config]) -> dict[str, Any]:
+    """Return the record of one model on some tasks."""
     found: dict[str, Any] = {"tasks": {}}
     for config in tasks:
         prepared = open_run(config)
         weight = prepared.extractor.encoder.pooler.weight
-        found["tasks"][prepared.data.name] = _task(prepared, weight)
+        found["tasks"][prepared.data.name] = _measure_task(prepared, weight)
         found |= {
             "model": prepared.model_name,
             "pooler": {**prepared.extractor.info.pooler, "weight": None if weight is None else spectrum(weight)},
@@ -60,45 +63,54 @@ def diagnose(tasks: list[Config]) -> dict[str, Any]:
     return found
 
 
-def _task(prepared: PreparedRun, weight: np.ndarray | None) -> dict[str, Any]:
+def _measure_task(prepared: PreparedRun, weight: np.ndarray | None) -> dict[str, Any]:
     found, rows = views(prepared)
-    couples = list(combinations(found, 2))
+    pairs = list(combinations(found, 2))
     with parallel_map() as over:
         described = list(over(lambda name: describe(name, found[name]), found))
-        alike = list(over(lambda couple: geometry.cka(found[couple[0]], found[couple[1]]), couples))
+        alike = list(over(lambda pair: geometry.cka(found[pair[0]], found[pair[1]]), pairs))
     return {
         "split": prepared.data.train.name,
         "rows": rows,
         "pairing": prepared.config.pairing if prepared.data.train.text_pair is not None else None,
         "texts": [prepared.data.train.text_digest, prepared.data.train.text_pair_digest],
-        "lacking": sorted(set(REPRESENTATIONS) - set(found)),  # for want of a pooler
+        "lacking": sorted(set(REPRESENTATIONS) - set(found)),  # without a pooler
         "representations": dict(zip(found, described, strict=True)),
-        "cka": {" ".join(couple): value for couple, value in zip(couples, alike, strict=True)},
+        "cka": {" ".join(pair): value for pair, value in zip(pairs, alike, strict=True)},
         "difference": {name: geometry.difference(found["cls"], found[name]) for name in found if name != "cls"},
         "dropped_by_pooler": None if weight is None else geometry.dropped(found["cls"], weight),
     }
 
 
 def views(prepared: PreparedRun) -> tuple[Views, int]:
-    """Each representation of the same texts, (texts, width) float32, and the number of rows they come from.
+    """Return each representation of the same texts, and the number of rows.
 
-    Of two texts that are encoded apart, each counts as one.
+    Returns
+    -------
+    views : dict of str to (texts, width) float32
+        Two texts of a pair that are encoded apart count as two.
+    rows : int
     """
     read, extractor, config = prepared.data, prepared.extractor, prepared.config
-    known = [name for name, layer in extractor.supported_targets([extractor.resolve_layer(config.layer)]) if name in REPRESENTATIONS]
+    known = [
+        name
+        for name, layer in extractor.supported_targets([extractor.resolve_layer(config.layer)])
+        if name in REPRESENTATIONS
+    ]
     kept = np.unique(np.linspace(0, len(read.train) - 1, min(ROWS, len(read.train))).astype(np.int64))
     found = {}
     for name in sorted(known, key=REPRESENTATIONS.index):
         target = extractor.resolve_target(name, config.layer)
         pieces = [
-            extractor.features(text, target).values[kept] for text in encoder_inputs(read.train, config.pairing, read.name)
+            extractor.features(text, target).values[kept]
+            for text in encoder_inputs(read.train, config.pairing, read.name)
         ]
         found[name] = np.concatenate(pieces)
     return found, len(kept)
 
 
 def describe(name: str, values: np.ndarray) -> dict[str, Any]:
-    """The figures of one representation; saturation where tanh is its last step."""
+    """Return the figures of one representation; saturation only if tanh is its last step."""
     return {
         "width": values.shape[1],
         "rank": geometry.rank(values),
@@ -112,7 +124,7 @@ def describe(name: str, values: np.ndarray) -> dict[str, Any]:
 
 
 def spectrum(weight: np.ndarray) -> dict[str, Any]:
-    """W's singular values, the largest first, its condition number, and the law of a random matrix beside."""
+    """Return a matrix's singular values, its condition number, and the law of a random one."""
     singular = np.linalg.svd(weight, compute_uv=False)
     condition = singular[0] / singular[-1] if singular[-1] else np.inf
     return {"singular_values": singular.tolist(), "condition_number": float(condition), **marchenko_pastur(weight)}
@@ -122,20 +134,24 @@ def _provenance(prepared: PreparedRun) -> dict[str, Any]:
     extractor, runtime = prepared.extractor, prepared.config.runtime
     given = extractor.checkpoint
     return provenance.collect(
-        device=extractor.options.device, gpu=extractor.gpu, threads=extractor.workers, dtype=runtime.dtype, attention=extractor.info.attention,
+        device=extractor.options.device,
+        gpu=extractor.gpu,
+        threads=extractor.workers,
+        dtype=runtime.dtype,
+        attention=extractor.info.attention,
         model={"path": given.label, "commit": given.commit, "weights": given.weights, "tokenizer": given.tokenizer},
-    )  # fmt: skip
+    )
 
 
-def lines(found: Mapping[str, Any]) -> list[str]:
-    """A line for each representation of each task."""
+def format_record(found: Mapping[str, Any]) -> list[str]:
+    """Return a line for each representation of each task."""
     printed = [f"{found['model']}: pooler {found['pooler']['status']}"]
     for task, each in found["tasks"].items():
         for name, figures in each["representations"].items():
             ends = figures["saturation"]
             printed.append(
-                f"{task:<15} {name:<21}effective rank {figures['effective_rank']:6.1f} of {figures['width']}  anisotropy "
-                f"{figures['anisotropy']:6.3f}  condition {figures['condition_number']:9.3g}"
+                f"{task:<15} {name:<21}effective rank {figures['effective_rank']:6.1f} of {figures['width']}  "
+                f"anisotropy {figures['anisotropy']:6.3f}  condition {figures['condition_number']:9.3g}"
                 + (f"  saturated {ends['nearly']:.3%} (bfloat16 {ends['bfloat16']:.3%})" if ends else "")
             )
     return printed
