@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 from typing import Generic, TypeVar
 
 from src.errors import UserError
@@ -25,6 +27,12 @@ def near(name: object, known: Iterable[str]) -> str:
     """Return the end of a sentence about an unknown name: the nearest known one, or a full stop."""
     found = difflib.get_close_matches(str(name), sorted(known), n=1)
     return f"; did you mean '{found[0]}'?" if found else "."
+
+
+def import_modules(package: str) -> None:
+    """Import every module of a package, so that a new file registers what it defines."""
+    for found in pkgutil.iter_modules(import_module(package).__path__):
+        import_module(f"{package}.{found.name}")
 
 
 class Registry(Mapping[str, T], Generic[T]):

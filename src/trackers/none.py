@@ -6,12 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from src.config.schema import TrackerConfig
 from src.results.result import Result
+from src.trackers.registry import tracker
 from src.trackers.tracker import Table
 
 
+@tracker("none")
 class NoTracker:
     """Tracker that does nothing and imports nothing."""
+
+    def __init__(self, config: TrackerConfig) -> None:
+        """Take the configuration, as every tracker does."""
 
     def start(
         self, config: dict[str, Any], *, name: str, group: str | None, job_type: str, tags: list[str], folder: Path

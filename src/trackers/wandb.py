@@ -64,6 +64,7 @@ from src.config.limits import check_wandb_name
 from src.config.schema import TrackerConfig
 from src.errors import UserError, flatten
 from src.results.result import Result
+from src.trackers.registry import tracker
 from src.trackers.tracker import Table
 from src.trackers.wandb_files import has_ended
 from src.trackers.wandb_runs import note_run_folder, remove_empty_runs, run_identity, runs_of_key
@@ -77,6 +78,7 @@ LONGEST_TAG = 64  # characters that the server accepts
 log = logging.getLogger(__name__)
 
 
+@tracker("wandb")
 class WandbTracker:
     """A run of Weights & Biases.
 

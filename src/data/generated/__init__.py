@@ -6,4 +6,6 @@ it follows from how words stand together, in a sentence or across the two of a p
 compare poolings where no data is available; they do not measure a model's English.
 """
 
-from src.data.generated import acceptability, coherence, entailment, paraphrase, sentiment, similarity  # noqa: F401
+from src.registry import import_modules
+
+import_modules(__name__)

@@ -4,6 +4,6 @@ A protocol is one class in one file of this folder. `probe.protocol` holds its n
 settings, which are the fields of the class. Importing the package registers all of them.
 """
 
-from src.probes.protocols import mdl, mteb, senteval
+from src.registry import import_modules
 
-__all__ = ["mdl", "mteb", "senteval"]
+import_modules(__name__)
