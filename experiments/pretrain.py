@@ -1,8 +1,8 @@
-"""Pre-train a small BERT on plain text: ``python -m experiments.pretrain text=FOLDER output=FOLDER``.
+"""Pre-train a small BERT: ``python -m experiments.pretrain text=FOLDER output=FOLDER``.
 
-A folder of .txt files, a document each, becomes a checkpoint in the Hugging Face layout with its own
-WordPiece tokenizer. The objectives are masked language modelling and next-sentence prediction. After
-an interruption, the same command continues to the same weights.
+A folder of .txt files, a document each, becomes a checkpoint in the Hugging Face layout with its
+own WordPiece tokenizer. The objectives are masked language modelling and next-sentence prediction.
+After an interruption, the same command continues to the same weights.
 
 ``model.path=FOLDER`` continues from the weights and the tokenizer of any BERT checkpoint instead;
 ``schedule.objective=mlm`` leaves next-sentence prediction out.

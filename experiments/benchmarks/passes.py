@@ -38,7 +38,11 @@ def passes(extractor: FeatureExtractor, sides: list[Tokens], pairing: str) -> Me
         Part of the names: ``forward/PAIRING/LAYER``, ``pool/PAIRING/POOLING``.
     """
     encoder = extractor.encoder
-    batches = [_batch(tokens, rows) for tokens in sides for rows in plan_batches(tokens.lengths, extractor.options.token_budget)]
+    batches = [
+        _batch(tokens, rows)
+        for tokens in sides
+        for rows in plan_batches(tokens.lengths, extractor.options.token_budget)
+    ]
     outputs = [encoder.forward(*batch) for batch in batches]
     functions: Measurements = {}
     for layer in range(1, encoder.layers + 1) if stops_early(encoder, batches[0]) else (encoder.layers,):

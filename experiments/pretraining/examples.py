@@ -91,7 +91,7 @@ class Examples:
         self._far: dict[int, tuple[np.ndarray, ...]] = {}
 
     def draw(self, rng: np.random.Generator, rows: int, length: int) -> Batch:
-        """Return rows [CLS] A [SEP] B [SEP] of `length` pieces; A and B meet sentence boundaries."""
+        """Return rows [CLS] A [SEP] B [SEP] of `length` pieces, where A ends a sentence."""
         starts = self.corpus.starts
         room = length - len(("[CLS]", "[SEP]", "[SEP]"))
         least = room // 8

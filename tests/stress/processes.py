@@ -48,7 +48,7 @@ class RunningCommand:
         return FinishedProcess(self.process.returncode, out, error, seconds, peak)
 
     def is_running(self) -> bool:
-        """Return whether the process runs; it is not reaped, so that `wait` can read what it used."""
+        """Return whether the process runs, without reaping it, because `wait` reads its usage."""
         return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
@@ -66,7 +66,7 @@ def succeeded(finished: FinishedProcess) -> FinishedProcess:
 
 
 def is_clear_refusal(finished: FinishedProcess) -> bool:
-    """Return whether a process ended with status 1 and one to three lines of error, no traceback."""
+    """Return whether a process ended with status 1 and a short error, without a traceback."""
     lines = finished.error.strip().splitlines()
     first = next((number for number, line in enumerate(lines) if line.startswith("error: ")), None)
     return finished.status == 1 and first is not None and len(lines) - first <= 3 and "Traceback" not in finished.error

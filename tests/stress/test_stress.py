@@ -56,7 +56,8 @@ def test_the_requested_value_is_written_last(bert: Path, tmp_path: Path, monkeyp
     values = len(make_extractor(bert, tmp_path).supported_targets([2]))
     interrupted(make_extractor(bert, tmp_path), monkeypatch, values - 1)
     one = make_extractor(bert, tmp_path)
-    there = {target[0]: one.store.has("features", one._key(make_column(), target)) for target in one.supported_targets([2])}
+    targets = one.supported_targets([2])
+    there = {target[0]: one.store.has("features", one._key(make_column(), target)) for target in targets}
     assert [name for name, found in there.items() if not found] == ["mean"]
 
 

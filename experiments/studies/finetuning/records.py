@@ -119,7 +119,7 @@ class Cell:
         return found
 
     def _arrays(self, role: str, trials: Sequence[TrialResult]) -> dict[str, np.ndarray]:
-        """Return a role's arrays for predictions.safetensors; with several seeds, one row per seed."""
+        """Return a role's arrays for predictions.safetensors; (seeds, rows) for several."""
         split = self.dataset.data.splits[self.dataset.data.roles[role]]
         decisions = [trial.decisions[role] for trial in trials]
         predictions = [predict_from_scores(each, len(self.dataset.data.classes)) for each in decisions]

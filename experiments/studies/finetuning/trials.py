@@ -25,7 +25,7 @@ from src.runtime.provenance import cores
 
 @dataclass(frozen=True)
 class Trial:
-    """Describes one fine-tuning; with `holdout` it predicts held-out training rows, not test rows."""
+    """Describes one fine-tuning; `holdout` predicts held-out training rows, not test rows."""
 
     dataset: str
     pooling: str

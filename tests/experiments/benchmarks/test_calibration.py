@@ -1,4 +1,4 @@
-"""Tests of the calibration: populations have their stated values, and rates stay within their limits."""
+"""Tests of the calibration: populations with stated values, rates within limits."""
 
 from __future__ import annotations
 

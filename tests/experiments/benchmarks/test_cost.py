@@ -1,4 +1,4 @@
-"""Tests of the costs: measurements in turns, passes that stop at a layer, and a file without paths."""
+"""Tests of the costs: measurements in turns, passes that stop, a file without paths."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_model_without_a_list_of_layers_cannot_stop(encoder: Encoder, monkeypa
 def test_the_file_holds_every_cost(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    original = cost.opened
+    original = cost.open_run
 
     def small(config: Config) -> PreparedRun:
         grammar = config.dataset.generated
@@ -64,7 +64,7 @@ def test_the_file_holds_every_cost(
         generated = Generated(grammar.grammar, 0, {"train": 80, "test": 20})
         return original(replace(config, dataset=replace(config.dataset, generated=generated)))
 
-    monkeypatch.setattr(cost, "opened", small)
+    monkeypatch.setattr(cost, "open_run", small)
     quick = ["rows=6", "fit_rows=60", "repeats=1", f"cache_dir={tmp_path / 'store'}"]
     cost.main([f"model.path={bert}", f"output={tmp_path / 'new' / 'tiny.json'}", *quick])
     text = (tmp_path / "new" / "tiny.json").read_text()

@@ -1,4 +1,4 @@
-"""Tests of the comparison: all systems give the same vectors, and an absent one says how to add it."""
+"""Tests of the comparison: equal vectors from all systems, and the way to add one."""
 
 from __future__ import annotations
 

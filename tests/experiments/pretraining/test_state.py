@@ -1,4 +1,4 @@
-"""Tests of the state: its identity and its files are those of trainings that began with earlier code."""
+"""Tests of the state: identity and files are those of trainings by earlier code."""
 
 from __future__ import annotations
 

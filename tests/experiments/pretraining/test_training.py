@@ -1,4 +1,4 @@
-"""Tests of the training: an interrupted one ends with the same weights, and it learns both tasks."""
+"""Tests of the training: equal weights after an interruption, and both tasks learnt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of fine-tuning: what is trained, in which order and at which rate, and a record like any other."""
+"""Tests of fine-tuning: trained weights, order of rows, rate, and a record like any other."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.conftest import SENTENCES, write_csv
 
 @pytest.fixture
 def words(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the arguments of a quick tuning; ``toy`` classifies, ``graded`` is a regression on the number of words."""
+    """Return the arguments of a quick tuning on ``toy``, or on the regression ``graded``."""
     for name, number in (("train", 80), ("test", 40)):
         texts = [
             SENTENCES[place % 5] + " the" * (place % 3) + (" cat cat" if place % 2 else " dog")

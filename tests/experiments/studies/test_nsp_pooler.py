@@ -1,4 +1,4 @@
-"""Tests of the controlled pooler: two checkpoints that differ in it alone, and pairs with true labels."""
+"""Tests of the NSP pooler: checkpoints that differ in it alone, pairs with true labels."""
 
 from __future__ import annotations
 
