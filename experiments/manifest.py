@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from experiments.bundles import PREDICTIONS_FILE, RECORDS_FILE, Record, read_rec
 from src.errors import UserError, flatten
 from src.results.result import Result
 from src.storage.atomic import write_json
-from src.storage.files import Unreadable, checked, read_json
+from src.storage.files import Unreadable, file_digest, read_json, require_fields
 
 RECORDS_DIR = Path(__file__).parent / "records"
 MANIFEST = "manifest.json"
@@ -42,9 +41,9 @@ def read_committed(records: Path = RECORDS_DIR) -> dict[str, list[Record]]:
         collected.
     """
     try:
-        manifest = checked(read_json(records / MANIFEST), {"bundles": dict, "files": dict})
+        manifest = require_fields(read_json(records / MANIFEST), {"bundles": dict, "files": dict})
         for listed in manifest["bundles"].values():
-            checked(listed, {"runs": dict, "digests": dict})
+            require_fields(listed, {"runs": dict, "digests": dict})
     except (OSError, Unreadable) as error:
         raise UserError(
             f"{records.name}/{MANIFEST} cannot be read: {flatten(error)}. Make it again: python -m experiments.collect"
@@ -88,4 +87,4 @@ def _first_names(names: Iterable[str]) -> str:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return file_digest(path)

@@ -27,11 +27,12 @@ from src.trackers.registry import build_tracker
 
 
 def main() -> None:
+    """Run the command under Hydra."""
     ConfigStore.instance().store(name="pretraining", node=mergeable(Pretraining), provider="experiments.pretrain")
-    run_app(task, config="pretrain", sweeps=False)
+    run_app(pretrain, config="pretrain", sweeps=False)
 
 
-def task(composed: DictConfig) -> None:
+def pretrain(composed: DictConfig) -> None:
     """Prepare the text, train, log the figures and print where the checkpoint is."""
     config = parse(composed)
     output = Path(config.output)
@@ -39,7 +40,7 @@ def task(composed: DictConfig) -> None:
     tracker = build_tracker(config.tracker)
     failed = True
     tracker.start(
-        shown(config),
+        shown_settings(config),
         name="pretrain",
         group=config.tracker.group,
         job_type="pretrain",
@@ -55,15 +56,15 @@ def task(composed: DictConfig) -> None:
         line = tracker.finish(failed)
         if line:
             print_text(line)
-    print_text(f"checkpoint: {output}, its figures by step in {output / 'training.csv'}")
+    print_text(f"checkpoint: {output}; its figures by step: {output / 'training.csv'}")
 
 
-def shown(config: Pretraining) -> dict[str, Any]:
+def shown_settings(config: Pretraining) -> dict[str, Any]:
     """Return the settings that a tracker shows, without paths of this machine."""
-    found = {name: value for name, value in asdict(config).items() if name not in ("text", "output", "tracker")}
-    found["model"] = {"path": config.model.path and folder_name(config.model.path)}
-    found["pace"].pop("prepared")
-    return found
+    settings = {name: value for name, value in asdict(config).items() if name not in ("text", "output", "tracker")}
+    settings["model"] = {"path": config.model.path and folder_name(config.model.path)}
+    settings["pace"].pop("prepared")
+    return settings
 
 
 if __name__ == "__main__":

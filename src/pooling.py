@@ -268,7 +268,7 @@ def _average(hidden: Tensor, weight: Tensor) -> Tensor:
 
 
 def _source(function: Callable[..., object], seen: set[str]) -> Iterator[str]:
-    """Yield the parsed source of a function, then that of the functions of its module that it names."""
+    """Yield the parsed source of a function, then that of the functions that it names."""
     seen.add(function.__name__)
     tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     assert isinstance(tree, ast.FunctionDef)

@@ -134,7 +134,7 @@ def _run_probe(
 
 
 def _with_layers(prepared: PreparedRun, layers: tuple[int, ...]) -> PreparedRun:
-    """Return a run whose forward pass stores `layers` too; a layer that the model lacks fails the job that asks for it."""
+    """Return a run whose forward pass stores `layers` too, without those that the model lacks."""
     config, deepest = prepared.config, prepared.extractor.info.layers
     also = config.runtime.also_layers
     more = [layer for layer in layers if -deepest - 1 <= layer <= deepest and layer not in also]

@@ -1,4 +1,4 @@
-"""The laws every pooling obeys: the tests walk the registry, so a new one is held to them without being named."""
+"""Laws that every registered pooling obeys; a new pooling is tested without being named here."""
 
 from __future__ import annotations
 
@@ -50,9 +50,7 @@ def pool(name: str, output: EncoderOutput) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", names)
-def test_a_row_pools_alike_alone_beside_a_longer_row_and_in_any_order(
-    name: str, encoder: Encoder, tokens: Tokens
-) -> None:
+def test_pooling_does_not_depend_on_padding_or_the_order_of_rows(name: str, encoder: Encoder, tokens: Tokens) -> None:
     rows = list(range(len(SENTENCES)))
     together = pool(name, encoder.forward(*padded(tokens, rows)))
     backwards = pool(name, encoder.forward(*padded(tokens, rows[::-1])))
@@ -67,14 +65,14 @@ def test_a_row_pools_alike_alone_beside_a_longer_row_and_in_any_order(
 
 
 @pytest.mark.parametrize("name", names)
-def test_shape_and_precision(name: str, encoder: Encoder, tokens: Tokens) -> None:
+def test_pooled_vectors_are_float32_of_the_right_shape(name: str, encoder: Encoder, tokens: Tokens) -> None:
     pooled = poolings[name].function(encoder.forward(*padded(tokens, [0, 1, 5])), 2)
     assert pooled.shape == (3, 16)
     assert pooled.dtype == torch.float32
     assert torch.isfinite(pooled).all()
 
 
-def test_definitions_by_hand(encoder: Encoder, tokens: Tokens) -> None:
+def test_poolings_equal_their_formulas_in_float64(encoder: Encoder, tokens: Tokens) -> None:
     """Each formula again, in float64 over one row without padding."""
     row = 2
     output = encoder.forward(*padded(tokens, [row])[:3])
@@ -95,7 +93,7 @@ def test_definitions_by_hand(encoder: Encoder, tokens: Tokens) -> None:
         np.testing.assert_allclose(pool(name, output)[0], value, atol=1e-6, err_msg=name)
 
 
-def test_the_ladder(encoder: Encoder, tokens: Tokens) -> None:
+def test_pooler_is_the_tanh_of_its_preactivation_and_its_inverse_undoes_it(encoder: Encoder, tokens: Tokens) -> None:
     """pooler == tanh(W cls + b), and its inverse gives W cls + b back where tanh has not saturated."""
     output = encoder.forward(*padded(tokens, list(range(8))))
     weight, bias = encoder.model.pooler.dense.weight.numpy(), encoder.model.pooler.dense.bias.numpy()
@@ -120,9 +118,7 @@ def test_saturated_entries_are_counted_and_stay_finite(encoder: Encoder, tokens:
     assert saturated(inverse, "mean") is None
 
 
-def test_random_pooler_is_the_same_at_each_load_and_not_the_pooler(
-    encoder: Encoder, tokens: Tokens, bert: Path
-) -> None:
+def test_random_pooler_is_the_same_at_each_load(encoder: Encoder, tokens: Tokens, bert: Path) -> None:
     again = Encoder(find_checkpoint(ModelConfig(path=str(bert))), EncodingOptions())
     batch = padded(tokens, [0, 1])
     first = pool("random_pooler", encoder.forward(*batch))
@@ -130,7 +126,7 @@ def test_random_pooler_is_the_same_at_each_load_and_not_the_pooler(
     assert np.abs(first - pool("pooler", encoder.forward(*batch))).max() > 0.01
 
 
-def test_layers_that_cannot_be_meant_are_refused() -> None:
+def test_impossible_layers_are_refused() -> None:
     with pytest.raises(UserError, match=r"pooler.*layer=-3.*pooling=cls"):
         poolings["pooler"].check_layer(-3)
     with pytest.raises(UserError, match=r"first_last_mean.*layer=2.*Leave layer out"):
@@ -149,7 +145,7 @@ def test_the_registry_is_read_without_torch() -> None:
     )
 
 
-def test_a_changed_pooling_has_another_digest_and_a_comment_changes_none(tmp_path: Path) -> None:
+def test_changed_code_changes_the_digest_and_comments_do_not(tmp_path: Path) -> None:
     import importlib.util
 
     def digest(name: str, source: str) -> str:

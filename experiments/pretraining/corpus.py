@@ -160,7 +160,7 @@ def load(path: Path) -> Corpus:
 
 
 def prepare(folder: Path, work: Path, vocab_size: int, held_out: float, start: Checkpoint | None = None) -> Path:
-    """Tokenise a folder of texts once and return the folder of the result, which lies below `work`.
+    """Tokenise a folder of texts once; return the folder of the result, below `work`.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ EMBEDDINGS = ("svd", "random")
 DEVICES = ("auto", "cpu", "cuda")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Start:
     """Says where the weights begin."""
 
@@ -21,7 +21,7 @@ class Start:
     path: str | None = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Shape:
     """Gives the encoder's shape; the intermediate layer is four times the width, as in BERT."""
 
@@ -32,7 +32,7 @@ class Shape:
     vocab_size: int = 8192
 
 
-@dataclass
+@dataclass(frozen=True)
 class Schedule:
     """Says what is learnt, in which order and at which rate."""
 
@@ -54,7 +54,7 @@ class Schedule:
     seed: int = 0
 
 
-@dataclass
+@dataclass(frozen=True)
 class Pace:
     """Says how often files are written and where the computation runs."""
 
@@ -70,7 +70,7 @@ class Pace:
     progress: bool = True
 
 
-@dataclass
+@dataclass(frozen=True)
 class Pretraining:
     """Holds all settings of one pre-training."""
 

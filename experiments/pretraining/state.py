@@ -18,7 +18,7 @@ from experiments.pretraining.corpus import Corpus
 from experiments.pretraining.recipe import Schedule, Shape
 from src.errors import UserError, flatten
 from src.models.checkpoint import Checkpoint
-from src.storage.files import Unreadable, checked, parse_json
+from src.storage.files import Unreadable, parse_json, require_fields
 
 FIELDS = {"identity": dict, "step": int, "seconds": float, "rows": list}
 OPTIMISER_VALUES = ("step", "exp_avg", "exp_avg_sq")  # AdamW's, per parameter
@@ -84,7 +84,7 @@ class TrainingState:
 
     def _progress(self, metadata: Mapping[str, str] | None, identity: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            progress = checked(parse_json((metadata or {})["facts"]), FIELDS)
+            progress = require_fields(parse_json((metadata or {})["facts"]), FIELDS)
         except (Unreadable, KeyError) as error:
             raise UserError(
                 f"{self.path} is damaged ({flatten(error, 120)}). Remove it, and the training begins again."

@@ -1,4 +1,4 @@
-"""The folder of a single run is locked before Hydra writes into it."""
+"""The lock of a single run's folder."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from src.storage.folder_lock import FolderLock
 
 
 class RunFolderLock(Callback):
-    """Hydra callback that locks the folder of a single run; a sweeper locks the folder of a sweep."""
+    """Lock the folder of a single run before Hydra writes into it; a sweeper locks that of a sweep."""
 
     def __init__(self) -> None:
         self.lock: FolderLock | None = None
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Lock ``hydra.run.dir``, or exit with an error, because Hydra turns exceptions of callbacks into warnings."""
+        """Lock ``hydra.run.dir``, or exit: Hydra turns exceptions of callbacks into warnings."""
         try:
             folder = config.hydra.run.dir
             refuse_credentials(folder, "hydra.run.dir")

@@ -76,7 +76,7 @@ def _check_selection(data: Dataset) -> None:
         )
     if (data.selection == "nested") != (data.roles["test"] == data.roles["train"]):
         raise UserError(
-            f"{data.name}: dataset.selection=nested scores train's own rows in folds, and nothing else does: train is "
-            f"'{data.train.name}', test is '{data.test.name}', the selection is {data.selection}. "
+            f"{data.name}: dataset.selection=nested needs one split as train and test, and another selection needs two: "
+            f"train is '{data.train.name}', test is '{data.test.name}', the selection is {data.selection}. "
             "Leave dataset.selection out."
         )

@@ -35,7 +35,7 @@ def read_hub(config: DatasetConfig) -> tuple[dict[str, pa.Table | None], dict[st
     loaded = _download(config, path)
     columns = role_columns(config.text, config.text_pair, config.label)
     tables = {name: _split_table(split, columns, f"{path}, split '{name}'") for name, split in loaded.items()}
-    # The commit of a branch stands in the addresses of the files that were loaded from it.
+    # The addresses of the loaded files hold the commit of a branch.
     addresses = " ".join(next(iter(loaded.values())).info.download_checksums or {})
     commit = re.search(f"@({COMMIT})/", addresses) or re.fullmatch(f"({COMMIT})", config.hub.revision)
     return tables, {"from": "hub", "path": path, "revision": commit[1] if commit else None, "files": {}}

@@ -49,7 +49,7 @@ def class_labels(config: DatasetConfig, column: pa.ChunkedArray, where: str) -> 
         if not _is_class(label):
             raise UserError(
                 f"{where}: row {first_row(pc.equal(labels, label))} has the label '{shortened(label, MAX_SHOWN)}', "
-                "which is no class. Remove the row, or rename the class."
+                "which is not a class. Remove the row, or rename the class."
             )
     return labels
 
@@ -93,7 +93,7 @@ def _is_class(label: str) -> bool:
 
 
 def labels_are_hidden(labels: pa.ChunkedArray, classes: tuple[str, ...]) -> bool:
-    """Return whether all labels are -1, and -1 is no class."""
+    """Return whether all labels are -1, and -1 is not a class."""
     found = labels.unique()
     return (
         HIDDEN_LABEL not in map(canonical_label, classes)
@@ -142,13 +142,13 @@ def scores(labels: pa.ChunkedArray, where: str) -> np.ndarray:
         numbers = np.array([score(label) for label in labels.to_pylist()])
     if len(bad := np.flatnonzero(~np.isfinite(numbers))):
         raise UserError(
-            f"{_bad_label(labels, int(bad[0]) + 1, where)}, which is no finite number.\n"
-            "Mend it, or set dataset.task=classification."
+            f"{_bad_label(labels, int(bad[0]) + 1, where)}, which is not a finite number.\n"
+            "Correct it, or set dataset.task=classification."
         )
     if len(large := np.flatnonzero(np.abs(numbers) > MAX_SCORE)):
         raise UserError(
             f"{_bad_label(labels, int(large[0]) + 1, where)}, whose size is above {MAX_SCORE:g}: "
-            "its square would overflow.\nMend it, or give the labels in another unit."
+            "its square would overflow.\nCorrect it, or give the labels in another unit."
         )
     return numbers
 

@@ -35,7 +35,7 @@ def read_official(
     root = expand_home(data_root)
     if not root.is_dir():
         raise UserError(
-            f"data_root '{data_root}' is no folder. "
+            f"data_root '{data_root}' is not a folder. "
             f"It holds {top_folder(config)}/ in the layout of the official download."
         )
     # Each split is one file, or one file for each class; null where the labels are hidden.

@@ -1,4 +1,4 @@
-"""Choice of the test rows of a user's file, where the user gives a fraction and no file of test rows."""
+"""Choice of test rows from a user's file, by a fraction instead of a file of their own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from src.errors import UserError
 
 
 def choose_test_rows(units: Array, digests: Array, classes: Array | None, fraction: float) -> Array:
-    """Return which rows become test rows: the fraction of each class, with all rows of a unit on one side.
+    """Return which rows become test rows: a fraction of each class, units undivided.
 
     The choice depends on the texts alone, not on their order. Units of several rows come first, in
     the order of their digests. Each goes to the side that keeps the classes' shares nearest to the
@@ -56,7 +56,7 @@ def choose_test_rows(units: Array, digests: Array, classes: Array | None, fracti
 
 
 def _place_units(units: Array, digests: Array, kind: Array, fraction: float) -> tuple[Array, Array]:
-    """Place the units of several rows; return the test rows (rows,) bool and their number in each class."""
+    """Place units of several rows; return test rows (rows,) bool and their number in each class."""
     totals, sizes = np.bincount(kind), np.bincount(units)
     in_test = np.zeros(len(units), dtype=bool)
     order = np.lexsort((digests, units))
@@ -75,7 +75,7 @@ def _place_units(units: Array, digests: Array, kind: Array, fraction: float) -> 
 
 
 def _whole_numbers(quota: Array) -> Array:
-    """Round to integers whose sum is the rounded sum of `quota`; the largest remainders are rounded up."""
+    """Round to integers that keep the rounded sum: the largest remainders are rounded up."""
     whole: Array = np.floor(quota).astype(np.int64)
     rest = int(np.round(quota.sum())) - int(whole.sum())
     whole[np.argsort(whole - quota, kind="stable")[:rest]] += 1

@@ -162,7 +162,7 @@ def resample(y: Array, seed: int, draw: int, *, regression: bool = False) -> Arr
 
 
 def _units(y: Array, groups: Array | None, regression: bool) -> tuple[Array, Array]:
-    """Return the unit of each row (rows that stay on one side of a split) and the stratum of each unit."""
+    """Return the unit of each row, which stays on one side of a split, and each unit's stratum."""
     unit = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1].ravel()
     first = np.unique(unit, return_index=True)[1]
     return unit, _tenths(y[first]) if regression else y[first]
@@ -175,7 +175,7 @@ def _tenths(y: Array) -> Array:
 
 
 def _hold_out(stratum: Array, size: Array, fraction: float, generator: np.random.Generator) -> Array:
-    """Return which units are held out, (units,) bool: in random order, up to the fraction of each stratum's rows."""
+    """Return which units are held out, (units,) bool: a random fraction of each stratum's rows."""
     held = np.zeros(len(stratum), dtype=bool)
     for name in np.unique(stratum):
         members = generator.permutation(np.flatnonzero(stratum == name))
@@ -189,7 +189,9 @@ def _hold_out(stratum: Array, size: Array, fraction: float, generator: np.random
 def _deal(
     unit: Array, classes: Array, shares: Array, generator: np.random.Generator, *, all_classes_first: bool = False
 ) -> Array:
-    """Return the part of each unit, (units,): large units first, each to the part that lacks its classes most.
+    """Return the part of each unit, (units,).
+
+    Large units come first, each to the part that lacks its classes most.
 
     The least sum of squares over classes and parts is sought; for units of one row this is
     Sainte-Lague's rule. With `all_classes_first`, the first part gets a unit of every class before

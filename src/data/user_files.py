@@ -101,7 +101,7 @@ def _check_settings(config: DatasetConfig, paths: dict[str, str]) -> None:
         raise UserError(f"{config.name}: give either dataset.test=<file> or dataset.test_fraction=<between 0 and 1>.")
     if config.selection == "nested" and (config.test_fraction is not None or set(paths) != {"train"}):
         raise UserError(
-            f"{config.name}: dataset.selection=nested scores train's own rows in folds. Give dataset.train alone."
+            f"{config.name}: dataset.selection=nested scores the rows of train in folds. Give dataset.train alone."
         )
     if config.selection == "development" and "validation" not in paths:
         raise UserError(
@@ -111,8 +111,8 @@ def _check_settings(config: DatasetConfig, paths: dict[str, str]) -> None:
         raise UserError(f"{config.name}: dataset.test_fraction is a share between 0 and 1, got {config.test_fraction}.")
     if config.group is not None and config.test_fraction is None and "validation" in paths:
         raise UserError(
-            f"{config.name}: dataset.group keeps rows together where train is divided, and with dataset.validation "
-            "it is not. Leave one of them out."
+            f"{config.name}: dataset.group keeps rows together when train is divided, and with dataset.validation "
+            "train is not divided. Leave one of them out."
         )
 
 

@@ -1,4 +1,4 @@
-"""The BCa bootstrap, and bounds for what no test row shows."""
+"""The BCa bootstrap, and bounds from cells without test rows."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from src.evaluation.differences import Difference, difference_from_interval
 from src.evaluation.metrics import Array, check_predictions
-from src.evaluation.proportions import mcnemar, newcombe_from_counts, paired_counts
+from src.evaluation.proportions import mcnemar, newcombe, paired_counts
 from src.evaluation.resampled_runs import resample_runs
 
 
@@ -39,33 +39,15 @@ def compare(
         Predictions and labels have different rows, or the metric is of another task.
     """
     if metric_name != "accuracy" or max(np.ndim(pred_a), np.ndim(pred_b)) > 1:
-        return paired_bootstrap(metric_name, labels, pred_a, pred_b, classes=classes, seed=seed, resamples=resamples)
+        runs = resample_runs(metric_name, labels, [pred_a, pred_b], classes=classes, seed=seed, resamples=resamples)
+        return runs.difference(0, 1)
     stacked = np.stack([np.asarray(pred_a), np.asarray(pred_b)])
     labels, predictions = check_predictions(metric_name, labels, stacked, classes)
     correct_a, correct_b = predictions == labels
     counts = paired_counts(correct_a, correct_b)
     return difference_from_interval(
         float(correct_a.mean() - correct_b.mean()),
-        lambda level: newcombe_from_counts(*counts, level),
+        lambda level: newcombe(*counts, level),
         mcnemar(correct_a, correct_b),
         "McNemar mid-p, Newcombe interval",
     )
-
-
-def paired_bootstrap(
-    metric_name: str,
-    labels: Array,
-    pred_a: Array,
-    pred_b: Array,
-    *,
-    classes: int,
-    seed: int = 0,
-    resamples: int = 10000,
-) -> Difference:
-    """Return metric(a) - metric(b) by the BCa bootstrap; its p-value inverts the interval.
-
-    Rows are drawn with their label and both predictions, as `compare` takes them. Where a class is
-    sparse, interval and p-value are widened by `src.evaluation.bootstrap.unseen_bound`.
-    """
-    runs = resample_runs(metric_name, labels, [pred_a, pred_b], classes=classes, seed=seed, resamples=resamples)
-    return runs.difference(0, 1)

@@ -47,24 +47,6 @@ def mcnemar(correct_a: Array, correct_b: Array) -> float:
     return min(1.0, below + float(bdtr(least, total, 0.5)))
 
 
-def newcombe(correct_a: Array, correct_b: Array, level: float = 0.95) -> tuple[float, float]:
-    """Return Newcombe's interval for a difference of paired proportions, which never has length 0.
-
-    It is his method 10, from Wilson's intervals of each proportion.
-
-    Parameters
-    ----------
-    correct_a, correct_b : (rows,) bool
-        Which rows each side predicted right.
-
-    References
-    ----------
-    Newcombe (1998), Improved confidence intervals for the difference between binomial proportions
-    based on paired data.
-    """
-    return newcombe_from_counts(*paired_counts(correct_a, correct_b), level)
-
-
 def paired_counts(correct_a: Array, correct_b: Array) -> tuple[int, int, int, int]:
     """Return how many rows both predicted right, a alone, b alone, and neither."""
     both, only_a, only_b = (
@@ -73,8 +55,21 @@ def paired_counts(correct_a: Array, correct_b: Array) -> tuple[int, int, int, in
     return both, only_a, only_b, len(correct_a) - both - only_a - only_b
 
 
-def newcombe_from_counts(both: int, only_a: int, only_b: int, neither: int, level: float) -> tuple[float, float]:
-    """Return Newcombe's interval from the counts of `paired_counts`."""
+def newcombe(both: int, only_a: int, only_b: int, neither: int, level: float = 0.95) -> tuple[float, float]:
+    """Return Newcombe's interval for a difference of paired proportions, which never has length 0.
+
+    It is his method 10, from Wilson's intervals of each proportion.
+
+    Parameters
+    ----------
+    both, only_a, only_b, neither : int
+        Rows that both sides, one side or neither predicted right, as from `paired_counts`.
+
+    References
+    ----------
+    Newcombe (1998), Improved confidence intervals for the difference between binomial proportions
+    based on paired data.
+    """
     rows = both + only_a + only_b + neither
     right_a, right_b = both + only_a, both + only_b
     (low_a, high_a), (low_b, high_b) = wilson(right_a, rows, level), wilson(right_b, rows, level)

@@ -1,1 +1,1 @@
-"""One text column to one matrix: read what is stored, encode what is missing."""
+"""Turn one text column into one matrix: read what is stored, encode what is missing."""

@@ -1,4 +1,4 @@
-"""Turn one column of texts into one matrix of features: read what is stored, encode what is missing."""
+"""Turn a column of texts into a matrix of features: read what is stored, encode the rest."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class FeatureExtractor:
 
     @property
     def info(self) -> EncoderInfo:
-        """Layers, width, limits and the pooler's status: from the store, or from the loaded model."""
+        """Layers, width, limits and the pooler's status, from the store or from the loaded model."""
         if self._info is None:
             key = self._info_key()
             value = self.store.get("facts", key, read_info)
@@ -124,7 +124,7 @@ class FeatureExtractor:
         Raises
         ------
         UserError
-            The checkpoint does not have the pooling at this layer, or lacks a layer of `also_layers`.
+            The checkpoint does not have the pooling at this layer, or lacks one of `also_layers`.
         """
         pooling = poolings[name]
         pooling.check_layer(layer)
@@ -288,7 +288,7 @@ class FeatureExtractor:
     def _pass_targets(self, target: PoolingTarget, also_layers: Sequence[int]) -> list[PoolingTarget]:
         """Return what a forward pass computes, stored or not.
 
-        They identify its shards, so that a pass which was killed while it stored features finds them.
+        They identify its shards: a pass that was killed while it stored features finds them again.
         """
         return self.supported_targets(sorted({target[1], *(self.resolve_layer(layer) for layer in also_layers)}))
 

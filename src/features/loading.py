@@ -17,7 +17,10 @@ _kept: dict[str, Encoder] = {}  # at most one, by the key of its checkpoint and 
 
 
 def load_encoder(checkpoint: Checkpoint, options: EncodingOptions) -> Encoder:
-    """Return the encoder of a checkpoint; the last one is kept, so that a sweep over datasets loads it once."""
+    """Return the encoder of a checkpoint.
+
+    The last one is kept, so that a sweep over datasets loads it once.
+    """
     key = content_key({"model": checkpoint.identity, "tokenizer": checkpoint.tokenizer, "options": asdict(options)})
     if key not in _kept:
         _kept.clear()

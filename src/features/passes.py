@@ -1,4 +1,4 @@
-"""Make one forward pass over a column: encode its shards, then assemble them in the order of the rows."""
+"""Make a forward pass over a column: encode its shards, then assemble them in row order."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 class ForwardPass:
     """A forward pass over a column, which several processes may share.
 
-    Its shards are encoded by workers, and each is stored when it is finished. So an interrupted pass
+    Workers encode its shards, and each shard is stored when it is finished. So an interrupted pass
     continues from its finished shards.
 
     Attributes
@@ -171,7 +171,7 @@ class ForwardPass:
         return done
 
     def _encode(self, encoder: Encoder, todo: list[int], bar: Any) -> dict[int, Path]:
-        """Encode the shards that no other process has claimed; return the files of all that are finished."""
+        """Encode the shards that no other process has claimed; return the files of finished shards."""
         done: dict[int, Path] = {}
         initializer = _use_one_thread if encoder.device == "cpu" else None
         with ThreadPoolExecutor(self.encoding_workers, initializer=initializer) as pool:
@@ -202,7 +202,7 @@ class ForwardPass:
                     claim.release()
 
     def _claim(self, waiting: Iterator[int], done: dict[int, Path]) -> Iterator[tuple[int, Any]]:
-        """Yield shards that this process has claimed; add to `done` those that are finished by now."""
+        """Yield shards that this process has claimed; add those that are finished by now to `done`."""
         for number in waiting:
             claim = self.shard_store.claim(number)
             if claim is None:
@@ -214,7 +214,7 @@ class ForwardPass:
                 yield number, claim
 
     def _fill_shard(self, encoder: Encoder, number: int, bar: Any) -> None:
-        """Fill a shard's file, (targets, rows, width) float32; one target of one batch is in memory at a time."""
+        """Fill a shard's file, (targets, rows, width) float32, with one target of one batch at a time."""
         encode = pool = 0.0
         rows, first = self._count_rows(number), 0
         with self.shard_store.open_writer(number, (len(self.targets), rows, self.width)) as writer:
@@ -248,14 +248,14 @@ class ForwardPass:
         return self.tokens.ids[places], self.tokens.segments[places], self.tokens.special[places]
 
     def _warm_up(self, encoder: Encoder) -> None:
-        """Encode a batch that is not counted: the first call pays for allocations and kernel choice."""
+        """Encode a batch that is not counted: the first call allocates memory and chooses kernels."""
         began = time.perf_counter()
         encoder.forward(*self._batch(self.shards[0][0]))
         encoder.synchronise()
         self.warmup += time.perf_counter() - began
 
     def _assemble(self, keys: dict[PoolingTarget, str], finished: dict[int, Path]) -> None:
-        """Write one value per key, the first of them last, with its rows in the order of the column."""
+        """Write one value per key, the first key last, with its rows in the order of the column."""
         meta = {"pass": self._timing()}
         numbers = [np.concatenate(batches) for batches in self.shards]
 

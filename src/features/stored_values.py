@@ -16,7 +16,7 @@ from src.models.encoder_info import EncoderInfo
 from src.models.tokenizer import Tokens
 from src.runtime.clock import PHASES
 from src.storage.arrays import Value
-from src.storage.files import Unreadable, checked, parse_json
+from src.storage.files import Unreadable, parse_json, require_fields
 
 MAX_NUMBER = 1 << 31  # of layers, dimensions and tokens, which are far below
 
@@ -29,16 +29,16 @@ def read_info(value: Value) -> EncoderInfo:
         return typing.get_args(hint) if origin is types.UnionType else origin or hint
 
     kinds = {name: types_of(hint) for name, hint in typing.get_type_hints(EncoderInfo).items()}
-    found = checked(parse_json(value.meta["facts"]), kinds)
+    found = require_fields(parse_json(value.meta["facts"]), kinds)
     if wrong := [name for name, item in found.items() if type(item) is int and not 0 <= item < MAX_NUMBER]:
         raise Unreadable(f"'{wrong[0]}' is out of its range")
-    checked(found["pooler"], {"status": str})
+    require_fields(found["pooler"], {"status": str})
     return EncoderInfo(**found)
 
 
 def read_tokens(value: Value, rows: int) -> Tokens:
     """Return the stored word pieces of a column of `rows` rows."""
-    tokens = Tokens(**value.arrays, truncated=checked(value.meta, {"truncated": int})["truncated"])
+    tokens = Tokens(**value.arrays, truncated=require_fields(value.meta, {"truncated": int})["truncated"])
     flat = [tokens.ids, tokens.segments, tokens.special]
     if tokens.offsets.shape != (rows + 1,) or any(array.shape != (int(tokens.offsets[-1]),) for array in flat):
         raise Unreadable(f"its arrays are not those of {rows} rows")
@@ -46,9 +46,9 @@ def read_tokens(value: Value, rows: int) -> Tokens:
 
 
 def check_features(value: Value, rows: int, width: int) -> None:
-    """Check that stored features are (rows, width) float32, with the timing of their forward pass."""
+    """Check that stored features are (rows, width) float32, with the timing of their pass."""
     values = value.arrays["values"]
     if values.shape != (rows, width) or values.dtype != np.float32:
         raise Unreadable(f"values are {values.shape} {values.dtype}, not {(rows, width)} float32")
-    timing = checked(value.meta, {"pass": dict})["pass"]
-    checked(timing, {"shards_resumed": int}, dict.fromkeys(PHASES, float))
+    timing = require_fields(value.meta, {"pass": dict})["pass"]
+    require_fields(timing, {"shards_resumed": int}, dict.fromkeys(PHASES, float))

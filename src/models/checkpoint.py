@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.errors import UserError, flatten
-from src.storage.files import open_regular
+from src.storage.files import file_digest
 
 if TYPE_CHECKING:
     from src.models.tensorflow.original import OriginalBert
@@ -90,5 +89,4 @@ def file_sha256(path: Path) -> str:
 @lru_cache(maxsize=64)
 def _cached_sha256(path: Path, modified: int, size: int) -> str:
     """Return the SHA-256 of a file, computed once per process: each job of a sweep needs it."""
-    with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digest(path)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from src.errors import UserError
-from src.storage.files import Unreadable, checked, open_regular, parse_json
+from src.storage.files import Unreadable, open_regular, parse_json, require_fields
 
 Shapes = Mapping[str, tuple[int, ...]]  # name of a tensor: its shape
 
@@ -43,7 +43,7 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     for name, entry in header.items():
         if name == "__metadata__":
             continue
-        entry = checked(entry, {"dtype": str, "shape": list, "data_offsets": list})
+        entry = require_fields(entry, {"dtype": str, "shape": list, "data_offsets": list})
         numbers = [*entry["shape"], *entry["data_offsets"]]
         if any(type(number) is not int or number < 0 for number in numbers) or len(entry["data_offsets"]) != 2:
             raise Unreadable("a damaged safetensors header")

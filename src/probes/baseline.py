@@ -24,7 +24,7 @@ from src.probes.scaling import normalise_rows
 from src.probes.settings import ProbeData, ProbeSettings
 from src.runtime.provenance import method_digest
 from src.storage.arrays import Value
-from src.storage.files import checked
+from src.storage.files import require_fields
 
 MAX_WEIGHTS = 1 << 24  # of a bag's probe: a solver's search holds some thirty arrays of them, 4 GiB
 ROW_LENGTH = 3.0  # the probe's grid then spans from over- to under-regularised for bags as it does for features
@@ -92,9 +92,9 @@ def baseline_scores(
 
 
 def _check(value: Value) -> None:
-    """Raise one of `src.storage.files.DAMAGE` if a stored baseline lacks fields that records and tables read."""
+    """Raise one of `src.storage.files.DAMAGE` if a stored baseline lacks fields of a record."""
     number = (float, type(None))
-    checked(
+    require_fields(
         value.meta, {"metric": str, "value": number}, {"low": float, "high": float, "reason": str, "converged": bool}
     )
 
@@ -122,7 +122,7 @@ def _bag_score(
 
 
 def _bags(dataset: Dataset, extractor: FeatureExtractor) -> dict[str, sp.csr_matrix]:
-    """Return the bags of word pieces (rows, width) that a probe is fitted to, chosen on and scored on, by role.
+    """Return bags of word pieces (rows, width) by role: train, development and test.
 
     The columns are the pieces that occur in the training texts. Both sides of a pair have the same
     ones, so that they can be compared.
@@ -150,7 +150,7 @@ def _counts(tokens: Tokens, pieces: int) -> sp.csr_matrix:
 def bag_features(sides: list[sp.csr_matrix]) -> sp.csr_matrix:
     """Return the features of bags, in rows of length `ROW_LENGTH`.
 
-    One text gives its bag; two give ``[u; v; |u - v|; u * v]``, as pairs that were encoded apart do.
+    One text gives its bag. Two give ``[u; v; |u - v|; u * v]``, as in pairs encoded apart.
     """
     bag = sides[0]
     if len(sides) == 2:

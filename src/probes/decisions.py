@@ -8,9 +8,9 @@ from src.probes.solvers.linear import Array
 
 
 def predict_from_scores(scores: Array, classes: int) -> Array:
-    """Return class ids (rows,), or the values themselves for regression, from decision values (rows, outputs).
+    """Return predictions (rows,) from decision values (rows, outputs).
 
-    `classes` is 0 for regression.
+    Class ids, or the values themselves for regression, where `classes` is 0.
     """
     if classes == 0:
         return scores[:, 0]
@@ -18,9 +18,9 @@ def predict_from_scores(scores: Array, classes: int) -> Array:
 
 
 def losses(scores: Array, y: Array, classes: int) -> Array:
-    """Return each row's log-loss, or squared error for regression, from decision values (rows, outputs).
+    """Return each row's loss from decision values (rows, outputs).
 
-    `classes` is 0 for regression.
+    Log-loss, or squared error for regression, where `classes` is 0.
     """
     if classes == 0:
         return (scores[:, 0] - y) ** 2

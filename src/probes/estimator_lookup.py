@@ -1,7 +1,7 @@
 """Lookup of an estimator's class by its dotted name.
 
-A class is the suite's own, scikit-learn's, or that of an installed library that requires scikit-learn.
-Importing a module runs it, so the name is looked up in the installed files first.
+A class is the suite's own, scikit-learn's, or that of an installed library that requires
+scikit-learn. Importing a module runs it, so the name is looked up in the installed files first.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ IMPORTED = "src.probes.solvers.estimators"  # the same module, as it is imported
 PROJECT = "bert-pooling-probes"  # requires scikit-learn too, but only `RECORDED` holds estimators
 WAY_OUT = "Name a class of scikit-learn, such as sklearn.svm.LinearSVC, or of an installed library that requires it."
 CLOSED = {"test", "tests", "conftest", "testing", "setup", "experimental"}  # no public parts of a library
-# A requirement of scikit-learn, or an extra of that name: lightgbm and xgboost require it so, and their classes work
-# without it too.
+# A requirement of scikit-learn, or an extra of that name: lightgbm and xgboost require it so, and
+# their classes work without it too.
 REQUIRES = re.compile(r"(?i)scikit[-_]learn\b(?!.*extra\b).*|scikit[-_]learn\b.*extra\s*==\s*['\"]scikit-learn['\"].*")
 METHODS = ("fit", "predict", "get_params", "set_params")
 
@@ -70,7 +70,7 @@ def find_class(name: str, where: str) -> type:
 
 
 def _file(modules: Sequence[str], where: str) -> Path | None:
-    """Return the source file of a module of an allowed library without importing it; None if there is none."""
+    """Return the source file of a module of an allowed library without importing it, or None."""
     top = modules[0]
     spec = None if top in sys.stdlib_module_names else importlib.util.find_spec(top)
     if spec is None and top not in sys.stdlib_module_names:
@@ -87,7 +87,7 @@ def _file(modules: Sequence[str], where: str) -> Path | None:
 
 
 def _allowed(top: str, spec: ModuleSpec) -> bool:
-    """Return whether a package is scikit-learn, or comes with an installed distribution that requires it."""
+    """Return whether a package is scikit-learn or installed by a distribution that requires it."""
     names = ["scikit-learn"] if top == "sklearn" else metadata.packages_distributions().get(top, [])
     for name in names:
         try:
@@ -101,7 +101,7 @@ def _allowed(top: str, spec: ModuleSpec) -> bool:
 
 
 def _lies_in(distribution: metadata.Distribution, file: Path) -> bool:
-    """Return whether a file was installed with a distribution; one in the current folder may merely have its name."""
+    """Return whether a file was installed with a distribution, not merely has its name."""
     if file.resolve().is_relative_to(Path(str(distribution.locate_file(""))).resolve()):
         return True
     try:
@@ -113,7 +113,7 @@ def _lies_in(distribution: metadata.Distribution, file: Path) -> bool:
 
 
 def _public_names(file: Path) -> set[str]:
-    """Return the public names that a source file defines as classes or imports, without running it."""
+    """Return public names that a source file defines as classes or imports, without running it."""
     try:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):

@@ -16,14 +16,15 @@ DECIDING_METHODS = ("predict_proba", "decision_function", "solve")
 
 
 def instantiate(probe: ProbeConfig) -> Any:
-    """Return the probe's estimator, built with its settings and checked with every value of the grid.
+    """Return the probe's estimator, built from its settings and checked with the whole grid.
 
     Nothing is fitted.
 
     Raises
     ------
     UserError
-        `_target_` is no installed estimator, or the estimator refuses its settings or a value of the grid.
+        `_target_` is no installed estimator, or the estimator refuses its settings or a value of
+        the grid.
     """
     settings = dict(probe.estimator)
     name = settings.pop("_target_", "")
@@ -45,11 +46,11 @@ def instantiate(probe: ProbeConfig) -> Any:
 
 
 def with_value(estimator: Any, parameter: str, value: float) -> Any:
-    """Return a copy of an estimator with a grid's value, as a whole number where the estimator's own is one."""
+    """Return a copy of an estimator with a grid's value, as an int if its own value is one."""
     from sklearn.base import clone
 
-    whole = isinstance(estimator.get_params()[parameter], int) and value.is_integer()
-    return clone(estimator).set_params(**{parameter: int(value) if whole else value})
+    is_integer = isinstance(estimator.get_params()[parameter], int) and value.is_integer()
+    return clone(estimator).set_params(**{parameter: int(value) if is_integer else value})
 
 
 def check_values(estimator: Any, parameter: str, values: Sequence[float]) -> None:
@@ -76,7 +77,7 @@ def check_values(estimator: Any, parameter: str, values: Sequence[float]) -> Non
 
 
 def _check_settings(where: str, value: Any) -> None:
-    """Raise a UserError for an estimator within an estimator, a key of Hydra's, or a number that is not finite."""
+    """Raise a UserError for a nested estimator, a key of Hydra's or an infinite number."""
     if isinstance(value, dict):
         for key, item in value.items():
             if isinstance(key, str) and key.startswith("_"):
@@ -93,7 +94,7 @@ def _check_settings(where: str, value: Any) -> None:
 
 
 def _check_task(estimator: Any, task: str, where: str) -> None:
-    """Raise a UserError if the estimator is for another task, or a classifier has nothing that a grid is chosen by."""
+    """Raise a UserError for an estimator of another task or a classifier without decisions."""
     if hasattr(estimator, "solve"):
         kind = estimator.task
     else:

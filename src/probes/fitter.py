@@ -1,6 +1,7 @@
 """Fits of a linear probe on weighted subsets of the training rows.
 
-The suite's own solvers take a whole grid on many subsets in one call. Any other estimator is fitted once for each.
+The suite's own solvers take a whole grid on many subsets in one call. Any other estimator is
+fitted once for each.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ SOLVER_BYTES = 4 << 30  # of the problems that are solved together
 
 
 class FitRequest(NamedTuple):
-    """A fit to make: the grid's value, how often each row counts (None: all once), and where the search starts."""
+    """A fit to make: the grid's value, row counts (None: all once), and the search's start."""
 
     value: float
     weights: Array | None = None
@@ -40,7 +41,7 @@ class ProbeFitter:
 
     Parameters
     ----------
-    estimator : LogisticRegression or Ridge of `src.probes.solvers.estimators`, or a scikit-learn estimator
+    estimator : estimator of `src.probes.solvers.estimators` or of scikit-learn
     settings : ProbeSettings
     train : Rows
     classes : int
@@ -127,13 +128,14 @@ class ProbeFitter:
         place = {key: index for index, key in enumerate(distinct)}
         ones = np.ones(mean.shape[1])
         problems = []
-        for value, weights, start in requests:
-            index = place[id(weights)]
-            problems.append(Problem(value, weights, mean[index], scale[index] if self.standardise else ones, start))
+        for request in requests:
+            index = place[id(request.weights)]
+            own_scale = scale[index] if self.standardise else ones
+            problems.append(Problem(request.value, request.weights, mean[index], own_scale, request.start))
         return problems
 
     def _batch_size(self) -> int:
-        """Return how many problems `SOLVER_BYTES` hold, with their decision values and the points of their searches."""
+        """Return how many problems `SOLVER_BYTES` hold, with their scores and search points."""
         rows, width = self.x.shape
         outputs = self.classes if self.classes > 2 else 1
         return max(1, SOLVER_BYTES // (8 * outputs * (3 * rows + 40 * width)))
@@ -182,21 +184,21 @@ class ProbeFitter:
 
         A classifier of another library is judged by its own probabilities where it has them.
         """
-        has_own = fit.weight is None or fit.bias is None or (fit.solution is None and self.classes > 0)
+        by_probabilities = fit.weight is None or fit.bias is None or (fit.solution is None and self.classes > 0)
         if isinstance(rows, Rows):
             x, y = normalise_rows(rows.x) if self.l2 else rows.x, rows.y
-            if not has_own:
+            if not by_probabilities:
                 return losses(linear(x, *fit.unscaled()), y, self.classes)
         else:
             y = self.y[rows]
-            if not has_own:
+            if not by_probabilities:
                 return losses(self.scores(fit, rows), y, self.classes)
             x = self.x[rows]
         scores = log_probabilities(fit.model, scale_columns(x, fit.mean, fit.scale), self.classes)
         return losses(scores, y, self.classes)
 
     def separates(self, fit: GridFit, weights: Array | None) -> bool:
-        """Return whether a fit has every row right that it was fitted on, with a positive margin."""
+        """Return whether a fit has all its own rows right, with a positive margin."""
         rows = np.arange(len(self.y)) if weights is None else np.flatnonzero(weights)
         return separates(self.scores(fit, rows), self.y[rows])
 

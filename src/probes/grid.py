@@ -70,7 +70,7 @@ class GridSearch:
         separable: bool | None = None,
         votes: list[float] | None = None,
     ) -> GridChoice:
-        """Return the choice of a candidate for the record; `refits` are the fits made at the chosen value."""
+        """Return the record of a chosen candidate; `refits` are the fits made at its value."""
         converged = [_all_converged(fit.converged for fit in candidate.fits) for candidate in self.candidates]
         grid = []
         for candidate, flag in zip(self.candidates, converged, strict=True):
@@ -89,7 +89,7 @@ class GridSearch:
         return GridChoice(fitter.parameter, value, grid, chosen, separable, edge, rows, votes)
 
     def _edge(self, best: int) -> str | None:
-        """Return the end of the grid that the choice lies at; None if all values are equally good."""
+        """Return the grid's end that the choice lies at; None if all values are equally good."""
         means = [candidate.loss for candidate in self.candidates]
         if not max(means) > min(means) + TIE:
             return None
@@ -155,7 +155,7 @@ def _score(fitter: ProbeFitter, weights: Array | None, held_out: Array | Rows, c
 
 
 def cross_validate(fitter: ProbeFitter, fold_ids: Array, rows: Array, criterion: Criterion) -> GridSearch:
-    """Fit every value without each fold of some training rows, and average the loss over the rows left out.
+    """Fit every value without each fold, and average the loss over the rows left out.
 
     Parameters
     ----------

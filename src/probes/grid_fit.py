@@ -12,8 +12,8 @@ from src.probes.solvers.linear import Array, Solution
 class GridFit:
     """A fit at one value of the grid: decision = ((x - mean) / scale) @ weight.T + bias.
 
-    `gap` bounds the objective's distance to its optimum. `solution` is that of the suite's own solvers,
-    `model` a fitted scikit-learn estimator.
+    `gap` bounds the objective's distance to its optimum. `solution` is that of the suite's own
+    solvers, `model` a fitted scikit-learn estimator.
     """
 
     value: float

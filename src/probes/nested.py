@@ -1,4 +1,4 @@
-"""Nested cross-validation: every training row is predicted by a probe that was chosen and fitted without its fold."""
+"""Nested cross-validation: a row's probe is chosen and fitted without the row's fold."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from src.probes.solvers.linear import Array
 def fit_nested(
     fitter: ProbeFitter, settings: ProbeSettings, data: ProbeData, splitter: RowSplitter, criterion: Criterion
 ) -> ProbeOutcome:
-    """Choose in inner folds, refit on each outer fold's training rows, and predict the rows left out.
+    """Choose in inner folds, refit without each outer fold, and predict its rows.
 
     Raises
     ------

@@ -20,13 +20,14 @@ class GridChoice:
     ----------
     parameter, value : str, float
     grid : list of dict
-        Per value: ``value``, ``loss`` (mean log-loss or squared error of the held-out rows), ``converged``,
-        ``gap`` (a bound on the objective's distance to its optimum).
+        Per value: ``value``, ``loss`` (mean log-loss or squared error of the held-out rows),
+        ``converged``, ``gap`` (a bound on the objective's distance to its optimum).
     converged : bool, or None
-        Of the fits at the chosen value, refit and draws included. None where the estimator does not say.
+        Of the fits at the chosen value, refit and draws included. None where the estimator does not
+        say.
     separable : bool, or None
-        True where a fitted probe has every row right that it was fitted on, which proves it. False where equal
-        rows have different labels, which refutes it. None where neither was found.
+        True where a fitted probe has every row right that it was fitted on, which proves it. False
+        where equal rows have different labels, which refutes it. None where neither was found.
     at_edge : str, or None
         The end of the grid that the choice lies at, ``strongest`` or ``weakest``.
     rows : dict of str to int
@@ -60,14 +61,15 @@ class ProbeOutcome:
     Attributes
     ----------
     predictions : dict of str to Prediction
-        By role, of the probe fitted on train as it is, which is also `fitted`. A protocol that fits no probe
-        on all of train has its draws here, arrays of (draws, rows).
+        By role, of the probe fitted on train as it is, which is also `fitted`. A protocol that fits
+        no probe on all of train has its draws here, arrays of (draws, rows).
     fold_ids : array of (rows of test,) int64
         Outer fold in which a row was predicted; -1 without folds.
     choice : GridChoice
     fitted : FittedProbe
     draws : list of dict of str to Prediction
-        By role, of each probe that is scored: those fitted on resamples where there are several, else the one above.
+        By role, of each probe that is scored: those fitted on resamples where there are several,
+        else the one above.
     curve : list of CurvePoint
         Of probes on growing parts of train.
     details : dict
@@ -83,7 +85,7 @@ class ProbeOutcome:
     details: dict[str, Any] = field(default_factory=dict)
 
     def scored(self, role: str) -> Prediction:
-        """Return the predictions that are scored: (rows,) of one probe, (draws, rows) of several."""
+        """Return the scored predictions: (rows,) of one probe, (draws, rows) of several."""
         return self.predictions[role] if len(self.draws) == 1 else stack(self.draws)[role]
 
 

@@ -15,7 +15,7 @@ def no_progress(stage: str, done: int, total: int) -> None:
 
 @contextmanager
 def progress_bar(label: str, wanted: bool) -> Iterator[Progress]:
-    """Yield a callback that counts fits on a bar on stderr, on a terminal alone and after `BAR_DELAY`."""
+    """Yield a callback that counts fits on a bar, on a terminal alone and after `BAR_DELAY`."""
     from tqdm import tqdm
 
     with tqdm(

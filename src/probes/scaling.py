@@ -8,8 +8,8 @@ import scipy.sparse as sp
 from src.probes.solvers.linear import Array, Matrix, row_blocks
 from src.probes.solvers.moments import moments, rounding
 
-# Of the median standard deviation. Dimensions that an encoder has switched off, as by layer norm's gains of 1e-33, are
-# not raised to unit variance.
+# Of the median standard deviation: dimensions that an encoder has switched off, as by layer norm's
+# gains of 1e-33, are not raised to unit variance.
 NEGLIGIBLE = float(np.finfo(np.float32).eps) ** 2
 
 
@@ -23,7 +23,7 @@ def normalise_rows(x: Matrix) -> Matrix:
 
 
 def scale_columns(x: Matrix, mean: Array | None, scale: Array | None) -> Matrix:
-    """Return ``(x - mean) / scale`` in float32, block by block so that memory holds few float64 differences.
+    """Return ``(x - mean) / scale`` in float32, block by block to save memory.
 
     The mean is not taken from sparse rows.
     """
@@ -39,10 +39,10 @@ def scale_columns(x: Matrix, mean: Array | None, scale: Array | None) -> Matrix:
 
 
 def column_statistics(x: Matrix) -> tuple[Array, Array, Array]:
-    """Return mean, standard deviation and constancy of each column, three arrays of (width,): float64 and bool.
+    """Return mean, standard deviation and constancy of each column: (width,) float64, bool.
 
-    A constant column has a standard deviation that is `rounding` of its mean, or `NEGLIGIBLE` beside
-    the others'; it gets 1. The sums take two passes.
+    A constant column has a standard deviation that is `rounding` of its mean, or `NEGLIGIBLE`
+    beside the others'; it gets 1. The sums take two passes.
     """
     if sp.issparse(x):
         means, deviations = moments(x, [None])

@@ -9,18 +9,19 @@ from src.probes.fitter import FitRequest, ProbeFitter
 from src.probes.grid_fit import GridFit
 from src.probes.solvers.linear import Array, Matrix
 
-MOST_PAIRS = 10_000  # pairs of rows that are compared
+MAX_PAIRS = 10_000  # pairs of rows that are compared
 
 
 def find_separable(fitter: ProbeFitter, final: GridFit, weakest: GridFit, weights: Array | None) -> bool | None:
-    """Return True with a separating probe as proof, False with equal rows of different classes, else None.
+    """Return True if a probe separates, False if equal rows have different classes, else None.
 
     Parameters
     ----------
     final : GridFit
         On all training rows.
     weakest : GridFit
-        At the weakest penalty. If it separates the rows that it was fitted on, that penalty is tried on all rows.
+        At the weakest penalty. If it separates the rows that it was fitted on, that penalty is
+        tried on all rows.
     weights : array of (rows of train,), or None
         How often `weakest` counts each row; None: all once.
     """
@@ -45,7 +46,7 @@ def has_contradiction(x: Matrix, y: Array) -> bool:
     key = np.asarray(x @ generator.standard_normal(x.shape[1]).astype(x.dtype)).ravel()
     order = np.argsort(key, kind="stable")
     is_near = np.abs(np.diff(key[order])) <= 1e-5 * (1 + np.abs(key[order][1:]))
-    for index in np.flatnonzero(is_near & (np.diff(y[order]) != 0))[:MOST_PAIRS]:
+    for index in np.flatnonzero(is_near & (np.diff(y[order]) != 0))[:MAX_PAIRS]:
         first, second = x[[order[index]]], x[[order[index + 1]]]
         if (first != second).nnz == 0 if sp.issparse(x) else np.array_equal(first, second):
             return True

@@ -16,7 +16,10 @@ from src.probes.solvers.linear import Array, Matrix
 
 @dataclass(frozen=True)
 class Rows:
-    """Features (rows, width), dense or CSR, and labels (rows,) of one split: class ids int64, or targets float64."""
+    """Rows of one split: features (rows, width), dense or CSR, and labels (rows,).
+
+    Labels are class ids int64, or targets float64.
+    """
 
     x: Matrix
     y: Array
@@ -37,15 +40,17 @@ class ProbeSettings:
     carve : float
         Share of the training rows that is held out for the choice where the selection is ``carve``.
     selection : str
-        Rows that the grid's value is chosen on: ``carve`` (a part of train), ``development`` (that split), ``folds``
-        (cross-validation on train) or ``nested`` (cross-validation within cross-validation: training rows are
-        predicted, in the role ``test``, and there are no test rows).
+        Rows that the grid's value is chosen on: ``carve`` (a part of train), ``development`` (that
+        split), ``folds`` (cross-validation on train) or ``nested`` (cross-validation within
+        cross-validation: training rows are predicted, in the role ``test``, and there are no test
+        rows).
     folds : int
     shuffled_labels : bool
         Whether the labels of the training rows are permuted first, as a control.
     seed : int
     draws : int
-        1 fits on train as it is. k repeats the fit on k stratified resamples of train, at the value chosen once.
+        1 fits on train as it is. k repeats the fit on k stratified resamples of train, at the value
+        chosen once.
     """
 
     grid: Mapping[str, list[float]]
@@ -62,7 +67,7 @@ class ProbeSettings:
     def from_config(
         cls, config: ProbeConfig, *, selection: str = "carve", folds: int = 10, seed: int = 0, draws: int = 1
     ) -> ProbeSettings:
-        """Return the settings of a configured probe on a task with this selection and number of folds."""
+        """Return the settings of a configured probe for a dataset's selection and folds."""
         return cls(
             config.grid, config.name, config.features, config.carve, selection, folds,
             shuffled_labels=config.shuffled_labels, seed=seed, draws=draws,
@@ -100,7 +105,7 @@ class ProbeData:
 
     @classmethod
     def from_dataset(cls, dataset: Dataset, features: Mapping[str, Matrix], *, order: Array | None = None) -> ProbeData:
-        """Return the rows of a dataset with features (rows, width) by role; roles without features are left out."""
+        """Return a dataset's rows with features (rows, width) by role; other roles are ignored."""
         rows = {role: Rows(matrix, dataset.splits[dataset.roles[role]].label) for role, matrix in features.items()}
         return cls(
             rows["train"],
@@ -131,7 +136,7 @@ class ProbeData:
             )
 
     def with_shuffled_labels(self, seed: int) -> ProbeData:
-        """Return the data with the labels of train and of development permuted, each among its own rows."""
+        """Return the data with the labels of train and of development permuted, each by itself."""
         generator = np.random.default_rng([seed, 4])
         train, development = replace(self.train, y=generator.permutation(self.train.y)), self.development
         if development is not None:

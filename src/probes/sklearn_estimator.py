@@ -23,7 +23,7 @@ def estimator_errors(model: Any) -> AbstractContextManager[None]:
 
 
 def fit_estimator(estimator: Any, parameter: str, value: float, x: Matrix, y: Array, classes: int) -> GridFit:
-    """Return a fit of a copy of the estimator at one value of the grid's parameter, on scaled features.
+    """Return a fit of the estimator's copy at one value of the grid, on scaled features.
 
     `converged` is None where the estimator does not count its iterations.
     """
@@ -50,7 +50,7 @@ def _coefficients(model: Any, classes: int) -> tuple[Array | None, Array | None]
 
 
 def log_probabilities(model: Any, x: Matrix, classes: int) -> Array:
-    """Return a classifier's log-probabilities or decision values (rows, outputs), or a regressor's values.
+    """Return log-probabilities, decision values or a regressor's values, (rows, outputs).
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The suite's own protocol: choose from the grid on held-out training rows, refit, predict test rows once."""
+"""The suite's protocol: choose on held-out training rows, refit, predict test rows once."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def suite_protocol(
 
 
 def _refit(fitter: ProbeFitter, settings: ProbeSettings, data: ProbeData, search: GridSearch) -> ProbeOutcome:
-    """Fit the chosen value on all training rows, and on resamples where there are several draws; predict."""
+    """Refit the chosen value on all training rows and on any resamples, and predict."""
     best = search.best()
     value, first = search.candidates[best].value, search.candidates[best].fits[0]
     if settings.selection == "development":  # fitted on all training rows already

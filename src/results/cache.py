@@ -1,4 +1,4 @@
-"""Finished runs by their content key, so that a sweep that was stopped continues with the missing ones."""
+"""Finished runs by content key, so that a stopped sweep continues with the missing ones."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ class ResultCache:
             log.warning("this run's record is not kept in the store: %s", flatten(error))
 
     def get(self, key: str, folder: Path, names: Mapping[str, str]) -> Result | None:
-        """Copy the record with this key into a folder, and return it, or None if no intact one is stored.
+        """Copy the record with this key into a folder, and return it or None.
+
+        Damaged records are not copied.
 
         Parameters
         ----------
@@ -66,13 +68,28 @@ class ResultCache:
         folder : Path
             An existing folder.
         names : mapping of str to str
-            The names of dataset, model and probe for the copy: an equal run may have been named differently.
+            Names of dataset, model and probe for the copy. The stored run may have had other names.
 
         Raises
         ------
         UserError
             The folder cannot be written.
         """
+        found = self._read(key)
+        if found is None:
+            return None
+        result, contents = found
+        named = replace(result, **dict[str, Any](names))
+        try:
+            replace_files(folder, contents | {RECORD: named.to_json().encode()})
+        except OSError as error:
+            raise UserError(
+                f"cannot write the record into {folder}: {error.strerror}. Set hydra.sweep.dir to another folder."
+            ) from error
+        return named
+
+    def _read(self, key: str) -> tuple[Result, dict[str, bytes]] | None:
+        """Return a record and its files; None if there is none, or if it is damaged, with a warning."""
         try:
             with self._store.open(*_folder_names(key)) as stored:
                 contents = {name: _read(name, stored) for name in FILES}
@@ -88,14 +105,7 @@ class ResultCache:
         except (UserError, *DAMAGE) as error:
             log.warning("the stored record of this run is damaged (%s): the run is done again", flatten(error, 160))
             return None
-        named = replace(result, **dict[str, Any](names))
-        try:
-            replace_files(folder, contents | {RECORD: named.to_json().encode()})
-        except OSError as error:
-            raise UserError(
-                f"cannot write the record into {folder}: {error.strerror}. Set hydra.sweep.dir to another folder."
-            ) from error
-        return named
+        return result, contents
 
 
 def _read(name: str, folder: int) -> bytes:

@@ -17,7 +17,7 @@ HIDDEN_AT_ZERO = ("unknown", "empty", "lowered")  # counts
 
 
 def result_table(result: Result, *, width: int = 80, terminal: bool = False) -> str:
-    """Return the table that a run prints: scores, baselines, chosen value, seconds by phase, cautions.
+    """Return the table that a run prints: scores, baselines, chosen value, seconds, cautions.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Names that users chose, written so that a table shows them as they stand: in Markdown, in CSV, and in a command to be pasted."""
+"""Escaping of names that users chose: in Markdown, in CSV, and in a command to be pasted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BARE = re.compile(r"[\w./-]+", re.ASCII)
 
 
 def markdown(text: str) -> str:
-    r"""A line that Markdown shows as it stands, also in a table's cell.
+    r"""Return a line that Markdown shows unchanged, also in a cell of a table.
 
     >>> markdown("<b> [a](b) | `c`")
     '\\<b\\> [a]\\(b) \\| \\`c\\`'
@@ -25,7 +25,7 @@ def markdown(text: str) -> str:
 
 
 def csv_cell(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula: text that would begin one gets an apostrophe, a number stays a number.
+    """Return a cell that no spreadsheet reads as a formula, with an apostrophe if necessary.
 
     >>> csv_cell("=1+1"), csv_cell("-0.5"), csv_cell(-0.5)
     ("'=1+1", '-0.5', -0.5)
@@ -36,7 +36,7 @@ def csv_cell(value: Any) -> Any:
 
 
 def option(key: str, value: str) -> str:
-    r"""``key=value`` as a shell takes it, for the commands of `experiments.cli`, whatever the value holds.
+    r"""Return ``key=value`` with any value, quoted for a shell and for `experiments.cli`.
 
     >>> option("records", "multirun/a"), option("records", "my runs, new")
     ('records=multirun/a', '\'records="my runs, new"\'')

@@ -49,7 +49,7 @@ def group_runs(
 
 
 def main_identity(result: Result) -> dict[str, str]:
-    """Return the identity fields that a user names, without the pooling, and the headline metric."""
+    """Return the identity fields that a user names, except the pooling, and the metric."""
     return {name: str(getattr(result, name)) for name in IDENTITY} | {"metric": str(result.score["metric"])}
 
 

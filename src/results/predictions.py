@@ -43,7 +43,7 @@ def check_values(arrays: Arrays, classes: int) -> None:
     Raises
     ------
     ValueError
-        A row or fold is not a whole number, a label or prediction is not finite, or is not a class id.
+        A row or fold is not a whole number, or a label or prediction is not finite or not a class.
     """
     import numpy as np
 

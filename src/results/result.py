@@ -15,7 +15,7 @@ from src.results.predictions import Arrays, check_predictions, check_values, pac
 from src.results.validation import check_fields
 from src.runtime.clock import PHASES
 from src.storage.atomic import json_text, replace_files
-from src.storage.files import Unreadable, checked, open_regular, parse_json, read_json
+from src.storage.files import Unreadable, open_regular, parse_json, read_json, require_fields
 from src.storage.keys import plain_values
 
 if TYPE_CHECKING:
@@ -44,14 +44,14 @@ class Result:
     score : dict
         ``{metric, value, low, high}``: headline metric and its 95 % interval, as a fraction.
     metrics : dict
-        ``{name: {value, low, high, reason}}``; an undefined value is None with its reason, never NaN.
+        ``{name: {value, low, high, reason}}``; an undefined value is None with a reason.
     baseline : dict
         Trivial scores on the headline metric: ``{name: value}`` or ``{name: {value, low, high}}``.
     chosen : dict
         ``{parameter, value, grid: [{value, loss, converged}], converged, separable}``. With
         ``probe=mdl`` also ``online_code``: ``bits``, ``uniform_bits``, ``compression`` (their
-        ratio), ``uniform_rows`` (sent by the uniform code) and ``blocks``, each ``{rows (fitted on),
-        the strength chosen, coded (rows sent by it), bits, converged}``; and ``curve``: ``[{rows,
+        ratio), ``uniform_rows`` (sent by the uniform code) and ``blocks``, each ``{rows (fitted
+        on), the strength chosen, coded (rows sent by it), bits, converged}``; and ``curve``: ``[{rows,
         value, low, high}]``, the headline metric of the probe fitted on that many rows.
     timing : dict
         Seconds by phase, ``cache``, and after a hit the timing of the pass that made the features.
@@ -92,7 +92,7 @@ class Result:
 
     @classmethod
     def from_json(cls, text: str, *, source: str = RECORD) -> Result:
-        """Return the record in a JSON text; `from_values` says which errors it raises."""
+        """Return the record in a JSON text; for errors see `from_values`."""
         try:
             values = parse_json(text)
         except Unreadable as error:
@@ -129,14 +129,14 @@ class Result:
         if extra := sorted(set(values) - set(cls.FIELDS)):
             raise UserError(f"{source}: unknown field {', '.join(extra)[:200]}. Known: {', '.join(cls.FIELDS)}.")
         try:
-            check_fields(checked(values, _TYPES))
+            check_fields(require_fields(values, _TYPES))
         except Unreadable as error:
             raise _damaged(source, error) from error
         return cls(**values)
 
     @classmethod
     def read(cls, path: str | Path) -> Result:
-        """Return the record in a file, or in a run's folder; `from_values` says which errors it raises."""
+        """Return the record in a file or in a run's folder; for errors see `from_values`."""
         path = Path(path)
         path = path / RECORD if path.is_dir() else path
         try:

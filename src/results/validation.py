@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from src.runtime.clock import PHASES
-from src.storage.files import Unreadable, checked
+from src.storage.files import Unreadable, require_fields
 
 NULL = type(None)
 INTERVAL: dict[str, Any] = {"low": float, "high": float, "reason": str, "converged": bool}
@@ -14,8 +14,8 @@ CHOSEN: dict[str, Any] = {
     "parameter": str, "value": float, "grid": list, "at_edge": str, "online_code": dict,
     "converged": bool, "separable": bool, "reusable": bool,
 }  # fmt: skip
-LARGEST = 1e100  # of a measured number, so that its square is finite
-MOST_ROWS = 1 << 53
+MAX_NUMBER = 1e100  # of a measured number, so that its square is finite
+MAX_ROWS = 1 << 53
 
 
 def check_fields(values: Mapping[str, Any]) -> None:
@@ -29,32 +29,14 @@ def check_fields(values: Mapping[str, Any]) -> None:
     _check("score", values["score"], {"metric": str, "value": (float, NULL)}, INTERVAL)
     for field in ("metrics", "baseline"):
         for name, value in values[field].items():
-            _check(
-                f"{field}.{name}",
-                value if isinstance(value, dict) else {"value": value},
-                {},
-                {"value": float} | INTERVAL,
-            )
-    counts = values["counts"]
-    for name, count in counts.items():
-        if count is not None and not (type(count) is int and 0 <= count < MOST_ROWS):
-            raise Unreadable(f"counts: '{name}' is not a count")
-    if (counts.get("classes") or 0) > max(2, counts.get("train") or 0):
-        raise Unreadable("counts: more classes than training rows")
-    for name, least in (("draws", 1), ("seed", 0), ("layer", -MOST_ROWS)):
-        if not least <= values[name] < MOST_ROWS:
+            scores = value if isinstance(value, dict) else {"value": value}
+            _check(f"{field}.{name}", scores, {}, {"value": float} | INTERVAL)
+    for name, least in (("draws", 1), ("seed", 0), ("layer", -MAX_ROWS)):
+        if not least <= values[name] < MAX_ROWS:
             raise Unreadable(f"{name} is out of its range")
-    chosen, pooler, timing, config = (values[name] for name in ("chosen", "pooler", "timing", "config"))
-    _check("chosen", chosen, {}, CHOSEN)
-    for row in chosen.get("grid") or []:
-        _check("chosen.grid", row, {}, {"value": float, "loss": float, "converged": bool})
-    if chosen.get("online_code") is not None:
-        _check(
-            "chosen.online_code",
-            chosen["online_code"],
-            dict.fromkeys(("bits", "uniform_bits", "compression"), float),
-            {},
-        )
+    _check_counts(values["counts"])
+    _check_chosen(values["chosen"])
+    pooler, timing, config = (values[name] for name in ("pooler", "timing", "config"))
     _check("pooler", pooler, {}, {"status": str, "evidence": dict})
     _check("pooler.evidence", pooler.get("evidence") or {}, {}, {"next_sentence_accuracy": float})
     seconds = {name: float for name in timing if name not in ("cache", "passes")}
@@ -65,12 +47,29 @@ def check_fields(values: Mapping[str, Any]) -> None:
     _check("config.probe", config.get("probe") or {}, {}, {"grid": dict})
 
 
+def _check_counts(counts: Mapping[str, Any]) -> None:
+    for name, count in counts.items():
+        if count is not None and not (type(count) is int and 0 <= count < MAX_ROWS):
+            raise Unreadable(f"counts: '{name}' is not a count")
+    if (counts.get("classes") or 0) > max(2, counts.get("train") or 0):
+        raise Unreadable("counts: more classes than training rows")
+
+
+def _check_chosen(chosen: Mapping[str, Any]) -> None:
+    _check("chosen", chosen, {}, CHOSEN)
+    for row in chosen.get("grid") or []:
+        _check("chosen.grid", row, {}, {"value": float, "loss": float, "converged": bool})
+    if chosen.get("online_code") is not None:
+        bits = dict.fromkeys(("bits", "uniform_bits", "compression"), float)
+        _check("chosen.online_code", chosen["online_code"], bits, {})
+
+
 def _check(where: str, value: Any, required: Mapping[str, Any], optional: Mapping[str, Any]) -> None:
-    """Check an object's fields as `checked` does, and that its numbers are not too large."""
+    """Check an object's fields as `require_fields` does, and that its numbers are not too large."""
     try:
-        fields = checked(value, required, optional)
+        fields = require_fields(value, required, optional)
         for name in (*required, *optional):
-            if type(fields.get(name)) in (int, float) and not abs(fields[name]) <= LARGEST:
+            if type(fields.get(name)) in (int, float) and not abs(fields[name]) <= MAX_NUMBER:
                 raise Unreadable(f"'{name}' is too large")
     except Unreadable as error:
         raise Unreadable(f"{where}: {error}") from None

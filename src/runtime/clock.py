@@ -12,7 +12,7 @@ PHASES = ("load", "tokenise", "encode", "pool", "store", "fit", "score")
 class Clock:
     """Clock of wall seconds by phase of one run.
 
-    Phases nest: while an inner phase runs, its outer one pauses, so that no second is counted twice.
+    Phases nest: an outer phase pauses while its inner one runs, so no second is counted twice.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Clock:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Add the seconds of the block to a phase, also if it raises. A phase entered again accumulates."""
+        """Add the seconds of the block to a phase, also if it raises an error."""
         self._advance()
         self._open.append(name)
         try:
@@ -56,10 +56,10 @@ class Clock:
             self._open.pop()
 
     def add(self, name: str, seconds: float) -> None:
-        """Add seconds that were measured elsewhere, as in a worker process; `total` does not contain them."""
+        """Add seconds that were measured elsewhere; `total` does not contain them."""
         self._seconds[name] = self._seconds.get(name, 0.0) + seconds
 
     def seconds(self) -> dict[str, float]:
-        """Return the seconds by phase, 0.0 for one not entered; ``total`` is the wall time since the clock was created."""
+        """Return the seconds by phase; ``total`` is the wall time since the clock was created."""
         self._advance()
         return {**self._seconds, "total": self._mark - self._start}

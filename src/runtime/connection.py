@@ -11,7 +11,7 @@ from http.client import HTTPException
 
 @dataclass(frozen=True)
 class Answer:
-    """A server's HTTP status, or the error of a request without one. Both are None if the time limit was reached."""
+    """A server's HTTP status, or the error of the request. Both are None after the time limit."""
 
     status: int | None = None
     reason: str = ""  # of the status, in the server's words

@@ -32,7 +32,7 @@ def resolve_device(asked: str) -> str:
 
 
 def device_kind(asked: str) -> str:
-    """Return the device that `asked` stands for; torch is imported only if an accelerator is possible."""
+    """Return the device as `resolve_device` does, without importing torch if only the CPU is possible."""
     if asked != "auto":
         return asked
     if sys.platform == "linux" and (version("torch") or "").endswith("+cpu"):

@@ -25,7 +25,7 @@ REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 def go_offline_unless_reachable(seconds: float = 5.0) -> bool:
-    """Return whether the hub answers; if not, switch the hub libraries of this process to their caches.
+    """Return whether the hub answers; if not, switch the hub libraries to their caches.
 
     The hub is asked once per process, and not at all with `HF_HUB_OFFLINE=1`.
 
@@ -57,8 +57,8 @@ def _endpoint() -> str:
         parts, sound = None, False
     if not sound or (parts is not None and "@" in parts.netloc):
         raise UserError(
-            "HF_ENDPOINT in the environment is not the address of a hub, like https://hub.example:8080, without a user name and a "
-            "password. Correct it, or unset it."
+            "HF_ENDPOINT in the environment is not the address of a hub, like https://hub.example:8080, without a user "
+            "name and a password. Correct it, or unset it."
         )
     return given
 
@@ -66,7 +66,7 @@ def _endpoint() -> str:
 @functools.cache
 def _reachable(endpoint: str, seconds: float) -> bool:
     answer = send_request(endpoint, seconds)
-    # A certificate that Python cannot check still comes from a server; the libraries have their own authorities.
+    # A certificate that Python cannot check still comes from a server.
     return answer.status is not None or isinstance(answer.error, ssl.SSLError)
 
 
@@ -97,8 +97,8 @@ def snapshot(path: str, revision: str | None, patterns: list[str]) -> tuple[Path
     Raises
     ------
     UserError
-        The id is malformed or unknown, the revision is unknown, the repository is gated, or there is
-        neither a network nor a copy in the cache.
+        The id is malformed or unknown, the revision is unknown, the repository is gated, or the hub
+        cannot be reached and its cache has no copy.
     """
     if not REPOSITORY.fullmatch(path) or "--" in path or ".." in path:
         raise UserError(f"model.path '{path}' is neither a folder here nor a hub id (name or owner/name).")
@@ -107,36 +107,44 @@ def snapshot(path: str, revision: str | None, patterns: list[str]) -> tuple[Path
     import huggingface_hub
     from huggingface_hub import errors
 
-    wanted = f"'{path}'" + (f" at revision '{revision}'" if revision else "")
     try:
         folder = huggingface_hub.snapshot_download(
             path, revision=revision, allow_patterns=patterns, local_files_only=not online
         )
-    except errors.GatedRepoError:
-        raise UserError(
-            f"model.path '{path}' is gated on the hub. Accept its terms at {ENDPOINT}/{path} and log in (hf auth login), "
-            "or give model.path=<folder>."
-        ) from None
-    except errors.RepositoryNotFoundError:
-        raise UserError(
-            f"model.path '{path}' is not on the hub, or is private. Check the spelling, log in (hf auth login) or give "
-            "model.path=<folder>."
-        ) from None
-    except errors.RevisionNotFoundError:
-        raise UserError(
-            f"model.path '{path}' has no revision '{revision}'. Set model.revision to a branch, tag or commit."
-        ) from None
-    except errors.HFValidationError as error:
-        raise UserError(f"model.path '{path}' is not a hub id: {flatten(error, 160)}") from None
-    except errors.LocalEntryNotFoundError:
-        raise UserError(
-            f"cannot reach the hub, and {wanted} is not in its cache: connect, or give model.path=<folder>."
-        ) from None
-    except (errors.HfHubHTTPError, OSError) as error:
-        raise UserError(
-            f"cannot fetch {wanted} from the hub: {flatten(error, 200)}\nTry again, or give model.path=<folder>."
-        ) from None
+    except (errors.HfHubHTTPError, errors.HFValidationError, errors.LocalEntryNotFoundError, OSError) as error:
+        raise _download_error(error, path, revision) from None
     return Path(folder), Path(folder).name
+
+
+def _download_error(error: Exception, path: str, revision: str | None) -> UserError:
+    """Return the error for a model that cannot be downloaded."""
+    from huggingface_hub import errors
+
+    wanted = f"'{path}'" + (f" at revision '{revision}'" if revision else "")
+    match error:
+        case errors.GatedRepoError():
+            return UserError(
+                f"model.path '{path}' is gated on the hub. Accept its terms at {ENDPOINT}/{path} and log in "
+                "(hf auth login), or give model.path=<folder>."
+            )
+        case errors.RepositoryNotFoundError():
+            return UserError(
+                f"model.path '{path}' is not on the hub, or is private. Check the spelling, log in (hf auth login) or "
+                "give model.path=<folder>."
+            )
+        case errors.RevisionNotFoundError():
+            return UserError(
+                f"model.path '{path}' has no revision '{revision}'. Set model.revision to a branch, tag or commit."
+            )
+        case errors.HFValidationError():
+            return UserError(f"model.path '{path}' is not a hub id: {flatten(error, 160)}")
+        case errors.LocalEntryNotFoundError():
+            return UserError(
+                f"cannot reach the hub, and {wanted} is not in its cache: connect, or give model.path=<folder>."
+            )
+    return UserError(
+        f"cannot fetch {wanted} from the hub: {flatten(error, 200)}\nTry again, or give model.path=<folder>."
+    )
 
 
 def conversion(path: str) -> str | None:
@@ -164,7 +172,7 @@ def conversion(path: str) -> str | None:
 
 
 def _cached_conversion(path: str) -> str | None:
-    """Return the pull request whose weights are in the hub's cache, or None if there is not exactly one."""
+    """Return the pull request whose weights are cached, or None if there is not exactly one."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 

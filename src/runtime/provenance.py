@@ -82,7 +82,7 @@ def cores() -> int:
 
 @cache
 def _checkout(folder: Path) -> tuple[str | None, bool | None]:
-    """Return the commit of the checkout whose `src` is `folder`, and whether code or configuration differs from it.
+    """Return the commit of the checkout whose `src` is `folder`, and whether its files differ.
 
     A repository counts only if its root is the parent of `folder`: an environment with an installed
     package may lie inside another repository.
@@ -101,7 +101,7 @@ def _checkout(folder: Path) -> tuple[str | None, bool | None]:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """Return the output of a git command in `folder`, or None if git is missing, fails or is slow."""
+    """Return the output of a git command, or None if git is missing, fails or is slow."""
     # GIT_DIR and similar variables would name the repository that the user works in.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments]
@@ -122,7 +122,7 @@ def _packages() -> tuple[tuple[str, str | None], ...]:
 
 @cache
 def version(package: str) -> str | None:
-    """Return the version of a package, or None if it is not installed; cached, because it reads files."""
+    """Return the version of a package, or None if it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

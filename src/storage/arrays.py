@@ -1,4 +1,4 @@
-"""Arrays on disk under a content key: written whole or not at all, checked when read, mapped into memory.
+"""Arrays on disk under a content key: written whole, checked when read, mapped into memory.
 
 A value is a folder ``<root>/<kind>/<key[:2]>/<key>/`` of ``.npy`` files and a ``meta.json``, which
 holds their SHA-256 and its own. Only files with the store's own names are removed or replaced.
@@ -22,7 +22,7 @@ import numpy as np
 
 from src.errors import UserError, flatten
 from src.storage.atomic import json_text
-from src.storage.files import DAMAGE, Unreadable, checked, file_digest, open_digest, open_regular, read_json
+from src.storage.files import DAMAGE, Unreadable, file_digest, open_digest, open_regular, read_json, require_fields
 from src.storage.folders import StoreFolder, is_file, unlink_matching
 from src.storage.keys import content_key
 from src.storage.npy import map_array
@@ -72,7 +72,7 @@ class ArrayStore:
 
     @staticmethod
     def key(identity: Mapping[str, Any]) -> str:
-        """Return the content key of all that decides a value's bytes, independent of the order of its keys."""
+        """Return the content key of all that decides a value's bytes."""
         return content_key({"format": FORMAT, **identity})
 
     def folder(self, kind: str, key: str) -> Path:
@@ -101,7 +101,7 @@ class ArrayStore:
         return None
 
     def _checked(self, kind: str, key: str, folder: int, check: Callable[[Value], object] | None) -> Value | None:
-        """Return the value in an open folder, or remove its files and return None if it is damaged."""
+        """Return the value in an open folder; remove it and return None if it is damaged."""
         try:
             value = self._read(self.folder(kind, key), folder)
             if check is not None:
@@ -116,8 +116,8 @@ class ArrayStore:
         return None
 
     def _read(self, place: Path, folder: int) -> Value:
-        """Return a value; each file is opened once, so that the bytes that were hashed are the bytes mapped."""
-        record = checked(read_json("meta.json", folder=folder), {"meta": dict, "sha256": dict, "digest": str})
+        """Return a value; each file is opened once, so that the bytes mapped are those hashed."""
+        record = require_fields(read_json("meta.json", folder=folder), {"meta": dict, "sha256": dict, "digest": str})
         if record.pop("digest") != content_key(record):
             raise Unreadable("meta.json has changed since it was written")
         arrays = {}
@@ -138,7 +138,7 @@ class ArrayStore:
 
     @contextmanager
     def writing(self, kind: str, key: str, meta: Mapping[str, Any]) -> Iterator[Path]:
-        """Yield a temporary folder for ``.npy`` files, which becomes the value if the block succeeds.
+        """Yield a temporary folder for ``.npy`` files; it becomes the value if the block succeeds.
 
         Parameters
         ----------
@@ -162,7 +162,7 @@ class ArrayStore:
                 shutil.rmtree(temporary, ignore_errors=True)  # created above under a unique name
 
     def _place(self, name: str, above: int, kind: str, key: str, parent: int) -> None:
-        """Rename a finished folder to its key; an existing value and foreign files in its place are kept."""
+        """Rename a finished folder to its key; keep an existing value and foreign files."""
         try:
             os.rename(name, key, src_dir_fd=above, dst_dir_fd=parent)
         except OSError as error:
@@ -178,7 +178,7 @@ class ArrayStore:
                         self.files.replace(each, source, each, final, self.folder(kind, key) / each)
 
     def remove_stale(self, keys: Iterable[str]) -> None:
-        """Remove half-written values that killed processes left; call it with the lock of these keys."""
+        """Remove half-written values of killed processes; the caller has the lock of the keys."""
         with suppress(FileNotFoundError), self.files.open("tmp") as above:
             names = os.listdir(above)
             for key in keys:
@@ -190,7 +190,7 @@ class ArrayStore:
 
     @contextmanager
     def lock(self, key: str, doing: str) -> Iterator[None]:
-        """Run the block in one process at a time per key; the others wait. The lock ends with its process.
+        """Run the block in one process at a time per key. The lock ends with its process.
 
         Parameters
         ----------
@@ -218,6 +218,6 @@ class ArrayStore:
         free = shutil.disk_usage(self.root).free
         if size > free:
             raise UserError(
-                f"the store has {free / 1e9:.2f} GB free and this pass writes {size / 1e9:.2f} GB. Free some space, or set "
-                "runtime.cache_dir to a larger disk."
+                f"the store has {free / 1e9:.2f} GB free and this pass writes {size / 1e9:.2f} GB. "
+                "Free some space, or set runtime.cache_dir to a larger disk."
             )

@@ -10,7 +10,7 @@ from typing import Any
 
 
 def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write files in their order, each whole or not at all; replace none unless all could be written.
+    """Write files in their order, each whole; replace none unless all could be written.
 
     The last file is removed first: while it exists, the others belong to it.
 

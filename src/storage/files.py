@@ -1,7 +1,7 @@
-"""What is read from disk, read with bounds: regular files alone, and JSON of a sane depth with finite numbers.
+"""Reading of files with limits: regular files only, and JSON of limited depth with finite numbers.
 
-A file that another program wrote, or that a power cut tore, is data: whatever it holds ends in one exception with a phrase, so that each
-caller can say what is damaged and what the way out is.
+Another program may have written a file, or a power cut may have truncated it. Any content that
+cannot be used raises one exception with a phrase, so that the caller can say which file is damaged.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-DEEPEST = 64  # arrays and objects within one another; records and configurations have fewer than ten
-MOST_BYTES = 1 << 28  # of a JSON file
-MOST_DIGITS = 300  # of a whole number: it still fits a float; tokenizers write 1e30 as a whole number
+MAX_DEPTH = 64  # nested arrays and objects; records and configurations have fewer than ten
+MAX_BYTES = 1 << 28  # of a JSON file
+MAX_DIGITS = 300  # of a whole number, so that it fits a float; tokenizers write 1e30 as a whole number
 
 
 class Unreadable(ValueError):
-    """A file's content that cannot be used; the message is a phrase without a capital or a full stop."""
+    """Content of a file that cannot be used; the message is a phrase, not a sentence."""
 
 
 # Errors that damaged bytes raise when they are read.
@@ -32,32 +32,46 @@ DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowErro
 
 
 def open_regular(path: str | Path, *, folder: int | None = None) -> BufferedReader:
-    """Open a file for reading bytes; OSError where it is missing or no regular file, without waiting for a pipe's other end.
+    """Open a regular file for reading bytes; a pipe is refused without waiting.
 
-    With `folder`, the descriptor of an open folder, the name is looked up there, and a link is refused instead of followed.
+    Parameters
+    ----------
+    path : path
+    folder : int, optional
+        Descriptor of the open folder that holds the file. A link is then an error.
+
+    Raises
+    ------
+    OSError
+        The file is missing or is not a regular file.
     """
     more = getattr(os, "O_NONBLOCK", 0) | (0 if folder is None else os.O_NOFOLLOW)
     file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | more, dir_fd=folder))  # noqa: SIM115
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", os.fspath(path))
     return file
 
 
 def read_json(path: str | Path, *, folder: int | None = None) -> Any:
-    """The value in a JSON file, which is opened as `open_regular` does.
+    """Return the value in a JSON file.
+
+    Parameters
+    ----------
+    path, folder
+        As in `open_regular`.
 
     Raises
     ------
     OSError
-        The file is missing, cannot be read or is no regular file.
+        The file is missing, cannot be read or is not a regular file.
     Unreadable
-        Its content is too long or no JSON, as `parse_json` says.
+        Its content is too long, or not JSON that `parse_json` accepts.
     """
     with open_regular(path, folder=folder) as file:
-        if os.fstat(file.fileno()).st_size > MOST_BYTES:
-            raise Unreadable(f"longer than {MOST_BYTES >> 20} MiB")
-        return parse_json(file.read(MOST_BYTES + 1))
+        if os.fstat(file.fileno()).st_size > MAX_BYTES:
+            raise Unreadable(f"longer than {MAX_BYTES >> 20} MiB")
+        return parse_json(file.read(MAX_BYTES + 1))
 
 
 def file_digest(path: str | Path) -> str:
@@ -80,17 +94,20 @@ def open_digest(file: BufferedReader) -> str:
 
 
 def parse_json(text: str | bytes, numbers: Callable[[str], Any] | None = None) -> Any:
-    """The value of a JSON text.
+    """Return the value of a JSON text.
 
     Parameters
     ----------
-    numbers : callable or None
-        Makes a value of the text of each number, ``NaN`` and ``Infinity`` included. None: int and float, with bounds.
+    text : str or bytes
+    numbers : callable, optional
+        Converts the text of each number, ``NaN`` and ``Infinity`` included. Default: int and
+        float, with limits.
 
     Raises
     ------
     Unreadable
-        No UTF-8, no JSON, nested too deeply, or, without `numbers`, a number that is not finite or too large for a float.
+        The text is not UTF-8, not JSON or nested too deeply. Without `numbers`: a number is
+        not finite or too large for a float.
     """
     try:
         if isinstance(text, bytes):
@@ -102,33 +119,40 @@ def parse_json(text: str | bytes, numbers: Callable[[str], Any] | None = None) -
         raise Unreadable("nested too deeply") from None
     except json.JSONDecodeError as error:
         raise Unreadable(
-            f"no JSON: {error.msg} at line {error.lineno}, column {error.colno}" if text.strip() else "empty"
+            f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}" if text.strip() else "empty"
         ) from None
-    if text.count("[") + text.count("{") > DEEPEST and _depth(value) > DEEPEST:
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise Unreadable("nested too deeply")
     return value
 
 
 @lru_cache(maxsize=4)
 def _decoder(numbers: Callable[[str], Any] | None) -> json.JSONDecoder:
-    """The decoder of `parse_json`, kept because making one takes longer than a short line."""
+    """Return the decoder of `parse_json`, cached because creating one is slow."""
     if numbers is not None:
         return json.JSONDecoder(parse_constant=numbers, parse_float=numbers, parse_int=numbers)
     return json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_float, parse_int=_int)
 
 
-def checked(value: Any, required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A JSON object whose fields are of the types given (a type, or a tuple of them); other fields are let through.
+def require_fields(
+    value: Any, required: Mapping[str, Any], optional: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return a JSON object after a check of its fields; other fields are allowed.
 
-    A whole number counts as a float, a boolean as no number, and an optional field may be null.
+    Parameters
+    ----------
+    value : dict
+    required, optional : mapping of str to type or tuple of types
+        Types by field. A whole number counts as a float. A boolean does not count as a number.
+        An optional field may be null.
 
     Raises
     ------
     Unreadable
-        No object, a field that is missing, or one of another type.
+        The value is not an object, a required field is missing, or a field has another type.
     """
     if not isinstance(value, dict):
-        raise Unreadable(f"{_named(value)} where an object is needed")
+        raise Unreadable(f"{_kind(value)} where an object is needed")
     for name, kinds in [*required.items(), *(optional or {}).items()]:
         if name not in value or (value[name] is None and name not in required):
             if name in required:
@@ -139,23 +163,24 @@ def checked(value: Any, required: Mapping[str, Any], optional: Mapping[str, Any]
         fits = type(found) in allowed or (float in allowed and type(found) is int)
         if not fits:
             wanted = " or ".join(_NAMES.get(kind, kind.__name__) for kind in allowed)
-            raise Unreadable(f"'{name}' is {_named(found)}, not {wanted}")
+            raise Unreadable(f"'{name}' is {_kind(found)}, not {wanted}")
     return value
 
 
 _NAMES: dict[type, str] = {
-    dict: "an object", list: "a list", str: "text", int: "a whole number", float: "a number", bool: "true or false", type(None): "null",
+    dict: "an object", list: "a list", str: "text", int: "a whole number", float: "a number", bool: "true or false",
+    type(None): "null",
 }  # fmt: skip
 
 
-def _named(value: Any) -> str:
+def _kind(value: Any) -> str:
     return _NAMES.get(type(value), type(value).__name__)
 
 
 def _depth(value: Any) -> int:
-    """Containers within one another; stops counting beyond `DEEPEST`."""
+    """Return how deeply arrays and objects are nested; the count stops beyond `MAX_DEPTH`."""
     level, depth = [value], 0
-    while depth <= DEEPEST:
+    while depth <= MAX_DEPTH:
         level = [
             inner
             for outer in level
@@ -169,7 +194,7 @@ def _depth(value: Any) -> int:
 
 
 def _refuse_constant(name: str) -> Any:
-    raise Unreadable(f"{name} is no number")
+    raise Unreadable(f"{name} is not a number")
 
 
 def _float(digits: str) -> float:
@@ -180,6 +205,6 @@ def _float(digits: str) -> float:
 
 
 def _int(digits: str) -> int:
-    if len(digits) > MOST_DIGITS:
+    if len(digits) > MAX_DIGITS:
         raise Unreadable(f"a whole number of {len(digits)} digits is too large")
     return int(digits)

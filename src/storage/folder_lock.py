@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from src.errors import UserError
-from src.storage.files import Unreadable, checked, read_json
+from src.storage.files import Unreadable, read_json, require_fields
 
 LOCK = ".run.lock"
 
@@ -31,7 +31,7 @@ class FolderLock:
         self._lock: Any = None
 
     def acquire(self) -> None:
-        """Lock the folder. A folder that cannot be written, or whose file system has no locks, stays unlocked.
+        """Lock the folder, unless it cannot be written or its file system has no locks.
 
         Raises
         ------
@@ -42,7 +42,7 @@ class FolderLock:
 
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / LOCK, fallback_to_soft=False)  # a soft lock would outlive a killed process
+            lock = FileLock(self.folder / LOCK, fallback_to_soft=False)  # a soft lock would remain after a killed process
             lock.acquire(blocking=False)
         except Timeout:
             raise UserError(
@@ -80,8 +80,9 @@ def _write_owner(folder: Path, content: dict[str, Any] | None) -> None:
 
 
 def _owner(folder: Path) -> str:
+    """Return a phrase that names the process which has locked a folder, if it is known."""
     try:
-        notes = checked(read_json(folder / LOCK), {"process": int, "since": str})
+        owner = require_fields(read_json(folder / LOCK), {"process": int, "since": str})
     except (OSError, Unreadable):
         return ""
-    return f" (process {notes['process']}, since {notes['since'][:19]})"
+    return f" (process {owner['process']}, since {owner['since'][:19]})"

@@ -82,7 +82,7 @@ class StoreFolder:
                     log.warning("'%s' is kept: it contains files that the store did not write", path)
 
     def replace(self, name: str, folder: int, new: str, target: int, place: Path) -> None:
-        """Rename a file of an open folder into another one; a link of the new name is replaced, not followed.
+        """Rename a file of an open folder into another one; replace a link there without following it.
 
         Parameters
         ----------
@@ -147,7 +147,7 @@ class StoreFolder:
         )
 
     def misplaced(self, place: Path) -> UserError:
-        """Return the error for a link, or for something of another kind, in place of a folder or a file of the store."""
+        """Return the error for a link, a folder or a file where the store needs something else."""
         folder = place.suffix not in (".npy", ".json", ".tmp", ".lock")
         if place.is_symlink():
             kind = "a link"
@@ -156,8 +156,8 @@ class StoreFolder:
         else:
             kind = "a file" if folder else "not a regular file"
         return UserError(
-            f"the store ({self.path}) cannot be used: '{place}' is {kind} where {'a folder' if folder else 'a file'} belongs. "
-            "Remove it, or set runtime.cache_dir to another folder."
+            f"the store ({self.path}) cannot be used: '{place}' is {kind} where "
+            f"{'a folder' if folder else 'a file'} belongs. Remove it, or set runtime.cache_dir to another folder."
         )
 
 

@@ -10,7 +10,9 @@ from typing import Any
 
 
 def content_key(identity: Mapping[str, Any]) -> str:
-    """Return the hexadecimal SHA-256 of an identity's canonical JSON, independent of the order of its keys.
+    """Return the hexadecimal SHA-256 of an identity's canonical JSON.
+
+    The order of keys does not matter.
 
     Raises
     ------

@@ -16,7 +16,7 @@ from src.errors import flatten
 
 
 class ArrayWriter:
-    """Writer of a new ``.npy`` file that takes rows in any order and never holds the array in memory.
+    """Writer of a new ``.npy`` file that takes rows in any order, without the array in memory.
 
     Parameters
     ----------

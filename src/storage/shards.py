@@ -1,4 +1,4 @@
-"""Shards of an unfinished forward pass, so that a killed pass continues and processes can share it."""
+"""Shards of a forward pass, so that a killed pass continues and processes can share it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from src.errors import UserError, flatten
-from src.storage.files import DAMAGE, checked, open_digest, open_regular, read_json
+from src.storage.files import DAMAGE, open_digest, open_regular, read_json, require_fields
 from src.storage.folders import StoreFolder, is_file, opener_within, unlink, unlink_matching
 from src.storage.npy import ArrayWriter, map_array
 
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class ShardStore:
-    """Shards of one forward pass, a file each, named by number and digest, so that a damaged file does not count.
+    """Shards of one forward pass, a file each, named by number and digest.
 
     Several processes may compute shards at once: each claims a shard before it computes it. A shard
     may be larger than memory: `open_writer` takes its rows in any order, and `commit` completes it.
@@ -101,14 +101,15 @@ class ShardStore:
             array = map_array(file)
         if array.shape != shape or array.dtype != np.float32:
             raise UserError(
-                f"'{path}' is not a shard of this pass: {array.shape} {array.dtype}, not {shape} float32. Remove it and start again."
+                f"'{path}' is not a shard of this pass: {array.shape} {array.dtype}, not {shape} float32. "
+                "Remove it and run the same command again."
             )
         return array
 
     def claim(self, number: int, *, wait: bool = False) -> BaseFileLock | None:
         """Acquire the right to compute a shard, or return None if another process has it.
 
-        The caller releases it, or it ends with the process. With `wait`, wait for the other process.
+        The caller releases it, or it ends with the process. `wait` waits for the other process.
         """
         with self.store.explain_errors():
             return self.store.lock(*self.names, "claims", f"{number}.lock", wait=wait)
@@ -120,7 +121,7 @@ class ShardStore:
         claim.release()
 
     def add_timing(self, seconds: Mapping[str, float]) -> None:
-        """Store the seconds by phase that this process spent, for the process that assembles the features."""
+        """Store the seconds by phase that this process spent on the pass."""
         name = uuid.uuid4().hex
         with self._open(create=True) as folder:
             with open(f"{name}.tmp", "x", encoding="utf-8", opener=opener_within(folder)) as file:
@@ -128,13 +129,13 @@ class ShardStore:
             os.replace(f"{name}.tmp", f"{name}.json", src_dir_fd=folder, dst_dir_fd=folder)
 
     def timings(self) -> list[dict[str, float]]:
-        """Return the seconds by phase that processes have stored; damaged files are ignored with a warning."""
+        """Return the seconds by phase of all processes; warn of damaged files and ignore them."""
         found = []
         with suppress(FileNotFoundError), self.store.open(*self.names) as folder:
             for name in sorted(filter(TIMING.fullmatch, os.listdir(folder))):
                 try:
                     content = read_json(name, folder=folder)
-                    seconds = checked(content, dict.fromkeys(content, float))
+                    seconds = require_fields(content, dict.fromkeys(content, float))
                     found.append({phase: float(value) for phase, value in seconds.items()})
                 except (OSError, ValueError, TypeError) as error:
                     log.warning("a timing of this pass is damaged (%s): it is left out", flatten(error, 120))
@@ -142,10 +143,10 @@ class ShardStore:
 
     @contextmanager
     def open_writer(self, number: int, shape: tuple[int, ...]) -> Iterator[ArrayWriter]:
-        """Yield a writer of a float32 array for the holder of a claim; `commit` makes a shard of its file."""
+        """Yield a writer of a float32 array, whose file `commit` makes a shard; claim it before."""
         with self._open(create=True) as folder:
             unlink(f"{number}.tmp", folder)  # of a killed process, or a link to another file
-            # The header of numpy.save, as in shards that exist: their names are digests of their bytes.
+            # The header of numpy.save, because names of stored shards are digests of their bytes.
             header = np.lib.format.write_array_header_1_0
             with closing(ArrayWriter(self._partial(number), shape, np.float32, header)) as writer:
                 yield writer
@@ -168,7 +169,7 @@ class ShardStore:
             unlink(self._partial(number).name, folder)
 
     def partial_size(self, numbers: Iterable[int]) -> int:
-        """Return the bytes of partial shards: other processes write them, or a killed process left them."""
+        """Return the bytes of partial shards of running and of killed processes."""
         size = 0
         with suppress(FileNotFoundError), self.store.open(*self.names) as folder:
             for number in numbers:
@@ -177,7 +178,7 @@ class ShardStore:
         return size
 
     def remove(self) -> None:
-        """Remove shards, partial shards, timings and claims; other files are kept with a warning."""
+        """Remove shards, partial shards, timings and claims; keep other files with a warning."""
         try:
             with suppress(OSError), self.store.open(*self.names) as folder:
                 for kind in (SHARD, TIMING, PARTIAL):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 
@@ -18,13 +17,13 @@ from src.cli.validation import parse_tracker
 from src.config.limits import check_tracker
 from src.config.schema import RuntimeConfig
 from src.errors import UserError
+from src.sweeps.composition import WHOLE_NUMBER
 
 EXTRAS = {"hydra_joblib_launcher": "joblib", "hydra_submitit_launcher": "slurm"}
 MIN_TIMEOUT = (
     5  # minutes; submitit signals a job two minutes before its end, so a shorter one is signalled at its start
 )
 MAX_WORKERS = 1000
-WHOLE_NUMBER = re.compile(r"(layer|seed|draws)=-?\d+")  # overrides that fit every configuration
 
 log = logging.getLogger("src.sweeps")
 
@@ -41,7 +40,8 @@ def check_launcher(launcher: DictConfig) -> None:
     package = target.split(".")[1]
     if package in EXTRAS and not _is_installed(f"hydra_plugins.{package}"):
         raise UserError(
-            f"this launcher is not installed. It comes with an extra: pip install 'bert-pooling-probes[{EXTRAS[package]}]'."
+            "this launcher is not installed. It comes with an extra: "
+            f"pip install 'bert-pooling-probes[{EXTRAS[package]}]'."
         )
     if package == "hydra_joblib_launcher" and not (
         isinstance(launcher.n_jobs, int) and launcher.n_jobs and abs(launcher.n_jobs) <= MAX_WORKERS
@@ -49,7 +49,7 @@ def check_launcher(launcher: DictConfig) -> None:
         raise UserError(f"hydra.launcher.n_jobs={launcher.n_jobs}: 1 to {MAX_WORKERS} workers, or -1 for one a core.")
     if target.endswith(".SlurmLauncher") and not shutil.which("sbatch"):
         raise UserError(
-            "there is no Slurm here: sbatch is not found. Try hydra/launcher=submitit_local, or joblib, on this machine."
+            "there is no Slurm here: sbatch is not found. Use hydra/launcher=submitit_local or joblib on this machine."
         )
     minutes = launcher.get("timeout_min")
     if minutes is not None and minutes < MIN_TIMEOUT:
@@ -125,13 +125,13 @@ def check_shards(runtime: RuntimeConfig, *, sweep: bool, extracts: bool) -> None
     """Refuse to split a forward pass among jobs if no other job would encode the rest."""
     if runtime.shard is not None and not extracts:
         raise UserError(
-            "runtime.shard is for python -m src.extract, which encodes one part of a forward pass. A sweep of src.run splits its passes "
-            "by itself: leave runtime.shard out."
+            "runtime.shard is for python -m src.extract, which encodes one part of a forward pass. A sweep of src.run "
+            "splits its passes by itself: leave runtime.shard out."
         )
     if runtime.shards > 1 and runtime.shard is None and not sweep:
         raise UserError(
-            f"runtime.shards={runtime.shards} splits a forward pass among the jobs of a sweep, and this is one job. Add -m and a "
-            f"launcher, or call python -m src.extract with each runtime.shard=0 to {runtime.shards - 1}."
+            f"runtime.shards={runtime.shards} splits a forward pass among the jobs of a sweep, and this is one job. "
+            f"Add -m and a launcher, or call python -m src.extract with each runtime.shard=0 to {runtime.shards - 1}."
         )
 
 

@@ -46,7 +46,7 @@ def launch_jobs(plan: SweepPlan, launcher: Launcher, config: DictConfig, max_bat
 def _launch(
     plan: SweepPlan, launcher: Launcher, config: DictConfig, jobs: Sequence[PlannedJob], *, retry: bool = True
 ) -> None:
-    """Launch jobs; if a worker is killed, launch those that have not started, then each interrupted one once more, alone."""
+    """Launch jobs; if a worker is killed, launch those that have not started, then retry each interrupted one alone."""
     for _, group in groupby(enumerate(jobs), lambda item: item[1].number - item[0]):
         block = [job for _, job in group]  # a launcher numbers its jobs consecutively
         try:

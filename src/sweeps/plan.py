@@ -168,7 +168,8 @@ def job_folders(
     subdir, root = str(settings.get("subdir")), Path(config.hydra.sweep.dir)
     if ".." in Path(subdir).parts or Path(subdir).is_absolute():
         raise UserError(
-            f"hydra.sweep.subdir={subdir}: a folder below hydra.sweep.dir is needed, such as '${{hydra.job.override_dirname}}'."
+            f"hydra.sweep.subdir={subdir}: a folder below hydra.sweep.dir is needed, such as "
+            "'${hydra.job.override_dirname}'."
         )
     if "$" not in subdir.replace(JOB_NUMBER, ""):  # composing a job takes 0.05 s
         folders = [root / subdir.replace(JOB_NUMBER, str(number)) for number in range(len(jobs))]
@@ -177,7 +178,8 @@ def job_folders(
     folder, times = Counter(folders).most_common(1)[0]
     if times > 1:
         raise UserError(
-            f"hydra.sweep.subdir={subdir}: {times} jobs would share {folder}. Give each its own: '{subdir}/{JOB_NUMBER}'."
+            f"hydra.sweep.subdir={subdir}: {times} jobs would share {folder}. "
+            f"Give each its own: '{subdir}/{JOB_NUMBER}'."
         )
     return folders
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
@@ -16,6 +17,7 @@ from src.errors import UserError, refuse_credentials
 from src.storage.folder_lock import FolderLock
 from src.sweeps.checks import check_launcher, check_tracking
 from src.sweeps.comparison import Comparison
+from src.sweeps.composition import JobComposer
 from src.sweeps.encoding import encode_missing
 from src.sweeps.launching import launch_jobs, launcher_kind, prepare_environment
 from src.sweeps.plan import SweepPlan, plan_sweep
@@ -49,6 +51,9 @@ class ProbeSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what Hydra hands over before it calls `sweep`."""
+        if launcher_kind(config) == "basic":  # the others compose in processes of their own
+            composer: Any = JobComposer(hydra_context.config_loader)
+            hydra_context = HydraContext(composer, hydra_context.callbacks)
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> None:

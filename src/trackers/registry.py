@@ -31,5 +31,5 @@ def build_tracker(config: TrackerConfig) -> Tracker:
 
 
 def run_group(config: TrackerConfig, sweep: str | None) -> str | None:
-    """Return the group of a run: as configured, else as in the environment, else the sweep's name."""
+    """Return the configured group of a run, else the environment's, else the sweep's name."""
     return config.group or os.environ.get("WANDB_RUN_GROUP") or sweep

@@ -44,8 +44,8 @@ table: comparison, image: figures/   a sweep's last table and its figures, in th
 
 W&B's environment variables apply unless an option of the command line says otherwise:
 ``WANDB_PROJECT``, ``WANDB_ENTITY``, ``WANDB_RUN_GROUP``, ``WANDB_NOTES``, ``WANDB_BASE_URL``,
-``WANDB_API_KEY`` ... ``WANDB_NAME`` and ``WANDB_JOB_TYPE`` replace the names above. ``WANDB_DIR`` is
-the folder of the runs in place of the records' folders. A sweep ignores, with a warning,
+``WANDB_API_KEY`` ... ``WANDB_NAME`` and ``WANDB_JOB_TYPE`` replace the names above. ``WANDB_DIR``
+is the folder of the runs in place of the records' folders. A sweep ignores, with a warning,
 ``WANDB_RUN_ID``, ``WANDB_RESUME`` and ``WANDB_NAME``, which name a single run. `RUN_SETTINGS` of
 `src.trackers.wandb_settings` cannot be changed.
 """
@@ -80,8 +80,8 @@ log = logging.getLogger(__name__)
 class WandbTracker:
     """A run of Weights & Biases.
 
-    Mode ``offline`` writes the run beside the record. ``online`` sends it, and raises an error at once
-    without a key or a server. ``auto`` sends it if there are both, and is otherwise offline. The
+    Mode ``offline`` writes the run beside the record. ``online`` sends it, and raises an error at
+    once without a key or a server. ``auto`` sends it if there are both, and is otherwise offline. The
     environment's ``WANDB_MODE=offline`` or ``disabled`` wins over all three, so that one setting
     can silence a cluster. ``WANDB_MODE=online`` does not send what the configuration keeps offline.
 
@@ -95,7 +95,7 @@ class WandbTracker:
     Raises
     ------
     UserError
-        ``tracker.mode=online`` is not possible, or W&B does not accept the environment's project or entity.
+        ``tracker.mode=online`` is not possible, or the environment's project or entity is invalid.
     """
 
     def __init__(self, config: TrackerConfig) -> None:

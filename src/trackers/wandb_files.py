@@ -37,12 +37,12 @@ def is_empty(run: Path) -> bool:
 
 
 def _last_record(log_file: Path) -> bytes:
-    """Return the first bytes of the last record in a run's file, or none if the file ends within a record.
+    """Return the first bytes of the last record in a run's file, or none if it is incomplete.
 
     References
     ----------
-    The format is that of LevelDB's log: blocks of 32 KiB; pieces with checksum, length and kind (4, 2
-    and 1 bytes), of which kinds 1 and 4 end a record.
+    The format is that of LevelDB's log: blocks of 32 KiB; pieces with checksum, length and kind
+    (4, 2 and 1 bytes), of which kinds 1 and 4 end a record.
     """
     last = record = b""
     with open_regular(log_file) as file:
@@ -62,7 +62,7 @@ def _last_record(log_file: Path) -> bytes:
 
 
 def _field_numbers(message: bytes) -> set[int]:
-    """Return the numbers of the top fields of a Protocol Buffers message, as far as its bytes go."""
+    """Return the numbers of the top fields of a possibly truncated Protocol Buffers message."""
     found, at = set(), 0
 
     def number() -> int:

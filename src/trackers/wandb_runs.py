@@ -67,7 +67,7 @@ def remove_empty_runs(job: Path, *, refused: bool = False) -> None:
 
 
 def sync_hints(jobs: Sequence[Path]) -> list[str]:
-    """Return lines that say how many runs the jobs of a sweep have, and how to send the offline ones.
+    """Return lines that say how many runs a sweep has, and how to send the offline ones.
 
     Parameters
     ----------

@@ -33,12 +33,12 @@ class WandbServer:
 
 @functools.cache
 def shared_server() -> WandbServer:
-    """Return the server of this process, so that the jobs of a sweep do not each wait for a refusal."""
+    """Return the server of this process, so that not every job of a sweep waits for it."""
     return WandbServer()
 
 
 def offline_reason() -> str | None:
-    """Return why no run can be sent now, or None: there must be a key, and the server must answer."""
+    """Return why no run can be sent, or None: it needs a key and a server that answers."""
     import wandb
     from pydantic import ValidationError
 

@@ -13,7 +13,7 @@ from typing import Any
 
 SINGLE_RUN_VARIABLES = ("WANDB_RUN_ID", "WANDB_RESUME", "WANDB_NAME")
 RUN_SETTINGS: dict[str, Any] = {
-    # By default a run also records console, command line, host, git remote, packages and machine load.
+    # By default a run also records console, command line, host, git, packages and load.
     "console": "off",
     "disable_git": True,
     "disable_job_creation": True,
@@ -61,7 +61,7 @@ def quiet_service() -> None:
 
 @contextmanager
 def staging_folder(folder: Path | None) -> Iterator[None]:
-    """Keep the staged copy of a table in a folder; the default is the home folder, which may be read-only."""
+    """Keep the staged copy of a table in a folder, because the home folder may be read-only."""
     before = os.environ.get("WANDB_DATA_DIR")
     os.environ["WANDB_DATA_DIR"] = before or str(folder)
     try:

@@ -9,7 +9,7 @@ from src.results.result import Result, phase_seconds
 
 
 def wandb_summary(result: Result) -> dict[str, Any]:
-    """Return a record as a flat dictionary without undefined values; `src.trackers.wandb` explains the names."""
+    """Return a record as a flat dictionary; `src.trackers.wandb` explains the names."""
     values: dict[str, Any] = {
         "key": result.key,
         "cache": result.timing.get("cache"),

@@ -140,7 +140,7 @@ def broken(
         ("torn", ["'torn' cannot be loaded", "cut short"]),
         ("mute", ["mute", "tokenizer"]),
         ("nothing", ["nothing is no model", "config.json"]),
-        ("cut model.revision=main", ["model.revision=main", "a folder has no revision", "model.revision=null"]),
+        ("cut model.revision=main", ["model.revision=main", "model.revision=null"]),
         ("nowhere", ["nowhere: no such folder", "hub id"]),
     ],
 )

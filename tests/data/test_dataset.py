@@ -9,7 +9,7 @@ from src.data.dataset import Split
 from tests.helpers.datasets import make_dataset, make_split
 
 
-def test_digests_see_rows_order_and_borders() -> None:
+def test_digests_depend_on_order_and_boundaries_of_rows() -> None:
     base = make_split([("ab", 0), ("c", 1)])
     assert base.text_digest == make_split([("ab", 1), ("c", 0)]).text_digest
     others = [[("c", 0), ("ab", 0)], [("a", 0), ("bc", 0)], [("abc", 0)], [("ab", 0), ("c", 0), ("", 0)]]
@@ -29,7 +29,7 @@ def test_a_slice_has_the_digests_of_its_rows() -> None:
     assert len(empty) == 0 and empty.row_digests().tolist() == [] and len(empty.text_digest) == 64
 
 
-def test_row_digests_tell_pairs_apart_and_know_equal_rows() -> None:
+def test_row_digests_are_equal_for_equal_pairs_alone() -> None:
     both = make_split([("ab", 0), ("a", 0), ("ab", 0), ("abc", 0)], pair=["c", "bc", "c", ""])
     digests = both.row_digests()
     assert digests.dtype == np.uint64 and digests[0] == digests[2] and len(set(digests.tolist())) == 3

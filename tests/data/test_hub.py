@@ -14,8 +14,8 @@ from tests.helpers.datasets import option, write_files
 
 
 @pytest.fixture
-def on_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[tuple[Any, ...]]]:
-    """Stand in for the hub: `on_the_hub(features, train=rows, ...)`; the list returned fills with what was asked for."""
+def fake_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[tuple[Any, ...]]]:
+    """Return `install(features, train=rows, ...)`, which replaces the hub and returns the list of requests."""
     import datasets
 
     monkeypatch.chdir(tmp_path)
@@ -40,7 +40,7 @@ def on_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[...,
     return install
 
 
-def test_the_hub_gives_what_the_folder_gives(on_the_hub: Callable[..., list[tuple[Any, ...]]], tmp_path: Path) -> None:
+def test_hub_and_folder_give_the_same_data(fake_hub: Callable[..., list[tuple[Any, ...]]], tmp_path: Path) -> None:
     from datasets import ClassLabel, Value
 
     rows = {"sentence1": ["a", '"b'], "sentence2": ["c ", "d"], "label": [1, 0]}
@@ -50,7 +50,7 @@ def test_the_hub_gives_what_the_folder_gives(on_the_hub: Callable[..., list[tupl
         "sentence2": Value("string"),
         "label": ClassLabel(names=["entailment", "not_entailment"]),
     }
-    asked = on_the_hub(features, train=rows, validation=rows, test=hidden)
+    asked = fake_hub(features, train=rows, validation=rows, test=hidden)
     content = 'index\tsentence1\tsentence2\tlabel\n0\ta\tc \tnot_entailment\n1\t"b\td\tentailment\n'
     root = write_files(tmp_path, {f"glue_data/RTE/{name}.tsv": content for name in ("train", "dev")})
     here, there = load_dataset(option("rte"), root), load_dataset(option("rte"), None)
@@ -64,60 +64,58 @@ def test_the_hub_gives_what_the_folder_gives(on_the_hub: Callable[..., list[tupl
         )
     assert asked == [("nyu-mll/glue", "rte", {"revision": "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"})]
     assert there.source == {"from": "hub", "path": "nyu-mll/glue", "revision": "0123abcd" * 5, "files": {}}
-    with pytest.raises(
-        UserError, match=r"split 'test' hides its labels \(all -1\). Set dataset.splits.test to 'validation'."
-    ):
+    with pytest.raises(UserError, match=r"split 'test' .*dataset.splits.test to 'validation'"):
         load_dataset(option("rte", splits={"test": "test"}), None)
 
 
-def test_class_ids_follow_the_names_not_the_hub_order(on_the_hub: Callable[..., list[tuple[Any, ...]]]) -> None:
+def test_class_ids_follow_the_names_not_the_hub_order(fake_hub: Callable[..., list[tuple[Any, ...]]]) -> None:
     from datasets import ClassLabel, Value
 
     rows = {"sentence": ["a", "b"], "label": [0, 1]}
-    on_the_hub(
+    fake_hub(
         {"sentence": Value("string"), "label": ClassLabel(names=["positive", "negative"])}, train=rows, validation=rows
     )
     assert load_dataset(option("sst2"), None).train.label.tolist() == [1, 0]
 
 
-def test_scores_of_the_hub_are_those_of_the_folder(on_the_hub: Callable[..., list[tuple[Any, ...]]]) -> None:
+def test_scores_of_the_hub_are_those_of_the_folder(fake_hub: Callable[..., list[tuple[Any, ...]]]) -> None:
     from datasets import Value
 
     rows = {"sentence1": ["a", "b"], "sentence2": ["c", "d"], "label": [3.8, 5.0]}
     unlabelled = {**rows, "label": [-1.0, -1.0]}
     features = {"sentence1": Value("string"), "sentence2": Value("string"), "label": Value("float32")}
-    on_the_hub(features, train=rows, validation=rows, test=unlabelled)
+    fake_hub(features, train=rows, validation=rows, test=unlabelled)
     read = load_dataset(option("stsb"), None)
     assert read.train.label.tolist() == [3.8, 5.0], "float32 on the hub, decimal in the file: the same score"
     assert set(read.splits) == {"train", "validation"}
 
 
 def test_a_hub_split_without_a_label_column_is_hidden_and_a_missing_text_column_is_named(
-    on_the_hub: Callable[..., list[tuple[Any, ...]]],
+    fake_hub: Callable[..., list[tuple[Any, ...]]],
 ) -> None:
     from datasets import Value
 
-    on_the_hub({"sentence": Value("string")}, train={"sentence": ["a"]})
-    with pytest.raises(UserError, match=r"split 'train' hides its labels .* 'a split with labels'"):
+    fake_hub({"sentence": Value("string")}, train={"sentence": ["a"]})
+    with pytest.raises(UserError, match=r"split 'train' .*dataset.splits.train"):
         load_dataset(option("sst2", splits={"test": "train"}), None)
-    on_the_hub({"text": Value("string"), "label": Value("int64")}, train={"text": ["a"], "label": [0]})
-    with pytest.raises(UserError, match=r"has no column 'sentence'. There are: text, label"):
+    fake_hub({"text": Value("string"), "label": Value("int64")}, train={"text": ["a"], "label": [0]})
+    with pytest.raises(UserError, match=r"'sentence'. .*: text, label"):
         load_dataset(option("sst2", splits={"test": "train"}), None)
 
 
-def test_a_folder_of_the_same_name_is_not_taken_for_the_hub(
-    on_the_hub: Callable[..., list[tuple[Any, ...]]], tmp_path: Path
+def test_a_local_folder_that_hides_the_hubs_dataset_is_refused(
+    fake_hub: Callable[..., list[tuple[Any, ...]]], tmp_path: Path
 ) -> None:
     from datasets import Value
 
-    asked = on_the_hub(
+    asked = fake_hub(
         {"sentence": Value("string"), "label": Value("int64")}, train={"sentence": ["a", "b"], "label": [0, 1]}
     )
     (tmp_path / "glue").mkdir()
     load_dataset(option("sst2", splits={"test": "train"}), None)
     assert len(asked) == 1
     (tmp_path / "nyu-mll" / "glue").mkdir(parents=True)
-    with pytest.raises(UserError, match="the folder 'nyu-mll/glue' here hides the hub's dataset"):
+    with pytest.raises(UserError, match=r"'nyu-mll/glue'.* another folder"):
         load_dataset(option("sst2"), None)
 
 
@@ -125,7 +123,7 @@ def test_a_folder_of_the_same_name_is_not_taken_for_the_hub(
     ("online", "message"),
     [(False, "cannot reach the hub and 'nyu-mll/glue' is not in its cache"), (True, "cannot load .*: broken")],
 )
-def test_a_hub_that_fails_names_data_root(
+def test_errors_of_the_hub_name_data_root(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, online: bool, message: str
 ) -> None:
     import datasets
@@ -140,11 +138,11 @@ def test_a_hub_that_fails_names_data_root(
         load_dataset(option("cola"), None)
 
 
-def test_the_hub_spells_labels_as_files_do(on_the_hub: Callable[..., list[tuple[Any, ...]]]) -> None:
+def test_labels_of_the_hub_have_the_spelling_of_files(fake_hub: Callable[..., list[tuple[Any, ...]]]) -> None:
     from datasets import Value
 
     features = {"sentence ": Value("string"), "label": Value("string")}
     rows = {"sentence ": ["a", "b", "c"], "label": ["1.0", " 0", "1"]}
-    on_the_hub(features, train=rows, validation=rows)
+    fake_hub(features, train=rows, validation=rows)
     read = load_dataset(option("sst2"), None)
     assert read.classes == ("negative", "positive") and read.train.label.tolist() == [1, 0, 1]

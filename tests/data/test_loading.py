@@ -19,12 +19,12 @@ SENTEVAL = {"mr", "cr", "subj", "mpqa", "trec", "sst_binary", "sst_fine", "sick_
 HEADLINES = {"cola": "mcc", "mrpc": "f1", "qqp": "f1", "stsb": "pearson", "sick_r": "pearson"}
 
 
-def test_every_dataset_of_the_design_has_its_file() -> None:
+def test_every_documented_dataset_has_its_option() -> None:
     assert set(OPTIONS) >= GLUE | SENTEVAL | {"files"}
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_an_option_composes_and_is_consistent(name: str) -> None:
+def test_options_are_consistent(name: str) -> None:
     config = option(name)
     assert config.name == name
     if name not in GLUE | SENTEVAL:

@@ -59,8 +59,8 @@ def test_scores_of_the_official_files(
     check_probe(read)
 
 
-def test_qnli_without_its_training_file(shared: Path) -> None:
-    with pytest.raises(UserError, match=r"qnli: there is no glue_data/QNLI/train.tsv in data_root="):
+def test_only_the_files_of_used_splits_are_needed(shared: Path) -> None:
+    with pytest.raises(UserError, match=r"qnli: .*glue_data/QNLI/train.tsv .*data_root="):
         load_dataset(option("qnli"), str(shared / "data"))
     read = load_dataset(option("qnli", splits={"train": "validation"}), str(shared / "data"))
     assert {name: counts(split) for name, split in read.splits.items()} == {"validation": [2702, 2761]}
@@ -122,7 +122,7 @@ def test_texts_are_not_stripped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize(("name", "labels"), [("sick_e", [1, 0]), ("sick_r", [4.5, 1.0])])
-def test_sick_line_ends(tmp_path: Path, name: str, labels: list[float], end: str) -> None:
+def test_sick_is_read_with_either_line_end(tmp_path: Path, name: str, labels: list[float], end: str) -> None:
     lines = [
         "pair_ID\tsentence_A\tsentence_B\trelatedness_score\tentailment_judgment",
         "1\ta\tb\t4.5\tNEUTRAL",
@@ -150,7 +150,7 @@ def test_mnli_is_scored_on_both_validation_sets(tmp_path: Path) -> None:
     assert len(read.test) == 1 and len(read.splits[read.roles["mismatched"]]) == 2
 
 
-def test_qqp_and_qnli_columns(tmp_path: Path) -> None:
+def test_qqp_and_qnli_are_read_by_their_column_names(tmp_path: Path) -> None:
     qqp = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n1\t2\t3\twho ?\twhom ?\t1\n"
     qnli = "index\tquestion\tsentence\tlabel\n0\twho ?\tme .\tnot_entailment\n"
     files = {
@@ -164,7 +164,7 @@ def test_qqp_and_qnli_columns(tmp_path: Path) -> None:
         assert (split.text.to_pylist(), second_texts(split), split.label.tolist()) == (["who ?"], [second], [1])
 
 
-def test_a_sentence_file_a_class_counts_empty_lines(tmp_path: Path) -> None:
+def test_a_file_a_class_keeps_empty_lines(tmp_path: Path) -> None:
     root = write_files(tmp_path, {"senteval/CR/custrev.pos": "good\n\nfine\n", "senteval/CR/custrev.neg": "bad\r\n\n"})
     read = load_dataset(option("cr"), root)
     assert read.train.text.to_pylist() == ["good", "", "fine", "bad", ""]
@@ -172,7 +172,7 @@ def test_a_sentence_file_a_class_counts_empty_lines(tmp_path: Path) -> None:
     assert read.train is read.test and read.test_in_train() == 0 and (read.selection, read.folds) == ("nested", 10)
 
 
-def test_subj_and_trec_and_sst_layouts(tmp_path: Path) -> None:
+def test_subj_trec_and_sst_are_read(tmp_path: Path) -> None:
     files: dict[str, Any] = {"SUBJ/subj.subjective": "i like it\n", "SUBJ/subj.objective": "it is\n"}
     files |= {
         f"TREC/{name}": b"ENTY:other What is \xf0 ?\nHUM:ind Who ?\n" for name in ("train_5500.label", "TREC_10.label")
@@ -192,38 +192,34 @@ def test_subj_and_trec_and_sst_layouts(tmp_path: Path) -> None:
     assert fine.train.text.to_pylist() == ["fine film", "dull"] and fine.train.label.tolist() == [4, 0]
 
 
-def test_refusals_of_the_official_layout(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"data_root '.*nowhere' is no folder. It holds glue_data/"):
+def test_errors_of_the_official_layout_name_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"data_root '.*nowhere' .*glue_data/"):
         load_dataset(option("cola"), str(tmp_path / "nowhere"))
-    with pytest.raises(
-        UserError, match=r"there is no glue_data/CoLA/train.tsv in data_root=.*\n.*: train.tsv, dev.tsv\."
-    ):
+    with pytest.raises(UserError, match=r"glue_data/CoLA/train.tsv .*data_root=.*\n.* train.tsv, dev.tsv"):
         load_dataset(option("cola"), str(tmp_path))
     root = write_files(tmp_path, {f"glue_data/CoLA/{name}.tsv": "a\t2\t\tText.\n" for name in ("train", "dev")})
-    with pytest.raises(
-        UserError, match=r"split 'train': row 1 has the label '2'. Known are 0, 1, unacceptable, acceptable."
-    ):
+    with pytest.raises(UserError, match=r"split 'train': row 1 .*'2'. .* 0, 1, unacceptable, acceptable."):
         load_dataset(option("cola"), root)
-    with pytest.raises(UserError, match="unknown split 'tets'; did you mean 'test'"):
+    with pytest.raises(UserError, match=r"'tets'.* 'test'"):
         load_dataset(option("cola", splits={"test": "tets"}), root)
-    with pytest.raises(UserError, match="mr is not on the hub: give data_root=<folder holding senteval/>"):
+    with pytest.raises(UserError, match=r"mr .*data_root=<folder holding senteval/>"):
         load_dataset(option("mr"), None)
-    with pytest.raises(UserError, match=r"dataset.train is for your own files"):
+    with pytest.raises(UserError, match=r"dataset.train .*dataset=files"):
         load_dataset(option("cola", train="mine.csv"), root)
-    with pytest.raises(UserError, match="unknown format 'csv'"):
+    with pytest.raises(UserError, match=r"'csv'.* tsv"):
         load_dataset(option("cola", local={"format": "csv"}), root)
     with pytest.raises(UserError, match=r"dataset.text and dataset.label"):
         load_dataset(option("cola", text=None), root)
     config = replace(option("cola"), splits={"test": "validation"})
-    with pytest.raises(UserError, match=r"dataset.splits.train is not set"):
+    with pytest.raises(UserError, match=r"dataset.splits.train"):
         load_dataset(config, root)
 
 
-def test_hidden_labels_of_the_folder(tmp_path: Path) -> None:
+def test_a_split_with_hidden_labels_is_refused_as_test_and_left_out_otherwise(tmp_path: Path) -> None:
     root = write_files(
         tmp_path, {f"glue_data/SST-2/{name}.tsv": "sentence\tlabel\na\t1\nb\t0\n" for name in ("train", "dev")}
     )
     with pytest.raises(UserError) as caught:
         load_dataset(option("sst2", splits={"test": "test"}), root)
-    assert str(caught.value) == "sst2: split 'test' hides its labels (all -1). Set dataset.splits.test to 'validation'."
+    assert all(part in str(caught.value) for part in ("sst2", "'test'", "dataset.splits.test to 'validation'"))
     assert set(load_dataset(option("sst2"), root).splits) == {"train", "validation"}

@@ -16,7 +16,7 @@ from src.errors import UserError
 from tests.helpers.datasets import ROWS, option, second_texts, write_files, write_rows
 
 
-def test_one_content_in_every_format_is_one_dataset(tmp_path: Path) -> None:
+def test_equal_content_in_every_format_gives_equal_data(tmp_path: Path) -> None:
     digests = set()
     for extension in EXTENSIONS:
         path = write_rows(tmp_path, extension, ROWS)
@@ -38,7 +38,7 @@ def test_a_validation_file_becomes_the_development_split(tmp_path: Path) -> None
     assert read.selection == "development" and read.metrics == ("mcc", "accuracy", "f1")
 
 
-def test_pairs_and_scores(tmp_path: Path) -> None:
+def test_text_pairs_and_scores_are_read(tmp_path: Path) -> None:
     rows = [{"a": "x", "b": "y", "s": 1.5}, {"a": "z", "b": "", "s": "2"}]
     path = tmp_path / "p.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
@@ -59,30 +59,30 @@ def test_paths_are_relative_to_the_current_folder_or_the_home(tmp_path: Path, mo
 @pytest.mark.parametrize(
     ("content", "task", "message"),
     [
-        ("text,label\na,0\nb,\n", "classification", "row 2 has no label"),
-        ("text,label\na,0\nb, \n", "regression", "row 2 has no label"),
-        ("text,label\na,0\nb,NaN\n", "classification", "row 2 has the label 'NaN', which is no class"),
-        ("text,label\na,0\nb,inf\n", "classification", "row 2 has the label 'inf', which is no class"),
-        ("text,label\na,0\nb,nan\n", "regression", "row 2 has the label 'nan', which is no finite number"),
-        ("text,label\na,0\nb,-inf\n", "regression", "row 2 has the label '-inf', which is no finite number"),
-        ("text,label\na,0\nb,high\n", "regression", "row 2 has the label 'high', which is no finite number"),
-        ("text,label\na,0\nb,-1e300\n", "regression", "row 2 has the label '-1e300', whose size is above 1e\\+30"),
+        ("text,label\na,0\nb,\n", "classification", "row 2 .* label"),
+        ("text,label\na,0\nb, \n", "regression", "row 2 .* label"),
+        ("text,label\na,0\nb,NaN\n", "classification", "row 2 .*'NaN'"),
+        ("text,label\na,0\nb,inf\n", "classification", "row 2 .*'inf'"),
+        ("text,label\na,0\nb,nan\n", "regression", "row 2 .*'nan'"),
+        ("text,label\na,0\nb,-inf\n", "regression", "row 2 .*'-inf'"),
+        ("text,label\na,0\nb,high\n", "regression", "row 2 .*'high'"),
+        ("text,label\na,0\nb,-1e300\n", "regression", "row 2 .*'-1e300'.* 1e\\+30"),
         (
             f"text,label\na,0\nb,{'high' * 50}\n",
             "regression",
-            "row 2 has the label '(high){14}h\\.\\.\\.', which is no finite number",
+            "row 2 .*'(high){14}h\\.\\.\\.'",
         ),
         ("text,label\n", "classification", "has no rows"),
-        ("text,class\na,0\n", "classification", "no column 'label'. There are: text, class"),
+        ("text,class\na,0\n", "classification", "'label'. .*: text, class"),
     ],
 )
-def test_bad_cells_are_named(tmp_path: Path, content: str, task: str, message: str) -> None:
+def test_errors_of_cells_name_file_and_row(tmp_path: Path, content: str, task: str, message: str) -> None:
     path = write_files(tmp_path, {"bad.csv": content}) + "/bad.csv"
     with pytest.raises(UserError, match=f"bad.csv'.*{message}"):
         load_dataset(option("files", train=path, test=path, task=task), None)
 
 
-def test_missing_cells_of_parquet_and_json(tmp_path: Path) -> None:
+def test_missing_cells_of_parquet_and_json_are_refused_by_row(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["a", None], "label": [1.0, 0.0]}), tmp_path / "text.parquet")
     pq.write_table(pa.table({"text": ["a", "b"], "label": [1.0, None]}), tmp_path / "label.parquet")
     write_files(
@@ -93,7 +93,7 @@ def test_missing_cells_of_parquet_and_json(tmp_path: Path) -> None:
         },
     )
     for extension in ("parquet", "jsonl"):
-        for column, message in (("text", "row 2 has no text"), ("label", "row 2 has no label")):
+        for column, message in (("text", "row 2 .* text"), ("label", "row 2 .* label")):
             path = str(tmp_path / f"{column}.{extension}")
             with pytest.raises(UserError, match=message):
                 load_dataset(option("files", train=path, test=path), None)
@@ -102,20 +102,20 @@ def test_missing_cells_of_parquet_and_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train": None}, "no training file"),
-        ({"test": None, "selection": "development"}, "which is not given"),
+        ({"train": None}, "dataset.train=<file>"),
+        ({"test": None, "selection": "development"}, "dataset.selection=development .*dataset.validation=<file>"),
         ({"selection": "nested"}, "Give dataset.train alone"),
-        ({"test_fraction": 0.5}, "give either dataset.test=<file> or dataset.test_fraction"),
-        ({"test": None, "test_fraction": 1.0}, "is a share between 0 and 1, got 1.0"),
-        ({"group": "g", "validation": "rows.csv"}, "dataset.group keeps rows together where train is divided"),
+        ({"test_fraction": 0.5}, "dataset.test=<file> or dataset.test_fraction"),
+        ({"test": None, "test_fraction": 1.0}, "dataset.test_fraction .*between 0 and 1, .*1.0"),
+        ({"group": "g", "validation": "rows.csv"}, "dataset.group .*dataset.validation"),
         ({"group": "g"}, "no column 'g'"),
-        ({"train": "rows.xlsx"}, "'rows.xlsx' ends in '.xlsx'. Known are .csv"),
-        ({"train": "rows"}, "'rows' ends in ''. Known are .csv"),
-        ({"train": "none.csv"}, "there is no file 'none.csv'"),
+        ({"train": "rows.xlsx"}, "'rows.xlsx' .*'.xlsx'.* .csv, .tsv"),
+        ({"train": "rows"}, "'rows' .* .csv, .tsv"),
+        ({"train": "none.csv"}, "'none.csv'"),
         ({"label": None}, "dataset.text and dataset.label"),
     ],
 )
-def test_refused_settings(
+def test_contradicting_settings_are_refused_with_the_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
 ) -> None:
     write_rows(tmp_path, ".csv", ROWS)
@@ -124,17 +124,15 @@ def test_refused_settings(
         load_dataset(option("files", **{"train": "rows.csv", "test": "rows.csv", **changes}), None)
 
 
-def test_hidden_labels_of_a_file(tmp_path: Path) -> None:
+def test_hidden_labels_of_a_test_file_are_refused(tmp_path: Path) -> None:
     train, test = write_rows(tmp_path, ".csv", ROWS), write_rows(tmp_path, ".csv", [("a", -1), ("b", -1)], name="test")
-    with pytest.raises(
-        UserError, match=r"split 'test' hides its labels \(all -1\). Give a file with labels in dataset.test"
-    ):
+    with pytest.raises(UserError, match=r"split 'test' .*dataset.test"):
         load_dataset(option("files", train=train, test=test), None)
     signs = write_rows(tmp_path, ".csv", [("a", -1), ("b", 1)], name="signs")
     assert load_dataset(option("files", train=signs, test=test), None).test.label.tolist() == [0, 0]
 
 
-def test_paths_that_no_file_can_have_are_refused(tmp_path: Path) -> None:
+def test_impossible_paths_and_archives_are_refused(tmp_path: Path) -> None:
     for path in ("~nobody-of-that-name/rows.csv", "nul\0.csv", "long" * 2000 + ".csv"):
         with pytest.raises(UserError):
             load_dataset(option("files", train=path, test=path), None)

@@ -24,7 +24,7 @@ def load_divided(folder: Path, rows: list[dict[str, Any]], **changes: Any) -> Da
     )
 
 
-def test_a_fraction_is_stratified_complete_and_blind_to_the_order(tmp_path: Path) -> None:
+def test_a_fraction_is_stratified_complete_and_independent_of_the_order(tmp_path: Path) -> None:
     rows = [{"text": f"text {number}", "label": "rare" if number % 10 == 0 else "common"} for number in range(1000)]
     read = load_divided(tmp_path, rows)
     assert (counts(read.train), counts(read.test)) == ([675, 75], [225, 25])
@@ -57,7 +57,7 @@ def test_groups_and_duplicates_stay_on_one_side_and_shares_hold(tmp_path: Path, 
     assert np.abs(shares - fraction).max() < 0.03
 
 
-def test_duplicates_chain_groups_together(tmp_path: Path) -> None:
+def test_duplicates_join_their_groups(tmp_path: Path) -> None:
     rows = [
         {"text": text, "label": label, "g": group}
         for text, label, group in [("a", 0, "1"), ("b", 1, "1"), ("b", 1, "2"), ("c", 0, "2")]
@@ -68,13 +68,13 @@ def test_duplicates_chain_groups_together(tmp_path: Path) -> None:
     assert in_test in (set(), {"a", "b", "c"})
 
 
-def test_pairs_are_duplicates_only_when_both_texts_are(tmp_path: Path) -> None:
+def test_pairs_are_duplicates_only_if_both_texts_are_equal(tmp_path: Path) -> None:
     rows = [{"text": "same", "pair": f"other {number}", "label": number % 2} for number in range(40)]
     read = load_divided(tmp_path, rows, text_pair="pair")
     assert (counts(read.train), counts(read.test)) == ([15, 15], [5, 5])
 
 
-def test_many_small_classes_still_give_the_fraction_and_train_keeps_one_of_each(tmp_path: Path) -> None:
+def test_small_classes_give_the_fraction_and_keep_a_training_row(tmp_path: Path) -> None:
     rows = [{"text": f"text {number}", "label": f"class {number // 2}"} for number in range(100)]
     read = load_divided(tmp_path, rows, test_fraction=0.2)
     assert len(read.test) == 20 and len(np.unique(read.train.label)) == 50
@@ -91,7 +91,7 @@ def test_regression_is_split_by_size_alone(tmp_path: Path) -> None:
     )
 
 
-def test_a_group_is_kept_together_in_train_too_and_enters_the_identity(tmp_path: Path) -> None:
+def test_groups_are_kept_in_train_and_enter_the_identity(tmp_path: Path) -> None:
     rows = [{"text": f"text {number}", "label": number % 2, "g": f"g{number % 13}"} for number in range(60)]
     path = write_files(tmp_path, {"rows.jsonl": "\n".join(map(json.dumps, rows))}) + "/rows.jsonl"
     plain, grouped = (

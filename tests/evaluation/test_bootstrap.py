@@ -1,4 +1,4 @@
-"""BCa intervals are scipy's, and sparse rows widen them."""
+"""BCa intervals equal those of scipy, and sparse rows widen them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from src.evaluation.samples import Sample, metric_sample
 
 
 def rows_of(table: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and predictions with these confusion counts."""
+    """Return labels and predictions with these confusion counts."""
     y, p = np.repeat(np.indices((len(table), len(table))).reshape(2, -1), np.ravel(table), axis=1)
     return y, p
 
 
-def test_bca_is_scipys():
+def test_bca_intervals_equal_those_of_scipy():
     from scipy import stats
 
     values = np.random.default_rng(0).exponential(size=60)
@@ -29,7 +29,7 @@ def test_bca_is_scipys():
     assert np.allclose(ours, [theirs.low, theirs.high], atol=0.012)
 
 
-def test_one_row_of_a_predicted_class_is_not_certain():
+def test_the_interval_for_one_row_of_a_predicted_class_includes_errors():
     y, p = rows_of(
         [[1, 321], [0, 721]]
     )  # the one row predicted as class 0 is right, and no resample can hold a wrong one
@@ -39,7 +39,7 @@ def test_one_row_of_a_predicted_class_is_not_certain():
     assert mirrored.high > 0.03 and "unseen" in mirrored.method
 
 
-def test_a_class_too_thin_to_widen_for_is_flagged():
+def test_sparse_classes_without_a_bound_are_noted():
     y = np.arange(400) % 40
     p = np.where(np.arange(400) % 7 == 0, 0, y)
     y[y == 39] = 38
@@ -47,7 +47,7 @@ def test_a_class_too_thin_to_widen_for_is_flagged():
     assert "may be too narrow" in found.method
 
 
-def test_cells_well_filled_leave_the_bootstrap_alone():
+def test_the_interval_of_full_cells_is_the_bootstraps():
     y, p = rows_of([[60, 0], [40, 300]])  # a cell is empty, but no class is thin
     found = evaluate("mcc", y, p, classes=2, seed=1, resamples=500)
     assert (found.low, found.high) == bca(
@@ -56,7 +56,7 @@ def test_cells_well_filled_leave_the_bootstrap_alone():
 
 
 @pytest.mark.parametrize("name", ["mcc", "f1", "macro_f1", "balanced_accuracy"])
-def test_the_interval_covers_where_a_class_is_hardly_predicted(name):
+def test_the_interval_covers_if_a_class_is_rarely_predicted(name):
     table = np.array([[0.006, 0.304], [0.003, 0.687]])
     truth = float(metrics[name].function(table[None] * 1e6)[0])
     generator = np.random.default_rng(0)

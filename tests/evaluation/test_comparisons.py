@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from src.errors import UserError
-from src.evaluation.comparisons import compare, paired_bootstrap
+from src.evaluation.comparisons import compare
 from src.evaluation.differences import equivalent, p_equivalence, smallest_difference, smallest_margin, verdict
 from src.evaluation.estimates import evaluate
 from tests.helpers.predictions import simulate_pair
@@ -28,26 +28,26 @@ def test_a_difference_is_antisymmetric_and_its_parts_agree(name, classes):
 def test_the_bootstrap_p_agrees_with_its_interval():
     for seed in range(12):
         y, a, b = simulate_pair(200, 2, 0.82, 0.76, seed=seed)
-        found = paired_bootstrap("f1", y, a, b, classes=2, resamples=2000)
+        found = compare("f1", y, a, b, classes=2, resamples=2000)
         assert (found.p < 0.05) == (found.low > 0 or found.high < 0) or abs(found.p - 0.05) < 0.003
         assert (found.p < 0.10) == (found.low90 > 0 or found.high90 < 0) or abs(found.p - 0.10) < 0.003
 
 
-def test_one_row_of_a_predicted_class_decides_nothing():
+def test_one_row_of_a_predicted_class_shows_no_difference():
     y, a = np.repeat([[0, 0, 1], [0, 1, 1]], [1, 321, 721], axis=1)
     b = np.ones_like(y)
-    forth, back = (paired_bootstrap("mcc", y, *pair, classes=2, resamples=500) for pair in ((a, b), (b, a)))
+    forth, back = (compare("mcc", y, *pair, classes=2, resamples=500) for pair in ((a, b), (b, a)))
     assert forth.low < forth.low90 < 0 < forth.value < forth.high90 <= forth.high and "unseen" in forth.method
     assert forth.p > 0.1 and back.p > 0.1 and -back.high == pytest.approx(forth.low, abs=1e-9)
 
 
-def test_with_a_thin_class_the_p_still_agrees_with_its_interval():
+def test_p_agrees_with_the_interval_for_sparse_classes():
     seen = set()
     for right in range(5):
         for wrong in range(5 - right):
             y = np.repeat([0, 1, 0, 1], [right, wrong, 90, 200])
             a, b = np.repeat([0, 1], [right + wrong, 290]), np.ones(right + wrong + 290, dtype=int)
-            found = paired_bootstrap("macro_f1", y, a, b, classes=2, resamples=1000)
+            found = compare("macro_f1", y, a, b, classes=2, resamples=1000)
             if found.p is not None:
                 assert (found.p < 0.05) == (found.low > 0 or found.high < 0) or abs(found.p - 0.05) < 0.006
                 seen.add(found.p < 0.05)
@@ -57,16 +57,16 @@ def test_with_a_thin_class_the_p_still_agrees_with_its_interval():
 def test_pairing_narrows_the_interval():
     y, a, b = simulate_pair(600, 2, 0.8, 0.78, shared=0.95)
     turned = np.random.default_rng(0).permutation(600)
-    together = paired_bootstrap("mcc", y, a, b, classes=2, resamples=2000)
+    together = compare("mcc", y, a, b, classes=2, resamples=2000)
     other = simulate_pair(600, 2, 0.8, 0.78, shared=0.0)
-    apart = paired_bootstrap("mcc", *other, classes=2, resamples=2000)
+    apart = compare("mcc", *other, classes=2, resamples=2000)
     assert together.high - together.low < 0.7 * (apart.high - apart.low)
-    moved = paired_bootstrap("mcc", y[turned], a[turned], b[turned], classes=2, resamples=2000)
+    moved = compare("mcc", y[turned], a[turned], b[turned], classes=2, resamples=2000)
     assert moved.value == pytest.approx(together.value, abs=1e-12)
 
 
 @pytest.mark.parametrize("name, classes", [("accuracy", 2), ("f1", 2), ("mcc", 2), ("pearson", 0)])
-def test_type_one_error(name, classes):
+def test_the_type_one_error_stays_near_its_level(name, classes):
     rejected = 0
     for seed in range(250):
         y, a, b = simulate_pair(250, classes, 0.8, 0.8, seed=seed)
@@ -75,7 +75,7 @@ def test_type_one_error(name, classes):
 
 
 @pytest.mark.parametrize("name", ["f1", "macro_f1"])
-def test_type_one_error_of_71_rows(name):
+def test_the_type_one_error_of_71_rows_stays_near_its_level(name):
     rejected = 0
     for seed in range(250):
         y, a, b = simulate_pair(71, 2, 0.8, 0.8, seed=seed)
@@ -83,7 +83,7 @@ def test_type_one_error_of_71_rows(name):
     assert rejected / 250 <= 0.095
 
 
-def test_equal_predictions_are_equivalent_only_within_what_the_rows_can_show():
+def test_equal_predictions_are_equivalent_at_large_margins_alone():
     y, a, _ = simulate_pair(300, 2, 0.8, 0.8)
     for name in ("accuracy", "f1", "mcc"):
         found = compare(name, y, a, a, classes=2, resamples=500)
@@ -94,19 +94,19 @@ def test_equal_predictions_are_equivalent_only_within_what_the_rows_can_show():
     assert smallest_margin(flat) is None and smallest_difference(flat) is None
 
 
-def test_constant_predictions_leave_a_correlations_difference_undefined():
+def test_the_difference_of_correlations_is_undefined_for_constant_predictions():
     y, a, _ = simulate_pair(100, 0, 0.8, 0.8)
     found = compare("pearson", y, a, np.zeros(100), classes=0, resamples=100)
     assert found.value is None and found.p is None and verdict(found, 0.01) == "undecided"
 
 
-def test_equal_draws_are_one_draw_and_unequal_ones_widen():
+def test_equal_draws_act_as_one_and_unequal_draws_widen_the_interval():
     y, a, b = simulate_pair(300, 2, 0.8, 0.7)
-    one = paired_bootstrap("f1", y, a, b, classes=2, resamples=800)
-    same = paired_bootstrap("f1", y, np.stack([a] * 4), np.stack([b] * 4), classes=2, resamples=800)
+    one = compare("f1", y, a, b, classes=2, resamples=800)
+    same = compare("f1", y, np.stack([a] * 4), np.stack([b] * 4), classes=2, resamples=800)
     assert (same.value, same.low, same.high) == pytest.approx((one.value, one.low, one.high), abs=2e-3)
     flip = np.random.default_rng(0).random((4, 300)) < np.array([0.0, 0.05, 0.1, 0.15])[:, None]
-    apart = paired_bootstrap("f1", y, np.where(flip, 1 - a, a), np.stack([b] * 4), classes=2, resamples=800)
+    apart = compare("f1", y, np.where(flip, 1 - a, a), np.stack([b] * 4), classes=2, resamples=800)
     assert apart.high - apart.low > 1.2 * (one.high - one.low) and "4 draws" in apart.method
     with pytest.raises(UserError, match="draw by draw"):
         compare("accuracy", y, np.stack([a, a]), b, classes=2)
@@ -126,8 +126,8 @@ def test_the_interval_over_draws_covers_new_rows_and_new_draws():
     assert hits / 150 >= 0.89  # 0.95 falls below once in a thousand runs; without the draws' part it is about 0.6
 
 
-def test_no_p_value_falls_below_what_the_resamples_resolve():
+def test_p_values_are_limited_by_the_number_of_resamples():
     y, a, b = simulate_pair(900, 2, 0.95, 0.6)
-    found = paired_bootstrap("f1", y, a, b, classes=2, resamples=400)
+    found = compare("f1", y, a, b, classes=2, resamples=400)
     assert found.p >= 1 / 400 and p_equivalence(found, 0.9) >= 1 / 800 and equivalent(found, 0.9)
     assert np.isfinite([found.low, found.high]).all()

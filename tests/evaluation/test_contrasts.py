@@ -16,7 +16,7 @@ from src.evaluation.proportions import kappa
 from tests.helpers.predictions import FAST, MIXED, PAIRS, make_task
 
 
-def test_a_call_is_one_family():
+def test_contrasts_are_corrected_as_one_family():
     from statsmodels.stats.multitest import multipletests
 
     found = contrasts(MIXED, PAIRS, margin=0.05, resamples=FAST)
@@ -35,7 +35,7 @@ def test_a_call_is_one_family():
         )
 
 
-def test_noise_in_the_family_never_helps():
+def test_more_contrasts_never_lower_corrected_p_values():
     few = contrasts(MIXED[:2], PAIRS, resamples=FAST)
     many = contrasts(
         [*MIXED[:2], *(make_task(f"noise {seed}", seed=seed + 10) for seed in range(4))], PAIRS, resamples=FAST
@@ -44,7 +44,7 @@ def test_noise_in_the_family_never_helps():
     assert all(more.p_equivalence_holm >= less.p_equivalence_holm for less, more in zip(few, many, strict=False))
 
 
-def test_sides_mirror():
+def test_exchanging_sides_mirrors_the_contrast():
     task = make_task("one", gap=0.12, rows=800)
     forth, back = (contrasts([task], [pair], resamples=FAST)[0] for pair in (("a", "b"), ("b", "a")))
     assert (forth.verdict, back.verdict) == ("better", "worse")
@@ -56,7 +56,7 @@ def test_sides_mirror():
     assert contrasts([errors], [("a", "b")], resamples=FAST)[0].verdict == "better"
 
 
-def test_accuracy_is_mcnemars_and_agreement_is_kappa():
+def test_accuracy_uses_mcnemar_and_agreement_is_kappa():
     task = make_task("one", gap=0.05)
     found = contrasts([task], [("a", "b")], resamples=FAST)[0]
     a, b = task.predictions["a"], task.predictions["b"]
@@ -69,7 +69,7 @@ def test_accuracy_is_mcnemars_and_agreement_is_kappa():
     assert contrasts([make_task("four", "pearson", 0)], [("a", "b")], resamples=FAST)[0].agreement is None
 
 
-def test_flags():
+def test_flags_name_few_rows_folds_and_sparse_classes():
     task = make_task("one", gap=0.05)
     few = make_task("few", rows=71)
     flagged = [contrasts([one], [("a", "b")], resamples=FAST)[0].flag for one in (task, few, replace(task, folds=10))]
@@ -87,7 +87,7 @@ def test_draws_are_paired_and_averaged():
     assert found.agreement == pytest.approx(np.mean(each))
 
 
-def test_what_is_undefined_stays_out_of_the_family():
+def test_undefined_differences_stay_out_of_the_family():
     task = make_task("four", "pearson", 0, gap=0.05)
     flat = replace(task, predictions={**task.predictions, "b": np.zeros(400)})
     found = contrasts([flat], PAIRS[:2], resamples=FAST)
@@ -97,7 +97,7 @@ def test_what_is_undefined_stays_out_of_the_family():
         over_tasks([flat, task], "a", "b", resamples=FAST)
 
 
-def test_one_bootstrap_serves_all_pairs():
+def test_pairs_of_a_task_share_one_bootstrap():
     task = make_task("two", "f1")
     resample_task.cache_clear()
     contrasts([task], PAIRS, resamples=FAST)
@@ -116,6 +116,6 @@ def test_one_bootstrap_serves_all_pairs():
         (lambda: over_tasks(MIXED[:2], "a", "b", margin=-1, resamples=FAST), "margin is above 0"),
     ],
 )
-def test_refusals(call, message):
+def test_errors_name_the_task_and_the_problem(call, message):
     with pytest.raises(UserError, match=message):
         call()

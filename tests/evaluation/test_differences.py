@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from src.errors import UserError
-from src.evaluation.comparisons import compare, paired_bootstrap
+from src.evaluation.comparisons import compare
 from src.evaluation.differences import (
     VERDICTS,
     Difference,
@@ -35,14 +35,14 @@ def make_difference(value: float, half: float, p: float) -> Difference:
         (make_difference(0.01, 0.03, 0.5), "undecided"),
     ],
 )
-def test_verdicts(difference, wanted):
+def test_verdicts_follow_from_difference_and_equivalence(difference, wanted):
     assert verdict(difference, 0.01) == wanted and wanted in VERDICTS
     mirrored = {"better": "worse", "worse": "better"}.get(wanted, wanted)
     assert verdict(difference, 0.01, higher_is_better=False) == mirrored
     assert verdict(difference, 0.01, p=1.0, equivalence=False) == "undecided"
 
 
-def test_margins_and_detectable_differences():
+def test_smallest_margin_and_difference_agree_with_the_interval():
     found = make_difference(0.004, 0.02, 0.7)
     assert equivalent(found, smallest_margin(found) + 1e-9) and not equivalent(found, smallest_margin(found))
     assert smallest_difference(found) == pytest.approx(0.02 / 1.959964 * (1.959964 + 0.841621), rel=1e-5)
@@ -64,7 +64,8 @@ def test_p_values_of_a_normal_interval_are_those_of_the_normal_test():
 
 
 CASES = {
-    "accuracy": (2, 0.9, 0.8), "f1": (2, 0.82, 0.8), "mcc": (3, 0.8, 0.8), "macro_f1": (5, 0.7, 0.72), "pearson": (0, 0.9, 0.8),
+    "accuracy": (2, 0.9, 0.8), "f1": (2, 0.82, 0.8), "mcc": (3, 0.8, 0.8), "macro_f1": (5, 0.7, 0.72),
+    "pearson": (0, 0.9, 0.8),
 }  # fmt: skip
 
 
@@ -90,10 +91,10 @@ def test_tost_agrees_with_the_90_percent_interval(name):
         p_equivalence(found, 0.0)
 
 
-def test_tost_of_a_thin_class_takes_the_widened_interval():
+def test_tost_uses_the_widened_interval_for_sparse_classes():
     y = np.repeat([0, 1, 0, 1], [2, 1, 90, 200])
     a, b = np.repeat([0, 1], [3, 290]), np.ones(293, dtype=int)
-    found = paired_bootstrap("macro_f1", y, a, b, classes=2, resamples=400)
+    found = compare("macro_f1", y, a, b, classes=2, resamples=400)
     assert "unseen" in found.method
     edge = smallest_margin(found)
     assert p_equivalence(found, edge - 1e-6) > 0.05 >= p_equivalence(found, edge + 1e-6)
@@ -101,6 +102,6 @@ def test_tost_of_a_thin_class_takes_the_widened_interval():
     assert (p_equivalence(same, 0.5) <= 0.05) == equivalent(same, 0.5)
 
 
-def test_without_an_interval_nothing_is_shown_equivalent():
+def test_equivalence_is_undefined_without_an_interval():
     y, a, _ = simulate_pair(80, 0, 0.8, 0.8)
     assert p_equivalence(compare("pearson", y, a, a, classes=0, resamples=50), 0.5) is None

@@ -12,7 +12,7 @@ from tests.helpers.predictions import CLASSIFICATION, EVERY, REGRESSION, simulat
 
 
 @pytest.mark.parametrize("name, classes", EVERY)
-def test_range_direction_and_interval(name, classes):
+def test_values_and_intervals_stay_in_range_and_follow_the_direction(name, classes):
     entry = metrics[name]
     values = []
     for right in (0.2, 0.5, 0.8):
@@ -26,7 +26,7 @@ def test_range_direction_and_interval(name, classes):
 
 
 @pytest.mark.parametrize("name, classes", EVERY)
-def test_one_seed_one_interval_and_row_order_is_immaterial_to_the_value(name, classes):
+def test_a_seed_fixes_the_interval_and_row_order_does_not_change_the_value(name, classes):
     y, p = simulate(150, classes)
     one, two = (evaluate(name, y, p, classes=classes, seed=3, resamples=300) for _ in range(2))
     turned = np.random.default_rng(0).permutation(150)
@@ -37,7 +37,7 @@ def test_one_seed_one_interval_and_row_order_is_immaterial_to_the_value(name, cl
 
 
 @pytest.mark.parametrize("name, classes", EVERY)
-def test_no_nan_leaves_a_degenerate_case(name, classes):
+def test_degenerate_cases_give_finite_numbers_or_a_reason(name, classes):
     y, _ = simulate(71, classes)
     constants = [np.full(71, value) for value in (0, 1)]
     for labels, predictions in [
@@ -53,27 +53,27 @@ def test_no_nan_leaves_a_degenerate_case(name, classes):
 
 
 @pytest.mark.parametrize("name", ["pearson", "spearman"])
-def test_an_undefined_correlation_says_which_side_does_not_vary(name):
+def test_the_reason_of_an_undefined_correlation_names_the_constant_side(name):
     y, one = np.arange(9.0), np.ones(9)
     assert evaluate(name, y, one, classes=0).reason == "the probe predicts one value for all rows"
     assert evaluate(name, one, y, classes=0).reason == "the labels to be predicted are all equal"
 
 
 @pytest.mark.parametrize("name", CLASSIFICATION)
-def test_a_perfect_score_keeps_a_width_that_covers(name):
+def test_the_interval_of_a_perfect_score_has_width(name):
     y, _ = simulate(71, 2)
     found = evaluate(name, y, y, classes=2, resamples=200)
     assert found.value == found.high == 1 and 0.85 < found.low < 0.97
     assert "Wilson" in found.method or "Clopper" in found.method
 
 
-def test_mcc_of_one_predicted_class_is_not_certain():
+def test_the_interval_of_mcc_for_one_predicted_class_has_width():
     y, _ = simulate(71, 2)
     found = evaluate("mcc", y, np.ones_like(y), classes=2, resamples=200)
     assert found.value == 0 and found.low < -0.1 and found.high > 0.1 and found.reason
 
 
-def test_draws_average_the_metric_and_resample_rows_for_all_together():
+def test_draws_are_averaged_and_their_rows_resampled_together():
     y, p = simulate(300, 2)
     same = evaluate("f1", y, np.stack([p, p]), classes=2, resamples=2000)
     alone = evaluate("f1", y, p, classes=2, resamples=2000)
@@ -86,13 +86,13 @@ def test_draws_average_the_metric_and_resample_rows_for_all_together():
     )
 
 
-def test_folds_are_noted():
+def test_the_method_names_the_folds():
     y, p = simulate(100, 2)
     assert "10 folds" in evaluate("accuracy", y, p, classes=2, fold=np.arange(100) % 10).method
     assert "folds" not in evaluate("accuracy", y, p, classes=2, fold=np.full(100, -1)).method
 
 
-def test_best_constant():
+def test_the_best_constant_is_judged_on_training_labels():
     train, test = np.array([1, 1, 0]), np.array([1, 0, 0, 0])
     assert best_constant("accuracy", train, test, 2) == 0.25 and best_constant("f1", train, test, 2) == pytest.approx(
         0.4
@@ -119,7 +119,7 @@ def test_bad_input_is_refused(name, arguments, classes):
 
 
 def coverage(name: str, rows: int, repeats: int, resamples: int, seed: int = 0) -> float:
-    """Share of simulated test sets whose interval holds the population's value."""
+    """Return the share of simulated test sets whose interval contains the true value."""
     generator = np.random.default_rng(seed)
     table = np.array([[0.21, 0.11], [0.08, 0.60]])  # about CoLA and MRPC: accuracy 0.81
     slope = 0.8

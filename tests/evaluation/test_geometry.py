@@ -1,4 +1,4 @@
-"""What the figures of a cloud must obey, and that each agrees with its slow definition."""
+"""Geometric measures have their invariances and equal their slow definitions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WIDTH = 8
 
 @pytest.fixture
 def cloud() -> np.ndarray:
-    """Correlated rows about a centre of their own, float64."""
+    """Return correlated rows, float64, with a mean that is not zero."""
     rng = np.random.default_rng(0)
     return rng.standard_normal((120, WIDTH)) @ rng.standard_normal((WIDTH, WIDTH)) + rng.standard_normal(WIDTH)
 
@@ -33,7 +33,7 @@ def test_cka_ignores_rotation_scale_and_shift(cloud: np.ndarray, scale: float) -
     )
 
 
-def test_cka_is_not_blind_to_any_linear_map(cloud: np.ndarray) -> None:
+def test_cka_depends_on_scales_of_single_columns(cloud: np.ndarray) -> None:
     assert geometry.cka(cloud, cloud * np.geomspace(1, 100, WIDTH)) < 0.99
 
 
@@ -70,7 +70,7 @@ def test_ranks_of_noise_and_of_one_direction() -> None:
     )
 
 
-def test_ranks_by_their_definitions(cloud: np.ndarray) -> None:
+def test_ranks_equal_their_definitions(cloud: np.ndarray) -> None:
     variance = np.linalg.eigvalsh(np.cov(cloud.T))
     share = np.sqrt(variance) / np.sqrt(variance).sum()
     assert geometry.effective_rank(cloud) == pytest.approx(np.exp(-sum(p * np.log(p) for p in share)), abs=1e-9)
@@ -89,7 +89,7 @@ def test_a_layer_norm_costs_one_direction_and_no_condition(cloud: np.ndarray) ->
     assert geometry.condition_number(np.ones((5, 2))) == np.inf
 
 
-def test_anisotropy(cloud: np.ndarray) -> None:
+def test_anisotropy_is_the_mean_cosine_of_pairs(cloud: np.ndarray) -> None:
     rng = np.random.default_rng(6)
     assert geometry.anisotropy(cloud + 1e6) == pytest.approx(1, abs=1e-6)
     assert abs(geometry.anisotropy(rng.standard_normal((2000, WIDTH)))) < 0.01

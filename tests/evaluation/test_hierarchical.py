@@ -11,7 +11,7 @@ from tests.helpers.predictions import FAST, MIXED, make_task
 
 
 def check(found: Overall, margin: float) -> None:
-    """What holds of every claim."""
+    """Check what holds for every claim."""
     assert found.low <= found.low90 <= found.value <= found.high90 <= found.high
     assert (found.p <= 0.05) == (found.low > 0 or found.high < 0)
     assert (found.p_equivalence <= 0.05) == (-margin < found.low90 and found.high90 < margin)
@@ -23,7 +23,7 @@ def check(found: Overall, margin: float) -> None:
     )
 
 
-def test_over_tasks_is_mirrored_and_its_parts_agree():
+def test_exchanging_sides_mirrors_the_mean_and_its_parts_agree():
     for margin in (0.01, 0.08):
         forth, back = (over_tasks(MIXED, *pair, margin=margin, resamples=2000) for pair in (("a", "b"), ("b", "a")))
         check(forth, margin)
@@ -35,7 +35,7 @@ def test_over_tasks_is_mirrored_and_its_parts_agree():
     assert forth.tasks == ("one", "two", "three", "four", "five") and len(forth.conjunction) == 5
 
 
-def test_its_width_is_that_of_student_over_tasks():
+def test_the_width_is_that_of_student_over_tasks():
     from scipy import stats
 
     found = over_tasks(MIXED, "a", "b", resamples=4000)
@@ -43,7 +43,7 @@ def test_its_width_is_that_of_student_over_tasks():
     assert found.high - found.low == pytest.approx(high - low, rel=0.12)
 
 
-def test_a_large_effect_is_found_and_noise_tasks_drown_it():
+def test_a_large_effect_is_found_and_tasks_without_effect_weaken_it():
     shown = [make_task(f"task {seed}", gap=0.1, rows=600, seed=seed) for seed in range(5)]
     noise = [make_task(f"noise {seed}", rows=600, seed=seed + 20) for seed in range(5)]
     few, many = over_tasks(shown, "a", "b", resamples=FAST), over_tasks([*shown, *noise], "a", "b", resamples=FAST)
@@ -51,12 +51,12 @@ def test_a_large_effect_is_found_and_noise_tasks_drown_it():
     assert 0 < many.value < few.value and many.p > few.p and many.at_least <= 5 + 1
 
 
-def test_one_seed_one_claim():
+def test_a_seed_fixes_the_claim():
     one, two = (over_tasks(MIXED, "a", "b", resamples=FAST, seed=3) for _ in range(2))
     assert one == two != over_tasks(MIXED, "a", "b", resamples=FAST, seed=4)
 
 
-def test_runs_that_predict_alike_are_as_equivalent_as_the_rows_can_show():
+def test_runs_with_equal_predictions_are_equivalent():
     tasks = [make_task(str(seed), rows=900, seed=seed) for seed in range(3)]
     found = over_tasks(tasks, "a", "a", margin=0.05, resamples=FAST)
     assert found.value == 0 and found.p == 1 and found.verdict == "equivalent" and -0.05 < found.low < 0 < found.high

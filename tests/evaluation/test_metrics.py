@@ -11,7 +11,7 @@ from tests.helpers.predictions import CLASSIFICATION, REGRESSION, simulate
 
 
 @pytest.mark.parametrize("classes", [2, 5])
-def test_values_are_scikit_learns(classes):
+def test_values_equal_those_of_scikit_learn(classes):
     from sklearn import metrics as peer
 
     wanted = {
@@ -31,7 +31,7 @@ def test_values_are_scikit_learns(classes):
             ), name
 
 
-def test_values_are_scipys():
+def test_values_equal_those_of_scipy():
     from scipy import stats
 
     y, p = simulate(200, 0)

@@ -11,7 +11,7 @@ from src.errors import UserError
 from src.evaluation.multiplicity import holm, largest_conjunction, partial_conjunction
 
 
-def test_holm_is_the_step_down_procedure():
+def test_holm_follows_the_step_down_procedure():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([]) == [] and holm([0.9, 0.8]) == [1.0, 1.0]
     generator = np.random.default_rng(0)

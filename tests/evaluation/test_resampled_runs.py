@@ -12,7 +12,7 @@ from src.evaluation.samples import Sample
 from tests.helpers.predictions import simulate_pair
 
 
-def test_few_rows_that_differ_widen_the_interval(monkeypatch):
+def test_few_differing_rows_widen_the_interval(monkeypatch):
     y = np.arange(400) % 2
     a, b = y.copy(), y.copy()
     a[:20], b[18:30] = 1 - y[:20], 1 - y[18:30]
@@ -23,7 +23,7 @@ def test_few_rows_that_differ_widen_the_interval(monkeypatch):
     assert 1.02 < (few.high - few.low) / (normal.high - normal.low) < 1.1 and few.p > normal.p
 
 
-def test_one_set_of_resamples_serves_every_pair():
+def test_differences_of_shared_resamples_add_up():
     y, a, b = simulate_pair(200, 3, 0.8, 0.7)
     c = simulate_pair(200, 3, 0.6, 0.7, seed=4)[1]
     found = resample_runs("mcc", y, [a, b, c], classes=3, resamples=300)
@@ -51,7 +51,7 @@ def test_shared_resamples_score_the_drawn_rows(name, classes):
     assert np.abs(left_out - evaluate(name, y[1:], a[1:], classes=classes, resamples=20).value).min() < 1e-9
 
 
-def test_a_correlation_without_each_row_is_the_jackknifes():
+def test_pearson_jackknife_equals_the_generic_jackknife():
     generator = np.random.default_rng(0)
     labels = generator.normal(size=60)
     runs = np.stack([labels + generator.normal(size=60), generator.normal(size=60), np.full(60, 2.0)])

@@ -1,3 +1,5 @@
+"""Batches and shards hold every row once."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -12,7 +14,7 @@ lengths = st.lists(st.integers(1, 40), min_size=1, max_size=300).map(np.array)
 
 
 @given(lengths, st.integers(1, 200))
-def test_every_row_is_in_one_batch_of_its_length_under_the_budget(lengths: np.ndarray, budget: int) -> None:
+def test_every_row_is_in_one_batch_of_equal_lengths_under_the_budget(lengths: np.ndarray, budget: int) -> None:
     batches = plan_batches(lengths, budget)
     assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
     for batch in batches:
@@ -21,15 +23,15 @@ def test_every_row_is_in_one_batch_of_its_length_under_the_budget(lengths: np.nd
 
 
 @given(lengths, st.integers(1, 200))
-def test_shards_share_out_the_batches_and_change_none(lengths: np.ndarray, budget: int) -> None:
+def test_every_batch_is_in_one_shard(lengths: np.ndarray, budget: int) -> None:
     batches = plan_batches(lengths, budget)
     dealt = [batch.tolist() for shard in deal_shards(batches) for batch in shard]
     assert sorted(dealt) == sorted(batch.tolist() for batch in batches)
     assert max(map(len, deal_shards(batches))) <= 16
 
 
-def test_every_shard_holds_short_and_long_rows() -> None:
-    """So that the tokens per second of the first shards tell how long the rest will take."""
+def test_all_shards_have_similar_average_lengths() -> None:
+    """So the speed of the first shards predicts the time of the others."""
     rng = np.random.default_rng(0)
     lengths = rng.integers(3, 60, size=20000)
     averages = [
@@ -38,8 +40,8 @@ def test_every_shard_holds_short_and_long_rows() -> None:
     assert np.ptp(averages) < 0.2 * np.mean(averages)
 
 
-def test_another_way_to_deal_is_another_layout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shards that an older version left unfinished hold other rows: they must not be taken up."""
+def test_other_constants_change_the_plan_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unfinished shards of an older version hold other rows and must not be used."""
     base = batching.plan_digest()
     for name in ("SHARD_BATCHES", "MIN_SHARDS"):
         monkeypatch.setattr(batching, name, 7)

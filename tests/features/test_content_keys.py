@@ -1,4 +1,4 @@
-"""Content keys as they were: a change that moves one would throw away what users have stored, or serve it for something else."""
+"""Content keys do not change: otherwise stored features and records would not be found again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from src.pipeline.prepare import PreparedRun, prepare
 
 RECORDS = Path(__file__).resolve().parents[2] / "experiments" / "records" / "demo" / "bert-books" / "records.jsonl"
 RECORDED = [("demo_acceptability", "pooler"), ("demo_similarity", "mean"), ("demo_entailment", "max")]
-# Features of the embedded model's last layer, float32 on a CPU, of the test split of two tasks: (dataset, pairing, pooling): keys.
+# Keys of features of the embedded model's last layer, float32 on a CPU, of the test split,
+# by dataset, pairing and pooling.
 FEATURES = {
     ("demo_sentiment", "joint", "cls"): ["735baf6522871cc2874a16621a8d26e4791b86188daaf40d4b071e9220372fed"],
     ("demo_sentiment", "joint", "pooler"): ["4eeb3149eb937f256b918802c6a437c12b5ec0179c3a32734fe3efa3a35d1db4"],
@@ -39,7 +40,7 @@ def prepared(*words: str) -> PreparedRun:
 
 
 @pytest.mark.parametrize(("dataset", "pooling"), RECORDED)
-def test_a_committed_record_has_the_key_of_its_run(dataset: str, pooling: str) -> None:
+def test_keys_of_committed_records_are_unchanged(dataset: str, pooling: str) -> None:
     records: list[dict[str, Any]] = [
         json.loads(line)["record"] for line in RECORDS.read_text(encoding="utf-8").splitlines()
     ]
@@ -49,7 +50,7 @@ def test_a_committed_record_has_the_key_of_its_run(dataset: str, pooling: str) -
 
 
 @pytest.mark.parametrize(("dataset", "pairing", "pooling"), list(FEATURES))
-def test_stored_features_are_found_again(dataset: str, pairing: str, pooling: str) -> None:
+def test_keys_of_stored_features_are_unchanged(dataset: str, pairing: str, pooling: str) -> None:
     run = prepared(f"dataset={dataset}", f"pairing={pairing}", f"pooling={pooling}")
     found = [run.extractor._key(text, run.target) for text in encoder_inputs(run.data.test, pairing, dataset)]
     assert found == FEATURES[dataset, pairing, pooling]

@@ -1,4 +1,4 @@
-"""Shares of one forward pass make the same bits as one job does, whoever makes them, and nobody waits while there is work."""
+"""Several processes that share a forward pass give the same bits as one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from src.pipeline import extraction
 from src.storage.arrays import ArrayStore
 from src.storage.shards import ShardStore
 from tests.conftest import Ended
-from tests.features.test_extractor import extractor, make_text
+from tests.helpers.extraction import make_column, make_extractor
 from tests.pipeline.test_pipeline import config
 
 Door = Callable[..., Ended]
@@ -27,18 +27,18 @@ TARGET = ("mean", 2)
 
 
 @pytest.mark.parametrize("shards", [2, 8])
-def test_shares_put_together_are_the_whole_pass(shards: int, bert: Path, tmp_path: Path) -> None:
-    text = make_text(300)
-    whole = extractor(bert, tmp_path / "a")
+def test_assembled_shards_equal_the_whole_pass(shards: int, bert: Path, tmp_path: Path) -> None:
+    text = make_column(300)
+    whole = make_extractor(bert, tmp_path / "a")
     expected = np.array(whole.features(text, TARGET, [1]).values)
     encoded, left = 0, []
     for shard in reversed(range(shards)):
-        one = extractor(bert, tmp_path / "b")
+        one = make_extractor(bert, tmp_path / "b")
         left.append(one.encode_shard(text, TARGET, [1], shard, shards))
         encoded += one.encoded
     assert encoded == 300
     assert left == sorted(left, reverse=True) and left[-1] == 0 and all(left[:-1])
-    found = extractor(bert, tmp_path / "b").features(text, TARGET)
+    found = make_extractor(bert, tmp_path / "b").features(text, TARGET)
     assert found.hit and found.timing["jobs"] == shards
     np.testing.assert_array_equal(found.values, expected)
     assert {path.name for path in (tmp_path / "a").glob("features/*/*")} == {
@@ -47,18 +47,18 @@ def test_shares_put_together_are_the_whole_pass(shards: int, bert: Path, tmp_pat
     assert not any((tmp_path / "b" / "partial").iterdir())
 
 
-def test_a_share_that_is_stored_loads_no_model(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    extractor(bert, tmp_path).features(make_text(), TARGET)
+def test_stored_features_load_no_model(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_extractor(bert, tmp_path).features(make_column(), TARGET)
     monkeypatch.setattr(Encoder, "forward", None)
-    again = extractor(bert, tmp_path)
-    assert again.encode_shard(make_text(), TARGET, [], 0, 4) == 0
+    again = make_extractor(bert, tmp_path)
+    assert again.encode_shard(make_column(), TARGET, [], 0, 4) == 0
     assert again._encoder is None
 
 
-def test_shares_that_nobody_made_are_made_by_the_job_that_needs_them(bert: Path, tmp_path: Path) -> None:
-    text = make_text(300)
-    expected = np.array(extractor(bert, tmp_path / "a").features(text, TARGET).values)
-    one, other = extractor(bert, tmp_path / "b"), extractor(bert, tmp_path / "b")
+def test_missing_shards_are_encoded_by_the_job_that_needs_them(bert: Path, tmp_path: Path) -> None:
+    text = make_column(300)
+    expected = np.array(make_extractor(bert, tmp_path / "a").features(text, TARGET).values)
+    one, other = make_extractor(bert, tmp_path / "b"), make_extractor(bert, tmp_path / "b")
     assert one.encode_shard(text, TARGET, [], 1, 3) > 0
     found = other.features(text, TARGET)
     assert one.encoded + other.encoded == 300 and one.encoded and other.encoded
@@ -66,21 +66,19 @@ def test_shares_that_nobody_made_are_made_by_the_job_that_needs_them(bert: Path,
     np.testing.assert_array_equal(found.values, expected)
 
 
-def test_what_another_process_has_claimed_is_left_to_it(bert: Path, tmp_path: Path) -> None:
-    text = make_text(300)
-    one = extractor(bert, tmp_path)
+def test_shards_claimed_by_another_process_are_not_encoded(bert: Path, tmp_path: Path) -> None:
+    text = make_column(300)
+    one = make_extractor(bert, tmp_path)
     parts = one.shard_store(text, one.supported_targets([2]))
     claim = parts.claim(0)
     assert parts.claim(0) is None
     left = one.encode_shard(text, TARGET, [], 0, 1)
     assert left == 1 and 0 not in parts.listed()
     claim.release()
-    assert extractor(bert, tmp_path).encode_shard(text, TARGET, [], 0, 1) == 0
+    assert make_extractor(bert, tmp_path).encode_shard(text, TARGET, [], 0, 1) == 0
 
 
-def test_jobs_of_src_extract_share_a_split_and_the_last_writes_the_files(
-    door: Door, files: list[str], tmp_path: Path
-) -> None:
+def test_the_last_of_several_extract_jobs_writes_the_files(door: Door, files: list[str], tmp_path: Path) -> None:
     assert door(extract.main, *files, "output=whole", "runtime.cache_dir=alone").status == 0
     for shard, written in ((0, False), (1, False), (2, True)):
         ended = door(extract.main, *files, "output=shared", "runtime.shards=3", f"runtime.shard={shard}")
@@ -103,10 +101,10 @@ def test_jobs_of_src_extract_share_a_split_and_the_last_writes_the_files(
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_the_files_are_written_wherever_in_a_job_the_other_one_does_its_share(
+def test_the_files_are_written_whenever_the_other_job_runs(
     place: int, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two splits; the other job runs whole before the first share of this one, between the two, or after them.
+    """The other job runs before, between or after the two splits of this job.
 
     Between the two, each job is the last at one split: each once left the files to the other.
     """
@@ -139,28 +137,28 @@ def test_the_files_are_written_wherever_in_a_job_the_other_one_does_its_share(
     assert not any((tmp_path / "store" / "partial").iterdir())
 
 
-def test_what_is_left_of_a_pass_is_counted_without_encoding(
+def test_remaining_shards_are_counted_without_encoding(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = make_text(300)
-    one = extractor(bert, tmp_path)
+    text = make_column(300)
+    one = make_extractor(bert, tmp_path)
     left = one.encode_shard(text, TARGET, [], 0, 2)
     monkeypatch.setattr(Encoder, "forward", None)
-    assert extractor(bert, tmp_path).remaining_shards(text, TARGET, []) == left > 0
+    assert make_extractor(bert, tmp_path).remaining_shards(text, TARGET, []) == left > 0
     monkeypatch.undo()
     one.features(text, TARGET)
     assert one.remaining_shards(text, TARGET, []) == 0
 
 
-def test_shards_that_are_gone_because_another_job_put_them_together_are_not_left(
+def test_shards_that_another_job_assembled_do_not_remain(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = make_text(300)
-    one, named = extractor(bert, tmp_path), ShardStore.listed
+    text = make_column(300)
+    one, named = make_extractor(bert, tmp_path), ShardStore.listed
 
     def too_late(self: ShardStore) -> dict[int, Path]:
         monkeypatch.undo()
-        extractor(bert, tmp_path).features(text, TARGET)
+        make_extractor(bert, tmp_path).features(text, TARGET)
         return named(self)
 
     one.encode_shard(text, TARGET, [], 0, 2)
@@ -168,13 +166,13 @@ def test_shards_that_are_gone_because_another_job_put_them_together_are_not_left
     assert one.remaining_shards(text, TARGET, []) == 0
 
 
-def test_half_a_shard_counts_towards_the_room_that_a_pass_needs(
+def test_partial_shards_count_towards_the_required_space(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text, needed = make_text(300), []
+    text, needed = make_column(300), []
     monkeypatch.setattr(ArrayStore, "require_space", lambda self, size: needed.append(size))
     monkeypatch.setattr(Encoder, "forward", None)
-    one = extractor(bert, tmp_path)
+    one = make_extractor(bert, tmp_path)
     parts = one.shard_store(text, one.supported_targets([2]))
     for half in (0, 1000):
         with parts.open_writer(0, (1, half // 4, 1)):
@@ -198,14 +196,14 @@ def test_half_a_shard_counts_towards_the_room_that_a_pass_needs(
         (run.main, ["runtime.shards=0"], "at least 1"),
     ],
 )
-def test_shares_that_nobody_would_take_up_are_refused(
+def test_useless_options_of_shards_are_refused(
     main: Callable[[], None], words: list[str], message: str, door: Door, files: list[str]
 ) -> None:
     ended = door(main, *files, *words)
     assert ended.status == 1 and message in ended.err
 
 
-def test_jobs_that_would_write_over_one_another_are_refused(door: Door, files: list[str], tmp_path: Path) -> None:
+def test_jobs_with_the_same_output_are_refused(door: Door, files: list[str], tmp_path: Path) -> None:
     ended = door(extract.main, "-m", *files, "output=out", "pooling=cls,mean")
     assert ended.status == 1 and "2 jobs would write into this folder" in ended.err
     assert door(extract.main, "-m", *files, "output=${pooling.name}", "pooling=cls,last4_mean").status == 1

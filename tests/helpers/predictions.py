@@ -22,7 +22,7 @@ EVERY = [(name, classes) for name in metrics for classes in classes_of(name)]
 
 
 def simulate(rows: int, classes: int, right: float = 0.75, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and predictions; for regression (classes 0) a normal pair."""
+    """Return labels and predictions; for regression (classes 0) a normal pair."""
     generator = np.random.default_rng(seed)
     if not classes:
         y = generator.standard_normal(rows)
@@ -34,7 +34,7 @@ def simulate(rows: int, classes: int, right: float = 0.75, seed: int = 0) -> tup
 def simulate_pair(
     rows: int, classes: int, right_a: float, right_b: float, shared: float = 0.7, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels and two dependent predictions, right at the given rates."""
+    """Return labels and two dependent predictions, right at the given rates."""
     generator = np.random.default_rng(seed)
     if not classes:
         y, common = generator.standard_normal((2, rows))
@@ -59,7 +59,7 @@ def make_task(
     seed: int = 0,
     draws: int = 1,
 ) -> Task:
-    """Runs a and c that are alike, and b that is right less often by `gap`; targets take `gap` as noise."""
+    """Return a task of runs a, b and c; `gap` lowers the accuracy of b, or adds noise to its scores."""
     generator = np.random.default_rng(seed)
     shape = (draws, rows) if draws > 1 else (rows,)
     if not classes:

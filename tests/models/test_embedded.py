@@ -1,4 +1,4 @@
-"""The checkpoint that comes with the suite: small, whole, with a pooler that next-sentence prediction trained."""
+"""The embedded checkpoint is small and complete, with a pooler that next-sentence prediction trained."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def embedded(request: pytest.FixtureRequest) -> Path:
     return EMBEDDED_DIR / str(request.param)
 
 
-def test_it_is_small_and_described(embedded: Path) -> None:
+def test_an_embedded_model_is_small_and_described(embedded: Path) -> None:
     assert sum(path.stat().st_size for path in embedded.iterdir()) <= 20e6
     assert {path.suffix for path in embedded.iterdir()} <= {".json", ".safetensors", ".md"}
     card = (embedded / "README.md").read_text(encoding="utf-8")
     assert all(f"## {title}" in card for title in ("Data", "Recipe", "Held-out figures", "Pooler", "Limits", "Licence"))
 
 
-def test_it_is_a_whole_bert_with_both_heads(embedded: Path) -> None:
+def test_an_embedded_model_is_a_complete_bert_with_both_heads(embedded: Path) -> None:
     from transformers import AutoTokenizer, BertForPreTraining
 
     model, info = BertForPreTraining.from_pretrained(embedded, output_loading_info=True)
@@ -43,7 +43,7 @@ def test_it_is_a_whole_bert_with_both_heads(embedded: Path) -> None:
     assert tokenizer.model_max_length == model.config.max_position_embeddings
 
 
-def test_its_pooler_is_trained_and_a_fresh_one_is_not(embedded: Path, tmp_path: Path) -> None:
+def test_an_embedded_pooler_is_trained_and_a_random_one_is_not(embedded: Path, tmp_path: Path) -> None:
     pooler = Encoder(find_checkpoint(ModelConfig(path=f"embedded:{embedded.name}")), EncodingOptions()).info.pooler
     assert pooler["status"] == "trained"
     evidence = pooler["evidence"]
@@ -55,14 +55,14 @@ def test_its_pooler_is_trained_and_a_fresh_one_is_not(embedded: Path, tmp_path: 
     assert random["status"] == "untrained"
 
 
-def test_an_unknown_one_is_named() -> None:
+def test_an_unknown_embedded_model_is_refused() -> None:
     with pytest.raises(UserError, match="bert-books"):
         find_checkpoint(ModelConfig(path="embedded:bert-book"))
     with pytest.raises(UserError):
         find_checkpoint(ModelConfig(path="embedded:../conf"))
 
 
-def test_the_defaults_need_nothing(door: Command) -> None:
+def test_a_run_with_all_defaults_needs_no_network(door: Command) -> None:
     ended = door(run.main, "tracker=none", "runtime.progress=false", "hydra.run.dir=out")
     assert ended.status == 0, ended.err
     record = json.loads(Path("out/result.json").read_text())
@@ -81,5 +81,5 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("words", OPTIONS)
-def test_a_model_of_another_path_is_not_called_by_the_options_name(words: str) -> None:
+def test_a_model_with_another_path_is_recorded_as_checkpoint(words: str) -> None:
     assert composed(*words.split()).model.name == OPTIONS[words]

@@ -1,4 +1,4 @@
-"""Whatever a model runs on, its hidden states are those of the plain one."""
+"""Exchanged kernels give the hidden states of the plain model."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_hidden_states_are_those_of_the_plain_model(
         torch.testing.assert_close(ours[found.mask], theirs[found.mask], atol=1e-5, rtol=1e-5)
 
 
-def test_scores_of_any_size_give_finite_weights() -> None:
+def test_large_scores_give_finite_attention_weights() -> None:
     query, key, value = torch.randn(3, 2, 4, 5, 8).mul(1e4).unbind()
     module = torch.nn.Module()
     found, _ = kernels.attention(module, query, key, value, None, scaling=1.0)
@@ -71,12 +71,12 @@ def test_scores_of_any_size_give_finite_weights() -> None:
     torch.testing.assert_close(found, expected)
 
 
-def test_an_attention_that_was_asked_for_is_the_one_in_use(folder: Path) -> None:
+def test_runtime_attention_is_used(folder: Path) -> None:
     assert load(folder, attention="sdpa").info.attention == "sdpa"
     assert load(folder, attention="eager").info.attention == "eager"
 
 
-def test_other_activations_and_other_models_keep_their_own(make_checkpoint: Any, vocabulary: list[str]) -> None:
+def test_other_activations_and_models_are_not_changed(make_checkpoint: Any, vocabulary: list[str]) -> None:
     settings = {"vocab_size": len(vocabulary), "intermediate_size": 48, **SMALL}
     bent = load(
         make_checkpoint(transformers.BertModel(transformers.BertConfig(hidden_act="gelu_new", **settings)), "bent")
@@ -87,6 +87,6 @@ def test_other_activations_and_other_models_keep_their_own(make_checkpoint: Any,
     assert any(isinstance(module, transformers.activations.GELUActivation) for module in roberta.model.modules())
 
 
-def test_half_precision_runs_on_the_library_alone(folder: Path) -> None:
+def test_half_precision_uses_plain_kernels(folder: Path) -> None:
     info = load(folder, dtype="bfloat16").info
     assert (info.kernel, info.attention) == ("plain", "sdpa")

@@ -16,14 +16,12 @@ from sklearn.linear_model import Ridge as RidgeReference
 from src.cli.validation import parse_config
 from src.config.schema import Config
 from src.data.splits import RowSplitter
-from src.evaluation.estimates import Estimate
 from src.features.inputs import encoder_inputs
 from src.features.passes import ForwardPass
 from src.pipeline.prepare import prepare
 from src.pipeline.record import FinishedRun
 from src.pipeline.run import run_probe
 from src.probes import progress
-from src.probes.protocols.scores import over_draws
 from src.probes.solvers.estimators import LogisticRegression, Ridge
 from src.results.display import result_table
 from tests.conftest import SENTENCES
@@ -107,7 +105,7 @@ def column(path: Path, name: str) -> list[str]:
         return [row[name] for row in csv.DictReader(file)]
 
 
-def test_the_score_is_that_of_scikit_learn_at_the_chosen_strength(bert: Path, tmp_path: Path) -> None:
+def test_the_score_is_that_of_scikit_learn_at_the_chosen_value(bert: Path, tmp_path: Path) -> None:
     finished = run(config(bert, tmp_path))
     result = finished.result
     train, test = tmp_path / "train.csv", tmp_path / "test.csv"
@@ -131,7 +129,7 @@ def test_the_saved_probe_predicts_as_the_run_did(bert: Path, tmp_path: Path) -> 
     np.testing.assert_allclose(decision[:, 0], finished.predictions["decision"], atol=2e-3)
 
 
-def test_regression_is_scikit_learns_ridge(bert: Path, tmp_path: Path) -> None:
+def test_regression_equals_ridge_of_scikit_learn(bert: Path, tmp_path: Path) -> None:
     finished = run(config(bert, tmp_path, regression=True))
     train, test = tmp_path / "train.csv", tmp_path / "test.csv"
     x, z = standardised(by_hand(bert, column(train, "text")), by_hand(bert, column(test, "text")))
@@ -160,7 +158,7 @@ def test_the_same_run_twice_differs_in_timing_alone(bert: Path, tmp_path: Path) 
     assert first.result.to_json() == second.result.to_json()
 
 
-def test_the_key_moves_with_the_numbers_and_not_with_names(bert: Path, tmp_path: Path) -> None:
+def test_the_key_depends_on_values_and_not_on_names(bert: Path, tmp_path: Path) -> None:
     base = prepare(config(bert, tmp_path)).key
     for change in (
         {"pooling.name": "cls"},
@@ -181,7 +179,7 @@ def load_probe() -> dict[str, Any]:
     return OmegaConf.to_container(OmegaConf.load(CONF / "probe" / "logistic.yaml"))  # type: ignore[return-value]
 
 
-def test_pairs_joint_and_separate(bert: Path, tmp_path: Path) -> None:
+def test_joint_and_separate_pairs_differ_in_width_and_key(bert: Path, tmp_path: Path) -> None:
     joint = run(config(bert, tmp_path, pair=True))
     separate = run(config(bert, tmp_path, pair=True, pairing="separate"))
     assert joint.result.counts["width"] == 16
@@ -190,7 +188,7 @@ def test_pairs_joint_and_separate(bert: Path, tmp_path: Path) -> None:
     assert joint.result.baseline == separate.result.baseline, "the bag knows no pairing"
 
 
-def test_draws_spread_the_interval(bert: Path, tmp_path: Path) -> None:
+def test_draws_widen_the_interval(bert: Path, tmp_path: Path) -> None:
     once, drawn = run(config(bert, tmp_path)), run(config(bert, tmp_path, draws=4))
     score = drawn.result.score
     assert len(score["draws"]) == 4
@@ -199,30 +197,7 @@ def test_draws_spread_the_interval(bert: Path, tmp_path: Path) -> None:
     assert drawn.predictions["prediction"].shape == (4, 150)
 
 
-def test_an_undefined_draw_makes_the_mean_undefined() -> None:
-    estimates = [Estimate(0.5, 0.4, 0.6, None, "x"), Estimate(None, None, None, "constant", "x")]
-    found = over_draws("accuracy", estimates)
-    assert found["value"] is None
-    assert found["reason"] == "constant (in 1 of 2 training draws)"
-
-
-@pytest.mark.parametrize("draws", [2, 3, 10])
-def test_the_interval_over_draws_holds_the_next_draw(draws: int) -> None:
-    generator, held = np.random.default_rng(draws), 0
-    for _ in range(2000):
-        *seen, new = generator.normal(0.8, 0.01, draws + 1)  # so many test rows that they add nothing
-        found = over_draws("accuracy", [Estimate(value, value, value, None, "x") for value in seen])
-        held += found["low"] <= new <= found["high"]
-    assert 0.935 <= held / 2000 <= 0.965
-
-
-def test_the_methods_of_all_draws_are_named_once_each() -> None:
-    estimates = [Estimate(0.5, 0.4, 0.6, None, method) for method in ("BCa", "BCa", "bound on unseen cells")]
-    assert "draws; BCa or bound on unseen cells, and" in over_draws("f1", estimates)["method"]
-    assert "draws; BCa, and" in over_draws("f1", estimates[:2])["method"]
-
-
-def test_a_pass_that_only_puts_finished_shards_together_is_a_hit(
+def test_a_pass_that_only_assembles_completed_shards_is_a_hit(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = config(bert, tmp_path)
@@ -244,7 +219,9 @@ def test_a_pass_that_only_puts_finished_shards_together_is_a_hit(
     assert timing["passes"][1]["shards_resumed"] == timing["passes"][1]["shards"] > 0
 
 
-def test_a_probe_that_cannot_be_kept_says_so_once(bert: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_probe_without_coefficients_is_reported_once(
+    bert: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     from sklearn.linear_model import LogisticRegression as Linear
     from sklearn.neighbors import KNeighborsClassifier
 
@@ -262,7 +239,7 @@ def test_a_probe_that_cannot_be_kept_says_so_once(bert: Path, tmp_path: Path, ca
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_long_fits_are_not_silent_on_a_terminal(
+def test_long_fits_show_a_bar_on_a_terminal(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wanted: bool
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
@@ -319,7 +296,7 @@ def test_layer_zero_cls_is_a_constant_and_scores_chance(bert: Path, tmp_path: Pa
     assert len(set(finished.predictions["prediction"].tolist())) == 1
 
 
-def test_a_linear_probe_reads_cls_and_its_affine_image_alike(bert: Path, tmp_path: Path) -> None:
+def test_a_linear_probe_scores_cls_and_its_affine_image_alike(bert: Path, tmp_path: Path) -> None:
     """Law of the ladder: least squares on W h + b predicts as on h, since W can be inverted."""
     settings = {
         "regression": True,
@@ -334,8 +311,8 @@ def test_a_linear_probe_reads_cls_and_its_affine_image_alike(bert: Path, tmp_pat
     )
 
 
-def test_real_rows_with_the_real_checkpoint(shared: Path, tmp_path: Path) -> None:
-    """CoLA's first rows: features within 1e-5 of a plain pass, the score within its interval of scikit-learn's."""
+def test_a_real_checkpoint_on_real_rows(shared: Path, tmp_path: Path) -> None:
+    """On CoLA's first rows, features equal a plain pass; the interval holds the peer's score."""
     lines = (shared / "data/glue_data/CoLA/train.tsv").read_text().split("\n")[:700]
     for name, part in (("train", lines[:500]), ("test", lines[500:])):
         with (tmp_path / f"{name}.csv").open("w", newline="") as file:

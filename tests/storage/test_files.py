@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.storage.files import DEEPEST, Unreadable, checked, open_regular, parse_json, read_json
+from src.storage.files import MAX_DEPTH, Unreadable, open_regular, parse_json, read_json, require_fields
 
 VALUES = st.recursive(
     st.none()
@@ -50,20 +50,20 @@ def test_what_no_file_of_ours_holds_is_refused(text: str | bytes) -> None:
 
 
 def test_depth_has_a_bound_and_width_has_none() -> None:
-    assert parse_json("[" * DEEPEST + "]" * DEEPEST) is not None
+    assert parse_json("[" * MAX_DEPTH + "]" * MAX_DEPTH) is not None
     with pytest.raises(Unreadable, match="deep"):
-        parse_json("[" * (DEEPEST + 1) + "1" + "]" * (DEEPEST + 1))
+        parse_json("[" * (MAX_DEPTH + 1) + "1" + "]" * (MAX_DEPTH + 1))
     assert len(parse_json("[" + "[]," * 1000 + "[]]")) == 1001
 
 
 def test_fields_have_types() -> None:
     value = {"a": 1, "b": "x", "c": True, "d": None}
-    assert checked(value, {"a": float, "b": str}, {"d": int, "e": str}) is value
+    assert require_fields(value, {"a": float, "b": str}, {"d": int, "e": str}) is value
     for wrong in ({"a": str}, {"c": int}, {"c": float}, {"d": int}, {"e": str}, {"b": (int, list)}):
         with pytest.raises(Unreadable, match=next(iter(wrong))):
-            checked(value, wrong)
+            require_fields(value, wrong)
     with pytest.raises(Unreadable):
-        checked([value], {"a": int})
+        require_fields([value], {"a": int})
 
 
 def test_only_regular_files_are_opened(tmp_path: Path) -> None:

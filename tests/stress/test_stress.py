@@ -13,7 +13,7 @@ from src.features.extractor import FeatureExtractor
 from src.storage.arrays import ArrayStore
 from src.storage.npy import ArrayWriter
 from src.storage.shards import ShardStore
-from tests.features.test_extractor import extractor, make_text
+from tests.helpers.extraction import make_column, make_extractor
 from tests.helpers.records import fill
 
 KEY = ArrayStore.key({"a": 1})
@@ -34,18 +34,18 @@ def interrupted(one: FeatureExtractor, monkeypatch: pytest.MonkeyPatch, after: i
     with monkeypatch.context() as patch:
         patch.setattr(ArrayStore, "_place", place)
         with pytest.raises(RuntimeError, match="power cut"):
-            one.features(make_text(), ("mean", 2))
+            one.features(make_column(), ("mean", 2))
 
 
 @pytest.mark.parametrize("after", [0, 1, 5])
 def test_a_pass_killed_while_writing_values_encodes_nothing_again(
     after: int, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = np.array(extractor(bert, tmp_path / "a").features(make_text(), ("mean", 2)).values)
-    interrupted(extractor(bert, tmp_path / "b"), monkeypatch, after)
-    again = extractor(bert, tmp_path / "b")
+    expected = np.array(make_extractor(bert, tmp_path / "a").features(make_column(), ("mean", 2)).values)
+    interrupted(make_extractor(bert, tmp_path / "b"), monkeypatch, after)
+    again = make_extractor(bert, tmp_path / "b")
     assert len(list((tmp_path / "b").glob("features/*/*"))) == after
-    found = again.features(make_text(), ("mean", 2))
+    found = again.features(make_column(), ("mean", 2))
     assert again.encoded == 0
     assert not found.hit
     np.testing.assert_array_equal(found.values, expected)
@@ -53,18 +53,18 @@ def test_a_pass_killed_while_writing_values_encodes_nothing_again(
 
 
 def test_the_requested_value_is_written_last(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    values = len(extractor(bert, tmp_path).supported([2]))
-    interrupted(extractor(bert, tmp_path), monkeypatch, values - 1)
-    one = extractor(bert, tmp_path)
-    there = {target[0]: one.store.has("features", one._key(make_text(), target)) for target in one.supported_targets([2])}
+    values = len(make_extractor(bert, tmp_path).supported_targets([2]))
+    interrupted(make_extractor(bert, tmp_path), monkeypatch, values - 1)
+    one = make_extractor(bert, tmp_path)
+    there = {target[0]: one.store.has("features", one._key(make_column(), target)) for target in one.supported_targets([2])}
     assert [name for name, found in there.items() if not found] == ["mean"]
 
 
 def test_temporary_files_of_a_killed_pass_are_removed(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text, target = make_text(), ("mean", 2)
-    one = extractor(bert, tmp_path)
+    text, target = make_column(), ("mean", 2)
+    one = make_extractor(bert, tmp_path)
     half = tmp_path / "tmp" / f"{one._key(text, target)[:16]}-0"
     other = tmp_path / "tmp" / "of-another-process"
     half.mkdir(parents=True)
@@ -75,24 +75,24 @@ def test_temporary_files_of_a_killed_pass_are_removed(
     assert not half.exists()
     assert other.exists()
     assert any((tmp_path / "partial").iterdir())
-    assert extractor(bert, tmp_path).features(text, target).hit
+    assert make_extractor(bert, tmp_path).features(text, target).hit
     assert not any((tmp_path / "partial").iterdir())
 
 
 def test_a_hit_keeps_the_shards_of_an_unfinished_pass(bert: Path, tmp_path: Path) -> None:
-    one = extractor(bert, tmp_path)
-    one.features(make_text(), ("mean", 2))
-    parts = one.shard_store(make_text(), one.supported_targets([1]))
+    one = make_extractor(bert, tmp_path)
+    one.features(make_column(), ("mean", 2))
+    parts = one.shard_store(make_column(), one.supported_targets([1]))
     fill(parts, 0, np.ones(3))
-    assert extractor(bert, tmp_path).features(make_text(), ("mean", 2)).hit
+    assert make_extractor(bert, tmp_path).features(make_column(), ("mean", 2)).hit
     assert set(parts.verified()) == {0}
 
 
 def test_finished_shards_reduce_the_required_space(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needed: list[int] = []
     monkeypatch.setattr(ArrayStore, "require_space", lambda self, size: needed.append(size))
-    interrupted(extractor(bert, tmp_path), monkeypatch, 0)
-    extractor(bert, tmp_path).features(make_text(), ("mean", 2))
+    interrupted(make_extractor(bert, tmp_path), monkeypatch, 0)
+    make_extractor(bert, tmp_path).features(make_column(), ("mean", 2))
     assert 0 < needed[1] <= needed[0] / 2
 
 
@@ -140,10 +140,10 @@ def test_a_short_write_loses_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_the_window_of_rows_does_not_change_the_values(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = make_text(300)
-    whole = np.array(extractor(bert, tmp_path / "a").features(text, ("mean", 2)).values)
+    text = make_column(300)
+    whole = np.array(make_extractor(bert, tmp_path / "a").features(text, ("mean", 2)).values)
     monkeypatch.setattr("src.features.passes.WINDOW", 1 << 14)
-    np.testing.assert_array_equal(extractor(bert, tmp_path / "b").features(text, ("mean", 2)).values, whole)
+    np.testing.assert_array_equal(make_extractor(bert, tmp_path / "b").features(text, ("mean", 2)).values, whole)
 
 
 def test_a_refusal_names_the_option(capsys: pytest.CaptureFixture[str]) -> None:

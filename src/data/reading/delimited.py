@@ -67,10 +67,10 @@ def read_delimited(
 def _wrong_number_of_fields(where: str, fields: list[str], expected: int, quoting: bool) -> UserError:
     way_out = ""
     if not quoting:
-        way_out = " In your own files, dataset.quoting=true lets double quotes hold a field together."
+        way_out = " In your own files, dataset.quoting=true reads double quotes as the marks of a field."
     elif any(_has_late_quote(field) for field in fields):
-        way_out = " A quote holds a field together only where no space stands before it."
-    return UserError(f"{where} has {len(fields)} fields, not {expected}.\nMend the line.{way_out}")
+        way_out = " A quote opens a field only if no space precedes it."
+    return UserError(f"{where} has {len(fields)} fields, not {expected}.\nCorrect the line.{way_out}")
 
 
 def _plain_records(path: Path, given: str, delimiter: str, encoding: str) -> Iterator[Record]:
@@ -104,8 +104,8 @@ def _quoted_records(path: Path, given: str, delimiter: str, encoding: str) -> It
         if start == 1 and "new-line character" in str(error):
             raise UserError(f"'{given}' {LONE_RETURNS}") from None
         raise UserError(
-            f"'{given}' line {start} is no valid CSV: {flatten(error, 120)}.\n"
-            "Mend it (a quote inside a quoted field is written twice), "
+            f"'{given}' line {start} is not valid CSV: {flatten(error, 120)}.\n"
+            "Correct it (a quote inside a quoted field is written twice), "
             "or set dataset.quoting=false if quotes are plain characters."
         ) from None
 
@@ -119,7 +119,7 @@ def _record_lines(path: Path, given: str, encoding: str, raw: list[str]) -> Iter
         if size > MAX_LINE:
             raise UserError(
                 f"'{given}' line {number - len(raw) + 1} begins a row of more than {MAX_LINE >> 20} MiB: "
-                "a quote there may not close.\nMend it, or set dataset.quoting=false if quotes are plain characters."
+                "a quote there may not close.\nCorrect it, or set dataset.quoting=false if quotes are plain characters."
             )
         yield line
 
@@ -133,7 +133,7 @@ def _without_spaces(raw: list[str], delimiter: str) -> list[str]:
 
 
 def _has_late_quote(field: str) -> bool:
-    """Return whether spaces stand before a field's opening quote."""
+    """Return whether spaces precede a field's opening quote."""
     return field.startswith(" ") and field.lstrip(" ").startswith('"')
 
 
@@ -144,11 +144,10 @@ def _refuse_late_quotes(fields: list[str], raw: list[str], delimiter: str, where
     try:
         others = _without_spaces(raw, delimiter)
     except csv.Error:
-        return  # the quotes enclose no field: they are text
+        return  # the quotes open no field and are text
     if len(others) != len(fields) or any(
         _has_late_quote(field) and field != other for field, other in zip(fields, others, strict=True)
     ):
         raise UserError(
-            f"{where}: a space stands before a quote that opens a field, so that the quote counts as text. "
-            "Remove the space."
+            f"{where}: a space precedes a quote, so that the quote counts as text and opens no field. Remove the space."
         )

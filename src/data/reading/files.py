@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import itertools
 from collections.abc import Iterator
 from io import BufferedReader
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from src.data.reading.formats import conversion_command, refuse_other_formats
 from src.errors import UserError, flatten
-from src.storage.files import open_regular
+from src.storage.files import open_digest, open_regular
 
 MAX_LINE = 1 << 26  # bytes
 BOM = b"\xef\xbb\xbf"
@@ -52,7 +51,7 @@ def file_sha256(path: Path, given: str) -> str:
     """Return the hexadecimal SHA-256 of a file's bytes."""
     with open_file(path, given) as file:
         try:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return open_digest(file)
         except OSError as error:
             raise read_error(given, error) from None
 

@@ -35,7 +35,7 @@ def read_json_lines(path: Path, given: str, wanted: Iterable[str]) -> pa.Table:
     Raises
     ------
     UserError
-        The file is no JSON, a column is missing, or a cell is an object or a list.
+        The file is not JSON, a column is missing, or a cell is an object or a list.
     """
     names = list(wanted)
     rows = _document_rows(path, given, names)
@@ -45,7 +45,7 @@ def read_json_lines(path: Path, given: str, wanted: Iterable[str]) -> pa.Table:
     except UnicodeEncodeError as error:  # JSON can spell what UTF-8 cannot hold
         half = ascii(error.object[max(error.start - 20, 0) : error.start + 20])
         raise UserError(
-            f"'{given}' has half a surrogate pair in a text, which is no Unicode: {half}. Mend the text."
+            f"'{given}' has half a surrogate pair in a text, which is not Unicode: {half}. Correct the text."
         ) from None
 
 
@@ -61,7 +61,7 @@ def _cells_of_lines(path: Path, given: str, names: list[str]) -> Iterator[list[s
             reason = re.sub(r" at line 1, column (\d+)$", r" at column \1", flatten(error, 120))
             raise UserError(f"{where} is {reason}. Each line holds one object.") from None
         if not isinstance(row, dict):
-            raise UserError(f'{where} is no JSON object. Each line holds one: {{"text": ..., "label": ...}}.')
+            raise UserError(f'{where} is not a JSON object. Each line holds one: {{"text": ..., "label": ...}}.')
         if keys is None:
             keys = _find_keys(names, row, given)
         yield [_cell_text(row.get(key), where, key) for key in keys]
@@ -72,7 +72,7 @@ def _cells_of_rows(rows: Iterable[Any], given: str, names: list[str]) -> Iterato
     for number, row in enumerate(rows, 1):
         where = f"'{given}' row {number}"
         if not isinstance(row, dict):
-            raise UserError(f"{where} is no JSON object.\n{AS_LINES}")
+            raise UserError(f"{where} is not a JSON object.\n{AS_LINES}")
         if keys is None:
             keys = _find_keys(names, row, given)
         yield [_cell_text(row.get(key), where, key) for key in keys]

@@ -16,14 +16,14 @@ from src.data.reading.formats import refuse_other_formats
 from src.data.reading.tables import BLOCK_ROWS, OFFSET_BYTES, STRING, TextColumnBuilder, check_size
 from src.errors import UserError, flatten
 
-TEXT_BATCH_ROWS = 128  # decoded at once, since a few compressed bytes can stand for long texts
+TEXT_BATCH_ROWS = 128  # decoded at once, since a few compressed bytes can decode to long texts
 NUMBER_BYTES = 16  # a row of a number as text, with its offset
 
 
 def read_parquet(path: Path, given: str, wanted: Iterable[str]) -> pa.Table:
     """Return the `wanted` columns of a Parquet file as text.
 
-    They are decoded in batches, since a few bytes can stand for gigabytes.
+    They are decoded in batches, since a few bytes can decode to gigabytes.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def read_parquet(path: Path, given: str, wanted: Iterable[str]) -> pa.Table:
         except MemoryError:
             raise UserError(f"'{given}' takes more memory than there is. Give a part of its rows.") from None
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise UserError(f"'{given}' is no sound Parquet file: {flatten(error, 160)}.") from None
+            raise UserError(f"'{given}' is not a valid Parquet file: {flatten(error, 160)}.") from None
 
 
 def _decode(parquet: Any, field: pa.Field, given: str, size: int) -> tuple[pa.ChunkedArray, int]:

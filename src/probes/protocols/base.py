@@ -43,13 +43,13 @@ def protocol(name: str) -> Callable[[type[T]], type[T]]:
 class Protocol:
     """The suite's own rules; another protocol overrides some of them.
 
-    `MOST` bounds the settings that are whole numbers.
+    `MAXIMA` bounds the settings that are whole numbers.
     """
 
-    MOST: ClassVar[Mapping[str, int]] = {}
+    MAXIMA: ClassVar[Mapping[str, int]] = {}
 
     def pairing(self, asked: str, has_pairs: bool) -> str:
-        """Return the pairing that the protocol reads pairs of texts with: `asked`, unless its rules fix one."""
+        """Return the pairing of texts: `asked`, unless the protocol's rules fix one."""
         return asked
 
     def validate(self, grid: Mapping[str, Sequence[float]]) -> None:
@@ -72,11 +72,11 @@ class Protocol:
         check_probe(dataset, fraction=settings.carve, seed=settings.seed)
 
     def pair_features(self, sides: list[Array]) -> Array:
-        """Return the features (rows, width) of rows whose texts were encoded apart; those of one text as they are."""
+        """Return features (rows, width) of texts encoded apart; those of one text unchanged."""
         return pair_features(sides)
 
     def order(self, split: Split) -> Array | None:
-        """Return the training rows (rows,) in the order in which they are divided; None for their own order."""
+        """Return the order (rows,) in which training rows are divided; None for their own."""
         return None
 
     def fit(
@@ -86,7 +86,7 @@ class Protocol:
 
         Parameters
         ----------
-        estimator : LogisticRegression or Ridge of `src.probes.solvers.estimators`, or a scikit-learn estimator
+        estimator : estimator of `src.probes.solvers.estimators` or of scikit-learn
             It has the grid's parameter.
         settings : ProbeSettings
         data : ProbeData
@@ -130,8 +130,8 @@ class Protocol:
         fold : array of (rows,), or None
             Fold in which each row was predicted; None without folds.
         evaluate : callable
-            Returns value and interval, for new rows, of predictions (rows,), or of the mean over predictions
-            (draws, rows).
+            Returns value and interval, for new rows, of predictions (rows,), or of the mean over
+            predictions (draws, rows).
         """
         estimates = [evaluate(predictions) for predictions in draws]
         return asdict(estimates[0]) if len(estimates) == 1 else over_draws(name, estimates)
@@ -151,8 +151,8 @@ def get_protocol(config: ProbeConfig) -> Protocol:
     for key, value in settings.items():
         if key not in defaults:
             raise unknown("key", key, ["name", *defaults], where="probe.protocol: ")
-        if isinstance(defaults[key], int) and not (type(value) is int and 0 <= value <= kind.MOST.get(key, MAX_SEED)):
-            most = f" of at most {kind.MOST[key]:,}" if key in kind.MOST else ""
+        if isinstance(defaults[key], int) and not (type(value) is int and 0 <= value <= kind.MAXIMA.get(key, MAX_SEED)):
+            most = f" of at most {kind.MAXIMA[key]:,}" if key in kind.MAXIMA else ""
             raise UserError(
                 f"probe.protocol.{key}={shortened(value)}: a whole number of zero or more{most} is needed, such as "
                 f"{defaults[key]}."

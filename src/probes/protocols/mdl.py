@@ -1,8 +1,8 @@
 """Minimum description length by the online code.
 
-Voita and Titov (2020), Information-Theoretic Probing with Minimum Description Length, EMNLP, section 3.2.
-Blocks as in lena-voita/description-length-probing at 2696af04226cff191eff265dbed0744512bad7b5,
-control_tasks/mdl_configs/online_l0.yml.
+Voita and Titov (2020), Information-Theoretic Probing with Minimum Description Length, EMNLP,
+section 3.2. Blocks as in lena-voita/description-length-probing at
+2696af04226cff191eff265dbed0744512bad7b5, control_tasks/mdl_configs/online_l0.yml.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from src.probes.settings import ProbeData, ProbeSettings
 from src.probes.solvers.linear import Array
 from src.probes.suite import suite_protocol
 
-MOST_BLOCKS = 100
+MAX_BLOCKS = 100
 
 
 @protocol("mdl")
 @dataclass(frozen=True)
 class OnlineCode(Protocol):
-    """Number of bits that transmit the labels to a receiver who has the features and the probe's method.
+    """Bits that transmit the labels to a receiver who has the features and the method.
 
-    The training rows come in one seeded order. Those of the first block are sent by the uniform code.
-    Then a probe is fitted on all rows sent so far, at a strength chosen on a part carved from them,
-    and the next block costs -log2 of the probabilities that it gives. Where a class is missing or no
-    row can be held out, the first block is longer.
+    The training rows come in one seeded order. Those of the first block are sent by the uniform
+    code. Then a probe is fitted on all rows sent so far, at a strength chosen on a part carved from
+    them, and the next block costs -log2 of the probabilities that it gives. Where a class is
+    missing or no row can be held out, the first block is longer.
 
     The score is the suite's own, of a probe on all of train. The probes before it are scored on the
     test rows too, as a learning curve.
@@ -55,10 +55,10 @@ class OnlineCode(Protocol):
         """Check that the blocks are rising percentages; raise a UserError."""
         numbers = isinstance(self.blocks, list | tuple) and all(type(end) in (int, float) for end in self.blocks)
         rising = numbers and all(first < second for first, second in pairwise([0, *self.blocks, 100]))
-        if not rising or len(self.blocks) > MOST_BLOCKS:
+        if not rising or len(self.blocks) > MAX_BLOCKS:
             raise UserError(
                 f"probe.protocol.blocks={shortened(self.blocks)}: rising percentages between 0 and 100 are needed, "
-                f"at most {MOST_BLOCKS}."
+                f"at most {MAX_BLOCKS}."
             )
 
     def check(self, settings: ProbeSettings, dataset: Dataset) -> None:
@@ -119,7 +119,7 @@ class OnlineCode(Protocol):
 
 
 def _hold_out(splitter: RowSplitter, rows: Array, classes: int) -> Array | None:
-    """Return which of the rows are held out to choose the strength; None where no probe can be fitted and chosen."""
+    """Return the rows held out to choose the strength; None where none can be chosen."""
     part = splitter.subset(rows)
     if len(np.unique(part.y)) < classes:
         return None

@@ -1,6 +1,7 @@
 """MTEB's few-shot classification (Muennighoff et al., 2023, MTEB, EACL).
 
-Read from embeddings-benchmark/mteb at a905523d0111f999360b312bd4a601a0a97a0e1c, mteb/abstasks/classification.py.
+Read from embeddings-benchmark/mteb at a905523d0111f999360b312bd4a601a0a97a0e1c,
+mteb/abstasks/classification.py.
 """
 
 from __future__ import annotations
@@ -38,9 +39,10 @@ class MTEB(Protocol):
     experiment, the same for every task of that size. Here each experiment is a draw of its own from
     the run's seed, so that the spread over experiments shows how much of a score is chance.
 
-    MTEB's classification tasks are single texts; pairs of texts are encoded by the setting `pairing`.
-    Rows that are scored in folds of themselves are predicted by probes on rows of the other folds,
-    drawn anew in each experiment. MTEB's own cross-validation has one experiment in each of five folds.
+    MTEB's classification tasks are single texts; pairs of texts are encoded by the setting
+    `pairing`. Rows that are scored in folds of themselves are predicted by probes on rows of the
+    other folds, drawn anew in each experiment. MTEB's own cross-validation has one experiment in
+    each of five folds.
 
     Attributes
     ----------
@@ -50,15 +52,18 @@ class MTEB(Protocol):
         Number of probes.
     """
 
-    MOST: ClassVar[Mapping[str, int]] = {"samples_per_label": 1_000_000, "experiments": MAX_DRAWS}
+    MAXIMA: ClassVar[Mapping[str, int]] = {"samples_per_label": 1_000_000, "experiments": MAX_DRAWS}
 
     samples_per_label: int = 8
     experiments: int = 10
 
     def validate(self, grid: Mapping[str, Sequence[float]]) -> None:
-        """Check the settings, and that the grid holds one value, as MTEB chooses none; raise a UserError."""
-        if self.samples_per_label < 1 or self.experiments < 2:
-            raise UserError("probe.protocol: samples_per_label is 1 or more, experiments 2 or more.")
+        """Check the settings, and that the grid holds the one value; raise a UserError."""
+        for name, value, least in (
+            ("samples_per_label", self.samples_per_label, 1), ("experiments", self.experiments, 2)
+        ):  # fmt: skip
+            if value < least:
+                raise UserError(f"probe.protocol.{name}={value}: at least {least} is needed.")
         if any(len(values) != 1 for values in grid.values()):
             raise UserError(
                 f"probe.grid={grid}: MTEB chooses nothing, so one value is needed, such as probe.grid.C=[1.0]."
@@ -99,7 +104,7 @@ class MTEB(Protocol):
         return ProbeOutcome(stack(draws), fold_ids, choice, probes[0], draws)
 
     def _draw(self, y: Array, allowed: Array, seed: list[int]) -> Array:
-        """Return how often each row is fitted on in an experiment, (rows,) float64: 1 for rows drawn from `allowed`."""
+        """Return an experiment's row weights, (rows,) float64: 1 for rows drawn from `allowed`."""
         generator = np.random.default_rng(seed)
         drawn = []
         for name in np.unique(y):
@@ -117,9 +122,9 @@ class MTEB(Protocol):
     ) -> dict[str, Any]:
         """Return the mean over experiments, with an interval for new rows and new draws.
 
-        Rows and draws are crossed, as each draw predicts every row. The rows' part is the interval of
-        the mean over these draws, the draws' part Student's for the mean of independent values. Their
-        half-widths add in quadrature.
+        Rows and draws are crossed, as each draw predicts every row. The rows' part is the interval
+        of the mean over these draws, the draws' part Student's for the mean of independent values.
+        Their half-widths add in quadrature.
         """
         values = np.array([metric_value(name, labels, predictions) for predictions in draws])
         rows, mean = evaluate(np.stack(draws)), float(values.mean())

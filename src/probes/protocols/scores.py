@@ -21,10 +21,11 @@ def metric_value(name: str, labels: Array, predictions: Array) -> float:
 
 
 def over_draws(name: str, estimates: Sequence[Estimate]) -> dict[str, Any]:
-    """Return the mean of a metric over training draws, with an interval for new rows and a new draw.
+    """Return a metric's mean over training draws, with an interval for new rows and draws.
 
-    The half-widths for new rows and for a new draw add in quadrature. That of a new draw is Student's
-    prediction interval, as its standard deviation and its mean are estimated from few draws.
+    The half-widths for new rows and for a new draw add in quadrature. That of a new draw is
+    Student's prediction interval, as its standard deviation and its mean are estimated from few
+    draws.
     """
     values = [estimate.value for estimate in estimates]
     defined = [

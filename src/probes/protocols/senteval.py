@@ -1,6 +1,7 @@
 """SentEval's rules for frozen sentence features (Conneau and Kiela, 2018, SentEval, LREC).
 
-Read from facebookresearch/SentEval at 5d6dc117d1ac30357ddaeb7347fb5684e9b87015; each rule below names its file there.
+Read from facebookresearch/SentEval at 5d6dc117d1ac30357ddaeb7347fb5684e9b87015; each rule below
+names its file there.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ from src.probes.suite import suite_protocol
 class SentEval(Protocol):
     """SentEval's folds, grid and choice.
 
-    Of its two classifiers this is scikit-learn's, `usepytorch=False` in senteval/tools/validation.py:
-    the same rows give the same numbers. The other is Adam stopped early, which depends on a GPU's
-    order of sums. The features are not standardised (nowhere in senteval/). Where scikit-learn's
-    default of 100 iterations does not suffice, the fit is used as it is, and recorded so.
+    Of its two classifiers this is scikit-learn's, `usepytorch=False` in
+    senteval/tools/validation.py: the same rows give the same numbers. The other is Adam stopped
+    early, which depends on a GPU's order of sums. The features are not standardised (nowhere in
+    senteval/). Where scikit-learn's default of 100 iterations does not suffice, the fit is used as
+    it is, and recorded so.
 
     A task's splits decide its rule (head of senteval/tools/validation.py). Rows that are scored in
     folds of themselves get InnerKFoldClassifier; train, development and test get SplitClassifier;
@@ -46,14 +48,15 @@ class SentEval(Protocol):
     Attributes
     ----------
     seed : int
-        Of the folds and of the classifier (1111 in senteval/tools/validation.py and senteval/engine.py).
+        Of the folds and of the classifier (1111 in senteval/tools/validation.py and
+        senteval/engine.py).
     folds : int
         `kfold`, 10 in its README's configuration "comparable to the literature".
     folds_grid : dict, or None
         Grid of KFoldClassifier, which differs from that of the other two. None: the probe's own.
     """
 
-    MOST: ClassVar[Mapping[str, int]] = {"folds": MAX_FOLDS}
+    MAXIMA: ClassVar[Mapping[str, int]] = {"folds": MAX_FOLDS}
 
     seed: int = 1111
     folds: int = 10
@@ -84,7 +87,7 @@ class SentEval(Protocol):
             )
 
     def pair_features(self, sides: list[Array]) -> Array:
-        """Return ``[|u - v|; u * v]``, without u and v (senteval/mrpc.py, senteval/sick.py): (rows, 2 width)."""
+        """Return ``[|u - v|; u * v]`` (senteval/mrpc.py, senteval/sick.py): (rows, 2 width)."""
         if len(sides) == 1:
             return sides[0]
         u, v = sides
@@ -126,8 +129,8 @@ class SentEval(Protocol):
     ) -> dict[str, Any]:
         """Return a metric's value and interval.
 
-        In folds the value is the mean of the folds' own (senteval/tools/validation.py), and the interval that of
-        all rows together.
+        In folds the value is the mean of the folds' own (senteval/tools/validation.py), and the
+        interval that of all rows together.
         """
         found = super().score(name, labels, draws, fold, evaluate)
         if fold is None:

@@ -22,20 +22,20 @@ class Preconditioner:
     basis: Basis
 
     @property
-    def most_factored(self) -> int:
-        """Number of problems whose Cholesky factors may be held at once; 0 where one alone is too large."""
+    def max_factored(self) -> int:
+        """Number of problems whose Cholesky factors fit into memory; 0 if one is too large."""
         return FACTOR_ENTRIES // (self.objective.outputs * (self.objective.x.shape[1] + 1) ** 2)
 
     @property
     def can_factor(self) -> bool:
-        """Whether the Hessian's own blocks can be factored: rows are dense, and the factors fit into memory."""
-        return self.basis.vectors is not None and self.most_factored > 0
+        """Whether rows are dense and Cholesky factors of the Hessian's blocks fit into memory."""
+        return self.basis.vectors is not None and self.max_factored > 0
 
     def frame(self, weight: Array, bias: Array, problem: int, *, cold: bool, stale: bool) -> Frame | CholeskyFrame:
         """Return the frame that fits one problem's curvature at a point.
 
-        At weights of zero the Hessian is the class curvature times the covariance, so the frame makes
-        it the identity for dense rows. Elsewhere that ignores that rows differ in curvature.
+        At weights of zero the Hessian is the class curvature times the covariance, so the frame
+        makes it the identity for dense rows. Elsewhere that ignores that rows differ in curvature.
 
         Parameters
         ----------
@@ -44,7 +44,8 @@ class Preconditioner:
         cold : bool
             Whether the weights are zero. If not, sparse rows get the Hessian's diagonal.
         stale : bool
-            Whether an earlier frame did not lead to the optimum. If so, dense rows get the Hessian's own blocks.
+            Whether an earlier frame did not lead to the optimum. If so, dense rows get the
+            Hessian's own blocks.
         """
         objective, samples = self.objective, self.objective.weights_of(problem)
         if cold and objective.outputs > 1:
@@ -78,9 +79,9 @@ class Preconditioner:
         return np.maximum(values, 0) / objective.scale[problem] ** 2
 
     def _factor(self, curvature_weights: Array, problem: int) -> Array:
-        """Return the Cholesky factor (width + 1, width + 1) of one output's block of the Hessian along the basis.
+        """Return the Cholesky factor (width + 1, width + 1) of one output's block of the Hessian.
 
-        The last row and column belong to the bias. `curvature_weights` (rows,) are those of the output.
+        It runs along the basis; its last row and column belong to the bias.
         """
         objective, basis = self.objective, self.basis
         rows, width = objective.x.shape

@@ -13,8 +13,8 @@ from src.probes.solvers.logistic import solve_logistic
 from src.probes.solvers.preconditioner import Basis
 from src.probes.solvers.ridge import solve_ridge
 
-# Penalties per row: beyond, float64 cannot tell a fit from one without penalty, or from weights of zero.
-LEAST, MOST = 1e-12, 1e12
+# Penalties per row. Beyond, float64 does not distinguish a fit from none or from no penalty.
+MIN_PENALTY, MAX_PENALTY = 1e-12, 1e12
 
 
 class _Linear:
@@ -59,11 +59,11 @@ class _Linear:
         Raises
         ------
         UserError
-            A penalty is neither 0 nor between `LEAST` and `MOST`.
+            A penalty is neither 0 nor between `MIN_PENALTY` and `MAX_PENALTY`.
         """
         for alpha in alphas:
-            if not (alpha == 0 or LEAST <= alpha <= MOST):
-                allowed = f"0, or {LEAST:g} to {MOST:g}"
+            if not (alpha == 0 or MIN_PENALTY <= alpha <= MAX_PENALTY):
+                allowed = f"0, or {MIN_PENALTY:g} to {MAX_PENALTY:g}"
                 raise UserError(
                     f"probe.grid.alpha: {type(self).__name__} takes penalties per row of {allowed}, got {alpha:g}."
                 )
@@ -90,14 +90,15 @@ class LogisticRegression(_Linear):
     alpha : float, default 1e-3
         Strength per row, so that one grid means the same at every number of rows.
     tolerance : float, default 1e-9
-        Bound on the objective's distance to its optimum: by the duality gap where alpha > 0. Without
-        a penalty by the Newton decrement, and only where the classes overlap, as separable rows have
-        no optimum.
+        Bound on the objective's distance to its optimum: by the duality gap where alpha > 0.
+        Without a penalty by the Newton decrement, and only where the classes overlap, as separable
+        rows have no optimum.
 
     Examples
     --------
     >>> import numpy as np
-    >>> probe = LogisticRegression(alpha=0.1).fit(np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 0, 1, 1]))
+    >>> rows, labels = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 0, 1, 1])
+    >>> probe = LogisticRegression(alpha=0.1).fit(rows, labels)
     >>> probe.predict(np.array([[0.5], [2.5]])), probe.converged_
     (array([0, 1]), True)
     """
@@ -117,7 +118,7 @@ class LogisticRegression(_Linear):
         return solve_logistic(x, y, classes, problems, basis=basis, tolerance=self.tolerance, report=report)
 
     def fit_path(self, X: Matrix, y: Array, alphas: Sequence[float]) -> list[LogisticRegression]:
-        """Return one fitted probe per penalty, in the order given, at hardly more than the cost of one."""
+        """Return one fitted probe per penalty, in the order given."""
         names, ids = np.unique(y, return_inverse=True)
         if len(names) < 2:
             raise UserError(f"a classifier needs two classes, the labels hold {len(names)}.")
@@ -148,7 +149,9 @@ class LogisticRegression(_Linear):
 
 
 class Ridge(_Linear):
-    """Ridge regression: mean squared error + alpha ||w||^2, the bias free; scikit-learn's `Ridge(alpha * rows)`.
+    """Ridge regression: mean squared error + alpha ||w||^2, the bias free.
+
+    The objective is that of scikit-learn's `Ridge(alpha * rows)`.
 
     >>> import numpy as np
     >>> probe = Ridge(alpha=0.0).fit(np.array([[0.0], [1.0], [2.0]]), np.array([1.0, 3.0, 5.0]))
@@ -165,7 +168,7 @@ class Ridge(_Linear):
         self, x: Matrix, y: Array, classes: int, problems: Sequence[Problem], basis: Basis | None = None,
         report: Report = no_report,
     ) -> list[Solution]:  # fmt: skip
-        """Solve many problems on shared rows together; `classes` and `basis` are ignored. See `solve_ridge`."""
+        """Solve many problems together, see `solve_ridge`; `classes` and `basis` are ignored."""
         self.check_penalties([problem.alpha for problem in problems])
         return solve_ridge(x, np.asarray(y, dtype=np.float64), problems, tolerance=self.tolerance, report=report)
 

@@ -13,7 +13,9 @@ Steps = Generator[tuple[Array, bool], tuple[float, Array, float], None]
 
 
 def minimise(point: Array, tolerance: float, limit: int) -> Steps:
-    """Minimise a smooth convex function: yield (point, exact), and receive (value, gradient, gap bound) there.
+    """Minimise a smooth convex function.
+
+    Yield (point, exact), and receive (value, gradient, bound of the gap) there.
 
     Cheap evaluations are requested until the bound falls below the tolerance or rounding stops the
     progress, then exact ones. The last point yielded is the answer. Steps are accepted by Armijo's
@@ -66,7 +68,7 @@ def _remember(pairs: list[Pair], step: Array, change: Array) -> list[Pair]:
 
 
 def _inverse_hessian(pairs: list[Pair], gradient: Array) -> Array:
-    """Multiply by the approximate inverse Hessian: the two-loop recursion of L-BFGS (Nocedal 1980)."""
+    """Multiply by the approximate inverse Hessian by the two-loop recursion (Nocedal 1980)."""
     vector, factors = gradient.copy(), []
     for step, change, curvature in reversed(pairs):
         factor = float(step @ vector) / curvature

@@ -1,4 +1,4 @@
-"""Values and passes that the solvers share: problems, solutions, decision values, threads over blocks of rows."""
+"""Problems, solutions, decision values and threads over blocks of rows, for all solvers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class Problem:
     alpha : float
         Strength of the penalty per row.
     weights : array of (rows,), or None
-        How often each row counts: 0 or 1 for a subset, counts for a bootstrap resample. None: all rows once.
+        How often each row counts: 0 or 1 for a subset, counts for a bootstrap resample. None: all
+        rows once.
     mean : array of (width,), or None
         As the bias is free, this changes the conditioning alone, never the solution. None: the mean
         of the problem's own rows.
@@ -49,7 +50,7 @@ class Problem:
     def solution(
         self, weight: Array, bias: Array, *, objective: float, gap: float, tolerance: float, evaluations: int
     ) -> Solution:
-        """Return the solution at weights (outputs, width) and bias (outputs,); converged if the gap is small enough."""
+        """Return the solution at weights (outputs, width) and bias (outputs,)."""
         return Solution(self.alpha, weight, bias, objective, gap, gap <= tolerance, evaluations, self.mean, self.scale)
 
 
@@ -92,7 +93,8 @@ def parallel_map() -> Iterator[Map]:
     """Yield a `map` on as many threads as BLAS may use, and keep BLAS itself on one thread.
 
     The threads then meet once a pass and not at every small product. On a shared machine, a BLAS
-    thread that waits for another one costs ten times the product. Nested calls yield the same `map`.
+    thread that waits for another one costs ten times the product. Nested calls yield the same
+    `map`.
     """
     from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -140,7 +142,7 @@ def separates(scores: Array, y: Array) -> bool:
 
 
 def by_weights(problems: Sequence[Problem]) -> dict[int, list[int]]:
-    """Return the positions of the problems that share one array of row weights, by the array's identity."""
+    """Return the positions of problems that share an array of row weights, by its id."""
     positions: dict[int, list[int]] = {}
     for index, problem in enumerate(problems):
         positions.setdefault(id(problem.weights), []).append(index)

@@ -1,10 +1,10 @@
 """Multinomial logistic regression solved to a checked optimum, dense or sparse.
 
 A grid of penalties on one or many subsets of the same rows is one call. Every problem has its own
-L-BFGS search, and each step evaluates all of them in a single pass over the rows. The searches run in
-coordinates in which the Hessian at the start is the identity: eigenvectors of the Gram matrix for the
-features, of the start's class covariance for the classes. A dozen passes then suffice where raw
-coordinates need many dozens.
+L-BFGS search, and each step evaluates all of them in a single pass over the rows. The searches run
+in coordinates in which the Hessian at the start is the identity: eigenvectors of the Gram matrix
+for the features, of the start's class covariance for the classes. A dozen passes then suffice where
+raw coordinates need many dozens.
 
 The stopping rule is a proof. Where the bias is optimal for the weights, the class probabilities are
 feasible in the dual problem and the duality gap is exactly ``||gradient||^2 / (2 alpha)``. It is
@@ -43,7 +43,7 @@ def solve_logistic(
     tolerance: float = 1e-9,
     report: Report = no_report,
 ) -> list[Solution]:
-    """Minimise mean log-loss + alpha / 2 ||W||^2 (bias free) for every problem, in shared passes over the rows.
+    """Minimise mean log-loss + alpha / 2 ||W||^2 (bias free) for every problem.
 
     Parameters
     ----------
@@ -90,7 +90,8 @@ class _Search:
     def solve(self, limit: int) -> list[Solution]:
         """Search in rounds.
 
-        A frame fits the curvature at its start. Where it did not lead to the optimum, the next round takes a new one.
+        A frame fits the curvature at its start. Where it did not lead to the optimum, the next
+        round takes a new one.
         """
         objective, problems = self.objective, self.objective.problems
         preconditioner = Preconditioner(objective, self.basis)
@@ -101,7 +102,7 @@ class _Search:
         while active:
             stale = bool(answers)
             factored = stale and self.basis.vectors is not None
-            chosen = active[: max(1, preconditioner.most_factored)] if factored else active
+            chosen = active[: max(1, preconditioner.max_factored)] if factored else active
             frames = {}
             for index in chosen:
                 cold = not stale and problems[index].start is None
@@ -110,7 +111,7 @@ class _Search:
                 spent[index] += max(1, found.evaluations)  # a round without an evaluation has to end too
                 points[index] = (found.weight, found.bias)
                 answers[index] = replace(found, evaluations=int(spent[index]))
-            # Without a penalty the gap is read off the frame, which has to be the Hessian's own for that.
+            # Without a penalty, the gap is exact in the Hessian's own frame alone.
             done = {index for index in chosen if answers[index].converged and (problems[index].alpha > 0 or stale)}
             active = [index for index in active if index not in done and spent[index] < limit]
         gap_is_known = self.basis.vectors is None or preconditioner.can_factor
@@ -129,7 +130,7 @@ class _Search:
     def _round(
         self, frames: Mapping[int, Frame | CholeskyFrame], points: Sequence[Point], limit: int
     ) -> dict[int, Solution]:
-        """Advance problems together, each in its own frame, until it converged or made `limit` evaluations."""
+        """Advance problems together, each in its own frame, for at most `limit` evaluations."""
         objective, basis = self.objective, self.basis
         searches = {
             index: minimise(frame.encode(basis, *points[index]), self.tolerance, limit)
@@ -169,7 +170,7 @@ class _Search:
         return answers
 
     def _evaluate(self, weight: Array, bias: Array, active: Array, exact: bool) -> tuple[Array, Array, Array, Array]:
-        """Return objective, gradient of the weights, bias and its gradient, which is zero at the optimal bias."""
+        """Return objective, gradient of the weights, bias, and gradient of the bias."""
         if exact:
             value, gradient, bias = self.objective.evaluate_exact(weight, bias, active)
             return value, gradient, bias, np.zeros_like(bias)

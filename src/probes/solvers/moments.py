@@ -16,13 +16,14 @@ ROUNDINGS = 32  # units in the last place by which a pooled value may be off: it
 def rounding(mean: Array, rows: int, precision: Any) -> Array:
     """Return the largest standard deviation of each column (width,) that is rounding of its mean.
 
-    scikit-learn's bound for constant features is the error of its two-pass sum, ``rows * eps * mean``,
-    with eps that of the features. Sums run in float64 here, so that the rounding of the features
-    themselves decides: the rows count up to `ROUNDINGS`.
+    scikit-learn's bound for constant features is the error of its two-pass sum,
+    ``rows * eps * mean``, with eps that of the features. Sums run in float64 here, so that the
+    rounding of the features themselves decides: the rows count up to `ROUNDINGS`.
 
     References
     ----------
-    `_is_constant_feature` in sklearn/preprocessing/_data.py of scikit-learn 1.9; Chan, Golub and LeVeque (1983).
+    `_is_constant_feature` in sklearn/preprocessing/_data.py of scikit-learn 1.9;
+    Chan, Golub and LeVeque (1983).
     """
     return min(rows, ROUNDINGS) * float(np.finfo(precision).eps) * np.abs(mean)
 
@@ -30,8 +31,8 @@ def rounding(mean: Array, rows: int, precision: Any) -> Array:
 def moments(x: Matrix, weights: Sequence[Array | None], noise: Array | None = None) -> tuple[Array, Array]:
     """Return mean and standard deviation of each column over weighted rows; constant columns get 1.
 
-    Accurate where a column's mean is not many times its standard deviation, which holds for features
-    that were standardised once on all rows.
+    Accurate where a column's mean is not many times its standard deviation, which holds for
+    features that were standardised once on all rows.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from src.probes.solvers.moments import moments
 
 
 def _gram(x: Matrix) -> tuple[Array, Array]:
-    """Sum the rows (width,) and their outer products (width, width): float64 sums of float32 block products."""
+    """Sum the rows (width,) and their outer products (width, width), in float64."""
 
     def slab(number: int) -> tuple[Array, Array]:
         total, products = np.zeros(x.shape[1]), np.zeros((x.shape[1], x.shape[1]))
@@ -43,7 +43,8 @@ class Basis:
     def of(cls, x: Matrix) -> Basis:
         """Return the basis of all rows of `x`; of sparse rows, the variances alone.
 
-        The basis only preconditions, so float32 suffices and one basis serves every subset of the rows.
+        The basis only preconditions, so float32 suffices and one basis serves every subset of the
+        rows.
         """
         rows = x.shape[0]
         if sp.issparse(x):
@@ -61,7 +62,7 @@ class Basis:
         return array if self.vectors is None else array @ self.vectors
 
     def reconstruct(self, array: Array) -> Array:
-        """Return the features' own coordinates (..., width) of coefficients along the eigenvectors."""
+        """Return coordinates (..., width) of coefficients along the eigenvectors."""
         return array if self.vectors is None else array @ self.vectors.T
 
 
@@ -96,7 +97,7 @@ class Frame:
         return self.rotation @ weight, self.rotation @ (self.bias_scales * point[-outputs:])
 
     def gradient(self, weight_gradient: Array, bias_gradient: Array) -> Array:
-        """Return the gradient at a flat point from those of the weights along the basis and of the bias."""
+        """Return the gradient at a flat point from those of weights along the basis and bias."""
         return np.concatenate(
             [
                 (self.scales * (self.rotation.T @ weight_gradient)).ravel(),
@@ -109,7 +110,7 @@ class Frame:
 class CholeskyFrame:
     """Coordinates from the Hessian's own block of each output, bias included.
 
-    `factors` holds lower Cholesky factors (outputs, width + 1, width + 1). Methods as those of `Frame`.
+    `factors` are lower triangular, (outputs, width + 1, width + 1). Methods as in `Frame`.
     """
 
     factors: Array

@@ -23,9 +23,9 @@ def solve_ridge(
 ) -> list[Solution]:
     """Minimise mean squared error + alpha ||w||^2 (bias free) for every problem, in float64.
 
-    Dense rows: the closed form, through one eigendecomposition of each subset's covariance, which is
-    the covariance of all rows less that of the rows left out. Sparse rows: conjugate gradients, to a
-    bound on the objective's distance to its optimum.
+    Dense rows: the closed form, through one eigendecomposition of each subset's covariance, which
+    is the covariance of all rows less that of the rows left out. Sparse rows: conjugate gradients,
+    to a bound on the objective's distance to its optimum.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class _Sums:
 
 
 def _subset_sums(x: Matrix, y: Array, weights: Array | None, whole: _Sums) -> _Sums:
-    """Return the sums over weighted rows, from those over the rows left out where these are fewer."""
+    """Return sums over weighted rows, from those over the rows left out if these are fewer."""
     if weights is None or (weights == 1).all():
         return whole
     if np.isin(weights, (0, 1)).all() and 2 * weights.sum() > len(weights):
@@ -135,7 +135,7 @@ def _bias(problem: Problem, weight: Array, centre: Array, target: float, scale: 
 
 
 def _solve_sparse(x: Matrix, y: Array, problems: Sequence[Problem], tolerance: float) -> list[Solution]:
-    """Solve problems of one subset of the rows and one scale by conjugate gradients, the strongest penalty first."""
+    """Solve problems of one subset and one scale by conjugate gradients, strong penalties first."""
     first, width = problems[0], x.shape[1]
     exact = x.astype(np.float64)
     share = np.ones(x.shape[0]) if first.weights is None else np.asarray(first.weights, dtype=np.float64)
@@ -173,7 +173,7 @@ def _solve_sparse(x: Matrix, y: Array, problems: Sequence[Problem], tolerance: f
 def _conjugate_gradients(
     covariance: Product, alpha: float, slope: Array, start: Array, diagonal: Array, *, accuracy: float, limit: int
 ) -> tuple[Array, int]:
-    """Solve ``(covariance + alpha) weight = slope`` with a diagonal preconditioner; return weight and steps."""
+    """Solve ``(covariance + alpha) weight = slope``; return weight and number of steps."""
     shape, steps = (len(slope), len(slope)), 0
 
     def count(_: Array) -> None:

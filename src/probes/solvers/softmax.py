@@ -49,7 +49,7 @@ class SoftmaxObjective:
         return self.sample_weights[self.weights_index[problem]]
 
     def evaluate(self, weight: Array, bias: Array, active: Array) -> Sums:
-        """Return objective (problems,), gradient of the weights and of the bias, in working precision.
+        """Return objective (problems,), gradients of weights and bias, in working precision.
 
         Products run in the precision of `x`, sums over blocks in float64.
         """
@@ -70,7 +70,7 @@ class SoftmaxObjective:
         return value + self._penalty(weight, active), self._rescaled(raw, total, weight, active), total
 
     def evaluate_exact(self, weight: Array, bias: Array, active: Array) -> Sums:
-        """Return objective and gradient of the weights in float64, and the bias that is optimal for them.
+        """Return objective, gradient of the weights and their optimal bias, in float64.
 
         In two passes: the decision values of all rows are kept, the bias is solved by Newton's
         method, then the gradient is collected.
@@ -113,7 +113,7 @@ class SoftmaxObjective:
         return out
 
     def class_curvature(self, derivative: Array, sample_weights: Array) -> Array:
-        """Return the mean of ``diag(p) - p p'`` (outputs, outputs) from derivatives (outputs, rows) of the loss."""
+        """Return the mean of ``diag(p) - p p'`` (outputs, outputs) from the loss's derivatives."""
         if self.outputs == 1:
             share = np.abs(derivative[0])
             return np.array([[float((share * (1 - share)) @ sample_weights)]])
@@ -151,7 +151,7 @@ class SoftmaxObjective:
         return 0.5 * self.alpha[active] * np.einsum("ktd,ktd->t", weight, weight)
 
     def _scores(self, x: Matrix, weight: Array, bias: Array) -> Array:
-        """Return decision values (outputs, problems, rows) of one block, in the precision of `weight`."""
+        """Return a block's decision values (outputs, problems, rows) in `weight`'s precision."""
         flat = weight.reshape(-1, weight.shape[-1])
         out = np.ascontiguousarray((x @ flat.T).T) if self.is_sparse else flat @ x.T
         out = out.reshape(*weight.shape[:2], x.shape[0])
@@ -187,13 +187,13 @@ class SoftmaxObjective:
         return loss, scores
 
     def _collect(self, derivative: Array, block: Matrix) -> Array:
-        """Return the gradient (outputs, problems, width) of the stored features' weights on one block."""
+        """Return a block's gradient (outputs, problems, width) for the features as stored."""
         flat = derivative.reshape(-1, derivative.shape[-1])
         out = (block.T @ flat.T).T if self.is_sparse else flat @ block
         return out.reshape(*derivative.shape[:2], -1)
 
     def _sum_blocks(self, block_sums: Callable[[slice], Sums], weight: Array, bias: Array) -> Sums:
-        """Sum over the blocks in float64, in their order, so that the threads do not change a bit."""
+        """Sum over blocks in float64 and in order, so that threads do not change a bit."""
         value, raw, total = np.zeros(weight.shape[1]), np.zeros(weight.shape), np.zeros(bias.shape)
         for parts in self.map(block_sums, self.blocks):
             value += parts[0]

@@ -1,4 +1,4 @@
-"""The demo tasks: the same text everywhere, no row of test in train, and no label that a length or a word gives away."""
+"""Generated tasks: fixed texts, no test row in train, and no label that a length or a word predicts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HEADLINES = {
     "demo_coherence": "accuracy",
 }
 CLASSIFIED = [task for task in list(grammars) if task != "similarity"]
-# The beginning of the SHA-256 of all rows. Who changes a text changes every score ever measured on it: then also these, knowingly.
+# First digits of the SHA-256 of all rows. A changed text changes every score that was measured on it.
 DIGESTS = {
     "sentiment": "16c2946a4944bf91",
     "acceptability": "038e754555d82988",
@@ -42,7 +42,8 @@ DIGESTS = {
     "coherence": "c7ec0141a81f0095",
 }
 FUNCTION_WORDS = (
-    "a an the of to in on at for with from by into upon out up down off over away towards past about and but as all some no not "
+    "a an the of to in on at for with from by into upon out up down off over away towards past about and but as all "
+    "some no not "
     "was were had been is be did would it her his him he she they them one two three last another every"
 )
 
@@ -60,14 +61,11 @@ def words(text: str) -> list[str]:
     return re.findall(r"[a-z']+", text.lower())
 
 
-def matter(text: str) -> set[str]:
+def content_words(text: str) -> set[str]:
     return set(words(text)) - set(words(FUNCTION_WORDS))
 
 
-# The rows -----------------------------------------------------------------------------------------------------------------------------
-
-
-def test_every_grammar_is_an_option_and_every_option_a_grammar() -> None:
+def test_grammars_and_options_correspond() -> None:
     assert set(OPTIONS) == set(HEADLINES) == {f"demo_{task}" for task in grammars}
     for name in OPTIONS:
         found = option(name)
@@ -78,19 +76,19 @@ def test_every_grammar_is_an_option_and_every_option_a_grammar() -> None:
 
 
 @pytest.mark.parametrize("task", list(grammars))
-def test_the_text_is_pinned(task: str) -> None:
+def test_the_texts_have_their_recorded_digests(task: str) -> None:
     text = json.dumps(splits(task), ensure_ascii=True)
     assert hashlib.sha256(text.encode()).hexdigest()[:16] == DIGESTS[task]
 
 
-def test_choices_are_those_of_the_published_algorithm() -> None:
+def test_choices_follow_the_published_splitmix64() -> None:
     draw = Draw()
     draw._state = 1234567
     # The first outputs of SplitMix64 from this state, scaled to 64 bits.
     assert [draw.below(1 << 64) for _ in range(3)] == [6457827717110365317, 3203168211198807973, 9817491932198370423]
 
 
-def test_choices_are_even_and_repeat() -> None:
+def test_choices_are_uniform_and_reproducible() -> None:
     draw = Draw("law")
     counts = np.bincount([draw.below(7) for _ in range(7000)], minlength=7)
     assert counts.min() > 880 and counts.max() < 1120
@@ -100,7 +98,7 @@ def test_choices_are_even_and_repeat() -> None:
 
 
 @pytest.mark.parametrize("task", list(grammars))
-def test_the_seed_decides_the_text_and_the_number_of_rows_does_not(task: str) -> None:
+def test_texts_depend_on_the_seed_and_not_on_other_splits(task: str) -> None:
     few = generate(task, 0, {"train": 60, "test": 30})
     assert few == generate(task, 0, {"train": 60, "test": 30})
     assert few["train"] != generate(task, 1, {"train": 60})["train"]
@@ -122,7 +120,7 @@ def test_no_two_rows_have_the_same_words_in_any_order(task: str) -> None:
 
 
 @pytest.mark.parametrize("task", list(grammars))
-def test_train_has_every_word_of_test(task: str) -> None:
+def test_every_word_of_test_occurs_in_train(task: str) -> None:
     seen, met = (
         {word for texts, _ in splits(task)[name] for text in texts for word in words(text)}
         for name in ("train", "test")
@@ -141,9 +139,6 @@ def test_texts_are_written_as_sentences(task: str) -> None:
             assert task == "acceptability" or wrong is None, text
 
 
-# What gives no label away -------------------------------------------------------------------------------------------------------------
-
-
 def _shares(task: str) -> tuple[list[Texts], np.ndarray]:
     rows = splits(task)["train"]
     labels = grammars[task].labels
@@ -151,21 +146,21 @@ def _shares(task: str) -> tuple[list[Texts], np.ndarray]:
 
 
 def _best_split(values: np.ndarray, label: np.ndarray) -> float:
-    """Accuracy of the best rule that gives one class to the rows up to a threshold and one to the rest."""
+    """Return the accuracy of the best rule with one class up to a threshold and one above it."""
     classes = np.eye(label.max() + 1)[label][np.argsort(values, kind="stable")]
     below = np.cumsum(classes, axis=0)
     ends = np.flatnonzero(np.append(np.diff(np.sort(values)) > 0, True))
     return float((below.max(axis=1) + (below[-1] - below).max(axis=1))[ends].max() / len(label))
 
 
-def test_the_rule_by_threshold_finds_what_there_is() -> None:
+def test_the_threshold_rule_finds_a_perfect_split_and_no_more() -> None:
     assert _best_split(np.array([1, 2, 3, 4]), np.array([0, 0, 1, 1])) == 1
     assert _best_split(np.array([1, 1, 1, 1]), np.array([0, 1, 0, 1])) == 0.5
 
 
 @pytest.mark.parametrize("task", CLASSIFIED)
 @pytest.mark.parametrize("length", [len, lambda text: len(words(text))], ids=["characters", "words"])
-def test_no_length_tells_the_label(task: str, length: Callable[[str], int]) -> None:
+def test_lengths_do_not_predict_the_label(task: str, length: Callable[[str], int]) -> None:
     texts, label = _shares(task)
     lengths = np.array([[length(text) for text in row] for row in texts])
     constant = np.bincount(label).max() / len(label)
@@ -174,7 +169,7 @@ def test_no_length_tells_the_label(task: str, length: Callable[[str], int]) -> N
 
 
 @pytest.mark.parametrize("task", CLASSIFIED)
-def test_no_word_tells_the_label(task: str) -> None:
+def test_single_words_do_not_predict_the_label(task: str) -> None:
     texts, label = _shares(task)
     constant = np.bincount(label).max() / len(label)
     for side in range(len(texts[0])):
@@ -185,9 +180,8 @@ def test_no_word_tells_the_label(task: str) -> None:
 
 
 @pytest.mark.parametrize("task", CLASSIFIED)
-def test_words_alone_say_little(task: str) -> None:
-    """A linear probe on the words of either text stays near the constant; on those that both share too, but for the one task that
-    compares names."""
+def test_a_bag_of_words_stays_near_chance(task: str) -> None:
+    """Words of either text, and words that both share except in the task that compares names."""
     from scipy.sparse import hstack
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -207,7 +201,7 @@ def test_words_alone_say_little(task: str) -> None:
     assert score < 1 / len(set(labels["test"])) + 0.15
 
 
-def test_a_judging_word_praises_as_often_as_it_blames() -> None:
+def test_judging_words_are_balanced_over_labels() -> None:
     praised: dict[str, list[bool]] = {}
     judging = {word for _, praise, blame in sentiment.KINDS for word in (*praise, *blame)}
     for (text,), label in splits("sentiment")["train"]:
@@ -218,11 +212,11 @@ def test_a_judging_word_praises_as_often_as_it_blames() -> None:
 
 
 @pytest.mark.parametrize("clause", dict.fromkeys(acceptability.CLAUSES), ids=lambda clause: clause.__name__)
-def test_a_fault_takes_words_that_are_as_common_in_sound_clauses(clause: acceptability.Clause) -> None:
+def test_words_are_as_common_in_correct_as_in_wrong_clauses(clause: acceptability.Clause) -> None:
     counts = []
-    for sound in (True, False):
+    for correct in (True, False):
         draw = Draw("clause")
-        counts.append(Counter(word for _ in range(3000) for word in words(clause(draw, sound))))
+        counts.append(Counter(word for _ in range(3000) for word in words(clause(draw, correct))))
     for word in counts[0] | counts[1]:
         low, high = sorted((counts[0][word], counts[1][word]))
         assert high - low < 6 * np.sqrt(high + 1), word
@@ -231,19 +225,21 @@ def test_a_fault_takes_words_that_are_as_common_in_sound_clauses(clause: accepta
     assert same == 0
 
 
-def test_the_phrases_of_a_scene_share_no_word_of_their_matter() -> None:
+def test_phrases_of_a_scene_share_no_content_word() -> None:
     for scene in coherence.SCENES:
-        phrases = [matter(phrase) for phrase in (*scene.acts, *scene.events)]
+        phrases = [content_words(phrase) for phrase in (*scene.acts, *scene.events)]
         shared = [word for word, count in Counter(word for phrase in phrases for word in phrase).items() if count > 1]
         assert not shared, shared
         assert len(scene.acts) >= 10 and len(scene.events) >= 6
 
 
-def test_the_wordings_of_a_deed_share_no_word_of_their_matter() -> None:
+def test_wordings_of_a_deed_share_no_content_word() -> None:
     for theme in deeds.DEEDS:
         assert len(theme) == 5
         for first, second in theme:
-            assert not matter(f"{first.base} {first.past}") & matter(f"{second.base} {second.past}"), first
+            assert not content_words(f"{first.base} {first.past}") & content_words(f"{second.base} {second.past}"), (
+                first
+            )
             assert deeds.reworded(first) == second and deeds.reworded(second) == first
 
 
@@ -261,11 +257,8 @@ def test_the_score_is_the_number_of_slots_shared() -> None:
         assert len(first & second) == int(label)
 
 
-def test_names_are_told_apart() -> None:
+def test_names_of_men_and_women_do_not_overlap() -> None:
     assert not set(lexicon.MEN) & set(lexicon.WOMEN)
-
-
-# As a dataset -------------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -290,12 +283,12 @@ def test_an_option_loads_without_hub_or_folder(name: str) -> None:
         ("sentiment", {"train": 4, "test": 0}, r"rows\.test=0: at least 1"),
     ],
 )
-def test_what_cannot_be_written_is_refused(name: str, rows: dict[str, int], message: str) -> None:
+def test_an_unknown_grammar_and_an_empty_split_are_refused(name: str, rows: dict[str, int], message: str) -> None:
     with pytest.raises(UserError, match=message):
         generate(name, 0, rows)
 
 
-def test_a_grammar_that_runs_dry_says_so() -> None:
+def test_an_exhausted_grammar_is_an_error() -> None:
     found = Grammar(("yes",), lambda draw, label: (draw.pick(("one", "two", "three")),))
     seen: set[tuple[str, ...]] = set()
     with pytest.raises(UserError, match="no more than about 3 texts"):
@@ -303,6 +296,6 @@ def test_a_grammar_that_runs_dry_says_so() -> None:
             _new_texts(found, "count", Draw(), "yes", seen)
 
 
-def test_a_split_has_a_bound() -> None:
+def test_the_number_of_rows_is_limited() -> None:
     with pytest.raises(UserError, match="at most 100,000"):
         generate("sentiment", 0, {"train": 10**8})

@@ -43,12 +43,12 @@ def test_spaces_around_a_column_name_do_not_count_unless_two_names_differ_in_the
 
 
 @pytest.mark.parametrize("first", ["a quiet evening\t1\n", "1\tquiet\n"])
-def test_a_first_line_that_is_data_gets_the_way_out(tmp_path: Path, first: str) -> None:
+def test_a_first_line_of_data_is_refused_with_the_way_out(tmp_path: Path, first: str) -> None:
     with pytest.raises(UserError, match=r"(?s)no column 'text'.*column names above it, with 'text'"):
         read_tsv(write_file(tmp_path / "a.tsv", first))
 
 
-def test_messages_are_short(tmp_path: Path) -> None:
+def test_the_error_for_a_wide_table_is_short(tmp_path: Path) -> None:
     path = write_file(tmp_path / "wide.tsv", "\t".join(f"column{number}" for number in range(5000)) + "\n")
     with pytest.raises(UserError) as caught:
         read_tsv(path)

@@ -18,7 +18,7 @@ def test_only_a_line_feed_ends_a_row_of_tsv(tmp_path: Path) -> None:
     assert read_tsv(path) == {"text": STRANGE, "label": [str(row) for row in range(len(STRANGE))]}
 
 
-def test_quoted_csv_gives_back_what_was_written(tmp_path: Path) -> None:
+def test_quoted_csv_keeps_all_texts(tmp_path: Path) -> None:
     texts = [*STRANGE, "two\nlines", "crlf\r\ninside", 'say "yes", please']
     with (tmp_path / "a.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL)
@@ -46,7 +46,7 @@ def test_line_ends_byte_order_mark_and_blank_lines_change_nothing(tmp_path: Path
 def test_quotes_are_plain_characters_unless_asked(tmp_path: Path) -> None:
     path = write_file(tmp_path / "a.tsv", 'text\tlabel\n"open\t0\nmiddle " quote\t1\n"closed"\t0\n')
     assert read_tsv(path)["text"] == ['"open', 'middle " quote', '"closed"']
-    with pytest.raises(UserError, match=r"'a.tsv' line 2 is no valid CSV"):
+    with pytest.raises(UserError, match=r"'a.tsv' line 2 is not valid CSV"):
         read_tsv(path, quoting=True)
 
 
@@ -65,7 +65,7 @@ def test_a_quote_inside_an_unquoted_field_is_a_character(tmp_path: Path) -> None
         ("text\ttext\tlabel\na\tb\t0\n", "2 columns called 'text'"),
         (
             "text,label\na,0\n",
-            "no column 'text'. There are: text,label.\nThe file seems to be separated by ','. Save it with commas as .csv",
+            "no column 'text'. There are: text,label.\n.* separated by ','. .* .csv",
         ),
         ("text;label\na;0\n", "no column 'text'. There are: text;label.\nThe file seems to be separated by ';'"),
         ("text\tlabel\ra\t0\rb\t1\r", "seems to end its lines with lone carriage returns.\n.*tr "),
@@ -73,17 +73,17 @@ def test_a_quote_inside_an_unquoted_field_is_a_character(tmp_path: Path) -> None
         (b"text\tlabel\na\t0\nbl\xe9\t1\n", "line 3, byte 3 of the line \\(0xE9\\) is not UTF-8"),
     ],
 )
-def test_refused_tables_name_file_and_line(tmp_path: Path, content: bytes | str, message: str) -> None:
+def test_errors_of_tables_name_file_and_line(tmp_path: Path, content: bytes | str, message: str) -> None:
     with pytest.raises(UserError, match=f"'bad.tsv'.*{message}"):
         read_tsv(write_file(tmp_path / "bad.tsv", content))
 
 
 def test_a_carriage_return_outside_quotes_is_refused_not_a_row(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="line 2 is no valid CSV"):
+    with pytest.raises(UserError, match="line 2 is not valid CSV"):
         read_tsv(write_file(tmp_path / "a.csv", "text,label\na\rb,0\n"), delimiter=",", quoting=True)
 
 
-def test_a_csv_that_is_none_says_what_it_seems_to_be(tmp_path: Path) -> None:
+def test_the_error_for_a_wrong_separator_names_it(tmp_path: Path) -> None:
     for content, message in (
         ("text;label\na;0\n", "(?s)no column 'text'.*separated by ';'"),
         ("text\tlabel\na\t0\n", "(?s)no column 'text'.*separated by tabs"),
@@ -105,7 +105,7 @@ def test_a_long_text_is_read_whole(tmp_path: Path) -> None:
     )
 
 
-def test_a_comma_and_a_space_separate_where_the_header_says_so(tmp_path: Path) -> None:
+def test_a_header_with_comma_and_space_sets_the_separator(tmp_path: Path) -> None:
     rows = 'label, "text"\n0, "red, blue"\n1, "two\nlines"\n1, plain\n'
     assert read_tsv(write_file(tmp_path / "a.csv", rows), delimiter=",", quoting=True) == {
         "text": ["red, blue", "two\nlines", "plain"],
@@ -118,15 +118,13 @@ def test_a_space_before_a_quote_is_refused_not_read_as_text(tmp_path: Path, row:
     path = write_file(tmp_path / "a.csv", "text,label\nfine,1\n" + row)
     with pytest.raises(UserError, match=r"(?s)line 3.*(space|3 fields)"):
         read_tsv(path, delimiter=",", quoting=True)
-    with pytest.raises(UserError, match="line 1 is no valid CSV"):
+    with pytest.raises(UserError, match="line 1 is not valid CSV"):
         read_tsv(write_file(tmp_path / "c.csv", 'text, "label\nx, 0\n'), delimiter=",", quoting=True)
     harmless = write_file(tmp_path / "b.csv", 'text,label\n" ""said""",0\n "said" he,1\n')
     assert read_tsv(harmless, delimiter=",", quoting=True)["text"] == [' "said"', ' "said" he']
 
 
-def test_a_quote_that_swallows_the_file_is_refused_at_the_bound(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unclosed_quote_is_refused_at_the_size_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("src.data.reading.delimited.MAX_LINE", 2000)
     rows = "text,label\nfine,0\n" + '"two\nlines",1\n' * 500
     assert len(read_tsv(write_file(tmp_path / "a.csv", rows), delimiter=",", quoting=True)["text"]) == 501

@@ -13,7 +13,7 @@ from src.errors import UserError
 from tests.helpers.files import EXTENSIONS, any_reader, read_tsv, write_file
 
 
-def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
+def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no file 'none.tsv'"):
         read_tsv(tmp_path / "none.tsv")
     with pytest.raises(UserError, match="is a folder"):
@@ -36,7 +36,7 @@ def test_only_regular_files_are_opened(tmp_path: Path, extension: str) -> None:
 
 
 @pytest.mark.parametrize("extension", ["csv", "tsv", "jsonl"])
-def test_a_line_without_end_is_refused_by_its_number(tmp_path: Path, extension: str) -> None:
+def test_a_line_above_the_size_limit_is_refused_by_its_number(tmp_path: Path, extension: str) -> None:
     path = write_file(tmp_path / f"a.{extension}", '{"text": "a"}\n' if extension == "jsonl" else "text\n")
     with path.open("r+b") as file:
         file.truncate(1 << 40)  # NULs without end, none of them on the disk

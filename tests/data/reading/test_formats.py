@@ -38,7 +38,7 @@ def test_another_format_is_named_with_the_way_out(tmp_path: Path, extension: str
         any_reader(write_file(tmp_path / f"a.{extension}", content))
 
 
-def test_parquet_under_another_name_is_told_as_such(tmp_path: Path) -> None:
+def test_parquet_under_another_name_is_recognised(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "a.csv")
     with pytest.raises(UserError, match=r"(?s)is a Parquet file.*\.parquet"):
         any_reader(tmp_path / "a.csv")
@@ -46,7 +46,9 @@ def test_parquet_under_another_name_is_told_as_such(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
 @pytest.mark.parametrize("extension", ["csv", "jsonl"])
-def test_wide_encodings_are_recognised_and_the_advice_works(tmp_path: Path, encoding: str, extension: str) -> None:
+def test_utf_16_and_32_are_recognised_and_the_advised_command_works(
+    tmp_path: Path, encoding: str, extension: str
+) -> None:
     texts = ["caf\u00e9", "\u4e2d\u6587"]
     content = "\r\n".join(
         ["text", *texts] if extension == "csv" else [json.dumps({"text": text}, ensure_ascii=False) for text in texts]
@@ -59,7 +61,7 @@ def test_wide_encodings_are_recognised_and_the_advice_works(tmp_path: Path, enco
     assert any_reader(Path(target))["text"].to_pylist() == texts
 
 
-def test_a_text_that_holds_nuls_is_no_wide_encoding(tmp_path: Path) -> None:
+def test_a_text_with_nuls_is_not_taken_for_utf_16(tmp_path: Path) -> None:
     assert any_reader(write_file(tmp_path / "a.csv", "text\na\x00b\x00c\x00d\n"))["text"].to_pylist() == [
         "a\x00b\x00c\x00d"
     ]

@@ -13,7 +13,7 @@ from src.errors import UserError
 from tests.helpers.files import STRANGE, any_reader, write_file
 
 
-def test_json_lines_give_back_what_was_written(tmp_path: Path) -> None:
+def test_json_lines_keep_all_texts(tmp_path: Path) -> None:
     rows = [{"text": text, "label": row} for row, text in enumerate([*STRANGE, "two\nlines"])]
     path = write_file(tmp_path / "a.jsonl", "\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
     table = read_json_lines(path, path.name, ["text", "label"])
@@ -25,19 +25,19 @@ def test_json_lines_give_back_what_was_written(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ('{"text": "a", "label": 0}\n{"text": "b"\n', "line 2 is no JSON"),
-        ('["a", 0]\n["b", 1]\n', "line 1 is no JSON object"),
+        ('["a", 0]\n["b", 1]\n', "line 1 is not a JSON object"),
         ('{"text": "a", "label": [1]}', "line 1: 'label' is a JSON list"),
         ('{"sentence": "a", "label": 0}', "no column 'text'. There are: sentence, label"),
         ('{"text": "\\ud800", "label": 0}', "half a surrogate pair"),
     ],
 )
-def test_refused_json(tmp_path: Path, content: str, message: str) -> None:
+def test_bad_json_is_refused_by_line_or_column(tmp_path: Path, content: str, message: str) -> None:
     path = write_file(tmp_path / "bad.jsonl", content)
     with pytest.raises(UserError, match=f"'bad.jsonl'.*{message}"):
         read_json_lines(path, path.name, ["text", "label"])
 
 
-def test_json_values_are_spelled_alike_whatever_their_type(tmp_path: Path) -> None:
+def test_equal_json_values_of_any_type_have_one_spelling(tmp_path: Path) -> None:
     values = ["1", 1, 1.0, True, 2.5, None]
     path = write_file(
         tmp_path / "a.jsonl",
@@ -62,11 +62,11 @@ def test_json_values_are_spelled_alike_whatever_their_type(tmp_path: Path) -> No
         ('{"text": NaN}', "'text' is NaN"),
         ('{"text": -Infinity}', "'text' is -Infinity"),
         ('{"text": {"0": "a"}}', "'text' is a JSON object"),
-        ("null", "no JSON object"),
+        ("null", "not a JSON object"),
         ("{'text': 'a'}", "no JSON"),
     ],
 )
-def test_a_bad_line_of_json_is_named(tmp_path: Path, line: str, message: str) -> None:
+def test_the_error_for_bad_json_names_the_line(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(UserError, match=f"'a.jsonl' line 3.*{message}") as caught:
         any_reader(write_file(tmp_path / "a.jsonl", f'{{"text": "a"}}\n\n{line}\n'))
     assert len(str(caught.value)) < 300
@@ -104,16 +104,16 @@ def test_a_json_document_is_read_as_a_table(tmp_path: Path, document: Any, inden
         ({"data": [{"text": "a", "label": 1}]}, "no column 'text'. There are: data"),
         ({"text": {"0": "a"}, "label": {"1": 1}}, "do not have the same rows"),
         ({"text": ["a"], "label": [1, 2]}, "do not have the same number of rows"),
-        ([["a", 1]], "row 1 is no JSON object"),
-        ([{"text": "a", "label": 1}, None], "row 2 is no JSON object"),
+        ([["a", 1]], "row 1 is not a JSON object"),
+        ([{"text": "a", "label": 1}, None], "row 2 is not a JSON object"),
     ],
 )
-def test_other_json_documents_get_the_way_out(tmp_path: Path, document: Any, message: str) -> None:
+def test_other_json_documents_are_refused_with_the_way_out(tmp_path: Path, document: Any, message: str) -> None:
     with pytest.raises(UserError, match=f"(?s){message}.*lines=True"):
         read_json_lines(write_file(tmp_path / "a.json", json.dumps(document)), "a.json", ["text", "label"])
 
 
-def test_a_json_document_longer_than_the_bound_gets_the_way_out(
+def test_a_json_document_above_the_size_limit_is_refused_with_the_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("src.data.reading.json_lines.MAX_DOCUMENT", 100)

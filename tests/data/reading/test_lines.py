@@ -11,7 +11,7 @@ from src.errors import UserError
 from tests.helpers.files import write_file
 
 
-def test_latin_1_and_unknown_encodings(tmp_path: Path) -> None:
+def test_latin_1_is_read_and_unknown_encodings_are_refused(tmp_path: Path) -> None:
     path = write_file(tmp_path / "t.label", b"ENTY:other What is \xf0 ?\nHUM:ind Who ?\n")
     table = read_labelled_lines(path, path.name, ":", "latin-1")
     assert table.to_pydict() == {"text": ["What is \u00f0 ?", "Who ?"], "label": ["ENTY", "HUM"]}

@@ -27,15 +27,15 @@ from tests.helpers.files import any_reader, write_file
         (pa.array(["a", "b", "a"]).dictionary_encode(), ["a", "b", "a"]),
     ],
 )
-def test_parquet_columns_are_spelled_as_text(tmp_path: Path, column: pa.Array, spelled: list[str | None]) -> None:
+def test_numbers_and_texts_of_parquet_become_text(tmp_path: Path, column: pa.Array, spelled: list[str | None]) -> None:
     pq.write_table(pa.table({"x": column, "other": column}), tmp_path / "a.parquet")
     table = read_parquet(tmp_path / "a.parquet", "a.parquet", ["x"])
     assert table["x"].type == pa.large_string()
     assert table.to_pydict() == {"x": spelled}
 
 
-def test_refused_parquet(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no sound Parquet file"):
+def test_damaged_parquet_and_missing_columns_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a valid Parquet file"):
         read_parquet(write_file(tmp_path / "a.parquet", b"PAR1 not really"), "a.parquet", ["x"])
     pq.write_table(pa.table({"x": [[1]]}), tmp_path / "b.parquet")
     with pytest.raises(UserError, match=r"'b.parquet': column 'x' is of type list"):
@@ -63,7 +63,9 @@ def test_refused_parquet(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_more_parquet_columns_are_spelled_as_text(tmp_path: Path, column: pa.Array, spelled: list[str | None]) -> None:
+def test_decimals_bytes_and_dictionaries_become_text(
+    tmp_path: Path, column: pa.Array, spelled: list[str | None]
+) -> None:
     pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet", row_group_size=300)
     table = any_reader(tmp_path / "a.parquet")
     table.validate(full=True)
@@ -83,14 +85,14 @@ def test_more_parquet_columns_are_spelled_as_text(tmp_path: Path, column: pa.Arr
         (pa.nulls(1), "'text' is of type null"),
     ],
 )
-def test_more_refused_parquet_columns(tmp_path: Path, column: pa.Array, message: str) -> None:
+def test_columns_of_other_types_are_refused(tmp_path: Path, column: pa.Array, message: str) -> None:
     pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
     with pytest.raises(UserError, match=f"'a.parquet': column {message}"):
         any_reader(tmp_path / "a.parquet")
 
 
 @pytest.mark.parametrize("dictionary", [True, False])
-def test_few_bytes_of_parquet_that_stand_for_many_are_refused(
+def test_parquet_that_decodes_to_too_much_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dictionary: bool
 ) -> None:
     monkeypatch.setattr("src.data.reading.tables.MAX_TABLE_BYTES", 1 << 20)
@@ -103,9 +105,7 @@ def test_few_bytes_of_parquet_that_stand_for_many_are_refused(
     assert any_reader(tmp_path / "b.parquet").num_rows == 900
 
 
-def test_rows_are_bounded_by_the_metadata_before_any_is_decoded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_many_rows_are_refused_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pq.write_table(pa.table({"text": [""] * 1000}), tmp_path / "a.parquet")
     monkeypatch.setattr("src.data.reading.tables.MAX_TABLE_BYTES", 7999)
     monkeypatch.setattr("src.data.reading.parquet._decode", None)

@@ -23,7 +23,7 @@ def test_more_rows_than_a_block_keep_their_order_and_nulls(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("extension", ["csv", "jsonl"])
-def test_the_columns_of_other_files_have_the_same_bound(
+def test_columns_of_text_files_have_the_same_size_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extension: str
 ) -> None:
     monkeypatch.setattr("src.data.reading.tables.MAX_TABLE_BYTES", 1 << 16)

@@ -22,7 +22,8 @@ from experiments.benchmarks.populations import (
     true_values,
 )
 from experiments.benchmarks.simulations import ROWS, draw_tasks
-from src.evaluation.metrics import evaluate, metrics
+from src.evaluation.estimates import evaluate
+from src.evaluation.metrics import metrics
 from src.evaluation.proportions import kappa
 
 COMMITTED = Path(__file__).resolve().parents[3] / "experiments" / "records" / "simulation.csv"

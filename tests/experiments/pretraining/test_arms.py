@@ -55,7 +55,7 @@ def test_a_study_trains_each_arm_once(
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        ([], ["text", "output"]),
+        ([], ["text"]),
         (["text=x", "output=y", "study=none"], ["study=none", "nsp", "continued"]),
         (["text=x", "output=y", "study=continued"], ["study=continued", "model.path"]),
         (["text=x", "output=y", "model.path=z"], ["model.path=z", "study=nsp"]),

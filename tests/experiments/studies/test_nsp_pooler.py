@@ -155,10 +155,10 @@ def test_refusals(command: object, words: list[str], capsys: pytest.CaptureFixtu
     assert ended.value.code == 1 and capsys.readouterr().err.startswith("error: ")
 
 
-def test_too_few_places_are_an_error(books: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_few_boundaries_are_refused(books: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         coherence_pairs.main([f"text={books}", f"output={tmp_path}", "words=16", "held_out=0.4", "train=5000"])
-    assert "Ask for fewer" in capsys.readouterr().err
+    assert "1000 pairs" in capsys.readouterr().err
 
 
 def test_a_model_that_is_no_bert_is_refused(
