@@ -1,1 +1,1 @@
-"""What is measured with the suite: benchmarks and, later, the paper. It begins where src/ ends, which never imports it."""
+"""Builds the paper, reports, studies and benchmarks on `src/`, which never imports this package."""

@@ -50,7 +50,7 @@ def command(
     positional : str, optional
         Option that is set by an argument without an equals sign.
     aliases : mapping, optional
-        Arguments that stand for another one, or for none: ``{"--dry-run": "dry_run=true"}``.
+        Arguments that are replaced by another one, or left out: ``{"--dry-run": "dry_run=true"}``.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def command(
 
 
 def _expand(words: Sequence[str], positional: str | None, aliases: Mapping[str, str | None]) -> Iterator[str]:
-    """Yield arguments as ``key=value``, without those that stand for none."""
+    """Yield arguments as ``key=value``, with aliases replaced."""
     for word in words:
         if (argument := aliases.get(word, word)) is not None:
             bare = positional is not None and not re.search("^-|=", argument)

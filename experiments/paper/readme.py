@@ -1,7 +1,7 @@
 """Write the numbers of the READMEs: ``python -m experiments.paper.readme``.
 
 The numbers come from the committed records. With ``check=true`` the command only compares. A block
-of numbers stands between the comments ``<!-- NAME: python -m experiments.paper.readme -->`` and
+of numbers lies between the comments ``<!-- NAME: python -m experiments.paper.readme -->`` and
 ``<!-- end -->``.
 """
 

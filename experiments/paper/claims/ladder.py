@@ -21,8 +21,8 @@ def ladder(evidence: Evidence) -> Claim:
             for found in evidence.ladder(model, strength):
                 numbers.append(overall_number(found, f"{model}, {strength} regularisation: {LADDER[found.a]} − [CLS]"))
         tuned = {found.a: found for found in evidence.ladder(model, "tuned")}
-        said = [f"{LADDER[name]} {describe_overall(found)}" for name, found in tuned.items()]
-        lines.append(f"**{model}**, tuned regularisation, relative to [CLS]: {join_names(said)}.")
+        described = [f"{LADDER[name]} {describe_overall(found)}" for name, found in tuned.items()]
+        lines.append(f"**{model}**, tuned regularisation, relative to [CLS]: {join_names(described)}.")
     return Claim(
         "The ladder: which step from [CLS] to the pooler costs what",
         "Without a penalty a linear probe sees the same in h and in W h + b, as W is invertible; what differs is "

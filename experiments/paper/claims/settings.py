@@ -61,13 +61,13 @@ def coherence(evidence: Evidence) -> Claim:
     numbers = [contrast_number(each, f"{each.task}, {pairing}: {each.a} − {each.b}") for pairing, each in named]
     lines = []
     for pairing, way in (("joint", "together"), ("separate", "apart")):
-        said = [
+        described = [
             f"{each.task} {each.a} {format_points(each.difference.value, signed=True)} "
             f"({describe_verdict(each.verdict)})"
             for here, each in named
             if here == pairing
         ]
-        lines.append(f"Read {way}, relative to [CLS]: {join_names(said)}.")
+        lines.append(f"Read {way}, relative to [CLS]: {join_names(described)}.")
     return Claim(
         "Where the pooler should win: does one text follow the other?",
         "What next-sentence prediction trained the pooler for, on passages of books that it never saw and on the "
@@ -91,14 +91,14 @@ def layers(evidence: Evidence) -> Claim:
             mine = {"pooling": [pooling], "layer": range(1, last + 1)}
             means = evidence.means(bundle[0], by_layer, **mine)
             best = max(means, key=lambda name: means[name])
-            said = (
+            described = (
                 f"**{model}** {pooling}: best at layer {best} of {last} (mean over tasks {format_points(means[best])})"
             )
             if int(best) != last:
                 found = evidence.over_tasks(bundle, by_layer, best, str(last), **mine)
                 numbers.append(overall_number(found, f"{model}, {pooling}: layer {best} − layer {last}"))
-                said += f", {format_overall(found)} relative to the last ({describe_verdict(found.verdict)})"
-            lines.append(f"{said}.")
+                described += f", {format_overall(found)} relative to the last ({describe_verdict(found.verdict)})"
+            lines.append(f"{described}.")
     return Claim(
         "Layers: where each pooling is best",
         "The best layer is picked on the same scores that it is compared with, so that its lead is an upper estimate. "
