@@ -192,7 +192,10 @@ def mean_content(output: EncoderOutput, layer: int) -> Tensor:
 
 @pooling()
 def mean_sqrt_len(output: EncoderOutput, layer: int) -> Tensor:
-    """Sum over the real tokens divided by the square root of their number; `mean_sqrt_len_tokens` of sentence-transformers."""
+    """Sum the real tokens and divide by the square root of their number.
+
+    It is `mean_sqrt_len_tokens` of sentence-transformers.
+    """
     weight = output.mask.unsqueeze(-1).float()
     return (output.hidden[layer].float() * weight).sum(dim=1) / weight.sum(dim=1).sqrt()
 
@@ -217,12 +220,14 @@ def cls_mean(output: EncoderOutput, layer: int) -> Tensor:
 
 @pooling(layers="own")
 def first_last_mean(output: EncoderOutput, layer: int) -> Tensor:
-    """`mean` of the average of layers 1 and L, (batch, width) float32. Layer 1 is the first transformer block, not the embeddings.
+    """Average `mean` of layers 1 and L, (batch, width) float32.
+
+    Layer 1 is the first transformer block, not the embeddings.
 
     References
     ----------
-    Li et al. (2020), On the Sentence Embeddings from Pre-trained Language Models; Gao et al. (2021), SimCSE, whose `avg_first_last`
-    reads ``hidden_states[1]`` too (simcse/models.py at princeton-nlp/SimCSE).
+    Li et al. (2020), On the Sentence Embeddings from Pre-trained Language Models; Gao et al. (2021),
+    SimCSE, whose `avg_first_last` reads ``hidden_states[1]`` too (simcse/models.py).
     """
     return (mean(output, 1) + mean(output, -1)) / 2
 
@@ -245,16 +250,17 @@ def pooler_preactivation(output: EncoderOutput, layer: int) -> Tensor:
 def pooler_inverse(output: EncoderOutput, layer: int) -> Tensor:
     """``atanh(pooler)``, (batch, width) float32: ``W h + b`` again, as far as float32 kept it.
 
-    Where tanh rounded to one in magnitude nothing is left to invert: such entries become the largest finite value, ``atanh(SATURATED)``,
-    and `src.features.extractor.saturated` counts them.
+    Entries that tanh rounded to one in magnitude cannot be inverted. They become the largest finite
+    value, ``atanh(SATURATED)``; `src.features.extractor.saturated` counts them.
     """
     return pooler(output, layer).clamp(-SATURATED, SATURATED).atanh()
 
 
 @pooling(layers="last", needs_first=True)
 def random_pooler(output: EncoderOutput, layer: int) -> Tensor:
-    """``tanh(R h)`` with fresh weights R of the pooler's shape, the checkpoint's initialiser range and a fixed seed, (batch,
-    width) float32.
+    """Return ``tanh(R h)`` with random weights R of the pooler's shape, (batch, width) float32.
+
+    R has the checkpoint's initialiser range and a fixed seed.
     """
     return (cls(output, layer) @ output.random_weight.T).tanh()
 

@@ -1,4 +1,4 @@
-"""Shared by all tests: a two-layer BERT with random weights, a handful of sentences, and the real data where it is at hand."""
+"""What all tests share: a two-layer BERT with random weights, sentences, and the real data if it is there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ SHARED = Path(os.environ.get("PROBES_SHARED", Path(__file__).resolve().parents[2
 
 # The BERT of the tests, but for its vocabulary.
 SMALL: dict[str, int] = {
-    "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 32,
+    "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
+    "max_position_embeddings": 32,
 }  # fmt: skip
 SENTENCES = (
     "the cat sat on the mat",
@@ -73,7 +74,8 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory, vocabulary: list[s
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         tokenizer.post_processor = processors.BertProcessing(("[SEP]", numbers["[SEP]"]), ("[CLS]", numbers["[CLS]"]))
         fast = PreTrainedTokenizerFast(
-            tokenizer_object=tokenizer, unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]", mask_token="[MASK]",
+            tokenizer_object=tokenizer, unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]",
+            mask_token="[MASK]",
             model_max_length=32, model_input_names=["input_ids", "token_type_ids", "attention_mask"],
         )  # fmt: skip
         fast.save_pretrained(folder)
@@ -98,7 +100,7 @@ def bert(make_checkpoint: Callable[..., Path], vocabulary: list[str]) -> Path:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a door ended: exit status, and what it wrote on stdout and stderr."""
+    """How a command ended: exit status, and what it wrote to stdout and stderr."""
 
     status: int
     out: str
@@ -110,8 +112,10 @@ class Ended:
 
 
 @pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Ended]:
-    """Call a door in this process, from an empty folder and with an empty store: `door(run.main, "pooling=cls")`."""
+def run_main(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Ended]:
+    """Call a command in this process, from an empty folder with an empty store: `run_main(run.main, "pooling=cls")`."""
     from hydra.core.global_hydra import GlobalHydra
 
     monkeypatch.chdir(tmp_path)
@@ -119,7 +123,7 @@ def door(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
 
     def call(main: Callable[[], None], *words: str) -> Ended:
         GlobalHydra.instance().clear()
-        monkeypatch.setattr(sys, "argv", ["door", *words])
+        monkeypatch.setattr(sys, "argv", ["run_main", *words])
         capsys.readouterr()
         status = 0
         try:
@@ -134,7 +138,7 @@ def door(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
 
 @pytest.fixture
 def files(tmp_path: Path, bert: Path) -> list[str]:
-    """The words of a quick run on the small BERT, and its files train.csv (40 rows, two classes) and test.csv (20) in the test's folder."""
+    """Write train.csv (40 rows, two classes) and test.csv (20); return the overrides of a quick run."""
     for name, number in (("train", 40), ("test", 20)):
         rows = [
             (SENTENCES[place % 5] + " the" * (place % 7), "no" if place % 5 < 2 else "yes") for place in range(number)

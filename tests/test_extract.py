@@ -17,7 +17,7 @@ from src.features.inputs import EncoderInput
 from src.features.vectors import PooledFeatures
 from tests.conftest import SENTENCES, Ended, write_csv
 
-Door = Callable[..., Ended]
+RunMain = Callable[..., Ended]
 
 
 def notes(path: Path) -> dict[str, str]:
@@ -27,7 +27,7 @@ def notes(path: Path) -> dict[str, str]:
 
 
 def test_features_are_those_that_a_run_probes(
-    door: Door, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_main: RunMain, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     probed = []
     read = FeatureExtractor.features
@@ -37,30 +37,30 @@ def test_features_are_those_that_a_run_probes(
         probed.append(np.array(found.values))
         return found
 
-    ended = door(extract.main, *files, "pooling=cls", "output=out")
+    ended = run_main(extract.main, *files, "pooling=cls", "output=out")
     assert ended.status == 0, ended.err
     assert ended.out.splitlines() == [
         "out/train.safetensors: 40 rows, encoded",
         "out/test.safetensors: 20 rows, encoded",
     ]
     monkeypatch.setattr(FeatureExtractor, "features", watched)
-    assert door(run.main, *files, "pooling=cls").status == 0
+    assert run_main(run.main, *files, "pooling=cls").status == 0
     for name, values in zip(("train", "test"), probed, strict=True):
         written = load_file(tmp_path / "out" / f"{name}.safetensors")
         assert written["features"].dtype == np.float32
         np.testing.assert_array_equal(written["features"], values)
-    again = door(extract.main, *files, "pooling=cls", "output=again")
+    again = run_main(extract.main, *files, "pooling=cls", "output=again")
     assert again.out.count("from the store") == 2
 
 
-def test_rows_keep_their_order_and_labels_their_names(door: Door, files: list[str], tmp_path: Path) -> None:
+def test_rows_keep_their_order_and_labels_their_names(run_main: RunMain, files: list[str], tmp_path: Path) -> None:
     rows = [
         (SENTENCES[place], label)
         for place, label in zip((2, 0, 3, 1, 0), ("yes", "no", "no", "yes", "no"), strict=True)
     ]
     write_csv(tmp_path / "train.csv", rows)
     write_csv(tmp_path / "test.csv", rows[::-1])
-    assert door(extract.main, *files, "output=out").status == 0
+    assert run_main(extract.main, *files, "output=out").status == 0
     train, test = (load_file(tmp_path / "out" / f"{name}.safetensors") for name in ("train", "test"))
     np.testing.assert_allclose(train["features"], test["features"][::-1], atol=1e-6)
     assert np.array_equal(train["features"][1], train["features"][4]) and not np.allclose(
@@ -72,20 +72,20 @@ def test_rows_keep_their_order_and_labels_their_names(door: Door, files: list[st
     assert (about["pooling"], about["layer"], about["model"], about["pairing"]) == ("mean", "2", "tiny-bert", "joint")
 
 
-def test_regression_labels_are_numbers(door: Door, files: list[str], tmp_path: Path) -> None:
+def test_regression_labels_are_numbers(run_main: RunMain, files: list[str], tmp_path: Path) -> None:
     write_csv(tmp_path / "train.csv", [("yes", 0.5), ("a dog", 2), ("the cat", -1.25)])
     write_csv(tmp_path / "test.csv", [("yes", 3)])
-    assert door(extract.main, *files, "dataset.task=regression", "output=out").status == 0
+    assert run_main(extract.main, *files, "dataset.task=regression", "output=out").status == 0
     labels = load_file(tmp_path / "out" / "train.safetensors")["labels"]
     assert labels.dtype == np.float32 and labels.tolist() == [0.5, 2.0, -1.25]
 
 
-def test_separate_pairs_are_four_times_as_wide(door: Door, files: list[str], tmp_path: Path) -> None:
+def test_separate_pairs_are_four_times_as_wide(run_main: RunMain, files: list[str], tmp_path: Path) -> None:
     for name in ("train", "test"):
         write_csv(tmp_path / f"{name}.csv", [("a dog", "yes", 0), ("yes", "a dog", 1)], ("text", "other", "label"))
     pair = [*files, "dataset.text_pair=other"]
-    assert door(extract.main, *pair, "pairing=separate", "output=apart").status == 0
-    assert door(extract.main, *pair, "output=joint").status == 0
+    assert run_main(extract.main, *pair, "pairing=separate", "output=apart").status == 0
+    assert run_main(extract.main, *pair, "output=joint").status == 0
     apart, joint = (load_file(tmp_path / name / "train.safetensors")["features"] for name in ("apart", "joint"))
     assert apart.shape == (2, 64) and joint.shape == (2, 16)
     u, v, difference, product = np.split(apart, 4, axis=1)
@@ -95,16 +95,16 @@ def test_separate_pairs_are_four_times_as_wide(door: Door, files: list[str], tmp
 
 
 def test_texts_and_labels_are_checked_and_not_whether_a_probe_could_be_fitted(
-    door: Door, files: list[str], tmp_path: Path
+    run_main: RunMain, files: list[str], tmp_path: Path
 ) -> None:
     write_csv(tmp_path / "train.csv", [("yes", "only")] * 3)
     write_csv(tmp_path / "test.csv", [("yes", "another"), ("a dog", "only")])
-    assert door(extract.main, *files, "output=out").status == 0
+    assert run_main(extract.main, *files, "output=out").status == 0
     about = notes(tmp_path / "out" / "test.safetensors")
     assert json.loads(about["classes"]) == ["only", "another"]
     assert load_file(tmp_path / "out" / "test.safetensors")["labels"].tolist() == [1, 0]
     write_csv(tmp_path / "test.csv", [("yes", "")])
-    assert "no label" in door(extract.main, *files, "output=out").err
+    assert "no label" in run_main(extract.main, *files, "output=out").err
 
 
 @pytest.mark.parametrize(
@@ -117,14 +117,14 @@ def test_texts_and_labels_are_checked_and_not_whether_a_probe_could_be_fitted(
     ],
 )
 def test_an_output_that_cannot_be_written_is_refused(
-    door: Door, files: list[str], words: list[str], named: list[str]
+    run_main: RunMain, files: list[str], words: list[str], named: list[str]
 ) -> None:
-    ended = door(extract.main, *files, *words)
+    ended = run_main(extract.main, *files, *words)
     assert ended.status == 1 and len(ended.lines) == 1 and all(text in ended.err for text in named), ended
 
 
 def test_an_untrained_pooler_is_warned_of(
-    door: Door,
+    run_main: RunMain,
     files: list[str],
     make_checkpoint: Callable[..., Path],
     vocabulary: list[str],
@@ -141,5 +141,5 @@ def test_an_untrained_pooler_is_warned_of(
     }
     fresh = make_checkpoint(BertModel(BertConfig(vocab_size=len(vocabulary), **sizes)), "fresh")
     words = [f"model.path={fresh}", "pooling=pooler", "layer=1", "output=out"]
-    assert door(extract.main, *files, *words).status == 0
+    assert run_main(extract.main, *files, *words).status == 0
     assert "never trained" in caplog.text

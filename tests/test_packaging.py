@@ -1,4 +1,4 @@
-"""What an install takes along, and what happens without it: every package, conf/, and one line where something is missing."""
+"""An install holds every package and conf/, and a missing extra is one line."""
 
 from __future__ import annotations
 
@@ -72,7 +72,10 @@ def test_an_entry_called_as_a_file_says_how_to_call_it(name: str, tmp_path: Path
 
 
 def test_without_matplotlib_the_paper_names_the_extra(tmp_path: Path) -> None:
-    code = "import sys; sys.modules['matplotlib'] = None; from experiments.paper.__main__ import main; main([f'output={sys.argv[1]}'])"
+    code = (
+        "import sys; sys.modules['matplotlib'] = None; from experiments.paper.__main__ import main; "
+        "main([f'output={sys.argv[1]}'])"
+    )
     ended = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "out")], cwd=ROOT, capture_output=True, text=True
     )

@@ -21,49 +21,49 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.parametrize("sweeps", [[], ["-m", "pooling=cls,mean"]])
 def test_a_job_that_changes_its_folder_reads_the_paths_of_the_command(
-    door: Command, files: list[str], tmp_path: Path, sweeps: list[str]
+    run_main: Command, files: list[str], tmp_path: Path, sweeps: list[str]
 ) -> None:
     words = ["hydra.job.chdir=True", "runtime.cache_dir=store", f"hydra.{'sweep' if sweeps else 'run'}.dir=here"]
-    ended = door(run.main, *sweeps, *files, *words)
+    ended = run_main(run.main, *sweeps, *files, *words)
     assert ended.status == 0, ended.err
     assert len(list((tmp_path / "here").rglob("result.json"))) == (2 if sweeps else 1) and (tmp_path / "store").is_dir()
-    ended = door(extract.main, *sweeps, *files, *words, "output=features/${pooling.name}")
+    ended = run_main(extract.main, *sweeps, *files, *words, "output=features/${pooling.name}")
     assert ended.status == 0, ended.err
     assert len(list((tmp_path / "features").rglob("train.safetensors"))) == (2 if sweeps else 1)
 
 
 def test_an_unexpected_error_keeps_its_traceback(
-    door: Command, files: list[str], monkeypatch: pytest.MonkeyPatch
+    run_main: Command, files: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("unforeseen")
 
     monkeypatch.setattr("src.pipeline.prepare.prepare", fail)
     with pytest.raises(RuntimeError, match="unforeseen"):
-        door(run.main, *files)
+        run_main(run.main, *files)
 
 
 def test_a_folder_that_fails_midway_gives_one_line(
-    door: Command, files: list[str], monkeypatch: pytest.MonkeyPatch
+    run_main: Command, files: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere")
 
     monkeypatch.setattr("src.pipeline.prepare.prepare", fail)
-    assert_refused(door(run.main, *files), "'/somewhere'", "No space left")
+    assert_refused(run_main(run.main, *files), "'/somewhere'", "No space left")
 
 
-def test_an_interruption_gives_one_line(door: Command, files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_gives_one_line(run_main: Command, files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("src.pipeline.prepare.prepare", interrupt)
-    ended = door(run.main, *files)
+    ended = run_main(run.main, *files)
     assert ended.status == 130 and len(ended.lines) == 1 and "goes on from there" in ended.err
 
 
 def test_an_interrupted_pass_keeps_its_shards(
-    door: Command, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_main: Command, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from src.storage.shards import ShardStore
 
@@ -84,9 +84,9 @@ def test_an_interrupted_pass_keeps_its_shards(
             "commit",
             lambda self, number: (interrupted if any(self.folder.glob("*.npy")) else write)(self, number),
         )
-        assert door(run.main, *files, "runtime.token_budget=256").status == 130
+        assert run_main(run.main, *files, "runtime.token_budget=256").status == 130
     assert len(list(tmp_path.glob("cache/*/partial/*/*.npy"))) == 1
-    ended = door(run.main, *files, "runtime.token_budget=256")
+    ended = run_main(run.main, *files, "runtime.token_budget=256")
     assert ended.status == 0, ended.err
     assert "cache                        partial" in ended.out
 

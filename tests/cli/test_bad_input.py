@@ -68,7 +68,7 @@ def labelled(*labels: object) -> Callable[[], list[tuple[str, object]]]:
     ],
 )
 def test_bad_data_is_refused_before_a_model_is_loaded(
-    door: Command,
+    run_main: Command,
     files: list[str],
     tmp_path: Path,
     no_forward_pass: None,
@@ -78,31 +78,31 @@ def test_bad_data_is_refused_before_a_model_is_loaded(
 ) -> None:
     if spoil:
         spoil(tmp_path)
-    assert_refused(door(run.main, *files, *words), *named)
+    assert_refused(run_main(run.main, *files, *words), *named)
 
 
-def test_local_data_is_read_before_a_model_is_downloaded(door: Command, files: list[str], tmp_path: Path) -> None:
+def test_local_data_is_read_before_a_model_is_downloaded(run_main: Command, files: list[str], tmp_path: Path) -> None:
     (tmp_path / "test.csv").unlink()
-    assert_refused(door(run.main, *files, "model.path=owner/name"), "'test.csv'")
+    assert_refused(run_main(run.main, *files, "model.path=owner/name"), "'test.csv'")
 
 
-def test_a_local_model_is_read_before_a_dataset_is_downloaded(door: Command, tmp_path: Path) -> None:
+def test_a_local_model_is_read_before_a_dataset_is_downloaded(run_main: Command, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert_refused(
-        door(run.main, f"model.path={tmp_path / 'empty'}", "dataset=rte", "tracker=none"), "empty", "config.json"
+        run_main(run.main, f"model.path={tmp_path / 'empty'}", "dataset=rte", "tracker=none"), "empty", "config.json"
     )
 
 
-def test_no_network_names_the_way_out(door: Command, files: list[str], bert: Path) -> None:
-    assert_refused(door(run.main, *files, "model.path=owner/name"), "'owner/name'", "model.path=<folder>")
-    assert_refused(door(run.main, f"model.path={bert}", "dataset=rte", "tracker=none"), "rte", "data_root=")
+def test_no_network_names_the_way_out(run_main: Command, files: list[str], bert: Path) -> None:
+    assert_refused(run_main(run.main, *files, "model.path=owner/name"), "'owner/name'", "model.path=<folder>")
+    assert_refused(run_main(run.main, f"model.path={bert}", "dataset=rte", "tracker=none"), "rte", "data_root=")
 
 
-def test_online_without_a_key_is_refused(door: Command, files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_online_without_a_key_is_refused(run_main: Command, files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_MODE")
     monkeypatch.setattr("src.trackers.wandb_server.offline_reason", lambda: "no W&B API key was found")
     assert_refused(
-        door(run.main, *files, "tracker=wandb", "tracker.mode=online"),
+        run_main(run.main, *files, "tracker=wandb", "tracker.mode=online"),
         "tracker.mode=online",
         "tracker.mode=offline",
         "tracker=none",
@@ -144,14 +144,16 @@ def broken(
         ("nowhere", ["nowhere: no such folder", "hub id"]),
     ],
 )
-def test_bad_models_are_refused(door: Command, files: list[str], broken: Path, name: str, named: list[str]) -> None:
+def test_bad_models_are_refused(run_main: Command, files: list[str], broken: Path, name: str, named: list[str]) -> None:
     folder, *words = name.split(" ")
-    assert_refused(door(run.main, *files, f"model.path={broken / folder}", *words, "pooling=pooler"), *named)
+    assert_refused(run_main(run.main, *files, f"model.path={broken / folder}", *words, "pooling=pooler"), *named)
 
 
-def test_extract_refuses_like_run(door: Command, files: list[str], broken: Path) -> None:
+def test_extract_refuses_like_run(run_main: Command, files: list[str], broken: Path) -> None:
     for words in (["pooling=clss"], ["seed=abc"], [f"model.path={broken / 'cut'}"], ["dataset.train=nowhere.csv"]):
-        assert_refused(door(extract.main, *files, *words, "output=out"), words[0].rpartition("=")[2].rpartition("/")[2])
+        assert_refused(
+            run_main(extract.main, *files, *words, "output=out"), words[0].rpartition("=")[2].rpartition("/")[2]
+        )
 
 
 @pytest.mark.parametrize(
@@ -167,6 +169,6 @@ def test_extract_refuses_like_run(door: Command, files: list[str], broken: Path)
     ],
 )
 def test_settings_that_the_checkpoint_does_not_support_are_refused(
-    door: Command, files: list[str], words: list[str], named: list[str]
+    run_main: Command, files: list[str], words: list[str], named: list[str]
 ) -> None:
-    assert_refused(door(run.main, *files, *words), *named)
+    assert_refused(run_main(run.main, *files, *words), *named)

@@ -38,10 +38,10 @@ def holding(folder: Path, text: str) -> list[Path]:
     ],
 )
 def test_credentials_are_refused_before_anything_is_written(
-    door: Command, files: list[str], tmp_path: Path, main: Callable[[], None], sweeps: list[str], word: str
+    run_main: Command, files: list[str], tmp_path: Path, main: Callable[[], None], sweeps: list[str], word: str
 ) -> None:
     before = sorted(tmp_path.rglob("*"))
-    assert_refused(ended := door(main, *sweeps, *files, word), "***")
+    assert_refused(ended := run_main(main, *sweeps, *files, word), "***")
     assert SECRET not in ended.err and sorted(tmp_path.rglob("*")) == before
 
 
@@ -49,13 +49,18 @@ def test_credentials_are_refused_before_anything_is_written(
     "key", ["dataset.name", "dataset.train", "model.path", "data_root", "tracker.project", "dataset.text"]
 )
 def test_a_resolved_interpolation_is_not_written_down(
-    door: Command, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_forward_pass: None, key: str
+    run_main: Command,
+    files: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    no_forward_pass: None,
+    key: str,
 ) -> None:
     monkeypatch.setenv("DATA_URL", ADDRESS)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     word = f'{key}="${{oc.env:DATA_URL}}"'
-    one = door(run.main, *files, "tracker=wandb", word, "hydra.run.dir=one")
-    several = door(run.main, "-m", *files, "tracker=wandb", word, "hydra.sweep.dir=several", "pooling=cls,mean")
+    one = run_main(run.main, *files, "tracker=wandb", word, "hydra.run.dir=one")
+    several = run_main(run.main, "-m", *files, "tracker=wandb", word, "hydra.sweep.dir=several", "pooling=cls,mean")
     for ended in (one, several):
         assert ended.status == 1 and "Traceback" not in ended.err and SECRET not in ended.err + ended.out
     assert not holding(tmp_path, SECRET)
@@ -64,10 +69,10 @@ def test_a_resolved_interpolation_is_not_written_down(
 
 @pytest.mark.parametrize("key", ["hydra.sweep.dir", "hydra.run.dir"])
 def test_a_folder_with_credentials_in_its_name_is_refused(
-    door: Command, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+    run_main: Command, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     monkeypatch.setenv("DATA_URL", ADDRESS)
-    assert_refused(door(run.main, *(["-m"] * ("sweep" in key)), *files, f"{key}=${{oc.env:DATA_URL}}"), key, "***")
+    assert_refused(run_main(run.main, *(["-m"] * ("sweep" in key)), *files, f"{key}=${{oc.env:DATA_URL}}"), key, "***")
     assert not holding(tmp_path, SECRET)
 
 
@@ -90,11 +95,11 @@ def test_a_folder_with_credentials_in_its_name_is_refused(
     ],
 )
 def test_an_interpolation_that_cannot_be_resolved_is_one_line(
-    door: Command, files: list[str], no_forward_pass: None, main: Callable[[], None], sweeps: list[str], word: str
+    run_main: Command, files: list[str], no_forward_pass: None, main: Callable[[], None], sweeps: list[str], word: str
 ) -> None:
     if "sweep" in word and not sweeps:
         word = word.replace("sweep", "run")
-    ended = door(
+    ended = run_main(
         main,
         *sweeps,
         *files,

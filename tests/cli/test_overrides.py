@@ -23,9 +23,13 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_an_unknown_option_names_the_nearest(door: Command, group: str) -> None:
+def test_an_unknown_option_names_the_nearest(run_main: Command, group: str) -> None:
     assert_refused(
-        door(run.main, OPTIONS[group]), f"unknown {group} ", OPTIONS[group].partition("=")[2], "did you mean", "Known: "
+        run_main(run.main, OPTIONS[group]),
+        f"unknown {group} ",
+        OPTIONS[group].partition("=")[2],
+        "did you mean",
+        "Known: ",
     )
 
 
@@ -60,51 +64,51 @@ def test_an_unknown_option_names_the_nearest(door: Command, group: str) -> None:
         ("tracker=none model=checkpoint", ["no model is named", "model.path"]),
     ],
 )  # fmt: skip
-def test_bad_overrides_are_refused(door: Command, no_forward_pass: None, words: str, named: list[str]) -> None:
-    assert_refused(door(run.main, *words.split(" ")), *named)
+def test_bad_overrides_are_refused(run_main: Command, no_forward_pass: None, words: str, named: list[str]) -> None:
+    assert_refused(run_main(run.main, *words.split(" ")), *named)
 
 
 @pytest.mark.parametrize("place", ["hydra.run.dir", "runtime.cache_dir"])
 @pytest.mark.parametrize("below", ["", "/below"])
-def test_a_file_in_place_of_a_folder_is_refused(door: Command, files: list[str], place: str, below: str) -> None:
-    assert_refused(door(run.main, *files, f"{place}=train.csv{below}"), f"train.csv{below}", place)
+def test_a_file_in_place_of_a_folder_is_refused(run_main: Command, files: list[str], place: str, below: str) -> None:
+    assert_refused(run_main(run.main, *files, f"{place}=train.csv{below}"), f"train.csv{below}", place)
 
 
-def test_a_folder_in_place_of_a_file_is_not_a_crash(door: Command, files: list[str], tmp_path: Path) -> None:
+def test_a_folder_in_place_of_a_file_is_not_a_crash(run_main: Command, files: list[str], tmp_path: Path) -> None:
     (tmp_path / "sweep" / "0" / "failure.json").mkdir(parents=True)
-    ended = door(run.main, "-m", *files, "layer=9", "hydra.sweep.dir=sweep")
+    ended = run_main(run.main, "-m", *files, "layer=9", "hydra.sweep.dir=sweep")
     assert ended.status == 1 and "0 done, 0 skipped, 1 failed" in ended.out and "Traceback" not in ended.err
 
 
-def test_a_path_that_is_neither_a_folder_nor_a_hub_id_is_refused(door: Command) -> None:
-    assert_refused(door(run.main, "model.path=a b"), "'a b'", "hub id")
+def test_a_path_that_is_neither_a_folder_nor_a_hub_id_is_refused(run_main: Command) -> None:
+    assert_refused(run_main(run.main, "model.path=a b"), "'a b'", "hub id")
 
 
 @pytest.mark.parametrize(
     "word", ["pooling=glob(zzz*)", "seed=range(5,1)", "seed=range(0,1000000000)", "seed=range(0,1,0.000001)"]
 )
 def test_a_sweep_of_no_jobs_or_of_too_many_is_refused(
-    door: Command, files: list[str], tmp_path: Path, word: str
+    run_main: Command, files: list[str], tmp_path: Path, word: str
 ) -> None:
-    assert_refused(door(run.main, "-m", *files, "hydra.sweep.dir=here", word), word)
+    assert_refused(run_main(run.main, "-m", *files, "hydra.sweep.dir=here", word), word)
     assert not (tmp_path / "here").exists()
 
 
-def test_a_long_word_is_not_repeated_whole(door: Command) -> None:
-    assert_refused(door(run.main, "x" * 5000))
-    assert_refused(door(run.main, f"hydra.run.dir={'x' * 3000}"))
+def test_a_long_word_is_not_repeated_whole(run_main: Command) -> None:
+    assert_refused(run_main(run.main, "x" * 5000))
+    assert_refused(run_main(run.main, f"hydra.run.dir={'x' * 3000}"))
 
 
 @pytest.mark.parametrize("main", [run.main, extract.main])
 @pytest.mark.parametrize("word", ["--nope", "-x", "--multirunn"])
-def test_an_unknown_flag_ends_with_status_2(door: Command, main: Callable[[], None], word: str) -> None:
-    ended = door(main, "pooling=cls", word)
+def test_an_unknown_flag_ends_with_status_2(run_main: Command, main: Callable[[], None], word: str) -> None:
+    ended = run_main(main, "pooling=cls", word)
     assert ended.status == 2
     assert len(ended.lines) == 1 and word in ended.err and "--help" in ended.err
 
 
 def test_paths_may_hold_commas_equals_signs_and_spaces(
-    door: Command, files: list[str], tmp_path: Path, bert: Path
+    run_main: Command, files: list[str], tmp_path: Path, bert: Path
 ) -> None:
     odd = tmp_path / "we,ird =dir"
     shutil.copytree(bert, odd / "bert")
@@ -114,12 +118,12 @@ def test_paths_may_hold_commas_equals_signs_and_spaces(
         f'dataset.train="{odd / "tr,ain =x.csv"}"',
         f'runtime.cache_dir="{odd / "cache"}"',
     ]
-    assert door(run.main, *files, *words, f'hydra.run.dir="{odd / "out"}"').status == 0
+    assert run_main(run.main, *files, *words, f'hydra.run.dir="{odd / "out"}"').status == 0
     assert (odd / "out" / "result.json").is_file()
-    assert door(run.main, "-m", *files, *words, f'hydra.sweep.dir="{odd / "sweep"}"', "pooling=cls,max").status == 0
+    assert run_main(run.main, "-m", *files, *words, f'hydra.sweep.dir="{odd / "sweep"}"', "pooling=cls,max").status == 0
     assert (odd / "sweep" / "1" / "result.json").is_file()
 
 
-def test_a_flag_may_stand_between_overrides(door: Command, files: list[str], tmp_path: Path) -> None:
-    ended = door(run.main, *files, "-m", f"hydra.sweep.dir={tmp_path / 'sweep'}", "pooling=cls")
+def test_a_flag_may_stand_between_overrides(run_main: Command, files: list[str], tmp_path: Path) -> None:
+    ended = run_main(run.main, *files, "-m", f"hydra.sweep.dir={tmp_path / 'sweep'}", "pooling=cls")
     assert ended.status == 0 and "1 done" in ended.out

@@ -66,8 +66,10 @@ from tests.cli.refusals import Command, assert_refused
         ("probe.estimator._target_=sklearn.linear_model.Ridge", ["sklearn.linear_model.Ridge", "classifier"]),
     ],
 )  # fmt: skip
-def test_bad_keys_and_values_are_refused(door: Command, no_forward_pass: None, words: str, named: list[str]) -> None:
-    assert_refused(door(run.main, *words.split(" ")), *named)
+def test_bad_keys_and_values_are_refused(
+    run_main: Command, no_forward_pass: None, words: str, named: list[str]
+) -> None:
+    assert_refused(run_main(run.main, *words.split(" ")), *named)
 
 
 def composed(*overrides: str) -> DictConfig:

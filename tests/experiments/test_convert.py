@@ -24,7 +24,7 @@ WORDS = f"model.config={CHECKPOINT / 'bert_config.json'}"
 
 
 @pytest.mark.parametrize("activation", ["gelu", TANH])
-def test_features_are_bit_identical(activation: str, door: Command, files: list[str]) -> None:
+def test_features_are_bit_identical(activation: str, run_main: Command, files: list[str]) -> None:
     convert.main(["model=google", f"model.path={CHECKPOINT}", f"model.hidden_act={activation}", "output=converted"])
     for pooling in ("pooler", "first_last_mean", "random_pooler"):
         found = []
@@ -32,7 +32,7 @@ def test_features_are_bit_identical(activation: str, door: Command, files: list[
             ["model=google", f"model.path={CHECKPOINT}", f"model.hidden_act={activation}"],
             ["model=checkpoint", "model.path=converted"],
         ):
-            ended = door(extract.main, *words, *files[1:-2], f"pooling={pooling}", "output=features")
+            ended = run_main(extract.main, *words, *files[1:-2], f"pooling={pooling}", "output=features")
             assert ended.status == 0, ended.err
             found.append(load_file("features/test.safetensors"))
             shutil.rmtree("features")

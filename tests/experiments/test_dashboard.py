@@ -42,7 +42,7 @@ def printed(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
 
 
 def test_the_specification_equals_the_snapshot(capsys: pytest.CaptureFixture[str]) -> None:
-    """After a change that is meant: python -m experiments.dashboard ENTITY/PROJECT --dry-run > tests/fixtures/dashboard.json"""
+    """To accept a change: python -m experiments.dashboard ENTITY/PROJECT --dry-run > tests/fixtures/dashboard.json"""
     assert printed(capsys, "ENTITY/PROJECT", "--dry-run") == json.loads(SNAPSHOT.read_text())
 
 

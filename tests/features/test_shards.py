@@ -22,7 +22,7 @@ from tests.conftest import Ended
 from tests.helpers.extraction import make_column, make_extractor
 from tests.pipeline.test_pipeline import config
 
-Door = Callable[..., Ended]
+RunMain = Callable[..., Ended]
 TARGET = ("mean", 2)
 
 
@@ -78,13 +78,13 @@ def test_shards_claimed_by_another_process_are_not_encoded(bert: Path, tmp_path:
     assert make_extractor(bert, tmp_path).encode_shard(text, TARGET, [], 0, 1) == 0
 
 
-def test_the_last_of_several_extract_jobs_writes_the_files(door: Door, files: list[str], tmp_path: Path) -> None:
-    assert door(extract.main, *files, "output=whole", "runtime.cache_dir=alone").status == 0
+def test_the_last_of_several_extract_jobs_writes_the_files(run_main: RunMain, files: list[str], tmp_path: Path) -> None:
+    assert run_main(extract.main, *files, "output=whole", "runtime.cache_dir=alone").status == 0
     for shard, written in ((0, False), (1, False), (2, True)):
-        ended = door(extract.main, *files, "output=shared", "runtime.shards=3", f"runtime.shard={shard}")
+        ended = run_main(extract.main, *files, "output=shared", "runtime.shards=3", f"runtime.shard={shard}")
         assert ended.status == 0, ended.err
         assert (tmp_path / "shared" / "train.safetensors").exists() == written
-    ended = door(
+    ended = run_main(
         extract.main,
         "-m",
         *files,
@@ -197,14 +197,14 @@ def test_partial_shards_count_towards_the_required_space(
     ],
 )
 def test_useless_options_of_shards_are_refused(
-    main: Callable[[], None], words: list[str], message: str, door: Door, files: list[str]
+    main: Callable[[], None], words: list[str], message: str, run_main: RunMain, files: list[str]
 ) -> None:
-    ended = door(main, *files, *words)
+    ended = run_main(main, *files, *words)
     assert ended.status == 1 and message in ended.err
 
 
-def test_jobs_with_the_same_output_are_refused(door: Door, files: list[str], tmp_path: Path) -> None:
-    ended = door(extract.main, "-m", *files, "output=out", "pooling=cls,mean")
+def test_jobs_with_the_same_output_are_refused(run_main: RunMain, files: list[str], tmp_path: Path) -> None:
+    ended = run_main(extract.main, "-m", *files, "output=out", "pooling=cls,mean")
     assert ended.status == 1 and "2 jobs would write into this folder" in ended.err
-    assert door(extract.main, "-m", *files, "output=${pooling.name}", "pooling=cls,last4_mean").status == 1
+    assert run_main(extract.main, "-m", *files, "output=${pooling.name}", "pooling=cls,last4_mean").status == 1
     assert (tmp_path / "cls" / "train.safetensors").is_file()  # and the other is refused for its own reason

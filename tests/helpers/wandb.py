@@ -112,7 +112,7 @@ def runs(job: Path) -> list[Path]:
 def process(
     folder: Path, *words: str, script: str = "from src import run; run.main()", **more: str
 ) -> subprocess.CompletedProcess[str]:
-    """The door in a process of its own, with a key in its environment and a server that cannot be reached."""
+    """The command in a process of its own, with a key in its environment and a server that cannot be reached."""
     address = f"http://127.0.0.1:{closed_port()}"
     known = environment(
         folder / "home", WANDB_API_KEY=KEY, WANDB_BASE_URL=address, XDG_CACHE_HOME=str(folder / "cache"), **more

@@ -62,8 +62,8 @@ def test_an_unknown_embedded_model_is_refused() -> None:
         find_checkpoint(ModelConfig(path="embedded:../conf"))
 
 
-def test_a_run_with_all_defaults_needs_no_network(door: Command) -> None:
-    ended = door(run.main, "tracker=none", "runtime.progress=false", "hydra.run.dir=out")
+def test_a_run_with_all_defaults_needs_no_network(run_main: Command) -> None:
+    ended = run_main(run.main, "tracker=none", "runtime.progress=false", "hydra.run.dir=out")
     assert ended.status == 0, ended.err
     record = json.loads(Path("out/result.json").read_text())
     assert (

@@ -127,24 +127,24 @@ def rows(tmp_path: Path) -> list[str]:
 
 @pytest.mark.parametrize("pooling", ["cls", "pooler", "cls_mean", "random_pooler"])
 def test_cls_is_refused_without_a_special_first_token(
-    door: Command, bert: Path, tmp_path: Path, rows: list[str], pooling: str
+    run_main: Command, bert: Path, tmp_path: Path, rows: list[str], pooling: str
 ) -> None:
     folder = plain(bert, tmp_path / "bare", post_processor=None)
     words = [*rows, "model=checkpoint", f"model.path={folder}"]
-    assert_refused(door(run.main, *words, f"pooling={pooling}"), pooling, "bare", "special token")
-    assert door(run.main, *words, "pooling=mean").status == 0
+    assert_refused(run_main(run.main, *words, f"pooling={pooling}"), pooling, "bare", "special token")
+    assert run_main(run.main, *words, "pooling=mean").status == 0
 
 
 def test_cls_is_refused_under_causal_attention(
-    door: Command, make_checkpoint: Callable[..., Path], vocabulary: list[str], rows: list[str]
+    run_main: Command, make_checkpoint: Callable[..., Path], vocabulary: list[str], rows: list[str]
 ) -> None:
     from transformers import BertConfig, BertModel
 
     torch.manual_seed(0)
     folder = make_checkpoint(BertModel(BertConfig(vocab_size=len(vocabulary), is_decoder=True, **SMALL)), "causal")
     words = [*rows, "model=checkpoint", f"model.path={folder}"]
-    assert_refused(door(run.main, *words, "pooling=cls"), "cls", "causal", "left")
-    ended = door(run.main, *words, "pooling=mean")
+    assert_refused(run_main(run.main, *words, "pooling=cls"), "cls", "causal", "left")
+    ended = run_main(run.main, *words, "pooling=mean")
     assert ended.status == 0, ended.err
 
 
@@ -168,13 +168,15 @@ def test_casing_of_other_tokenizers_cannot_be_set(bert: Path, tmp_path: Path) ->
         load_tokenizer(find_checkpoint(ModelConfig(path=str(folder), do_lower_case=False)))
 
 
-def test_a_tokenizer_that_cannot_encode_is_refused(door: Command, bert: Path, tmp_path: Path, rows: list[str]) -> None:
+def test_a_tokenizer_that_cannot_encode_is_refused(
+    run_main: Command, bert: Path, tmp_path: Path, rows: list[str]
+) -> None:
     folder = plain(bert, tmp_path / "nope")
     content = json.loads((folder / "tokenizer.json").read_text())
     content["model"]["unk_token"] = "[NOPE]"
     (folder / "tokenizer.json").write_text(json.dumps(content))
     assert_refused(
-        door(run.main, *rows, "model=checkpoint", f"model.path={folder}", "pooling=mean"), "nope", "tokenizer"
+        run_main(run.main, *rows, "model=checkpoint", f"model.path={folder}", "pooling=mean"), "nope", "tokenizer"
     )
 
 

@@ -19,7 +19,7 @@ from src.probes.protocols.base import Protocol
 from src.probes.settings import ProbeData, ProbeSettings, Rows
 from tests.conftest import Ended
 
-Door = Callable[..., Ended]
+RunMain = Callable[..., Ended]
 LOGISTIC = "sklearn.linear_model.LogisticRegression"
 
 
@@ -105,13 +105,13 @@ def test_the_ends_of_the_grid_can_be_fitted(grid: list[float]) -> None:
         assert np.isfinite(outcome.predictions["test"].decisions).all() and len(outcome.choice.grid) == len(set(grid))
 
 
-def test_an_estimator_without_sparse_rows_gives_no_score_of_the_bag(door: Door, files: list[str]) -> None:
+def test_an_estimator_without_sparse_rows_gives_no_score_of_the_bag(run_main: RunMain, files: list[str]) -> None:
     words = [
         "probe.estimator._target_=sklearn.naive_bayes.GaussianNB",
         "probe.grid.alpha=null",
         "+probe.grid.var_smoothing=[1e-9]",
     ]
-    ended = door(run.main, *files, *words, "hydra.run.dir=out")
+    ended = run_main(run.main, *files, *words, "hydra.run.dir=out")
     assert ended.status == 0, ended.err
     record = json.loads(Path("out/result.json").read_text())
     assert record["score"]["value"] is not None
@@ -120,9 +120,9 @@ def test_an_estimator_without_sparse_rows_gives_no_score_of_the_bag(door: Door, 
     )
 
 
-def test_class_weights_have_whole_numbers_as_keys(door: Door, files: list[str]) -> None:
+def test_class_weights_have_whole_numbers_as_keys(run_main: RunMain, files: list[str]) -> None:
     words = ["probe.grid.alpha=null", "+probe.grid.C=[1.0]", f"probe.estimator._target_={LOGISTIC}"]
-    ended = door(run.main, *files, *words, "+probe.estimator.class_weight={0:1,1:2}", "hydra.run.dir=out")
+    ended = run_main(run.main, *files, *words, "+probe.estimator.class_weight={0:1,1:2}", "hydra.run.dir=out")
     assert ended.status == 0, ended.err
     assert json.loads(Path("out/result.json").read_text())["config"]["probe"]["estimator"]["class_weight"] == {
         "0": 1,
@@ -145,7 +145,7 @@ def test_class_weights_have_whole_numbers_as_keys(door: Door, files: list[str]) 
         ["probe=mdl", "probe.protocol.blocks=[true]"],
     ],
 )
-def test_every_number_of_a_probe_is_bounded(words: list[str], door: Door, files: list[str]) -> None:
-    ended = door(run.main, *files, *words)
+def test_every_number_of_a_probe_is_bounded(words: list[str], run_main: RunMain, files: list[str]) -> None:
+    ended = run_main(run.main, *files, *words)
     key = words[1 if words[0].startswith("probe=") else 0 if len(words) == 1 else 1].lstrip("+").partition("=")[0]
     assert ended.status == 1 and 1 <= len(ended.lines) <= 3 and key in ended.err and len(ended.err) < 500, ended.err

@@ -18,7 +18,7 @@ from src.storage.folder_lock import LOCK, FolderLock
 from tests.conftest import Ended
 
 ROOT = Path(__file__).resolve().parents[2]
-Door = Callable[..., Ended]
+RunMain = Callable[..., Ended]
 HOLD = """
 import sys, time
 from pathlib import Path
@@ -57,27 +57,27 @@ def contents(folder: Path) -> dict[str, tuple[int, int]]:
     ],
 )
 def test_the_second_command_in_a_folder_is_refused_and_changes_nothing(
-    door: Door, files: list[str], tmp_path: Path, main: Callable[[], None], words: list[str], key: str
+    run_main: RunMain, files: list[str], tmp_path: Path, main: Callable[[], None], words: list[str], key: str
 ) -> None:
     words = [word.strip("'") for word in words]
     (tmp_path / "here" / "0").mkdir(parents=True)
     (tmp_path / "here" / "0" / "status.json").write_text("{}")
     with held(tmp_path / "here") as other:
         before = contents(tmp_path / "here")
-        ended = door(main, *files, *words, f"{key}=here")
+        ended = run_main(main, *files, *words, f"{key}=here")
         assert contents(tmp_path / "here") == before
     assert ended.status == 1 and len(ended.lines) == 1 and not ended.out
     assert f"{key}=here" in ended.err and f"process {other}" in ended.err
 
 
 def test_the_folder_is_free_again_when_a_command_has_ended_or_was_killed(
-    door: Door, files: list[str], tmp_path: Path
+    run_main: RunMain, files: list[str], tmp_path: Path
 ) -> None:
     with held(tmp_path / "here") as other:
         os.kill(other, signal.SIGKILL)
         os.waitid(os.P_PID, other, os.WEXITED | os.WNOWAIT)
         for _ in range(2):
-            assert door(run.main, *files, "hydra.run.dir=here").status == 0
+            assert run_main(run.main, *files, "hydra.run.dir=here").status == 0
     assert (tmp_path / "here" / LOCK).read_text() == ""
 
 

@@ -37,10 +37,10 @@ def swept(files: list[str], folder: Path, *words: str, **environment: str) -> su
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder.parent, timeout=570)
 
 
-def same_as_basic(door: Command, files: list[str], folder: Path) -> None:
+def same_as_basic(run_main: Command, files: list[str], folder: Path) -> None:
     """Check that the records of a sweep are those of the basic launcher, and that no pass was made twice."""
     poolings = ["dataset.test=test.csv,train.csv", "pooling=cls,mean", "seed=0,1"]
-    assert door(run.main, "-m", *files, *poolings, f"hydra.sweep.dir={folder}-basic").status == 0
+    assert run_main(run.main, "-m", *files, *poolings, f"hydra.sweep.dir={folder}-basic").status == 0
     for job in range(8):
         assert stable_files(folder / str(job)) == stable_files(folder.with_name(f"{folder.name}-basic") / str(job))
         assert record(folder / str(job))["timing"]["cache"] == "hit"  # passes are made before the jobs
@@ -53,7 +53,7 @@ def same_as_basic(door: Command, files: list[str], folder: Path) -> None:
     ("launcher", "package"), [("joblib", "hydra_joblib_launcher"), ("submitit_local", "hydra_submitit_launcher")]
 )
 def test_records_do_not_depend_on_the_launcher(
-    launcher: str, package: str, door: Command, files: list[str], tmp_path: Path
+    launcher: str, package: str, run_main: Command, files: list[str], tmp_path: Path
 ) -> None:
     pytest.importorskip(f"hydra_plugins.{package}")
     quick = [word for word in files if not word.startswith("runtime.threads")]
@@ -69,7 +69,7 @@ def test_records_do_not_depend_on_the_launcher(
     assert {record(tmp_path / "sweep" / str(job))["provenance"]["threads"] for job in range(8)} == {
         max(1, cores() // at_once)
     }
-    same_as_basic(door, quick, tmp_path / "sweep")
+    same_as_basic(run_main, quick, tmp_path / "sweep")
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Any:
     subprocess.run(["bash", str(UP), "down"], env=environment, check=True)
 
 
-def test_records_of_a_real_slurm_are_the_same(slurm: str, door: Command, files: list[str], tmp_path: Path) -> None:
+def test_records_of_a_real_slurm_are_the_same(slurm: str, run_main: Command, files: list[str], tmp_path: Path) -> None:
     words = [
         "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=1", "runtime.shards=2",
         "hydra.launcher.array_parallelism=2", "hydra.launcher.timeout_min=10",
@@ -99,7 +99,7 @@ def test_records_of_a_real_slurm_are_the_same(slurm: str, door: Command, files: 
     ended = swept(files, tmp_path / "sweep", *words, SLURM_CONF=slurm)
     assert ended.returncode == 0, ended.stderr
     assert "8 done, 0 skipped, 0 failed" in ended.stdout
-    same_as_basic(door, files, tmp_path / "sweep")
+    same_as_basic(run_main, files, tmp_path / "sweep")
 
 
 def test_an_interrupted_slurm_sweep_cancels_its_jobs(slurm: str, files: list[str], tmp_path: Path) -> None:

@@ -125,14 +125,14 @@ def test_each_override_is_composed_once_and_whole_numbers_are_not() -> None:
     ],
 )
 def test_an_impossible_sweep_is_refused_before_its_first_job(
-    words: list[str], reason: str, door: Command, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: list[str], reason: str, run_main: Command, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if "hydra/launcher=" in words[0]:
         pytest.importorskip(f"hydra_plugins.hydra_{'joblib' if 'joblib' in words[0] else 'submitit'}_launcher")
     monkeypatch.setattr("shutil.which", lambda name: None)
     monkeypatch.setattr("src.trackers.wandb_server.offline_reason", lambda: "no W&B API key was found")
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean", *words)
+    ended = run_main(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean", *words)
     assert ended.status == 1 and reason in ended.err and "Traceback" not in ended.err, ended.err
     assert not list(tmp_path.glob("sweep/*"))
 
@@ -146,10 +146,10 @@ def test_every_launcher_composes_whether_or_not_it_is_installed(launcher: str, c
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_a_launcher_that_is_not_installed_names_its_extra(
-    launcher: str, door: Command, files: list[str], monkeypatch: pytest.MonkeyPatch
+    launcher: str, run_main: Command, files: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    ended = door(run.main, "-m", *files, f"hydra/launcher={launcher}")
+    ended = run_main(run.main, "-m", *files, f"hydra/launcher={launcher}")
     assert ended.status == 1 and len(ended.lines) == 1
     assert f"pip install 'bert-pooling-probes[{'joblib' if launcher == 'joblib' else 'slurm'}]'" in ended.err
 

@@ -24,13 +24,13 @@ def basic_launcher() -> Any:
     return next(each for each in Plugins.instance().discover(Launcher) if each.__name__ == "BasicLauncher")
 
 
-def test_a_job_that_is_asked_for_again_is_done_once(door: Command, files: list[str]) -> None:
-    ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,cls", "seed=0,0,1")
+def test_a_job_that_is_asked_for_again_is_done_once(run_main: Command, files: list[str]) -> None:
+    ended = run_main(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,cls", "seed=0,0,1")
     assert ended.status == 0 and "2 done, 4 skipped, 0 failed" in ended.out
 
 
 def test_jobs_that_were_never_started_are_counted_as_failed(
-    door: Command, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_main: Command, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     basic = basic_launcher()
     launched = basic.launch
@@ -41,10 +41,10 @@ def test_jobs_that_were_never_started_are_counted_as_failed(
 
     with monkeypatch.context() as broken:
         broken.setattr(basic, "launch", gives_up)
-        ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean,max")
+        ended = run_main(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean,max")
     assert ended.status == 1 and "the launcher broke" in ended.err
     assert "1 done, 0 skipped, 2 failed" in ended.out and "was not started" in ended.out
-    ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean,max")
+    ended = run_main(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean,max")
     assert ended.status == 0 and "2 done, 1 skipped, 0 failed" in ended.out
     assert all(
         (tmp_path / "sweep" / str(job) / name).is_file()
@@ -54,7 +54,7 @@ def test_jobs_that_were_never_started_are_counted_as_failed(
     records = [(tmp_path / "sweep" / str(job) / RECORD).read_bytes() for job in range(3)]
     with monkeypatch.context() as broken:
         broken.setattr(basic, "launch", gives_up)
-        ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean,max", "seed=5")
+        ended = run_main(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean,max", "seed=5")
     assert (
         ended.status == 1 and "1 done, 0 skipped, 2 failed" in ended.out
     )  # the records in the folders are those of the earlier sweep
@@ -65,27 +65,27 @@ def test_jobs_that_were_never_started_are_counted_as_failed(
         True,
         True,
     ]
-    ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,meen,max")
+    ended = run_main(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,meen,max")
     assert ended.status == 1 and "failed" not in ended.out  # no job was started
     assert [read_job(tmp_path / "sweep" / str(job)).status for job in range(3)] == ["done"] * 3
 
 
 def test_an_interrupted_sweep_keeps_earlier_results(
-    files: list[str], door: Command, monkeypatch: pytest.MonkeyPatch
+    files: list[str], run_main: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ["-m", *files, "hydra.sweep.dir=sweep", "hydra.sweep.subdir=job_${hydra.job.num}", "pooling=cls,mean,max"]
-    assert door(run.main, *words).status == 0
+    assert run_main(run.main, *words).status == 0
 
     def stopped(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as interrupted:
         interrupted.setattr("src.results.cache.ResultCache.get", stopped)
-        assert door(run.main, *words).status == 130
+        assert run_main(run.main, *words).status == 130
     assert [read_job(job).status for job in find_jobs(Path("sweep"))] == ["done"] * 3
     with monkeypatch.context() as interrupted:
         interrupted.setattr("src.pipeline.run.run_probe", stopped)
-        assert door(run.main, *words, "seed=7").status == 130
+        assert run_main(run.main, *words, "seed=7").status == 130
     assert [read_job(job).status for job in find_jobs(Path("sweep"))] == [
         "failed",
         "done",
@@ -94,7 +94,7 @@ def test_an_interrupted_sweep_keeps_earlier_results(
 
 
 def test_an_interrupted_sweep_reports_the_jobs_it_has_started(
-    files: list[str], door: Command, monkeypatch: pytest.MonkeyPatch
+    files: list[str], run_main: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from src.pipeline import run as pipeline
 
@@ -106,40 +106,40 @@ def test_an_interrupted_sweep_reports_the_jobs_it_has_started(
         return done(prepared, estimator)
 
     monkeypatch.setattr("src.pipeline.run.run_probe", stop_at_the_second)
-    ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean,max")
+    ended = run_main(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean,max")
     assert ended.status == 130 and "1 done, 0 skipped, 1 failed" in ended.out and "stopped" in ended.err
     assert not Path("sweep/2").exists()
 
 
-def test_every_status_has_the_identifier_of_the_sweep(files: list[str], door: Command) -> None:
-    assert door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean", "layer=9,-1").status == 1
+def test_every_status_has_the_identifier_of_the_sweep(files: list[str], run_main: Command) -> None:
+    assert run_main(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean", "layer=9,-1").status == 1
     identifier = read_mapping(Path("sweep/sweep.json"))["identifier"]
     statuses = [read_mapping(job / STATUS) for job in find_jobs(Path("sweep"))]
     assert [(each["status"], each["sweep"]) for each in statuses] == [("failed", identifier), ("done", identifier)] * 2
 
 
 def test_parameters_of_an_experiment_and_batches_are_swept_over(
-    files: list[str], door: Command, tmp_path: Path
+    files: list[str], run_main: Command, tmp_path: Path
 ) -> None:
     experiment = tmp_path / "more" / "experiment" / "two.yaml"
     experiment.parent.mkdir(parents=True)
     experiment.write_text("# @package _global_\nhydra: {sweeper: {params: {seed: '0,1', pooling: max}}}\n")
     words = [f"hydra.searchpath=[file://{tmp_path}/more]", "+experiment=two", "hydra.sweeper.max_batch_size=3"]
-    ended = door(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean", *words)
+    ended = run_main(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean", *words)
     assert ended.status == 0 and "4 done, 0 skipped, 0 failed" in ended.out, ended.err
     assert Path("sweep/multirun.yaml").is_file()
 
 
-def test_hydras_basic_sweeper_runs_without_a_report(files: list[str], door: Command) -> None:
+def test_hydras_basic_sweeper_runs_without_a_report(files: list[str], run_main: Command) -> None:
     words = ["-m", *files, "hydra.sweep.dir=sweep", "hydra/sweeper=basic", "pooling=cls"]
-    ended = door(run.main, *words)
+    ended = run_main(run.main, *words)
     assert ended.status == 0 and read_job(Path("sweep/0")).status == "done", ended.err
-    ended = door(run.main, *words, "layer=9")
+    ended = run_main(run.main, *words, "layer=9")
     assert ended.status == 1 and "layer" in ended.err
 
 
 def test_callbacks_of_a_sweep_with_a_failed_job_are_called(
-    files: list[str], door: Command, monkeypatch: pytest.MonkeyPatch
+    files: list[str], run_main: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended_sweeps: list[str] = []
     monkeypatch.setattr(
@@ -147,6 +147,6 @@ def test_callbacks_of_a_sweep_with_a_failed_job_are_called(
         lambda self, config, **_: ended_sweeps.append(config.hydra.sweep.dir),
     )
     words = ["hydra/callbacks=wandb", "hydra.sweep.dir=sweep"]
-    assert door(run.main, "-m", *files, *words, "layer=9,-1").status == 1
-    assert door(run.main, "-m", *files, *words, "layer=-1").status == 0
+    assert run_main(run.main, "-m", *files, *words, "layer=9,-1").status == 1
+    assert run_main(run.main, "-m", *files, *words, "layer=-1").status == 0
     assert ended_sweeps == ["sweep", "sweep"]

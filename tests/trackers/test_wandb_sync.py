@@ -164,7 +164,7 @@ def test_a_killed_run_and_the_one_that_goes_on_from_it_arrive_as_one(server: Sim
 
 
 def test_a_server_that_goes_away_costs_a_line_and_no_job(server: SimpleNamespace) -> None:
-    """Not the server of the other tests: a door that closes between the knock and the run."""
+    """Not the server of the other tests: a server that closes between the check and the run."""
     script = """
 from src.trackers import wandb_server
 wandb_server.offline_reason = lambda: None

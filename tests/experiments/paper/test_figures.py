@@ -1,4 +1,4 @@
-"""Every figure draws from records alone, the same bytes each time, legibly, and calls a pooling by one name and one look."""
+"""Every figure is drawn from records alone, to the same bytes each time, with one look per pooling."""
 
 from __future__ import annotations
 
@@ -248,7 +248,8 @@ sys.path.insert(0, ".")
 from tests.experiments.paper.test_figures import drawn
 from experiments.paper.figures import registry
 figure, _ = drawn("along", pathlib.Path(sys.argv[1]))
-print([hashlib.sha256(file.read_bytes()).hexdigest() for file in registry.save(figure, pathlib.Path(sys.argv[1]) / "out")])
+files = registry.save(figure, pathlib.Path(sys.argv[1]) / "out")
+print([hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
 assert not {"torch", "transformers"} & set(sys.modules)
 """
 

@@ -108,7 +108,7 @@ def test_the_objective_mlm_leaves_the_pooler_unchanged(tmp_path: Path, parts: tu
 
 
 def test_a_training_continues_from_a_checkpoint(
-    door: Command, books: Path, parts: tuple[Corpus, Corpus, Path], tmp_path: Path
+    run_main: Command, books: Path, parts: tuple[Corpus, Corpus, Path], tmp_path: Path
 ) -> None:
     from transformers import AutoTokenizer, BertModel
 
@@ -123,18 +123,18 @@ def test_a_training_continues_from_a_checkpoint(
         "schedule.tokens=256", "pace.device=cpu", "schedule.steps=2", "schedule.warmup=0",
         f"pace.prepared={tmp_path}/prepared",
     ]  # fmt: skip
-    done = door(pretrain.main, *words, "output=out", "schedule.rate=0.0")
+    done = run_main(pretrain.main, *words, "output=out", "schedule.rate=0.0")
     assert done.status == 0, done.err
     given, kept = (dict(BertModel.from_pretrained(tmp_path / name).named_parameters()) for name in ("begun", "out"))
     assert given.keys() == kept.keys() and all(torch.equal(given[name], kept[name]) for name in given)
-    moved = door(pretrain.main, *words, "output=moved", "schedule.objective=mlm", "schedule.dropout=0.1")
+    moved = run_main(pretrain.main, *words, "output=moved", "schedule.objective=mlm", "schedule.dropout=0.1")
     assert moved.status == 0, moved.err
     learnt = dict(BertModel.from_pretrained(tmp_path / "moved").named_parameters())
     assert torch.equal(learnt["pooler.dense.weight"], given["pooler.dense.weight"])
     assert not torch.equal(learnt["embeddings.word_embeddings.weight"], given["embeddings.word_embeddings.weight"])
-    assert_refused(door(pretrain.main, *words, "output=deep", "shape.layers=2"), "shape", "model.path")
+    assert_refused(run_main(pretrain.main, *words, "output=deep", "shape.layers=2"), "shape", "model.path")
     assert_refused(
-        door(pretrain.main, *words, "output=long", "schedule.lengths={128:1}"), "64 positions", "schedule.lengths"
+        run_main(pretrain.main, *words, "output=long", "schedule.lengths={128:1}"), "64 positions", "schedule.lengths"
     )
 
 
@@ -165,7 +165,7 @@ def test_training_learns_both_tasks_and_the_checkpoint_is_whole(
     assert abs(again["nsp_accuracy"] - float(last["nsp_accuracy"])) < 0.02  # stored in half precision
 
 
-def test_two_workers_continue_a_training(door: Command, books: Path) -> None:
+def test_two_workers_continue_a_training(run_main: Command, books: Path) -> None:
     words = [
         f"text={books}", "output=out", "held_out=0.1", "tracker=none", "pace.workers=2", "pace.evaluate=2",
         "pace.held_out_rows=32",
@@ -173,9 +173,9 @@ def test_two_workers_continue_a_training(door: Command, books: Path) -> None:
         f"shape.vocab_size={VOCABULARY}", "schedule.lengths={128:0,256:0,64:1}", "schedule.tokens=256",
         "pace.device=cpu",
     ]  # fmt: skip
-    first = door(pretrain.main, *words, "schedule.steps=2")
+    first = run_main(pretrain.main, *words, "schedule.steps=2")
     assert first.status == 0, first.err
-    again = door(pretrain.main, *words, "schedule.steps=4")
+    again = run_main(pretrain.main, *words, "schedule.steps=4")
     assert again.status == 0 and "checkpoint: out" in again.out
     with Path("out/training.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["2", "4"]

@@ -26,5 +26,5 @@ from tests.cli.refusals import Command, assert_refused
         (["text=.", "schedule.dropout=1"], ["schedule.dropout=1"]),
     ],
 )
-def test_a_refusal_names_the_key(door: Command, words: list[str], named: list[str]) -> None:
-    assert_refused(door(pretrain.main, "tracker=none", *words), *named)
+def test_a_refusal_names_the_key(run_main: Command, words: list[str], named: list[str]) -> None:
+    assert_refused(run_main(pretrain.main, "tracker=none", *words), *named)

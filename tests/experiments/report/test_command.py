@@ -46,7 +46,10 @@ def test_only_the_two_files_are_written(question: Path, tmp_path: Path) -> None:
 
 
 def test_it_needs_neither_torch_nor_matplotlib(question: Path) -> None:
-    code = "import sys; from experiments.report.__main__ import main; main(sys.argv[1:]); assert not {'torch', 'matplotlib'} & set(sys.modules)"
+    code = (
+        "import sys; from experiments.report.__main__ import main; main(sys.argv[1:]); "
+        "assert not {'torch', 'matplotlib'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code, f"records={question}"], check=True, capture_output=True)
 
 

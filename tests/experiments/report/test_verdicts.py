@@ -22,7 +22,8 @@ from tests.helpers.records import make_job, make_predictions, make_result
 def test_the_sentence_names_the_best_pooling_its_gain_and_the_equivalent_ones(question: Path) -> None:
     (sentence,) = sentences(question)
     assert re.fullmatch(
-        r"Use mean: \+5\.0 \[4\.\d, 5\.\d\] over cls, \+5\.0 \[4\.\d, 5\.\d\] over pooler; cls and pooler equivalent within 1 point\.",
+        r"Use mean: \+5\.0 \[4\.\d, 5\.\d\] over cls, \+5\.0 \[4\.\d, 5\.\d\] over pooler; "
+        r"cls and pooler equivalent within 1 point\.",
         sentence,
     )
 
@@ -160,9 +161,9 @@ def test_a_claim_needs_three_tasks(tmp_path: Path) -> None:
     made = composed(tmp_path)
     ((setting, sentence, table),) = made.across
     assert setting.tasks == ("task 0", "task 1", "task 2") and len(setting.claims) == 3 and table is not None
-    assert (
-        sentence
-        == "Over 3 tasks, cls and pooler are equivalent within 1 point (0.0 [0.0, 0.1] points); on no task by itself is a difference shown."
+    assert sentence == (
+        "Over 3 tasks, cls and pooler are equivalent within 1 point (0.0 [0.0, 0.1] points); "
+        "on no task by itself is a difference shown."
     )
     assert [row[-1].text for row in table.rows] == ["3 of 3 tasks", "3 of 3 tasks", "0 of 3 tasks"]
     assert "within the margin of 1" in to_html(made)

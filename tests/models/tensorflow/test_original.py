@@ -52,9 +52,9 @@ def test_evidence_holds_next_sentence_accuracy_and_activation() -> None:
     assert load_google_encoder(FIXTURES / "hub").info.pooler["evidence"]["next_sentence_accuracy"] is None
 
 
-def test_a_run_records_the_activation_that_it_used(door: Command, files: list[str]) -> None:
+def test_a_run_records_the_activation_that_it_used(run_main: Command, files: list[str]) -> None:
     words = ["model=google", f"model.path={CHECKPOINT}", *files[1:], "pooling=pooler", "hydra.run.dir=out"]
-    ended = door(run.main, *words)
+    ended = run_main(run.main, *words)
     assert ended.status == 0, ended.err
     record = json.loads(Path("out/result.json").read_text())
     assert record["model"] == "checkpoint" and record["pooler"]["status"] == "trained"
@@ -64,7 +64,7 @@ def test_a_run_records_the_activation_that_it_used(door: Command, files: list[st
         "bert_model.ckpt.data-00000-of-00001",
     }
     assert str(FIXTURES) not in json.dumps(record)
-    again = door(run.main, *words, f"model.hidden_act={TANH}", "hydra.run.dir=tanh")
+    again = run_main(run.main, *words, f"model.hidden_act={TANH}", "hydra.run.dir=tanh")
     assert again.status == 0, again.err
     other = json.loads(Path("tanh/result.json").read_text())
     assert other["key"] != record["key"] and other["timing"]["cache"] == "miss"
@@ -143,13 +143,13 @@ def test_bert_base_is_read_in_three_seconds(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not os.environ.get("PROBES_TENSORFLOW"), reason="runs TensorFlow: set PROBES_TENSORFLOW=1")
-def test_the_embedded_model_written_by_tensorflow_has_the_same_scores(door: Command, tmp_path: Path) -> None:
+def test_the_embedded_model_written_by_tensorflow_has_the_same_scores(run_main: Command, tmp_path: Path) -> None:
     from tests.helpers import tensorflow_fixtures
 
     tensorflow_fixtures.write(tmp_path / "forms", "embedded:bert-books", {}, 0, ["checkpoint"])
     records = []
     for words in (["model=google", f"model.path={tmp_path / 'forms' / 'checkpoint'}"], []):
-        ended = door(
+        ended = run_main(
             run.main,
             *words,
             "pooling=pooler",
