@@ -116,6 +116,7 @@ def counts(data: Dataset, features: Mapping[str, RoleFeatures]) -> dict[str, Any
         "width": int(train.shape[1]),
         "tokens": sum(side.tokens for side in sides),
         **{name: sum(getattr(side.losses, name) for side in sides) for name in LOSSES},
+        **({"left_out": data.left_out} if data.left_out else {}),
         "test_in_train": data.test_in_train(),
         "one_vector": len(data.train) if all_rows_equal(train) else 0,
     }
