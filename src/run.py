@@ -134,7 +134,7 @@ def _run_probe(
 
 
 def _with_layers(prepared: PreparedRun, layers: tuple[int, ...]) -> PreparedRun:
-    """Return a run whose forward pass stores `layers` too, without those that the model lacks."""
+    """Return the run with `layers` that the model has added to those that its forward pass stores."""
     config, deepest = prepared.config, prepared.extractor.info.layers
     also = config.runtime.also_layers
     more = [layer for layer in layers if -deepest - 1 <= layer <= deepest and layer not in also]
@@ -143,15 +143,15 @@ def _with_layers(prepared: PreparedRun, layers: tuple[int, ...]) -> PreparedRun:
 
 @contextmanager
 def _refusals_tracked(composed: DictConfig, job: SweepJob) -> Iterator[None]:
-    """Track a failed run if the job is refused before it begins, under the names that were asked for."""
+    """Track a failed run if the job is refused before it begins, under the requested names."""
     from src.trackers.registry import build_tracker
 
     try:
         yield
     except Exception:
         with suppress(Exception):  # the tracker itself may be refused
-            groups = {name: _asked(composed, f"{name}.name") for name in ("model", "dataset", "pooling", "probe")}
-            shown = groups | {name: _asked(composed, name) for name in ("layer", "pairing", "seed", "draws")}
+            groups = {name: _requested(composed, f"{name}.name") for name in ("model", "dataset", "pooling", "probe")}
+            shown = groups | {name: _requested(composed, name) for name in ("layer", "pairing", "seed", "draws")}
             settings = parse_tracker(composed)
             tracker, group = build_tracker(settings), run_group(settings, job.sweep.folder.name)
             tags = [str(groups["dataset"]), str(groups["pooling"])]
@@ -160,7 +160,7 @@ def _refusals_tracked(composed: DictConfig, job: SweepJob) -> Iterator[None]:
         raise
 
 
-def _asked(composed: DictConfig, key: str) -> Any:
+def _requested(composed: DictConfig, key: str) -> Any:
     """Return the value of a key, without credentials."""
     value = OmegaConf.select(composed, key)
     return mask(value) if isinstance(value, str) else value

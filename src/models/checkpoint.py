@@ -24,7 +24,7 @@ HARMLESS_KEYS = frozenset(
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The files of a checkpoint, with the digests that identify it wherever its folder lies.
+    """The files of a checkpoint, with digests that identify it independently of its folder.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Checkpoint:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides the hidden states of given token ids."""
+        """Digests and settings that determine the hidden states of given token ids."""
         return {
             "weights": self.weights,
             "config": {key: value for key, value in self.config.items() if key not in HARMLESS_KEYS},
@@ -62,7 +62,7 @@ class Checkpoint:
 
     @property
     def tokenisation(self) -> dict[str, Any]:
-        """What decides the word pieces of a text.
+        """Digests and settings that determine the word pieces of a text.
 
         These are the tokenizer's files, and the class that config.json states if it is not BERT's.
         """

@@ -53,7 +53,7 @@ def defect(hidden: Any, layers: int, width: int, dtype: str) -> str | None:
             return f"its hidden states are of shape {found} at layer {layer} for (rows, tokens, width) = {shape}"
         one, other = states[0, :REAL_TOKENS].float(), states[2, :REAL_TOKENS].float()
         if not torch.isfinite(one).all():
-            return f"its hidden states are no finite numbers at layer {layer}: its weights may be damaged"
+            return f"its hidden states are NaN or infinite at layer {layer}: its weights may be damaged"
         if not (one - other).abs().max() <= TOLERANCE[dtype] * one.abs().max():
             return f"the hidden states of a row change with other rows or with padding, from layer {layer} on"
     return None

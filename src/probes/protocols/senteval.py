@@ -62,9 +62,9 @@ class SentEval(Protocol):
     folds: int = 10
     folds_grid: dict[str, list[float]] | None = None
 
-    def pairing(self, asked: str, has_pairs: bool) -> str:
+    def pairing(self, requested: str, has_pairs: bool) -> str:
         """Return ``separate`` for pairs of texts (senteval/mrpc.py, senteval/sick.py)."""
-        return "separate" if has_pairs else asked
+        return "separate" if has_pairs else requested
 
     def validate(self, grid: Mapping[str, Sequence[float]]) -> None:
         """Check the number of folds and the grid of KFoldClassifier; raise a UserError."""
