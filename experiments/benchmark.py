@@ -1,8 +1,8 @@
-"""Measure speed against named peers.
+"""Measure speed against other libraries.
 
 ``python -m experiments.benchmark model.path=FOLDER data_root=FOLDER``
 
-Every figure stands beside a peer that ran in the same process on the same cores:
+Every figure is compared with a library that ran in the same process on the same cores:
 sentence-transformers for extraction, scikit-learn's LogisticRegressionCV for the probe.
 ``part=encoder`` or ``part=probe`` runs one of them. ``part=launching`` measures the seconds per job
 of a sweep of ``jobs`` tiny jobs beyond the probes' own, and the same ``fits`` with ``workers`` of
@@ -41,7 +41,7 @@ class Options:
 
 @command(Options)
 def main(options: Options) -> None:
-    """Print the ratios; a probe that misses its target ends with status 1."""
+    """Print the ratios; exit with status 1 if the probe misses its target."""
     if options.part == "launching":
         from experiments.benchmarks import launching
 

@@ -186,7 +186,7 @@ def max_(output: EncoderOutput, layer: int) -> Tensor:
 
 @pooling()
 def mean_content(output: EncoderOutput, layer: int) -> Tensor:
-    """Return the average over tokens without special ones, (batch, width) float32; zeros if none."""
+    """Return the average over tokens but special ones, (batch, width) float32; zeros if none."""
     return _average(output.hidden[layer], output.content)
 
 
@@ -268,7 +268,7 @@ def random_pooler(output: EncoderOutput, layer: int) -> Tensor:
 
 
 def _average(hidden: Tensor, weight: Tensor) -> Tensor:
-    """Return the average of states (batch, tokens, width) by weights (batch, tokens), in float32."""
+    """Return states (batch, tokens, width) averaged by weights (batch, tokens), in float32."""
     weight = weight.unsqueeze(-1).float()
     return (hidden.float() * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1e-9)
 

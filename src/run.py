@@ -134,7 +134,7 @@ def _run_probe(
 
 
 def _with_layers(prepared: PreparedRun, layers: tuple[int, ...]) -> PreparedRun:
-    """Return the run with `layers` that the model has added to those that its forward pass stores."""
+    """Return a run whose forward pass also stores those of `layers` that the model has."""
     config, deepest = prepared.config, prepared.extractor.info.layers
     also = config.runtime.also_layers
     more = [layer for layer in layers if -deepest - 1 <= layer <= deepest and layer not in also]

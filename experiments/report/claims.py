@@ -50,7 +50,7 @@ class Setting:
     Parameters
     ----------
     label : dict
-        What tells the setting from the others.
+        Options in which the setting differs from the others.
     tasks : tuple of str
     claims : tuple of Claim
     reason : str

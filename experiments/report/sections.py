@@ -77,7 +77,7 @@ class Section:
     Parameters
     ----------
     label : dict
-        What tells the section from the others.
+        Settings in which the section differs from the others.
     runs : tuple of Run
         The best score first.
     task : Task
@@ -153,7 +153,7 @@ def _sort_key(record: Record) -> tuple[Any, ...]:
 
 
 def _section_labels(results: Sequence[Result]) -> list[dict[str, str]]:
-    """Return what tells each section from the others."""
+    """Return the settings in which each section differs from the others."""
     labels, _ = group_labels(results)
     without_probe = [{name: value for name, value in label.items() if name != "probe"} for label in labels]
     if _count_distinct(without_probe) == _count_distinct(labels):  # the probe follows from the data

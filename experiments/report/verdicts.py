@@ -1,4 +1,4 @@
-"""Judges one task: the pooling to use, what the difference is worth, what rows could show."""
+"""Judges one task: the pooling to use, and the differences that the rows show or could show."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from experiments.formatting import format_difference, format_margin, join_names
 from experiments.report.sections import Run, Section, higher_is_better
 from src.results.display import format_score, format_value
 
-MAIN_POOLINGS = ("mean", "cls", "pooler")  # named first if not all can be named
+MAIN_POOLINGS = ("mean", "cls", "pooler")  # preferred if a list is cut to `NAMES_SHOWN`
 NAMES_SHOWN = 3
 EQUIVALENT, SMALL_DIFFERENCE = "equivalent", "equivalent with a small difference"
 
@@ -33,7 +33,7 @@ class Verdict:
 
 
 def judge(section: Section) -> Verdict:
-    """Return the verdict on a section."""
+    """Return the verdict on a section: the pooling to use and why."""
     scored = section.scored
     if not scored:
         has_score = any(run.value is not None for run in section.runs)
@@ -58,7 +58,7 @@ def _is_better(section: Section, a: Run, b: Run) -> bool:
 
 
 def _preference(run: Run) -> tuple[bool, int, bool]:
-    """Return the order of candidates: no random weights, fewer bytes, no pooler's weights."""
+    """Return a sort key: without random weights first, then fewer bytes, then without a pooler."""
     return (run.is_random, run.bytes, run.needs_pooler)
 
 

@@ -46,7 +46,7 @@ class FinishedShards:
         Parameters
         ----------
         meta : dict
-            What is stored beside each value.
+            Metadata of each value.
         workers : int
             Threads; each writes one target.
         """

@@ -51,7 +51,7 @@ class ForwardPass:
     shard_store : ShardStore
         Store of the finished shards.
     clock : Clock
-        Gets the seconds of encoding and pooling.
+        Clock to which the seconds of encoding and pooling are added.
     workers : int
         Threads that encode on a CPU; an accelerator is used by one.
     progress : bool

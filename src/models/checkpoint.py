@@ -83,7 +83,7 @@ def file_sha256(path: Path) -> str:
         state = path.stat()
         return _cached_sha256(path, state.st_mtime_ns, state.st_size)
     except OSError as error:
-        raise UserError(f"{path.name} cannot be read: {flatten(error, 160)}.") from error
+        raise UserError(f"{path.name} cannot be read: {flatten(error, 160)}. Get the checkpoint again.") from error
 
 
 @lru_cache(maxsize=64)

@@ -48,8 +48,8 @@ def read_config(folder: Path, given: str) -> dict[str, Any]:
     Raises
     ------
     UserError
-        The file is missing or unreadable, names no model_type, asks for other files or for code of
-        the hub, or holds a size that no model has.
+        The file is missing or unreadable, names no model_type, refers to other files or to code of
+        the hub, or holds an impossible size.
     """
     path = folder / "config.json"
     if not path.is_file():

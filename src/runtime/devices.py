@@ -19,7 +19,7 @@ def resolve_device(requested: str) -> str:
     Raises
     ------
     UserError
-        The device requested for is not available.
+        The requested device is not available.
     """
     import torch
 

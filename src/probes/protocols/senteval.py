@@ -162,7 +162,7 @@ class StratifiedSplitter(RowSplitter):
 class Accuracy(Criterion):
     """Mean accuracy of the folds in percent with two decimals; the first of equals is chosen.
 
-    So in senteval/tools/validation.py. As a loss, it is the share of held-out rows that are wrong.
+    As in senteval/tools/validation.py. As a loss, it is the share of held-out rows that are wrong.
     """
 
     def losses(self, fitter: ProbeFitter, fit: GridFit, rows: Array | Rows) -> Array:

@@ -121,7 +121,7 @@ class LogisticRegression(_Linear):
         """Return one fitted probe per penalty, in the order given."""
         names, ids = np.unique(y, return_inverse=True)
         if len(names) < 2:
-            raise UserError(f"a classifier needs two classes, the labels hold {len(names)}.")
+            raise UserError(f"a classifier needs two classes, the labels hold {len(names)}. Add rows of another class.")
         fitted = []
         for solution in self.solve(X, ids.astype(np.int64), len(names), [Problem(float(alpha)) for alpha in alphas]):
             probe = LogisticRegression(solution.alpha, self.tolerance)._with_solution(solution)
