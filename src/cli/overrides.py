@@ -18,7 +18,7 @@ from src.errors import UserError, refuse_credentials
 
 KEYS = tuple(each.name for each in dataclasses.fields(Config))
 GROUPS = tuple(name for name in KEYS if (CONF / name).is_dir() or name == "pooling")
-MAX_JOBS = 100_000  # of a sweep
+MAX_JOBS = 100_000  # jobs of a sweep
 
 # The flags that Hydra documents (https://hydra.cc/docs/advanced/hydra-command-line-flags).
 SWITCHES = (

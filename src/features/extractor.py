@@ -30,7 +30,7 @@ from src.runtime.clock import Clock
 from src.storage.arrays import ArrayStore, Value
 from src.storage.shards import ShardStore
 
-SATURATION_BLOCK = 8192  # rows that are counted at once
+SATURATION_BLOCK = 8192  # rows counted at a time
 
 
 @dataclass

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-TOKENS = 4  # of each row of the batch
-REAL_TOKENS = 2  # of its first and last row; the other tokens stand for padding
+TOKENS = 4  # tokens of each row of the batch
+REAL_TOKENS = 2  # tokens of its first and last row that are not padding
 # Largest difference between equal rows, relative to the row's largest value; rounding is less.
 TOLERANCE = {"float32": 1e-3, "float16": 3e-2, "bfloat16": 1e-1}
 

@@ -52,9 +52,9 @@ def check_duplicates(names: Collection[str], prefix: str, label: str) -> None:
 def unused_weights(names: Collection[str], unexpected: Collection[str], model: Any) -> list[str]:
     """Return the weights of the encoder that the loaded model does not use, sorted by name.
 
-    A weight belongs to the encoder if its name begins with the base model's prefix, or with one of
-    the model's parts in a file without that prefix, or if it contains the path of one of the
-    encoder's inner modules. Heads, poolers and computed tables do not count.
+    A weight belongs to the encoder if its name begins with the base model's prefix. In a file
+    without that prefix, it begins with a part of the model. It also belongs to the encoder if it
+    contains the path of an inner module. Heads, poolers and computed tables do not count.
 
     Parameters
     ----------

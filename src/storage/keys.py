@@ -1,4 +1,4 @@
-"""Content keys: digests of canonical JSON, equal on every machine."""
+"""Turn an identity into a content key: a digest of canonical JSON, equal on every machine."""
 
 from __future__ import annotations
 

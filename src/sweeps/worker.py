@@ -1,4 +1,4 @@
-"""A job of a sweep in the process that runs it, which a launcher may have started on another machine."""
+"""Read the plan and write the status of a sweep's job, in the process that runs it."""
 
 from __future__ import annotations
 

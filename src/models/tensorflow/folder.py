@@ -24,9 +24,9 @@ SIZES = (
     "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
     "max_position_embeddings", "type_vocab_size",
 )  # fmt: skip
-MAX_SIZE = 10**7  # of any size in bert_config.json
-INITIALIZER_RANGE = 0.02  # of a configuration without one; random_pooler draws from it
-LAYER_NORM_EPS = 1e-12  # of modeling.py and the TensorFlow 2 models; not in bert_config.json
+MAX_SIZE = 10**7  # largest size in bert_config.json
+INITIALIZER_RANGE = 0.02  # default of bert_config.json; random_pooler draws with it
+LAYER_NORM_EPS = 1e-12  # constant in modeling.py and the TensorFlow 2 models; not in bert_config.json
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 

@@ -13,7 +13,7 @@ from src.probes.solvers.logistic import solve_logistic
 from src.probes.solvers.preconditioner import Basis
 from src.probes.solvers.ridge import solve_ridge
 
-# Penalties per row. Beyond, float64 does not distinguish a fit from none or from no penalty.
+# Penalties per row, beyond which float64 gives weights of zero or those without a penalty.
 MIN_PENALTY, MAX_PENALTY = 1e-12, 1e12
 
 

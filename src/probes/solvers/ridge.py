@@ -23,9 +23,9 @@ def solve_ridge(
 ) -> list[Solution]:
     """Minimise mean squared error + alpha ||w||^2 (bias free) for every problem, in float64.
 
-    Dense rows: the closed form, through one eigendecomposition of each subset's covariance, which
-    is the covariance of all rows less that of the rows left out. Sparse rows: conjugate gradients,
-    to a bound on the objective's distance to its optimum.
+    Dense rows: the closed form, by one eigendecomposition of each subset's covariance (that of all
+    rows less that of the rows left out). Sparse rows: conjugate gradients, to a bound on the
+    objective's distance to its optimum.
 
     Parameters
     ----------
