@@ -70,7 +70,7 @@ def run_single(config: Config, folder: Path) -> None:
 
 
 def run_job(composed: DictConfig, job: SweepJob) -> None:
-    """Do the run of a sweep's job, unless an equal run has been done: then its record is copied."""
+    """Do the run of a sweep's job, or copy the record of an equal run that is done."""
     from src.pipeline.threads import resolved_threads
     from src.results.cache import ResultCache
     from src.results.display import result_summary
@@ -88,11 +88,9 @@ def run_job(composed: DictConfig, job: SweepJob) -> None:
         copied = ResultCache(prepared.extractor.store.root).get(prepared.key, job.folder, prepared.names)
         if copied is None:
             job.discard_earlier_result()
-            _run_probe(
-                tracker, prepared, estimator, job.folder, result_summary
-            )  # the sweep ends with a table of all jobs
+            _run_probe(tracker, prepared, estimator, job.folder, result_summary)  # one line: a table ends the sweep
         else:
-            log.info("[%s] done before: its record is taken over", job.number)
+            log.info("[%s] already done: the earlier record is copied", job.number)
             if not (has_result and tracker.holds(job.folder, prepared.key)):
                 _start(tracker, prepared, job.folder)
                 tracker.log(copied)
@@ -101,7 +99,7 @@ def run_job(composed: DictConfig, job: SweepJob) -> None:
 
 
 def _prepare(config: Config) -> tuple[Tracker, object, PreparedRun]:
-    """Check all that can be known before a forward pass."""
+    """Return tracker, estimator and run, after all checks that need no forward pass."""
     from src.pipeline.prepare import prepare
     from src.trackers.registry import build_tracker
 

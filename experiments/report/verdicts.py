@@ -42,9 +42,9 @@ def judge(section: Section) -> Verdict:
     best = scored[0]
     if len(scored) == 1:
         others = len(section.runs) - 1
-        alone = f"the scores of the other {others} are undefined" if others else "there is nothing to compare it with"
+        why = f"the scores of the other {others} are undefined" if others else "there is nothing to compare it with"
         score = format_score(section.metric, best.result.score)
-        return Verdict(best.name, f"{_baseline_clause(section)}only {best.name} was scored ({score}): {alone}.")
+        return Verdict(best.name, f"{_baseline_clause(section)}only {best.name} was scored ({score}): {why}.")
     candidates = [run for run in scored if not any(_is_better(section, other, run) for other in scored)] or [best]
     use = min(candidates, key=_preference)
     undecided = [run.name for run in scored if run is not use and section.verdict(use.name, run.name) == "undecided"]

@@ -70,8 +70,8 @@ def check_overrides(arguments: list[str], *, sweeps: bool = True) -> list[str]:
     """
     parser = FlagParser()
     flags, rest = parser.parse_known_args(arguments)  # the rest are overrides that follow a flag
-    if odd := [argument for argument in rest if argument.startswith("-")]:
-        parser.error(f"unrecognized arguments: {' '.join(odd)}")
+    if unknown := [argument for argument in rest if argument.startswith("-")]:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     overrides = [*flags.overrides, *rest]
     for argument in arguments:
         check_argument(argument)

@@ -36,10 +36,10 @@ class PrintableFormatter(logging.Formatter):
 
 
 class TolerantFile(io.FileIO):
-    """Write to a descriptor, and drop the data once its reader is gone, as after ``| head -1``."""
+    """File that drops what cannot be written, as when ``| head -1`` has closed the pipe."""
 
     def write(self, data: Any) -> int:
-        """Write, and report success if the reader is gone."""
+        """Write, and report success if that fails."""
         try:
             return super().write(data)
         except OSError:
