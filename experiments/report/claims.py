@@ -45,22 +45,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Setting:
-    """Tasks that share all but their data, and the claims over them.
+    """Tasks that share all but their data, and the claims over them."""
 
-    Parameters
-    ----------
-    label : dict
-        What tells the setting from the others.
-    tasks : tuple of str
-    claims : tuple of Claim
-    reason : str
-        Why there is no claim.
-    """
-
-    label: dict[str, str]
+    label: dict[str, str]  # what tells the setting from the others
     tasks: tuple[str, ...]
     claims: tuple[Claim, ...]
-    reason: str = ""
+    reason: str = ""  # why there is no claim
 
 
 def build_settings(sections: Sequence[Section], *, margin: float = MARGIN) -> list[Setting]:
