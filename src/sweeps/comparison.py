@@ -26,8 +26,8 @@ class Run:
 
     result: Result
     folder: Path  # of the record
-    # best, tie (not significantly different from the best), lower, untested, one vector (all texts have
-    # the same vector), or empty if there is nothing to compare with
+    # best, tie (not significantly different from the best), lower, untested, one vector (all texts
+    # have the same vector), or empty if there is nothing to compare with
     mark: str = ""
     difference: float | None = None  # score of the best minus this one's
     p: float | None = None  # of the paired test against the best
