@@ -32,7 +32,7 @@ def test_the_documentation_lists_all_names_of_a_summary():
 
 
 def test_pre_training_shows_no_path():
-    from experiments.pretrain import Pretraining, shown
+    from experiments.pretrain import Pretraining, shown_settings
 
-    text = json.dumps(shown(Pretraining(text="/home/me/secret books", output="/home/me/secret model")))
+    text = json.dumps(shown_settings(Pretraining(text="/home/me/secret books", output="/home/me/secret model")))
     assert "secret" not in text and '"rate"' in text and '"layers"' in text
