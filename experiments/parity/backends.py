@@ -49,7 +49,7 @@ def tensorflow() -> Any:
     Raises
     ------
     UserError
-        It is not installed.
+        TensorFlow is not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")

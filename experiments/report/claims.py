@@ -47,7 +47,7 @@ class Claim:
 class Setting:
     """Tasks that share all but their data, and the claims over them."""
 
-    label: dict[str, str]  # what tells the setting from the others
+    label: dict[str, str]  # options in which it differs from the other settings
     tasks: tuple[str, ...]
     claims: tuple[Claim, ...]
     reason: str = ""  # why there is no claim
@@ -105,8 +105,8 @@ def describe_setting(setting: Setting) -> str:
     if not setting.claims:
         return f"No claim over tasks is made: {setting.reason.rstrip('.')}."
     main = [each for each in setting.claims if {each.overall.a, each.overall.b} == {"cls", "pooler"}]
-    told = [f"Over {len(setting.tasks)} tasks, {_describe_claim(each)}" for each in main or setting.claims[:1]]
-    return "; ".join(told) + "."
+    sentences = [f"Over {len(setting.tasks)} tasks, {_describe_claim(each)}" for each in main or setting.claims[:1]]
+    return "; ".join(sentences) + "."
 
 
 def _describe_claim(claim: Claim) -> str:

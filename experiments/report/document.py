@@ -85,7 +85,7 @@ def compose(records: Sequence[Record], left_out: Sequence[str] = (), *, margin: 
 
 
 def setting_prefix(label: Mapping[str, str]) -> str:
-    """Return the start of a setting's sentence: what tells it from the others."""
+    """Return the start of a setting's sentence: the options in which it differs from the others."""
     named = ", ".join(f"{name}={value}" for name, value in label.items())
     return f"{named}: " if named else ""
 

@@ -74,7 +74,7 @@ class Run:
 class Section:
     """Runs that differ in their pooling alone."""
 
-    label: dict[str, str]  # what tells the section from the others
+    label: dict[str, str]  # settings in which it differs from the other sections
     runs: tuple[Run, ...]  # the best score first
     task: Task
     # each pair of runs once, the better score first
@@ -141,7 +141,7 @@ def _sort_key(record: Record) -> tuple[Any, ...]:
 
 
 def _section_labels(results: Sequence[Result]) -> list[dict[str, str]]:
-    """Return what tells each section from the others."""
+    """Return the settings in which each section differs from the others."""
     labels, _ = group_labels(results)
     without_probe = [{name: value for name, value in label.items() if name != "probe"} for label in labels]
     if _count_distinct(without_probe) == _count_distinct(labels):  # the probe follows from the data

@@ -19,7 +19,7 @@ from src.evaluation.samples import SPARSE, is_sparse
 
 MARGIN = 0.01  # 1 point of the task's metric, fixed beforehand
 LEVEL = 0.05
-FEW_ROWS = 250  # fewer carry a flag: of experiments/records/simulation.csv, the tasks of 71 rows
+FEW_ROWS = 250  # test rows below which a contrast is flagged; simulation.csv shows errors at 71
 
 
 @dataclass(frozen=True, eq=False)

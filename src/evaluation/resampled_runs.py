@@ -86,8 +86,8 @@ class ResampledRuns:
         """Return metric(a) - metric(b) in each resample of rows and draws, (resamples,).
 
         The rows of all draws are resampled together. A new set of draws moves the mean by Student's
-        t times its standard error over draws, in which each draw of a is paired with the same draw
-        of b. The sum is a generalised pivot. Resampling the draws too would treat five draws as a
+        t times its standard error over draws. Each draw of a is paired with the same draw of b. The
+        sum is a generalised pivot. Resampling the draws too would treat five draws as a
         population.
 
         References

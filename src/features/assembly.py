@@ -35,7 +35,7 @@ class FinishedShards:
         Parameters
         ----------
         meta : dict
-            What is stored beside each value.
+            Metadata of each value.
         workers : int
             Threads; each writes one target.
         """

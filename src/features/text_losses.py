@@ -14,8 +14,8 @@ from src.models.encoder_info import EncoderInfo
 from src.models.tokenizer import Tokens
 from src.models.wordpieces import count_rows_with_capitals
 
-TRUNCATED_SHARE = 0.01  # of the rows; more is warned of
-UNKNOWN_SHARE = 0.05  # of the word pieces; more is warned of
+TRUNCATED_SHARE = 0.01  # share of the rows above which a warning is logged
+UNKNOWN_SHARE = 0.05  # share of the word pieces above which a warning is logged
 
 log = logging.getLogger(__name__)
 

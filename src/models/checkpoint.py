@@ -38,7 +38,7 @@ class Checkpoint:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides the hidden states of given token ids."""
+        """Digests and settings that determine the hidden states of given token ids."""
         return {
             "weights": self.weights,
             "config": {key: value for key, value in self.config.items() if key not in HARMLESS_KEYS},
@@ -46,7 +46,7 @@ class Checkpoint:
 
     @property
     def tokenisation(self) -> dict[str, Any]:
-        """What decides the word pieces of a text.
+        """Digests and settings that determine the word pieces of a text.
 
         These are the tokenizer's files, and the class that config.json states if it is not BERT's.
         """
@@ -67,7 +67,7 @@ def file_sha256(path: Path) -> str:
         state = path.stat()
         return _cached_sha256(path, state.st_mtime_ns, state.st_size)
     except OSError as error:
-        raise UserError(f"{path.name} cannot be read: {flatten(error, 160)}.") from error
+        raise UserError(f"{path.name} cannot be read: {flatten(error, 160)}. Get the checkpoint again.") from error
 
 
 @lru_cache(maxsize=64)

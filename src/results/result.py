@@ -36,7 +36,7 @@ class Result:
     Attributes
     ----------
     key : str
-        Content key of all that decides the numbers.
+        Content key of everything that determines the numbers.
     model, dataset, pooling, probe : str
         Option names.
     config : dict

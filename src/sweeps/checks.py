@@ -82,7 +82,7 @@ def check_outputs(jobs: Sequence[Sequence[str]]) -> None:
     for output, several in written.items():
         if len(several) > 1:
             raise UserError(
-                f"{output}: {len(several)} jobs would write into this folder, each other features. Give each its own: "
+                f"{output}: {len(several)} jobs would write different features into this folder. Give each its own: "
                 "'output=\"features/${dataset.name}/${pooling.name}\"'."
             )
 

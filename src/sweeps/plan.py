@@ -1,4 +1,4 @@
-"""The plan of a sweep: its jobs, their folders, and the identifier that their status files carry."""
+"""The plan of a sweep: its jobs, their folders, and the identifier in their status files."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def variable_names(parameter: str) -> list[str]:
     else:
         name = f"{path}/{'kernel' if leaf == 'weight' else 'bias'}"
     part = max((part for part in SYNONYMS if part in name), key=len)
-    other = [name.replace(part, there) for there in SYNONYMS[part]]
+    other = [name.replace(part, synonym) for synonym in SYNONYMS[part]]
     return [name, *other, *(each.replace("encoder/", "transformer/") for each in other if "encoder/" in each)]
 
 

@@ -1,4 +1,4 @@
-"""The steps that a protocol decides, with the suite's own rules as defaults."""
+"""The steps that a protocol can change, with the suite's own rules as defaults."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ def require_test_split(option: str, settings: ProbeSettings, dataset: Dataset, r
 @protocol("suite")
 @dataclass(frozen=True)
 class Protocol:
-    """The suite's own rules; another protocol overrides some of them.
+    """The suite's rules, of which other protocols override some.
 
     `MAXIMA` bounds the settings that are whole numbers.
     """
 
     MAXIMA: ClassVar[Mapping[str, int]] = {}
 
-    def pairing(self, asked: str, has_pairs: bool) -> str:
-        """Return the pairing of texts: `asked`, unless the protocol's rules fix one."""
-        return asked
+    def pairing(self, requested: str, has_pairs: bool) -> str:
+        """Return the pairing of texts: `requested`, unless the protocol's rules fix one."""
+        return requested
 
     def validate(self, grid: Mapping[str, Sequence[float]]) -> None:
         """Check the protocol's settings, and the probe's grid against them; raise a UserError."""

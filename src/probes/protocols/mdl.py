@@ -36,8 +36,8 @@ class OnlineCode(Protocol):
     """Bits that transmit the labels to a receiver who has the features and the method.
 
     The training rows come in one seeded order. Those of the first block are sent by the uniform
-    code. Then a probe is fitted on all rows sent so far, at a strength chosen on a part carved from
-    them, and the next block costs -log2 of the probabilities that it gives. Where a class is
+    code. Then a probe is fitted on all rows sent so far, at a strength chosen on a part held out
+    from them. The next block costs -log2 of the probabilities that it gives. Where a class is
     missing or no row can be held out, the first block is longer.
 
     The score is the suite's own, of a probe on all of train. The probes before it are scored on the

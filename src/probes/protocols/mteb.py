@@ -35,12 +35,12 @@ class MTEB(Protocol):
 
     MTEB draws the rows of an experiment by shuffling those of the last one with a generator of the
     same seed each time (`_undersample_data`). That is one permutation, applied once more for each
-    experiment, the same for every task of that size. Here each experiment is a draw of its own from
-    the run's seed, so that the spread over experiments shows how much of a score is chance.
+    experiment, the same for every task of that size. Here each experiment draws its own rows from
+    the run's seed, so the spread over experiments shows the effect of chance.
 
     MTEB's classification tasks are single texts; pairs of texts are encoded by the setting
     `pairing`. Rows that are scored in folds of themselves are predicted by probes on rows of the
-    other folds, drawn anew in each experiment. MTEB's own cross-validation has one experiment in
+    other folds, drawn again in each experiment. MTEB's own cross-validation has one experiment in
     each of five folds.
 
     Attributes

@@ -61,9 +61,9 @@ class SentEval(Protocol):
     folds: int = 10
     folds_grid: dict[str, list[float]] | None = None
 
-    def pairing(self, asked: str, has_pairs: bool) -> str:
+    def pairing(self, requested: str, has_pairs: bool) -> str:
         """Return ``separate`` for pairs of texts (senteval/mrpc.py, senteval/sick.py)."""
-        return "separate" if has_pairs else asked
+        return "separate" if has_pairs else requested
 
     def validate(self, grid: Mapping[str, Sequence[float]]) -> None:
         """Check the number of folds and the grid of KFoldClassifier; raise a UserError."""
@@ -156,7 +156,7 @@ class StratifiedSplitter(RowSplitter):
 class Accuracy(Criterion):
     """Mean accuracy of the folds in percent with two decimals; the first of equals is chosen.
 
-    So in senteval/tools/validation.py. As a loss, it is the share of held-out rows that are wrong.
+    As in senteval/tools/validation.py. As a loss, it is the share of held-out rows that are wrong.
     """
 
     def losses(self, fitter: ProbeFitter, fit: GridFit, rows: Array | Rows) -> Array:

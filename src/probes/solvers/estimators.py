@@ -13,7 +13,7 @@ from src.probes.solvers.logistic import solve_logistic
 from src.probes.solvers.preconditioner import Basis
 from src.probes.solvers.ridge import solve_ridge
 
-# Penalties per row. Beyond, float64 does not distinguish a fit from none or from no penalty.
+# Penalties per row, beyond which float64 gives weights of zero or those without a penalty.
 MIN_PENALTY, MAX_PENALTY = 1e-12, 1e12
 
 
@@ -134,7 +134,7 @@ class LogisticRegression(_Linear):
         """Return one fitted probe per penalty, in the order given."""
         names, ids = np.unique(y, return_inverse=True)
         if len(names) < 2:
-            raise UserError(f"a classifier needs two classes, the labels hold {len(names)}.")
+            raise UserError(f"a classifier needs two classes, the labels hold {len(names)}. Add rows of another class.")
         fitted = []
         for solution in self.solve(X, ids.astype(np.int64), len(names), [Problem(float(alpha)) for alpha in alphas]):
             probe = LogisticRegression(solution.alpha, self.tolerance)._with_solution(solution)
