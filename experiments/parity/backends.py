@@ -31,19 +31,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Holds a system's outputs in float32.
+    """Holds a system's outputs in float32."""
 
-    Attributes
-    ----------
-    sequence : (rows, tokens, width)
-    pooled : (rows, width)
-    interface : str
-        How the system returned them.
-    """
-
-    sequence: np.ndarray
-    pooled: np.ndarray
-    interface: str
+    sequence: np.ndarray  # (rows, tokens, width)
+    pooled: np.ndarray  # (rows, width)
+    interface: str  # how the system returned them
 
 
 def has_tensorflow() -> bool:

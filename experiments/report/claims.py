@@ -45,22 +45,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Setting:
-    """Tasks that share all but their data, and the claims over them.
+    """Tasks that share all but their data, and the claims over them."""
 
-    Parameters
-    ----------
-    label : dict
-        Options in which the setting differs from the others.
-    tasks : tuple of str
-    claims : tuple of Claim
-    reason : str
-        Why there is no claim.
-    """
-
-    label: dict[str, str]
+    label: dict[str, str]  # options in which it differs from the other settings
     tasks: tuple[str, ...]
     claims: tuple[Claim, ...]
-    reason: str = ""
+    reason: str = ""  # why there is no claim
 
 
 def build_settings(sections: Sequence[Section], *, margin: float = MARGIN) -> list[Setting]:

@@ -72,26 +72,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Section:
-    """Runs that differ in their pooling alone.
+    """Runs that differ in their pooling alone."""
 
-    Parameters
-    ----------
-    label : dict
-        Settings in which the section differs from the others.
-    runs : tuple of Run
-        The best score first.
-    task : Task
-    contrasts : mapping of (str, str) to Contrast
-        Each pair of runs once, the better score first.
-    margin : float
-        Margin of equivalence, in the metric's unit.
-    """
-
-    label: dict[str, str]
-    runs: tuple[Run, ...]
+    label: dict[str, str]  # settings in which it differs from the other sections
+    runs: tuple[Run, ...]  # the best score first
     task: Task
+    # each pair of runs once, the better score first
     contrasts: Mapping[tuple[str, str], Contrast]
-    margin: float
+    margin: float  # of equivalence, in the metric's unit
 
     @property
     def metric(self) -> str:

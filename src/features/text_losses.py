@@ -22,27 +22,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TextLosses:
-    """Counts of what tokenizing lost of a column.
+    """Counts of what tokenizing lost of a column."""
 
-    Attributes
-    ----------
-    truncated : int
-        Rows that were longer than the limit.
-    unknown : int
-        Word pieces that replace what the vocabulary lacks.
-    empty : int
-        Rows without a word piece.
-    lowered : int
-        Rows whose capitals were lowered although the vocabulary has capitals.
-    pieces : int
-        Word pieces without the special tokens.
-    """
-
-    truncated: int
-    unknown: int
-    empty: int
-    lowered: int
-    pieces: int
+    truncated: int  # rows that were longer than the limit
+    unknown: int  # word pieces that replace what the vocabulary lacks
+    empty: int  # rows without a word piece
+    lowered: int  # rows whose capitals were lowered although the vocabulary has capitals
+    pieces: int  # word pieces without the special tokens
 
 
 def count_losses(column: EncoderInput, tokens: Tokens, info: EncoderInfo) -> TextLosses:

@@ -24,32 +24,16 @@ HARMLESS_KEYS = frozenset(
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The files of a checkpoint, with digests that identify it independently of its folder.
-
-    Attributes
-    ----------
-    folder : Path
-    label : str
-        The hub id, or the folder's last name.
-    commit : str or None
-        The commit that a hub revision resolved to.
-    weights, tokenizer : dict of str to str
-        SHA-256 of each file, by its name.
-    config : dict
-        The content of config.json.
-    lower_case : bool or None
-        `model.do_lower_case`; None: the tokenizer's files decide.
-    original : OriginalBert or None
-        Reader of an original TensorFlow checkpoint; None in the Hugging Face layout.
-    """
+    """The files of a checkpoint, with the digests that identify it wherever its folder lies."""
 
     folder: Path
-    label: str
-    commit: str | None
-    weights: dict[str, str]
-    tokenizer: dict[str, str]
-    config: dict[str, Any]
-    lower_case: bool | None = None
+    label: str  # the hub id, or the folder's last name
+    commit: str | None  # that a hub revision resolved to
+    weights: dict[str, str]  # SHA-256 of each file of weights, by its name
+    tokenizer: dict[str, str]  # SHA-256 of each of the tokenizer's files
+    config: dict[str, Any]  # the content of config.json
+    lower_case: bool | None = None  # `model.do_lower_case`; None: the tokenizer's files decide
+    # reader of an original TensorFlow checkpoint; None in the Hugging Face layout
     original: OriginalBert | None = None
 
     @property

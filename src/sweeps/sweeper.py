@@ -13,6 +13,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from src.cli.messages import print_text
+from src.config.limits import at_least
 from src.errors import UserError, refuse_credentials
 from src.storage.folder_lock import FolderLock
 from src.sweeps.checks import check_launcher, check_tracking
@@ -80,6 +81,7 @@ class ProbeSweeper(Sweeper):
     def _plan(self, overrides: list[str]) -> SweepPlan:
         """Check the sweep and return its plan."""
         check_launcher(self.config.hydra.launcher)
+        at_least("hydra.sweeper.max_batch_size", self.max_batch_size, 1)
         plan = plan_sweep(overrides, self.config, self.hydra_context.config_loader)
         if self._has_records():
             check_tracking(self.config)

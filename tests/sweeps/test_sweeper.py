@@ -123,6 +123,14 @@ def test_parameters_of_an_experiment_and_batches_are_swept_over(
     assert Path("sweep/multirun.yaml").is_file()
 
 
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_batch_without_a_job_is_refused_before_the_first_job(files: list[str], run_main: Command, size: int) -> None:
+    words = ["hydra.sweep.dir=sweep", f"hydra.sweeper.max_batch_size={size}", "pooling=cls,mean"]
+    ended = run_main(run.main, "-m", *files, *words)
+    assert ended.status == 1 and f"hydra.sweeper.max_batch_size={size}" in ended.err
+    assert not Path("sweep").exists()
+
+
 def test_hydras_basic_sweeper_runs_without_a_report(files: list[str], run_main: Command) -> None:
     sweep = ["-m", *files, "hydra.sweep.dir=sweep", "hydra/sweeper=basic", "pooling=cls"]
     ended = run_main(run.main, *sweep)

@@ -34,8 +34,8 @@ OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 class Entry:
     """Place of a tensor: `size` bytes from `offset` in data file `shard`, with their masked CRC-32C."""
 
-    kind: int
     shape: tuple[int, ...]
+    kind: int
     shard: int
     offset: int
     size: int
@@ -174,7 +174,7 @@ def _entry(raw: bytes, shards: int) -> Entry:
         raise DamagedError("a tensor lies in a data file that does not exist")
     if kind == FLOAT and not sliced and size != 4 * math.prod(shape):
         raise DamagedError("a tensor's shape does not fit its bytes")
-    return Entry(kind, shape, shard, offset, size, checksum, sliced)
+    return Entry(shape, kind, shard, offset, size, checksum, sliced)
 
 
 def _shape(raw: bytes) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ from src.registry import Registry, unknown
 
 MAX_SEED = 2**32 - 1  # of scikit-learn's generators
 
+Evaluate = Callable[[Array], Estimate]
 T = TypeVar("T", bound="Protocol")
 
 protocols: Registry[type[Protocol]] = Registry("protocol")
@@ -36,6 +37,14 @@ def protocol(name: str) -> Callable[[type[T]], type[T]]:
         return kind
 
     return add
+
+
+def require_test_split(option: str, settings: ProbeSettings, dataset: Dataset, remedy: str) -> None:
+    """Raise a UserError if rows are scored in folds of train, which an option excludes."""
+    if settings.selection == "nested":
+        raise UserError(
+            f"{option} needs a test split of its own, and {dataset.name} is scored in folds of train. {remedy}"
+        )
 
 
 @protocol("suite")
@@ -64,11 +73,8 @@ class Protocol:
             Too many classes, too few rows, or a setting that the selection excludes.
         """
         check_classes(dataset)
-        if settings.draws > 1 and settings.selection == "nested":
-            raise UserError(
-                f"draws={settings.draws} needs a test split of its own, and {dataset.name} is scored in folds of train."
-                " Set draws=1."
-            )
+        if settings.draws > 1:
+            require_test_split(f"draws={settings.draws}", settings, dataset, "Set draws=1.")
         check_probe(dataset, fraction=settings.carve, seed=settings.seed)
 
     def pair_features(self, sides: list[Array]) -> Array:
@@ -111,12 +117,7 @@ class Protocol:
         return suite_protocol(estimator, settings, data, progress)
 
     def score(
-        self,
-        name: str,
-        labels: Array,
-        draws: Sequence[Array],
-        fold: Array | None,
-        evaluate: Callable[[Array], Estimate],
+        self, name: str, labels: Array, draws: Sequence[Array], fold: Array | None, evaluate: Evaluate
     ) -> dict[str, Any]:
         """Return a metric's value and interval.
 

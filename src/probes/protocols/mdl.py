@@ -22,7 +22,7 @@ from src.probes.fitter import FitRequest, ProbeFitter
 from src.probes.grid import pick, subset_weights
 from src.probes.outcome import CurvePoint, ProbeOutcome
 from src.probes.progress import Progress
-from src.probes.protocols.base import Protocol, protocol
+from src.probes.protocols.base import Protocol, protocol, require_test_split
 from src.probes.settings import ProbeData, ProbeSettings
 from src.probes.solvers.linear import Array
 from src.probes.suite import suite_protocol
@@ -62,11 +62,7 @@ class OnlineCode(Protocol):
             )
 
     def check(self, settings: ProbeSettings, dataset: Dataset) -> None:
-        if settings.selection == "nested":
-            raise UserError(
-                f"probe=mdl needs a test split of its own, and {dataset.name} is scored in folds of train. "
-                "Leave probe out."
-            )
+        require_test_split("probe=mdl", settings, dataset, "Leave probe out.")
         super().check(settings, dataset)
 
     def fit_by_rules(

@@ -6,7 +6,7 @@ names its file there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -16,14 +16,13 @@ from src.config.limits import MAX_FOLDS, check_grid
 from src.data.dataset import Dataset, Split
 from src.data.splits import RowSplitter
 from src.errors import UserError
-from src.evaluation.estimates import Estimate
 from src.probes.decisions import predict_from_scores
 from src.probes.fitter import ProbeFitter
 from src.probes.grid import Criterion
 from src.probes.grid_fit import GridFit
 from src.probes.outcome import ProbeOutcome
 from src.probes.progress import Progress
-from src.probes.protocols.base import Protocol, protocol
+from src.probes.protocols.base import Evaluate, Protocol, protocol
 from src.probes.protocols.scores import metric_value
 from src.probes.settings import ProbeData, ProbeSettings, Rows
 from src.probes.solvers.linear import Array
@@ -120,12 +119,7 @@ class SentEval(Protocol):
         return replace(outcome, predictions=predictions, draws=[predictions], fold_ids=outcome.fold_ids[place])
 
     def score(
-        self,
-        name: str,
-        labels: Array,
-        draws: Sequence[Array],
-        fold: Array | None,
-        evaluate: Callable[[Array], Estimate],
+        self, name: str, labels: Array, draws: Sequence[Array], fold: Array | None, evaluate: Evaluate
     ) -> dict[str, Any]:
         """Return a metric's value and interval.
 

@@ -31,11 +31,8 @@ def solve_ridge(
     ----------
     x : (rows, width) float array or CSR matrix
     y : (rows,) float64
-    problems : sequence of Problem
-    tolerance : float
-        Bound on the objective's distance to its optimum.
-    report : callable, optional
-        Called with the number of problems that are solved.
+    problems, tolerance, report
+        As in `solve_logistic`.
 
     Returns
     -------
