@@ -82,7 +82,7 @@ def check_outputs(jobs: Sequence[Sequence[str]]) -> None:
     for output, several in written.items():
         if len(several) > 1:
             raise UserError(
-                f"{output}: {len(several)} jobs would write into this folder, different features each. Give each a folder: "
+                f"{output}: {len(several)} jobs would write into this folder, with different features. Name one each: "
                 "'output=\"features/${dataset.name}/${pooling.name}\"'."
             )
 
