@@ -45,7 +45,9 @@ class SweepJob:
         if hydra.mode != RunMode.MULTIRUN:
             return None
         folder = Path(hydra.sweep.dir)
-        sweep = SweepPlan.read(folder) or SweepPlan(folder, "")
+        # Another sweeper writes no plan: the one in its folder is that of an earlier sweep.
+        has_plan = str(hydra.sweeper._target_).endswith(".PoolingProbesSweeper")
+        sweep = (SweepPlan.read(folder) if has_plan else None) or SweepPlan(folder, "")
         return cls(hydra.job.num, Path(hydra.runtime.output_dir), tuple(job_overrides()), sweep)
 
     def start(self) -> bool:

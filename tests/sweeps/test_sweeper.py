@@ -139,6 +139,13 @@ def test_hydras_basic_sweeper_runs_without_a_report(files: list[str], run_main: 
     assert ended.status == 1 and "layer" in ended.err
 
 
+def test_hydras_basic_sweeper_ignores_the_plan_of_an_earlier_sweep(files: list[str], run_main: Command) -> None:
+    sweep = ["-m", *files, "hydra.sweep.dir=sweep", "pooling=cls"]
+    assert run_main(run.main, *sweep).status == 0
+    ended = run_main(run.main, *sweep, "hydra/sweeper=basic", "layer=9")
+    assert ended.status == 1 and "layer" in ended.err
+
+
 def test_callbacks_of_a_sweep_with_a_failed_job_are_called(
     files: list[str], run_main: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
