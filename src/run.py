@@ -24,8 +24,8 @@ from src.config.schema import Config
 from src.errors import mask
 from src.probes.estimators import instantiate
 from src.sweeps.checks import check_shards
+from src.sweeps.job_process import SweepJob
 from src.sweeps.status import discard_earlier_result, write_status
-from src.sweeps.worker import SweepJob
 from src.trackers.registry import run_group
 
 if TYPE_CHECKING:

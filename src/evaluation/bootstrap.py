@@ -11,6 +11,8 @@ from scipy.special import ndtr, ndtri
 from src.evaluation.metrics import Array
 from src.evaluation.samples import SPARSE, Sample
 
+RESAMPLES = 10_000  # default number of bootstrap resamples
+
 
 @dataclass(frozen=True)
 class Bootstrap:

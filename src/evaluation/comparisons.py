@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from src.evaluation.bootstrap import RESAMPLES
 from src.evaluation.differences import Difference, difference_from_interval
 from src.evaluation.metrics import Array, check_predictions
 from src.evaluation.proportions import mcnemar, newcombe, paired_counts
@@ -11,7 +12,7 @@ from src.evaluation.resampled_runs import resample_runs
 
 
 def compare(
-    name: str, labels: Array, pred_a: Array, pred_b: Array, *, classes: int, seed: int = 0, resamples: int = 10000
+    name: str, labels: Array, pred_a: Array, pred_b: Array, *, classes: int, seed: int = 0, resamples: int = RESAMPLES
 ) -> Difference:
     """Compare a with b on the same rows.
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from src.errors import UserError
+from src.evaluation.bootstrap import RESAMPLES
 from src.evaluation.comparisons import compare
 from src.evaluation.differences import Difference, p_equivalence, smallest_difference, smallest_margin, verdict
 from src.evaluation.metrics import Array, metrics
@@ -84,7 +85,7 @@ class Contrast:
 
 
 def contrasts(
-    tasks: Sequence[Task], pairs: Sequence[tuple[str, str]], *, margin: float = MARGIN, resamples: int = 10000
+    tasks: Sequence[Task], pairs: Sequence[tuple[str, str]], *, margin: float = MARGIN, resamples: int = RESAMPLES
 ) -> list[Contrast]:
     """Return the contrast of every pair on every task, as one family.
 

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from src.errors import UserError
+from src.evaluation.bootstrap import RESAMPLES
 from src.evaluation.contrasts import LEVEL, MARGIN, Task, difference_of, resample_task, run_indices
 from src.evaluation.differences import Difference, Interval, p_of_margin, two_sided, verdict
 from src.evaluation.metrics import Array, metrics
@@ -52,7 +53,7 @@ class Overall:
 
 
 def over_tasks(
-    tasks: Sequence[Task], a: str, b: str, *, margin: float = MARGIN, resamples: int = 10000, seed: int = 0
+    tasks: Sequence[Task], a: str, b: str, *, margin: float = MARGIN, resamples: int = RESAMPLES, seed: int = 0
 ) -> Overall:
     """Return the mean over tasks of metric(a) - metric(b), each task with the same weight.
 

@@ -9,7 +9,15 @@ import numpy as np
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from src.errors import UserError
-from src.evaluation.bootstrap import Bootstrap, bca_of_resamples, influences, sparse_note, unseen_bound, widen
+from src.evaluation.bootstrap import (
+    RESAMPLES,
+    Bootstrap,
+    bca_of_resamples,
+    influences,
+    sparse_note,
+    unseen_bound,
+    widen,
+)
 from src.evaluation.differences import Difference, difference_from_interval, two_sided
 from src.evaluation.metrics import Array, check_predictions, correlation, metrics, scaled
 from src.evaluation.samples import Sample, is_sparse, metric_sample
@@ -157,7 +165,7 @@ def resample_runs(
     *,
     classes: int,
     seed: int = 0,
-    resamples: int = 10000,
+    resamples: int = RESAMPLES,
 ) -> ResampledRuns:
     """Draw rows with their label and all predictions; score every run in every resample.
 
