@@ -1,0 +1,50 @@
+"""Encode rows whose features are not kept, such as those of a stored probe's predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from src.features.batching import plan_batches
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import EncoderInput, PoolingTarget
+from src.features.passes import use_one_thread
+from src.features.text_losses import TextLosses, count_losses
+from src.features.vectors import check_finite
+from src.pooling import poolings
+
+
+def encode_unstored(
+    extractor: FeatureExtractor, column: EncoderInput, target: PoolingTarget, report: Callable[[int], object]
+) -> tuple[np.ndarray, TextLosses]:
+    """Return the features of a column, float32 (rows, width), and what tokenizing lost.
+
+    The store gets neither. Rows are batched as in a stored forward pass.
+
+    Parameters
+    ----------
+    report : callable
+        Called with the number of rows of each batch that is encoded.
+
+    Raises
+    ------
+    UserError
+        A row has no token, or the model gives values that are no finite numbers.
+    """
+    tokens, encoder, (name, layer) = extractor.tokenize(column), extractor.encoder, target
+    values = np.empty((len(column), extractor.info.width), np.float32)
+
+    def encode(batch: np.ndarray) -> None:
+        output = encoder.forward(*tokens.batch(batch))
+        found = poolings[name].function(output, layer).float().cpu().numpy()
+        check_finite(found, extractor.checkpoint.label, f"{column.label}, {name}", extractor.options.dtype)
+        values[batch] = found
+
+    batches = plan_batches(tokens.lengths, extractor.options.token_budget)
+    workers, initializer = (extractor.workers, use_one_thread) if encoder.device == "cpu" else (1, None)
+    with ThreadPoolExecutor(workers, initializer=initializer) as pool:
+        for batch, _ in zip(batches, pool.map(encode, batches), strict=True):
+            report(len(batch))
+    return values, count_losses(column, tokens, extractor.info)
