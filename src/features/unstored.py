@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,35 +18,48 @@ from src.features.vectors import check_finite
 from src.pooling import poolings
 
 
-def encode_unstored(
-    extractor: FeatureExtractor, column: EncoderInput, target: PoolingTarget, report: Callable[[int], object]
-) -> tuple[np.ndarray, TextLosses]:
-    """Return the features of a column, float32 (rows, width), and what tokenizing lost.
+@dataclass(frozen=True)
+class UnstoredEncoder:
+    """An encoder of any number of columns, one after another, whose features the store does not get."""
 
-    The store gets neither. Rows are batched as in a stored forward pass.
+    extractor: FeatureExtractor
+    target: PoolingTarget
+    pool: ThreadPoolExecutor  # the same for all columns: torch keeps memory for each thread that ever ran it
 
-    Parameters
-    ----------
-    report : callable
-        Called with the number of rows of each batch that is encoded.
+    def encode(self, column: EncoderInput, report: Callable[[int], object]) -> tuple[np.ndarray, TextLosses]:
+        """Return the features of a column, float32 (rows, width), and what tokenizing lost.
 
-    Raises
-    ------
-    UserError
-        A row has no token, or the model gives values that are no finite numbers.
-    """
-    tokens, encoder, (name, layer) = extractor.tokenize(column), extractor.encoder, target
-    values = np.empty((len(column), extractor.info.width), np.float32)
+        Rows are batched as in a stored forward pass.
 
-    def encode(batch: np.ndarray) -> None:
-        output = encoder.forward(*tokens.batch(batch))
-        found = poolings[name].function(output, layer).float().cpu().numpy()
-        check_finite(found, extractor.checkpoint.label, f"{column.label}, {name}", extractor.options.dtype)
-        values[batch] = found
+        Parameters
+        ----------
+        report : callable
+            Called with the number of rows of each batch that is encoded.
 
-    batches = plan_batches(tokens.lengths, extractor.options.token_budget)
-    workers, initializer = (extractor.workers, use_one_thread) if encoder.device == "cpu" else (1, None)
-    with ThreadPoolExecutor(workers, initializer=initializer) as pool:
-        for batch, _ in zip(batches, pool.map(encode, batches), strict=True):
+        Raises
+        ------
+        UserError
+            A row has no token, or the model gives values that are no finite numbers.
+        """
+        extractor, (name, layer) = self.extractor, self.target
+        tokens, encoder = extractor.tokenize(column), extractor.encoder
+        values = np.empty((len(column), extractor.info.width), np.float32)
+
+        def encode(batch: np.ndarray) -> None:
+            output = encoder.forward(*tokens.batch(batch))
+            found = poolings[name].function(output, layer).float().cpu().numpy()
+            check_finite(found, extractor.checkpoint.label, f"{column.label}, {name}", extractor.options.dtype)
+            values[batch] = found
+
+        batches = plan_batches(tokens.lengths, extractor.options.token_budget)
+        for batch, _ in zip(batches, self.pool.map(encode, batches), strict=True):
             report(len(batch))
-    return values, count_losses(column, tokens, extractor.info)
+        return values, count_losses(column, tokens, extractor.info)
+
+
+@contextmanager
+def unstored_encoder(extractor: FeatureExtractor, target: PoolingTarget) -> Iterator[UnstoredEncoder]:
+    """Yield an encoder with as many threads as a stored forward pass has."""
+    workers, initializer = (extractor.workers, use_one_thread) if extractor.options.device == "cpu" else (1, None)
+    with ThreadPoolExecutor(workers, initializer=initializer) as pool:
+        yield UnstoredEncoder(extractor, target, pool)

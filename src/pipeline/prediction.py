@@ -17,7 +17,7 @@ from src.errors import UserError
 from src.features.extractor import FeatureExtractor
 from src.features.inputs import EncoderInput, encoder_inputs
 from src.features.text_losses import TextLosses, loss_warnings, warn_once
-from src.features.unstored import encode_unstored
+from src.features.unstored import UnstoredEncoder, unstored_encoder
 from src.models.finding import find_checkpoint
 from src.pipeline.prediction_files import Columns, check_output, prediction_writer
 from src.pipeline.prepare import open_extractor
@@ -77,7 +77,8 @@ def predict(config: Config, files: PredictionFiles, report: Callable[[str], None
     rows, output = _input_rows(config, files), check_output(files.output, files.input)
     count = rows.count(BLOCK_ROWS)
     extractor = _open_checkpoint(config, result, stored)
-    _write(output, rows, count, _Predictor(config, stored, extractor))
+    with unstored_encoder(extractor, stored.target) as encoder:
+        _write(output, rows, count, _Predictor(config, stored, encoder))
     (pooling, layer), trained_on = stored.target, stored.probe.trained_on
     report(f"{output}: {count:,} rows by the probe of {result.dataset} ({pooling}, layer {layer}, on {trained_on})")
     return output
@@ -141,7 +142,7 @@ def _write(output: Path, rows: UnlabelledFile, count: int, predictor: _Predictor
             losses += lost
             write(predictor.columns(prediction))
     total = TextLosses(*(sum(column) for column in zip(*map(dataclasses.astuple, losses), strict=True)))
-    for line in loss_warnings(total, EncoderInput(range(texts), None, "", name), predictor.extractor.info):
+    for line in loss_warnings(total, EncoderInput(range(texts), None, "", name), predictor.encoder.extractor.info):
         warn_once(line)
 
 
@@ -151,7 +152,7 @@ class _Predictor:
 
     config: Config
     stored: StoredProbe
-    extractor: FeatureExtractor
+    encoder: UnstoredEncoder
 
     def reads_apart(self, rows: UnlabelledFile) -> bool:
         """Return whether each row is two inputs of the encoder."""
@@ -160,7 +161,7 @@ class _Predictor:
     def predict(self, block: Split, name: str, report: Callable[[int], object]) -> tuple[Prediction, list[TextLosses]]:
         """Return the predictions of a block of rows, and what tokenizing lost of each side."""
         inputs = encoder_inputs(block, self.stored.pairing, name)
-        encoded = [encode_unstored(self.extractor, column, self.stored.target, report) for column in inputs]
+        encoded = [self.encoder.encode(column, report) for column in inputs]
         features = get_protocol(self.config.probe).pair_features([values for values, _ in encoded])
         if features.shape[1] != self.stored.width:
             raise UserError(
