@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.evaluation.bootstrap import bca, sparse_note, unseen_bound, widen
+from src.evaluation.bootstrap import RESAMPLES, bca, sparse_note, unseen_bound, widen
 from src.evaluation.metrics import Array, check_predictions, confusion_counts, metrics
 from src.evaluation.proportions import wilson
 from src.evaluation.samples import is_sparse, metric_sample
@@ -34,7 +34,7 @@ def evaluate(
     *,
     classes: int,
     seed: int = 0,
-    resamples: int = 10000,
+    resamples: int = RESAMPLES,
     fold: Array | None = None,
 ) -> Estimate:
     """Return a metric's value and its 95 % interval for new rows, the fitted probe being given.
@@ -51,7 +51,7 @@ def evaluate(
     classes : int
         0 for regression.
     seed : int, default 0
-    resamples : int, default 10000
+    resamples : int, default `RESAMPLES`
     fold : (rows,), or None
         The fold of each row where the predictions are cross-validated, for the note in `method`.
 

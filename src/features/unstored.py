@@ -39,7 +39,7 @@ class UnstoredEncoder:
         Raises
         ------
         UserError
-            A row has no token, or the model gives values that are no finite numbers.
+            A row has no token, or the model returns values that are NaN or infinite.
         """
         extractor, (name, layer) = self.extractor, self.target
         tokens, encoder = extractor.tokenize(column), extractor.encoder

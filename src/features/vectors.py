@@ -10,7 +10,7 @@ import numpy as np
 from src.errors import UserError
 from src.features.text_losses import TextLosses
 
-BLOCK = 8192  # rows that are compared at once
+BLOCK = 8192  # rows compared at a time
 
 
 @dataclass
@@ -22,7 +22,7 @@ class PooledFeatures:
     values : float32 array (rows, width)
         Mapped from the store.
     hit : bool
-        Whether no row was encoded for them.
+        Whether the store had them, so that no row was encoded.
     timing : dict
         Timing of the forward pass that made them.
     tokens : int
@@ -61,7 +61,7 @@ def pair_features(sides: list[np.ndarray]) -> np.ndarray:
 
 
 def check_finite(values: np.ndarray, model: str, where: str, dtype: str) -> None:
-    """Raise a UserError if an encoder gave values that are no finite numbers.
+    """Raise a UserError if an encoder returned values that are NaN or infinite.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def check_finite(values: np.ndarray, model: str, where: str, dtype: str) -> None
     """
     if not np.isfinite(values).all():
         raise UserError(
-            f"'{model}' gives values that are no finite numbers ({where}). Its weights are damaged, or its values "
+            f"'{model}' returns values that are NaN or infinite ({where}). Its weights are damaged, or its values "
             f"exceed the range of runtime.dtype={dtype}: use float32."
         )
 

@@ -14,7 +14,7 @@ CHOSEN: dict[str, Any] = {
     "parameter": str, "value": float, "grid": list, "at_edge": str, "online_code": dict,
     "converged": bool, "separable": bool, "reusable": bool,
 }  # fmt: skip
-MAX_NUMBER = 1e100  # of a measured number, so that its square is finite
+MAX_NUMBER = 1e100  # largest measured number; its square is finite
 MAX_ROWS = 1 << 53
 
 

@@ -11,7 +11,7 @@ from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 
 WHOLE_NUMBER = re.compile(r"(layer|seed|draws)=-?\d+")  # overrides that fit every configuration and select no file
-MAX_COMPOSITIONS = 64  # kept, each about 0.5 MB
+MAX_COMPOSITIONS = 64  # compositions that are kept, about 0.5 MB each
 
 
 class JobComposer:
