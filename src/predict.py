@@ -9,9 +9,9 @@ if not __package__:  # python src/predict.py would put this folder's modules in 
 
 from pathlib import Path
 
+from src.cli.arguments import run_command
 from src.cli.messages import print_text
 from src.cli.stored_config import read_stored_config
-from src.cli.words import run_words
 from src.results.result import RECORD
 
 REQUIRED = ("record", "input", "output")
@@ -41,19 +41,23 @@ blocks, in their order; their features are not stored."""
 
 def main() -> None:
     """Predict what the command line asks for; exit with status 1 if that fails."""
-    run_words(task, KEYS, ABOUT, REQUIRED)
+    run_command(task, KEYS, ABOUT, REQUIRED)
 
 
-def task(words: dict[str, str]) -> None:
+def task(arguments: dict[str, str]) -> None:
     """Predict the rows of a file."""
     from src.pipeline.prediction import PredictionFiles, predict
     from src.pipeline.threads import resolved_threads
 
-    folder = Path(words["record"]).expanduser()
+    folder = Path(arguments["record"]).expanduser()
     folder = folder.parent if folder.name == RECORD else folder
-    config = read_stored_config(folder, {key: value for key, value in words.items() if "." in key})
+    config = read_stored_config(folder, {key: value for key, value in arguments.items() if "." in key})
     files = PredictionFiles(
-        folder, words["input"], words["output"], words.get("text") or None, words.get("text_pair") or None
+        folder,
+        arguments["input"],
+        arguments["output"],
+        arguments.get("text") or None,
+        arguments.get("text_pair") or None,
     )
     with resolved_threads(config) as resolved:
         predict(resolved, files, print_text)

@@ -1,4 +1,4 @@
-"""Commands that take ``key=value`` words and need no Hydra: words, help and errors."""
+"""Commands that take ``key=value`` arguments without Hydra: parsing, help and errors."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from src.cli.messages import exit_with_error, is_unwritable, print_text
-from src.cli.overrides import check_word
+from src.cli.overrides import check_argument
 from src.cli.streams import configure_process
 from src.errors import UserError, mask
 from src.registry import unknown
 
 
-def run_words(
+def run_command(
     task: Callable[[dict[str, str]], None], keys: Mapping[str, str], about: str, required: Sequence[str]
 ) -> None:
-    """Run a task on the words of the command line, and exit if it fails.
+    """Run a task on the arguments of the command line, and exit if it fails.
 
     Bad input ends with its lines on stderr and status 1, an unknown flag with status 2, an
     interruption with status 130. ``--help`` prints the keys.
@@ -34,11 +34,11 @@ def run_words(
         Keys that must be given.
     """
     configure_process()
-    words = sys.argv[1:]
-    if {"-h", "--help"} & set(words):
+    arguments = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments):
         _print_help(keys, about)
     try:
-        task(read_words(words, keys, required))
+        task(read_arguments(arguments, keys, required))
     except UserError as error:
         exit_with_error(str(error))
     except KeyboardInterrupt:
@@ -51,23 +51,23 @@ def run_words(
         exit_with_error(f"{place} cannot be written: {error.strerror}. Name another output=.")
 
 
-def read_words(words: Sequence[str], keys: Mapping[str, str], required: Sequence[str]) -> dict[str, str]:
+def read_arguments(arguments: Sequence[str], keys: Mapping[str, str], required: Sequence[str]) -> dict[str, str]:
     """Return the values by key; quotes around a whole value, as Hydra needs them, are taken off.
 
     Raises
     ------
     UserError
-        A word is not ``key=value``, holds credentials, has an unknown key, or a required key is
+        An argument is not ``key=value``, holds credentials, has an unknown key, or a required key is
         missing.
     """
     values = {}
-    for word in words:
-        if word.startswith("-"):
-            exit_with_error(f"unrecognized arguments: {mask(word)[:80]}. --help lists what is allowed.", 2)
-        check_word(word)
-        key, equals, value = word.partition("=")
+    for argument in arguments:
+        if argument.startswith("-"):
+            exit_with_error(f"unrecognized arguments: {mask(argument)[:80]}. --help lists what is allowed.", 2)
+        check_argument(argument)
+        key, equals, value = argument.partition("=")
         if not equals:
-            raise UserError(f"cannot read '{mask(word)[:80]}': write key=value. Keys: {', '.join(keys)}.")
+            raise UserError(f"cannot read '{mask(argument)[:80]}': write key=value. Keys: {', '.join(keys)}.")
         if key not in keys:
             raise unknown("key", key, keys)
         quoted = re.fullmatch(r"""(["'])(.*)\1""", value, re.DOTALL)
