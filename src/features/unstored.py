@@ -29,7 +29,7 @@ class UnstoredEncoder:
     def encode(self, column: EncoderInput, report: Callable[[int], object]) -> tuple[np.ndarray, TextLosses]:
         """Return the features of a column, float32 (rows, width), and what tokenizing lost.
 
-        Rows are batched as in a stored forward pass.
+        Rows of equal length are encoded together, as in a stored forward pass.
 
         Parameters
         ----------
@@ -51,10 +51,27 @@ class UnstoredEncoder:
             check_finite(found, extractor.checkpoint.label, f"{column.label}, {name}", extractor.options.dtype)
             values[batch] = found
 
-        batches = plan_batches(tokens.lengths, extractor.options.token_budget)
+        budget = extractor.options.token_budget
+        batches = list(_few_shapes(plan_batches(tokens.lengths, budget), tokens.lengths, budget))
         for batch, _ in zip(batches, self.pool.map(encode, batches), strict=True):
             report(len(batch))
         return values, count_losses(column, tokens, extractor.info)
+
+
+def _few_shapes(batches: list[np.ndarray], lengths: np.ndarray, token_budget: int) -> Iterator[np.ndarray]:
+    """Yield full batches as they are, and the others in parts of 1, 2, 4, 8, ... rows.
+
+    The libraries keep code and memory for each shape that they have met. A last batch of any size
+    in each block would add shapes without end.
+    """
+    for batch in batches:
+        start = len(batch) if len(batch) == token_budget // int(lengths[batch[0]]) else 0
+        if start:
+            yield batch
+        while start < len(batch):
+            size = 1 << ((len(batch) - start).bit_length() - 1)
+            yield batch[start : start + size]
+            start += size
 
 
 @contextmanager
