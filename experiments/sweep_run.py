@@ -25,7 +25,7 @@ from src.config.schema import TrackerConfig
 from src.errors import UserError, flatten
 from src.sweeps.comparison import Comparison, compare_records
 from src.sweeps.export import to_rows
-from src.sweeps.jobs import find_jobs
+from src.sweeps.jobs import jobs_of_last_sweep
 from src.sweeps.status import STATUSES
 from src.trackers.registry import build_tracker, run_group
 from src.trackers.tracker import Table
@@ -49,7 +49,7 @@ class SweepRun(Callback):
 
 def log_sweep(folder: Path, config: TrackerConfig) -> str | None:
     """Log the sweep in `folder` and return a line for the user, or None."""
-    comparison = compare_records(find_jobs(folder))
+    comparison = compare_records(jobs_of_last_sweep(folder))
     tracker = build_tracker(config)
     tracker.start(
         {"sweep": folder.name},

@@ -12,7 +12,7 @@ from typing import Any
 from src.errors import UserError
 from src.results.result import RECORD, Result, SchemaError
 from src.storage.files import open_regular
-from src.sweeps.status import FAILURE, STATUS, JobStatus, read_failure
+from src.sweeps.status import FAILURE, PLAN, STATUS, JobStatus, read_failure, read_mapping
 
 MAX_OVERRIDES_SIZE = 1 << 20  # bytes that are read of a job's overrides
 
@@ -40,6 +40,16 @@ def find_jobs(folder: Path) -> list[Path]:
             found.append(Path(path))
             folders.clear()
     return sorted(found, key=lambda job: _natural_key(str(job)))
+
+
+def jobs_of_last_sweep(folder: Path) -> list[Path]:
+    """Return the job folders of the sweep that ran last in a folder; all of them if no plan is there."""
+    identifier = read_mapping(folder / PLAN).get("identifier")
+    found = find_jobs(folder)
+    if not isinstance(identifier, str):
+        return found
+    statuses = {job: JobStatus.read(job) for job in found}
+    return [job for job, status in statuses.items() if status is not None and status.sweep == identifier]
 
 
 def _natural_key(text: str) -> list[tuple[int, str]]:

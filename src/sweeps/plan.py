@@ -17,9 +17,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from src.errors import UserError, mask
 from src.storage.atomic import write_json
 from src.sweeps.checks import check_compositions, check_has_jobs, check_outputs
-from src.sweeps.status import JobStatus, read_mapping
+from src.sweeps.status import PLAN, JobStatus, read_mapping
 
-PLAN = "sweep.json"
 JOB_NUMBER = "${hydra.job.num}"
 
 

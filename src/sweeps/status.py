@@ -16,6 +16,7 @@ from src.storage.files import Unreadable, read_json
 log = logging.getLogger("src.sweeps")
 
 STATUS, FAILURE = "status.json", "failure.json"
+PLAN = "sweep.json"  # in the sweep's folder
 STATUSES = ("done", "skipped", "failed")
 NOT_STARTED = "was not started. Run the same command to start it"
 INTERRUPTED = "did not finish: its process was killed, or ran out of memory or time. Run the same command to retry it"

@@ -82,7 +82,8 @@ class ProbeSweeper(Sweeper):
         """Check the sweep and return its plan."""
         check_launcher(self.config.hydra.launcher)
         at_least("hydra.sweeper.max_batch_size", self.max_batch_size, 1)
-        plan = plan_sweep(overrides, self.config, self.hydra_context.config_loader)
+        composer: Any = JobComposer(self.hydra_context.config_loader)
+        plan = plan_sweep(overrides, self.config, composer)
         if self._has_records():
             check_tracking(self.config)
         refuse_credentials(str(plan.folder), "hydra.sweep.dir")

@@ -6,7 +6,8 @@ import pytest
 
 from src.results.result import PREDICTIONS, RECORD
 from src.sweeps.export import to_csv, to_markdown
-from src.sweeps.jobs import find_jobs
+from src.sweeps.jobs import find_jobs, jobs_of_last_sweep
+from src.sweeps.plan import SweepPlan
 from src.sweeps.rendering import render
 from src.sweeps.status import FAILURE, STATUS, read_failure, write_failure, write_status
 from tests.helpers.records import LABELS, job, make_job, wrong
@@ -17,6 +18,14 @@ def test_jobs_come_in_the_order_of_their_numbers(tmp_path):
     for number in (10, 9, 0, 2):
         write_failure(tmp_path / str(number), [], "x", "user")
     assert [folder.name for folder in find_jobs(tmp_path)] == ["0", "2", "9", "10"]
+
+
+def test_jobs_of_an_earlier_sweep_in_the_folder_are_left_out(tmp_path):
+    for number, sweep in enumerate(("new", "old", "new")):
+        write_status(tmp_path / str(number), "done", sweep=sweep)
+    assert len(jobs_of_last_sweep(tmp_path)) == 3
+    SweepPlan(tmp_path, "new").write()
+    assert [folder.name for folder in jobs_of_last_sweep(tmp_path)] == ["0", "2"]
 
 
 def test_a_job_done_at_the_second_try_has_not_failed(tmp_path):
