@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from src.data.dataset import Dataset, Split
 from src.data.labels import first_row
 from src.data.partition import choose_test_rows, linked_units
 from src.data.reading.columns import rename_columns, role_columns
-from src.data.reading.delimited import read_delimited
+from src.data.reading.delimited import delimited_rows, read_delimited
 from src.data.reading.files import expand_home, file_sha256
-from src.data.reading.json_lines import read_json_lines
-from src.data.reading.parquet import read_parquet
+from src.data.reading.json_lines import json_rows, read_json_lines
+from src.data.reading.parquet import parquet_rows, read_parquet
 from src.errors import UserError
 
 EXTENSIONS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
@@ -122,10 +122,33 @@ def _read_file(path: Path, given: str, columns: Iterable[str], quoting: bool | N
     if extension == ".parquet":
         return read_parquet(path, given, names)
     if extension in (".csv", ".tsv"):
-        comma = extension == ".csv"
-        delimiter, quoting = "," if comma else "\t", comma if quoting is None else quoting
+        delimiter, quoting = _delimited_format(extension, quoting)
         return read_delimited(path, given, names, delimiter=delimiter, quoting=quoting)
     if extension in EXTENSIONS:
         return read_json_lines(path, given, names)
+    raise unknown_extension(given, extension)
+
+
+def read_rows(path: Path, given: str, names: list[str], quoting: bool | None) -> Iterator[Sequence[str | None]]:
+    """Return an iterator over the rows of a user's file: the cells of the columns `names` as text."""
+    extension = path.suffix.lower()
+    if extension == ".parquet":
+        return parquet_rows(path, given, names)
+    if extension in (".csv", ".tsv"):
+        delimiter, quoting = _delimited_format(extension, quoting)
+        return delimited_rows(path, given, names, delimiter=delimiter, quoting=quoting)
+    if extension in EXTENSIONS:
+        return json_rows(path, given, names)
+    raise unknown_extension(given, extension)
+
+
+def _delimited_format(extension: str, quoting: bool | None) -> tuple[str, bool]:
+    """Return the delimiter of a .csv or .tsv file, and whether double quotes quote a field."""
+    comma = extension == ".csv"
+    return "," if comma else "\t", comma if quoting is None else quoting
+
+
+def unknown_extension(given: str, extension: str) -> UserError:
+    """Return the error for a file whose format its name does not tell."""
     unpack = " Unpack it first." if extension in ARCHIVES else ""
-    raise UserError(f"'{given}' ends in '{extension}'. Known are {', '.join(EXTENSIONS)}.{unpack}")
+    return UserError(f"'{given}' ends in '{extension}'. Known are {', '.join(EXTENSIONS)}.{unpack}")

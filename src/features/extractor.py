@@ -168,7 +168,7 @@ class FeatureExtractor:
         with self.store.lock(key, f"tokenising {column.label}"):
             value = self.store.get("tokens", key, lambda found: read_tokens(found, len(column)))
             if value is None:
-                tokens = self._tokenize(column)
+                tokens = self.tokenize(column)
                 with self.clock.phase("store"):
                     self.store.remove_stale([key])
                     names = ("ids", "segments", "special", "offsets")
@@ -177,7 +177,8 @@ class FeatureExtractor:
                 return tokens
         return read_tokens(value, len(column))
 
-    def _tokenize(self, column: EncoderInput) -> Tokens:
+    def tokenize(self, column: EncoderInput) -> Tokens:
+        """Return the word pieces of a column, which are not stored; for errors see `tokens`."""
         with self.clock.phase("tokenise"):
             if self._tokenizer is None:
                 self._tokenizer = Tokenizer(self.checkpoint, self.info.max_length)

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from src.errors import UserError
 from src.features.assembly import FinishedShards
 from src.features.batching import deal_shards, plan_batches
 from src.features.inputs import EncoderInput, PoolingTarget
+from src.features.vectors import check_finite
 from src.models.encoder import Encoder
 from src.models.options import EncodingOptions
 from src.models.tokenizer import Tokens
@@ -170,7 +170,7 @@ class ForwardPass:
     def _encode(self, encoder: Encoder, todo: list[int], bar: Any) -> dict[int, Path]:
         """Encode the shards that no other process has claimed; return the files of finished shards."""
         done: dict[int, Path] = {}
-        initializer = _use_one_thread if encoder.device == "cpu" else None
+        initializer = use_one_thread if encoder.device == "cpu" else None
         with ThreadPoolExecutor(self.encoding_workers, initializer=initializer) as pool:
             pending: dict[Future[None], tuple[int, Any]] = {}
             waiting = iter(todo)
@@ -217,19 +217,14 @@ class ForwardPass:
         with self.shard_store.open_writer(number, (len(self.targets), rows, self.width)) as writer:
             for batch in self.shards[number]:
                 began = time.perf_counter()
-                output = encoder.forward(*self._batch(batch))
+                output = encoder.forward(*self.tokens.batch(batch))
                 encoder.synchronise()
                 encode += time.perf_counter() - began
                 for place, (name, layer) in enumerate(self.targets):
                     began = time.perf_counter()
                     values = poolings[name].function(output, layer).float().cpu().numpy()
                     pool += time.perf_counter() - began
-                    if not np.isfinite(values).all():
-                        raise UserError(
-                            f"'{encoder.checkpoint.label}' returns values that are NaN or infinite "
-                            f"({self.column.label}, {name}). Its weights are damaged, or its values exceed the range "
-                            f"of runtime.dtype={self.options.dtype}: use float32."
-                        )
+                    check_finite(values, encoder.checkpoint.label, f"{self.column.label}, {name}", self.options.dtype)
                     writer.rows(np.arange(len(batch)) + place * rows + first, values)
                 first += len(batch)
                 with self._lock:
@@ -238,16 +233,10 @@ class ForwardPass:
             self._seconds["encode"] += encode
             self._seconds["pool"] += pool
 
-    def _batch(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return ids, segments and special marks of rows of one length, each (rows, tokens)."""
-        offsets = self.tokens.offsets
-        places = offsets[batch][:, None] + np.arange(int(offsets[batch[0] + 1] - offsets[batch[0]]))
-        return self.tokens.ids[places], self.tokens.segments[places], self.tokens.special[places]
-
     def _warm_up(self, encoder: Encoder) -> None:
         """Encode a batch that is not counted: the first call allocates memory and chooses kernels."""
         began = time.perf_counter()
-        encoder.forward(*self._batch(self.shards[0][0]))
+        encoder.forward(*self.tokens.batch(self.shards[0][0]))
         encoder.synchronise()
         self.warmup += time.perf_counter() - began
 
@@ -287,7 +276,8 @@ class ForwardPass:
         )  # fmt: skip
 
 
-def _use_one_thread() -> None:
+def use_one_thread() -> None:
+    """Let torch compute with one thread, in a worker beside others."""
     import torch
 
     torch.set_num_threads(1)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from src.errors import UserError
 from src.features.text_losses import TextLosses
 
 BLOCK = 8192  # rows compared at a time
@@ -57,6 +58,23 @@ def pair_features(sides: list[np.ndarray]) -> np.ndarray:
         return sides[0]
     u, v = sides
     return np.concatenate([u, v, np.abs(u - v), u * v], axis=1)
+
+
+def check_finite(values: np.ndarray, model: str, where: str, dtype: str) -> None:
+    """Raise a UserError if an encoder returned values that are NaN or infinite.
+
+    Parameters
+    ----------
+    where : str
+        Texts and pooling, for the message.
+    dtype : str
+        The setting ``runtime.dtype``.
+    """
+    if not np.isfinite(values).all():
+        raise UserError(
+            f"'{model}' returns values that are NaN or infinite ({where}). Its weights are damaged, or its values "
+            f"exceed the range of runtime.dtype={dtype}: use float32."
+        )
 
 
 def all_rows_equal(values: np.ndarray) -> bool:

@@ -49,6 +49,11 @@ class Tokens:
         """Tokens of each row, special tokens included, (rows,)."""
         return np.diff(self.offsets)
 
+    def batch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return ids, segments and special marks of rows of one length, each (rows, tokens)."""
+        places = self.offsets[rows][:, None] + np.arange(int(self.offsets[rows[0] + 1] - self.offsets[rows[0]]))
+        return self.ids[places], self.segments[places], self.special[places]
+
 
 class Tokenizer:
     """A checkpoint's tokenizer, which truncates to a given limit and does not pad.

@@ -12,6 +12,7 @@ from src.data.dataset import Dataset
 from src.data.loading import load_dataset
 from src.features.extractor import FeatureExtractor
 from src.features.inputs import PoolingTarget
+from src.models.checkpoint import Checkpoint
 from src.models.finding import find_checkpoint, is_remote
 from src.models.options import TOKEN_BUDGETS, EncodingOptions
 from src.pooling import poolings
@@ -146,10 +147,15 @@ def open_run(config: Config, check: Callable[[Dataset], None] | None = None) -> 
         if check is not None:
             check(data)
         checkpoint = checkpoint or find_checkpoint(config.model)
-    workers = config.runtime.threads or provenance.cores()
-    extractor = FeatureExtractor(checkpoint, encoding_options(config), store, clock, workers, config.runtime.progress)
+    extractor = open_extractor(config, checkpoint, store, clock)
     target = extractor.resolve_target(config.pooling.name, config.layer, config.runtime.also_layers)
     return PreparedRun(config, data, extractor, target, clock)
+
+
+def open_extractor(config: Config, checkpoint: Checkpoint, store: ArrayStore, clock: Clock) -> FeatureExtractor:
+    """Return the extractor of a checkpoint's features, without its model."""
+    workers = config.runtime.threads or provenance.cores()
+    return FeatureExtractor(checkpoint, encoding_options(config), store, clock, workers, config.runtime.progress)
 
 
 def encoding_options(config: Config) -> EncodingOptions:

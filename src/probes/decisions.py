@@ -30,6 +30,23 @@ def losses(scores: Array, y: Array, classes: int) -> Array:
     return np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(y)), y]
 
 
+def probabilities(decisions: Array) -> Array:
+    """Return the probabilities (rows, classes) of a logistic probe, float64.
+
+    Parameters
+    ----------
+    decisions : array of (rows,) for two classes, else (rows, classes)
+        Decision values as records hold them.
+
+    >>> probabilities(np.array([0.0])).tolist()
+    [[0.5, 0.5]]
+    """
+    scores = np.asarray(decisions, dtype=np.float64)
+    scores = np.stack([np.zeros(len(scores)), scores], axis=1) if scores.ndim == 1 else scores
+    odds = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return odds / odds.sum(axis=1, keepdims=True)
+
+
 def squeeze_outputs(scores: Array) -> Array:
     """Return decision values as records hold them: (rows,) for one output, else (rows, classes)."""
     return scores[:, 0] if scores.shape[1] == 1 else scores

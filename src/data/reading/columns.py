@@ -13,6 +13,10 @@ from src.storage.numbers import number_spelling
 SEPARATORS = {";": "';'", "\t": "tabs", ",": "','", "|": "'|'"}
 
 
+class MissingColumn(UserError):
+    """A column that a file does not have."""
+
+
 def find_column(name: str, header: Sequence[str], where: str, *, advise: bool = False) -> int:
     """Return the index of a column.
 
@@ -37,7 +41,7 @@ def find_column(name: str, header: Sequence[str], where: str, *, advise: bool = 
         alike = "" if header[places[0]] == name else f" but for spaces: {listed([header[index] for index in places])}"
         raise UserError(f"{where} has {len(places)} columns called '{name}'{alike}. Rename all but one.")
     advice = (_separator_advice(header) or _header_advice(name, header)) if advise and header else ""
-    raise UserError(f"{where} has no column '{name}'. There are: {listed(header)}.{advice}")
+    raise MissingColumn(f"{where} has no column '{name}'. There are: {listed(header)}.{advice}")
 
 
 def trimmed(name: str) -> str:

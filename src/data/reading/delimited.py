@@ -31,7 +31,23 @@ def read_delimited(
     encoding: str = "utf-8",
     further_fields: bool = False,
 ) -> pa.Table:
-    """Return the `wanted` columns of a CSV or TSV file.
+    """Return the `wanted` columns of a CSV or TSV file; parameters as in `delimited_rows`."""
+    names = list(wanted)
+    rows = delimited_rows(path, given, names, delimiter=delimiter, quoting=quoting, columns=columns, encoding=encoding)
+    return table_from_rows(names, rows, given)
+
+
+def delimited_rows(
+    path: Path,
+    given: str,
+    names: list[str],
+    *,
+    delimiter: str,
+    quoting: bool,
+    columns: list[str] | None = None,
+    encoding: str = "utf-8",
+) -> Iterator[list[str]]:
+    """Return an iterator over the rows of a CSV or TSV file: the cells of the columns `names`.
 
     Parameters
     ----------
@@ -53,7 +69,6 @@ def read_delimited(
     header = columns or next(records, (0, None))[1]
     if header is None:
         raise UserError(f"'{given}' is empty: not even a header line.")
-    names = list(wanted)
     if any("\r" in name for name in header) and not quoting:
         raise UserError(f"'{given}' {LONE_RETURNS}")
     places = [find_column(name, header, f"'{given}'", advise=True) for name in names]
@@ -64,7 +79,7 @@ def read_delimited(
                 raise _wrong_number_of_fields(f"'{given}' line {number}", fields, len(header), quoting)
             yield [fields[place] for place in places]
 
-    return table_from_rows(names, rows(), given)
+    return rows()
 
 
 def _wrong_number_of_fields(where: str, fields: list[str], expected: int, quoting: bool) -> UserError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,22 @@ def read_json_lines(path: Path, given: str, wanted: Iterable[str]) -> pa.Table:
         The file is not JSON, a column is missing, or a cell is an object or a list.
     """
     names = list(wanted)
+    with surrogates_refused(given):
+        return table_from_rows(names, json_rows(path, given, names), given)
+
+
+def json_rows(path: Path, given: str, names: list[str]) -> Iterator[list[str | None]]:
+    """Return an iterator over the rows of a JSON file: the fields `names` as text."""
     rows = _document_rows(path, given, names)
-    cells = _cells_of_lines(path, given, names) if rows is None else _cells_of_rows(rows, given, names)
+    return _cells_of_lines(path, given, names) if rows is None else _cells_of_rows(rows, given, names)
+
+
+@contextmanager
+def surrogates_refused(given: str) -> Iterator[None]:
+    """Turn the error for half a surrogate pair, which JSON can spell and UTF-8 cannot hold, into a UserError."""
     try:
-        return table_from_rows(names, cells, given)
-    except UnicodeEncodeError as error:  # JSON can spell what UTF-8 cannot hold
+        yield
+    except UnicodeEncodeError as error:
         half = ascii(error.object[max(error.start - 20, 0) : error.start + 20])
         raise UserError(
             f"'{given}' has half a surrogate pair in a text, which is not Unicode: {half}. Correct the text."

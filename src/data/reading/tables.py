@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ MAX_TABLE_BYTES = 1 << 31  # bytes of the decoded columns
 STRING = pa.large_string()
 
 
-def table_from_rows(names: list[str], rows: Iterable[list[Any]], given: str) -> pa.Table:
+def table_from_rows(names: list[str], rows: Iterable[Sequence[Any]], given: str) -> pa.Table:
     """Return the table of rows of texts; UserError if it grows too large."""
     columns = [TextColumnBuilder() for _ in names]
     rows = iter(rows)
@@ -27,6 +27,13 @@ def table_from_rows(names: list[str], rows: Iterable[list[Any]], given: str) -> 
             column.extend(cells)
         check_size(sum(len(column.data) + OFFSET_BYTES * len(column.lengths) for column in columns), given)
     return pa.table({name: column.array() for name, column in zip(names, columns, strict=True)})
+
+
+def table_blocks(names: list[str], rows: Iterable[Sequence[Any]], given: str, size: int) -> Iterator[pa.Table]:
+    """Yield tables of `size` rows of texts, the last one with fewer."""
+    rows = iter(rows)
+    while block := list(itertools.islice(rows, size)):
+        yield table_from_rows(names, block, given)
 
 
 def check_size(size: int, given: str) -> None:

@@ -1,0 +1,188 @@
+"""Prediction: the stored probe of a run on new rows without labels."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from src.config.paths import cache_folder
+from src.config.schema import Config
+from src.data.dataset import Split
+from src.data.unlabelled import UnlabelledFile
+from src.errors import UserError
+from src.features.extractor import FeatureExtractor
+from src.features.inputs import EncoderInput, encoder_inputs
+from src.features.text_losses import TextLosses, loss_warnings, warn_once
+from src.features.unstored import UnstoredEncoder, unstored_encoder
+from src.models.finding import find_checkpoint
+from src.pipeline.prediction_files import Columns, check_output, prediction_writer
+from src.pipeline.prepare import open_extractor
+from src.probes.decisions import probabilities
+from src.probes.fitted import Prediction
+from src.probes.protocols.base import get_protocol
+from src.probes.stored import StoredProbe, read_probe
+from src.results.result import Result
+from src.runtime.clock import Clock
+from src.storage.arrays import ArrayStore
+
+BLOCK_ROWS = 4096  # read, encoded and written at once: bounds the memory
+
+
+@dataclass(frozen=True)
+class PredictionFiles:
+    """The files of a prediction.
+
+    Attributes
+    ----------
+    record : Path
+        Folder of the run.
+    input, output : str
+    text, text_pair : str or None
+        Columns of `input`; None: those of the run's own configuration.
+    """
+
+    record: Path
+    input: str
+    output: str
+    text: str | None = None
+    text_pair: str | None = None
+
+
+def predict(config: Config, files: PredictionFiles, report: Callable[[str], None] = print) -> Path:
+    """Write the stored probe's predictions of new rows, in their order, and return the file's path.
+
+    The output has the columns ``label`` and ``probability`` (of that label), or ``decision`` where
+    the estimator gives no probabilities, or ``score`` for regression. The rows are read, encoded
+    and written in blocks. Their features are not stored.
+
+    Parameters
+    ----------
+    config : Config
+        The run's own configuration, with another place of the model or another runtime.
+    files : PredictionFiles
+    report : callable
+        Gets a line for the user.
+
+    Raises
+    ------
+    UserError
+        The record, the input or the output cannot be used, or the checkpoint is not the run's.
+    """
+    result = Result.read(files.record)
+    stored = read_probe(files.record, result)
+    rows, output = _input_rows(config, files), check_output(files.output, files.input)
+    count = rows.count(BLOCK_ROWS)
+    extractor = _open_checkpoint(config, result, stored)
+    with unstored_encoder(extractor, stored.target) as encoder:
+        _write(output, rows, count, _Predictor(config, stored, encoder))
+    (pooling, layer), trained_on = stored.target, stored.probe.trained_on
+    report(f"{output}: {count:,} rows by the probe of {result.dataset} ({pooling}, layer {layer}, on {trained_on})")
+    return output
+
+
+def _input_rows(config: Config, files: PredictionFiles) -> UnlabelledFile:
+    """Return the file of the new rows, with the columns that the run reads."""
+    dataset = config.dataset
+    text, text_pair = files.text or dataset.text, dataset.text_pair and (files.text_pair or dataset.text_pair)
+    if files.text_pair and dataset.text_pair is None:
+        raise UserError(
+            f"text_pair={files.text_pair}: the probe of '{files.record.name}' reads one text a row. Leave it out."
+        )
+    if text is None:
+        raise UserError("the run's configuration names no column of texts. Give text=COLUMN.")
+    return UnlabelledFile(files.input, text, text_pair, dataset.quoting)
+
+
+def _open_checkpoint(config: Config, result: Result, stored: StoredProbe) -> FeatureExtractor:
+    """Return the extractor of the run's checkpoint; UserError if it is another one."""
+    checkpoint = find_checkpoint(config.model)
+    recorded = result.provenance.get("model")
+    made: dict[str, object] = recorded if isinstance(recorded, dict) else {}
+    for name, found in (("weights", checkpoint.weights), ("tokenizer", checkpoint.tokenizer)):
+        if made.get(name) != found:
+            raise UserError(
+                f"model.path={config.model.path} is not the checkpoint of this run: its {name} have other SHA-256 "
+                f"digests. Name the one that the run was made with ('{made.get('path')}') by model.path=."
+            )
+    extractor = open_extractor(config, checkpoint, ArrayStore(cache_folder(config.runtime.cache_dir)), Clock())
+    target = extractor.resolve_target(config.pooling.name, config.layer)
+    settings = result.config.get("model") or {}
+    read = {
+        "pooling and layer": (target, stored.target),
+        "pairing": (config.pairing, stored.pairing),
+        "length in word pieces": (extractor.info.max_length, settings.get("max_length")),
+        "activation": (checkpoint.config.get("hidden_act"), settings.get("hidden_act")),
+    }
+    for name, (given, kept) in read.items():
+        if given != kept:
+            raise UserError(
+                f"the record's {name} is {kept}, and its configuration gives {given}. Name a folder whose files "
+                "are of one run, with the model as that run read it."
+            )
+    return extractor
+
+
+def _write(output: Path, rows: UnlabelledFile, count: int, predictor: _Predictor) -> None:
+    """Write the predictions of all rows, with a progress bar on a terminal."""
+    from tqdm import tqdm
+
+    disable = None if predictor.config.runtime.progress else True
+    name, losses = Path(rows.path).name, list[TextLosses]()
+    texts = count * (2 if predictor.reads_apart(rows) else 1)
+    with (
+        prediction_writer(output) as write,
+        tqdm(total=texts, unit="text", desc=name, disable=disable, dynamic_ncols=True) as bar,
+    ):
+        for block in rows.blocks(BLOCK_ROWS):
+            prediction, lost = predictor.predict(block, name, bar.update)
+            losses += lost
+            write(predictor.columns(prediction))
+    total = TextLosses(*(sum(column) for column in zip(*map(dataclasses.astuple, losses), strict=True)))
+    for line in loss_warnings(total, EncoderInput(range(texts), None, "", name), predictor.encoder.extractor.info):
+        warn_once(line)
+
+
+@dataclass(frozen=True)
+class _Predictor:
+    """A stored probe with the encoder of its features."""
+
+    config: Config
+    stored: StoredProbe
+    encoder: UnstoredEncoder
+
+    def reads_apart(self, rows: UnlabelledFile) -> bool:
+        """Return whether each row is two inputs of the encoder."""
+        return rows.text_pair is not None and self.stored.pairing == "separate"
+
+    def predict(self, block: Split, name: str, report: Callable[[int], object]) -> tuple[Prediction, list[TextLosses]]:
+        """Return the predictions of a block of rows, and what tokenizing lost of each side."""
+        inputs = encoder_inputs(block, self.stored.pairing, name)
+        encoded = [self.encoder.encode(column, report) for column in inputs]
+        features = get_protocol(self.config.probe).pair_features([values for values, _ in encoded])
+        if features.shape[1] != self.stored.width:
+            raise UserError(
+                f"the probe reads {self.stored.width} dimensions, and these rows have {features.shape[1]}: its folder "
+                "holds files of several runs. Name another run."
+            )
+        return self.stored.probe.predict(features), [lost for _, lost in encoded]
+
+    def columns(self, prediction: Prediction) -> Columns:
+        """Return the columns of the output for some rows."""
+        values, decisions = prediction.values, prediction.decisions
+        if not self.stored.classes:
+            return {"score": values.tolist()}
+        labels = [self.stored.classes[number] for number in values]
+        place = np.arange(len(values))
+        if _has_probabilities(self.config):
+            return {"label": labels, "probability": probabilities(decisions)[place, values].tolist()}
+        chosen = decisions if decisions.ndim == 1 else decisions[place, values]
+        return {"label": labels, "decision": chosen.astype(np.float64).tolist()}
+
+
+def _has_probabilities(config: Config) -> bool:
+    """Return whether the softmax of the probe's decision values is its probabilities."""
+    return str(config.probe.estimator.get("_target_")).rpartition(".")[2] == "LogisticRegression"
