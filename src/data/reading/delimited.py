@@ -33,7 +33,10 @@ def read_delimited(
 ) -> pa.Table:
     """Return the `wanted` columns of a CSV or TSV file; parameters as in `delimited_rows`."""
     names = list(wanted)
-    rows = delimited_rows(path, given, names, delimiter=delimiter, quoting=quoting, columns=columns, encoding=encoding)
+    rows = delimited_rows(
+        path, given, names, delimiter=delimiter, quoting=quoting, columns=columns, encoding=encoding,
+        further_fields=further_fields,
+    )  # fmt: skip
     return table_from_rows(names, rows, given)
 
 
@@ -46,6 +49,7 @@ def delimited_rows(
     quoting: bool,
     columns: list[str] | None = None,
     encoding: str = "utf-8",
+    further_fields: bool = False,
 ) -> Iterator[list[str]]:
     """Return an iterator over the rows of a CSV or TSV file: the cells of the columns `names`.
 
