@@ -140,6 +140,11 @@ class Dataset:
         """Whether a group may hold rows of several classes: dataset.group is given."""
         return self.group is not None
 
+    @property
+    def has_pairs(self) -> bool:
+        """Whether a row has two texts."""
+        return any(split.text_pair is not None for split in self.splits.values())
+
     def identity(self) -> dict[str, Any]:
         """Return what enters content keys: digests of texts and labels, metrics and selection."""
         roles = {}
@@ -151,7 +156,7 @@ class Dataset:
         return {"roles": roles, "task": self.task, "classes": len(self.classes), **protocol, **group}
 
     def test_in_train(self) -> int:
-        """Count the test rows whose texts also occur in train; 0 where one split has both roles."""
-        if self.roles["train"] == self.roles["test"]:
+        """Count the test rows whose texts also occur in train; 0 without another split as train."""
+        if self.roles.get("train", self.roles["test"]) == self.roles["test"]:
             return 0
         return int(np.isin(self.test.row_digests(), self.train.row_digests()).sum())

@@ -46,7 +46,7 @@ class PreparedRun:
             "pooling": pooling,
             "code": poolings[pooling].code,
             "layer": layer,
-            "pairing": config.pairing if self.data.train.text_pair is not None else None,
+            "pairing": config.pairing if self.data.has_pairs else None,
             **self.data.identity(),
             "probe": {key: value for key, value in config.probe.as_record().items() if key != "name"},
             "seed": config.seed,
@@ -139,7 +139,7 @@ def open_run(config: Config, check: Callable[[Dataset], None] | None = None) -> 
     with clock.phase("load"):
         store = ArrayStore(cache_folder(config.runtime.cache_dir))
         checkpoint = None if is_remote(config.model) else find_checkpoint(config.model)
-        data = load_dataset(config.dataset, config.data_root)
+        data = read_rows(config)
         if check is not None:
             check(data)
         checkpoint = checkpoint or find_checkpoint(config.model)
@@ -147,6 +147,11 @@ def open_run(config: Config, check: Callable[[Dataset], None] | None = None) -> 
     extractor = FeatureExtractor(checkpoint, encoding_options(config), store, clock, workers, config.runtime.progress)
     target = extractor.resolve_target(config.pooling.name, config.layer, config.runtime.also_layers)
     return PreparedRun(config, data, extractor, target, clock)
+
+
+def read_rows(config: Config) -> Dataset:
+    """Read the task of a run, with the roles that the probe's protocol reads."""
+    return get_protocol(config.probe).rows_read(load_dataset(config.dataset, config.data_root))
 
 
 def encoding_options(config: Config) -> EncodingOptions:

@@ -42,7 +42,8 @@ def run_probe(prepared: PreparedRun, estimator: Any) -> FinishedRun:
             data, estimator, config.probe, prepared.extractor, seed=config.seed, show_progress=progress
         )
     finished = assemble_record(prepared, features, outcome, scores=scores, curve=curve, baseline=baseline)
-    if finished.result.counts["one_vector"] and len(np.unique(data.train.row_digests())) > 1:
+    rows = data.splits[data.roles.get("train", data.roles["test"])]
+    if finished.result.counts["one_vector"] and len(np.unique(rows.row_digests())) > 1:
         pooling, layer = prepared.target
         warn_once(
             f"{data.name}: pooling={pooling} layer={layer} gives the same vector for all texts, so a probe can read "
@@ -57,7 +58,7 @@ def extract_features(prepared: PreparedRun) -> dict[str, RoleFeatures]:
     protocol = get_protocol(config.probe)
     found = {}
     for role, name in data.roles.items():
-        if role == "test" and name == data.roles["train"]:
+        if role == "test" and name == data.roles.get("train"):
             continue
         texts = encoder_inputs(data.splits[name], config.pairing, data.name)
         sides = [extractor.features(text, prepared.target, config.runtime.also_layers) for text in texts]
@@ -68,7 +69,8 @@ def extract_features(prepared: PreparedRun) -> dict[str, RoleFeatures]:
 def fit_probe(prepared: PreparedRun, estimator: Any, matrices: Mapping[str, np.ndarray]) -> ProbeOutcome:
     """Fit the probe by its protocol on matrices (rows, width) by role."""
     data, protocol = prepared.data, get_protocol(prepared.probe)
-    rows = ProbeData.from_dataset(data, matrices, order=protocol.order(data.train))
+    order = protocol.order(data.train) if "train" in data.roles else None
+    rows = ProbeData.from_dataset(data, matrices, order=order)
     with progress_bar(f"{data.name}: probe", prepared.config.runtime.progress) as progress:
         return protocol.fit(estimator, prepared.settings, rows, progress)
 
