@@ -22,12 +22,16 @@ class Split:
         `text_pair` is None in a task of single sentences.
     label : ndarray of (rows,)
         int64 class ids, or float64 scores.
+    sets, set_ids : tuple of str, ndarray of (rows,) int64
+        Names of the sets that the rows come from, and each row's set; None without sets.
     """
 
     name: str
     text: pa.LargeStringArray
     text_pair: pa.LargeStringArray | None
     label: np.ndarray
+    sets: tuple[str, ...] | None = None
+    set_ids: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.label)

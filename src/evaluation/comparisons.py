@@ -19,6 +19,7 @@ def compare(
     classes: int,
     seed: int = 0,
     resamples: int = 10000,
+    strata: Array | None = None,
 ) -> Difference:
     """Compare a with b on the same rows.
 
@@ -32,6 +33,8 @@ def compare(
         Several draws are compared by the bootstrap, whatever the metric.
     classes : int
         0 for regression.
+    strata : (rows,), or None
+        Regression: rows are resampled among those with an equal entry.
 
     Raises
     ------
@@ -39,7 +42,9 @@ def compare(
         Predictions and labels have different rows, or the metric is of another task.
     """
     if metric_name != "accuracy" or max(np.ndim(pred_a), np.ndim(pred_b)) > 1:
-        runs = resample_runs(metric_name, labels, [pred_a, pred_b], classes=classes, seed=seed, resamples=resamples)
+        runs = resample_runs(
+            metric_name, labels, [pred_a, pred_b], classes=classes, seed=seed, resamples=resamples, strata=strata
+        )
         return runs.difference(0, 1)
     stacked = np.stack([np.asarray(pred_a), np.asarray(pred_b)])
     labels, predictions = check_predictions(metric_name, labels, stacked, classes)

@@ -183,7 +183,8 @@ def record_provenance(prepared: PreparedRun) -> dict[str, Any]:
 def prediction_arrays(data: Dataset, outcome: ProbeOutcome) -> dict[str, np.ndarray]:
     """Return digest, fold, label, prediction and decision value of each test row, (rows, ...).
 
-    Arrays of other roles have the role in front of their name.
+    Where rows come in sets, also the number of each row's. Arrays of other roles have the role in
+    front of their name.
     """
     arrays: dict[str, np.ndarray] = {}
     for role in outcome.predictions:
@@ -194,6 +195,8 @@ def prediction_arrays(data: Dataset, outcome: ProbeOutcome) -> dict[str, np.ndar
         arrays[f"{prefix}label"] = split.label
         arrays[f"{prefix}prediction"] = scored.values
         arrays[f"{prefix}decision"] = scored.decisions
+        if split.set_ids is not None:
+            arrays[f"{prefix}set"] = split.set_ids
     return arrays
 
 

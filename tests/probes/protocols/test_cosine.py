@@ -11,10 +11,12 @@ import pytest
 from safetensors.numpy import load_file
 from scipy.stats import pearsonr, spearmanr
 
+from experiments.bundles import read_records
 from src.errors import UserError
 from src.evaluation.comparisons import compare
 from src.features.inputs import encoder_inputs
 from src.pipeline.prepare import prepare
+from src.pipeline.run import run_probe
 from src.results.cache import ResultCache
 from src.results.display import result_table
 from src.results.result import PROBE, Result
@@ -93,6 +95,23 @@ def test_poolings_are_compared_on_the_same_rows(bert: Path, tmp_path: Path, pair
     found = compare("spearman", labels, *(each.predictions["prediction"] for each in finished.values()), classes=0)
     scores = [each.result.score["value"] for each in finished.values()]
     assert found.value == pytest.approx(scores[0] - scores[1], abs=1e-12)
+
+
+def test_rows_that_come_in_sets_are_scored_by_set(bert: Path, tmp_path: Path, pairs: list[str]) -> None:
+    prepared = prepare(settings(bert, tmp_path, *pairs))
+    ids = np.arange(80) % 2
+    test = replace(prepared.data.test, sets=("news", "forum"), set_ids=ids)
+    prepared.data = replace(prepared.data, splits={**prepared.data.splits, "test": test})
+    finished = run_probe(prepared, None)
+    metrics, values = finished.result.metrics, finished.predictions["prediction"]
+    assert list(metrics) == ["spearman", "pearson", "spearman_mean_of_sets", "spearman_news", "spearman_forum"]
+    news = spearmanr(test.label[ids == 0], values[ids == 0])[0]
+    assert metrics["spearman_news"]["value"] == pytest.approx(news, abs=1e-9)
+    assert "2 sets" in metrics["spearman"]["method"]
+    finished.write(tmp_path / "out")
+    (record,) = read_records(tmp_path / "out")
+    assert (record.predictions["set"] == ids).all()
+    assert record.result.metrics == metrics and "spearman news" in result_table(record.result).replace("_", " ")
 
 
 @pytest.mark.parametrize(
