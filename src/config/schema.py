@@ -47,13 +47,24 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class LabelledFile:
+    """Name the file of a split whose usual file hides its labels; read if a role names the split."""
+
+    split: str = "test"
+    file: str = ""  # tab-separated, without a header
+    columns: list[str] = field(default_factory=list)  # names; further fields are ignored
+
+
+@dataclass(frozen=True)
 class LocalFiles:
     """Describe the files of a dataset's official download."""
 
     folder: str = ""  # below data_root
-    # tsv (no quoting), sentences (one a line), labelled_lines (label, space, sentence)
+    # tsv (no quoting), sentences (one a line), labelled_lines (label, space, sentence), sts
     format: str = "tsv"
-    files: dict[str, Any] = field(default_factory=dict)  # split: file, null or {class: file}
+    # split: file, null, [file, ...] or {class: file}; sts: [set, ...], the sets of the download
+    files: dict[str, Any] = field(default_factory=dict)
+    labelled: LabelledFile | None = None
     columns: list[str] | None = None  # names for a file without a header; unset: read the header
     text: str | None = None  # column names in the official files, if they differ from the hub's
     text_pair: str | None = None
@@ -63,12 +74,23 @@ class LocalFiles:
 
 
 @dataclass(frozen=True)
+class LabelledSplit:
+    """Name the hub's dataset of a split whose labels the usual one hides; read as `LabelledFile`."""
+
+    split: str = "test"
+    path: str = ""
+    revision: str = "main"
+    label: str = "label"
+
+
+@dataclass(frozen=True)
 class HubFiles:
     """Name a dataset of the Hugging Face hub."""
 
     path: str | None = None
     name: str | None = None  # the hub's configuration name
     revision: str = "main"
+    labelled: LabelledSplit | None = None
 
 
 @dataclass(frozen=True)

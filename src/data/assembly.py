@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from src.config.schema import DatasetConfig
@@ -58,7 +59,15 @@ def _split(
 ) -> Split:
     numbers = scores(labels, where) if config.task == "regression" else class_ids(labels, classes, config, where)
     text_pair = _text(table["text_pair"], where) if "text_pair" in table.column_names else None
-    return Split(name, _text(table["text"], where), text_pair, numbers)
+    return Split(name, _text(table["text"], where), text_pair, numbers, *_sets(table))
+
+
+def _sets(table: pa.Table) -> tuple[tuple[str, ...] | None, np.ndarray | None]:
+    """Return the names of a table's sets and each row's set, (rows,) int64; None without sets."""
+    if "set" not in table.column_names:
+        return None, None
+    coded = table["set"].combine_chunks().dictionary_encode()
+    return tuple(coded.dictionary.to_pylist()), coded.indices.to_numpy().astype(np.int64)
 
 
 def _text(column: pa.ChunkedArray, where: str) -> pa.LargeStringArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from src.data.dataset import Dataset
+from src.data.dataset import Dataset, no_training_split
 from src.data.labels import MAX_LISTED, MAX_SHOWN, is_score
 from src.data.splits import RowSplitter
 from src.errors import UserError, shortened
@@ -25,13 +25,15 @@ def check_probe(data: Dataset, *, fraction: float = 0.2, seed: int = 0) -> None:
     Raises
     ------
     UserError
-        Train has one class or one score, another split has a label that train lacks, or there are
-        too few rows to select the grid's value on.
+        There is no training split, train has one class or one score, another split has a label that
+        train lacks, or there are too few rows to select the grid's value on.
     """
     if "test" not in data.roles:
         raise UserError(
             f"{data.name}: nothing to score on. Give dataset.test=<file> or dataset.test_fraction=<between 0 and 1>."
         )
+    if not data.has_train:
+        raise no_training_split(data.name)
     _check_selection(data)
     where = f"{data.name}: split '{data.train.name}'"
     labels = np.unique(data.train.label)

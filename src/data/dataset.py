@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
+from src.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,13 @@ class Split:
     def text_pair_digest(self) -> str | None:
         """Hexadecimal SHA-256 of the second texts in row order; None without them."""
         return None if self.text_pair is None else _digest(self.text_pair)
+
+    @property
+    def sets_digest(self) -> str | None:
+        """Hexadecimal SHA-256 of the names of the sets and each row's set; None without sets."""
+        if self.sets is None or self.set_ids is None:
+            return None
+        return hashlib.sha256(json.dumps(self.sets).encode() + self.set_ids.astype("<i8").tobytes()).hexdigest()
 
     def row_digests(self) -> np.ndarray:
         """Return a digest of each row's texts, (rows,) uint64, comparable across splits."""
@@ -89,6 +99,13 @@ def _encoded_rows(text: pa.LargeStringArray) -> Iterable[bytes]:
         start = end
 
 
+def no_training_split(name: str) -> UserError:
+    """Return the error for a probe that is to be fitted on a dataset without training rows."""
+    return UserError(
+        f"{name} has no training split: use probe=cosine, which fits nothing, or name one in dataset.splits.train."
+    )
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A task whose texts and labels have been read and checked.
@@ -100,8 +117,8 @@ class Dataset:
     splits : dict
         Every labelled split under the dataset's own name.
     roles : dict
-        Role to split name: ``train``, ``test``, and perhaps ``development``. Splits of other roles
-        are scored beside the test split.
+        Role to split name: ``test``, mostly ``train``, and perhaps ``development``. Splits of other
+        roles are scored beside the test split.
     selection : str
         How the grid's value is selected: ``carve``, ``development``, ``folds`` or ``nested``.
     folds : int
@@ -112,7 +129,8 @@ class Dataset:
         Equal for rows that dataset.group or equal texts join; None without dataset.group.
     source : dict
         Provenance without absolute paths: ``from`` (hub, folder, files or generated), ``path``,
-        ``revision``, ``files`` (name to SHA-256), and ``seed`` of a generated task.
+        ``revision``, ``files`` (name to SHA-256), ``seed`` of a generated task, and ``left_out``
+        (split to number of rows) where rows without a score are left out.
     """
 
     name: str
@@ -127,7 +145,20 @@ class Dataset:
     group: np.ndarray | None = None
 
     @property
+    def has_train(self) -> bool:
+        """Whether there are training rows."""
+        return "train" in self.roles
+
+    @property
+    def left_out(self) -> int:
+        """Number of rows without a score, which are in no split."""
+        return sum(self.source.get("left_out", {}).values())
+
+    @property
     def train(self) -> Split:
+        """The training rows; UserError without them."""
+        if not self.has_train:
+            raise no_training_split(self.name)
         return self.splits[self.roles["train"]]
 
     @property
@@ -151,10 +182,12 @@ class Dataset:
 
     def identity(self) -> dict[str, Any]:
         """Return what enters content keys: digests of texts and labels, metrics and selection."""
-        roles = {}
+        roles: dict[str, list[str | None]] = {}
         for role, name in sorted(self.roles.items()):
             split = self.splits[name]
             roles[role] = [split.text_digest, split.text_pair_digest, hashlib.sha256(split.label.tobytes()).hexdigest()]
+            if split.sets_digest is not None:
+                roles[role].append(split.sets_digest)
         protocol = {"metrics": list(self.metrics), "selection": self.selection, "folds": self.folds}
         group = {} if self.group is None else {"group": hashlib.sha256(self.group.tobytes()).hexdigest()}
         return {"roles": roles, "task": self.task, "classes": len(self.classes), **protocol, **group}

@@ -32,16 +32,32 @@ def read_hub(config: DatasetConfig) -> tuple[dict[str, pa.Table | None], dict[st
         raise UserError(
             f"{config.name}: the folder '{path}' here hides the hub's dataset of that name. Run from another folder."
         )
-    loaded = _download(config, path)
+    loaded = _download(config, path, config.hub.name, config.hub.revision)
     columns = role_columns(config.text, config.text_pair, config.label)
     tables = {name: _split_table(split, columns, f"{path}, split '{name}'") for name, split in loaded.items()}
-    # The addresses of the loaded files hold the commit of a branch.
+    source: dict[str, Any] = {
+        "from": "hub",
+        "path": path,
+        "revision": _commit(loaded, config.hub.revision),
+        "files": {},
+    }
+    labelled = config.hub.labelled
+    if labelled is not None and labelled.split in config.splits.values():
+        other = _download(config, labelled.path, None, labelled.revision)
+        columns, place = {**columns, "label": labelled.label}, f"{labelled.path}, split '{labelled.split}'"
+        tables[labelled.split] = _split_table(other[labelled.split], columns, place)
+        source["labelled"] = {"path": labelled.path, "revision": _commit(other, labelled.revision)}
+    return tables, source
+
+
+def _commit(loaded: Any, revision: str) -> str | None:
+    """Return the commit of a loaded dataset: the addresses of its files hold that of a branch."""
     addresses = " ".join(next(iter(loaded.values())).info.download_checksums or {})
-    commit = re.search(f"@({COMMIT})/", addresses) or re.fullmatch(f"({COMMIT})", config.hub.revision)
-    return tables, {"from": "hub", "path": path, "revision": commit[1] if commit else None, "files": {}}
+    commit = re.search(f"@({COMMIT})/", addresses) or re.fullmatch(f"({COMMIT})", revision)
+    return commit[1] if commit else None
 
 
-def _download(config: DatasetConfig, path: str) -> Any:
+def _download(config: DatasetConfig, path: str, name: str | None, revision: str) -> Any:
     """Return the hub's dataset, from its cache where the hub cannot be reached."""
     online = go_offline_unless_reachable()
 
@@ -49,7 +65,7 @@ def _download(config: DatasetConfig, path: str) -> Any:
 
     datasets.disable_progress_bars()
     try:
-        return datasets.load_dataset(path, config.hub.name, revision=config.hub.revision)
+        return datasets.load_dataset(path, name, revision=revision)
     except Exception as error:  # the library's errors have no common class
         way_out = (
             f"Give data_root=<folder holding {top_folder(config)}/>." if config.local else "Connect, and try again."

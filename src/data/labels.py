@@ -112,7 +112,7 @@ def class_names(config: DatasetConfig, labels: dict[str, pa.ChunkedArray], roles
     if config.classes:
         return tuple(config.classes)
     names: list[str] = []
-    for split in sorted(labels, key=lambda name: name != roles["train"]):
+    for split in sorted(labels, key=lambda name: name != roles.get("train")):
         found = set(labels[split].unique().to_pylist()) - set(names)
         names += [] if names and found <= {HIDDEN_LABEL} else _sorted_labels(found)
     return tuple(names)

@@ -42,7 +42,8 @@ def load_dataset(config: DatasetConfig, data_root: str | None) -> Dataset:
         return load_user_files(config)
     if given := [key for key in USER_FILE_KEYS if getattr(config, key) is not None]:
         raise UserError(f"{config.name}: dataset.{given[0]} is for your own files. Add dataset=files, or leave it out.")
-    if missing := {"train", "test"} - set(config.splits):
+    needed = {"test"} if config.task == "regression" else {"train", "test"}  # scores need no fit
+    if missing := needed - set(config.splits):
         raise UserError(f"{config.name}: dataset.splits.{min(missing)} is not set. It names the split for that role.")
     if config.generated is not None:
         tables, source = read_generated(config.generated)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,13 @@ from src.data.reading.columns import rename_columns, role_columns
 from src.data.reading.delimited import read_delimited
 from src.data.reading.files import expand_home, file_sha256
 from src.data.reading.lines import read_labelled_lines, read_sentences
+from src.data.reading.sts import find_sets, read_set, set_files
 from src.errors import UserError
 from src.registry import unknown
+
+log = logging.getLogger(__name__)
+
+FORMATS = ("tsv", "sentences", "labelled_lines", "sts")
 
 
 def top_folder(config: DatasetConfig) -> str:
@@ -38,14 +44,18 @@ def read_official(
             f"data_root '{data_root}' is not a folder. "
             f"It holds {top_folder(config)}/ in the layout of the official download."
         )
-    # Each split is one file, or one file for each class; null where the labels are hidden.
-    parts = {split: named if isinstance(named, Mapping) else {"": named} for split, named in local.files.items()}
-    expected = ", ".join(file for named in parts.values() for file in named.values() if file)
+    source: dict[str, Any] = {"from": "folder", "path": local.folder, "revision": None, "files": {}}
+    if local.format == "sts":
+        return {split: _read_sets(config, local, data_root, split, source) for split in local.files}, source
+    # A split is one file, several in a row, or one for each class; null where labels are hidden.
+    parts = {split: _parts(named) for split, named in local.files.items()}
+    if local.labelled is not None and local.labelled.split in config.splits.values():
+        parts[local.labelled.split] = [("", local.labelled.file)]
+    expected = ", ".join(file for named in parts.values() for _, file in named if file)
     tables: dict[str, pa.Table | None] = {}
-    digests: dict[str, str] = {}
     for split, named in parts.items():
         read = []
-        for label, file in named.items():
+        for label, file in named:
             if file is None:
                 continue
             path, given = root / local.folder / file, f"{local.folder}/{file}"
@@ -56,10 +66,17 @@ def read_official(
                     f"{config.name}: there is no {given} in data_root={data_root}.\n"
                     f"The official download keeps in {local.folder}: {expected}."
                 )
-            digests[file] = file_sha256(path, given)
+            source["files"][file] = file_sha256(path, given)
             read.append(_read_file(config, local, path, given, label))
         tables[split] = pa.concat_tables(read) if read else None
-    return tables, {"from": "folder", "path": local.folder, "revision": None, "files": digests}
+    return tables, source
+
+
+def _parts(named: Any) -> list[tuple[str, str | None]]:
+    """Return class and name of each file of a split; no class where the files hold the labels."""
+    if isinstance(named, Mapping):
+        return list(named.items())
+    return [("", file) for file in (named if isinstance(named, list) else [named])]
 
 
 def _read_file(config: DatasetConfig, local: LocalFiles, path: Path, given: str, label: str) -> pa.Table:
@@ -68,9 +85,36 @@ def _read_file(config: DatasetConfig, local: LocalFiles, path: Path, given: str,
     if local.format == "labelled_lines":
         return read_labelled_lines(path, given, local.label_end, local.encoding)
     if local.format != "tsv":
-        raise unknown("format", local.format, ("tsv", "sentences", "labelled_lines"), where=f"{config.name}: ")
+        raise unknown("format", local.format, FORMATS, where=f"{config.name}: ")
     columns = role_columns(local.text or config.text, local.text_pair or config.text_pair, local.label or config.label)
+    labelled = local.labelled
+    own = labelled.columns if labelled is not None and given == f"{local.folder}/{labelled.file}" else None
     table = read_delimited(
-        path, given, columns.values(), delimiter="\t", quoting=False, columns=local.columns, encoding=local.encoding
-    )
+        path, given, columns.values(), delimiter="\t", quoting=False, columns=own or local.columns,
+        encoding=local.encoding, further_fields=own is not None,
+    )  # fmt: skip
     return rename_columns(table, columns)
+
+
+def _read_sets(
+    config: DatasetConfig, local: LocalFiles, data_root: str, split: str, source: dict[str, Any]
+) -> pa.Table:
+    """Return the sets of a split, by name; add its files and left-out rows to `source`."""
+    folder, given, known = expand_home(data_root) / local.folder, local.folder, local.files[split] or []
+    if not folder.is_dir():
+        raise UserError(f"{config.name}: there is no folder {given} in data_root={data_root}.")
+    names = find_sets(folder, given, known)
+    if known and set(names) != set(known):
+        log.warning(
+            "%s: %s holds the sets %s, and the official download %s: published scores are not comparable",
+            config.name, given, ", ".join(names), ", ".join(sorted(known)),
+        )  # fmt: skip
+    tables, left_out = [], 0
+    for name in names:
+        table, count = read_set(folder, given, name, local.encoding)
+        source["files"] |= {file: file_sha256(folder / file, f"{given}/{file}") for file in set_files(name)}
+        tables.append(table)
+        left_out += count
+    if left_out:
+        source["left_out"] = {**source.get("left_out", {}), split: left_out}
+    return pa.concat_tables(tables)

@@ -15,6 +15,7 @@ from src.features.inputs import PoolingTarget
 from src.models.finding import find_checkpoint, is_remote
 from src.models.options import TOKEN_BUDGETS, EncodingOptions
 from src.pooling import poolings
+from src.probes.checks import check_training_split
 from src.probes.protocols.base import get_protocol
 from src.probes.settings import ProbeSettings
 from src.results.result import SCHEMA
@@ -123,6 +124,8 @@ def prepare(config: Config) -> PreparedRun:
     UserError
         The data or the checkpoint cannot be used, or the probe's protocol cannot be followed on the data.
     """
+
+    check_training_split(config.probe, config.dataset)
 
     def check(data: Dataset) -> None:
         get_protocol(config.probe).check(probe_settings(config, data), data)

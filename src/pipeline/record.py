@@ -123,6 +123,7 @@ def counts(data: Dataset, features: Mapping[str, RoleFeatures], protocol: Protoc
         "width": protocol.vector_width(int(rows.shape[1])),
         "tokens": sum(side.tokens for side in sides),
         **{name: sum(getattr(side.losses, name) for side in sides) for name in LOSSES},
+        **({"left_out": data.left_out} if data.left_out else {}),
         "test_in_train": data.test_in_train(),
         "one_vector": len(rows) if all_rows_equal(rows) else 0,
     }

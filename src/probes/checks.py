@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from src.data.dataset import Dataset
+from src.config.schema import DatasetConfig, ProbeConfig
+from src.data.dataset import Dataset, no_training_split
 from src.errors import UserError
 
 FEW_CLASSES = 20  # with more, labels that hardly repeat are taken for texts or numbers
 MAX_CLASSES = 1000  # each step of a fit transforms (classes, classes) matrices
 MAX_DECISIONS = 1 << 28  # classes x rows: 2 GiB of decision values in float64
+
+
+def check_training_split(probe: ProbeConfig, dataset: DatasetConfig) -> None:
+    """Refuse to fit a probe to a dataset without training rows, before the dataset is downloaded.
+
+    A probe that is not fitted has no estimator.
+
+    Raises
+    ------
+    UserError
+        The probe is fitted, and no split of the dataset is for training.
+    """
+    if probe.estimator and dataset.task == "regression" and dataset.splits and "train" not in dataset.splits:
+        raise no_training_split(dataset.name)
 
 
 def check_classes(dataset: Dataset) -> None:

@@ -90,6 +90,47 @@ def test_scores_of_the_hub_are_those_of_the_folder(fake_hub: Callable[..., list[
     assert set(read.splits) == {"train", "validation"}
 
 
+def test_scores_that_the_hub_hides_come_from_another_dataset_if_they_are_used(
+    fake_hub: Callable[..., list[tuple[Any, ...]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+    from datasets import Value
+
+    texts = {"sentence1": Value("string"), "sentence2": Value("string")}
+    rows = {"sentence1": ["a", "b"], "sentence2": ["c", "d"], "label": [3.8, 5.0]}
+    asked = fake_hub(
+        {**texts, "label": Value("float32")}, train=rows, validation=rows, test={**rows, "label": [-1.0, -1.0]}
+    )
+    load_usual = datasets.load_dataset
+    scored = datasets.Dataset.from_dict({"sentence1": ["x"], "sentence2": ["y"], "score": [2.5], "split": ["test"]})
+
+    def load(path: str, *arguments: Any, **options: Any) -> Any:
+        if path == "nyu-mll/glue":
+            return load_usual(path, *arguments, **options)
+        asked.append((path, *arguments, options))
+        return datasets.DatasetDict({"train": scored, "test": scored})
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    load_dataset(option("stsb"), None)
+    assert [path for path, *_ in asked] == ["nyu-mll/glue"]
+    read = load_dataset(option("stsb", splits={"test": "test"}), None)
+    revision = "b0fddb56ed78048fa8b90373c8a3cfc37b684831"
+    assert asked[-1] == ("mteb/stsbenchmark-sts", None, {"revision": revision})
+    assert (read.test.text.to_pylist(), read.test.label.tolist()) == (["x"], [2.5]) and len(read.train) == 2
+    assert read.source["labelled"] == {"path": "mteb/stsbenchmark-sts", "revision": revision}
+
+
+def test_a_year_of_the_hub_has_no_sets(fake_hub: Callable[..., list[tuple[Any, ...]]]) -> None:
+    from datasets import Value
+
+    rows = {"sentence1": ["a", "b"], "sentence2": ["c", "d"], "score": [3.8, 5.0]}
+    features = {"sentence1": Value("string"), "sentence2": Value("string"), "score": Value("float64")}
+    asked = fake_hub(features, train=rows, test=rows)
+    read = load_dataset(option("sts12"), None)
+    assert read.test.sets is None and read.roles == {"test": "test"} and read.left_out == 0
+    assert asked == [("mteb/sts12-sts", None, {"revision": "a0d554a64d88156834ff5ae9920b964011b16384"})]
+
+
 def test_a_hub_split_without_a_label_column_is_hidden_and_a_missing_text_column_is_named(
     fake_hub: Callable[..., list[tuple[Any, ...]]],
 ) -> None:

@@ -19,8 +19,19 @@ SENTEVAL = {"mr", "cr", "subj", "mpqa", "trec", "sst_binary", "sst_fine", "sick_
 HEADLINES = {"cola": "mcc", "mrpc": "f1", "qqp": "f1", "stsb": "pearson", "sick_r": "pearson"}
 
 
+SIMILARITY = {"sts12", "sts13", "sts14", "sts15", "sts16", "sick_sts"}
+
+
 def test_every_documented_dataset_has_its_option() -> None:
-    assert set(OPTIONS) >= GLUE | SENTEVAL | {"files"}
+    assert set(OPTIONS) >= GLUE | SENTEVAL | SIMILARITY | {"files"}
+
+
+@pytest.mark.parametrize("name", sorted(SIMILARITY))
+def test_similarity_tasks_have_one_test_split_and_spearman_as_headline(name: str) -> None:
+    config = option(name)
+    assert config.splits == {"test": "test"} and config.metrics == ["spearman", "pearson"]
+    assert config.local is not None and config.citation and list(config.local.files) == ["test"]
+    assert config.hub.path is not None and len(config.hub.revision) == 40
 
 
 @pytest.mark.parametrize("name", OPTIONS)

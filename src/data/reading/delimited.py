@@ -29,6 +29,7 @@ def read_delimited(
     quoting: bool,
     columns: list[str] | None = None,
     encoding: str = "utf-8",
+    further_fields: bool = False,
 ) -> pa.Table:
     """Return the `wanted` columns of a CSV or TSV file.
 
@@ -38,6 +39,8 @@ def read_delimited(
         Whether double quotes quote a field, as in RFC 4180; otherwise they are plain characters.
     columns : list of str or None, default None
         The column names of a file without a header; None reads the first line.
+    further_fields : bool, default False
+        Whether a row may have more fields than there are columns; they are ignored.
 
     Raises
     ------
@@ -57,7 +60,7 @@ def read_delimited(
 
     def rows() -> Iterator[list[str]]:
         for number, fields in records:
-            if len(fields) != len(header):
+            if len(fields) != len(header) and not (further_fields and len(fields) > len(header)):
                 raise _wrong_number_of_fields(f"'{given}' line {number}", fields, len(header), quoting)
             yield [fields[place] for place in places]
 
