@@ -117,7 +117,7 @@ def counts(data: Dataset, features: Mapping[str, RoleFeatures], protocol: Protoc
     sides = [side for each in features.values() for side in each.sides]
     rows = (features.get("train") or features["test"]).matrix
     return {
-        "train": len(data.train) if "train" in data.roles else 0,
+        "train": len(data.train) if data.has_train else 0,
         "test": len(data.test),
         "classes": len(data.classes),
         "width": protocol.vector_width(int(rows.shape[1])),

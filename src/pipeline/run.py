@@ -72,7 +72,7 @@ def extract_features(prepared: PreparedRun) -> dict[str, RoleFeatures]:
 def fit_probe(prepared: PreparedRun, estimator: Any, matrices: Mapping[str, np.ndarray]) -> ProbeOutcome:
     """Fit the probe by its protocol on matrices (rows, width) by role."""
     data, protocol = prepared.data, get_protocol(prepared.probe)
-    order = protocol.order(data.train) if "train" in data.roles else None
+    order = protocol.order(data.train) if data.has_train else None
     rows = ProbeData.from_dataset(data, matrices, order=order)
     with progress_bar(f"{data.name}: probe", prepared.config.runtime.progress) as progress:
         return protocol.fit(estimator, prepared.settings, rows, progress)

@@ -65,7 +65,7 @@ def baseline_scores(
     """
     name = dataset.metrics[0]
     constant = None
-    if "train" in dataset.roles:
+    if dataset.has_train:
         constant = best_constant(name, dataset.train.label, dataset.test.label, len(dataset.classes))
     # With standardised columns, a piece that occurs once would outweigh the rest of its row.
     probe = replace(probe, features="none", similarity=ProbeConfig.similarity)
