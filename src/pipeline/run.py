@@ -96,10 +96,12 @@ def score_probe(prepared: PreparedRun, outcome: ProbeOutcome) -> dict[str, dict[
 
 
 def score_sets(prepared: PreparedRun, split: Split, predictions: np.ndarray) -> dict[str, dict[str, Any]]:
-    """Return the headline metric's mean over the sets of a split's rows, and its value in each set."""
-    name, seed, resamples = prepared.data.metrics[0], prepared.config.seed, prepared.probe.resamples
+    """Return Spearman's mean over the sets of a split's rows, and its value in each set."""
+    seed, resamples = prepared.config.seed, prepared.probe.resamples
     assert split.sets is not None and split.set_ids is not None
-    found = set_estimates(name, split.label, predictions, split.sets, split.set_ids, seed=seed, resamples=resamples)
+    found = set_estimates(
+        "spearman", split.label, predictions, split.sets, split.set_ids, seed=seed, resamples=resamples
+    )
     return {each: asdict(estimate) for each, estimate in found.items()}
 
 
