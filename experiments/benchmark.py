@@ -1,13 +1,14 @@
-"""Measure speed against named peers.
+"""Measure speed against other libraries.
 
 ``python -m experiments.benchmark model.path=FOLDER data_root=FOLDER``
 
-Every figure stands beside a peer that ran in the same process on the same cores:
+Every figure is compared with a library that ran in the same process on the same cores:
 sentence-transformers for extraction, scikit-learn's LogisticRegressionCV for the probe.
 ``part=encoder`` or ``part=probe`` runs one of them. ``part=launching`` measures the seconds per job
-of a sweep of ``jobs`` tiny jobs beyond the probes' own, and the same ``fits`` with ``workers`` of
-joblib (the extra "joblib"); 0 leaves one of them out. ``rows`` takes the first rows of SST-2 instead of all,
-``base_rows`` the rows for BERT-base's shape; ``output`` names a file for the figures.
+of a sweep of ``jobs`` tiny jobs, without those of the probes. It also times ``fits`` fits with
+``workers`` of joblib (the extra "joblib"). ``jobs=0`` or ``fits=0`` leaves that part out. ``rows``
+takes the first rows of SST-2 instead of all, ``base_rows`` the rows for BERT-base's shape;
+``output`` names a file for the figures.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Options:
 
 @command(Options)
 def main(options: Options) -> None:
-    """Print the ratios; a probe that misses its target ends with status 1."""
+    """Print the ratios; exit with status 1 if the probe misses its target."""
     if options.part == "launching":
         from experiments.benchmarks import launching
 

@@ -84,8 +84,8 @@ def _expand(words: Sequence[str], positional: str | None, aliases: Mapping[str, 
     """Yield arguments as ``key=value``, with aliases replaced."""
     for word in words:
         if (argument := aliases.get(word, word)) is not None:
-            bare = positional is not None and not re.search("^-|=", argument)
-            yield f"{positional}={argument}" if bare else argument
+            is_positional = positional is not None and not re.search("^-|=", argument)
+            yield f"{positional}={argument}" if is_positional else argument
 
 
 @contextmanager
@@ -172,8 +172,8 @@ class _Option:
         item = typing.get_args(kind)[0] if several else kind
         allowed = typing.get_args(item) if typing.get_origin(item) is Literal else ()
         item = str if allowed else item
-        bare = item is str and text.strip() not in ("", "null", "~") and not text.startswith(("'", '"', "[", "{"))
-        value = text if bare else _load(text, shown)
+        plain = item is str and text.strip() not in ("", "null", "~") and not text.startswith(("'", '"', "[", "{"))
+        value = text if plain else _load(text, shown)
         if value is None and type(None) in self.kinds:
             return None
         listed = several and value is not None
@@ -182,8 +182,8 @@ class _Option:
         found = [_convert(each, item, listed) for each in (value if listed and isinstance(value, list) else [value])]
         if not found or None in found:
             raise UserError(f"{shown}: {KINDS[item]} is needed{'; separate several with commas' * several}.")
-        if strange := [each for each in found if allowed and each not in allowed]:
-            raise UserError(f"{shown}: one of {', '.join(allowed)} is needed{near(strange[0], allowed)}")
+        if invalid := [each for each in found if allowed and each not in allowed]:
+            raise UserError(f"{shown}: one of {', '.join(allowed)} is needed{near(invalid[0], allowed)}")
         least = self.metadata.get("least")
         if least is not None and min(found) < least:
             raise UserError(f"{shown}: {KINDS[item]} of at least {least} is needed.")

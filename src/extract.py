@@ -16,7 +16,7 @@ from src.cli.messages import print_text
 from src.cli.validation import parse_config
 from src.errors import UserError
 from src.sweeps.checks import check_shards
-from src.sweeps.worker import SweepJob
+from src.sweeps.job_process import SweepJob
 
 
 def main() -> None:

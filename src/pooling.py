@@ -28,7 +28,7 @@ SATURATED = 1 - 2**-24  # the largest float32 below one; tanh of anything above 
 
 @dataclass
 class EncoderOutput:
-    """What one forward pass returns for a batch: the argument of every pooling.
+    """The output of one forward pass on a batch, which is the argument of every pooling.
 
     Attributes
     ----------
@@ -123,7 +123,7 @@ poolings: Registry[Pooling] = Registry("pooling")
 def pooling(
     *, layers: str = "any", needs_pooler: bool = False, needs_first: bool = False, at_least: int = 1
 ) -> Callable[[Function], Function]:
-    """Register the decorated function under its own name; for the parameters see `Pooling`."""
+    """Register the decorated function under its own name; `Pooling` documents the parameters."""
 
     def register(function: Function) -> Function:
         name = function.__name__.rstrip("_")
@@ -135,7 +135,7 @@ def pooling(
 
 @pooling(needs_first=True)
 def cls(output: EncoderOutput, layer: int) -> Tensor:
-    """Hidden state of the first token, (batch, width) float32: [CLS] in BERT, <s> in RoBERTa.
+    """Return the first token's hidden state, (batch, width) float32: [CLS] in BERT, <s> in RoBERTa.
 
     sentence-transformers calls it `cls`, bert-as-service `CLS_TOKEN`, SimCSE `cls_before_pooler`.
     """
@@ -144,7 +144,7 @@ def cls(output: EncoderOutput, layer: int) -> Tensor:
 
 @pooling(layers="last", needs_pooler=True, needs_first=True)
 def pooler(output: EncoderOutput, layer: int) -> Tensor:
-    """The model's own `pooler_output`, (batch, width) float32: ``tanh(W h + b)`` of the last layer's `cls`.
+    """Return `pooler_output`, (batch, width) float32: ``tanh(W h + b)`` of the last layer's `cls`.
 
     References
     ----------
@@ -156,7 +156,7 @@ def pooler(output: EncoderOutput, layer: int) -> Tensor:
 
 @pooling()
 def mean(output: EncoderOutput, layer: int) -> Tensor:
-    """Average of a layer's token states over the real tokens, [CLS] and [SEP] included.
+    """Return the average of a layer's hidden states over the real tokens, [CLS] and [SEP] included.
 
     Parameters
     ----------
@@ -179,20 +179,20 @@ def mean(output: EncoderOutput, layer: int) -> Tensor:
 
 @pooling()
 def max_(output: EncoderOutput, layer: int) -> Tensor:
-    """Largest value of each dimension over the real tokens, (batch, width) float32."""
+    """Return the largest value of each dimension over the real tokens, (batch, width) float32."""
     padding = ~output.mask.unsqueeze(-1)
     return output.hidden[layer].float().masked_fill(padding, float("-inf")).amax(dim=1)
 
 
 @pooling()
 def mean_content(output: EncoderOutput, layer: int) -> Tensor:
-    """Average over the real tokens that are not special ones, (batch, width) float32; zeros for an empty text."""
+    """Return the average over tokens but special ones, (batch, width) float32; zeros if none."""
     return _average(output.hidden[layer], output.content)
 
 
 @pooling()
 def mean_sqrt_len(output: EncoderOutput, layer: int) -> Tensor:
-    """Sum the real tokens and divide by the square root of their number.
+    """Return the sum over the real tokens divided by the square root of their number.
 
     It is `mean_sqrt_len_tokens` of sentence-transformers.
     """
@@ -202,7 +202,9 @@ def mean_sqrt_len(output: EncoderOutput, layer: int) -> Tensor:
 
 @pooling()
 def weighted_mean(output: EncoderOutput, layer: int) -> Tensor:
-    """Average weighted by position, the first token by 1, the n-th by n; `weightedmean` of sentence-transformers.
+    """Return the average over the real tokens, weighted by their position from 1 on.
+
+    It is `weightedmean` of sentence-transformers.
 
     References
     ----------
@@ -214,13 +216,13 @@ def weighted_mean(output: EncoderOutput, layer: int) -> Tensor:
 
 @pooling(needs_first=True)
 def cls_mean(output: EncoderOutput, layer: int) -> Tensor:
-    """Average of `cls` and `mean`, of the same width as either."""
+    """Return the average of `cls` and `mean`, (batch, width) float32."""
     return (cls(output, layer) + mean(output, layer)) / 2
 
 
 @pooling(layers="own")
 def first_last_mean(output: EncoderOutput, layer: int) -> Tensor:
-    """Average `mean` of layers 1 and L, (batch, width) float32.
+    """Return the average of `mean` at layers 1 and L, (batch, width) float32.
 
     Layer 1 is the first transformer block, not the embeddings.
 
@@ -234,13 +236,13 @@ def first_last_mean(output: EncoderOutput, layer: int) -> Tensor:
 
 @pooling(layers="own", at_least=4)
 def last4_mean(output: EncoderOutput, layer: int) -> Tensor:
-    """`mean` of the average of the last four layers, (batch, width) float32."""
+    """Return the average of `mean` at the last four layers, (batch, width) float32."""
     return (mean(output, -1) + mean(output, -2) + mean(output, -3) + mean(output, -4)) / 4
 
 
 @pooling(layers="last", needs_pooler=True, needs_first=True)
 def pooler_preactivation(output: EncoderOutput, layer: int) -> Tensor:
-    """``W h + b``, what the pooler is before its tanh, (batch, width) float32: an affine map of `cls`."""
+    """Return ``W h + b`` of `cls`, the pooler before its tanh, (batch, width) float32."""
     assert output.pooler_weight is not None
     assert output.pooler_bias is not None
     return cls(output, layer) @ output.pooler_weight.float().T + output.pooler_bias.float()
@@ -248,7 +250,7 @@ def pooler_preactivation(output: EncoderOutput, layer: int) -> Tensor:
 
 @pooling(layers="last", needs_pooler=True, needs_first=True)
 def pooler_inverse(output: EncoderOutput, layer: int) -> Tensor:
-    """``atanh(pooler)``, (batch, width) float32: ``W h + b`` again, as far as float32 kept it.
+    """Return ``atanh(pooler)``, (batch, width) float32: ``W h + b`` up to the tanh's rounding.
 
     Entries that tanh rounded to one in magnitude cannot be inverted. They become the largest finite
     value, ``atanh(SATURATED)``; `src.features.extractor.saturated` counts them.
@@ -266,9 +268,7 @@ def random_pooler(output: EncoderOutput, layer: int) -> Tensor:
 
 
 def _average(hidden: Tensor, weight: Tensor) -> Tensor:
-    """Weighted average over tokens, (batch, tokens, width) and (batch, tokens) to (batch, width), in float32;
-    zeros where all weights are.
-    """
+    """Return states (batch, tokens, width) averaged by weights (batch, tokens), in float32."""
     weight = weight.unsqueeze(-1).float()
     return (hidden.float() * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1e-9)
 

@@ -24,8 +24,8 @@ from src.config.schema import Config
 from src.errors import mask
 from src.probes.estimators import instantiate
 from src.sweeps.checks import check_shards
+from src.sweeps.job_process import SweepJob
 from src.sweeps.status import discard_earlier_result, write_status
-from src.sweeps.worker import SweepJob
 from src.trackers.registry import run_group
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def run_single(config: Config, folder: Path) -> None:
 
 
 def run_job(composed: DictConfig, job: SweepJob) -> None:
-    """Do the run of a sweep's job, unless an equal run has been done: then its record is copied."""
+    """Do the run of a sweep's job, or copy the record of an equal run that is done."""
     from src.pipeline.threads import resolved_threads
     from src.results.cache import ResultCache
     from src.results.display import result_summary
@@ -88,11 +88,9 @@ def run_job(composed: DictConfig, job: SweepJob) -> None:
         copied = ResultCache(prepared.extractor.store.root).get(prepared.key, job.folder, prepared.names)
         if copied is None:
             job.discard_earlier_result()
-            _run_probe(
-                tracker, prepared, estimator, job.folder, result_summary
-            )  # the sweep ends with a table of all jobs
+            _run_probe(tracker, prepared, estimator, job.folder, result_summary)  # one line: a table ends the sweep
         else:
-            log.info("[%s] done before: its record is taken over", job.number)
+            log.info("[%s] already done: the earlier record is copied", job.number)
             if not (has_result and tracker.holds(job.folder, prepared.key)):
                 _start(tracker, prepared, job.folder)
                 tracker.log(copied)
@@ -101,7 +99,7 @@ def run_job(composed: DictConfig, job: SweepJob) -> None:
 
 
 def _prepare(config: Config) -> tuple[Tracker, object, PreparedRun]:
-    """Check all that can be known before a forward pass."""
+    """Return tracker, estimator and run, after all checks that need no forward pass."""
     from src.pipeline.prepare import prepare
     from src.trackers.registry import build_tracker
 
@@ -134,7 +132,7 @@ def _run_probe(
 
 
 def _with_layers(prepared: PreparedRun, layers: tuple[int, ...]) -> PreparedRun:
-    """Return a run whose forward pass stores `layers` too, without those that the model lacks."""
+    """Return a run whose forward pass also stores those of `layers` that the model has."""
     config, deepest = prepared.config, prepared.extractor.info.layers
     also = config.runtime.also_layers
     more = [layer for layer in layers if -deepest - 1 <= layer <= deepest and layer not in also]
@@ -143,15 +141,15 @@ def _with_layers(prepared: PreparedRun, layers: tuple[int, ...]) -> PreparedRun:
 
 @contextmanager
 def _refusals_tracked(composed: DictConfig, job: SweepJob) -> Iterator[None]:
-    """Track a failed run if the job is refused before it begins, under the names that were asked for."""
+    """Track a failed run if the job is refused before it begins, under the requested names."""
     from src.trackers.registry import build_tracker
 
     try:
         yield
     except Exception:
         with suppress(Exception):  # the tracker itself may be refused
-            groups = {name: _asked(composed, f"{name}.name") for name in ("model", "dataset", "pooling", "probe")}
-            shown = groups | {name: _asked(composed, name) for name in ("layer", "pairing", "seed", "draws")}
+            groups = {name: _requested(composed, f"{name}.name") for name in ("model", "dataset", "pooling", "probe")}
+            shown = groups | {name: _requested(composed, name) for name in ("layer", "pairing", "seed", "draws")}
             settings = parse_tracker(composed)
             tracker, group = build_tracker(settings), run_group(settings, job.sweep.folder.name)
             tags = [str(groups["dataset"]), str(groups["pooling"])]
@@ -160,7 +158,7 @@ def _refusals_tracked(composed: DictConfig, job: SweepJob) -> Iterator[None]:
         raise
 
 
-def _asked(composed: DictConfig, key: str) -> Any:
+def _requested(composed: DictConfig, key: str) -> Any:
     """Return the value of a key, without credentials."""
     value = OmegaConf.select(composed, key)
     return mask(value) if isinstance(value, str) else value

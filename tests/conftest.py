@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -63,22 +64,11 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory, vocabulary: list[s
     """Write a small checkpoint with random weights: `make_checkpoint(model_class, config)` gives its folder."""
 
     def make(model: Any, name: str = "tiny") -> Path:
-        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-        from transformers import PreTrainedTokenizerFast
+        from tests.helpers.tokenizers import save_tokenizer
 
         folder = tmp_path_factory.mktemp("model") / name
         model.save_pretrained(folder)
-        numbers = {word: number for number, word in enumerate(vocabulary)}
-        tokenizer = Tokenizer(models.WordPiece(numbers, unk_token="[UNK]"))
-        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        tokenizer.post_processor = processors.BertProcessing(("[SEP]", numbers["[SEP]"]), ("[CLS]", numbers["[CLS]"]))
-        fast = PreTrainedTokenizerFast(
-            tokenizer_object=tokenizer, unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]",
-            mask_token="[MASK]",
-            model_max_length=32, model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-        )  # fmt: skip
-        fast.save_pretrained(folder)
+        save_tokenizer(folder, vocabulary, 32)
         return folder
 
     return make
@@ -96,6 +86,17 @@ def bert(make_checkpoint: Callable[..., Path], vocabulary: list[str]) -> Path:
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.2)
     return make_checkpoint(model, "tiny-bert")
+
+
+@pytest.fixture(scope="session")
+def cased(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tests' BERT with some pieces in capitals, lower-casing all the same."""
+    from tests.helpers.checkpoints import copy_with_tokenizer
+
+    model = json.loads((bert / "tokenizer.json").read_text())["model"]
+    capitals = {"the": "The", "cat": "Cat"}
+    model["vocab"] = {capitals.get(piece, piece): number for piece, number in model["vocab"].items()}
+    return copy_with_tokenizer(bert, tmp_path_factory.mktemp("cased") / "cased", model=model)
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,18 @@ def files(tmp_path: Path, bert: Path) -> list[str]:
         write_csv(tmp_path / f"{name}.csv", rows)
     quick = ["runtime.threads=1", "runtime.progress=false", "probe.resamples=200", "tracker=none"]
     return [f"model.path={bert}", "dataset=files", "dataset.train=train.csv", "dataset.test=test.csv", *quick]
+
+
+@pytest.fixture
+def one_file(tmp_path: Path) -> list[str]:
+    """Write rows.csv (60 rows, two classes); return the overrides of a quick run that divides it."""
+    nouns, labels = ("cat", "dog", "mat"), ("no", "yes")
+    write_csv(
+        tmp_path / "rows.csv",
+        [(f"{SENTENCES[place % 5]} {nouns[place % 3]}", labels[place % 2]) for place in range(60)],
+    )
+    train = ["dataset=files", f"dataset.train={tmp_path}/rows.csv", "dataset.test_fraction=0.3"]
+    return [*train, "tracker=none", "probe.resamples=100"]
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[object]], header: Sequence[str] = ("text", "label")) -> None:

@@ -45,8 +45,8 @@ def order(draw, label):
 
 @protocol("separate")
 class Separate(Protocol):
-    def pairing(self, asked, has_pairs):
-        return "separate" if has_pairs else asked
+    def pairing(self, requested, has_pairs):
+        return "separate" if has_pairs else requested
 
 
 @tracker("notes")

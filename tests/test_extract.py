@@ -114,6 +114,7 @@ def test_texts_and_labels_are_checked_and_not_whether_a_probe_could_be_fitted(
         (["output=/dev/null/x"], ["output=/dev/null/x", "Not a directory"]),
         (["output=train.csv"], ["output=train.csv"]),
         (["output=out", "-m", "pooling=cls,max"], ["output=out", "2 jobs would write into this folder"]),
+        (["+output=out", "-m", "pooling=cls,max"], ["output=out"]),
     ],
 )
 def test_an_output_that_cannot_be_written_is_refused(

@@ -1,13 +1,13 @@
 """Measure the error rates of the statistics: ``python -m experiments.benchmarks.calibration``.
 
 Draws test sets from populations whose true values are known. Counts how often a test rejects a true
-hypothesis (type-I error), an interval contains the truth (coverage), and two runs that differ by
-just the margin are called equivalent (false equivalence). Each rate is one row; `error` is the
-standard error of `measured`.
+hypothesis (type-I error) and an interval contains the truth (coverage). Also counts how often two
+runs that differ by just the margin are called equivalent (false equivalence). Each rate is one row;
+`error` is the standard error of `measured`.
 
 Trials of ranks and of several tasks are slower, and half as many. The bootstrap takes 1,000
-resamples here (500 for ranks) and 10,000 in use; fewer resamples only add noise. All takes 25
-minutes of one core.
+resamples here (500 for ranks) and 10,000 in use; fewer resamples only add noise. The command takes
+25 minutes of one core.
 """
 
 from __future__ import annotations

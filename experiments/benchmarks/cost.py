@@ -4,7 +4,7 @@ Times tokenising, the forward pass up to each layer, each pooling alone and the 
 the same rows in one process, and counts bytes a row. Seconds are processor time on one core, which
 other work on the machine does not lengthen; extraction itself uses all cores. Every measurement is
 repeated in a new order each round, so that a change of the machine's speed affects all alike. The
-median stands with the quickest and the slowest repeat.
+median is given with the quickest and the slowest repeat.
 """
 
 from __future__ import annotations

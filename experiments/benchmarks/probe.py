@@ -113,7 +113,7 @@ class Figures:
 
     @property
     def met(self) -> bool:
-        """Whether ratio and gap are within what is allowed."""
+        """Whether ratio and gap are within their limits."""
         return self.gap <= ALLOWED_GAP and self.ratio <= ALLOWED.get(self.classes, float("inf"))
 
     def record(self) -> dict[str, Any]:

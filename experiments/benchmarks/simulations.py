@@ -1,4 +1,4 @@
-"""Simulations: each trial draws a test set and says which statements came true."""
+"""Simulations: each trial draws a test set and returns which statements are true."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Simulation:
     Attributes
     ----------
     trial : function
-        Draws a test set and returns which outcomes came true.
+        Draws a test set and returns which outcomes are true.
     divisor : int
         One in so many of the requested trials is run.
     """

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections import UserDict
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ RESAMPLES = 10_000  # of the primary claim
 FEWER = 1_000  # of every other claim
 
 
-class Evidence(Mapping[str, Sequence[Record]]):
+class Evidence(UserDict[str, Sequence[Record]]):
     """Holds bundles of records by name (``poolings/bert-books``), and computes comparisons once.
 
     Parameters
@@ -48,7 +49,8 @@ class Evidence(Mapping[str, Sequence[Record]]):
     """
 
     def __init__(self, bundles: Mapping[str, Sequence[Record]], files: Path = RECORDS_DIR) -> None:
-        self.bundles, self.files = dict(bundles), files
+        super().__init__(bundles)
+        self.files = files
         self._contrasts: dict[tuple[str, tuple[tuple[str, str], ...]], list[Contrast]] = {}
         self._primary: dict[str, list[Task]] = {}
         self._ladders: dict[tuple[str, ...], list[Overall]] = {}
@@ -70,21 +72,8 @@ class Evidence(Mapping[str, Sequence[Record]]):
         """Return `data` as evidence; an instance is returned unchanged."""
         return data if isinstance(data, cls) else cls(data, files)
 
-    def __getitem__(self, name: str) -> Sequence[Record]:
-        if name not in self.bundles:
-            raise UserError(
-                f"the records of {name} are missing. experiments/README.md names the command that makes them."
-            )
-        return self.bundles[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.bundles
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.bundles)
-
-    def __len__(self) -> int:
-        return len(self.bundles)
+    def __missing__(self, name: str) -> Sequence[Record]:
+        raise UserError(f"the records of {name} are missing. experiments/README.md names the command that makes them.")
 
     def json(self, name: str) -> Any:
         """Return the content of a JSON file among the records."""

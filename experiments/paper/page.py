@@ -26,7 +26,7 @@ def compose_page(evidence: Evidence, figures: Mapping[str, str], tables: Mapping
         lines += _claim(claim(evidence), number)
     lines += ["## Figures", ""]
     for name, caption in figures.items():
-        lines += [f"![{name}](figures/{name}.png)", "", f"*{name}.* {caption}", ""]
+        lines += [f"![{name}](figures/{name}.png)", "", f"*{name}.* {' '.join(caption.split())}", ""]
     lines += ["## Tables", "", *(f"- [{name}](tables/{name}.md): {caption}" for name, caption in tables.items()), ""]
     return "\n".join(lines)
 

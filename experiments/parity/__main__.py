@@ -1,8 +1,8 @@
 """Compare implementations of BERT on the same weights: ``python -m experiments.parity``.
 
-The same sentences, in the same word pieces, go through all systems on the same weights: this suite
-on the original checkpoint, Hugging Face's BertModel on its conversion, and TensorFlow on the
-checkpoint, the TF-Hub module and the SavedModels.
+All systems encode the same word pieces with the same weights. This suite reads the original
+checkpoint, Hugging Face's BertModel its conversion. TensorFlow reads the checkpoint, the TF-Hub
+module and the SavedModels.
 
 `folder` has the layout of ``tests.helpers.tensorflow_fixtures``; the default is the small random
 BERT of the tests. ``checkpoint=``, ``hub=`` and ``savedmodel=`` name other places, the latter two

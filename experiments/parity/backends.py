@@ -31,19 +31,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Holds a system's outputs in float32.
+    """Holds a system's outputs in float32."""
 
-    Attributes
-    ----------
-    sequence : (rows, tokens, width)
-    pooled : (rows, width)
-    interface : str
-        How the system returned them.
-    """
-
-    sequence: np.ndarray
-    pooled: np.ndarray
-    interface: str
+    sequence: np.ndarray  # (rows, tokens, width)
+    pooled: np.ndarray  # (rows, width)
+    interface: str  # how the system returned them
 
 
 def has_tensorflow() -> bool:
@@ -57,7 +49,7 @@ def tensorflow() -> Any:
     Raises
     ------
     UserError
-        It is not installed.
+        TensorFlow is not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")

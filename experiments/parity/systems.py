@@ -72,25 +72,13 @@ class Recorded:
 
 @dataclass(frozen=True)
 class PyTorchSystems:
-    """Holds the systems that need no TensorFlow.
+    """Holds the systems that need no TensorFlow."""
 
-    Attributes
-    ----------
-    given : Checkpoint
-        The original checkpoint.
-    batch : Batch
-        The sentences in its word pieces.
-    systems : list of System
-        This suite and Hugging Face's model, each with both activations.
-    weight, bias : arrays
-        The pooler's W and b.
-    """
-
-    given: Any
-    batch: Batch
-    systems: list[System]
-    weight: np.ndarray
-    bias: np.ndarray
+    given: Any  # Checkpoint, the original one
+    batch: Batch  # the sentences in its word pieces
+    systems: list[System]  # this suite and Hugging Face's model, each with both activations
+    weight: np.ndarray  # the pooler's W
+    bias: np.ndarray  # the pooler's b
 
 
 def read_recorded(folder: Path) -> Recorded | None:

@@ -6,7 +6,7 @@
 model.path=FOLDER`` continues from a BERT checkpoint. In a study, arms of one seed share initial
 weights, masks and the order of rows. Trainings of one thread each run side by side, `jobs` at a
 time. After an interruption, the same command continues and skips complete trainings.
-docs/protocol.md says what the arms decide.
+docs/protocol.md states which question the arms answer.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Arm:
-    """Names one training of a study."""
+    """One training of a study."""
 
     study: Study
     name: str
@@ -94,7 +94,7 @@ class Arm:
 
     @property
     def label(self) -> str:
-        """The name of its folder."""
+        """Name of the training's folder."""
         return f"{self.name}-{self.seed}"
 
     @property

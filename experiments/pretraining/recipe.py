@@ -15,7 +15,7 @@ DEVICES = ("auto", "cpu", "cuda")
 
 @dataclass(frozen=True)
 class Start:
-    """Says where the weights begin."""
+    """Settings of the initial weights."""
 
     # Hub id or folder of a BERT checkpoint with its tokenizer; unset: fresh weights of `shape`.
     path: str | None = None
@@ -23,7 +23,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Shape:
-    """Gives the encoder's shape; the intermediate layer is four times the width, as in BERT."""
+    """Shape of the encoder; the intermediate layer is four times the width, as in BERT."""
 
     layers: int = 3
     width: int = 192
@@ -34,9 +34,9 @@ class Shape:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Says what is learnt, in which order and at which rate."""
+    """Settings of objectives, batches and optimiser."""
 
-    objective: str = "mlm_nsp"  # both losses, or mlm: masked words alone, the pooler stays as it was
+    objective: str = "mlm_nsp"  # both losses, or mlm: masked words alone; the pooler is not trained
     negatives: str = "other_document"  # source of second segments that do not follow
     dtype: str = "float32"  # of products and attention; bfloat16 by autocast, weights stay float32
     steps: int = 8000
@@ -56,14 +56,14 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Pace:
-    """Says how often files are written and where the computation runs."""
+    """Settings of evaluation, files and devices."""
 
     evaluate: int = 500  # steps
     held_out_rows: int = 2048
     held_out_length: int = 128
     save: int = 250  # steps between states from which an interrupted training continues
     prepared: str | None = None  # folder of the tokenised text, to share it; unset: below the output
-    snapshots: list[int] = field(default_factory=list)  # steps whose model is kept
+    snapshots: list[int] = field(default_factory=list)  # steps after which the model is saved
     workers: int | None = None  # processes, of one thread each on a CPU; unset: the cores, or the GPUs
     threads: int | None = None  # of a single worker on a CPU; unset: the cores
     device: str = "auto"
@@ -72,7 +72,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Pretraining:
-    """Holds all settings of one pre-training."""
+    """All settings of one pre-training."""
 
     text: str | None = None  # folder of .txt files
     output: str = "outputs/pretrain"

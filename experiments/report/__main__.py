@@ -1,8 +1,8 @@
 """Report on a sweep: ``python -m experiments.report records=FOLDER [output=FOLDER] [margin=0.01]``.
 
 Reads the records below a sweep's folder, or a committed bundle. Writes ``report.md`` and
-``report.html``, one page without further files: which pooling to use on each task, what the
-difference is worth, and which differences the rows could have shown.
+``report.html``, one page without further files. It states which pooling to use on each task, by how
+much it is better, and which differences the rows could have shown.
 """
 
 from __future__ import annotations

@@ -45,22 +45,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Setting:
-    """Tasks that share all but their data, and the claims over them.
+    """Tasks that share all but their data, and the claims over them."""
 
-    Parameters
-    ----------
-    label : dict
-        What tells the setting from the others.
-    tasks : tuple of str
-    claims : tuple of Claim
-    reason : str
-        Why there is no claim.
-    """
-
-    label: dict[str, str]
+    label: dict[str, str]  # options in which it differs from the other settings
     tasks: tuple[str, ...]
     claims: tuple[Claim, ...]
-    reason: str = ""
+    reason: str = ""  # why there is no claim
 
 
 def build_settings(sections: Sequence[Section], *, margin: float = MARGIN) -> list[Setting]:
@@ -115,8 +105,8 @@ def describe_setting(setting: Setting) -> str:
     if not setting.claims:
         return f"No claim over tasks is made: {setting.reason.rstrip('.')}."
     main = [each for each in setting.claims if {each.overall.a, each.overall.b} == {"cls", "pooler"}]
-    told = [f"Over {len(setting.tasks)} tasks, {_describe_claim(each)}" for each in main or setting.claims[:1]]
-    return "; ".join(told) + "."
+    sentences = [f"Over {len(setting.tasks)} tasks, {_describe_claim(each)}" for each in main or setting.claims[:1]]
+    return "; ".join(sentences) + "."
 
 
 def _describe_claim(claim: Claim) -> str:

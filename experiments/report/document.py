@@ -41,31 +41,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Report:
-    """The content of a report.
-
-    Parameters
-    ----------
-    title : str
-    head : tuple of str
-        Scope, models, what is compared and what is left out.
-    overview : Table
-        A row per section.
-    across : tuple of (Setting, str, Table or None)
-        The claims over tasks: setting, sentence, table.
-    parts : tuple of Part
-    left_out : tuple of str
-        Jobs without a record.
-    reading : tuple of str
-        How to read the numbers.
-    """
+    """The content of a report."""
 
     title: str
-    head: tuple[str, ...]
-    overview: Table
+    head: tuple[str, ...]  # scope, models, what is compared and what is left out
+    overview: Table  # a row per section
+    # the claims over tasks: setting, sentence, table
     across: tuple[tuple[Setting, str, Table | None], ...]
     parts: tuple[Part, ...]
-    left_out: tuple[str, ...]
-    reading: tuple[str, ...]
+    left_out: tuple[str, ...]  # jobs without a record
+    reading: tuple[str, ...]  # how to read the numbers
 
 
 def compose(records: Sequence[Record], left_out: Sequence[str] = (), *, margin: float = MARGIN) -> Report:
@@ -100,7 +85,7 @@ def compose(records: Sequence[Record], left_out: Sequence[str] = (), *, margin: 
 
 
 def setting_prefix(label: Mapping[str, str]) -> str:
-    """Return the start of a setting's sentence: what tells it from the others."""
+    """Return the start of a setting's sentence: the options in which it differs from the others."""
     named = ", ".join(f"{name}={value}" for name, value in label.items())
     return f"{named}: " if named else ""
 

@@ -72,26 +72,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Section:
-    """Runs that differ in their pooling alone.
+    """Runs that differ in their pooling alone."""
 
-    Parameters
-    ----------
-    label : dict
-        What tells the section from the others.
-    runs : tuple of Run
-        The best score first.
-    task : Task
-    contrasts : mapping of (str, str) to Contrast
-        Each pair of runs once, the better score first.
-    margin : float
-        Margin of equivalence, in the metric's unit.
-    """
-
-    label: dict[str, str]
-    runs: tuple[Run, ...]
+    label: dict[str, str]  # settings in which it differs from the other sections
+    runs: tuple[Run, ...]  # the best score first
     task: Task
+    # each pair of runs once, the better score first
     contrasts: Mapping[tuple[str, str], Contrast]
-    margin: float
+    margin: float  # of equivalence, in the metric's unit
 
     @property
     def metric(self) -> str:
@@ -153,7 +141,7 @@ def _sort_key(record: Record) -> tuple[Any, ...]:
 
 
 def _section_labels(results: Sequence[Result]) -> list[dict[str, str]]:
-    """Return what tells each section from the others."""
+    """Return the settings in which each section differs from the others."""
     labels, _ = group_labels(results)
     without_probe = [{name: value for name, value in label.items() if name != "probe"} for label in labels]
     if _count_distinct(without_probe) == _count_distinct(labels):  # the probe follows from the data

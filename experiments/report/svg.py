@@ -18,7 +18,7 @@ from src.results.display import format_score, format_value, is_fraction
 # row, of the axis and of a line of the legend.
 NAMES, PLOT, MARGIN, ROW, AXIS, LEGEND = 172, 280, 18, 22, 40, 18
 LONGEST = 20  # characters of a name
-MOST_STEPS = 5  # of an axis
+MOST_STEPS = 5  # steps of an axis
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Judges one task: the pooling to use, what the difference is worth, what rows could show."""
+"""Judges one task: the pooling to use, and the differences that the rows show or could show."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from experiments.formatting import format_difference, format_margin, join_names
 from experiments.report.sections import Run, Section, higher_is_better
 from src.results.display import format_score, format_value
 
-MAIN_POOLINGS = ("mean", "cls", "pooler")  # named first if not all can be named
+MAIN_POOLINGS = ("mean", "cls", "pooler")  # preferred if a list is cut to `NAMES_SHOWN`
 NAMES_SHOWN = 3
 EQUIVALENT, SMALL_DIFFERENCE = "equivalent", "equivalent with a small difference"
 
@@ -33,7 +33,7 @@ class Verdict:
 
 
 def judge(section: Section) -> Verdict:
-    """Return the verdict on a section."""
+    """Return the verdict on a section: the pooling to use and why."""
     scored = section.scored
     if not scored:
         has_score = any(run.value is not None for run in section.runs)
@@ -42,9 +42,9 @@ def judge(section: Section) -> Verdict:
     best = scored[0]
     if len(scored) == 1:
         others = len(section.runs) - 1
-        alone = f"the scores of the other {others} are undefined" if others else "there is nothing to compare it with"
+        why = f"the scores of the other {others} are undefined" if others else "there is nothing to compare it with"
         score = format_score(section.metric, best.result.score)
-        return Verdict(best.name, f"{_baseline_clause(section)}only {best.name} was scored ({score}): {alone}.")
+        return Verdict(best.name, f"{_baseline_clause(section)}only {best.name} was scored ({score}): {why}.")
     candidates = [run for run in scored if not any(_is_better(section, other, run) for other in scored)] or [best]
     use = min(candidates, key=_preference)
     undecided = [run.name for run in scored if run is not use and section.verdict(use.name, run.name) == "undecided"]
@@ -58,7 +58,7 @@ def _is_better(section: Section, a: Run, b: Run) -> bool:
 
 
 def _preference(run: Run) -> tuple[bool, int, bool]:
-    """Return the order of candidates: no random weights, fewer bytes, no pooler's weights."""
+    """Return a sort key: without random weights first, then fewer bytes, then without a pooler."""
     return (run.is_random, run.bytes, run.needs_pooler)
 
 

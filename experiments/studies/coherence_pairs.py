@@ -21,8 +21,8 @@ from src.cli.messages import print_text
 from src.errors import UserError
 
 LABELS = ("consecutive", "other")  # in the order of BERT's next-sentence head
-TEST_SHARE = 0.3  # of the documents
-SPECIAL_TOKENS = 3  # of a row: [CLS], [SEP], [SEP]
+TEST_SHARE = 0.3  # share of the documents
+SPECIAL_TOKENS = 3  # tokens of a row: [CLS], [SEP], [SEP]
 
 
 @dataclass(frozen=True)

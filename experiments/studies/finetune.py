@@ -1,7 +1,7 @@
 """Fine-tune an encoder per pooling: ``python -m experiments.studies.finetune output=FOLDER``.
 
 Shows whether the poolings differ once the encoder is trained too, as a control to the frozen
-probes. A linear head stands on one pooling and all weights are tuned with it; the pooler's are if
+probes. A linear head reads one pooling, and all weights are tuned with it; the pooler's are only if
 the head reads the pooler. All heads share one schedule, which no test row influences.
 
 A dataset and a pooling are one cell and one record. Its seeds draw the head's initial weights and

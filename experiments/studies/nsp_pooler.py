@@ -3,8 +3,8 @@
 ``python -m experiments.studies.nsp_pooler text=FOLDER output=FOLDER [model.path=FOLDER]``
 
 Trains W and b of a new pooler, and a next-sentence head. ``output/random`` and ``output/nsp`` are
-two checkpoints with the same encoder to the last bit; their poolers are the start and the end of
-the training, so that they differ by the objective alone. ``output/nsp.json`` holds the figures.
+two checkpoints with the same encoder to the last bit. Their poolers are those before and after the
+training. ``output/nsp.json`` holds the figures.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Values that follow from others: the task's probe, a model's name, the headline metric."""
+"""Defaults that depend on other settings: the task's probe, a model's name, the headline metric."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def one_of(key: str, value: str, allowed: Sequence[str]) -> None:
         raise unknown(key, value, allowed)
 
 
-def complete_probe(asked: dict[str, Any] | None, task: str) -> dict[str, Any]:
+def complete_probe(requested: dict[str, Any] | None, task: str) -> dict[str, Any]:
     """Return the probe as requested, completed by the task's default probe where it names none.
 
     Parameters
     ----------
-    asked : dict
+    requested : dict
         Settings of the group `probe`; those that are not set are None.
     task : str
         The dataset's task.
@@ -36,22 +36,22 @@ def complete_probe(asked: dict[str, Any] | None, task: str) -> dict[str, Any]:
     UserError
         The task is unknown.
     """
-    asked = {key: value for key, value in (asked or {}).items() if value is not None}
+    requested = {key: value for key, value in (requested or {}).items() if value is not None}
     for key, name in (("estimator", "_target_"), ("protocol", "name")):
-        if isinstance(asked.get(key), dict) and asked[key].get(name) is None:
-            asked[key].pop(name, None)
-    if not asked.get("protocol"):
-        asked.pop("protocol", None)
-    if isinstance(asked.get("grid"), dict):
-        asked["grid"] = {name: _numbers(values) for name, values in asked["grid"].items() if values is not None}
-    if "name" in asked:
-        return asked
+        if isinstance(requested.get(key), dict) and requested[key].get(name) is None:
+            requested[key].pop(name, None)
+    if not requested.get("protocol"):
+        requested.pop("protocol", None)
+    if isinstance(requested.get("grid"), dict):
+        requested["grid"] = {name: _numbers(values) for name, values in requested["grid"].items() if values is not None}
+    if "name" in requested:
+        return requested
     one_of("dataset.task", task, TASKS)
     default = OmegaConf.to_container(_option("probe", DEFAULT_PROBE[task]))
     assert isinstance(default, dict)
-    if asked.get("grid"):
+    if requested.get("grid"):
         del default["grid"]  # merging would keep its parameter beside the requested one
-    merged = OmegaConf.to_container(OmegaConf.merge(default, asked))
+    merged = OmegaConf.to_container(OmegaConf.merge(default, requested))
     assert isinstance(merged, dict)
     return {str(key): value for key, value in merged.items()}
 

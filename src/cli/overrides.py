@@ -18,7 +18,7 @@ from src.errors import UserError, refuse_credentials
 
 KEYS = tuple(each.name for each in dataclasses.fields(Config))
 GROUPS = tuple(name for name in KEYS if (CONF / name).is_dir() or name == "pooling")
-MAX_JOBS = 100_000  # of a sweep
+MAX_JOBS = 100_000  # jobs of a sweep
 
 # The flags that Hydra documents (https://hydra.cc/docs/advanced/hydra-command-line-flags).
 SWITCHES = (
@@ -33,7 +33,7 @@ INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
 class FlagParser(argparse.ArgumentParser):
-    """Tell Hydra's flags from overrides; Hydra itself acts on the flags."""
+    """Parser that separates Hydra's flags from overrides; Hydra itself evaluates the flags."""
 
     def __init__(self) -> None:
         super().__init__(add_help=False)
@@ -51,12 +51,12 @@ class FlagParser(argparse.ArgumentParser):
         exit_with_error(f"{message}. python -m src.run --help lists what is allowed.", status)
 
 
-def check_overrides(words: list[str], *, sweeps: bool = True) -> list[str]:
-    """Check the words of a command line, and return them with the flags first.
+def check_overrides(arguments: list[str], *, sweeps: bool = True) -> list[str]:
+    """Check the arguments of a command line, and return them with the flags first.
 
     Parameters
     ----------
-    words : list of str
+    arguments : list of str
         Flags and overrides in any order.
     sweeps : bool
         Whether the command can run several jobs.
@@ -64,19 +64,19 @@ def check_overrides(words: list[str], *, sweeps: bool = True) -> list[str]:
     Raises
     ------
     UserError
-        A word that Hydra would accept by mistake, or refuse with a misleading or long message.
+        An argument that Hydra would accept by mistake, or refuse with a misleading or long message.
     hydra.errors.HydraException
-        A word that Hydra cannot parse.
+        An argument that Hydra cannot parse.
     """
     parser = FlagParser()
-    flags, rest = parser.parse_known_args(words)  # the rest are overrides that follow a flag
-    if odd := [word for word in rest if word.startswith("-")]:
-        parser.error(f"unrecognized arguments: {' '.join(odd)}")
+    flags, rest = parser.parse_known_args(arguments)  # the rest are overrides that follow a flag
+    if unknown := [argument for argument in rest if argument.startswith("-")]:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     overrides = [*flags.overrides, *rest]
-    for word in words:
-        check_word(word)
-    mode = any("hydra.mode" in word for word in words)
-    if not sweeps and (flags.multirun or any(word.lstrip("+").startswith("hydra.mode=") for word in overrides)):
+    for argument in arguments:
+        check_argument(argument)
+    mode = any("hydra.mode" in argument for argument in arguments)
+    if not sweeps and (flags.multirun or any(argument.lstrip("+").startswith("hydra.mode=") for argument in overrides)):
         raise UserError(
             "-m: this command runs one job at a time. Call it once for each job, or sweep with python -m src.run -m."
         )
@@ -86,7 +86,7 @@ def check_overrides(words: list[str], *, sweeps: bool = True) -> list[str]:
         jobs *= count_values(override)
         if jobs > MAX_JOBS:
             raise UserError(f"'{override.input_line}' makes more than {MAX_JOBS:,} jobs. Sweep over fewer values.")
-    return [*(word for word in words if word not in overrides), *overrides]
+    return [*(argument for argument in arguments if argument not in overrides), *overrides]
 
 
 def check_override(override: Override, *, sweep: bool) -> None:
@@ -103,17 +103,19 @@ def check_override(override: Override, *, sweep: bool) -> None:
     UserError
         The override has no key, removes a required key, or has a value of the wrong kind.
     """
-    word, key = override.input_line, override.key_or_group
+    argument, key = override.input_line, override.key_or_group
     if not key:
-        raise UserError(f"cannot read '{word}': there is no key before the equals sign.")
+        raise UserError(f"cannot read '{argument}': there is no key before the equals sign.")
     if override.is_delete() and key in KEYS:
-        raise UserError(f"'{word}' removes {key}, which every run needs. Set another value, or leave '{word}' out.")
+        raise UserError(
+            f"'{argument}' removes {key}, which every run needs. Set another value, or leave '{argument}' out."
+        )
     if override.is_sweep_override():
         if not sweep:
-            raise UserError(f"'{word}' holds several values. Add -m to run one job for each.\n{QUOTING}")
+            raise UserError(f"'{argument}' holds several values. Add -m to run one job for each.\n{QUOTING}")
     elif key in GROUPS and not override.is_delete() and not isinstance(override.value(), str):
         raise UserError(
-            f"'{word}': the group {key} takes the name of one of its options. python -m src.run --help lists them."
+            f"'{argument}': the group {key} takes the name of one of its options. python -m src.run --help lists them."
         )
 
 
@@ -127,15 +129,15 @@ def count_values(override: Override) -> int:
     return 1
 
 
-def check_word(word: str) -> None:
-    """Refuse a word that cannot, or must not, be written into a run's files.
+def check_argument(argument: str) -> None:
+    """Refuse an argument that cannot, or must not, be written into a run's files.
 
     Raises
     ------
     UserError
-        The word holds credentials, or is not UTF-8.
+        The argument holds credentials, or is not UTF-8.
     """
-    name, _, rest = word.partition("=")
+    name, _, rest = argument.partition("=")
     refuse_credentials(rest or name, name)
-    if re.search("[\ud800-\udfff]", word):
-        raise UserError(f"cannot read '{word[:200]}': it is not UTF-8. Rename the file, or name it by a link.")
+    if re.search("[\ud800-\udfff]", argument):
+        raise UserError(f"cannot read '{argument[:200]}': it is not UTF-8. Rename the file, or name it by a link.")

@@ -13,7 +13,7 @@ from src.errors import printable
 
 
 def configure_process() -> None:
-    """Set up streams, log and warnings. A second call changes nothing."""
+    """Set up streams, log and warnings. A second call has no effect."""
     # Without it, Hydra prints its own errors and exits.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     open_streams()
@@ -28,7 +28,7 @@ def configure_process() -> None:
 
 
 class PrintableFormatter(logging.Formatter):
-    """Format a message as it stands, with its control characters escaped."""
+    """Formatter of messages without a prefix, with control characters escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the text of a record."""
@@ -36,10 +36,10 @@ class PrintableFormatter(logging.Formatter):
 
 
 class TolerantFile(io.FileIO):
-    """Write to a descriptor, and drop the data once its reader is gone, as after ``| head -1``."""
+    """File that drops what cannot be written, as when ``| head -1`` has closed the pipe."""
 
     def write(self, data: Any) -> int:
-        """Write, and report success if the reader is gone."""
+        """Write, and report success if that fails."""
         try:
             return super().write(data)
         except OSError:

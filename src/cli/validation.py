@@ -159,10 +159,10 @@ def check_dataset(dataset: DatasetConfig) -> None:
         if name not in metrics:
             raise unknown("metric", name, metrics, where=f"{dataset.name}: ")
         if metrics[name].task != dataset.task:
-            fitting = ", ".join(each for each in metrics if metrics[each].task == dataset.task)
+            known = ", ".join(each for each in metrics if metrics[each].task == dataset.task)
+            task = metrics[name].task
             raise UserError(
-                f"{dataset.name}: metric '{name}' is for {metrics[name].task}, and dataset.task is {dataset.task}. "
-                f"Allowed: {fitting}."
+                f"{dataset.name}: metric '{name}' is for {task}, and dataset.task is {dataset.task}. Allowed: {known}."
             )
 
 

@@ -1,1 +1,1 @@
-"""The config groups as passive dataclasses."""
+"""The groups of the configuration as frozen dataclasses."""

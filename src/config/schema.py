@@ -25,7 +25,7 @@ DEFAULT_PROBE = {"classification": "logistic", "regression": "ridge"}  # task: p
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Choose the encoder.
+    """Settings of the encoder.
 
     `path` is a hub id, a folder in the Hugging Face layout, or ``embedded:NAME`` for a model that
     comes with the suite. `config`, `vocab` and `hidden_act` are for ``format=tensorflow`` alone.
@@ -57,7 +57,7 @@ class LabelledFile:
 
 @dataclass(frozen=True)
 class LocalFiles:
-    """Describe the files of a dataset's official download."""
+    """Files of a dataset's official download."""
 
     folder: str = ""  # below data_root
     # tsv (no quoting), sentences (one a line), labelled_lines (label, space, sentence), sts
@@ -85,7 +85,7 @@ class LabelledSplit:
 
 @dataclass(frozen=True)
 class HubFiles:
-    """Name a dataset of the Hugging Face hub."""
+    """Dataset of the Hugging Face hub."""
 
     path: str | None = None
     name: str | None = None  # the hub's configuration name
@@ -95,16 +95,16 @@ class HubFiles:
 
 @dataclass(frozen=True)
 class Generated:
-    """Describe a task whose rows are written by a grammar of `src.data.generated`."""
+    """Settings of a task whose rows are written by a grammar of `src.data.generated`."""
 
     grammar: str = ""
-    seed: int = 0  # of the task; the run's seed changes no text
+    seed: int = 0  # of the texts; independent of the run's seed
     rows: dict[str, int] = field(default_factory=dict)  # split: number of rows
 
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """Choose one task: its text and label columns, splits and metrics.
+    """Settings of one task: its text and label columns, splits and metrics.
 
     Split names are the dataset's own. `train` to `quoting` are for ``dataset=files`` alone.
     """
@@ -131,12 +131,12 @@ class DatasetConfig:
     test_fraction: float | None = None
     group: str | None = None  # column; rows of one group stay on one side of a split
     metric: str | None = None
-    quoting: bool | None = None  # do double quotes quote? unset: in .csv, not in .tsv
+    quoting: bool | None = None  # whether double quotes enclose fields; unset: in .csv, not in .tsv
 
 
 @dataclass(frozen=True)
 class PoolingConfig:
-    """Name the pooling."""
+    """Name of the pooling."""
 
     name: str = "mean"
 
@@ -148,7 +148,7 @@ def default_protocol() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ProbeConfig:
-    """Choose the probe's estimator, its grid and the protocol."""
+    """Settings of the probe: its estimator, grid and protocol."""
 
     name: str = "logistic"
     task: str = "classification"
@@ -187,7 +187,7 @@ def with_text_keys(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    """Say where and how fast to compute.
+    """Settings of where and how fast to compute.
 
     Only `dtype`, `token_budget` and `attention` can change the last bits of a result. They enter
     keys as resolved.
@@ -209,7 +209,7 @@ class RuntimeConfig:
 
 @dataclass(frozen=True)
 class TrackerConfig:
-    """Choose the tracker that mirrors records."""
+    """Settings of the tracker, to which records are copied."""
 
     name: str = "wandb"
     mode: str = "offline"
@@ -223,10 +223,10 @@ class TrackerConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """Describe one run.
+    """Settings of one run.
 
-    Model, dataset, pooling, layer, pairing, probe, seed and draws decide the numbers. The rest
-    decides where and how fast they are computed.
+    Model, dataset, pooling, layer, pairing, probe, seed and draws determine the numbers. The rest
+    determines where and how fast they are computed.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -27,15 +27,18 @@ def assemble(
 
     Parameters
     ----------
-    tables : split name to columns ``text``, ``label`` and perhaps ``text_pair``; None: hidden
-    labels places : split name to the words that name its file in messages roles : role to split
-    name
+    tables : dict
+        By split name: columns ``text``, ``label``, perhaps ``text_pair``; None for hidden labels.
+    places : dict
+        By split name: the phrase that names its file in messages.
+    roles : dict
+        By role, such as ``train``: split name.
 
     Raises
     ------
     UserError
-        A role's split is unknown or hides its labels, a cell has no text or a bad label, or a
-        metric cannot take that many classes.
+        A role's split is unknown or hides its labels, a text is null, a label is invalid, or a
+        metric does not allow that many classes.
     """
     for role, name in roles.items():
         if name not in tables:
@@ -88,11 +91,11 @@ def _hidden_labels(config: DatasetConfig, role: str, name: str, labelled: list[s
 
 def _default_metrics(config: DatasetConfig, classes: tuple[str, ...]) -> tuple[str, ...]:
     if config.task == "regression":
-        fitting = ["pearson", "spearman"]
+        suitable = ["pearson", "spearman"]
     else:
-        fitting = ["accuracy", "f1", "mcc"] if len(classes) == 2 else ["accuracy"]
-    headline = config.metric or fitting[0]
-    return (headline, *(name for name in fitting if name != headline))
+        suitable = ["accuracy", "f1", "mcc"] if len(classes) == 2 else ["accuracy"]
+    headline = config.metric or suitable[0]
+    return (headline, *(name for name in suitable if name != headline))
 
 
 def _check_metrics(dataset: str, metrics: tuple[str, ...], classes: tuple[str, ...]) -> None:

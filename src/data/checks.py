@@ -41,7 +41,8 @@ def check_probe(data: Dataset, *, fraction: float = 0.2, seed: int = 0) -> None:
     if len(labels) < 2:
         label = names[int(labels[0])] if names else f"{labels[0]:g}"
         raise UserError(
-            f"{where} has the one label '{label}' in all of its {len(data.train)} rows; a probe needs at least two."
+            f"{where} has the one label '{label}' in all of its {len(data.train)} rows; a probe needs two or more. "
+            "Check the column in dataset.label, or add rows."
         )
     splitter = RowSplitter(
         data.train.label, seed, fraction=fraction, folds=data.folds, groups=data.groups,

@@ -168,7 +168,7 @@ class Dataset:
 
     @property
     def groups(self) -> np.ndarray:
-        """(rows of train,): rows with equal entries stay on one side of every split."""
+        """Group of each training row, (rows of train,); a group stays on one side of every split."""
         return self.train.row_digests() if self.group is None else self.group
 
     @property

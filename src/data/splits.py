@@ -1,6 +1,6 @@
 """Division of training rows: a held-out part, folds and bootstrap resamples.
 
-Labels, groups and a seed decide, never features, so rows are divided alike for every pooling.
+It depends on labels, groups and a seed, never on features: it is the same for every pooling.
 """
 
 from __future__ import annotations

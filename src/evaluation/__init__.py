@@ -1,1 +1,1 @@
-"""Metrics with intervals, paired comparisons, equivalence, and claims over tasks."""
+"""Metrics with intervals, paired comparisons, equivalence tests, and claims over tasks."""

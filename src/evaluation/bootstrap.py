@@ -11,6 +11,8 @@ from scipy.special import ndtr, ndtri
 from src.evaluation.metrics import Array
 from src.evaluation.samples import SPARSE, Sample
 
+RESAMPLES = 10_000  # default number of bootstrap resamples
+
 
 @dataclass(frozen=True)
 class Bootstrap:
@@ -53,7 +55,7 @@ class Bootstrap:
 def quantiles(ordered: Array, places: Array) -> Array:
     """Return ``numpy.quantile`` of sorted values, to the last bit.
 
-    It makes no copy, since a p-value by bisection asks for a hundred quantiles.
+    It makes no copy, since a p-value by bisection needs a hundred quantiles.
     """
     at = places * (len(ordered) - 1)
     below = np.minimum(np.floor(at).astype(np.int64), len(ordered) - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from src.evaluation.bootstrap import RESAMPLES
 from src.evaluation.differences import Difference, difference_from_interval
 from src.evaluation.metrics import Array, check_predictions
 from src.evaluation.proportions import mcnemar, newcombe, paired_counts
@@ -11,14 +12,14 @@ from src.evaluation.resampled_runs import resample_runs
 
 
 def compare(
-    metric_name: str,
+    name: str,
     labels: Array,
     pred_a: Array,
     pred_b: Array,
     *,
     classes: int,
     seed: int = 0,
-    resamples: int = 10000,
+    resamples: int = RESAMPLES,
     strata: Array | None = None,
 ) -> Difference:
     """Compare a with b on the same rows.
@@ -41,13 +42,13 @@ def compare(
     UserError
         Predictions and labels have different rows, or the metric is of another task.
     """
-    if metric_name != "accuracy" or max(np.ndim(pred_a), np.ndim(pred_b)) > 1:
+    if name != "accuracy" or max(np.ndim(pred_a), np.ndim(pred_b)) > 1:
         runs = resample_runs(
-            metric_name, labels, [pred_a, pred_b], classes=classes, seed=seed, resamples=resamples, strata=strata
+            name, labels, [pred_a, pred_b], classes=classes, seed=seed, resamples=resamples, strata=strata
         )
         return runs.difference(0, 1)
     stacked = np.stack([np.asarray(pred_a), np.asarray(pred_b)])
-    labels, predictions = check_predictions(metric_name, labels, stacked, classes)
+    labels, predictions = check_predictions(name, labels, stacked, classes)
     correct_a, correct_b = predictions == labels
     counts = paired_counts(correct_a, correct_b)
     return difference_from_interval(

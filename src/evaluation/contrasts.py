@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from src.errors import UserError
+from src.evaluation.bootstrap import RESAMPLES
 from src.evaluation.comparisons import compare
 from src.evaluation.differences import Difference, p_equivalence, smallest_difference, smallest_margin, verdict
 from src.evaluation.metrics import Array, metrics
@@ -19,7 +20,7 @@ from src.evaluation.samples import SPARSE, is_sparse
 
 MARGIN = 0.01  # 1 point of the task's metric, fixed beforehand
 LEVEL = 0.05
-FEW_ROWS = 250  # fewer carry a flag: of experiments/records/simulation.csv, the tasks of 71 rows
+FEW_ROWS = 250  # test rows below which a contrast is flagged; simulation.csv shows errors at 71
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +88,7 @@ class Contrast:
 
 
 def contrasts(
-    tasks: Sequence[Task], pairs: Sequence[tuple[str, str]], *, margin: float = MARGIN, resamples: int = 10000
+    tasks: Sequence[Task], pairs: Sequence[tuple[str, str]], *, margin: float = MARGIN, resamples: int = RESAMPLES
 ) -> list[Contrast]:
     """Return the contrast of every pair on every task, as one family.
 

@@ -94,7 +94,7 @@ def equivalent(difference: Difference, margin: float) -> bool:
 
 def _check_margin(margin: float) -> None:
     if not margin > 0:
-        raise UserError(f"an equivalence margin is above 0, got {margin}.")
+        raise UserError(f"an equivalence margin is above 0, got {margin}. Give a fraction such as 0.01, one point.")
 
 
 def p_equivalence(difference: Difference, margin: float) -> float | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from src.evaluation.bootstrap import bca, sparse_note, unseen_bound, widen
+from src.evaluation.bootstrap import RESAMPLES, bca, sparse_note, unseen_bound, widen
 from src.evaluation.metrics import Array, check_predictions, confusion_counts, metrics
 from src.evaluation.proportions import wilson
 from src.evaluation.samples import Sample, is_sparse, metric_sample
@@ -34,7 +34,7 @@ def evaluate(
     *,
     classes: int,
     seed: int = 0,
-    resamples: int = 10000,
+    resamples: int = RESAMPLES,
     fold: Array | None = None,
     strata: Array | None = None,
 ) -> Estimate:
@@ -52,7 +52,7 @@ def evaluate(
     classes : int
         0 for regression.
     seed : int, default 0
-    resamples : int, default 10000
+    resamples : int, default `RESAMPLES`
     fold : (rows,), or None
         The fold of each row where the predictions are cross-validated, for the note in `method`.
     strata : (rows,), or None

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 NEAR_ONE = 0.99  # beyond it tanh is flat: a step of its argument moves it by less than a fiftieth
-RANK_TOLERANCE = 1e-6  # of the largest singular value: less is the rounding of float32 features
-THRESHOLDS = (0.1, 0.03, 0.01)  # of the largest singular value of W, for directions it nearly drops
+RANK_TOLERANCE = 1e-6  # share of the largest singular value; less is rounding of float32 features
+THRESHOLDS = (0.1, 0.03, 0.01)  # shares of W's largest singular value; W nearly drops what is below
 
 
 def saturation(values: Array) -> dict[str, float]:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from src.errors import UserError
+from src.evaluation.bootstrap import RESAMPLES
 from src.evaluation.contrasts import LEVEL, MARGIN, Task, difference_of, resample_task, run_indices
 from src.evaluation.differences import Difference, Interval, p_of_margin, two_sided, verdict
 from src.evaluation.metrics import Array, metrics
@@ -52,15 +53,16 @@ class Overall:
 
 
 def over_tasks(
-    tasks: Sequence[Task], a: str, b: str, *, margin: float = MARGIN, resamples: int = 10000, seed: int = 0
+    tasks: Sequence[Task], a: str, b: str, *, margin: float = MARGIN, resamples: int = RESAMPLES, seed: int = 0
 ) -> Overall:
     """Return the mean over tasks of metric(a) - metric(b), each task with the same weight.
 
     Tasks are resampled, then rows within each task. With the 5 to 12 tasks of a benchmark, the
-    percentile interval of this bootstrap is wrong both ways. Where tasks truly differ, it covers 85
-    to 92 % instead of 95 %: N resampled tasks spread by (N - 1) / N too little, and their quantiles
-    are the normal ones. Where tasks do not differ, it covers up to 99 %: the observed differences
-    already contain the noise of the rows, which then enters twice. Two corrections follow.
+    percentile interval of this bootstrap is wrong in two ways. Where tasks truly differ, it covers
+    85 to 92 % instead of 95 %: N resampled tasks spread by (N - 1) / N too little, and their
+    quantiles are the normal ones. Where tasks do not differ, it covers up to 99 %: the observed
+    differences already contain the noise of the rows, which then enters twice. Two corrections
+    follow.
 
     - Task effects are shrunk to their mean before they are resampled, so that the noise of the rows
       counts once (Davison and Hinkley 1997, section 3.8).

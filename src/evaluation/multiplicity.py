@@ -13,7 +13,7 @@ from src.evaluation.metrics import Array
 def _checked(pvalues: Sequence[float]) -> Array:
     values = np.asarray(pvalues, dtype=np.float64)
     if values.size and not ((values >= 0) & (values <= 1)).all():
-        raise UserError("p-values lie between 0 and 1.")
+        raise UserError(f"p-values between 0 and 1 are needed, got {values.min()} to {values.max()}.")
     return values
 
 

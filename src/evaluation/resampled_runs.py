@@ -9,7 +9,15 @@ import numpy as np
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from src.errors import UserError
-from src.evaluation.bootstrap import Bootstrap, bca_of_resamples, influences, sparse_note, unseen_bound, widen
+from src.evaluation.bootstrap import (
+    RESAMPLES,
+    Bootstrap,
+    bca_of_resamples,
+    influences,
+    sparse_note,
+    unseen_bound,
+    widen,
+)
 from src.evaluation.differences import Difference, difference_from_interval, two_sided
 from src.evaluation.metrics import Array, check_predictions, correlation, metrics, scaled
 from src.evaluation.samples import Sample, is_sparse, metric_sample
@@ -86,8 +94,8 @@ class ResampledRuns:
         """Return metric(a) - metric(b) in each resample of rows and draws, (resamples,).
 
         The rows of all draws are resampled together. A new set of draws moves the mean by Student's
-        t times its standard error over draws, in which each draw of a is paired with the same draw
-        of b. The sum is a generalised pivot. Resampling the draws too would treat five draws as a
+        t times its standard error over draws. Each draw of a is paired with the same draw of b. The
+        sum is a generalised pivot. Resampling the draws too would treat five draws as a
         population.
 
         References
@@ -157,7 +165,7 @@ def resample_runs(
     *,
     classes: int,
     seed: int = 0,
-    resamples: int = 10000,
+    resamples: int = RESAMPLES,
     strata: Array | None = None,
 ) -> ResampledRuns:
     """Draw rows with their label and all predictions; score every run in every resample.

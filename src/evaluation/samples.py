@@ -9,8 +9,8 @@ import numpy as np
 
 from src.evaluation.metrics import Array, metrics
 
-CHUNK_WEIGHTS = 100_000  # held at once, so that they stay in the processor's cache
-CHUNK_NUMBERS = 1 << 25  # of a statistic held at once: 256 MiB
+CHUNK_WEIGHTS = 100_000  # weights processed at a time, so that they stay in the processor's cache
+CHUNK_NUMBERS = 1 << 25  # float64 numbers of a statistic in memory: 256 MiB
 SPARSE = 5  # rows or predictions of a class; with fewer, resamples may miss what new rows would show
 MAX_CELLS = 1024  # kinds of rows that are listed for `unseen`
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from src.evaluation.bootstrap import RESAMPLES
 from src.evaluation.estimates import Estimate, estimate, evaluate
 from src.evaluation.metrics import Array, metrics
 from src.evaluation.samples import Sample
@@ -19,7 +20,7 @@ def set_estimates(
     set_ids: Array,
     *,
     seed: int = 0,
-    resamples: int = 10000,
+    resamples: int = RESAMPLES,
 ) -> dict[str, Estimate]:
     """Return the mean of a metric over sets, weighted by rows, and its value in each set.
 

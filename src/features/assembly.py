@@ -21,22 +21,11 @@ WINDOW = 1 << 26  # bytes of features in memory, of all workers together
 
 @dataclass(frozen=True)
 class FinishedShards:
-    """The shards of a forward pass.
-
-    Attributes
-    ----------
-    shard_store : ShardStore
-    files : list of Path
-        One a shard: (targets, rows of the shard, width) float32.
-    rows : list of int arrays
-        Row numbers of each shard, in the order of its file.
-    targets : list of PoolingTarget
-    width : int
-    """
+    """The shards of a forward pass."""
 
     shard_store: ShardStore
-    files: list[Path]
-    rows: list[np.ndarray]
+    files: list[Path]  # one a shard: (targets, rows of the shard, width) float32
+    rows: list[np.ndarray]  # row numbers of each shard, in the order of its file
     targets: list[PoolingTarget]
     width: int
 
@@ -46,7 +35,7 @@ class FinishedShards:
         Parameters
         ----------
         meta : dict
-            What is stored beside each value.
+            Metadata of each value.
         workers : int
             Threads; each writes one target.
         """

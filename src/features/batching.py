@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-SHARD_BATCHES = 16  # seconds of work: a worker that is killed loses one shard at most
+SHARD_BATCHES = 16  # batches of a shard, seconds of work: a killed worker loses one shard at most
 MIN_SHARDS = 32  # if there are as many batches, so that all workers are busy to the end
 
 

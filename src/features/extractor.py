@@ -30,7 +30,7 @@ from src.runtime.clock import Clock
 from src.storage.arrays import ArrayStore, Value
 from src.storage.shards import ShardStore
 
-SATURATION_BLOCK = 8192  # rows that are counted at once
+SATURATION_BLOCK = 8192  # rows counted at a time
 
 
 @dataclass
@@ -218,13 +218,13 @@ class FeatureExtractor:
     def missing_targets(
         self, column: EncoderInput, target: PoolingTarget, also_layers: Sequence[int] = ()
     ) -> list[PoolingTarget]:
-        """Return what a forward pass for this target would compute and the store does not have."""
+        """Return the targets of the forward pass for `target` that the store lacks."""
         return [each for each in self._pass_targets(target, also_layers) if not self._has(column, each)]
 
     def encode_shard(
         self, column: EncoderInput, target: PoolingTarget, also_layers: Sequence[int], shard: int, shards: int
     ) -> int:
-        """Encode share `shard` of `shards` of a forward pass, without waiting for other processes.
+        """Encode part `shard` of `shards` of a forward pass, without waiting for other processes.
 
         The process that completes the last shard assembles the features.
 
@@ -248,7 +248,7 @@ class FeatureExtractor:
             return 0
         with self._forward_pass(column, self.tokens(column), self._pass_targets(target, also_layers)) as forward:
             remaining = forward.remaining_shards()
-        # Asked again: another process may have assembled the features and removed the shards since.
+        # Another process may have assembled the features and removed the shards since.
         return remaining if self.missing_targets(column, target, also_layers) else 0
 
     def _encode(self, column: EncoderInput, tokens: Tokens, target: PoolingTarget, also_layers: Sequence[int]) -> Value:
@@ -268,7 +268,7 @@ class FeatureExtractor:
     def _forward_pass(
         self, column: EncoderInput, tokens: Tokens, targets: list[PoolingTarget]
     ) -> Iterator[ForwardPass]:
-        """Give a forward pass, and count afterwards what it encoded."""
+        """Yield a forward pass, and count afterwards what it encoded."""
         forward = ForwardPass(
             column, tokens, targets, self.info.width, lambda: self.encoder, self.options, self.store,
             self.shard_store(column, targets), self.clock, self.workers, self.progress,
@@ -286,7 +286,7 @@ class FeatureExtractor:
         return self.store.get("features", key, lambda value: check_features(value, len(column), self.info.width))
 
     def _pass_targets(self, target: PoolingTarget, also_layers: Sequence[int]) -> list[PoolingTarget]:
-        """Return what a forward pass computes, stored or not.
+        """Return all targets that a forward pass computes, stored or not.
 
         They identify its shards: a pass that was killed while it stored features finds them again.
         """
@@ -303,7 +303,7 @@ class FeatureExtractor:
         return self.store.shards(self._key(column, (",".join(f"{name}@{layer}" for name, layer in targets), -1)))
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the features of given texts, as resolved."""
+        """Return the resolved settings and digests that determine the features of given texts."""
         return {
             **self._tokenisation(),
             "model": self.checkpoint.identity,

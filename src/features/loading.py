@@ -30,5 +30,5 @@ def load_encoder(checkpoint: Checkpoint, options: EncodingOptions) -> Encoder:
 
 
 def library_versions() -> dict[str, str | None]:
-    """Return the versions of the libraries whose defaults decide what a loaded model is."""
+    """Return the versions of the libraries whose defaults affect a loaded model."""
     return {name: version(name) for name in ("torch", "transformers")}

@@ -40,26 +40,26 @@ class ForwardPass:
     column : EncoderInput
     tokens : Tokens
     targets : list of PoolingTarget
-        What is pooled of the encoder's output, in the order in which shards store it.
+        Poolings and layers to compute, in the order in which shards store them.
     width : int
         Dimensions of a pooled vector.
     load_encoder : callable
         Returns the encoder; called only if a shard has to be encoded.
     options : EncodingOptions
     store : ArrayStore
-        Where the features go.
+        Store of the features.
     shard_store : ShardStore
-        Where the finished shards of this pass are.
+        Store of the finished shards.
     clock : Clock
-        Gets the seconds of encoding and pooling.
+        Clock to which the seconds of encoding and pooling are added.
     workers : int
-        Threads; an accelerator is used by one.
+        Threads that encode on a CPU; an accelerator is used by one.
     progress : bool
         Whether to show a progress bar.
     encoded : int
         Rows that were encoded here.
     warmup : float
-        Seconds of a first batch, which is not counted as encoding.
+        Seconds of the warm-up batch, which do not count as encoding.
     """
 
     column: EncoderInput
@@ -76,7 +76,7 @@ class ForwardPass:
     encoded: int = 0
     warmup: float = 0.0
     _seconds: dict[str, float] = field(default_factory=lambda: {"encode": 0.0, "pool": 0.0})
-    _made: set[int] = field(default_factory=set)  # shards that were encoded here
+    _encoded_shards: set[int] = field(default_factory=set)  # shards that were encoded here
     _jobs: int = 1  # processes that encoded shards
     _lock: Lock = field(default_factory=Lock)
 
@@ -92,7 +92,7 @@ class ForwardPass:
         Raises
         ------
         UserError
-            The disk has too little room, or the model gives values that are no finite numbers.
+            The disk has too little room, or the model returns NaN or infinite values.
         """
         rows, finished = len(self.column), self.shard_store.verified()
         self.store.remove_stale(keys.values())
@@ -111,14 +111,14 @@ class ForwardPass:
             self.shard_store.remove()
 
     def encode_shard(self, shard: int, shards: int) -> None:
-        """Encode share `shard` of `shards` equal shares of the pass, and store it."""
-        there = self.shard_store.listed()
-        todo = [number for number in range(shard, len(self.shards), shards) if number not in there]
+        """Encode and store every `shards`-th shard of the pass, from number `shard` on."""
+        stored = self.shard_store.listed()
+        todo = [number for number in range(shard, len(self.shards), shards) if number not in stored]
         if todo:
             rows = sum(self._count_rows(number) for number in todo)
             self.store.require_space(len(self.targets) * rows * self.width * 4 - self.shard_store.partial_size(todo))
             self._encode_timed(todo)
-            if self._made:
+            if self._encoded_shards:
                 self.shard_store.add_timing(self._seconds)
 
     def remaining_shards(self) -> int:
@@ -129,31 +129,31 @@ class ForwardPass:
         """Add the seconds that other processes stored for their shards."""
         known = self._seconds.keys()
         timings = [each for each in self.shard_store.timings() if known <= each.keys() and min(each.values()) >= 0]
-        self._jobs = len(timings) + bool(self._made)
+        self._jobs = len(timings) + bool(self._encoded_shards)
         for timing in timings:
             for phase in known:
                 self._seconds[phase] += timing[phase]
 
     def _encode_timed(self, todo: list[int]) -> dict[int, Path]:
-        """Encode shards, bill the seconds and log the speed.
+        """Encode shards, add their seconds to the clock and log the speed.
 
         Returns
         -------
         dict
-            File of each finished shard; those that another process is encoding are left out.
+            File of each finished shard, without those that another process is encoding.
         """
         encoder = self.load_encoder()
         encoder.check_ids(self.tokens.ids)
         if not encoder.warm:
             self._warm_up(encoder)
-        before, spent = set(self._made), dict(self._seconds)
+        before, spent = set(self._encoded_shards), dict(self._seconds)
         self._seconds = dict.fromkeys(self._seconds, 0.0)
         started = time.perf_counter()
         with self._progress_bar(todo) as bar:
             done = self._encode(encoder, todo, bar)
         wall = time.perf_counter() - started
-        if made := self._made - before:
-            tokens, rows = (sum(count(number) for number in made) for count in (self._count_tokens, self._count_rows))
+        if new := self._encoded_shards - before:
+            tokens, rows = (sum(count(number) for number in new) for count in (self._count_tokens, self._count_rows))
             log.info(
                 "%s: %s rows, %s tokens in %.1f s (%s tokens/s)",
                 self.column.label, f"{rows:,}", f"{tokens:,}", wall, f"{tokens / wall:,.0f}",
@@ -188,7 +188,7 @@ class ForwardPass:
                         try:
                             future.result()
                             done[number] = self.shard_store.commit(number)
-                            self._made.add(number)
+                            self._encoded_shards.add(number)
                         finally:
                             self.shard_store.discard(number)
                             claim.release()
@@ -204,7 +204,7 @@ class ForwardPass:
             claim = self.shard_store.claim(number)
             if claim is None:
                 continue
-            if path := self.shard_store.completed(number):  # by another process, since the last look
+            if path := self.shard_store.completed(number):  # another process has just encoded it
                 claim.release()
                 done[number] = path
             else:
@@ -226,7 +226,7 @@ class ForwardPass:
                     pool += time.perf_counter() - began
                     if not np.isfinite(values).all():
                         raise UserError(
-                            f"'{encoder.checkpoint.label}' gives values that are no finite numbers "
+                            f"'{encoder.checkpoint.label}' returns values that are NaN or infinite "
                             f"({self.column.label}, {name}). Its weights are damaged, or its values exceed the range "
                             f"of runtime.dtype={self.options.dtype}: use float32."
                         )
@@ -259,11 +259,11 @@ class ForwardPass:
         shards.write(self.store, keys, {"pass": self._timing()}, self.workers)
 
     def _timing(self) -> dict[str, Any]:
-        """Return what is stored beside the features of this pass."""
+        """Return the metadata of the features: seconds by phase, and counts of the pass."""
         return {
             **self._seconds,
             "shards": len(self.shards),
-            "shards_resumed": len(self.shards) - len(self._made),
+            "shards_resumed": len(self.shards) - len(self._encoded_shards),
             "jobs": self._jobs,
             "tokens": int(self.tokens.offsets[-1]),
             "rows": len(self.column),

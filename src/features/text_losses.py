@@ -14,35 +14,21 @@ from src.models.encoder_info import EncoderInfo
 from src.models.tokenizer import Tokens
 from src.models.wordpieces import count_rows_with_capitals
 
-TRUNCATED_SHARE = 0.01  # of the rows; more is warned of
-UNKNOWN_SHARE = 0.05  # of the word pieces; more is warned of
+TRUNCATED_SHARE = 0.01  # share of the rows above which a warning is logged
+UNKNOWN_SHARE = 0.05  # share of the word pieces above which a warning is logged
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class TextLosses:
-    """Counts of what tokenizing lost of a column.
+    """Counts of what tokenizing lost of a column."""
 
-    Attributes
-    ----------
-    truncated : int
-        Rows that were longer than the limit.
-    unknown : int
-        Word pieces that replace what the vocabulary lacks.
-    empty : int
-        Rows without a word piece.
-    lowered : int
-        Rows whose capitals were lowered although the vocabulary has capitals.
-    pieces : int
-        Word pieces without the special tokens.
-    """
-
-    truncated: int
-    unknown: int
-    empty: int
-    lowered: int
-    pieces: int
+    truncated: int  # rows that were longer than the limit
+    unknown: int  # word pieces that replace what the vocabulary lacks
+    empty: int  # rows without a word piece
+    lowered: int  # rows whose capitals were lowered although the vocabulary has capitals
+    pieces: int  # word pieces without the special tokens
 
 
 def count_losses(column: EncoderInput, tokens: Tokens, info: EncoderInfo) -> TextLosses:

@@ -9,7 +9,7 @@ import numpy as np
 
 from src.features.text_losses import TextLosses
 
-BLOCK = 8192  # rows that are compared at once
+BLOCK = 8192  # rows compared at a time
 
 
 @dataclass
@@ -21,7 +21,7 @@ class PooledFeatures:
     values : float32 array (rows, width)
         Mapped from the store.
     hit : bool
-        Whether no row was encoded for them.
+        Whether the store had them, so that no row was encoded.
     timing : dict
         Timing of the forward pass that made them.
     tokens : int

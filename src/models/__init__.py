@@ -1,1 +1,1 @@
-"""Checkpoints, tokenizers and frozen encoders, and the diagnosis of the pooler."""
+"""Checkpoints, tokenizers and frozen encoders, and diagnosis of the pooler."""

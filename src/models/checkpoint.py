@@ -24,37 +24,21 @@ HARMLESS_KEYS = frozenset(
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The files of a checkpoint, with the digests that identify it wherever its folder lies.
-
-    Attributes
-    ----------
-    folder : Path
-    label : str
-        The hub id, or the folder's last name.
-    commit : str or None
-        The commit that a hub revision resolved to.
-    weights, tokenizer : dict of str to str
-        SHA-256 of each file, by its name.
-    config : dict
-        The content of config.json.
-    lower_case : bool or None
-        `model.do_lower_case`; None: the tokenizer's files decide.
-    original : OriginalBert or None
-        Reader of an original TensorFlow checkpoint; None in the Hugging Face layout.
-    """
+    """The files of a checkpoint, with the digests that identify it wherever its folder lies."""
 
     folder: Path
-    label: str
-    commit: str | None
-    weights: dict[str, str]
-    tokenizer: dict[str, str]
-    config: dict[str, Any]
-    lower_case: bool | None = None
+    label: str  # the hub id, or the folder's last name
+    commit: str | None  # that a hub revision resolved to
+    weights: dict[str, str]  # SHA-256 of each file of weights, by its name
+    tokenizer: dict[str, str]  # SHA-256 of each of the tokenizer's files
+    config: dict[str, Any]  # the content of config.json
+    lower_case: bool | None = None  # `model.do_lower_case`; None: the tokenizer's files decide
+    # reader of an original TensorFlow checkpoint; None in the Hugging Face layout
     original: OriginalBert | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides the hidden states of given token ids."""
+        """Digests and settings that determine the hidden states of given token ids."""
         return {
             "weights": self.weights,
             "config": {key: value for key, value in self.config.items() if key not in HARMLESS_KEYS},
@@ -62,7 +46,7 @@ class Checkpoint:
 
     @property
     def tokenisation(self) -> dict[str, Any]:
-        """What decides the word pieces of a text.
+        """Digests and settings that determine the word pieces of a text.
 
         These are the tokenizer's files, and the class that config.json states if it is not BERT's.
         """
@@ -83,7 +67,7 @@ def file_sha256(path: Path) -> str:
         state = path.stat()
         return _cached_sha256(path, state.st_mtime_ns, state.st_size)
     except OSError as error:
-        raise UserError(f"{path.name} cannot be read: {flatten(error, 160)}.") from error
+        raise UserError(f"{path.name} cannot be read: {flatten(error, 160)}. Get the checkpoint again.") from error
 
 
 @lru_cache(maxsize=64)

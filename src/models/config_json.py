@@ -10,8 +10,8 @@ from src.errors import UserError, flatten
 from src.storage.files import Unreadable, read_json
 
 WEIGHTS_KEY = "transformers_weights"  # of config.json: a file of the folder in place of model.safetensors
-# Keys of config.json, at any depth, that name other files or change how weights are read:
-# what they ask for, and the way out.
+# Keys of config.json, at any depth, that name other files or change how weights are read, with
+# what they request and the way out.
 REDIRECTIONS = {
     WEIGHTS_KEY: (
         "weights that are no safetensors file of the folder",
@@ -31,10 +31,10 @@ ATTENTION = (None, "eager", "sdpa", "flash_attention_2", "flash_attention_3", "f
 MAX_LAYERS = 1000
 LAYER_KEYS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
 HEAD_KEYS = ("num_attention_heads", "n_heads", "n_head", "num_heads")
-MAX_SIZE = 1 << 20  # of a number that may be a size: more than any vocabulary has
+MAX_SIZE = 1 << 20  # largest number that can be a size: more than any vocabulary has
 MAX_POSITIONS = 1 << 31  # the size of the position table is checked against the weights
 POSITION_WORDS = ("position", "length", "seq", "window", "context", "ctx")
-UNSIZED_WORDS = ("theta", "base", "seed")  # in keys whose numbers are no sizes
+UNSIZED_WORDS = ("theta", "base", "seed")  # parts of keys whose numbers are no sizes
 
 
 def read_config(folder: Path, given: str) -> dict[str, Any]:
@@ -48,8 +48,8 @@ def read_config(folder: Path, given: str) -> dict[str, Any]:
     Raises
     ------
     UserError
-        The file is missing or unreadable, names no model_type, asks for other files or for code of
-        the hub, or holds a size that no model has.
+        The file is missing or unreadable, names no model_type, refers to other files or to code of
+        the hub, or holds an impossible size.
     """
     path = folder / "config.json"
     if not path.is_file():

@@ -100,15 +100,15 @@ class Encoder:
             table -= padding + 1
         return table
 
-    def _max_length(self, asked: int | None, table: int, stated: Any) -> int:
+    def _max_length(self, requested: int | None, table: int, stated: Any) -> int:
         """Return `model.max_length`, or the smaller of position table and tokenizer's limit."""
-        if asked is not None:
-            if asked > table:
+        if requested is not None:
+            if requested > table:
                 raise UserError(
-                    f"model.max_length={asked}: '{self.checkpoint.label}' has positions for {table} word pieces. "
+                    f"model.max_length={requested}: '{self.checkpoint.label}' has positions for {table} word pieces. "
                     f"Use model.max_length={table} or less."
                 )
-            return asked
+            return requested
         if not isinstance(stated, int | float) or not min(table, stated) >= MIN_LENGTH:
             raise UserError(
                 f"'{self.checkpoint.label}' has model_max_length={stated} in its tokenizer_config.json and positions "

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-TOKENS = 4  # of each row of the batch
-REAL_TOKENS = 2  # of its first and last row; the other tokens stand for padding
+TOKENS = 4  # tokens of each row of the batch
+REAL_TOKENS = 2  # tokens of its first and last row that are not padding
 # Largest difference between equal rows, relative to the row's largest value; rounding is less.
 TOLERANCE = {"float32": 1e-3, "float16": 3e-2, "bfloat16": 1e-1}
 
@@ -53,7 +53,7 @@ def defect(hidden: Any, layers: int, width: int, dtype: str) -> str | None:
             return f"its hidden states are of shape {found} at layer {layer} for (rows, tokens, width) = {shape}"
         one, other = states[0, :REAL_TOKENS].float(), states[2, :REAL_TOKENS].float()
         if not torch.isfinite(one).all():
-            return f"its hidden states are no finite numbers at layer {layer}: its weights may be damaged"
+            return f"its hidden states are NaN or infinite at layer {layer}: its weights may be damaged"
         if not (one - other).abs().max() <= TOLERANCE[dtype] * one.abs().max():
             return f"the hidden states of a row change with other rows or with padding, from layer {layer} on"
     return None

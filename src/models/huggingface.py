@@ -16,7 +16,7 @@ DOWNLOADED = ["config.json", "*.safetensors", WEIGHTS[1], ADAPTER, *TOKENIZER_FI
 
 
 def read_checkpoint(folder: Path, given: str, label: str, commit: str | None, lower_case: bool | None) -> Checkpoint:
-    """Check the files of a folder and digest those that decide its numbers.
+    """Check the files of a folder and digest those that determine its features.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-VERSION = 2  # to be increased with each change that changes a bit of the features
+VERSION = 2  # increase it with each change that changes a bit of the features
 SHORT = 64  # tokens of a row; from here on torch's attention is faster
 LANES = 16  # float32 values of a vector register; torch's softmax over fewer is not vectorised
 ATTENTION = "sdpa_short_rows"

@@ -1,4 +1,4 @@
-"""Define the options of encoding that decide features, or their last bits."""
+"""Define the options of encoding that can change features, or their last bits."""
 
 from __future__ import annotations
 

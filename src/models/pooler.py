@@ -140,7 +140,7 @@ def pooler_error(pooling: str, label: str, pooler: dict[str, Any]) -> UserError:
     """
     if not_finite := pooler["evidence"].get("not_finite"):
         return UserError(
-            f"encoder '{label}' has no usable pooler: {not_finite} of its weights are no finite numbers.\nChoose "
+            f"encoder '{label}' has no usable pooler: {not_finite} of its weights are NaN or infinite.\nChoose "
             "another pooling "
             f"than '{pooling}' (cls or mean), or get the checkpoint again."
         )

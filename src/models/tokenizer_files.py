@@ -1,4 +1,4 @@
-"""List the files that a tokenizer may read, and refuse other names in tokenizer_config.json."""
+"""List the files that a tokenizer may read; refuse a tokenizer_config.json that names others."""
 
 from __future__ import annotations
 

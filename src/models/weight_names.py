@@ -38,23 +38,24 @@ def check_duplicates(names: Collection[str], prefix: str, label: str) -> None:
     """
     seen: dict[str, str] = {}
     for name in names:
-        bare = name.removeprefix(prefix)
-        bare = re.sub(r"(LayerNorm|layer_norm)\.(gamma|beta)$", lambda found: f"{found[1]}.{NEW_NAMES[found[2]]}", bare)
-        if bare in seen:
+        stripped = name.removeprefix(prefix)
+        stripped = re.sub(
+            r"(LayerNorm|layer_norm)\.(gamma|beta)$", lambda found: f"{found[1]}.{NEW_NAMES[found[2]]}", stripped
+        )
+        if stripped in seen:
             raise UserError(
-                f"'{label}' cannot be loaded: its weights hold both {seen[bare]} and {name}, and which of them "
-                "counts is undefined. "
-                "Remove one of the two, and save again."
+                f"'{label}' cannot be loaded: its weights hold both {seen[stripped]} and {name}, which load as one "
+                "parameter. Remove one of the two, and save again."
             )
-        seen[bare] = name
+        seen[stripped] = name
 
 
 def unused_weights(names: Collection[str], unexpected: Collection[str], model: Any) -> list[str]:
     """Return the weights of the encoder that the loaded model does not use, sorted by name.
 
-    A weight belongs to the encoder if its name begins with the base model's prefix, or with one of
-    the model's parts in a file without that prefix, or if it contains the path of one of the
-    encoder's inner modules. Heads, poolers and computed tables do not count.
+    A weight belongs to the encoder if its name begins with the base model's prefix. In a file
+    without that prefix, it begins with a part of the model. It also belongs to the encoder if it
+    contains the path of an inner module. Heads, poolers and computed tables do not count.
 
     Parameters
     ----------
@@ -74,9 +75,9 @@ def unused_weights(names: Collection[str], unexpected: Collection[str], model: A
     buffers = {_without_numbers(name) for name, _ in model.named_buffers()}
 
     def belongs_to_encoder(name: str) -> bool:
-        bare = name.removeprefix(prefix)
-        first, *_, last = bare.split(".") if "." in bare else (bare, bare)
-        if last in BUFFERS or _without_numbers(bare) in buffers or first == "pooler":
+        stripped = name.removeprefix(prefix)
+        first, *_, last = stripped.split(".") if "." in stripped else (stripped, stripped)
+        if last in BUFFERS or _without_numbers(stripped) in buffers or first == "pooler":
             return False
         if name.startswith(prefix) if has_prefix else first in parts:
             return True

@@ -10,12 +10,12 @@ import pyarrow.compute as pc
 
 from src.errors import UserError, flatten
 
-CASED_SHARE = 0.01  # of pieces with capitals: a cased vocabulary has more; uncased ones have a few by accident
+CASED_SHARE = 0.01  # share of pieces with capitals that only a cased vocabulary exceeds
 SAMPLES = ("a", "the cat sat", "\u2603 x")  # the last holds a character that few vocabularies have
-CHARACTERS_PER_PIECE = 32  # of the first prefix that is tried; English has four to five
+CHARACTERS_PER_PIECE = 32  # length of the first prefix that is tried; English has four to five
 SPARE_PIECES = 16  # beyond the limit, so that the cut cannot change the pieces that are kept
-MAX_CHARACTERS = 1 << 20  # of a prefix; texts with few pieces (blanks, one very long word) are cut here
-BLOCK_CHARACTERS = 1 << 23  # given to the tokenizer at once
+MAX_CHARACTERS = 1 << 20  # longest prefix, of texts with few pieces (blanks, one long word)
+BLOCK_CHARACTERS = 1 << 23  # characters given to the tokenizer at a time
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""The method section: prepare a run, compute it, assemble its record."""
+"""Prepare a run, compute it and assemble its record."""

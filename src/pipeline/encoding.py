@@ -82,10 +82,10 @@ class SplitsEncoder:
         return extractor, unique(config.pairing), [] if config.output else unique("separate")
 
     def _targets(self, extractor: FeatureExtractor) -> tuple[PoolingTarget, list[int]]:
-        """Return the target of a pass and its other layers; jobs that ask for a layer the model lacks fail."""
+        """Return the target of a pass and its other layers, without those that the model lacks."""
         config, deepest = self._config, extractor.info.layers
-        asked = (config.layer, *config.runtime.also_layers)
-        layers = [extractor.resolve_layer(layer) for layer in asked if -deepest - 1 <= layer <= deepest]
+        requested = (config.layer, *config.runtime.also_layers)
+        layers = [extractor.resolve_layer(layer) for layer in requested if -deepest - 1 <= layer <= deepest]
         if not layers:
             extractor.resolve_layer(config.layer)  # raises
         return (config.pooling.name, layers[0]), layers[1:]

@@ -57,14 +57,14 @@ def _encode_shard(prepared: PreparedRun, report: Callable[[str], None]) -> bool:
     ]
     for text in every:
         extractor.encode_shard(text, target, runtime.also_layers, runtime.shard, runtime.shards)
-    # Counted after the last text: counted text by text, no job might find all texts complete.
-    left = sum(extractor.remaining_shards(text, target, runtime.also_layers) for text in every)
-    if left:
+    # Counted after the last text, or no job might find all texts complete.
+    remaining = sum(extractor.remaining_shards(text, target, runtime.also_layers) for text in every)
+    if remaining:
         report(
-            f"part {runtime.shard} of {runtime.shards} is encoded; the job that encodes the last of the other {left} "
-            "shards writes the files"
+            f"part {runtime.shard} of {runtime.shards} is encoded; the job that encodes the last of the other "
+            f"{remaining} shards writes the files"
         )
-    return not left
+    return not remaining
 
 
 def _write_split(prepared: PreparedRun, name: str, folder: Path, report: Callable[[str], None]) -> Path:

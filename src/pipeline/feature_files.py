@@ -13,7 +13,7 @@ import numpy as np
 from src.errors import UserError
 from src.features.vectors import pair_features
 
-BLOCK = 1 << 14  # rows that are written at once
+BLOCK = 1 << 14  # rows written at a time
 
 
 def write_features(path: Path, sides: list[np.ndarray], labels: np.ndarray, metadata: dict[str, str]) -> None:

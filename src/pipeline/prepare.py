@@ -28,7 +28,7 @@ from src.storage.keys import content_key
 
 @dataclass
 class PreparedRun:
-    """A run whose input is read and checked and for which nothing is computed: its key is known."""
+    """A run whose input is read and checked, and whose key is known; nothing is computed yet."""
 
     config: Config
     data: Dataset
@@ -38,7 +38,7 @@ class PreparedRun:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything that decides the numbers, as resolved: digests and values, no option names."""
+        """Resolved values and digests that determine the numbers, without option names."""
         config = self.config
         pooling, layer = self.target
         return {
@@ -72,12 +72,12 @@ class PreparedRun:
 
     @property
     def names(self) -> dict[str, str]:
-        """The option names, in which equal runs may differ."""
+        """Names of the options; runs with equal keys may differ in them."""
         return {"dataset": self.data.name, "model": self.model_name, "probe": self.probe.name}
 
     @property
     def model_name(self) -> str:
-        """The option's name; for `model=checkpoint` the hub id or the folder's last name."""
+        """Name of the option; for `model=checkpoint` the hub id or the folder's last name."""
         return self.extractor.checkpoint.label if self.config.model.name == "checkpoint" else self.config.model.name
 
     @property
@@ -117,7 +117,7 @@ class PreparedRun:
 
 
 def prepare(config: Config) -> PreparedRun:
-    """Read and check everything that can be known before a forward pass.
+    """Read and check all input, before a forward pass.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def prepare(config: Config) -> PreparedRun:
 def open_run(config: Config, check: Callable[[Dataset], None] | None = None) -> PreparedRun:
     """Open the store, the checkpoint and the data of a run.
 
-    `check` gets the data before a checkpoint is downloaded.
+    `check` is called with the data before a checkpoint is downloaded.
     """
     clock = Clock()
     with clock.phase("load"):

@@ -26,7 +26,7 @@ LOSSES = ("truncated", "unknown", "empty", "lowered")  # counts of what tokenizi
 
 @dataclass(frozen=True)
 class RoleFeatures:
-    """The features of one role's rows: the probe's matrix (rows, width), and what each side gave."""
+    """The probe's matrix (rows, width) of one role, and the pooled features of each text column."""
 
     matrix: np.ndarray
     sides: Sequence[PooledFeatures]
@@ -202,7 +202,7 @@ def prediction_arrays(data: Dataset, outcome: ProbeOutcome) -> dict[str, np.ndar
 
 
 def _notes(prepared: PreparedRun, fitted: FittedProbe | None) -> dict[str, str]:
-    """Return what a reader of the arrays needs to know."""
+    """Return notes on how to read the arrays."""
     notes = {
         "features": prepared.probe.features,
         "trained_on": fitted.trained_on if fitted is not None else "nothing",

@@ -1,1 +1,1 @@
-"""Fit a read-out on features by a protocol, and trivial baselines."""
+"""Fit a linear probe on features by a protocol, and score trivial baselines."""

@@ -28,7 +28,7 @@ from src.storage.arrays import Value
 from src.storage.files import require_fields
 
 UNKEYED = ("name", "similarity")  # settings that change no bag's score
-MAX_WEIGHTS = 1 << 24  # of a bag's probe: a solver's search holds some thirty arrays of them, 4 GiB
+MAX_WEIGHTS = 1 << 24  # weights of a bag's probe; the solver holds some thirty arrays of them, 4 GiB
 ROW_LENGTH = 3.0  # the probe's grid then spans from over- to under-regularised for bags as it does for features
 
 

@@ -173,7 +173,7 @@ class ProbeFitter:
     def scores(self, fit: GridFit, rows: Array) -> Array:
         """Return decision values (rows, outputs) of some training rows."""
         if fit.solution is not None:
-            return fit.solution.decide(self.x[rows])
+            return fit.solution.decision_values(self.x[rows])
         x = scale_columns(self.x[rows], fit.mean, fit.scale)
         if fit.weight is None or fit.bias is None:
             return log_probabilities(fit.model, x, self.classes)

@@ -109,7 +109,7 @@ def pick(means: Sequence[float]) -> int:
     finite = [loss for loss in means if np.isfinite(loss)]
     if not finite:
         raise UserError(
-            "the loss on the held-out rows is no finite number, whatever the grid's value. Try stronger penalties in "
+            "the loss on the held-out rows is NaN or infinite at every value of the grid. Try stronger penalties in "
             "probe.grid."
         )
     return next(index for index, loss in enumerate(means) if loss <= min(finite) + TIE)

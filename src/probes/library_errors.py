@@ -12,7 +12,7 @@ from src.errors import UserError, flatten
 def single_line_errors(what: str, way_out: str, verdict: str = "is refused") -> Iterator[None]:
     """Turn an error of another library into a UserError of one line.
 
-    The line holds what was asked, the verdict, the library's message shortened, and the way out.
+    The line holds `what`, the verdict, the library's message shortened, and the way out.
     """
     try:
         yield

@@ -25,7 +25,7 @@ def fit_nested(
     Raises
     ------
     UserError
-        Several draws are asked for, or the rows do not suffice for the folds.
+        `draws` is above 1, or there are too few rows for the folds.
     """
     if settings.draws > 1:
         raise UserError(

@@ -14,7 +14,7 @@ from src.probes.solvers.linear import Array
 
 @dataclass(frozen=True)
 class GridChoice:
-    """The value chosen from the grid, and how every value fared. Records hold these fields.
+    """The value chosen from the grid, and the loss of every value. Records hold these fields.
 
     Attributes
     ----------
@@ -23,13 +23,13 @@ class GridChoice:
         Per value: ``value``, ``loss`` (mean log-loss or squared error of the held-out rows),
         ``converged``, ``gap`` (a bound on the objective's distance to its optimum).
     converged : bool, or None
-        Of the fits at the chosen value, refit and draws included. None where the estimator does not
-        say.
+        Of the fits at the chosen value, refit and draws included. None if the estimator does not
+        report it.
     separable : bool, or None
-        True where a fitted probe has every row right that it was fitted on, which proves it. False
-        where equal rows have different labels, which refutes it. None where neither was found.
+        Whether some linear probe predicts all training rows right. True if a fitted one does, False
+        if equal rows have different labels, else None (unknown).
     at_edge : str, or None
-        The end of the grid that the choice lies at, ``strongest`` or ``weakest``.
+        ``strongest`` or ``weakest`` if the chosen value is that end of the grid.
     rows : dict of str to int
         Number of rows fitted on, held out for the choice, and refitted on.
     votes : list of float, or None

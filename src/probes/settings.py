@@ -135,7 +135,9 @@ class ProbeData:
             return
         found = np.unique(self.train.y)
         if len(found) < 2:
-            raise UserError(f"the training split holds {len(found)} class; a classifier needs two.")
+            raise UserError(
+                f"the training split holds {len(found)} class; a classifier needs two. Add rows of another class."
+            )
         if len(missing := np.setdiff1d(np.arange(self.classes), found)):
             raise UserError(
                 f"class {int(missing[0])} has no training row. Remove it from dataset.classes, or add rows."

@@ -24,21 +24,21 @@ def suite_protocol(
     splitter: RowSplitter | None = None,
     criterion: Criterion | None = None,
 ) -> ProbeOutcome:
-    """Choose, refit and predict.
+    """Choose a value of the grid, refit it on all training rows and predict.
 
     Parameters
     ----------
     estimator, settings, data, progress
         See `src.probes.protocols.base.Protocol.fit`.
     splitter : RowSplitter, optional
-        Rule that divides the training rows, of a protocol that divides them otherwise.
+        Rule that divides the training rows; default: the suite's.
     criterion : Criterion, optional
-        Loss that chooses, of a protocol that chooses otherwise.
+        Loss by which the value is chosen; default: log-loss, or squared error.
 
     Raises
     ------
     UserError
-        The grid is unusable, or the rows do not suffice for the selection.
+        The grid is unusable, or there are too few rows for the selection.
     """
     splitter = splitter or data.splitter(settings)
     criterion = criterion or Criterion()

@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 class ResultCache:
     """Records of finished runs in the folder of a store.
 
-    A record is valid for the code and the libraries that turn features into scores, because their
-    digest is a part of the name of its folder.
+    The folder's name has a digest of the code and the libraries that turn features into scores, so
+    other versions do not use its records.
 
     Parameters
     ----------

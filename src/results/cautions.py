@@ -1,4 +1,4 @@
-"""Cautions: facts about a run that a reader of its score has to know."""
+"""Cautions: facts about a run that limit the meaning of its score."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def is_one_vector(result: Result) -> bool:
 
 
 def cautions(result: Result) -> list[str]:
-    """Return what a reader of the score has to know, one sentence each."""
+    """Return the cautions of a run, one sentence each."""
     chosen, counts = result.chosen, result.counts
     found = []
     if uses_untrained_pooler(result):

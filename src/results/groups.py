@@ -1,4 +1,4 @@
-"""Groups of runs that differ in their pooling alone, and the labels that tell the groups apart."""
+"""Groups of runs that differ in their pooling alone, and labels of the groups."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def group_key(result: Result, *, by_texts: bool = True, by_weights: bool = False
     Parameters
     ----------
     by_texts, by_weights : bool
-        Also tell apart runs whose dataset or model has the same name but other texts or weights.
+        Also separate runs whose dataset or model has the same name but other texts or weights.
     """
     parts: list[Any] = [main_identity(result), other_identity(result)]
     parts += [texts_digest(result)] if by_texts else []
@@ -77,7 +77,7 @@ def weights_digest(result: Result) -> str:
 
 
 def group_labels(results: Sequence[Result], *, by_texts: bool = False) -> tuple[list[dict[str, str]], dict[str, str]]:
-    """Return what tells each group from the others, and what all groups share.
+    """Return the settings in which each group differs, and those that all groups share.
 
     The rest of the identity is named only where groups would otherwise look the same, because
     a dataset's name already stands for many settings.

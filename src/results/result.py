@@ -36,7 +36,7 @@ class Result:
     Attributes
     ----------
     key : str
-        Content key of all that decides the numbers.
+        Content key of everything that determines the numbers.
     model, dataset, pooling, probe : str
         Option names.
     config : dict
@@ -208,7 +208,7 @@ def write_record(folder: Path, files: Mapping[str, bytes]) -> None:
     Raises
     ------
     UserError
-        The folder cannot be written.
+        A file cannot be written into the folder.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

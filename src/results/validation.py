@@ -15,7 +15,7 @@ CHOSEN: dict[str, Any] = {
     "converged": bool, "separable": bool, "reusable": bool,
     "similarity": str, "features": str, "dropped_directions": int,
 }  # fmt: skip
-MAX_NUMBER = 1e100  # of a measured number, so that its square is finite
+MAX_NUMBER = 1e100  # largest measured number; its square is finite
 MAX_ROWS = 1 << 53
 
 

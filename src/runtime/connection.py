@@ -1,4 +1,4 @@
-"""Does a server answer? One request with a limit of time."""
+"""Check with one request whether a server answers within a time limit."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def send_request(url: str, timeout: float, method: str = "HEAD") -> Answer:
         except (OSError, ValueError, HTTPException) as error:  # ValueError: an address that cannot be read
             answers.append(Answer(error=error))
 
-    # In a thread that may be left behind, because looking a name up has no time limit of its own.
+    # In a thread that may outlast the call, because looking a name up has no time limit.
     thread = threading.Thread(target=request, daemon=True)
     thread.start()
     thread.join(timeout)

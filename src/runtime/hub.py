@@ -1,7 +1,7 @@
 """The Hugging Face hub: whether it can be reached, and snapshots of a model's files.
 
 Without a network the hub libraries retry for 23 to 47 seconds a call. They read `HF_HUB_OFFLINE`
-once, when they are imported. This module therefore asks the hub once per process, before that
+once, when they are imported. This module therefore tries the hub once per process, before that
 import if possible. If the hub does not answer, cached copies load at once and others fail at once.
 """
 
@@ -19,7 +19,7 @@ from src.errors import UserError, flatten
 from src.runtime.connection import send_request
 
 ENDPOINT = "https://huggingface.co"
-CONVERTER = "SFconvertbot"  # the hub's own account, which transformers trusts too
+CONVERTER = "SFconvertbot"  # account of the hub; transformers loads its conversions too
 SWITCHES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
@@ -27,7 +27,7 @@ REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 def go_offline_unless_reachable(seconds: float = 5.0) -> bool:
     """Return whether the hub answers; if not, switch the hub libraries to their caches.
 
-    The hub is asked once per process, and not at all with `HF_HUB_OFFLINE=1`.
+    The hub is contacted once per process, and not at all with `HF_HUB_OFFLINE=1`.
 
     Parameters
     ----------

@@ -18,23 +18,23 @@ VARIABLES = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")  # set by launchers and u
 
 
 def available_threads() -> int:
-    """Return the number of cores that this process may use, or fewer if its environment says so."""
+    """Return the number of cores that this process may use, or the environment's limit if lower."""
     values = [os.environ.get(name, "") for name in VARIABLES]
     return min([cores(), *(int(value) for value in values if value.isdecimal() and int(value) > 0)])
 
 
 @contextmanager
-def limit_threads(asked: int | None = None) -> Iterator[int]:
+def limit_threads(requested: int | None = None) -> Iterator[int]:
     """Limit the BLAS libraries to a number of threads, and yield that number.
 
     Only libraries that have been imported before are limited.
 
     Parameters
     ----------
-    asked : int, optional
+    requested : int, optional
         Default: `available_threads()`.
     """
-    threads = asked or available_threads()
+    threads = requested or available_threads()
     with _pools("torch" in sys.modules).limit(limits=threads, user_api="blas"):
         yield threads
 

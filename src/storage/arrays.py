@@ -72,7 +72,7 @@ class ArrayStore:
 
     @staticmethod
     def key(identity: Mapping[str, Any]) -> str:
-        """Return the content key of all that decides a value's bytes."""
+        """Return the content key of an identity, with the version of the format."""
         return content_key({"format": FORMAT, **identity})
 
     def folder(self, kind: str, key: str) -> Path:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 MAX_DEPTH = 64  # nested arrays and objects; records and configurations have fewer than ten
-MAX_BYTES = 1 << 28  # of a JSON file
-MAX_DIGITS = 300  # of a whole number, so that it fits a float; tokenizers write 1e30 as a whole number
+MAX_BYTES = 1 << 28  # bytes of a JSON file
+MAX_DIGITS = 300  # digits of a whole number that fits a float; tokenizers write 1e30 as one
 
 
 class Unreadable(ValueError):

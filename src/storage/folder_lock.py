@@ -42,9 +42,8 @@ class FolderLock:
 
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(
-                self.folder / LOCK, fallback_to_soft=False
-            )  # a soft lock would remain after a killed process
+            # A soft lock would remain after a killed process.
+            lock = FileLock(self.folder / LOCK, fallback_to_soft=False)
             lock.acquire(blocking=False)
         except Timeout:
             raise UserError(

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class StoreFolder:
-    """A folder that other people's files and links may stand in.
+    """A folder that may contain files and links of other users.
 
     The folder itself may be a link. Below it no link is followed.
 
@@ -50,7 +50,7 @@ class StoreFolder:
         FileNotFoundError
             The folder is missing.
         UserError
-            A link or a file lies where a folder belongs.
+            A link or a file has the name of a folder.
         """
         folder, place = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY), self.path
         try:

@@ -1,4 +1,4 @@
-"""Content keys: digests of canonical JSON, equal on every machine."""
+"""Turn an identity into a content key: a digest of canonical JSON, equal on every machine."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def plain_values(value: Any, where: str = "", *, numpy_scalars: bool = True) -> 
             raise ValueError(f"{where or 'the value'} is {value}: an undefined value is null with its reason")
         return value
     if isinstance(value, Mapping):
-        if odd := [key for key in value if not isinstance(key, str)]:
-            raise TypeError(f"{where or 'the value'} has the key {odd[0]!r}, which is not a string")
+        if invalid := [key for key in value if not isinstance(key, str)]:
+            raise TypeError(f"{where or 'the value'} has the key {invalid[0]!r}, which is not a string")
         return {
             key: plain_values(item, f"{where}.{key}" if where else key, numpy_scalars=numpy_scalars)
             for key, item in value.items()

@@ -36,7 +36,7 @@ class ShardStore:
 
     Several processes may compute shards at once: each claims a shard before it computes it. A shard
     may be larger than memory: `open_writer` takes its rows in any order, and `commit` completes it.
-    Beside the shards lie the claims, partial shards and timings. Files with other names are kept.
+    The folder also holds claims, partial shards and timings. Files with other names are kept.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class ShardStore:
         """Return number and file of every intact shard; remove damaged ones."""
         found = {}
         for number, path in self.listed().items():
-            # Another process may have assembled the pass, and removed the shards, just now.
+            # Another process may just have assembled the pass and removed the shards.
             with suppress(FileNotFoundError), self._open_shard(path) as file:
                 if open_digest(file) == path.stem.partition("-")[2] and _is_array(file):
                     found[number] = path
@@ -109,7 +109,8 @@ class ShardStore:
     def claim(self, number: int, *, wait: bool = False) -> BaseFileLock | None:
         """Acquire the right to compute a shard, or return None if another process has it.
 
-        The caller releases it, or it ends with the process. `wait` waits for the other process.
+        It lasts until the caller releases it or the process ends. With `wait`, wait for the other
+        process.
         """
         with self.store.explain_errors():
             return self.store.lock(*self.names, "claims", f"{number}.lock", wait=wait)
@@ -143,7 +144,7 @@ class ShardStore:
 
     @contextmanager
     def open_writer(self, number: int, shape: tuple[int, ...]) -> Iterator[ArrayWriter]:
-        """Yield a writer of a float32 array, whose file `commit` makes a shard; claim it before."""
+        """Yield a writer of a claimed shard, a float32 array; `commit` completes its file."""
         with self._open(create=True) as folder:
             unlink(f"{number}.tmp", folder)  # of a killed process, or a link to another file
             # The header of numpy.save, because names of stored shards are digests of their bytes.

@@ -75,14 +75,15 @@ def check_outputs(jobs: Sequence[Sequence[str]]) -> None:
     """Refuse a sweep of src.extract whose jobs would write different features into one folder."""
     written: dict[str, set[tuple[str, ...]]] = {}
     for overrides in jobs:
-        output = next((word for word in overrides if word.startswith("output=") and "$" not in word), None)
+        plain = [word.lstrip("+") for word in overrides]
+        output = next((word for word in plain if word.startswith("output=") and "$" not in word), None)
         if output:
-            features = tuple(word for word in overrides if not word.startswith(("runtime.", "hydra.")))
+            features = tuple(word for word in plain if not word.startswith(("runtime.", "hydra.")))
             written.setdefault(output, set()).add(features)
     for output, several in written.items():
         if len(several) > 1:
             raise UserError(
-                f"{output}: {len(several)} jobs would write into this folder, each other features. Give each its own: "
+                f"{output}: {len(several)} jobs would write into this folder, with different features. Name one each: "
                 "'output=\"features/${dataset.name}/${pooling.name}\"'."
             )
 

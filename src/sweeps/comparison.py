@@ -22,33 +22,17 @@ SIGNIFICANCE_LEVEL = 0.05  # family-wise, within a group
 
 @dataclass(frozen=True)
 class Run:
-    """Run of one pooling within its group.
-
-    Parameters
-    ----------
-    result : Result
-    folder : Path
-        Folder of the record.
-    mark : str, default ""
-        ``best``, ``tie`` (not significantly different from the best), ``lower``, ``untested``, ``one vector``
-        (all texts have the same vector), or empty if there is nothing to compare with.
-    difference : float, optional
-        Score of the best minus this one's.
-    p : float, optional
-        p-value of the paired test against the best.
-    adjusted : float, optional
-        The same after Holm's correction.
-    reason : str, default ""
-        Why the run is untested.
-    """
+    """Run of one pooling within its group."""
 
     result: Result
-    folder: Path
+    folder: Path  # of the record
+    # best, tie (not significantly different from the best), lower, untested, one vector (all texts
+    # have the same vector), or empty if there is nothing to compare with
     mark: str = ""
-    difference: float | None = None
-    p: float | None = None
-    adjusted: float | None = None
-    reason: str = ""
+    difference: float | None = None  # score of the best minus this one's
+    p: float | None = None  # of the paired test against the best
+    adjusted: float | None = None  # p after Holm's correction
+    reason: str = ""  # why the run is untested
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Composition of jobs that differ in a whole number alone: they share one composition, which takes 0.05 s."""
+"""Composition of jobs that differ in values alone: they share one composition, which takes 0.05 s."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.cli.overrides import GROUPS, KEYS
 
 WHOLE_NUMBER = re.compile(r"(layer|seed|draws)=-?\d+")  # overrides that fit every configuration and select no file
-MAX_COMPOSITIONS = 64  # kept, each about 0.5 MB
+# Overrides that set values of this suite's keys; like the whole numbers they select no file.
+VALUE = re.compile(
+    rf"(?:(?:{'|'.join(KEYS)})(?:\.\w+)+|{'|'.join(key for key in KEYS if key not in GROUPS)})=.*", re.DOTALL
+)
+ORDERED = re.compile(r"[+~](?!experiment=)")  # its effect depends on the overrides before it
+MAX_COMPOSITIONS = 64  # compositions that are kept, about 0.5 MB each
 
 
 class JobComposer:
@@ -20,7 +29,7 @@ class JobComposer:
     Parameters
     ----------
     loader : ConfigLoader
-        Composes a job whose overrides but the whole numbers are new.
+        Composes a job whose overrides but the values are new.
     """
 
     def __init__(self, loader: ConfigLoader) -> None:
@@ -32,7 +41,9 @@ class JobComposer:
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: Sequence[str]) -> DictConfig:
         """Return the configuration of the job with these overrides."""
-        others = tuple(word for word in sweep_overrides if not WHOLE_NUMBER.fullmatch(word))
+        shared = WHOLE_NUMBER if any(map(ORDERED.match, sweep_overrides)) else VALUE
+        values = [word for word in sweep_overrides if shared.fullmatch(word)]
+        others = tuple(word for word in sweep_overrides if word not in values)
         found = self._compositions.pop(others, None)
         if found is None:
             found = self._loader.load_sweep_config(master_config, list(others))
@@ -40,9 +51,11 @@ class JobComposer:
                 del self._compositions[next(iter(self._compositions))]  # the least recently used
         self._compositions[others] = found
         composed = copy.deepcopy(found)
-        for word in set(sweep_overrides) - set(others):
-            key, _, value = word.partition("=")
-            composed[key] = int(value)
+        try:
+            for override in OverridesParser.create().parse_overrides(values):
+                OmegaConf.update(composed, override.key_or_group, override.value(), merge=True)
+        except OmegaConfBaseException:
+            return self._loader.load_sweep_config(master_config, list(sweep_overrides))  # raises Hydra's own error
         _name_overrides(composed, [word for word in sweep_overrides if not re.match(r"[+~]*hydra[./]", word)])
         OmegaConf.copy_cache(from_config=master_config, to_config=composed)  # such as the time of day in ${now:}
         return composed

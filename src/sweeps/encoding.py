@@ -52,7 +52,7 @@ def encode_missing(plan: SweepPlan, context: HydraContext, config: DictConfig) -
             needed.append((overrides, encoder))
     if not needed:
         return
-    log.info("forward passes first: %d of them", len(planned))
+    log.info("forward passes that the jobs need: %d, made before the jobs", len(planned))
     if launcher_kind(config) == "joblib" and all(encoder.shards == 1 for _, encoder in needed):
         for _, encoder in needed:
             _try_encode(encoder)
@@ -71,11 +71,11 @@ def _launch_passes(shards: Sequence[Sequence[str]], context: HydraContext, confi
     try:
         launch_and_wait(launcher, jobs, 0, config)
     except Exception as error:  # the jobs that need these features fail with the reason
-        log.warning("the forward passes could not be made first: %s", flatten(error, 200))
+        log.warning("forward passes failed: %s. The jobs that need them try again", flatten(error, 200))
 
 
 def passes(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Return the overrides of one job for each forward pass, with all layers that the jobs ask of it.
+    """Return the overrides of one job for each forward pass, with all layers that the jobs need.
 
     >>> passes([["dataset=a", "layer=0", "seed=1"], ["dataset=a", "layer=3", "seed=1"], ["dataset=b", "pooling=max"]])
     [['dataset=a', 'pooling=cls', 'layer=0', 'runtime.also_layers=[3]'], ['dataset=b', 'pooling=cls']]
@@ -108,7 +108,7 @@ def _changes_pass(override: str) -> bool:
 
 
 def encode_task(composed: DictConfig) -> None:
-    """Make the passes of a composed configuration, in a process of a launcher."""
+    """Run the forward passes of a composed configuration, in a launcher's process."""
     configure_process()
     leave_job_folder()
     _try_encode(SplitsEncoder(parse_config(composed)))
@@ -118,4 +118,4 @@ def _try_encode(encoder: SplitsEncoder) -> None:
     try:
         encoder.encode()
     except Exception as error:  # the jobs that need these features fail with the reason
-        log.warning("a forward pass could not be made first: %s", flatten(error, 200))
+        log.warning("a forward pass failed: %s. The jobs that need it try again", flatten(error, 200))

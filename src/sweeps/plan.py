@@ -1,4 +1,4 @@
-"""The plan of a sweep: its jobs, their folders, and the identifier that their status files carry."""
+"""The plan of a sweep: its jobs, their folders, and the identifier in their status files."""
 
 from __future__ import annotations
 
@@ -34,27 +34,16 @@ class PlannedJob:
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """Plan of a sweep.
+    """Plan of a sweep."""
 
-    Parameters
-    ----------
-    folder : Path
-        The sweep's folder, which holds ``sweep.json``.
-    identifier : str
-        Differs between any two sweeps. A status file with another one belongs to an earlier sweep.
-    overrides : tuple of str
-        What the sweep runs over, as the command line and the experiment's file have it.
-    layers : tuple of int
-        Values of ``layer`` that the jobs have; a forward pass stores them all.
-    jobs : tuple of PlannedJob
-        Empty where the plan was read from its file.
-    """
-
-    folder: Path
+    folder: Path  # the sweep's folder, which holds sweep.json
+    # Differs between any two sweeps. A status file with another one belongs to an earlier sweep.
     identifier: str
+    # what the sweep runs over, as the command line and the experiment's file have it
     overrides: tuple[str, ...] = ()
+    # values of ``layer`` that the jobs have; a forward pass stores them all
     layers: tuple[int, ...] = ()
-    jobs: tuple[PlannedJob, ...] = ()
+    jobs: tuple[PlannedJob, ...] = ()  # empty where the plan was read from its file
 
     def write(self) -> None:
         """Write ``sweep.json``, from which the processes of the jobs read the plan."""

@@ -24,7 +24,7 @@ def write_report(plan: SweepPlan, *, has_records: bool = True) -> Comparison:
     Parameters
     ----------
     plan : SweepPlan
-        A job without a status of this sweep counts as failed, whatever an earlier sweep wrote into its folder.
+        A job without a status of this sweep counts as failed, even if an earlier sweep wrote one.
     has_records : bool, default True
         False for a sweep of src.extract, whose jobs are counted and not compared.
 

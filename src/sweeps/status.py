@@ -58,7 +58,7 @@ class JobStatus:
 
     @property
     def ended(self) -> bool:
-        """Whether the job has ended, in whatever way."""
+        """Whether the job has ended: done, skipped or failed."""
         return self.status in STATUSES
 
     @property

@@ -18,7 +18,9 @@ log = logging.getLogger("src.sweeps")
 
 
 class SubmittedJobs:
-    """Jobs that submitit starts after this value was made; made before, it knows which files are older.
+    """Jobs that submitit starts after this object has been created.
+
+    They are recognised by submitit's files, without those that existed before.
 
     Parameters
     ----------
@@ -68,7 +70,7 @@ def _queued(names: list[str]) -> list[str]:
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     if found.returncode == 0:
         return found.stdout.split()
-    if "Invalid job id" in found.stderr:  # all have ended, and Slurm has forgotten them
+    if "Invalid job id" in found.stderr:  # all have ended, and Slurm no longer lists them
         return []
     log.warning("squeue: %s", found.stderr.strip()[:200])
     return names

@@ -13,6 +13,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from src.cli.messages import print_text
+from src.config.limits import at_least
 from src.errors import UserError, refuse_credentials
 from src.storage.folder_lock import FolderLock
 from src.sweeps.checks import check_launcher, check_tracking
@@ -50,14 +51,14 @@ class ProbeSweeper(Sweeper):
         self.params = dict(params or {})
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what Hydra hands over before it calls `sweep`."""
-        if launcher_kind(config) == "basic":  # the others compose in processes of their own
+        """Store context, task function and configuration; Hydra calls this before `sweep`."""
+        if launcher_kind(config) == "basic":  # other launchers compose in other processes
             composer: Any = JobComposer(hydra_context.config_loader)
             hydra_context = HydraContext(composer, hydra_context.callbacks)
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run all jobs.
+        """Run the jobs that `arguments`, overrides with any number of values, describe.
 
         Raises
         ------
@@ -78,9 +79,11 @@ class ProbeSweeper(Sweeper):
             raise JobsFailed(f"{len(comparison.failed)} of {len(plan.jobs)} jobs failed")
 
     def _plan(self, overrides: list[str]) -> SweepPlan:
-        """Return the plan of the sweep, which has been checked."""
+        """Check the sweep and return its plan."""
         check_launcher(self.config.hydra.launcher)
-        plan = plan_sweep(overrides, self.config, self.hydra_context.config_loader)
+        at_least("hydra.sweeper.max_batch_size", self.max_batch_size, 1)
+        composer: Any = JobComposer(self.hydra_context.config_loader)
+        plan = plan_sweep(overrides, self.config, composer)
         if self._has_records():
             check_tracking(self.config)
         refuse_credentials(str(plan.folder), "hydra.sweep.dir")
@@ -104,14 +107,14 @@ class ProbeSweeper(Sweeper):
     def _run(self, plan: SweepPlan) -> None:
         """Make the forward passes that several jobs need, then launch the jobs and wait for them."""
         prepare_environment(self.config, len(plan.jobs))
-        shards_given = any(word.startswith("runtime.shard=") for job in plan.jobs for word in job.overrides)
+        shards_given = any(override.startswith("runtime.shard=") for job in plan.jobs for override in job.overrides)
         if launcher_kind(self.config) != "basic" and not shards_given:
             encode_missing(plan, self.hydra_context, self.config)
         launcher = Plugins.instance().instantiate_launcher(self.hydra_context, self.task_function, self.config)
         launch_jobs(plan, launcher, self.config, self.max_batch_size)
 
     def _report(self, plan: SweepPlan) -> Comparison:
-        """Write and print the comparison, then where the runs of the tracker are."""
+        """Write and print the comparison, then print where the tracker's runs are."""
         has_records = self._has_records()
         comparison = write_report(plan, has_records=has_records)
         if has_records and comparison.jobs:

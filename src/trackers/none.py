@@ -38,5 +38,5 @@ class NoTracker:
         """Do nothing."""
 
     def finish(self, failed: bool) -> str | None:
-        """Return None, because there is nothing to say."""
+        """Return None: the user gets no line."""
         return None

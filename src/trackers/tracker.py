@@ -1,4 +1,4 @@
-"""Trackers mirror the records: start, log, finish. The local record is always written."""
+"""Interface of trackers, to which records are copied; the local record is always written."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class WandbTracker:
     mode : str
         ``offline``, ``online`` or ``disabled``.
     reason : str or None
-        Why runs stay offline although another mode was asked for.
+        Why runs stay offline although another mode was requested.
 
     Raises
     ------

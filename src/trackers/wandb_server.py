@@ -14,12 +14,12 @@ SERVER_TIMEOUT = 2.0  # seconds
 
 
 class WandbServer:
-    """The W&B server, which is not asked again once runs could not be sent.
+    """The W&B server, which is not contacted again once runs could not be sent.
 
     Attributes
     ----------
     refusal : str or None
-        Why no run can be sent, if that has been found out.
+        Why no run can be sent; None before a check has failed.
     """
 
     def __init__(self) -> None:

@@ -100,9 +100,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def test_help_is_quick_and_imports_no_torch(environment: dict[str, str], tmp_path: Path, name: str) -> None:
     code = "import runpy, sys as s; s.argv = ['', '--help']\n"
     code += f"try: runpy.run_module('{name}', run_name='__main__')\nfinally: print(*s.modules)"
-    environment = {
-        name: value for name, value in environment.items() if not name.startswith("COV")
-    }  # measuring takes longer than helping
+    # measuring coverage takes longer than --help
+    environment = {name: value for name, value in environment.items() if not name.startswith("COV")}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     ended = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -30,9 +30,8 @@ def test_bca_intervals_equal_those_of_scipy():
 
 
 def test_the_interval_for_one_row_of_a_predicted_class_includes_errors():
-    y, p = rows_of(
-        [[1, 321], [0, 721]]
-    )  # the one row predicted as class 0 is right, and no resample can hold a wrong one
+    # the one row predicted as class 0 is right, so no resample has a wrong one
+    y, p = rows_of([[1, 321], [0, 721]])
     found = evaluate("mcc", y, p, classes=2, resamples=500)
     assert found.value > 0 > found.low and "unseen" in found.method
     mirrored = evaluate("mcc", y, *rows_of([[0, 322], [1, 720]])[1:], classes=2, resamples=500)

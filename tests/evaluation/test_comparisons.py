@@ -117,9 +117,8 @@ def test_the_interval_over_draws_covers_new_rows_and_new_draws():
     for trial in range(150):
         y = generator.integers(2, size=400)
         luck = generator.random(400)
-        rates = 0.8 + 0.03 * generator.standard_normal(
-            (2, 4, 1)
-        )  # the draws differ more than the rows let the mean vary
+        # the draws vary more than the mean does through the rows
+        rates = 0.8 + 0.03 * generator.standard_normal((2, 4, 1))
         a, b = (np.where(luck + 0.05 * generator.standard_normal((4, 400)) < rate, y, 1 - y) for rate in rates)
         found = compare("accuracy", y, a, b, classes=2, seed=trial, resamples=300)
         hits += found.low <= 0 <= found.high

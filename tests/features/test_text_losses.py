@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +12,8 @@ from safetensors.numpy import load_file
 from src import extract, run
 from src.features.text_losses import warn_once
 from tests.cli.refusals import Command, assert_refused
-from tests.conftest import SENTENCES, Ended
+from tests.conftest import Ended
+from tests.helpers.checkpoints import copy_with_tokenizer
 from tests.test_run import record
 
 
@@ -24,32 +22,8 @@ def _repeat_warnings() -> None:
     warn_once.cache_clear()
 
 
-def plain(bert: Path, folder: Path, **changes: Any) -> Path:
-    """A copy of a checkpoint whose tokenizer.json differs in the given parts."""
-    shutil.copytree(bert, folder)
-    content = json.loads((folder / "tokenizer.json").read_text())
-    content.update(changes)
-    (folder / "tokenizer.json").write_text(json.dumps(content))
-    return folder
-
-
-@pytest.fixture
-def rows(tmp_path: Path) -> list[str]:
-    lines = [
-        f"{SENTENCES[place % 5]} {['cat', 'dog', 'mat'][place % 3]},{('no', 'yes')[place % 2]}" for place in range(60)
-    ]
-    (tmp_path / "rows.csv").write_text("\n".join(["text,label", *lines]))
-    return [
-        f"dataset.train={tmp_path}/rows.csv",
-        "dataset=files",
-        "dataset.test_fraction=0.3",
-        "tracker=none",
-        "probe.resamples=100",
-    ]
-
-
 def test_a_row_without_any_token_is_refused(run_main: Command, bert: Path, tmp_path: Path) -> None:
-    folder = plain(bert, tmp_path / "bare", post_processor=None)
+    folder = copy_with_tokenizer(bert, tmp_path / "bare", post_processor=None)
     (tmp_path / "rows.csv").write_text("text,label\n" + "the cat,a\na dog,b\n" * 20 + '"",a\n')
     words = ["dataset=files", f"dataset.train={tmp_path}/rows.csv", "model=checkpoint", f"model.path={folder}"]
     assert_refused(run_main(extract.main, *words, "pooling=mean", "output=out"), "no token", "row 41")
@@ -77,9 +51,9 @@ def test_unknown_pieces_are_counted_and_warned_of(
 
 
 def test_truncation_is_counted_and_warned_of(
-    run_main: Command, bert: Path, rows: list[str], caplog: pytest.LogCaptureFixture
+    run_main: Command, bert: Path, one_file: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    words = [*rows, "model=checkpoint", f"model.path={bert}", "pooling=mean"]
+    words = [*one_file, "model=checkpoint", f"model.path={bert}", "pooling=mean"]
     warned = warnings(caplog, run_main(run.main, *words, "model.max_length=6", "hydra.run.dir=out"))
     assert "longer than 6" in warned and "model.max_length" in warned and "up to 32" in warned
     counts = record(Path("out"))["counts"]
@@ -105,20 +79,6 @@ def test_empty_texts_are_warned_of(
         f"model.path={bert}",
     ]
     assert "1 of" in warnings(caplog, run_main(run.main, *words, "tracker=none", "pooling=mean", "probe.resamples=100"))
-
-
-@pytest.fixture(scope="module")
-def cased(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tests' BERT with some pieces in capitals, lower-casing all the same."""
-    folder = tmp_path_factory.mktemp("cased") / "cased"
-    shutil.copytree(bert, folder)
-    content = json.loads((folder / "tokenizer.json").read_text())
-    pieces = content["model"]["vocab"]
-    content["model"]["vocab"] = {
-        ("The" if piece == "the" else "Cat" if piece == "cat" else piece): number for piece, number in pieces.items()
-    }
-    (folder / "tokenizer.json").write_text(json.dumps(content))
-    return folder
 
 
 def test_lost_capitals_are_counted_and_warned_of(

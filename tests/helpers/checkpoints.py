@@ -52,6 +52,12 @@ def copy_checkpoint(
     return to
 
 
+def copy_with_tokenizer(folder: Path, to: Path, **changes: Any) -> Path:
+    """Copy a checkpoint with other values of some keys of its tokenizer.json."""
+    edit_json(copy_checkpoint(folder, to) / "tokenizer.json", **changes)
+    return to
+
+
 def scale_weights(folder: Path, file: Path) -> None:
     """Write a checkpoint's weights, 5 % larger, into a file."""
     weights = {name: value * 1.05 for name, value in load_file(folder / "model.safetensors").items()}

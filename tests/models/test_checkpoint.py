@@ -34,17 +34,6 @@ NAMES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def plain(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small BERT with a vocabulary of one word piece a line in place of a tokenizer.json."""
-    folder = copy_checkpoint(bert, tmp_path_factory.mktemp("plain") / "model")
-    pieces = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
-    (folder / "tokenizer.json").unlink()
-    (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces))
-    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer", "model_max_length": 32}')
-    return folder
-
-
 @pytest.mark.parametrize("kind", ["bert", "plain"])
 @pytest.mark.parametrize("name", NAMES)
 def test_folders_that_differ_in_one_file_have_other_keys_or_equal_results(

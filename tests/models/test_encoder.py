@@ -11,15 +11,10 @@ import torch
 import transformers
 
 from src.errors import UserError
+from tests.conftest import SMALL
 from tests.helpers.checkpoints import load_encoder
 
-SMALL: dict[str, Any] = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 40,
-}
+LONGER = {**SMALL, "max_position_embeddings": 40}
 
 
 FAMILIES = {
@@ -36,7 +31,7 @@ FAMILIES = {
 def test_every_family_has_all_layers_and_a_diagnosed_pooler(
     family: str, make_checkpoint: Any, vocabulary: list[str]
 ) -> None:
-    settings = {} if family == "DistilBert" else SMALL
+    settings = {} if family == "DistilBert" else LONGER
     config = getattr(transformers, f"{family}Config")(vocab_size=len(vocabulary), **settings, **FAMILIES[family])
     torch.manual_seed(0)
     encoder = load_encoder(make_checkpoint(getattr(transformers, f"{family}Model")(config), family))

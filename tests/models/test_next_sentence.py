@@ -7,19 +7,12 @@ from typing import Any
 import transformers
 
 from src.models.next_sentence import sentence_pairs
+from tests.conftest import SMALL
 from tests.helpers.checkpoints import load_encoder
-
-SMALL: dict[str, Any] = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 40,
-}
 
 
 def test_next_sentence_accuracy_is_evidence(make_checkpoint: Any, vocabulary: list[str]) -> None:
-    config = transformers.BertConfig(vocab_size=len(vocabulary), **SMALL)
+    config = transformers.BertConfig(vocab_size=len(vocabulary), **{**SMALL, "max_position_embeddings": 40})
     encoder = load_encoder(make_checkpoint(transformers.BertForPreTraining(config), "pretraining"))
     accuracy = encoder.info.pooler["evidence"]["next_sentence_accuracy"]
     assert 0 <= accuracy <= 1

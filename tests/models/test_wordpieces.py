@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,8 @@ from src.models.options import EncodingOptions
 from src.models.tokenizer import Tokenizer, load_tokenizer
 from src.models.wordpieces import inspect_tokenizer, row_blocks, truncate_texts
 from tests.cli.refusals import Command, assert_refused
-from tests.conftest import SENTENCES, SMALL
+from tests.conftest import SMALL
+from tests.helpers.checkpoints import copy_with_tokenizer
 
 LIMIT = 12
 
@@ -85,9 +85,8 @@ def test_only_the_beginning_of_a_long_text_is_tokenized(tokenizer: Tokenizer, mo
     assert max(handed) < 2_000 and found.truncated == 1
     monkeypatch.setattr(wordpieces, "MAX_CHARACTERS", 4096)
     handed.clear()
-    assert tokenizer(texts([" " * 1_000_000 + "cat"]), None).lengths.tolist() == [
-        2
-    ]  # [CLS] [SEP]: blanks give no piece
+    # [CLS] [SEP]: blanks give no piece
+    assert tokenizer(texts([" " * 1_000_000 + "cat"]), None).lengths.tolist() == [2]
     assert max(handed) <= 4096
 
 
@@ -101,82 +100,44 @@ def test_rows_are_tokenized_in_blocks_of_bounded_size(monkeypatch: pytest.Monkey
     assert row_blocks(texts([]), None, 3) == [(0, 0)]
 
 
-def plain(bert: Path, folder: Path, **changes: Any) -> Path:
-    """A copy of a checkpoint whose tokenizer.json differs in the given parts."""
-    shutil.copytree(bert, folder)
-    content = json.loads((folder / "tokenizer.json").read_text())
-    content.update(changes)
-    (folder / "tokenizer.json").write_text(json.dumps(content))
-    return folder
-
-
-@pytest.fixture
-def rows(tmp_path: Path) -> list[str]:
-    lines = [
-        f"{SENTENCES[place % 5]} {['cat', 'dog', 'mat'][place % 3]},{('no', 'yes')[place % 2]}" for place in range(60)
-    ]
-    (tmp_path / "rows.csv").write_text("\n".join(["text,label", *lines]))
-    return [
-        f"dataset.train={tmp_path}/rows.csv",
-        "dataset=files",
-        "dataset.test_fraction=0.3",
-        "tracker=none",
-        "probe.resamples=100",
-    ]
-
-
 @pytest.mark.parametrize("pooling", ["cls", "pooler", "cls_mean", "random_pooler"])
 def test_cls_is_refused_without_a_special_first_token(
-    run_main: Command, bert: Path, tmp_path: Path, rows: list[str], pooling: str
+    run_main: Command, bert: Path, tmp_path: Path, one_file: list[str], pooling: str
 ) -> None:
-    folder = plain(bert, tmp_path / "bare", post_processor=None)
-    words = [*rows, "model=checkpoint", f"model.path={folder}"]
+    folder = copy_with_tokenizer(bert, tmp_path / "bare", post_processor=None)
+    words = [*one_file, "model=checkpoint", f"model.path={folder}"]
     assert_refused(run_main(run.main, *words, f"pooling={pooling}"), pooling, "bare", "special token")
     assert run_main(run.main, *words, "pooling=mean").status == 0
 
 
 def test_cls_is_refused_under_causal_attention(
-    run_main: Command, make_checkpoint: Callable[..., Path], vocabulary: list[str], rows: list[str]
+    run_main: Command, make_checkpoint: Callable[..., Path], vocabulary: list[str], one_file: list[str]
 ) -> None:
     from transformers import BertConfig, BertModel
 
     torch.manual_seed(0)
     folder = make_checkpoint(BertModel(BertConfig(vocab_size=len(vocabulary), is_decoder=True, **SMALL)), "causal")
-    words = [*rows, "model=checkpoint", f"model.path={folder}"]
+    words = [*one_file, "model=checkpoint", f"model.path={folder}"]
     assert_refused(run_main(run.main, *words, "pooling=cls"), "cls", "causal", "left")
     ended = run_main(run.main, *words, "pooling=mean")
     assert ended.status == 0, ended.err
 
 
-@pytest.fixture(scope="module")
-def cased(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tests' BERT with some pieces in capitals, lower-casing all the same."""
-    folder = tmp_path_factory.mktemp("cased") / "cased"
-    shutil.copytree(bert, folder)
-    content = json.loads((folder / "tokenizer.json").read_text())
-    pieces = content["model"]["vocab"]
-    content["model"]["vocab"] = {
-        ("The" if piece == "the" else "Cat" if piece == "cat" else piece): number for piece, number in pieces.items()
-    }
-    (folder / "tokenizer.json").write_text(json.dumps(content))
-    return folder
-
-
 def test_casing_of_other_tokenizers_cannot_be_set(bert: Path, tmp_path: Path) -> None:
-    folder = plain(bert, tmp_path / "other", normalizer={"type": "Lowercase"})
+    folder = copy_with_tokenizer(bert, tmp_path / "other", normalizer={"type": "Lowercase"})
     with pytest.raises(UserError, match=r"model\.do_lower_case"):
         load_tokenizer(find_checkpoint(ModelConfig(path=str(folder), do_lower_case=False)))
 
 
 def test_a_tokenizer_that_cannot_encode_is_refused(
-    run_main: Command, bert: Path, tmp_path: Path, rows: list[str]
+    run_main: Command, bert: Path, tmp_path: Path, one_file: list[str]
 ) -> None:
-    folder = plain(bert, tmp_path / "nope")
+    folder = copy_with_tokenizer(bert, tmp_path / "nope")
     content = json.loads((folder / "tokenizer.json").read_text())
     content["model"]["unk_token"] = "[NOPE]"
     (folder / "tokenizer.json").write_text(json.dumps(content))
     assert_refused(
-        run_main(run.main, *rows, "model=checkpoint", f"model.path={folder}", "pooling=mean"), "nope", "tokenizer"
+        run_main(run.main, *one_file, "model=checkpoint", f"model.path={folder}", "pooling=mean"), "nope", "tokenizer"
     )
 
 

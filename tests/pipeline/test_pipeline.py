@@ -80,9 +80,8 @@ def by_hand(folder: Path, sentences: list[str]) -> np.ndarray:
     model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     tokenizer.backend_tokenizer.no_padding()
     threads = torch.get_num_threads()
-    torch.set_num_threads(
-        1
-    )  # on a busy machine, threads that wait for each other after every small product cost a hundredfold
+    # on a busy machine, threads that wait after every small product take a hundred times as long
+    torch.set_num_threads(1)
     try:
         with torch.inference_mode():
             return np.stack(

@@ -23,5 +23,5 @@ def test_ties_choose_the_stronger_penalty_and_edges_are_reported():
 
 def test_infinite_losses_are_ignored_and_refused_if_all_are_infinite():
     assert pick([np.nan, np.inf, 0.5, 0.5]) == 2
-    with pytest.raises(UserError, match="no finite number"):
+    with pytest.raises(UserError, match="NaN or infinite"):
         pick([np.nan, np.inf])

@@ -23,9 +23,10 @@ def vocabulary() -> list[str]:
 def make_model(folder: Path) -> Path:
     """Write a random BERT with a WordPiece vocabulary in the Hugging Face layout."""
     import torch
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+    from transformers import BertConfig, BertModel
     from transformers.utils import logging
+
+    from tests.helpers.tokenizers import save_tokenizer
 
     logging.disable_progress_bar()
     pieces = vocabulary()
@@ -41,14 +42,5 @@ def make_model(folder: Path) -> Path:
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.2)  # a pooler with a zero bias counts as untrained
     model.save_pretrained(folder)
-    numbers = {piece: number for number, piece in enumerate(pieces)}
-    tokenizer = Tokenizer(models.WordPiece(numbers, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", numbers["[SEP]"]), ("[CLS]", numbers["[CLS]"]))
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]",
-        mask_token="[MASK]",
-        model_max_length=64, model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-    ).save_pretrained(folder)  # fmt: skip
+    save_tokenizer(folder, pieces, 64)
     return folder

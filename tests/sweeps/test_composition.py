@@ -20,6 +20,13 @@ JOBS = [
     ["probe.protocol={name: mdl}", "hydra.verbose=true", "++model.path=m", "seed=3", "pairing=joint"],
     ["seed=1", "+experiment=demo", "dataset=cola", "tracker.mode=auto"],
     ["~tracker", "seed=1", "layer=2"],
+    [
+        "probe.grid={alpha: [1]}",
+        "probe.grid.alpha=[0.1,2]",
+        "probe.carve=0.3",
+        "dataset.metric=null",
+    ],
+    ["probe.carve=0.3", "dataset=mrpc", "model.path='my, model'", 'data_root="${dataset.name}"', "pairing=joint"],
 ]
 REFUSED = [
     ["probe.grdi.C=1"], ["dataset.nmae=a"], ["seed=[1"], ["dataset=nothing"], ["runtime=x"], ["see=1"], ["seed=x"],
@@ -66,8 +73,10 @@ def test_each_choice_of_options_is_composed_once(composed: Any, monkeypatch: pyt
     monkeypatch.setattr(type(loader), "load_sweep_config", counted)
     composer = JobComposer(loader)
     assert [composer.load_sweep_config(config, ["pooling=cls", f"seed={seed}"]).seed for seed in (0, 1)] == [0, 1]
+    carved = [composer.load_sweep_config(config, ["pooling=cls", f"probe.carve={carve}"]) for carve in (0.1, 0.2)]
+    assert [each.probe.carve for each in carved] == [0.1, 0.2]
     assert calls == [["pooling=cls"]]
     for number in range(MAX_COMPOSITIONS):
-        composer.load_sweep_config(config, [f"runtime.threads={number}"])
+        composer.load_sweep_config(config, [f"hydra.job.name=job{number}"])
     composer.load_sweep_config(config, ["pooling=cls"])
     assert len(calls) == MAX_COMPOSITIONS + 2

@@ -24,23 +24,23 @@ def basic_launcher() -> Any:
     return next(each for each in Plugins.instance().discover(Launcher) if each.__name__ == "BasicLauncher")
 
 
-def test_a_job_that_is_asked_for_again_is_done_once(run_main: Command, files: list[str]) -> None:
+def test_repeated_jobs_run_once(run_main: Command, files: list[str]) -> None:
     ended = run_main(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,cls", "seed=0,0,1")
     assert ended.status == 0 and "2 done, 4 skipped, 0 failed" in ended.out
 
 
-def test_jobs_that_were_never_started_are_counted_as_failed(
+def test_jobs_that_never_start_count_as_failed(
     run_main: Command, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     basic = basic_launcher()
-    launched = basic.launch
+    launch = basic.launch
 
-    def gives_up(self: Any, words: Any, initial_job_idx: int) -> Any:
-        launched(self, words[:1], initial_job_idx)
+    def launch_one_and_fail(self: Any, job_overrides: Any, initial_job_idx: int) -> Any:
+        launch(self, job_overrides[:1], initial_job_idx)
         raise RuntimeError("the launcher broke")
 
     with monkeypatch.context() as broken:
-        broken.setattr(basic, "launch", gives_up)
+        broken.setattr(basic, "launch", launch_one_and_fail)
         ended = run_main(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean,max")
     assert ended.status == 1 and "the launcher broke" in ended.err
     assert "1 done, 0 skipped, 2 failed" in ended.out and "was not started" in ended.out
@@ -53,18 +53,14 @@ def test_jobs_that_were_never_started_are_counted_as_failed(
     )
     records = [(tmp_path / "sweep" / str(job) / RECORD).read_bytes() for job in range(3)]
     with monkeypatch.context() as broken:
-        broken.setattr(basic, "launch", gives_up)
+        broken.setattr(basic, "launch", launch_one_and_fail)
         ended = run_main(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean,max", "seed=5")
-    assert (
-        ended.status == 1 and "1 done, 0 skipped, 2 failed" in ended.out
-    )  # the records in the folders are those of the earlier sweep
+    # jobs 1 and 2 count as failed, though their folders hold records of the earlier sweep
+    assert ended.status == 1 and "1 done, 0 skipped, 2 failed" in ended.out
     jobs = [read_job(tmp_path / "sweep" / str(job)) for job in range(3)]
     assert [job.status for job in jobs] == ["done"] * 3  # the earlier results are kept
-    assert [(tmp_path / "sweep" / str(job) / RECORD).read_bytes() == records[job] for job in range(3)] == [
-        False,
-        True,
-        True,
-    ]
+    unchanged = [(tmp_path / "sweep" / str(job) / RECORD).read_bytes() == records[job] for job in range(3)]
+    assert unchanged == [False, True, True]
     ended = run_main(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,meen,max")
     assert ended.status == 1 and "failed" not in ended.out  # no job was started
     assert [read_job(tmp_path / "sweep" / str(job)).status for job in range(3)] == ["done"] * 3
@@ -73,24 +69,21 @@ def test_jobs_that_were_never_started_are_counted_as_failed(
 def test_an_interrupted_sweep_keeps_earlier_results(
     files: list[str], run_main: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ["-m", *files, "hydra.sweep.dir=sweep", "hydra.sweep.subdir=job_${hydra.job.num}", "pooling=cls,mean,max"]
-    assert run_main(run.main, *words).status == 0
+    sweep = ["-m", *files, "hydra.sweep.dir=sweep", "hydra.sweep.subdir=job_${hydra.job.num}", "pooling=cls,mean,max"]
+    assert run_main(run.main, *sweep).status == 0
 
-    def stopped(*arguments: Any) -> None:
+    def interrupt(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as interrupted:
-        interrupted.setattr("src.results.cache.ResultCache.get", stopped)
-        assert run_main(run.main, *words).status == 130
+        interrupted.setattr("src.results.cache.ResultCache.get", interrupt)
+        assert run_main(run.main, *sweep).status == 130
     assert [read_job(job).status for job in find_jobs(Path("sweep"))] == ["done"] * 3
     with monkeypatch.context() as interrupted:
-        interrupted.setattr("src.pipeline.run.run_probe", stopped)
-        assert run_main(run.main, *words, "seed=7").status == 130
-    assert [read_job(job).status for job in find_jobs(Path("sweep"))] == [
-        "failed",
-        "done",
-        "done",
-    ]  # the record in the folder is another job's
+        interrupted.setattr("src.pipeline.run.run_probe", interrupt)
+        assert run_main(run.main, *sweep, "seed=7").status == 130
+    # job 0 has failed, because its folder holds the record of another seed
+    assert [read_job(job).status for job in find_jobs(Path("sweep"))] == ["failed", "done", "done"]
 
 
 def test_an_interrupted_sweep_reports_the_jobs_it_has_started(
@@ -98,12 +91,12 @@ def test_an_interrupted_sweep_reports_the_jobs_it_has_started(
 ) -> None:
     from src.pipeline import run as pipeline
 
-    done = pipeline.run_probe
+    run_probe = pipeline.run_probe
 
     def stop_at_the_second(prepared: Any, estimator: Any) -> Any:
         if prepared.target[0] == "mean":
             raise KeyboardInterrupt
-        return done(prepared, estimator)
+        return run_probe(prepared, estimator)
 
     monkeypatch.setattr("src.pipeline.run.run_probe", stop_at_the_second)
     ended = run_main(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean,max")
@@ -124,17 +117,32 @@ def test_parameters_of_an_experiment_and_batches_are_swept_over(
     experiment = tmp_path / "more" / "experiment" / "two.yaml"
     experiment.parent.mkdir(parents=True)
     experiment.write_text("# @package _global_\nhydra: {sweeper: {params: {seed: '0,1', pooling: max}}}\n")
-    words = [f"hydra.searchpath=[file://{tmp_path}/more]", "+experiment=two", "hydra.sweeper.max_batch_size=3"]
-    ended = run_main(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean", *words)
+    overrides = [f"hydra.searchpath=[file://{tmp_path}/more]", "+experiment=two", "hydra.sweeper.max_batch_size=3"]
+    ended = run_main(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean", *overrides)
     assert ended.status == 0 and "4 done, 0 skipped, 0 failed" in ended.out, ended.err
     assert Path("sweep/multirun.yaml").is_file()
 
 
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_batch_without_a_job_is_refused_before_the_first_job(files: list[str], run_main: Command, size: int) -> None:
+    words = ["hydra.sweep.dir=sweep", f"hydra.sweeper.max_batch_size={size}", "pooling=cls,mean"]
+    ended = run_main(run.main, "-m", *files, *words)
+    assert ended.status == 1 and f"hydra.sweeper.max_batch_size={size}" in ended.err
+    assert not Path("sweep").exists()
+
+
 def test_hydras_basic_sweeper_runs_without_a_report(files: list[str], run_main: Command) -> None:
-    words = ["-m", *files, "hydra.sweep.dir=sweep", "hydra/sweeper=basic", "pooling=cls"]
-    ended = run_main(run.main, *words)
+    sweep = ["-m", *files, "hydra.sweep.dir=sweep", "hydra/sweeper=basic", "pooling=cls"]
+    ended = run_main(run.main, *sweep)
     assert ended.status == 0 and read_job(Path("sweep/0")).status == "done", ended.err
-    ended = run_main(run.main, *words, "layer=9")
+    ended = run_main(run.main, *sweep, "layer=9")
+    assert ended.status == 1 and "layer" in ended.err
+
+
+def test_hydras_basic_sweeper_ignores_the_plan_of_an_earlier_sweep(files: list[str], run_main: Command) -> None:
+    sweep = ["-m", *files, "hydra.sweep.dir=sweep", "pooling=cls"]
+    assert run_main(run.main, *sweep).status == 0
+    ended = run_main(run.main, *sweep, "hydra/sweeper=basic", "layer=9")
     assert ended.status == 1 and "layer" in ended.err
 
 
@@ -146,7 +154,7 @@ def test_callbacks_of_a_sweep_with_a_failed_job_are_called(
         "experiments.sweep_run.SweepRun.on_multirun_end",
         lambda self, config, **_: ended_sweeps.append(config.hydra.sweep.dir),
     )
-    words = ["hydra/callbacks=wandb", "hydra.sweep.dir=sweep"]
-    assert run_main(run.main, "-m", *files, *words, "layer=9,-1").status == 1
-    assert run_main(run.main, "-m", *files, *words, "layer=-1").status == 0
+    overrides = ["hydra/callbacks=wandb", "hydra.sweep.dir=sweep"]
+    assert run_main(run.main, "-m", *files, *overrides, "layer=9,-1").status == 1
+    assert run_main(run.main, "-m", *files, *overrides, "layer=-1").status == 0
     assert ended_sweeps == ["sweep", "sweep"]

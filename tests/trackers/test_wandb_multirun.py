@@ -72,11 +72,8 @@ def test_the_kill_leaves_the_runs_that_were_done_and_the_one_it_hit(swept: Simpl
     assert swept.first.returncode < 0
     assert [len(found) for found in swept.before.values()] == [1] * (KILLED + 1)
     records = read(swept.before[str(KILLED)][0])
-    assert [config(records)[name] for name in ("seed", "pooling", "dataset")] == [
-        0,
-        "pooler",
-        "files",
-    ]  # what had been logged
+    logged = config(records)
+    assert [logged[name] for name in ("seed", "pooling", "dataset")] == [0, "pooler", "files"]
     assert not exits(records) and "score" not in merged(records, "summary")
 
 

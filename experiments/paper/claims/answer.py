@@ -95,18 +95,18 @@ def _values(evidence: Evidence, model: str) -> str:
 
 
 def _pooler(evidence: Evidence, model: str) -> str:
-    found, beside = evidence.overall(model, "pooler", "cls"), ""
+    found, comparison = evidence.overall(model, "pooler", "cls"), ""
     untrained = next((model for model in evidence.models if evidence.pooler_status(model) == "untrained"), None)
     if untrained is not None:
         other = evidence.overall(untrained, "pooler", "cls")
-        beside = (
+        comparison = (
             f", and {format_overall(other)} in {untrained}, whose pooler is untrained "
             f"({describe_verdict(other.verdict)})"
         )
     return (
         f"As frozen features {PURPOSE[found.verdict]}: over {len(found.tasks)} tasks the pooler scores "
         f"{format_overall(found)} relative to [CLS] in {model}, where next-sentence prediction trained it "
-        f"({describe_verdict(found.verdict)}){beside}."
+        f"({describe_verdict(found.verdict)}){comparison}."
     )
 
 

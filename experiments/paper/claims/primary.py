@@ -86,13 +86,13 @@ def values(evidence: Evidence) -> Claim:
     found = evidence.json("parity.json")["bert-books"]["systems"]
     tanh = [each for each in found if each["hidden_act"] != "gelu"]
     erf = [each for each in found if each["hidden_act"] == "gelu"]
-    apart = max(each["pooled_against_cls"] for each in found)
+    distance = max(each["pooled_against_cls"] for each in found)
     formula = max(each["pooler_formula"] for each in found)
     largest = max(max(each["sequence_output"], each["pooled_output"]) for each in tanh)
     text = (
         f"Through {len({each['system'] for each in found})} systems on the same weights (google-research/bert, "
         "TF-Hub, TensorFlow 2, Hugging Face, this suite) pooled_output is tanh(W·sequence_output[:, 0] + b) to within "
-        f"{formula:.0e}, and differs from sequence_output[:, 0] by up to {apart:.1f}. The systems agree to within "
+        f"{formula:.0e}, and differs from sequence_output[:, 0] by up to {distance:.1f}. The systems agree to within "
         f"{largest:.0e} under the tanh GELU of Google's code, and to within "
         f"{max(each['sequence_output'] for each in erf):.0e} where the configuration's 'gelu' is read as erf, as "
         "Hugging Face does."

@@ -1,5 +1,5 @@
 """Draws the figures of the paper.
 
 A figure is a module with ``PLACE`` (its number), ``NEEDS`` (its records), ``CAPTION`` and
-``draw(data, files)``.
+``draw(data, files)``. Lines of a caption are joined where the paper is written.
 """

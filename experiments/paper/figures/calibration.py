@@ -16,12 +16,10 @@ if TYPE_CHECKING:
 
 PLACE = 17
 NEEDS = ("simulation.csv",)
-CAPTION = (
-    "Error rates of the tests and intervals used here, in simulation with known truth: a dot for each method, metric "
-    "and population, with the 95 % interval of the simulation itself, by the number of test rows, or of tasks for "
-    "claims over tasks. The line is what is stated, the band what is asked for from 250 rows on; crosses lie outside "
-    "it, and simulation.csv says of each why."
-)
+CAPTION = """Error rates of the tests and intervals used here, in simulation with known truth: a dot
+for each method, metric and population, with the 95 % interval of the simulation itself, by the
+number of test rows, or of tasks for claims over tasks. The line is what is stated, the band what is
+asked for from 250 rows on; crosses lie outside it, and simulation.csv says of each why."""
 WITHIN: dict[str, Any] = {"color": "black", "marker": "o", "markersize": 3, "label": "within what is asked for"}
 OUTSIDE: dict[str, Any] = {"color": "#D55E00", "marker": "X", "markersize": 4.5, "label": "outside"}
 Row = dict[str, str]

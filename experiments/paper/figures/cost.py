@@ -23,12 +23,10 @@ MODELS = ("bert-books", "all-MiniLM-L6-v2")
 NEEDS = tuple(
     f"{kind}/{model}{suffix}" for model in MODELS for kind, suffix in (("cost", ".json"), ("layers", ""), ("pairs", ""))
 )
-CAPTION = (
-    "What a representation costs against the mean score over tasks, with 95 % intervals over test rows. Left: leaving "
-    "the encoder early; seconds on one core for 1,000 rows (tokenising, the pass up to the layer, pooling), below "
-    "them the quickest and the slowest repeat. Right: pairs read together or apart, with seconds for 1,000 pairs and "
-    "the bytes that a stored row takes in float32."
-)
+CAPTION = """What a representation costs against the mean score over tasks, with 95 % intervals over
+test rows. Left: leaving the encoder early; seconds on one core for 1,000 rows (tokenising, the pass
+up to the layer, pooling), below them the quickest and the slowest repeat. Right: pairs read
+together or apart, with seconds for 1,000 pairs and the bytes that a stored row takes in float32."""
 PAIRINGS = ("joint", "separate")
 
 

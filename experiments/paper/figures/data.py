@@ -17,26 +17,20 @@ if TYPE_CHECKING:
 
 PLACE = 7
 NEEDS = ("mdl/bert-books", "mdl/all-MiniLM-L6-v2")
-CAPTION = (
-    "Scores of probes on growing parts of the training rows, in one seeded order, with 95 % intervals over test rows; "
-    "the dotted line is the best constant prediction. Last panel of a model: compression by the online code, the bits "
-    "of the uniform code over those of a probe's, which is exact for that order; at 1 the features say nothing of the "
-    "labels."
-)
-COLUMNS = 3
+CAPTION = """Scores of probes on growing parts of the training rows, in one seeded order, with 95 %
+intervals over test rows; the dotted line is the best constant prediction. Last panel of a model:
+compression by the online code, the bits of the uniform code over those of a probe's, which is exact
+for that order; at 1 the features say nothing of the labels."""
 ROWS = (10, 100, 1000, 10000, 100000)
 
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a panel per model and task, and one of compression per model."""
-    panels = layout.draw_panels(data, NEEDS, COLUMNS, height=1.65, spare=1)
-    for axis, members in panels.filled:
-        _curves(axis, members)
+    panels = layout.draw_panels(data, NEEDS, columns=3, height=1.65, spare=1)
     for name, (axis,) in zip(NEEDS, panels.spare.values(), strict=True):
         _compression(axis, layout.by_dataset(data[name]))
-    drawing.add_legend(panels.figure, 6)
-    return panels.figure
+    return panels.fill(_curves, legend=6)
 
 
 def _curves(axis: Axes, records: Sequence[Record]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,37 +11,38 @@ from experiments.paper.figures import drawing, layout
 from src.evaluation.estimates import evaluate
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from experiments.bundles import Record
 
 PLACE = 16
 NEEDS = ("draws/bert-books", "draws/all-MiniLM-L6-v2")
-CAPTION = (
-    "Probes fitted on ten resamples of the training rows, at the strength chosen once: small dots are the draws, the "
-    "bar beside them the first draw with its 95 % interval over test rows. Where the dots spread as wide as the bar, "
-    "the choice of training rows weighs as much as that of test rows. Each panel has its own scale."
-)
-COLUMNS = 4
+CAPTION = """Probes fitted on ten resamples of the training rows, at the strength chosen once: small
+dots are the draws, the bar beside them the first draw with its 95 % interval over test rows. Where
+the dots spread as wide as the bar, the choice of training rows weighs as much as that of test rows.
+Each panel has its own scale."""
 RESAMPLES = 1000
 
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a panel per model and task, a column per pooling."""
-    panels = layout.draw_panels(data, NEEDS, COLUMNS, height=1.5)
-    for axis, members in panels.filled:
-        status = drawing.pooler_status(members)
-        for place, record in enumerate(members):
-            result, arrays = record.result, record.predictions
-            marks = drawing.marker_style(result.pooling, status)
-            metric, classes = str(result.score["metric"]), int(result.counts.get("classes") or 0)
-            rows = evaluate(
-                metric, arrays["label"], arrays["prediction"][0], classes=classes, seed=result.seed, resamples=RESAMPLES
-            )
-            drawing.draw_interval(
-                axis, place - 0.15, vars(rows), label=style.pooling_label(result.pooling, status), **marks
-            )
-            drawing.draw_dots(axis, place + 0.2, result.score["draws"], marks["color"])
-        axis.set_xticks([])
-        axis.margins(x=0.15)
-    drawing.add_legend(panels.figure, 6)
-    return panels.figure
+    return layout.draw_panels(data, NEEDS, columns=4, height=1.5).fill(_task, legend=6)
+
+
+def _task(axis: Axes, records: Sequence[Record]) -> None:
+    status = drawing.pooler_status(records)
+    for place, record in enumerate(records):
+        result, arrays = record.result, record.predictions
+        marks = drawing.marker_style(result.pooling, status)
+        metric, classes = str(result.score["metric"]), int(result.counts.get("classes") or 0)
+        rows = evaluate(
+            metric, arrays["label"], arrays["prediction"][0], classes=classes, seed=result.seed, resamples=RESAMPLES
+        )
+        drawing.draw_interval(
+            axis, place - 0.15, vars(rows), label=style.pooling_label(result.pooling, status), **marks
+        )
+        drawing.draw_dots(axis, place + 0.2, result.score["draws"], marks["color"])
+    axis.set_xticks([])
+    axis.margins(x=0.15)

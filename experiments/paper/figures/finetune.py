@@ -16,12 +16,10 @@ if TYPE_CHECKING:
 
 PLACE = 15
 NEEDS = ("finetune/bert-books", "poolings/bert-books", "demo/bert-books")
-CAPTION = (
-    "bert-books frozen, under the probe, and tuned whole with a linear head on the same vector. Tuned scores are "
-    "means over seeds, small dots the seeds; 95 % intervals are over test rows, and over seeds where there are "
-    "several. Broken lines are the trivial baselines. Each panel has its own scale."
-)
-COLUMNS = 4
+CAPTION = """bert-books frozen, under the probe, and tuned whole with a linear head on the same
+vector. Tuned scores are means over seeds, small dots the seeds; 95 % intervals are over test rows,
+and over seeds where there are several. Broken lines are the trivial baselines. Each panel has its
+own scale."""
 
 
 @drawing.requires(NEEDS)
@@ -30,11 +28,7 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
     tuned, frozen = data[NEEDS[0]], [*data[NEEDS[1]], *data[NEEDS[2]]]
     heads = {(record.result.dataset, record.result.pooling) for record in tuned}
     both = [*(record for record in frozen if (record.result.dataset, record.result.pooling) in heads), *tuned]
-    panels = layout.draw_panels({NEEDS[0]: both}, NEEDS[:1], COLUMNS, height=1.8)
-    for axis, members in panels.filled:
-        _task(axis, members)
-    drawing.add_legend(panels.figure, 6)
-    return panels.figure
+    return layout.draw_panels({NEEDS[0]: both}, NEEDS[:1], columns=4, height=1.8).fill(_task, legend=6)
 
 
 def _task(axis: Axes, records: Sequence[Record]) -> None:

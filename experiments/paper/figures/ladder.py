@@ -18,12 +18,10 @@ if TYPE_CHECKING:
 
 PLACE = 4
 NEEDS = ("ladder/bert-books", "ladder/all-MiniLM-L6-v2")
-CAPTION = (
-    "What each step from [CLS] to the pooler costs: the difference to [CLS] in points, as the mean over tasks with "
-    "the 95 % interval of a bootstrap over tasks and rows; faint dots are the tasks. Columns differ in the probe's "
-    "penalty: none, a weak one (0.0001 per row), and the one tuned on held-out training rows. The band is the margin "
-    f"of {100 * MARGIN:g} point."
-)
+CAPTION = f"""What each step from [CLS] to the pooler costs: the difference to [CLS] in points, as
+the mean over tasks with the 95 % interval of a bootstrap over tasks and rows; faint dots are the
+tasks. Columns differ in the probe's penalty: none, a weak one (0.0001 per row), and the one tuned
+on held-out training rows. The band is the margin of {100 * MARGIN:g} point."""
 
 
 @drawing.requires(NEEDS)

@@ -16,23 +16,17 @@ if TYPE_CHECKING:
 
 PLACE = 6
 NEEDS = ("layers/bert-books", "layers/all-MiniLM-L6-v2")
-CAPTION = (
-    "Score by layer, 0 being the embeddings, with 95 % intervals over test rows. The dotted line is the best constant "
-    "prediction (no correlation: 0), where [CLS] of layer 0, a constant, has to lie; its correlation is undefined and "
-    "left out. Each panel has its own scale."
-)
-COLUMNS = 4
+CAPTION = """Score by layer, 0 being the embeddings, with 95 % intervals over test rows. The dotted
+line is the best constant prediction (no correlation: 0), where [CLS] of layer 0, a constant, has to
+lie; its correlation is undefined and left out. Each panel has its own scale."""
 
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a panel per model and task, a line per pooling over the layers."""
-    panels = layout.draw_panels(data, NEEDS, COLUMNS, height=1.5)
-    for axis, members in panels.filled:
-        _task(axis, members)
+    panels = layout.draw_panels(data, NEEDS, columns=4, height=1.5)
     layout.label_columns(panels.axes, "layer")
-    drawing.add_legend(panels.figure)
-    return panels.figure
+    return panels.fill(_task)
 
 
 def _task(axis: Axes, records: Sequence[Record]) -> None:

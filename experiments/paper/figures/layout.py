@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,13 @@ class Panels:
     axes: Any
     filled: list[tuple[Axes, list[Record]]]
     spare: dict[str, list[Axes]]
+
+    def fill(self, draw: Callable[[Axes, Sequence[Record]], None], *, legend: int = 5) -> Figure:
+        """Draw the panels, add a legend of at most so many columns, and return the figure."""
+        for axis, records in self.filled:
+            draw(axis, records)
+        drawing.add_legend(self.figure, legend)
+        return self.figure
 
 
 def draw_panels(

@@ -20,12 +20,11 @@ MODELS = ("bert-books", "all-MiniLM-L6-v2")
 KINDS = ("random", "nsp")
 NEEDS = tuple(f"nsp_pooler/{model}-{kind}" for model in MODELS for kind in KINDS)
 STEPS = ("pooler_preactivation", "pooler")
-CAPTION = (
-    "The difference to [CLS], in points with 95 % intervals, of two poolers on one frozen encoder, whose [CLS] is "
-    "therefore the same: hollow, the random start; filled, the same pooler after next-sentence prediction on books "
-    "has trained it and nothing else. Left W h + b, right with its tanh. Below, the mean over tasks by a bootstrap "
-    f"over tasks and rows. The band is the margin of {100 * MARGIN:g} point."
-)
+CAPTION = f"""The difference to [CLS], in points with 95 % intervals, of two poolers on one frozen
+encoder, whose [CLS] is therefore the same: hollow, the random start; filled, the same pooler after
+next-sentence prediction on books has trained it and nothing else. Left W h + b, right with its
+tanh. Below, the mean over tasks by a bootstrap over tasks and rows. The band is the margin of
+{100 * MARGIN:g} point."""
 
 
 @drawing.requires(NEEDS)

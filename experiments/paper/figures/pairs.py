@@ -16,23 +16,17 @@ if TYPE_CHECKING:
 
 PLACE = 9
 NEEDS = ("pairs/bert-books", "coherence/bert-books", "pairs/all-MiniLM-L6-v2")
-CAPTION = (
-    "Scores on tasks of two texts, encoded jointly ([CLS] A [SEP] B [SEP], one vector) or separately (u, v, |u − v| "
-    "and u v of two vectors, four times as wide), with 95 % intervals over test rows. book_coherence: does a segment "
-    "of a book follow the other? Broken lines are the trivial baselines. Each panel has its own scale."
-)
-COLUMNS = 5
+CAPTION = """Scores on tasks of two texts, encoded jointly ([CLS] A [SEP] B [SEP], one vector) or
+separately (u, v, |u − v| and u v of two vectors, four times as wide), with 95 % intervals over test
+rows. book_coherence: does a segment of a book follow the other? Broken lines are the trivial
+baselines. Each panel has its own scale."""
 PAIRINGS = ("joint", "separate")
 
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a panel per model and task, a line per pooling from joint to separate."""
-    panels = layout.draw_panels(data, NEEDS, COLUMNS, height=1.75)
-    for axis, members in panels.filled:
-        _task(axis, members)
-    drawing.add_legend(panels.figure, 6)
-    return panels.figure
+    return layout.draw_panels(data, NEEDS, columns=5, height=1.75).fill(_task, legend=6)
 
 
 def _task(axis: Axes, records: Sequence[Record]) -> None:

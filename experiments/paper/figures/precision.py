@@ -16,11 +16,9 @@ if TYPE_CHECKING:
 
 PLACE = 5
 NEEDS = ("precision/bert-books",)
-CAPTION = (
-    "What half precision costs each pooling of bert-books: the difference to its own score in float32 in points, as "
-    "the mean over tasks with the 95 % interval of a bootstrap over tasks and rows; faint dots are the tasks. The "
-    f"band is the margin of {100 * MARGIN:g} point."
-)
+CAPTION = f"""What half precision costs each pooling of bert-books: the difference to its own score
+in float32 in points, as the mean over tasks with the 95 % interval of a bootstrap over tasks and
+rows; faint dots are the tasks. The band is the margin of {100 * MARGIN:g} point."""
 
 
 @drawing.requires(NEEDS)

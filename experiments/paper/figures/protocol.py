@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 PLACE = 8
 MODELS = ("bert-books", "all-MiniLM-L6-v2")
 NEEDS = tuple(f"protocol/{model}" for model in MODELS)
-CAPTION = (
-    "Paired differences to [CLS] under this suite's probe and under the published rules of SentEval and of MTEB, on "
-    "features of the same encoder, in points with 95 % intervals (under MTEB over its draws of few training rows "
-    f"too). SentEval encodes pairs separately. The band is the margin of {100 * MARGIN:g} point."
-)
+CAPTION = f"""Paired differences to [CLS] under this suite's probe and under the published rules of
+SentEval and of MTEB, on features of the same encoder, in points with 95 % intervals (under MTEB
+over its draws of few training rows too). SentEval encodes pairs separately. The band is the margin
+of {100 * MARGIN:g} point."""
 PAIRS = (("mean", "cls"), ("pooler", "cls"))
 PROTOCOLS = {"logistic": ("black", "o"), "senteval": ("#6A6A6A", "^"), "mteb": ("#A0A0A0", "s")}
 

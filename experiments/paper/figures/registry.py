@@ -40,7 +40,7 @@ def require_matplotlib() -> None:
     Raises
     ------
     UserError
-        It is not.
+        It is not installed.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise UserError("figures need matplotlib, which is not installed. Run pip install -e '.[paper]'.")

@@ -16,11 +16,9 @@ if TYPE_CHECKING:
 
 PLACE = 1
 NEEDS = ("poolings/bert-books",)
-CAPTION = (
-    "Scores of each pooling of the frozen bert-books with 95 % intervals over test rows. Broken lines are the trivial "
-    "baselines: a bag of word pieces under the same probe, and the best constant prediction. Each panel has its own "
-    "scale."
-)
+CAPTION = """Scores of each pooling of the frozen bert-books with 95 % intervals over test rows.
+Broken lines are the trivial baselines: a bag of word pieces under the same probe, and the best
+constant prediction. Each panel has its own scale."""
 COLUMNS = 4
 
 

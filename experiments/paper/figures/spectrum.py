@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 
 PLACE = 13
 NEEDS = ("diagnostics/bert-books.json", "diagnostics/all-MiniLM-L6-v2.json")
-CAPTION = (
-    "Left: singular values of the pooler's W, the largest first, and the Marchenko-Pastur law of a random matrix "
-    "whose entries have the same standard deviation. Right: linear CKA, in percent, between representations of the "
-    "same texts, the mean over tasks. Both are exact for these weights and texts, so nothing has an interval."
-)
+CAPTION = """Left: singular values of the pooler's W, the largest first, and the Marchenko-Pastur
+law of a random matrix whose entries have the same standard deviation. Right: linear CKA, in
+percent, between representations of the same texts, the mean over tasks. Both are exact for these
+weights and texts, so nothing has an interval."""
 
 
 @drawing.requires(NEEDS)

@@ -47,7 +47,7 @@ class TokenisedDataset:
 
     @property
     def extractor(self) -> FeatureExtractor:
-        """The extractor, which knows the checkpoint."""
+        """The feature extractor of the checkpoint."""
         return self.prepared.extractor
 
     @property

@@ -12,7 +12,7 @@ HEADS = ("cls", "pooler", "mean")
 
 @dataclass(frozen=True)
 class Runtime:
-    """Says where the trials run."""
+    """Settings of processes and folders."""
 
     threads: int | None = at_least(1, None)  # worker processes, of one thread each; unset: the cores
     cache_dir: str | None = None

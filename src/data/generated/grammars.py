@@ -1,4 +1,4 @@
-"""The registry of grammars, each of which writes the rows of one task."""
+"""Registry of grammars; each writes the rows of one generated task."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Readers of CSV, TSV, JSON lines, Parquet, and the layouts of official downloads.
 
-Every reader returns a `pa.Table` of large_string columns named as asked, null where a cell is
+Every reader returns a `pa.Table` of large_string columns as requested, null where a cell is
 absent. It streams its file, so that 600,000 rows never become 600,000 Python strings at once. Only
 a line feed ends a line: lone carriage returns, U+2028, form feeds and NULs belong to the text.
 

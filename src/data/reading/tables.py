@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from src.errors import UserError
 
-BLOCK_ROWS = 8192  # held as Python strings
-OFFSET_BYTES = 8  # a row of a text column, beside its characters
-MAX_TABLE_BYTES = 1 << 31  # of the decoded columns
+BLOCK_ROWS = 8192  # rows that are held as Python strings
+OFFSET_BYTES = 8  # bytes of a row of a text column in addition to its characters
+MAX_TABLE_BYTES = 1 << 31  # bytes of the decoded columns
 STRING = pa.large_string()
 
 

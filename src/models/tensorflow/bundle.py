@@ -34,8 +34,8 @@ OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 class Entry:
     """Place of a tensor: `size` bytes from `offset` in data file `shard`, with their masked CRC-32C."""
 
-    kind: int
     shape: tuple[int, ...]
+    kind: int
     shard: int
     offset: int
     size: int
@@ -79,7 +79,7 @@ class Bundle:
                 f"{index.name} is no complete index of a TensorFlow checkpoint: {error}. Get the checkpoint again."
             ) from error
         except OSError as error:
-            raise UserError(f"{index.name} cannot be read: {flatten(error, 160)}.") from error
+            raise UserError(f"{index.name} cannot be read: {flatten(error, 160)}. Get the checkpoint again.") from error
         self._data_files = [
             prefix.with_name(f"{prefix.name}.data-{shard:05d}-of-{shards:05d}") for shard in range(shards)
         ]
@@ -113,7 +113,7 @@ class Bundle:
         try:
             raw = np.fromfile(data, np.uint8, entry.size, offset=entry.offset)
         except OSError as error:
-            raise UserError(f"{data.name} cannot be read: {flatten(error, 160)}.") from error
+            raise UserError(f"{data.name} cannot be read: {flatten(error, 160)}. Get the checkpoint again.") from error
         if len(raw) < entry.size:
             raise UserError(f"{data.name} has been cut short while it was read. Get the checkpoint again.")
         return raw
@@ -174,7 +174,7 @@ def _entry(raw: bytes, shards: int) -> Entry:
         raise DamagedError("a tensor lies in a data file that does not exist")
     if kind == FLOAT and not sliced and size != 4 * math.prod(shape):
         raise DamagedError("a tensor's shape does not fit its bytes")
-    return Entry(kind, shape, shard, offset, size, checksum, sliced)
+    return Entry(shape, kind, shard, offset, size, checksum, sliced)
 
 
 def _shape(raw: bytes) -> tuple[int, ...]:

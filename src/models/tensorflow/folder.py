@@ -24,9 +24,9 @@ SIZES = (
     "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
     "max_position_embeddings", "type_vocab_size",
 )  # fmt: skip
-MAX_SIZE = 10**7  # of any size in bert_config.json
-INITIALIZER_RANGE = 0.02  # of a configuration without one; random_pooler draws from it
-LAYER_NORM_EPS = 1e-12  # of modeling.py and the TensorFlow 2 models; not in bert_config.json
+MAX_SIZE = 10**7  # largest size in bert_config.json
+INITIALIZER_RANGE = 0.02  # default of bert_config.json; random_pooler draws with it
+LAYER_NORM_EPS = 1e-12  # constant in modeling.py and the TensorFlow 2 models; not in bert_config.json
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -129,7 +129,9 @@ def read_vocabulary(path: Path) -> dict[str, int]:
         with io.TextIOWrapper(open_regular(path), encoding="utf-8", newline="\n") as file:
             lines = [line.strip() for line in file]
     except (OSError, ValueError) as error:
-        raise UserError(f"the vocabulary {path.name} cannot be read: {flatten(error, 120)}.") from error
+        raise UserError(
+            f"the vocabulary {path.name} cannot be read: {flatten(error, 120)}. Get the file again."
+        ) from error
     numbers = {piece: number for number, piece in enumerate(lines)}
     if lacking := [piece for piece in SPECIAL if piece not in numbers]:
         raise UserError(
@@ -161,9 +163,11 @@ def _read_object(path: Path) -> dict[str, Any]:
     try:
         stated = read_json(path)
     except (OSError, Unreadable) as error:
-        raise UserError(f"the configuration {path.name} cannot be read: {flatten(error, 120)}.") from error
+        raise UserError(
+            f"the configuration {path.name} cannot be read: {flatten(error, 120)}. Get the file again."
+        ) from error
     if not isinstance(stated, dict):
-        raise UserError(f"{path.name} is no configuration: it holds no mapping of names to values.")
+        raise UserError(f"{path.name} is no configuration: it holds no mapping of names to values. Get the file again.")
     return stated
 
 
@@ -206,7 +210,7 @@ def _find_file(folder: Path, name: str, given: str | None, key: str) -> Path:
         if path.is_file():
             return path
     if given:
-        raise UserError(f"model.{key}={given}: there is no such file.")
+        raise UserError(f"model.{key}={given}: there is no such file. Relative paths start at the current directory.")
     raise UserError(
         f"{folder.name} holds no {name}, as TF-Hub modules may not. Give that of the same model: model.{key}=FILE."
     )

@@ -110,7 +110,7 @@ def variable_names(parameter: str) -> list[str]:
     else:
         name = f"{path}/{'kernel' if leaf == 'weight' else 'bias'}"
     part = max((part for part in SYNONYMS if part in name), key=len)
-    other = [name.replace(part, there) for there in SYNONYMS[part]]
+    other = [name.replace(part, synonym) for synonym in SYNONYMS[part]]
     return [name, *other, *(each.replace("encoder/", "transformer/") for each in other if "encoder/" in each)]
 
 
@@ -172,10 +172,7 @@ def _heads(known: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> d
     """
     width = config["hidden_size"]
     wanted = dict.fromkeys(HEADS, (width,)) | {
-        "cls.seq_relationship.weight": (
-            2,
-            width,
-        ),  # multiplied from the right by google-research's code: not transposed
+        "cls.seq_relationship.weight": (2, width),  # not transposed in google-research's code
         "cls.seq_relationship.bias": (2,),
         "cls.predictions.bias": (config["vocab_size"],),
         "cls.predictions.transform.dense.weight": (width, width),

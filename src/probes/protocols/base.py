@@ -1,4 +1,4 @@
-"""The steps that a protocol decides, with the suite's own rules as defaults."""
+"""The steps that a protocol can change, with the suite's own rules as defaults."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from src.registry import Registry, unknown
 
 MAX_SEED = 2**32 - 1  # of scikit-learn's generators
 
+Evaluate = Callable[[Array], Estimate]
 T = TypeVar("T", bound="Protocol")
 
 protocols: Registry[type[Protocol]] = Registry("protocol")
@@ -38,10 +39,18 @@ def protocol(name: str) -> Callable[[type[T]], type[T]]:
     return add
 
 
+def require_test_split(option: str, settings: ProbeSettings, dataset: Dataset, remedy: str) -> None:
+    """Raise a UserError if rows are scored in folds of train, which an option excludes."""
+    if settings.selection == "nested":
+        raise UserError(
+            f"{option} needs a test split of its own, and {dataset.name} is scored in folds of train. {remedy}"
+        )
+
+
 @protocol("suite")
 @dataclass(frozen=True)
 class Protocol:
-    """The suite's own rules; another protocol overrides some of them.
+    """The suite's rules, of which other protocols override some.
 
     `MAXIMA` bounds the settings that are whole numbers. `FITTED` says whether an estimator is fitted
     to training rows. `SCALINGS` are the allowed values of ``probe.features``.
@@ -51,9 +60,9 @@ class Protocol:
     FITTED: ClassVar[bool] = True
     SCALINGS: ClassVar[tuple[str, ...]] = SCALINGS
 
-    def pairing(self, asked: str | None, has_pairs: bool) -> str | None:
-        """Return the pairing of texts: `asked`, unless the rules fix one. None stands for joint."""
-        return asked
+    def pairing(self, requested: str | None, has_pairs: bool) -> str | None:
+        """Return the pairing of texts: `requested`, unless the rules fix one. None stands for joint."""
+        return requested
 
     def check_config(self, probe: ProbeConfig, dataset: DatasetConfig, draws: int) -> None:
         """Check settings that do not go with the protocol, before any file is read; raise a UserError."""
@@ -83,11 +92,8 @@ class Protocol:
             Too many classes, too few rows, or a setting that the selection excludes.
         """
         check_classes(dataset)
-        if settings.draws > 1 and settings.selection == "nested":
-            raise UserError(
-                f"draws={settings.draws} needs a test split of its own, and {dataset.name} is scored in folds of train."
-                " Set draws=1."
-            )
+        if settings.draws > 1:
+            require_test_split(f"draws={settings.draws}", settings, dataset, "Set draws=1.")
         check_probe(dataset, fraction=settings.carve, seed=settings.seed)
 
     def pair_features(self, sides: list[Array]) -> Array:
@@ -134,12 +140,7 @@ class Protocol:
         return suite_protocol(estimator, settings, data, progress)
 
     def score(
-        self,
-        name: str,
-        labels: Array,
-        draws: Sequence[Array],
-        fold: Array | None,
-        evaluate: Callable[[Array], Estimate],
+        self, name: str, labels: Array, draws: Sequence[Array], fold: Array | None, evaluate: Evaluate
     ) -> dict[str, Any]:
         """Return a metric's value and interval.
 

@@ -37,14 +37,14 @@ class Cosine(Protocol):
     FITTED: ClassVar[bool] = False
     SCALINGS: ClassVar[tuple[str, ...]] = ("none", "centre", "standardise", "whiten")
 
-    def pairing(self, asked: str | None, has_pairs: bool) -> str:
+    def pairing(self, requested: str | None, has_pairs: bool) -> str:
         """Return ``separate``; raise a UserError for single texts and for an explicit ``joint``."""
         if not has_pairs:
             raise UserError(
                 "probe=cosine compares the two texts of a row, and this dataset has one. Leave probe out, or name "
                 "dataset.text_pair."
             )
-        if asked == "joint":
+        if requested == "joint":
             raise UserError(
                 "pairing=joint reads both texts of a row as one, and probe=cosine compares two vectors. "
                 "Leave pairing out, or use pairing=separate."

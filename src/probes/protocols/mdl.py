@@ -22,7 +22,7 @@ from src.probes.fitter import FitRequest, ProbeFitter
 from src.probes.grid import pick, subset_weights
 from src.probes.outcome import CurvePoint, ProbeOutcome
 from src.probes.progress import Progress
-from src.probes.protocols.base import Protocol, protocol
+from src.probes.protocols.base import Protocol, protocol, require_test_split
 from src.probes.settings import ProbeData, ProbeSettings
 from src.probes.solvers.linear import Array
 from src.probes.suite import suite_protocol
@@ -36,8 +36,8 @@ class OnlineCode(Protocol):
     """Bits that transmit the labels to a receiver who has the features and the method.
 
     The training rows come in one seeded order. Those of the first block are sent by the uniform
-    code. Then a probe is fitted on all rows sent so far, at a strength chosen on a part carved from
-    them, and the next block costs -log2 of the probabilities that it gives. Where a class is
+    code. Then a probe is fitted on all rows sent so far, at a strength chosen on a part held out
+    from them. The next block costs -log2 of the probabilities that it gives. Where a class is
     missing or no row can be held out, the first block is longer.
 
     The score is the suite's own, of a probe on all of train. The probes before it are scored on the
@@ -62,11 +62,7 @@ class OnlineCode(Protocol):
             )
 
     def check(self, settings: ProbeSettings, dataset: Dataset) -> None:
-        if settings.selection == "nested":
-            raise UserError(
-                f"probe=mdl needs a test split of its own, and {dataset.name} is scored in folds of train. "
-                "Leave probe out."
-            )
+        require_test_split("probe=mdl", settings, dataset, "Leave probe out.")
         super().check(settings, dataset)
 
     def fit_by_rules(

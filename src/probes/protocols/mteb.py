@@ -6,7 +6,7 @@ mteb/abstasks/classification.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -16,14 +16,13 @@ from scipy.special import stdtrit
 from src.config.limits import MAX_DRAWS
 from src.data.dataset import Dataset
 from src.errors import UserError
-from src.evaluation.estimates import Estimate
 from src.evaluation.metrics import metrics
 from src.probes.fitted import predict_folds
 from src.probes.fitter import FitRequest, ProbeFitter
 from src.probes.grid import Candidate, GridSearch, subset_weights
 from src.probes.outcome import ProbeOutcome, no_folds, stack
 from src.probes.progress import Progress
-from src.probes.protocols.base import Protocol, protocol
+from src.probes.protocols.base import Evaluate, Protocol, protocol
 from src.probes.protocols.scores import metric_value
 from src.probes.settings import ProbeData, ProbeSettings
 from src.probes.solvers.linear import Array
@@ -36,12 +35,12 @@ class MTEB(Protocol):
 
     MTEB draws the rows of an experiment by shuffling those of the last one with a generator of the
     same seed each time (`_undersample_data`). That is one permutation, applied once more for each
-    experiment, the same for every task of that size. Here each experiment is a draw of its own from
-    the run's seed, so that the spread over experiments shows how much of a score is chance.
+    experiment, the same for every task of that size. Here each experiment draws its own rows from
+    the run's seed, so the spread over experiments shows the effect of chance.
 
     MTEB's classification tasks are single texts; pairs of texts are encoded by the setting
     `pairing`. Rows that are scored in folds of themselves are predicted by probes on rows of the
-    other folds, drawn anew in each experiment. MTEB's own cross-validation has one experiment in
+    other folds, drawn again in each experiment. MTEB's own cross-validation has one experiment in
     each of five folds.
 
     Attributes
@@ -113,12 +112,7 @@ class MTEB(Protocol):
         return subset_weights(len(y), np.concatenate(drawn))
 
     def score(
-        self,
-        name: str,
-        labels: Array,
-        draws: Sequence[Array],
-        fold: Array | None,
-        evaluate: Callable[[Array], Estimate],
+        self, name: str, labels: Array, draws: Sequence[Array], fold: Array | None, evaluate: Evaluate
     ) -> dict[str, Any]:
         """Return the mean over experiments, with an interval for new rows and new draws.
 

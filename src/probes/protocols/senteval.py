@@ -6,7 +6,7 @@ names its file there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -16,14 +16,13 @@ from src.config.limits import MAX_FOLDS, check_grid
 from src.data.dataset import Dataset, Split
 from src.data.splits import RowSplitter
 from src.errors import UserError
-from src.evaluation.estimates import Estimate
 from src.probes.decisions import predict_from_scores
 from src.probes.fitter import ProbeFitter
 from src.probes.grid import Criterion
 from src.probes.grid_fit import GridFit
 from src.probes.outcome import ProbeOutcome
 from src.probes.progress import Progress
-from src.probes.protocols.base import Protocol, protocol
+from src.probes.protocols.base import Evaluate, Protocol, protocol
 from src.probes.protocols.scores import metric_value
 from src.probes.settings import ProbeData, ProbeSettings, Rows
 from src.probes.solvers.linear import Array
@@ -62,9 +61,9 @@ class SentEval(Protocol):
     folds: int = 10
     folds_grid: dict[str, list[float]] | None = None
 
-    def pairing(self, asked: str | None, has_pairs: bool) -> str | None:
+    def pairing(self, requested: str | None, has_pairs: bool) -> str | None:
         """Return ``separate`` for pairs of texts (senteval/mrpc.py, senteval/sick.py)."""
-        return "separate" if has_pairs else asked
+        return "separate" if has_pairs else requested
 
     def validate(self, grid: Mapping[str, Sequence[float]]) -> None:
         """Check the number of folds and the grid of KFoldClassifier; raise a UserError."""
@@ -120,12 +119,7 @@ class SentEval(Protocol):
         return replace(outcome, predictions=predictions, draws=[predictions], fold_ids=outcome.fold_ids[place])
 
     def score(
-        self,
-        name: str,
-        labels: Array,
-        draws: Sequence[Array],
-        fold: Array | None,
-        evaluate: Callable[[Array], Estimate],
+        self, name: str, labels: Array, draws: Sequence[Array], fold: Array | None, evaluate: Evaluate
     ) -> dict[str, Any]:
         """Return a metric's value and interval.
 
@@ -162,7 +156,7 @@ class StratifiedSplitter(RowSplitter):
 class Accuracy(Criterion):
     """Mean accuracy of the folds in percent with two decimals; the first of equals is chosen.
 
-    So in senteval/tools/validation.py. As a loss, it is the share of held-out rows that are wrong.
+    As in senteval/tools/validation.py. As a loss, it is the share of held-out rows that are wrong.
     """
 
     def losses(self, fitter: ProbeFitter, fit: GridFit, rows: Array | Rows) -> Array:

@@ -10,8 +10,8 @@ from src.probes.solvers.linear import Array
 from src.probes.solvers.preconditioner import Basis, CholeskyFrame, Frame
 from src.probes.solvers.softmax import SoftmaxObjective
 
-FACTOR_ENTRIES = 1 << 29  # of Cholesky factors held at once: 4 GiB
-NULL = 1e-12  # class directions of less curvature have none: softmax ignores a constant added to all classes
+FACTOR_ENTRIES = 1 << 29  # float64 entries of the Cholesky factors in memory: 4 GiB
+NULL = 1e-12  # least curvature of a class direction: softmax ignores a common constant
 
 
 @dataclass(frozen=True)

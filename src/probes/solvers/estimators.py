@@ -13,7 +13,7 @@ from src.probes.solvers.logistic import solve_logistic
 from src.probes.solvers.preconditioner import Basis
 from src.probes.solvers.ridge import solve_ridge
 
-# Penalties per row. Beyond, float64 does not distinguish a fit from none or from no penalty.
+# Penalties per row, beyond which float64 gives weights of zero or those without a penalty.
 MIN_PENALTY, MAX_PENALTY = 1e-12, 1e12
 
 
@@ -68,6 +68,22 @@ class _Linear:
                     f"probe.grid.alpha: {type(self).__name__} takes penalties per row of {allowed}, got {alpha:g}."
                 )
 
+    def solve(
+        self, x: Matrix, y: Array, classes: int, problems: Sequence[Problem], basis: Basis | None = None,
+        report: Report = no_report,
+    ) -> list[Solution]:  # fmt: skip
+        """Solve many problems on shared rows together.
+
+        See `solve_logistic` and `solve_ridge`; ridge regression ignores `classes` and `basis`.
+        """
+        self.check_penalties([problem.alpha for problem in problems])
+        return self._solve(x, y, classes, problems, basis, report)
+
+    def _solve(
+        self, x: Matrix, y: Array, classes: int, problems: Sequence[Problem], basis: Basis | None, report: Report
+    ) -> list[Solution]:
+        raise NotImplementedError
+
     def _with_solution(self, solution: Solution) -> Any:
         self.coef_, self.intercept_ = solution.unscaled()
         self.gap_, self.converged_, self.n_iter_ = solution.gap, solution.converged, solution.evaluations
@@ -109,19 +125,16 @@ class LogisticRegression(_Linear):
     def __init__(self, alpha: float = 1e-3, tolerance: float = 1e-9) -> None:
         self.alpha, self.tolerance = alpha, tolerance
 
-    def solve(
-        self, x: Matrix, y: Array, classes: int, problems: Sequence[Problem], basis: Basis | None = None,
-        report: Report = no_report,
-    ) -> list[Solution]:  # fmt: skip
-        """Solve many problems on shared rows together; see `solve_logistic`."""
-        self.check_penalties([problem.alpha for problem in problems])
+    def _solve(
+        self, x: Matrix, y: Array, classes: int, problems: Sequence[Problem], basis: Basis | None, report: Report
+    ) -> list[Solution]:
         return solve_logistic(x, y, classes, problems, basis=basis, tolerance=self.tolerance, report=report)
 
     def fit_path(self, X: Matrix, y: Array, alphas: Sequence[float]) -> list[LogisticRegression]:
         """Return one fitted probe per penalty, in the order given."""
         names, ids = np.unique(y, return_inverse=True)
         if len(names) < 2:
-            raise UserError(f"a classifier needs two classes, the labels hold {len(names)}.")
+            raise UserError(f"a classifier needs two classes, the labels hold {len(names)}. Add rows of another class.")
         fitted = []
         for solution in self.solve(X, ids.astype(np.int64), len(names), [Problem(float(alpha)) for alpha in alphas]):
             probe = LogisticRegression(solution.alpha, self.tolerance)._with_solution(solution)
@@ -164,12 +177,9 @@ class Ridge(_Linear):
     def __init__(self, alpha: float = 1e-3, tolerance: float = 1e-12) -> None:
         self.alpha, self.tolerance = alpha, tolerance
 
-    def solve(
-        self, x: Matrix, y: Array, classes: int, problems: Sequence[Problem], basis: Basis | None = None,
-        report: Report = no_report,
-    ) -> list[Solution]:  # fmt: skip
-        """Solve many problems together, see `solve_ridge`; `classes` and `basis` are ignored."""
-        self.check_penalties([problem.alpha for problem in problems])
+    def _solve(
+        self, x: Matrix, y: Array, classes: int, problems: Sequence[Problem], basis: Basis | None, report: Report
+    ) -> list[Solution]:
         return solve_ridge(x, np.asarray(y, dtype=np.float64), problems, tolerance=self.tolerance, report=report)
 
     def fit_path(self, X: Matrix, y: Array, alphas: Sequence[float]) -> list[Ridge]:

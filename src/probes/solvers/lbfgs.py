@@ -15,7 +15,7 @@ Steps = Generator[tuple[Array, bool], tuple[float, Array, float], None]
 def minimise(point: Array, tolerance: float, limit: int) -> Steps:
     """Minimise a smooth convex function.
 
-    Yield (point, exact), and receive (value, gradient, bound of the gap) there.
+    Yield (point, exact); the caller sends (value, gradient, bound of the gap) at that point.
 
     Cheap evaluations are requested until the bound falls below the tolerance or rounding stops the
     progress, then exact ones. The last point yielded is the answer. Steps are accepted by Armijo's

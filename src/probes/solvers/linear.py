@@ -76,7 +76,7 @@ class Solution:
         weight = self.weight if self.scale is None else self.weight / self.scale
         return weight, self.bias if self.mean is None else self.bias - weight @ self.mean
 
-    def decide(self, x: Matrix) -> Array:
+    def decision_values(self, x: Matrix) -> Array:
         """Return decision values (rows, outputs), float64."""
         return linear(x, *self.unscaled())
 

@@ -2,13 +2,13 @@
 
 A grid of penalties on one or many subsets of the same rows is one call. Every problem has its own
 L-BFGS search, and each step evaluates all of them in a single pass over the rows. The searches run
-in coordinates in which the Hessian at the start is the identity: eigenvectors of the Gram matrix
-for the features, of the start's class covariance for the classes. A dozen passes then suffice where
-raw coordinates need many dozens.
+in coordinates (a frame) in which the Hessian at the start is the identity. These are eigenvectors
+of the Gram matrix for features, and of the class covariance at the start for classes. A dozen
+passes then suffice where raw coordinates need many dozens.
 
-The stopping rule is a proof. Where the bias is optimal for the weights, the class probabilities are
-feasible in the dual problem and the duality gap is exactly ``||gradient||^2 / (2 alpha)``. It is
-evaluated in float64 and must fall below the tolerance.
+The stopping rule bounds the error. Where the bias is optimal, the class probabilities are feasible
+in the dual problem. The duality gap is then exactly ``||gradient||^2 / (2 alpha)``. It is evaluated
+in float64 and must fall below the tolerance.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from src.probes.solvers.moments import moments
 from src.probes.solvers.preconditioner import Basis, CholeskyFrame, Frame
 from src.probes.solvers.softmax import SoftmaxObjective
 
-ROUND_LIMIT = 60  # evaluations in one frame
+ROUND_LIMIT = 60  # evaluations in one frame (system of coordinates)
 LIMIT = 1000  # evaluations of one problem
 SPARSE_LIMIT = 200  # sparse counts under a weak penalty are separable, and would take thousands
 
@@ -62,9 +62,9 @@ def solve_logistic(
     Returns
     -------
     list of Solution, one per problem
-        `gap` is the duality gap in float64. Without a penalty there is none: it is then the squared
-        Newton decrement (for more than two classes by the Hessian's own block of each class, for
-        sparse rows by its diagonal), and separable rows have not converged.
+        `gap` is the duality gap in float64. Without a penalty it is the squared Newton decrement:
+        by the Hessian's block of each class for more than two classes, by its diagonal for sparse
+        rows. Separable rows then do not converge.
     """
     with parallel_map() as over:
         if any(problem.mean is None for problem in problems):
@@ -111,7 +111,7 @@ class _Search:
                 spent[index] += max(1, found.evaluations)  # a round without an evaluation has to end too
                 points[index] = (found.weight, found.bias)
                 answers[index] = replace(found, evaluations=int(spent[index]))
-            # Without a penalty, the gap is exact in the Hessian's own frame alone.
+            # Without a penalty, the gap is exact only in the frame of the Hessian at this point.
             done = {index for index in chosen if answers[index].converged and (problems[index].alpha > 0 or stale)}
             active = [index for index in active if index not in done and spent[index] < limit]
         gap_is_known = self.basis.vectors is None or preconditioner.can_factor

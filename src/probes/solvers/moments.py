@@ -10,15 +10,15 @@ import scipy.sparse as sp
 
 from src.probes.solvers.linear import Array, Matrix, parallel_map, row_blocks
 
-ROUNDINGS = 32  # units in the last place by which a pooled value may be off: it is a sum over the tokens of a row
+ROUNDINGS = 32  # units in the last place: rounding of a pooled value, which is a sum over tokens
 
 
 def rounding(mean: Array, rows: int, precision: Any) -> Array:
     """Return the largest standard deviation of each column (width,) that is rounding of its mean.
 
     scikit-learn's bound for constant features is the error of its two-pass sum,
-    ``rows * eps * mean``, with eps that of the features. Sums run in float64 here, so that the
-    rounding of the features themselves decides: the rows count up to `ROUNDINGS`.
+    ``rows * eps * mean``, with eps that of the features. Sums run in float64 here, so only the
+    rounding of the features remains: `rows` counts up to `ROUNDINGS`.
 
     References
     ----------

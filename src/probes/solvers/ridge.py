@@ -23,19 +23,16 @@ def solve_ridge(
 ) -> list[Solution]:
     """Minimise mean squared error + alpha ||w||^2 (bias free) for every problem, in float64.
 
-    Dense rows: the closed form, through one eigendecomposition of each subset's covariance, which
-    is the covariance of all rows less that of the rows left out. Sparse rows: conjugate gradients,
-    to a bound on the objective's distance to its optimum.
+    Dense rows: the closed form, by one eigendecomposition of each subset's covariance (that of all
+    rows less that of the rows left out). Sparse rows: conjugate gradients, to a bound on the
+    objective's distance to its optimum.
 
     Parameters
     ----------
     x : (rows, width) float array or CSR matrix
     y : (rows,) float64
-    problems : sequence of Problem
-    tolerance : float
-        Bound on the objective's distance to its optimum.
-    report : callable, optional
-        Called with the number of problems that are solved.
+    problems, tolerance, report
+        As in `solve_logistic`.
 
     Returns
     -------
@@ -103,13 +100,13 @@ def _solve_dense(sums: _Sums, problems: Sequence[Problem], tolerance: float) -> 
     slope = (sums.cross / sums.count - centre * target) / scale
     values, vectors = eigh(covariance, driver="evd")
     values = np.maximum(values, 0)
-    along = slope @ vectors
+    projected_slope = slope @ vectors
     variance = float(sums.y_square / sums.count - target**2)
     floor = 1e-12 * max(float(values[-1]), 1e-300)  # without a penalty, directions without variance get no weight
     answers = []
     for problem in problems:
         curvature = values + problem.alpha
-        inner = np.where(curvature > floor, along / np.maximum(curvature, floor), 0)
+        inner = np.where(curvature > floor, projected_slope / np.maximum(curvature, floor), 0)
         weight = vectors @ inner
         gradient = 2 * (covariance @ weight + problem.alpha * weight - slope)
         if problem.alpha > 0:

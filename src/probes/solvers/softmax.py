@@ -124,7 +124,7 @@ class SoftmaxObjective:
     def is_separated(self, solution: Solution, problem: int) -> bool:
         """Return whether all rows of a problem are on their class's side with a positive margin."""
         kept = self.weights_of(problem) > 0
-        return separates(solution.decide(self.x)[kept], self.y[kept])
+        return separates(solution.decision_values(self.x)[kept], self.y[kept])
 
     def prior_bias(self, problem: int) -> Array:
         """Return the bias (outputs,) that is optimal for weights of zero."""

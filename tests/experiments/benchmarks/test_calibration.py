@@ -9,18 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.benchmarks import calibration, simulations
+from experiments.benchmarks import calibration, populations, simulations
 from experiments.benchmarks.calibration import FIELDS, LIMITS, UNUSED, measure, note
-from experiments.benchmarks.populations import (
-    cohen_kappa,
-    draw,
-    draw_normal,
-    joint_table,
-    round_to_fifths,
-    table_with_difference,
-    true_correlation_of_fifths,
-    true_values,
-)
 from experiments.benchmarks.simulations import ROWS, draw_tasks
 from src.evaluation.estimates import evaluate
 from src.evaluation.metrics import metrics
@@ -34,34 +24,36 @@ COMMITTED = Path(__file__).resolve().parents[3] / "experiments" / "records" / "s
 )
 @pytest.mark.parametrize("difference", [0.0, 0.05])
 def test_a_table_has_the_requested_difference(metric: str, prior: tuple[float, ...], difference: float) -> None:
-    cells = table_with_difference(metric, prior, [0.7] * len(prior), difference)
-    a, b = true_values(metric, cells)
+    cells = populations.table_with_difference(metric, prior, [0.7] * len(prior), difference)
+    a, b = populations.true_values(metric, cells)
     assert a - b == pytest.approx(difference, abs=1e-9) and cells.sum() == pytest.approx(1) and (cells >= 0).all()
     assert cells.sum(axis=(1, 2)) == pytest.approx(prior)
-    data = draw(np.random.default_rng(0), cells, 200_000)
+    data = populations.draw(np.random.default_rng(0), cells, 200_000)
     measured = [evaluate(metric, data[0], side, classes=len(prior), resamples=20).value for side in data[1:]]
     assert measured == pytest.approx((a, b), abs=0.01)
     agreement = kappa(*data[1:], classes=len(prior))
-    assert agreement is not None and agreement[0] == pytest.approx(cohen_kappa(cells.sum(axis=0)), abs=0.01)
+    assert agreement is not None and agreement[0] == pytest.approx(populations.cohen_kappa(cells.sum(axis=0)), abs=0.01)
 
 
 def test_shared_raises_the_agreement() -> None:
-    apart, together = (joint_table((0.5, 0.5), (0.8, 0.8), (0.8, 0.8), shared=shared) for shared in (0.0, 1.0))
-    assert apart.sum(axis=0)[0, 0] < together.sum(axis=0)[0, 0] and cohen_kappa(together.sum(axis=0)) == pytest.approx(
-        1
+    apart, together = (
+        populations.joint_table((0.5, 0.5), (0.8, 0.8), (0.8, 0.8), shared=shared) for shared in (0.0, 1.0)
     )
+    assert apart.sum(axis=0)[0, 0] < together.sum(axis=0)[0, 0] and populations.cohen_kappa(
+        together.sum(axis=0)
+    ) == pytest.approx(1)
 
 
 def test_normal_targets_have_the_requested_correlations() -> None:
-    found = np.corrcoef(draw_normal(np.random.default_rng(0), 200_000, 0.7, 0.65))
+    found = np.corrcoef(populations.draw_normal(np.random.default_rng(0), 200_000, 0.7, 0.65))
     assert found[0, 1:] == pytest.approx((0.7, 0.65), abs=0.01) and found[1, 2] == pytest.approx(0.9, abs=0.01)
 
 
 @pytest.mark.parametrize("metric", ["pearson", "spearman"])
 def test_fifths_have_the_computed_correlation(metric: str) -> None:
-    y, a, _ = draw_normal(np.random.default_rng(0), 100_000, 0.77, 0.7)
-    measured = metrics[metric].function(round_to_fifths(y), a, np.ones((1, len(y))))[0]
-    assert measured == pytest.approx(true_correlation_of_fifths(metric, 0.77), abs=0.003)
+    y, a, _ = populations.draw_normal(np.random.default_rng(0), 100_000, 0.77, 0.7)
+    measured = metrics[metric].function(populations.round_to_fifths(y), a, np.ones((1, len(y))))[0]
+    assert measured == pytest.approx(populations.true_correlation_of_fifths(metric, 0.77), abs=0.003)
 
 
 def test_tasks_have_the_requested_effects(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,24 +81,24 @@ def test_the_command_prints_and_adds_to_the_record(
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("word", "message"),
     [
-        (["folder=nowhere"], "model.path=nowhere/checkpoint: no such folder"),
-        (["sentences=nowhere.txt"], "sentences=nowhere.txt cannot be read"),
-        (["sentences=empty.txt"], "holds no sentence"),
-        (["hob=x"], "unknown key 'hob'; did you mean 'hub'"),
-        (["folder=odd"], "outputs.safetensors was not written by tests.helpers.tensorflow_fixtures"),
+        ("folder=nowhere", "model.path=nowhere/checkpoint: no such folder"),
+        ("sentences=nowhere.txt", "sentences=nowhere.txt cannot be read"),
+        ("sentences=empty.txt", "holds no sentence"),
+        ("hob=x", "unknown key 'hob'; did you mean 'hub'"),
+        ("folder=odd", "outputs.safetensors was not written by tests.helpers.tensorflow_fixtures"),
     ],
 )
 def test_a_refusal_names_the_option(
-    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    word: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("empty.txt").write_text("\n \n")
     shutil.copytree(FIXTURES, "odd")
     Path("odd/outputs.safetensors").write_bytes(b"{}")
     with pytest.raises(SystemExit) as ended:
-        main(words)
+        main([word])
     assert ended.value.code == 1
     shown = capsys.readouterr().err
     assert message in shown and len(shown.splitlines()) <= 3

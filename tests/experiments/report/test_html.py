@@ -110,9 +110,8 @@ document.body.append(Object.assign(document.createElement("pre"), { textContent:
     guarded, open_ = tmp_path / "guarded.html", tmp_path / "open.html"
     guarded.write_text(html.replace("</main>", f"</main>{outcome}"))
     open_.write_text(re.sub("<meta http-equiv[^>]*>", "", html).replace("</body>", f"{outcome}</body>"))
-    assert "<pre>" not in rendered(
-        browser, guarded, tmp_path / "one"
-    )  # a script that came in from elsewhere is refused
+    # a script that is not the report's own is refused
+    assert "<pre>" not in rendered(browser, guarded, tmp_path / "one")
     shown = rendered(browser, open_, tmp_path / "two")
     assert "<title>Which pooling?" in shown
     up, down, blanks = json.loads(re.search("<pre>(.*)</pre>", shown)[1].replace("&lt;", "<").replace("&gt;", ">"))  # type: ignore[index]

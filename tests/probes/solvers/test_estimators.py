@@ -23,12 +23,12 @@ def test_weights_count_rows_as_repeating_them_does():
         [weighted] = solve_logistic(x, y, 3, [Problem(alpha, times)], tolerance=1e-13)
         [repeated] = solve_logistic(x[rows], y[rows], 3, [Problem(alpha)], tolerance=1e-13)
         assert weighted.objective == pytest.approx(repeated.objective, abs=1e-12)
-        assert np.abs(weighted.decide(x) - repeated.decide(x)).max() < 1e-3
+        assert np.abs(weighted.decision_values(x) - repeated.decision_values(x)).max() < 1e-3
         [one], [other] = (
             solve_ridge(x, x[:, 0] * y, [Problem(alpha, times)]),
             solve_ridge(x[rows], (x[:, 0] * y)[rows], [Problem(alpha)]),
         )
-        assert np.abs(one.decide(x) - other.decide(x)).max() < 1e-9
+        assert np.abs(one.decision_values(x) - other.decision_values(x)).max() < 1e-9
 
 
 @pytest.mark.parametrize("store", [np.asarray, sp.csr_matrix])
@@ -39,12 +39,14 @@ def test_implicit_standardisation_equals_explicit(store):
     explicit = LogisticRegression(0.01, tolerance=1e-13).fit((x - mean[0]) / scale[0], y)
     for shift in (mean[0], None):  # the free intercept makes centring immaterial
         [found] = solve_logistic(store(x), y, 3, [Problem(0.01, None, shift, scale[0])], tolerance=1e-13)
-        assert np.abs(found.decide(store(x)) - explicit.decision_function((x - mean[0]) / scale[0])).max() < 1e-4
+        assert (
+            np.abs(found.decision_values(store(x)) - explicit.decision_function((x - mean[0]) / scale[0])).max() < 1e-4
+        )
     target = x @ np.arange(x.shape[1]) + y
     plain = Ridge(0.01).fit((x - mean[0]) / scale[0], target)
     for shift in (mean[0], np.zeros_like(mean[0])):
         [found] = solve_ridge(store(x), target, [Problem(0.01, None, shift, scale[0])])
-        assert np.abs(found.decide(store(x))[:, 0] - plain.predict((x - mean[0]) / scale[0])).max() < 1e-4
+        assert np.abs(found.decision_values(store(x))[:, 0] - plain.predict((x - mean[0]) / scale[0])).max() < 1e-4
 
 
 def test_labels_of_any_kind_and_parameters():

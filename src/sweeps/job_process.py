@@ -1,4 +1,4 @@
-"""A job of a sweep in the process that runs it, which a launcher may have started on another machine."""
+"""Read the plan and write the status of a sweep's job, in the process that runs it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SweepJob:
         From 0 on.
     folder : Path
     overrides : tuple of str
-        As they were written: an interpolation may stand for a secret.
+        As written, because a resolved interpolation may be secret.
     sweep : SweepPlan
         Plan of the sweep, without its jobs; its identifier is empty if another sweeper than `ProbeSweeper` runs.
     """
@@ -45,7 +45,9 @@ class SweepJob:
         if hydra.mode != RunMode.MULTIRUN:
             return None
         folder = Path(hydra.sweep.dir)
-        sweep = SweepPlan.read(folder) or SweepPlan(folder, "")
+        # Another sweeper writes no plan: the one in its folder is that of an earlier sweep.
+        has_plan = str(hydra.sweeper._target_).endswith(".PoolingProbesSweeper")
+        sweep = (SweepPlan.read(folder) if has_plan else None) or SweepPlan(folder, "")
         return cls(hydra.job.num, Path(hydra.runtime.output_dir), tuple(job_overrides()), sweep)
 
     def start(self) -> bool:
@@ -66,7 +68,7 @@ class SweepJob:
         Raises
         ------
         Exception
-            The error itself, if another sweeper than `ProbeSweeper` runs, which has to know.
+            The error itself, if another sweeper than `ProbeSweeper` runs: it reads no status files.
         """
         foreseen = isinstance(error, UserError) or is_unwritable(error)
         message = format_error(error) if foreseen else format_crash(error)
