@@ -26,7 +26,7 @@ from src.storage.files import open_regular, parse_json
 from src.sweeps.jobs import find_jobs, read_job
 
 RECORDS_FILE, PREDICTIONS_FILE = "records.jsonl", "predictions.safetensors"
-FIELDS = ("row", "fold", "label", "prediction")  # of the predictions of a bundle
+FIELDS = ("row", "fold", "label", "prediction", "set")  # of the predictions of a bundle
 Array = NDArray[Any]
 
 
@@ -41,7 +41,8 @@ class Record:
     result : Result
     predictions : mapping of arrays
         ``row`` (rows,) uint64 digests, ``fold`` and ``label`` (rows,), ``prediction`` (rows,) or
-        (draws, rows). Names of further roles have a prefix, as in ``mismatched.prediction``.
+        (draws, rows); ``set`` (rows,) where rows come in sets. Names of further roles have a prefix,
+        as in ``mismatched.prediction``.
     """
 
     experiment: str

@@ -68,4 +68,5 @@ def paired_task(members: Sequence[Record], label: Callable[[Result], str]) -> Ta
         predictions={name: record.predictions["prediction"] for name, record in zip(labels, members, strict=True)},
         seed=result.seed,
         folds=int(first.predictions["fold"].max(initial=-1)) + 1,
+        strata=first.predictions.get("set"),
     )

@@ -143,6 +143,7 @@ def compare(classes: int, rows: int, width: int) -> Figures:
     start = time.perf_counter()
     outcome = fit_suite(x, y, classes)
     mine = time.perf_counter() - start
+    assert outcome.choice is not None
     start = time.perf_counter()
     reference = fit_peer(x, y, held)
     theirs = time.perf_counter() - start

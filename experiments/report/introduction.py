@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.report.sections import Section
 from src.pooling import poolings
+from src.results.result import Result
 
 POOLERS = {
     "trained": "its pooler is trained",
@@ -18,11 +19,8 @@ POOLERS = {
 
 def introduction(sections: Sequence[Section], left_out: Sequence[str]) -> Iterator[str]:
     """Yield the first lines of the report on some sections and the jobs that are left out."""
-    yield (
-        "Scope: frozen features. A linear probe was fitted on each pooling of the encoder's states; the encoder itself "
-        "was not trained, and nothing here speaks of fine-tuning."
-    )
     results = [run.result for section in sections for run in section.runs]
+    yield f"Scope: frozen features. {_scope(results)} and nothing here speaks of fine-tuning."
     models = ((each.model, _checkpoint(each.model, each.config), describe_pooler(each.pooler)) for each in results)
     for model, checkpoint, pooler in dict.fromkeys(models):
         yield f"Model: {model}{checkpoint}; {pooler}."
@@ -32,6 +30,19 @@ def introduction(sections: Sequence[Section], left_out: Sequence[str]) -> Iterat
         yield (f"Runs are compared within a group that differs in its pooling alone; the groups differ in {differing}.")
     jobs = f"{len(left_out)} job{'s' * (len(left_out) > 1)} without a record, listed at the end"
     yield f"Left out: {jobs if left_out else 'nothing'}."
+
+
+def _scope(results: Sequence[Result]) -> str:
+    """Return what was computed from the features, probes or similarities, without the sentence's end."""
+    unfitted = [bool(result.chosen.get("similarity")) for result in results]
+    encoder = "the encoder itself was not trained,"
+    if not any(unfitted):
+        return f"A linear probe was fitted on each pooling of the encoder's states; {encoder}"
+    compared = "the similarity of two texts' vectors was compared with the gold scores, without a fit"
+    if all(unfitted):
+        return f"For each pooling of the encoder's states {compared}; {encoder}"
+    either = f"a linear probe was fitted or, under probe=cosine, {compared}"
+    return f"For each pooling of the encoder's states {either}; {encoder}"
 
 
 def describe_pooler(pooler: Mapping[str, Any]) -> str:

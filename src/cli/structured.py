@@ -139,6 +139,9 @@ def _unset_probe() -> dict[str, Any]:
 
 # Hydra composes upon this, so that a key is known even if no file of conf/ names it.
 Schema = dataclasses.make_dataclass(
-    "Schema", [("probe", Any, dataclasses.field(default_factory=_unset_probe))],
+    "Schema", [
+        ("probe", Any, dataclasses.field(default_factory=_unset_probe)),
+        ("pairing", str | None, dataclasses.field(default=None)),  # unset: the protocol's
+    ],
     bases=(mergeable(Config),), namespace={"__module__": __name__},
 )  # fmt: skip

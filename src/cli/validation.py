@@ -37,10 +37,10 @@ def parse_config(composed: DictConfig) -> Config:
         values["probe"] = merge_into(ProbeConfig, complete_probe(values["probe"], values["dataset"]["task"]), "probe")
     except OmegaConfBaseException as error:
         raise explain(error) from error
-    probe = values.pop("probe")
+    probe, pairing = values.pop("probe"), values.pop("pairing")
     config = replace(to_dataclass(Config, values), probe=probe)
     refuse_credentials(dataclasses.asdict(config))  # again, as interpolations are resolved now
-    return check(replace(config, model=named_after_path(config.model), dataset=headline_first(config.dataset)))
+    return check(replace(config, model=named_after_path(config.model), dataset=headline_first(config.dataset)), pairing)
 
 
 def parse_tracker(composed: DictConfig) -> TrackerConfig:
@@ -64,13 +64,15 @@ def _resolved(composed: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in values.items() if key != "experiment"}
 
 
-def check(config: Config) -> Config:
+def check(config: Config, pairing: str | None) -> Config:
     """Check values and their combinations before any file is read.
+
+    `pairing` is the one that was asked for, None if it is unset.
 
     Returns
     -------
     Config
-        With the pairing that the probe's protocol asks for.
+        With the pairing and the metrics that the probe's protocol asks for.
 
     Raises
     ------
@@ -78,7 +80,8 @@ def check(config: Config) -> Config:
         A value is out of its range, or does not go with another one.
     """
     poolings[config.pooling.name].check_layer(config.layer)
-    one_of("pairing", config.pairing, schema.PAIRINGS)
+    if pairing is not None:
+        one_of("pairing", pairing, schema.PAIRINGS)
     check_tracker_settings(config.tracker)
     at_least("seed", config.seed, 0)
     at_least("draws", config.draws, 1)
@@ -87,7 +90,7 @@ def check(config: Config) -> Config:
     check_runtime(config.runtime)
     check_dataset(config.dataset)
     dataset, probe = config.dataset, config.probe
-    if config.pairing == "separate" and dataset.text_pair is None:
+    if pairing == "separate" and dataset.text_pair is None:
         raise UserError(
             f"pairing=separate needs two texts a row, and {dataset.name} has one. Leave pairing out, or name "
             "dataset.text_pair."
@@ -97,7 +100,7 @@ def check(config: Config) -> Config:
             f"probe={probe.name} is for {probe.task}, and {dataset.name} is {dataset.task}. "
             f"Leave probe out, or use probe={schema.DEFAULT_PROBE[dataset.task]}."
         )
-    return check_probe(config)
+    return check_probe(config, pairing)
 
 
 def check_tracker_settings(tracker: TrackerConfig) -> None:
@@ -163,8 +166,10 @@ def check_dataset(dataset: DatasetConfig) -> None:
             )
 
 
-def check_probe(config: Config) -> Config:
-    """Check the probe and its protocol, and return the configuration with the protocol's pairing.
+def check_probe(config: Config, asked: str | None) -> Config:
+    """Check the probe and its protocol, and return the configuration as the protocol reads it.
+
+    `asked` is the pairing, None if it is unset.
 
     Raises
     ------
@@ -175,16 +180,19 @@ def check_probe(config: Config) -> Config:
 
     probe, dataset = config.probe, config.dataset
     protocol = get_protocol(probe)
+    one_of("probe.features", probe.features, protocol.SCALINGS)
+    one_of("probe.similarity", probe.similarity, schema.SIMILARITIES)
+    protocol.check_config(probe, dataset, config.draws)
     protocol.validate(probe.grid)
-    pairing = protocol.pairing(config.pairing, dataset.text_pair is not None)
-    if pairing != config.pairing:
+    pairing = protocol.pairing(asked, dataset.text_pair is not None) or config.pairing
+    if pairing != (asked or config.pairing):
         log.info("%s: probe=%s reads the two texts of a row with pairing=%s", dataset.name, probe.name, pairing)
-    one_of("probe.features", probe.features, schema.SCALINGS)
     if not 0 < probe.carve < 1:
         raise UserError(
             f"probe.carve={probe.carve}: a fraction of the training rows between 0 and 1 is needed, such as 0.2."
         )
     at_least("probe.resamples", probe.resamples, 100)
     at_most("probe.resamples", probe.resamples, limits.MAX_RESAMPLES)
-    limits.check_grid("probe.grid", probe.grid)
-    return replace(config, pairing=pairing)
+    if protocol.FITTED:
+        limits.check_grid("probe.grid", probe.grid)
+    return replace(config, pairing=pairing, dataset=protocol.scored_by(dataset))

@@ -13,6 +13,7 @@ TASKS = ("classification", "regression")
 PAIRINGS = ("joint", "separate")
 SELECTIONS = ("carve", "development", "folds", "nested")
 SCALINGS = ("none", "standardise", "l2")
+SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")  # of probe=cosine
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("float32", "bfloat16", "float16")
 MODES = ("offline", "auto", "online")
@@ -155,19 +156,20 @@ class ProbeConfig:
     estimator: dict[str, Any] = field(default_factory=dict)
     # one parameter of the estimator: values to try
     grid: dict[str, list[float]] = field(default_factory=dict)
-    features: str = "standardise"  # none, standardise, l2
+    features: str = "standardise"  # none, standardise, l2; probe=cosine: none, centre, standardise, whiten
     carve: float = 0.2  # fraction of train on which the grid's value is chosen
     resamples: int = 10000  # bootstrap resamples of the test rows
     # name and settings, see src.probes.protocols
     protocol: dict[str, Any] = field(default_factory=default_protocol)
     shuffled_labels: bool = False  # a control: permute the labels of train before fitting
+    similarity: str = "cosine"  # of probe=cosine; distances are negated
 
     def as_record(self) -> dict[str, Any]:
         """Return the settings as records and keys hold them.
 
         Later fields are left out at their defaults, so that the keys of older records stay valid.
         """
-        later = {"protocol": default_protocol(), "shuffled_labels": False}
+        later = {"protocol": default_protocol(), "shuffled_labels": False, "similarity": "cosine"}
         values = dataclasses.asdict(self).items()
         return with_text_keys({name: value for name, value in values if name not in later or value != later[name]})
 
@@ -235,7 +237,7 @@ class Config:
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
     data_root: str | None = None
     layer: int = -1
-    pairing: str = "joint"
+    pairing: str = "joint"  # as resolved by the protocol; the command line may leave it unset
     seed: int = 0
     draws: int = 1
     output: str | None = None  # src.extract: folder of the feature files

@@ -57,7 +57,7 @@ def load_user_files(config: DatasetConfig) -> Dataset:
         "development" if "validation" in paths and not nested else config.selection,
         {"from": "files", "path": None, "revision": None, "files": digests},
     )
-    if (group := _group_ids(config, tables["train"])) is not None:
+    if (group := _group_ids(config, tables.get("train"))) is not None:
         data = replace(data, group=linked_units(data.train.row_digests(), group))
     return data if config.test_fraction is None else _hold_out_test(data, config.test_fraction)
 
@@ -95,7 +95,8 @@ def _group_ids(config: DatasetConfig, table: pa.Table | None) -> np.ndarray | No
 
 def _check_settings(config: DatasetConfig, paths: dict[str, str]) -> None:
     """Refuse settings that contradict each other."""
-    if "train" not in paths:
+    unfitted = config.task == "regression" and config.text_pair is not None  # as probe=cosine reads them
+    if "train" not in paths and not (unfitted and "test" in paths):
         raise UserError(f"{config.name}: no training file. Give dataset.train=<file> ({', '.join(EXTENSIONS)}).")
     if "test" in paths and config.test_fraction is not None:
         raise UserError(f"{config.name}: give either dataset.test=<file> or dataset.test_fraction=<between 0 and 1>.")

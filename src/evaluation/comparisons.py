@@ -12,7 +12,15 @@ from src.evaluation.resampled_runs import resample_runs
 
 
 def compare(
-    name: str, labels: Array, pred_a: Array, pred_b: Array, *, classes: int, seed: int = 0, resamples: int = RESAMPLES
+    name: str,
+    labels: Array,
+    pred_a: Array,
+    pred_b: Array,
+    *,
+    classes: int,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    strata: Array | None = None,
 ) -> Difference:
     """Compare a with b on the same rows.
 
@@ -26,6 +34,8 @@ def compare(
         Several draws are compared by the bootstrap, whatever the metric.
     classes : int
         0 for regression.
+    strata : (rows,), or None
+        Regression: rows are resampled among those with an equal entry.
 
     Raises
     ------
@@ -33,7 +43,9 @@ def compare(
         Predictions and labels have different rows, or the metric is of another task.
     """
     if name != "accuracy" or max(np.ndim(pred_a), np.ndim(pred_b)) > 1:
-        runs = resample_runs(name, labels, [pred_a, pred_b], classes=classes, seed=seed, resamples=resamples)
+        runs = resample_runs(
+            name, labels, [pred_a, pred_b], classes=classes, seed=seed, resamples=resamples, strata=strata
+        )
         return runs.difference(0, 1)
     stacked = np.stack([np.asarray(pred_a), np.asarray(pred_b)])
     labels, predictions = check_predictions(name, labels, stacked, classes)

@@ -40,6 +40,8 @@ class Task:
         Of the resamples.
     folds : int, default 0
         Number of folds where the predictions are cross-validated, else 0.
+    strata : (rows,), or None
+        Regression: rows are resampled among those with an equal entry.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Task:
     predictions: dict[str, Array]
     seed: int = 0
     folds: int = 0
+    strata: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,10 @@ def resample_task(task: Task, resamples: int) -> ResampledRuns:
     """Return all runs of a task under one set of resamples."""
     runs = list(task.predictions.values())
     try:
-        return resample_runs(task.metric, task.labels, runs, classes=task.classes, seed=task.seed, resamples=resamples)
+        return resample_runs(
+            task.metric, task.labels, runs, classes=task.classes, seed=task.seed, resamples=resamples,
+            strata=task.strata,
+        )  # fmt: skip
     except UserError as error:
         raise UserError(f"{task.name}: {error}") from error
 

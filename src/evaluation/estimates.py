@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from src.evaluation.bootstrap import RESAMPLES, bca, sparse_note, unseen_bound, widen
 from src.evaluation.metrics import Array, check_predictions, confusion_counts, metrics
 from src.evaluation.proportions import wilson
-from src.evaluation.samples import is_sparse, metric_sample
+from src.evaluation.samples import Sample, is_sparse, metric_sample
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ def evaluate(
     seed: int = 0,
     resamples: int = RESAMPLES,
     fold: Array | None = None,
+    strata: Array | None = None,
 ) -> Estimate:
     """Return a metric's value and its 95 % interval for new rows, the fitted probe being given.
 
@@ -54,6 +55,8 @@ def evaluate(
     resamples : int, default `RESAMPLES`
     fold : (rows,), or None
         The fold of each row where the predictions are cross-validated, for the note in `method`.
+    strata : (rows,), or None
+        Regression: rows are resampled among those with an equal entry.
 
     Raises
     ------
@@ -67,7 +70,9 @@ def evaluate(
             f"; {len(np.unique(fold))} folds share training rows, so their rows are not independent "
             "and the interval is somewhat too narrow"
         )
-    sample = metric_sample(name, labels, predictions, classes)
+    if strata is not None:
+        note += f"; resampled within {len(np.unique(strata))} sets"
+    sample = replace(metric_sample(name, labels, predictions, classes), strata=strata)
     value = sample.point()
     if not np.isfinite(value):
         constant = "the probe predicts one value for all rows"
@@ -75,10 +80,27 @@ def evaluate(
         return Estimate(None, None, None, reason, "undefined")
     if name == "accuracy" and len(predictions) == 1:
         return Estimate(value, *wilson(round(value * len(labels)), len(labels)), None, "Wilson" + note)
+    sparse = is_sparse(labels, predictions, classes)
+    return estimate(sample, seed=seed, resamples=resamples, sparse=sparse, note=note)
+
+
+def estimate(sample: Sample, *, seed: int, resamples: int, sparse: bool = False, note: str = "") -> Estimate:
+    """Return a defined statistic and its 95 % interval by the bootstrap over rows.
+
+    Parameters
+    ----------
+    sample : Sample
+    seed, resamples : int
+    sparse : bool
+        Whether a class is sparse, so that the interval is widened.
+    note : str
+        The end of `method`.
+    """
+    value = sample.point()
     found, bound = bca(sample, seed, resamples), unseen_bound(sample)
     if found is not None:
         ends = found.interval()
-        if is_sparse(labels, predictions, classes):
+        if sparse:
             ends, note = widen(ends, bound), sparse_note(bound) + note
         undefined = f"undefined in {found.undefined} of {resamples} resamples, which were left out"
         method = f"BCa bootstrap over rows, {resamples} resamples{note}"

@@ -166,12 +166,15 @@ def resample_runs(
     classes: int,
     seed: int = 0,
     resamples: int = RESAMPLES,
+    strata: Array | None = None,
 ) -> ResampledRuns:
     """Draw rows with their label and all predictions; score every run in every resample.
 
     Parameters
     ----------
     predictions : one array a run, (rows,) or (draws, rows)
+    strata : (rows,), or None
+        Regression: rows are resampled among those with an equal entry.
 
     Raises
     ------
@@ -197,7 +200,7 @@ def resample_runs(
         labels,
         runs,
         points=scores(counts[None].astype(np.float64)).reshape(-1, draws),
-        values=Sample(counts, of_runs).bootstrap(seed, resamples),
+        values=Sample(counts, of_runs, strata=None if classes else strata).bootstrap(seed, resamples),
         left_out=left_out.reshape(len(counts), -1, draws).mean(axis=-1),
         counts=counts,
         student=stdtrit(draws - 1, uniform) if draws > 1 else np.zeros(resamples),

@@ -31,12 +31,15 @@ class Sample:
         listed.
     size : int, default 1
         Numbers that the statistic holds at once for one resample.
+    strata : (rows,), or None
+        Rows are resampled among those with an equal entry; for units of one row.
     """
 
     counts: Array
     statistic: Callable[[Array], Array]
     unseen: Array | None = None
     size: int = field(default=1, kw_only=True)
+    strata: Array | None = field(default=None, kw_only=True)
 
     @property
     def rows(self) -> int:
@@ -57,12 +60,22 @@ class Sample:
         units, values = len(self.counts), []
         for count in self._chunks(resamples):
             if self.rows == units:
-                drawn = generator.integers(units, size=(count, units)) + units * np.arange(count)[:, None]
+                drawn = self._draw(generator, count) + units * np.arange(count)[:, None]
                 weights = np.bincount(drawn.ravel(), minlength=count * units).reshape(count, units).astype(np.float64)
             else:
                 weights = generator.multinomial(self.rows, self.counts / self.rows, size=count).astype(np.float64)
             values.append(self.statistic(weights))
         return np.concatenate(values)
+
+    def _draw(self, generator: np.random.Generator, count: int) -> Array:
+        """Return the rows of each resample, (count, rows)."""
+        if self.strata is None:
+            return generator.integers(self.rows, size=(count, self.rows))
+        drawn = np.empty((count, self.rows), dtype=np.int64)
+        for number in np.unique(self.strata):
+            members = np.flatnonzero(self.strata == number)
+            drawn[:, members] = members[generator.integers(len(members), size=(count, len(members)))]
+        return drawn
 
     def jackknife(self) -> Array:
         """Return the statistic without one row of each unit, (units,)."""

@@ -61,17 +61,16 @@ class SplitsEncoder:
 
     def _open(self, threads: int) -> tuple[FeatureExtractor, list[EncoderInput], list[EncoderInput]]:
         """Return an extractor without its model, the texts to encode, and those whose words the baseline counts."""
-        from src.data.loading import load_dataset
         from src.features.extractor import FeatureExtractor
         from src.features.inputs import encoder_inputs
         from src.models.finding import find_checkpoint
-        from src.pipeline.prepare import encoding_options
+        from src.pipeline.prepare import encoding_options, read_rows
         from src.runtime.clock import Clock
         from src.storage.arrays import ArrayStore
 
         config = self._config
         store = ArrayStore(cache_folder(config.runtime.cache_dir))
-        read, found = load_dataset(config.dataset, config.data_root), find_checkpoint(config.model)
+        read, found = read_rows(config), find_checkpoint(config.model)
         options, progress = encoding_options(config), config.runtime.progress
         extractor = FeatureExtractor(found, options, store, Clock(), threads, progress)
         names = list(read.splits) if config.output else list(dict.fromkeys(read.roles.values()))

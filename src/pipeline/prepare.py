@@ -143,7 +143,7 @@ def open_run(config: Config, check: Callable[[Dataset], None] | None = None) -> 
     with clock.phase("load"):
         store = ArrayStore(cache_folder(config.runtime.cache_dir))
         checkpoint = None if is_remote(config.model) else find_checkpoint(config.model)
-        data = load_dataset(config.dataset, config.data_root)
+        data = read_rows(config)
         if check is not None:
             check(data)
         checkpoint = checkpoint or find_checkpoint(config.model)
@@ -156,6 +156,11 @@ def open_extractor(config: Config, checkpoint: Checkpoint, store: ArrayStore, cl
     """Return the extractor of a checkpoint's features, without its model."""
     workers = config.runtime.threads or provenance.cores()
     return FeatureExtractor(checkpoint, encoding_options(config), store, clock, workers, config.runtime.progress)
+
+
+def read_rows(config: Config) -> Dataset:
+    """Read the task of a run, with the roles that the probe's protocol reads."""
+    return get_protocol(config.probe).rows_read(load_dataset(config.dataset, config.data_root))
 
 
 def encoding_options(config: Config) -> EncodingOptions:

@@ -15,7 +15,9 @@ from src.data.dataset import Dataset
 from src.features.extractor import FeatureExtractor, saturated
 from src.features.vectors import PooledFeatures, all_rows_equal
 from src.pipeline.prepare import PreparedRun
+from src.probes.fitted import FittedProbe
 from src.probes.outcome import ProbeOutcome
+from src.probes.protocols.base import Protocol, get_protocol
 from src.results.result import SCHEMA, Result, write_record
 from src.runtime import provenance
 
@@ -37,14 +39,15 @@ class FinishedRun:
     Attributes
     ----------
     predictions, probe : dict of str to array
-        Contents of ``predictions.safetensors`` and ``probe.safetensors``.
+        Contents of ``predictions.safetensors`` and ``probe.safetensors``; `probe` is None if nothing
+        was fitted, and then has no file.
     notes : dict of str to str
         Metadata of the probe's arrays.
     """
 
     result: Result
     predictions: dict[str, np.ndarray]
-    probe: dict[str, np.ndarray]
+    probe: dict[str, np.ndarray] | None
     notes: dict[str, str]
 
     @cached_property
@@ -80,7 +83,10 @@ def assemble_record(
         Trivial scores, by name.
     """
     config, data = prepared.config, prepared.data
-    chosen = {**asdict(outcome.choice), "reusable": outcome.fitted.weight is not None, **outcome.details}
+    fitted = outcome.fitted
+    chosen = asdict(outcome.choice) if outcome.choice is not None else {}
+    chosen |= {"reusable": fitted.weight is not None} if fitted is not None else {}
+    chosen |= outcome.details
     result = Result(
         schema=SCHEMA,
         key=prepared.key,
@@ -96,29 +102,30 @@ def assemble_record(
         score={"metric": data.metrics[0], **scores[data.metrics[0]]},
         metrics=scores,
         baseline=baseline,
-        counts=counts(data, features),
+        counts=counts(data, features, get_protocol(prepared.probe)),
         chosen=chosen | ({"curve": curve} if curve else {}),
         pooler=pooler_evidence(prepared, features),
         timing=timing(prepared.extractor, features),
         provenance=record_provenance(prepared),
     )
-    return FinishedRun(result, prediction_arrays(data, outcome), outcome.fitted.arrays(), _notes(prepared, outcome))
+    probe = fitted.arrays() if fitted is not None else None
+    return FinishedRun(result, prediction_arrays(data, outcome), probe, _notes(prepared, fitted))
 
 
-def counts(data: Dataset, features: Mapping[str, RoleFeatures]) -> dict[str, Any]:
+def counts(data: Dataset, features: Mapping[str, RoleFeatures], protocol: Protocol) -> dict[str, Any]:
     """Return the counts of rows, classes and tokens, and of what tokenizing lost."""
     sides = [side for each in features.values() for side in each.sides]
-    train = features["train"].matrix
+    rows = (features.get("train") or features["test"]).matrix
     return {
-        "train": len(data.train),
+        "train": len(data.train) if data.has_train else 0,
         "test": len(data.test),
         "classes": len(data.classes),
-        "width": int(train.shape[1]),
+        "width": protocol.vector_width(int(rows.shape[1])),
         "tokens": sum(side.tokens for side in sides),
         **{name: sum(getattr(side.losses, name) for side in sides) for name in LOSSES},
         **({"left_out": data.left_out} if data.left_out else {}),
         "test_in_train": data.test_in_train(),
-        "one_vector": len(data.train) if all_rows_equal(train) else 0,
+        "one_vector": len(rows) if all_rows_equal(rows) else 0,
     }
 
 
@@ -177,7 +184,8 @@ def record_provenance(prepared: PreparedRun) -> dict[str, Any]:
 def prediction_arrays(data: Dataset, outcome: ProbeOutcome) -> dict[str, np.ndarray]:
     """Return digest, fold, label, prediction and decision value of each test row, (rows, ...).
 
-    Arrays of other roles have the role in front of their name.
+    Where rows come in sets, also the number of each row's. Arrays of other roles have the role in
+    front of their name.
     """
     arrays: dict[str, np.ndarray] = {}
     for role in outcome.predictions:
@@ -188,20 +196,22 @@ def prediction_arrays(data: Dataset, outcome: ProbeOutcome) -> dict[str, np.ndar
         arrays[f"{prefix}label"] = split.label
         arrays[f"{prefix}prediction"] = scored.values
         arrays[f"{prefix}decision"] = scored.decisions
+        if split.set_ids is not None:
+            arrays[f"{prefix}set"] = split.set_ids
     return arrays
 
 
-def _notes(prepared: PreparedRun, outcome: ProbeOutcome) -> dict[str, str]:
-    """Return notes on how to read the probe's arrays."""
+def _notes(prepared: PreparedRun, fitted: FittedProbe | None) -> dict[str, str]:
+    """Return notes on how to read the arrays."""
     notes = {
         "features": prepared.probe.features,
-        "trained_on": outcome.fitted.trained_on,
+        "trained_on": fitted.trained_on if fitted is not None else "nothing",
         "classes": json.dumps(list(prepared.data.classes)),
         "pooling": prepared.target[0],
         "layer": str(prepared.target[1]),
         "pairing": prepared.config.pairing,
     }
-    if outcome.fitted.weight is None:
-        kind = type(outcome.fitted.model).__name__
+    if fitted is not None and fitted.weight is None:
+        kind = type(fitted.model).__name__
         notes["incomplete"] = f"{kind} has no linear coefficients that could be kept: these arrays alone cannot predict"
     return notes

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from src.data.dataset import Split
 from src.evaluation.estimates import Estimate, evaluate
+from src.evaluation.sets import set_estimates
 from src.features.inputs import encoder_inputs
 from src.features.text_losses import warn_once
 from src.pipeline.prepare import PreparedRun
@@ -42,7 +45,8 @@ def run_probe(prepared: PreparedRun, estimator: Any) -> FinishedRun:
             data, estimator, config.probe, prepared.extractor, seed=config.seed, show_progress=progress
         )
     finished = assemble_record(prepared, features, outcome, scores=scores, curve=curve, baseline=baseline)
-    if finished.result.counts["one_vector"] and len(np.unique(data.train.row_digests())) > 1:
+    rows = data.splits[data.roles.get("train", data.roles["test"])]
+    if finished.result.counts["one_vector"] and len(np.unique(rows.row_digests())) > 1:
         pooling, layer = prepared.target
         warn_once(
             f"{data.name}: pooling={pooling} layer={layer} gives the same vector for all texts, so a probe can read "
@@ -57,7 +61,7 @@ def extract_features(prepared: PreparedRun) -> dict[str, RoleFeatures]:
     protocol = get_protocol(config.probe)
     found = {}
     for role, name in data.roles.items():
-        if role == "test" and name == data.roles["train"]:
+        if role == "test" and name == data.roles.get("train"):
             continue
         texts = encoder_inputs(data.splits[name], config.pairing, data.name)
         sides = [extractor.features(text, prepared.target, config.runtime.also_layers) for text in texts]
@@ -68,7 +72,8 @@ def extract_features(prepared: PreparedRun) -> dict[str, RoleFeatures]:
 def fit_probe(prepared: PreparedRun, estimator: Any, matrices: Mapping[str, np.ndarray]) -> ProbeOutcome:
     """Fit the probe by its protocol on matrices (rows, width) by role."""
     data, protocol = prepared.data, get_protocol(prepared.probe)
-    rows = ProbeData.from_dataset(data, matrices, order=protocol.order(data.train))
+    order = protocol.order(data.train) if data.has_train else None
+    rows = ProbeData.from_dataset(data, matrices, order=order)
     with progress_bar(f"{data.name}: probe", prepared.config.runtime.progress) as progress:
         return protocol.fit(estimator, prepared.settings, rows, progress)
 
@@ -78,27 +83,43 @@ def score_probe(prepared: PreparedRun, outcome: ProbeOutcome) -> dict[str, dict[
     data, protocol = prepared.data, get_protocol(prepared.probe)
     scores = {}
     for role in outcome.predictions:
-        labels = data.splits[data.roles[role]].label
+        split = data.splits[data.roles[role]]
+        labels = split.label
         fold = outcome.fold_ids if role == "test" and outcome.fold_ids.max() >= 0 else None
         draws = [draw[role].values for draw in outcome.draws]
         for name in data.metrics:
-            score = protocol.score(name, labels, draws, fold, partial(_evaluate, prepared, name, labels, fold))
+            score = protocol.score(name, labels, draws, fold, partial(_evaluate, prepared, name, split, fold))
             scores[name if role == "test" else f"{name}_{role}"] = score
+        if role == "test" and split.sets is not None and len(draws) == 1:
+            scores |= score_sets(prepared, split, draws[0])
     return scores
+
+
+def score_sets(prepared: PreparedRun, split: Split, predictions: np.ndarray) -> dict[str, dict[str, Any]]:
+    """Return Spearman's mean over the sets of a split's rows, and its value in each set."""
+    seed, resamples = prepared.config.seed, prepared.probe.resamples
+    assert split.sets is not None and split.set_ids is not None
+    found = set_estimates(
+        "spearman", split.label, predictions, split.sets, split.set_ids, seed=seed, resamples=resamples
+    )
+    return {each: asdict(estimate) for each, estimate in found.items()}
 
 
 def score_curve(prepared: PreparedRun, outcome: ProbeOutcome) -> list[dict[str, Any]]:
     """Return the headline metric at each number of training rows; empty without a learning curve."""
     data, curve = prepared.data, []
     for each in outcome.curve:
-        point = _evaluate(prepared, data.metrics[0], data.test.label, None, each.predictions["test"].values)
+        point = _evaluate(prepared, data.metrics[0], data.test, None, each.predictions["test"].values)
         curve.append({"rows": each.rows, "value": point.value, "low": point.low, "high": point.high})
     return curve
 
 
 def _evaluate(
-    prepared: PreparedRun, name: str, labels: np.ndarray, fold: np.ndarray | None, predictions: np.ndarray
+    prepared: PreparedRun, name: str, split: Split, fold: np.ndarray | None, predictions: np.ndarray
 ) -> Estimate:
     """Evaluate a metric on predictions (rows,) or (draws, rows)."""
     classes, seed, resamples = len(prepared.data.classes), prepared.config.seed, prepared.probe.resamples
-    return evaluate(name, labels, predictions, classes=classes, seed=seed, resamples=resamples, fold=fold)
+    return evaluate(
+        name, split.label, predictions, classes=classes, seed=seed, resamples=resamples, fold=fold,
+        strata=split.set_ids,
+    )  # fmt: skip

@@ -5,6 +5,7 @@ They are the best constant prediction, and a bag of word pieces under the same p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -26,6 +27,7 @@ from src.runtime.provenance import method_digest
 from src.storage.arrays import Value
 from src.storage.files import require_fields
 
+UNKEYED = ("name", "similarity")  # settings that change no bag's score
 MAX_WEIGHTS = 1 << 24  # weights of a bag's probe; the solver holds some thirty arrays of them, 4 GiB
 ROW_LENGTH = 3.0  # the probe's grid then spans from over- to under-regularised for bags as it does for features
 
@@ -62,9 +64,11 @@ def baseline_scores(
         An undefined value is None, with its reason.
     """
     name = dataset.metrics[0]
-    constant = best_constant(name, dataset.train.label, dataset.test.label, len(dataset.classes))
+    constant = None
+    if dataset.has_train:
+        constant = best_constant(name, dataset.train.label, dataset.test.label, len(dataset.classes))
     # With standardised columns, a piece that occurs once would outweigh the rest of its row.
-    probe = replace(probe, features="none")
+    probe = replace(probe, features="none", similarity=ProbeConfig.similarity)
     store = extractor.store
     key = store.key(
         {
@@ -73,7 +77,7 @@ def baseline_scores(
             "tokenizer": extractor.checkpoint.tokenisation,
             "max_length": extractor.info.max_length,
             **dataset.identity(),
-            "probe": with_text_keys({field: value for field, value in asdict(probe).items() if field != "name"}),
+            "probe": with_text_keys({field: value for field, value in asdict(probe).items() if field not in UNKEYED}),
             "seed": seed,
         }
     )
@@ -103,8 +107,10 @@ def _bag_score(
     dataset: Dataset, estimator: Any, probe: ProbeConfig, extractor: FeatureExtractor, seed: int, show_progress: bool
 ) -> dict[str, Any]:
     """Fit the probe to bags of word pieces and score it."""
-    bags = _bags(dataset, extractor)
-    name, width, classes = dataset.metrics[0], int(bags["train"].shape[1]), len(dataset.classes)
+    protocol = get_protocol(probe)
+    bags = _bags(dataset, extractor, bag_features if protocol.FITTED else protocol.pair_features)
+    name, classes = dataset.metrics[0], len(dataset.classes)
+    width = protocol.vector_width(int(next(iter(bags.values())).shape[1]))
     if width * classes > MAX_WEIGHTS:
         reason = f"{width:,} word pieces x {classes:,} classes are more weights than fit into memory"
         undefined = dict.fromkeys(("value", "low", "high"))
@@ -112,22 +118,26 @@ def _bag_score(
     settings = ProbeSettings.from_config(probe, selection=dataset.selection, folds=dataset.folds, seed=seed)
     data = ProbeData.from_dataset(dataset, bags)
     with progress_bar(f"{dataset.name}: bag of word pieces", show_progress) as progress:
-        outcome = get_protocol(probe).fit(estimator, settings, data, progress)
+        outcome = protocol.fit(estimator, settings, data, progress)
     estimate = evaluate(
         name, dataset.test.label, outcome.predictions["test"].values, classes=classes, seed=seed,
-        resamples=probe.resamples,
+        resamples=probe.resamples, strata=dataset.test.set_ids,
     )  # fmt: skip
     choice = outcome.choice
-    return {"metric": name, **asdict(estimate), "width": width, "chosen": choice.value, "converged": choice.converged}
+    chosen = (choice.value, choice.converged) if choice is not None else (None, None)
+    return {"metric": name, **asdict(estimate), "width": width, "chosen": chosen[0], "converged": chosen[1]}
 
 
-def _bags(dataset: Dataset, extractor: FeatureExtractor) -> dict[str, sp.csr_matrix]:
+def _bags(
+    dataset: Dataset, extractor: FeatureExtractor, features: Callable[[list[sp.csr_matrix]], sp.csr_matrix]
+) -> dict[str, sp.csr_matrix]:
     """Return bags of word pieces (rows, width) by role: train, development and test.
 
-    The columns are the pieces that occur in the training texts. Both sides of a pair have the same
-    ones, so that they can be compared.
+    The columns are the pieces that occur in the training texts, or in the test texts if nothing is
+    fitted. Both sides of a pair have the same ones, so that they can be compared. `features`
+    combines the sides.
     """
-    nested = dataset.roles["test"] == dataset.roles["train"]
+    nested = dataset.roles["test"] == dataset.roles.get("train")
     wanted = {"train", "development"} if nested else {"train", "development", "test"}
     sides = {
         role: [extractor.tokens(text) for text in encoder_inputs(dataset.splits[name], "separate", dataset.name)]
@@ -135,8 +145,10 @@ def _bags(dataset: Dataset, extractor: FeatureExtractor) -> dict[str, sp.csr_mat
         if role in wanted
     }
     pieces = 1 + max(int(side.ids.max(initial=0)) for both in sides.values() for side in both)
-    kept = np.unique(np.concatenate([np.unique(side.ids[~side.special]) for side in sides["train"]]))
-    return {role: bag_features([_counts(side, pieces)[:, kept] for side in both]) for role, both in sides.items()}
+    kept = np.unique(
+        np.concatenate([np.unique(side.ids[~side.special]) for side in sides.get("train") or sides["test"]])
+    )
+    return {role: features([_counts(side, pieces)[:, kept] for side in both]) for role, both in sides.items()}
 
 
 def _counts(tokens: Tokens, pieces: int) -> sp.csr_matrix:

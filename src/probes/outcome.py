@@ -65,8 +65,8 @@ class ProbeOutcome:
         no probe on all of train has its draws here, arrays of (draws, rows).
     fold_ids : array of (rows of test,) int64
         Outer fold in which a row was predicted; -1 without folds.
-    choice : GridChoice
-    fitted : FittedProbe
+    choice : GridChoice, or None if there was no grid
+    fitted : FittedProbe, or None if nothing was fitted
     draws : list of dict of str to Prediction
         By role, of each probe that is scored: those fitted on resamples where there are several,
         else the one above.
@@ -78,8 +78,8 @@ class ProbeOutcome:
 
     predictions: dict[str, Prediction]
     fold_ids: Array
-    choice: GridChoice
-    fitted: FittedProbe
+    choice: GridChoice | None
+    fitted: FittedProbe | None
     draws: list[dict[str, Prediction]]
     curve: list[CurvePoint] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)

@@ -36,7 +36,8 @@ class ProbeSettings:
     name : str
         Name of the probe, for error messages.
     features : str
-        Scaling of the features: ``standardise``, ``none`` or ``l2`` (rows of length 1).
+        Scaling of the features: ``standardise``, ``none`` or ``l2`` (rows of length 1); for
+        similarities see `src.probes.similarity`.
     carve : float
         Share of the training rows that is held out for the choice where the selection is ``carve``.
     selection : str
@@ -51,6 +52,8 @@ class ProbeSettings:
     draws : int
         1 fits on train as it is. k repeats the fit on k stratified resamples of train, at the value
         chosen once.
+    similarity : str
+        Of the two texts of a row, for a protocol that fits nothing.
     """
 
     grid: Mapping[str, list[float]]
@@ -62,6 +65,7 @@ class ProbeSettings:
     shuffled_labels: bool = False
     seed: int = 0
     draws: int = 1
+    similarity: str = "cosine"
 
     @classmethod
     def from_config(
@@ -70,7 +74,7 @@ class ProbeSettings:
         """Return the settings of a configured probe for a dataset's selection and folds."""
         return cls(
             config.grid, config.name, config.features, config.carve, selection, folds,
-            shuffled_labels=config.shuffled_labels, seed=seed, draws=draws,
+            shuffled_labels=config.shuffled_labels, seed=seed, draws=draws, similarity=config.similarity,
         )  # fmt: skip
 
 
@@ -81,6 +85,7 @@ class ProbeData:
     Attributes
     ----------
     train : Rows
+        Without rows for a protocol that fits nothing.
     tests : dict of str to Rows
         By role; empty where the training rows themselves are predicted in folds.
     classes : int
@@ -107,12 +112,13 @@ class ProbeData:
     def from_dataset(cls, dataset: Dataset, features: Mapping[str, Matrix], *, order: Array | None = None) -> ProbeData:
         """Return a dataset's rows with features (rows, width) by role; other roles are ignored."""
         rows = {role: Rows(matrix, dataset.splits[dataset.roles[role]].label) for role, matrix in features.items()}
+        fitted = "train" in rows
         return cls(
-            rows["train"],
+            rows["train"] if fitted else Rows(rows["test"].x[:0], rows["test"].y[:0]),
             {role: each for role, each in rows.items() if role not in ("train", "development")},
             len(dataset.classes),
             development=rows.get("development"),
-            groups=dataset.groups,
+            groups=dataset.groups if fitted else None,
             groups_span_classes=dataset.groups_span_classes,
             order=order,
         )

@@ -47,7 +47,7 @@ class ResultCache:
         key : str
             The record's key.
         files : mapping of str to bytes
-            Content of each of `FILES`.
+            Content of each of `FILES`; without `PROBE` if nothing was fitted.
         """
         names = _folder_names(key)
         try:
@@ -82,6 +82,8 @@ class ResultCache:
         named = replace(result, **dict[str, Any](names))
         try:
             replace_files(folder, contents | {RECORD: named.to_json().encode()})
+            if PROBE not in contents:
+                (folder / PROBE).unlink(missing_ok=True)
         except OSError as error:
             raise UserError(
                 f"cannot write the record into {folder}: {error.strerror}. Set hydra.sweep.dir to another folder."
@@ -92,8 +94,9 @@ class ResultCache:
         """Return a record and its files; None if there is none, or if it is damaged, with a warning."""
         try:
             with self._store.open(*_folder_names(key)) as stored:
-                contents = {name: _read(name, stored) for name in FILES}
                 digests = read_json(DIGESTS, folder=stored)
+                names = [name for name in FILES if name != PROBE or PROBE in digests]  # only what is fitted has one
+                contents = {name: _read(name, stored) for name in names}
             if _digests(contents) != digests:
                 raise ValueError("its files have changed since they were written")
             result = Result.from_values(parse_json(contents[RECORD]))

@@ -72,6 +72,9 @@ def _lines(result: Result) -> list[tuple[str, str]]:
     if chosen.get("value") is not None:
         values = len(chosen.get("grid") or [])
         lines.append((f"chosen {chosen.get('parameter', 'value')}", f"{chosen['value']:g} (of {values} values)"))
+    if similarity := chosen.get("similarity"):
+        dropped = f", {chosen['dropped_directions']:,} directions dropped" if "dropped_directions" in chosen else ""
+        lines.append(("similarity", f"{similarity}, features {chosen.get('features')}{dropped}"))
     if code := chosen.get("online_code"):
         bits = f"{code['bits']:,.0f} of {code['uniform_bits']:,.0f} bits"
         lines.append(("code length", f"{bits}, compression {code['compression']:.2f}"))

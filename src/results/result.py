@@ -52,7 +52,9 @@ class Result:
         ``probe=mdl`` also ``online_code``: ``bits``, ``uniform_bits``, ``compression`` (their
         ratio), ``uniform_rows`` (sent by the uniform code) and ``blocks``, each ``{rows (fitted
         on), the strength chosen, coded (rows sent by it), bits, converged}``; and ``curve``: ``[{rows,
-        value, low, high}]``, the headline metric of the probe fitted on that many rows.
+        value, low, high}]``, the headline metric of the probe fitted on that many rows. With
+        ``probe=cosine`` only ``similarity``, ``features`` and, if they were whitened,
+        ``dropped_directions``.
     timing : dict
         Seconds by phase, ``cache``, and after a hit the timing of the pass that made the features.
     """
@@ -148,7 +150,7 @@ class Result:
         return cls.from_values(values, source=str(path))
 
     def write(
-        self, folder: str | Path, predictions: Arrays, probe: Arrays, metadata: Mapping[str, str] | None = None
+        self, folder: str | Path, predictions: Arrays, probe: Arrays | None, metadata: Mapping[str, str] | None = None
     ) -> None:
         """Write the record and its arrays into a folder, as `write_record` does.
 
@@ -160,7 +162,9 @@ class Result:
         """
         write_record(Path(folder), self.pack(predictions, probe, metadata))
 
-    def pack(self, predictions: Arrays, probe: Arrays, metadata: Mapping[str, str] | None = None) -> dict[str, bytes]:
+    def pack(
+        self, predictions: Arrays, probe: Arrays | None, metadata: Mapping[str, str] | None = None
+    ) -> dict[str, bytes]:
         """Return the files of a record by name, the record itself last.
 
         Parameters
@@ -168,9 +172,10 @@ class Result:
         predictions : mapping of arrays
             ``row`` (rows,) uint64 digests; ``fold`` (rows,), -1 without folds; ``label`` (rows,);
             ``prediction`` (rows,) or (draws, rows); ``decision`` with the rows in the same place.
+            Where rows come in sets, ``set`` (rows,) is the number of each row's.
             Roles other than test are prefixed: ``mismatched.prediction``.
-        probe : mapping of arrays
-            The fitted probe with its standardisation.
+        probe : mapping of arrays, or None
+            The fitted probe with its standardisation; None, without a file, if nothing was fitted.
         metadata : mapping of str to str, optional
             Written into both array files beside the record's key.
         """
@@ -178,7 +183,8 @@ class Result:
         # One entry, because the library writes several in an order that changes from run to run.
         notes = {"notes": json.dumps({**(metadata or {}), "key": self.key}, sort_keys=True)}
         record = self.to_json().encode()
-        return {PREDICTIONS: pack_arrays(predictions, notes), PROBE: pack_arrays(probe, notes), RECORD: record}
+        fitted = {} if probe is None else {PROBE: pack_arrays(probe, notes)}
+        return {PREDICTIONS: pack_arrays(predictions, notes), **fitted, RECORD: record}
 
 
 Result.FIELDS = tuple(item.name for item in dataclasses.fields(Result))
@@ -195,7 +201,7 @@ def write_record(folder: Path, files: Mapping[str, bytes]) -> None:
     Parameters
     ----------
     folder : Path
-        Created if it is missing. A record in it is replaced; on a full disk it is kept.
+        Created if it is missing. A record in it is replaced, with its probe; on a full disk it is kept.
     files : mapping of str to bytes
         As `Result.pack` returns them.
 
@@ -207,6 +213,8 @@ def write_record(folder: Path, files: Mapping[str, bytes]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         replace_files(folder, files)
+        if PROBE not in files:
+            (folder / PROBE).unlink(missing_ok=True)  # of an earlier record in this folder
     except OSError as error:
         raise UserError(
             f"cannot write the record into {folder}: {_reason(error)}. Set hydra.run.dir to another folder."

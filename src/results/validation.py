@@ -13,6 +13,7 @@ INTERVAL: dict[str, Any] = {"low": float, "high": float, "reason": str, "converg
 CHOSEN: dict[str, Any] = {
     "parameter": str, "value": float, "grid": list, "at_edge": str, "online_code": dict,
     "converged": bool, "separable": bool, "reusable": bool,
+    "similarity": str, "features": str, "dropped_directions": int,
 }  # fmt: skip
 MAX_NUMBER = 1e100  # largest measured number; its square is finite
 MAX_ROWS = 1 << 53

@@ -184,9 +184,12 @@ def _paired(best: Run, run: Run) -> float:
     classes = int(result.counts.get("classes") or 0)
     draws = zip(np.atleast_2d(one["prediction"]), np.atleast_2d(other["prediction"]), strict=True)
     found = [
-        compare(result.score["metric"], one["label"], first, second, classes=classes, seed=result.seed)
+        compare(
+            result.score["metric"], one["label"], first, second, classes=classes, seed=result.seed,
+            strata=one.get("set"),
+        )
         for first, second in draws
-    ]
+    ]  # fmt: skip
     p = [difference.p for difference in found if difference.p is not None]
     if len(p) < len(found):
         raise UserError(next(difference.method for difference in found if difference.p is None))

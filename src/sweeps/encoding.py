@@ -23,7 +23,8 @@ from src.sweeps.checks import without_hydra
 from src.sweeps.launching import launch_and_wait, launcher_kind
 from src.sweeps.plan import SweepPlan
 
-NOT_ENCODING = ("pooling", "layer", "probe", "seed", "draws", "tracker")  # keys that change no forward pass
+NOT_ENCODING = ("pooling", "layer", "seed", "draws", "tracker")  # keys that change no forward pass
+PROTOCOL = ("probe", "probe.protocol", "probe.protocol.name")  # of a probe's keys those that may change the texts read
 PASSES = ".passes"  # below a sweep's folder: folders of the jobs that encode
 
 log = logging.getLogger("src.sweeps")
@@ -82,8 +83,7 @@ def passes(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
     groups: dict[tuple[str, ...], tuple[list[str], list[str]]] = {}
     for overrides in jobs:
         values = {key: value for key, _, value in (word.lstrip("+").partition("=") for word in overrides)}
-        kept = (word for word in overrides if word.lstrip("+~").partition("=")[0].partition(".")[0] not in NOT_ENCODING)
-        key = tuple(word for word in kept if not word.startswith("runtime.also_layers="))
+        key = tuple(word for word in overrides if _changes_pass(word))
         layers, also_layers = groups.setdefault(key, ([], []))
         if "layer" in values and values["layer"] not in layers:
             layers.append(values["layer"])
@@ -96,6 +96,15 @@ def passes(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
         optional = [f"runtime.also_layers=[{','.join(more)}]"] if more else []
         found.append([*key, "pooling=cls", *(f"layer={layer}" for layer in layers[:1]), *optional])
     return found
+
+
+def _changes_pass(override: str) -> bool:
+    """Return whether an override may change which texts are encoded, or how."""
+    key = override.lstrip("+~").partition("=")[0]
+    group = key.partition(".")[0]
+    if key == "runtime.also_layers" or group in NOT_ENCODING:
+        return False
+    return group != "probe" or key in PROTOCOL
 
 
 def encode_task(composed: DictConfig) -> None:

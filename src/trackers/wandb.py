@@ -30,7 +30,8 @@ summary: seconds/PHASE               wall time in seconds: load, tokenise, encod
 summary: counts/NAME                 rows: train, test, truncated, test_in_train; tokens; classes;
                                      width of the features
 summary: chosen/NAME                 parameter and value of the grid's choice, converged,
-                                     separable
+                                     separable; probe=cosine: similarity, features,
+                                     dropped_directions
 summary: pooler/status               trained, untrained, missing, absent
 summary: cache, key                  hit, partial or miss; the record's key
 table: grid                          the grid: value, loss, converged

@@ -7,6 +7,8 @@ from typing import Any
 
 from src.results.result import Result, phase_seconds
 
+CHOSEN = ("parameter", "value", "converged", "separable", "similarity", "features", "dropped_directions")
+
 
 def wandb_summary(result: Result) -> dict[str, Any]:
     """Return a record as a flat dictionary; `src.trackers.wandb` explains the names."""
@@ -22,7 +24,7 @@ def wandb_summary(result: Result) -> dict[str, Any]:
         values |= _with_interval(f"baseline/{name}", value)
     values |= {f"seconds/{name}": seconds for name, seconds in phase_seconds(result.timing).items()}
     values |= {f"counts/{name}": value for name, value in result.counts.items()}
-    values |= {f"chosen/{name}": result.chosen.get(name) for name in ("parameter", "value", "converged", "separable")}
+    values |= {f"chosen/{name}": result.chosen.get(name) for name in CHOSEN}
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -34,6 +34,11 @@ def test_one_pass_serves_all_jobs_that_read_the_same_features() -> None:
     assert passes(jobs) == [["dataset=a", *words], ["dataset=b", *words]]
 
 
+def test_a_probe_may_read_other_texts_but_its_settings_change_no_pass() -> None:
+    jobs = [[f"probe={name}", f"probe.features={kind}"] for name in ("ridge", "cosine") for kind in ("none", "whiten")]
+    assert passes(jobs) == [["probe=ridge", "pooling=cls"], ["probe=cosine", "pooling=cls"]]
+
+
 def test_only_missing_passes_are_made(
     planned: Any, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

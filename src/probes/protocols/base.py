@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
-from src.config.schema import ProbeConfig
+from src.config.schema import SCALINGS, DatasetConfig, ProbeConfig
 from src.data.checks import check_probe
 from src.data.dataset import Dataset, Split
 from src.errors import UserError, shortened
@@ -52,14 +52,33 @@ def require_test_split(option: str, settings: ProbeSettings, dataset: Dataset, r
 class Protocol:
     """The suite's rules, of which other protocols override some.
 
-    `MAXIMA` bounds the settings that are whole numbers.
+    `MAXIMA` bounds the settings that are whole numbers. `FITTED` says whether an estimator is fitted
+    to training rows. `SCALINGS` are the allowed values of ``probe.features``.
     """
 
     MAXIMA: ClassVar[Mapping[str, int]] = {}
+    FITTED: ClassVar[bool] = True
+    SCALINGS: ClassVar[tuple[str, ...]] = SCALINGS
 
-    def pairing(self, requested: str, has_pairs: bool) -> str:
-        """Return the pairing of texts: `requested`, unless the protocol's rules fix one."""
+    def pairing(self, requested: str | None, has_pairs: bool) -> str | None:
+        """Return the pairing of texts: `requested`, unless the rules fix one. None stands for joint."""
         return requested
+
+    def check_config(self, probe: ProbeConfig, dataset: DatasetConfig, draws: int) -> None:
+        """Check settings that do not go with the protocol, before any file is read; raise a UserError."""
+        if probe.similarity != ProbeConfig.similarity:
+            raise UserError(
+                f"probe.similarity={probe.similarity} is for probe=cosine, and this is probe={probe.name}. "
+                "Add probe=cosine, or leave probe.similarity out."
+            )
+
+    def scored_by(self, dataset: DatasetConfig) -> DatasetConfig:
+        """Return the task with the metrics that the protocol scores by: its own, unless the rules fix them."""
+        return dataset
+
+    def rows_read(self, dataset: Dataset) -> Dataset:
+        """Return the task with the roles that the protocol reads: all of them, if it fits a probe."""
+        return dataset
 
     def validate(self, grid: Mapping[str, Sequence[float]]) -> None:
         """Check the protocol's settings, and the probe's grid against them; raise a UserError."""
@@ -80,6 +99,10 @@ class Protocol:
     def pair_features(self, sides: list[Array]) -> Array:
         """Return features (rows, width) of texts encoded apart; those of one text unchanged."""
         return pair_features(sides)
+
+    def vector_width(self, columns: int) -> int:
+        """Return the width that records count, of features with so many columns."""
+        return columns
 
     def order(self, split: Split) -> Array | None:
         """Return the order (rows,) in which training rows are divided; None for their own."""

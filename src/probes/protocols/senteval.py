@@ -61,7 +61,7 @@ class SentEval(Protocol):
     folds: int = 10
     folds_grid: dict[str, list[float]] | None = None
 
-    def pairing(self, requested: str, has_pairs: bool) -> str:
+    def pairing(self, requested: str | None, has_pairs: bool) -> str | None:
         """Return ``separate`` for pairs of texts (senteval/mrpc.py, senteval/sick.py)."""
         return "separate" if has_pairs else requested
 
