@@ -9,7 +9,6 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, NoReturn, TypeVar
 
@@ -17,13 +16,14 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.cli.messages import KINDS, exit_with_error, explain, is_unwritable, print_text
+from src.cli.messages import KINDS, exit_on_error, exit_with_error, explain, print_text
 from src.errors import UserError, mask
 from src.registry import near
 from src.storage.numbers import is_decimal
 
 T = TypeVar("T")
 Parser = Callable[[list[str], str], T]
+STOPPED = "stopped. What is stored is kept: the same command goes on from there."
 WORD = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*=.*", re.ASCII | re.DOTALL)
 
 
@@ -72,7 +72,7 @@ def command(
         def main(arguments: Sequence[str] | None = None) -> None:
             words = sys.argv[1:] if arguments is None else arguments
             given = list(_expand(words, positional, aliases or {}))
-            with _exit_on_error():
+            with exit_on_error(STOPPED):
                 task(parse(given, about))
 
         return main
@@ -86,23 +86,6 @@ def _expand(words: Sequence[str], positional: str | None, aliases: Mapping[str, 
         if (argument := aliases.get(word, word)) is not None:
             is_positional = positional is not None and not re.search("^-|=", argument)
             yield f"{positional}={argument}" if is_positional else argument
-
-
-@contextmanager
-def _exit_on_error() -> Iterator[None]:
-    """Turn errors of the user, of the disk, and interruptions into a line and an exit status."""
-    try:
-        yield
-    except UserError as error:
-        exit_with_error(str(error))
-    except KeyboardInterrupt:
-        print("stopped. What is stored is kept: the same command goes on from there.", file=sys.stderr)
-        sys.exit(130)
-    except OSError as error:
-        if not is_unwritable(error):
-            raise
-        place = f"'{error.filename2 or error.filename}'" if error.filename else "the output"
-        exit_with_error(f"{place} cannot be written: {error.strerror}. Name another output=.")
 
 
 def required(what: str) -> Any:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
-from src.cli.messages import exit_with_error, is_unwritable, print_text
+from src.cli.messages import exit_on_error, exit_with_error, print_text
 from src.cli.overrides import check_argument
 from src.cli.streams import configure_process
 from src.errors import UserError, mask
@@ -37,18 +37,8 @@ def run_command(
     arguments = sys.argv[1:]
     if {"-h", "--help"} & set(arguments):
         _print_help(keys, about)
-    try:
+    with exit_on_error("stopped. No output was written."):
         task(read_arguments(arguments, keys, required))
-    except UserError as error:
-        exit_with_error(str(error))
-    except KeyboardInterrupt:
-        print("stopped. No output was written.", file=sys.stderr)
-        sys.exit(130)
-    except OSError as error:
-        if not is_unwritable(error):
-            raise
-        place = f"'{error.filename2 or error.filename}'" if error.filename else "the output"
-        exit_with_error(f"{place} cannot be written: {error.strerror}. Name another output=.")
 
 
 def read_arguments(arguments: Sequence[str], keys: Mapping[str, str], required: Sequence[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ import itertools
 import sys
 import typing
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from hydra.errors import MissingConfigException, OverrideParseException
@@ -46,6 +47,26 @@ def exit_with_error(message: str, status: int = 1) -> NoReturn:
     """Print an error's lines on stderr and exit."""
     print(f"error: {printable(message)}", file=sys.stderr)
     sys.exit(status)
+
+
+@contextmanager
+def exit_on_error(stopped: str) -> Iterator[None]:
+    """Turn errors of the user, of the disk, and interruptions into a line and an exit status.
+
+    `stopped` is the line after an interruption, whose status is 130.
+    """
+    try:
+        yield
+    except UserError as error:
+        exit_with_error(str(error))
+    except KeyboardInterrupt:
+        print(stopped, file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:
+        if not is_unwritable(error):
+            raise
+        place = f"'{error.filename2 or error.filename}'" if error.filename else "the output"
+        exit_with_error(f"{place} cannot be written: {error.strerror}. Name another output=.")
 
 
 def format_error(error: Exception) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,7 @@ from src.errors import UserError
 
 EXTENSIONS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 ARCHIVES = (".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz")
+Reader = Callable[..., Any]
 ROLES = {"train": "train", "validation": "development", "test": "test"}  # key of the configuration: role
 
 
@@ -118,28 +120,28 @@ def _check_settings(config: DatasetConfig, paths: dict[str, str]) -> None:
 
 
 def _read_file(path: Path, given: str, columns: Iterable[str], quoting: bool | None) -> pa.Table:
-    extension = path.suffix.lower()
-    names = list(dict.fromkeys(columns))
-    if extension == ".parquet":
-        return read_parquet(path, given, names)
-    if extension in (".csv", ".tsv"):
-        delimiter, quoting = _delimited_format(extension, quoting)
-        return read_delimited(path, given, names, delimiter=delimiter, quoting=quoting)
-    if extension in EXTENSIONS:
-        return read_json_lines(path, given, names)
-    raise unknown_extension(given, extension)
+    readers = (read_parquet, read_delimited, read_json_lines)
+    return _read(readers, path, given, list(dict.fromkeys(columns)), quoting)
 
 
 def read_rows(path: Path, given: str, names: list[str], quoting: bool | None) -> Iterator[Sequence[str | None]]:
     """Return an iterator over the rows of a user's file: the cells of the columns `names` as text."""
+    return _read((parquet_rows, delimited_rows, json_rows), path, given, names, quoting)
+
+
+def _read(
+    readers: tuple[Reader, Reader, Reader], path: Path, given: str, names: list[str], quoting: bool | None
+) -> Any:
+    """Read a file by the reader of its format: Parquet, delimited or JSON lines."""
+    read_parquet_file, read_delimited_file, read_json_file = readers
     extension = path.suffix.lower()
     if extension == ".parquet":
-        return parquet_rows(path, given, names)
+        return read_parquet_file(path, given, names)
     if extension in (".csv", ".tsv"):
         delimiter, quoting = _delimited_format(extension, quoting)
-        return delimited_rows(path, given, names, delimiter=delimiter, quoting=quoting)
+        return read_delimited_file(path, given, names, delimiter=delimiter, quoting=quoting)
     if extension in EXTENSIONS:
-        return json_rows(path, given, names)
+        return read_json_file(path, given, names)
     raise unknown_extension(given, extension)
 
 
