@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import re
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,17 +26,25 @@ MAX_COMPOSITIONS = 64  # compositions that are kept, about 0.5 MB each
 
 
 class JobComposer:
-    """Config loader for a launcher in this process, with the same results as Hydra's.
+    """Config loader for a launcher, with the same results as Hydra's.
+
+    A process that unpickles it again and again, as a worker of joblib does, keeps its compositions.
 
     Parameters
     ----------
     loader : ConfigLoader
         Composes a job whose overrides but the values are new.
+    identifier : str, optional
+        Composers with an equal one share compositions in a process; by default it is new.
     """
 
-    def __init__(self, loader: ConfigLoader) -> None:
+    def __init__(self, loader: ConfigLoader, identifier: str = "") -> None:
         self._loader = loader
-        self._compositions: dict[tuple[str, ...], DictConfig] = {}
+        self._identifier = identifier or uuid.uuid4().hex
+        self._compositions = _compositions_of(self._identifier)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return JobComposer, (self._loader, self._identifier)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
@@ -59,6 +69,12 @@ class JobComposer:
         _name_overrides(composed, [word for word in sweep_overrides if not re.match(r"[+~]*hydra[./]", word)])
         OmegaConf.copy_cache(from_config=master_config, to_config=composed)  # such as the time of day in ${now:}
         return composed
+
+
+@functools.lru_cache(maxsize=1)
+def _compositions_of(identifier: str) -> dict[tuple[str, ...], DictConfig]:
+    """Return the compositions that this process keeps for the composers with one identifier."""
+    return {}
 
 
 def _name_overrides(composed: DictConfig, overrides: list[str]) -> None:

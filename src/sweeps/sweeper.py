@@ -52,9 +52,8 @@ class ProbeSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Store context, task function and configuration; Hydra calls this before `sweep`."""
-        if launcher_kind(config) == "basic":  # other launchers compose in other processes
-            composer: Any = JobComposer(hydra_context.config_loader)
-            hydra_context = HydraContext(composer, hydra_context.callbacks)
+        composer: Any = JobComposer(hydra_context.config_loader)
+        hydra_context = HydraContext(composer, hydra_context.callbacks)
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> None:
@@ -82,8 +81,7 @@ class ProbeSweeper(Sweeper):
         """Check the sweep and return its plan."""
         check_launcher(self.config.hydra.launcher)
         at_least("hydra.sweeper.max_batch_size", self.max_batch_size, 1)
-        composer: Any = JobComposer(self.hydra_context.config_loader)
-        plan = plan_sweep(overrides, self.config, composer)
+        plan = plan_sweep(overrides, self.config, self.hydra_context.config_loader)
         if self._has_records():
             check_tracking(self.config)
         refuse_credentials(str(plan.folder), "hydra.sweep.dir")

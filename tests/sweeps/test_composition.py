@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
@@ -80,3 +81,17 @@ def test_each_choice_of_options_is_composed_once(composed: Any, monkeypatch: pyt
         composer.load_sweep_config(config, [f"hydra.job.name=job{number}"])
     composer.load_sweep_config(config, ["pooling=cls"])
     assert len(calls) == MAX_COMPOSITIONS + 2
+
+
+def test_a_composer_that_is_unpickled_again_keeps_its_compositions(composed: Any) -> None:
+    config = composed("seed=0,1")
+    composer = JobComposer(GlobalHydra.instance().config_loader())
+    content = pickle.dumps(composer)
+    calls = []
+    for seed in (0, 1):
+        again = pickle.loads(content)
+        again._loader.load_sweep_config = lambda *given, load=again._loader.load_sweep_config: (
+            calls.append(given) or load(*given)
+        )
+        assert again.load_sweep_config(config, [f"seed={seed}"]).seed == seed
+    assert len(calls) == 1
