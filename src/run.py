@@ -26,7 +26,6 @@ from src.probes.estimators import instantiate
 from src.sweeps.checks import check_shards
 from src.sweeps.job_process import SweepJob
 from src.sweeps.status import discard_earlier_result, write_status
-from src.trackers.registry import run_group
 
 if TYPE_CHECKING:
     from src.pipeline.prepare import PreparedRun
@@ -74,6 +73,7 @@ def run_job(composed: DictConfig, job: SweepJob) -> None:
     from src.pipeline.threads import resolved_threads
     from src.results.cache import ResultCache
     from src.results.display import result_summary
+    from src.trackers.registry import run_group
 
     has_result = job.start()
     with _refusals_tracked(composed, job):
@@ -142,7 +142,7 @@ def _with_layers(prepared: PreparedRun, layers: tuple[int, ...]) -> PreparedRun:
 @contextmanager
 def _refusals_tracked(composed: DictConfig, job: SweepJob) -> Iterator[None]:
     """Track a failed run if the job is refused before it begins, under the requested names."""
-    from src.trackers.registry import build_tracker
+    from src.trackers.registry import build_tracker, run_group
 
     try:
         yield

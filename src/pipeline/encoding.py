@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from src.config.paths import cache_folder
 from src.config.schema import Config
 from src.pipeline.threads import resolved_threads
-from src.runtime.threads import available_threads
 
 if TYPE_CHECKING:
     from src.features.extractor import FeatureExtractor
@@ -36,7 +35,7 @@ class SplitsEncoder:
 
         All are returned if the model has never been loaded, because this method loads no model.
         """
-        extractor, texts, _ = self._open(self._config.runtime.threads or available_threads())
+        extractor, texts, _ = self._open(self._config)
         target, also = self._targets(extractor) if extractor.has_info else (None, [])
         return {
             f"{extractor.checkpoint.identity} {text.digest}"
@@ -48,7 +47,7 @@ class SplitsEncoder:
         """Make the passes, or this job's shard of them."""
         runtime = self._config.runtime
         with resolved_threads(self._config) as config:
-            extractor, texts, bags = self._open(config.runtime.threads or available_threads())
+            extractor, texts, bags = self._open(config)
             target, also = self._targets(extractor)
             for text in texts:
                 if runtime.shard is not None and runtime.shards > 1:
@@ -59,20 +58,18 @@ class SplitsEncoder:
                 for text in bags:
                     extractor.tokens(text)
 
-    def _open(self, threads: int) -> tuple[FeatureExtractor, list[EncoderInput], list[EncoderInput]]:
+    @staticmethod
+    def _open(config: Config) -> tuple[FeatureExtractor, list[EncoderInput], list[EncoderInput]]:
         """Return an extractor without its model, the texts to encode, and those whose words the baseline counts."""
-        from src.features.extractor import FeatureExtractor
         from src.features.inputs import encoder_inputs
         from src.models.finding import find_checkpoint
-        from src.pipeline.prepare import encoding_options, read_rows
+        from src.pipeline.prepare import open_extractor, read_rows
         from src.runtime.clock import Clock
         from src.storage.arrays import ArrayStore
 
-        config = self._config
         store = ArrayStore(cache_folder(config.runtime.cache_dir))
-        read, found = read_rows(config), find_checkpoint(config.model)
-        options, progress = encoding_options(config), config.runtime.progress
-        extractor = FeatureExtractor(found, options, store, Clock(), threads, progress)
+        read = read_rows(config)
+        extractor = open_extractor(config, find_checkpoint(config.model), store, Clock())
         names = list(read.splits) if config.output else list(dict.fromkeys(read.roles.values()))
 
         def unique(pairing: str) -> list[EncoderInput]:

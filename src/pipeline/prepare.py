@@ -68,8 +68,7 @@ class PreparedRun:
     @property
     def settings(self) -> ProbeSettings:
         """The settings of the probe's fit."""
-        config, data = self.config, self.data
-        return probe_settings(config, data)
+        return probe_settings(self.config, self.data)
 
     @property
     def names(self) -> dict[str, str]:
