@@ -11,9 +11,11 @@ from tempfile import TemporaryFile
 from src.config.schema import Config
 from src.errors import UserError
 from src.features.inputs import encoder_inputs
+from src.features.text_losses import warn_once
 from src.pipeline.feature_files import write_features
 from src.pipeline.prepare import PreparedRun, open_run
 from src.pooling import poolings
+from src.results.statements import joint_reading_caution
 
 log = logging.getLogger("src.extract")
 
@@ -43,6 +45,9 @@ def extract(config: Config, folder: Path, report: Callable[[str], None] = print)
             model,
             pooling,
         )
+    stated = prepared.extractor.checkpoint.stated or {}
+    if caution := joint_reading_caution(stated, pairing=config.pairing, pairs=prepared.data.has_pairs):
+        warn_once(f"{model}: {caution}")
     if config.runtime.shard is not None and config.runtime.shards > 1 and not _encode_shard(prepared, report):
         return []
     return [_write_split(prepared, name, folder, report) for name in prepared.data.splits]
