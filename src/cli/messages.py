@@ -9,9 +9,8 @@ import sys
 import typing
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -19,6 +18,9 @@ from src.cli.structured import not_none
 from src.config.schema import Config
 from src.errors import UserError, flatten, mask, printable, shortened
 from src.registry import unknown
+
+if TYPE_CHECKING:
+    from hydra.errors import MissingConfigException
 
 QUOTING = (
     "Write key=value; a value with commas, equals signs, brackets or quotes is quoted twice: "
@@ -76,6 +78,8 @@ def exit_on_error(stopped: str) -> Iterator[None]:
 
 def format_error(error: Exception) -> str:
     """Return an error in at most three lines; Hydra's own refusals take 22 to 37."""
+    from hydra.errors import MissingConfigException, OverrideParseException  # not needed by the Python API
+
     if isinstance(error, UserError):
         return str(error)
     for cause in _causes(error):
