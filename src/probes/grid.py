@@ -63,14 +63,29 @@ class GridSearch:
 
     def choice(
         self,
-        fitter: ProbeFitter,
+        parameter: str,
+        refitted: int,
         best: int,
         *,
         refits: Sequence[GridFit] = (),
         separable: bool | None = None,
         votes: list[float] | None = None,
     ) -> GridChoice:
-        """Return the record of a chosen candidate; `refits` are the fits made at its value."""
+        """Return the record of a chosen candidate.
+
+        Parameters
+        ----------
+        parameter : str
+            Name of the grid's parameter.
+        refitted : int
+            Number of rows that the chosen value was refitted on.
+        best : int
+            Index of the candidate.
+        refits : sequence of GridFit
+            Fits that were made at its value.
+        separable, votes
+            As in `GridChoice`.
+        """
         converged = [_all_converged(fit.converged for fit in candidate.fits) for candidate in self.candidates]
         grid = []
         for candidate, flag in zip(self.candidates, converged, strict=True):
@@ -84,9 +99,9 @@ class GridSearch:
                 }
             )
         chosen = _all_converged([converged[best], *(fit.converged for fit in refits)])
-        rows = {**self.rows, "refitted": len(fitter.y)}
+        rows = {**self.rows, "refitted": refitted}
         value, edge = self.candidates[best].value, self._edge(best)
-        return GridChoice(fitter.parameter, value, grid, chosen, separable, edge, rows, votes)
+        return GridChoice(parameter, value, grid, chosen, separable, edge, rows, votes)
 
     def _edge(self, best: int) -> str | None:
         """Return the grid's end that the choice lies at; None if all values are equally good."""
