@@ -21,9 +21,10 @@ log = logging.getLogger("src.extract")
 
 
 def extract(config: Config, folder: Path, report: Callable[[str], None] = print) -> list[Path]:
-    """Write ``<split>.safetensors`` for every labelled split, and return the paths.
+    """Write ``<split>.safetensors`` for every split, and return the paths.
 
-    A file holds ``features``, float32 of shape (rows, width) in the order of the rows, and ``labels``.
+    A file holds ``features``, float32 of shape (rows, width) in the order of the rows, and ``labels``
+    where the rows have any.
     With ``runtime.shard`` one part of each forward pass is encoded. The job that completes the last part
     writes the files. `report` gets a line per file for the user.
 
@@ -88,6 +89,6 @@ def _write_split(prepared: PreparedRun, name: str, folder: Path, report: Callabl
         "classes": json.dumps(list(read.classes)),
     }
     path = folder / f"{name}.safetensors"
-    write_features(path, sides, split.label, metadata)
+    write_features(path, sides, split.label if split.is_labelled else None, metadata)
     report(f"{path}: {len(split):,} rows, {'encoded' if extractor.encoded > before else 'from the store'}")
     return path
