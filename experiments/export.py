@@ -31,6 +31,7 @@ from src.config.schema import Config
 from src.errors import UserError
 from src.models.options import EncodingOptions
 from src.pipeline.recorded import check_recorded, find_recorded_checkpoint
+from src.pipeline.threads import resolved_threads
 from src.results.result import RECORD, Result
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def export(record: Path, output: Path, places: dict[str, str] | None = None) -> 
     check_output(output, record)
     check_exportable((result.pooling,))
     config = read_stored_config(record, places or {})
-    with new_folder(output) as part:
+    with new_folder(output) as part, resolved_threads(config) as config:
         encoder, max_length = _open_encoder(config, result)
         _write_modules(part, encoder, result, max_length)
         card = model_card(
