@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
 
+import numpy as np
+
 from src.config.schema import Config
 from src.errors import UserError
 from src.features.inputs import encoder_inputs
@@ -37,16 +39,21 @@ def extract(config: Config, folder: Path, report: Callable[[str], None] = print)
     except OSError as error:
         raise UserError(f"output={folder} cannot be written: {error.strerror}. Choose another folder.") from error
     prepared = open_run(config)
-    pooling, model = prepared.target[0], prepared.extractor.checkpoint.label
-    if prepared.extractor.info.pooler["status"] == "untrained" and poolings[pooling].needs_pooler:
-        log.warning(
-            "warning: the pooler of %s was never trained: '%s' is a random projection of its [CLS] state.",
-            model,
-            pooling,
-        )
+    warn_of_untrained_pooler(prepared)
     if config.runtime.shard is not None and config.runtime.shards > 1 and not _encode_shard(prepared, report):
         return []
     return [_write_split(prepared, name, folder, report) for name in prepared.data.splits]
+
+
+def warn_of_untrained_pooler(prepared: PreparedRun) -> None:
+    """Warn if the pooling reads a pooler that was never trained."""
+    pooling, extractor = prepared.target[0], prepared.extractor
+    if extractor.info.pooler["status"] == "untrained" and poolings[pooling].needs_pooler:
+        log.warning(
+            "warning: the pooler of %s was never trained: '%s' is a random projection of its [CLS] state.",
+            extractor.checkpoint.label,
+            pooling,
+        )
 
 
 def _encode_shard(prepared: PreparedRun, report: Callable[[str], None]) -> bool:
@@ -68,14 +75,18 @@ def _encode_shard(prepared: PreparedRun, report: Callable[[str], None]) -> bool:
     return not remaining
 
 
+def split_features(prepared: PreparedRun, name: str) -> list[np.ndarray]:
+    """Return the features (rows, width) of a split, float32: of its rows, or of both sides of pairs read apart."""
+    read, also_layers = prepared.data, prepared.config.runtime.also_layers
+    texts = encoder_inputs(read.splits[name], prepared.config.pairing, read.name)
+    return [prepared.extractor.features(text, prepared.target, also_layers).values for text in texts]
+
+
 def _write_split(prepared: PreparedRun, name: str, folder: Path, report: Callable[[str], None]) -> Path:
     """Write the features of one split, which are encoded if the store lacks them."""
     read, extractor, target, config = prepared.data, prepared.extractor, prepared.target, prepared.config
     split, before = read.splits[name], extractor.encoded
-    sides = [
-        extractor.features(text, target, config.runtime.also_layers).values
-        for text in encoder_inputs(split, config.pairing, read.name)
-    ]
+    sides = split_features(prepared, name)
     metadata = {
         "pooling": target[0],
         "layer": str(target[1]),
