@@ -95,7 +95,7 @@ def features(
     from src.cli.composing import compose_config
     from src.data.in_memory import memory_dataset, memory_table
     from src.features.vectors import pair_features
-    from src.pipeline.extraction import split_features, warn_of_untrained_pooler
+    from src.pipeline.extraction import split_features, warn_of_reading
     from src.pipeline.prepare import open_run
     from src.pipeline.threads import resolved_threads
 
@@ -107,7 +107,7 @@ def features(
     )  # fmt: skip
     with resolved_threads(config) as resolved:
         prepared = open_run(resolved, data=memory_dataset(resolved.dataset, {NAME: table}))
-        warn_of_untrained_pooler(prepared)
+        warn_of_reading(prepared)
         values = pair_features(split_features(prepared, NAME))
         return values if pairs is not None and resolved.pairing == "separate" else values.copy()  # not the stored file
 

@@ -13,9 +13,11 @@ import numpy as np
 from src.config.schema import Config
 from src.errors import UserError
 from src.features.inputs import encoder_inputs
+from src.features.text_losses import warn_once
 from src.pipeline.feature_files import write_features
 from src.pipeline.prepare import PreparedRun, open_run
 from src.pooling import poolings
+from src.results.statements import joint_reading_caution
 
 log = logging.getLogger("src.extract")
 
@@ -39,14 +41,14 @@ def extract(config: Config, folder: Path, report: Callable[[str], None] = print)
     except OSError as error:
         raise UserError(f"output={folder} cannot be written: {error.strerror}. Choose another folder.") from error
     prepared = open_run(config)
-    warn_of_untrained_pooler(prepared)
+    warn_of_reading(prepared)
     if config.runtime.shard is not None and config.runtime.shards > 1 and not _encode_shard(prepared, report):
         return []
     return [_write_split(prepared, name, folder, report) for name in prepared.data.splits]
 
 
-def warn_of_untrained_pooler(prepared: PreparedRun) -> None:
-    """Warn if the pooling reads a pooler that was never trained."""
+def warn_of_reading(prepared: PreparedRun) -> None:
+    """Warn of a pooler that was never trained, and of pairs that the model was not made to read jointly."""
     pooling, extractor = prepared.target[0], prepared.extractor
     if extractor.info.pooler["status"] == "untrained" and poolings[pooling].needs_pooler:
         log.warning(
@@ -54,6 +56,9 @@ def warn_of_untrained_pooler(prepared: PreparedRun) -> None:
             extractor.checkpoint.label,
             pooling,
         )
+    stated, pairing = extractor.checkpoint.stated or {}, prepared.config.pairing
+    if caution := joint_reading_caution(stated, pairing=pairing, pairs=prepared.data.has_pairs):
+        warn_once(f"{extractor.checkpoint.label}: {caution}")
 
 
 def _encode_shard(prepared: PreparedRun, report: Callable[[str], None]) -> bool:

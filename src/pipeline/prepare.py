@@ -86,7 +86,9 @@ class PreparedRun:
         config = self.config
         values = {"layer": self.target[1], "pairing": config.pairing, "seed": config.seed, "draws": config.draws}
         names = {**self.names, "pooling": self.target[0]}
-        return {**names, **values, "settings": self.resolved_settings, "key": self.key}
+        stated = self.extractor.checkpoint.stated
+        extra = {"stated": stated} if stated else {}
+        return {**names, **values, "settings": self.resolved_settings, **extra, "key": self.key}
 
     @property
     def resolved_settings(self) -> dict[str, Any]:
