@@ -21,22 +21,18 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from src.errors import UserError
-from src.registry import unknown
 
 if TYPE_CHECKING:
     import numpy as np
-    import pyarrow as pa
 
-    from src.config.schema import Config
-    from src.data.dataset import Dataset
+    from src.pipeline.mteb_encoder import MtebEncoder
     from src.probes.sklearn_probe import ProbeClassifier, ProbeRegressor
     from src.sweeps.table import ComparisonTable
 
-__all__ = ["UserError", "compare", "features", "probe"]
+__all__ = ["UserError", "compare", "features", "mteb_model", "probe"]
 
 Pooling = str | Mapping[str, Any]  # a name, or the keys of the group `pooling`
 NAME = "texts"  # of the split whose features are wanted, in messages and progress bars
-TEST_FRACTION = 0.2
 
 
 def features(
@@ -93,11 +89,8 @@ def features(
     (2, 192)
     """
     from src.cli.composing import compose_config
-    from src.data.in_memory import memory_dataset, memory_table
-    from src.features.vectors import pair_features
-    from src.pipeline.extraction import split_features, warn_of_reading
-    from src.pipeline.prepare import open_run
-    from src.pipeline.threads import resolved_threads
+    from src.data.in_memory import memory_table
+    from src.pipeline.extraction import text_features
 
     table = memory_table(texts, pairs=pairs)
     config = compose_config(
@@ -105,11 +98,7 @@ def features(
         dataset={"label": None, "text_pair": None if pairs is None else "text_pair"},
         runtime={"progress": not quiet, **runtime}, layer=layer, pairing=pairing,
     )  # fmt: skip
-    with resolved_threads(config) as resolved:
-        prepared = open_run(resolved, data=memory_dataset(resolved.dataset, {NAME: table}))
-        warn_of_reading(prepared)
-        values = pair_features(split_features(prepared, NAME))
-        return values if pairs is not None and resolved.pairing == "separate" else values.copy()  # not the stored file
+    return text_features(config, table, NAME)
 
 
 def probe(
@@ -271,10 +260,11 @@ def compare(
         As for `features` and `probe`; no forward pass has been made where that can be known before.
     """
     from src.cli.composing import compose_config
-    from src.data.in_memory import looks_like_scores, memory_table
+    from src.data.in_memory import looks_like_scores, memory_table, scored_dataset
     from src.pipeline.prepare import prepare
     from src.pipeline.run import run_into
     from src.pipeline.threads import resolved_threads
+    from src.probes.protocols.base import get_protocol
     from src.sweeps.comparison import compare_records
     from src.sweeps.table import ComparisonTable
 
@@ -294,7 +284,8 @@ def compare(
     ]  # fmt: skip
     if not configs:
         raise UserError("poolings and layers name nothing to compare. Give one of each or more.")
-    data = _divided(configs[0], table, test, test_fraction, folds)
+    fitted = get_protocol(configs[0].probe).FITTED
+    data = scored_dataset(configs[0].dataset, table, fitted, test=test, test_fraction=test_fraction, folds=folds)
     with resolved_threads(configs[0]) as resolved, TemporaryDirectory() as folder:
         threads = resolved.runtime.threads
         runs = [prepare(replace(each, runtime=replace(each.runtime, threads=threads)), data) for each in configs]
@@ -304,27 +295,43 @@ def compare(
         return ComparisonTable(compare_records(folders))
 
 
-def _divided(
-    config: Config,
-    table: pa.Table,
-    test: Mapping[str, Sequence[Any]] | None,
-    test_fraction: float | None,
-    folds: int | None,
-) -> Dataset:
-    """Return the rows with the roles that `compare` was asked for."""
-    from src.data.in_memory import memory_dataset, memory_table
-    from src.probes.protocols.base import get_protocol
+def mteb_model(
+    model: str | Path,
+    *,
+    pooling: Pooling = "mean",
+    layer: int = -1,
+    normalise: bool = False,
+    max_length: int | None = None,
+    revision: str | None = None,
+    quiet: bool = False,
+    **runtime: Any,
+) -> MtebEncoder:
+    """Return a model for `mteb.evaluate`, of any pooling and layer of a checkpoint.
 
-    given = {"test": test, "test_fraction": test_fraction, "folds": folds}
-    if len(several := [name for name, value in given.items() if value is not None]) > 1:
-        raise UserError(f"{' and '.join(several)} both say which rows are scored. Give one of them.")
-    if not get_protocol(config.probe).FITTED:
-        return memory_dataset(config.dataset, {"test": table})
-    tables = {"train": table}
-    if test is not None:
-        if wrong := sorted(set(test) - {"texts", "labels", "pairs"}):
-            raise unknown("key", wrong[0], ["texts", "labels", "pairs"], where="test: ")
-        tables["test"] = memory_table(test.get("texts", ()), pairs=test.get("pairs"), labels=test.get("labels", ()))
-    elif folds is None:
-        config = replace(config, dataset=replace(config.dataset, test_fraction=test_fraction or TEST_FRACTION))
-    return memory_dataset(config.dataset, tables)
+    Needs the extra ``mteb``. Features are read from the store, and kept there.
+
+    Parameters
+    ----------
+    model, pooling, layer, max_length, revision, quiet, **runtime
+        As for `features`.
+    normalise : bool, default False
+        Scale vectors to length 1, as the Normalize module of a sentence-transformers folder does.
+
+    Raises
+    ------
+    UserError
+        mteb is not installed; else as for `features`.
+    """
+    from src.cli.composing import compose_config
+
+    config = compose_config(
+        model, pooling, encoder={"max_length": max_length, "revision": revision},
+        dataset={"label": None, "text_pair": None}, runtime={"progress": not quiet, **runtime}, layer=layer,
+    )  # fmt: skip
+    try:
+        from src.pipeline.mteb_encoder import MtebEncoder
+    except ModuleNotFoundError as error:
+        if error.name != "mteb":
+            raise
+        raise UserError("mteb is not installed. pip install 'bert-pooling-probes[mteb]' adds it.") from error
+    return MtebEncoder(config, normalise)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from src.data.dataset import Dataset, Split
 from src.data.partition import linked_units
 from src.data.user_files import user_dataset
 from src.errors import UserError, shortened
+from src.registry import unknown
 
 NAME = "rows"
+TEST_FRACTION = 0.2
 
 
 def memory_table(
@@ -56,6 +59,49 @@ def memory_dataset(config: DatasetConfig, tables: dict[str, pa.Table]) -> Datase
     """Return the dataset of tables by split; UserError for a bad text, label or group."""
     source: dict[str, Any] = {"from": "memory", "path": None, "revision": None, "files": {}}
     return user_dataset(config, tables, {name: f"split '{name}'" for name in tables}, source)
+
+
+def scored_dataset(
+    config: DatasetConfig,
+    table: pa.Table,
+    fitted: bool,
+    *,
+    test: Mapping[str, Iterable[Any]] | None = None,
+    test_fraction: float | None = None,
+    folds: int | None = None,
+) -> Dataset:
+    """Return labelled rows, divided into those that a probe is fitted on and those that are scored.
+
+    Parameters
+    ----------
+    fitted : bool
+        Whether a probe is fitted. If not, all rows are scored.
+    test : mapping, optional
+        ``texts``, ``labels`` and perhaps ``pairs`` of the rows that are scored.
+    test_fraction : float, default 0.2
+        Share of the rows that are scored without `test`.
+    folds : int, optional
+        All rows are scored in folds; `config` says so too.
+
+    Raises
+    ------
+    UserError
+        Several of the last three are given, or a text, a label or a group is bad.
+    """
+    given = {"test": test, "test_fraction": test_fraction, "folds": folds}
+    if len(several := [name for name, value in given.items() if value is not None]) > 1:
+        raise UserError(f"{' and '.join(several)} both say which rows are scored. Give one of them.")
+    if not fitted:
+        return memory_dataset(config, {"test": table})
+    tables = {"train": table}
+    if test is not None:
+        known = ("texts", "labels", "pairs")
+        if wrong := sorted(set(test) - set(known)):
+            raise unknown("key", wrong[0], known, where="test: ")
+        tables["test"] = memory_table(test.get("texts", ()), pairs=test.get("pairs"), labels=test.get("labels", ()))
+    elif folds is None:
+        config = replace(config, test_fraction=TEST_FRACTION if test_fraction is None else test_fraction)
+    return memory_dataset(config, tables)
 
 
 def looks_like_scores(labels: Iterable[Any]) -> bool:

@@ -9,13 +9,17 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 import numpy as np
+import pyarrow as pa
 
 from src.config.schema import Config
+from src.data.in_memory import memory_dataset
 from src.errors import UserError
 from src.features.inputs import encoder_inputs
 from src.features.text_losses import warn_once
+from src.features.vectors import pair_features
 from src.pipeline.feature_files import write_features
 from src.pipeline.prepare import PreparedRun, open_run
+from src.pipeline.threads import resolved_threads
 from src.pooling import poolings
 from src.results.statements import joint_reading_caution
 
@@ -85,6 +89,25 @@ def split_features(prepared: PreparedRun, name: str) -> list[np.ndarray]:
     read, also_layers = prepared.data, prepared.config.runtime.also_layers
     texts = encoder_inputs(read.splits[name], prepared.config.pairing, read.name)
     return [prepared.extractor.features(text, prepared.target, also_layers).values for text in texts]
+
+
+def text_features(config: Config, table: pa.Table, name: str) -> np.ndarray:
+    """Return the features of rows in memory, float32 (rows, width), as `extract` writes them.
+
+    Parameters
+    ----------
+    config : Config
+        Its dataset has no labels.
+    table : pa.Table
+        See `src.data.in_memory.memory_table`.
+    name : str
+        Of the rows, in messages and in the progress bar.
+    """
+    with resolved_threads(config) as resolved:
+        prepared = open_run(resolved, data=memory_dataset(resolved.dataset, {name: table}))
+        warn_of_reading(prepared)
+        values = pair_features(split_features(prepared, name))
+        return values if values.flags.writeable else values.copy()  # what is stored is not to be changed
 
 
 def _write_split(prepared: PreparedRun, name: str, folder: Path, report: Callable[[str], None]) -> Path:
