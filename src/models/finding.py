@@ -81,7 +81,7 @@ def is_remote(config: ModelConfig) -> bool:
     path = config.path or ""
     return (
         config.format == "huggingface"
-        and bool(hub.REPOSITORY.fullmatch(path))
+        and hub.is_hub_id(path)
         and not Path(path).is_dir()
         and not looks_like_path(path)
     )
