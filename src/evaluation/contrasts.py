@@ -152,6 +152,16 @@ def _predictions(task: Task, run: str) -> Array:
     return np.atleast_2d(np.asarray(task.predictions[run]))
 
 
+def metric_margin(task: Task, margin: float = MARGIN) -> float:
+    """Return the margin in the unit of a task's metric.
+
+    For a metric in the label's unit it is that share of the labels' standard deviation.
+    """
+    if metrics[task.metric].high <= 1:
+        return margin
+    return margin * (float(np.std(task.labels)) or 1.0)
+
+
 @lru_cache(maxsize=64)  # keyed by the identity of the task
 def resample_task(task: Task, resamples: int) -> ResampledRuns:
     """Return all runs of a task under one set of resamples."""

@@ -15,8 +15,8 @@ def verdicts(evidence: Evidence, model: str) -> Table:
     caption = (
         f"{model}: paired differences on the same rows, in points. Holm over the three pairs of a task, "
         "separately for differences and equivalences; equivalence by two one-sided tests at 1 point. Smallest margin: "
-        "at which these rows show equivalence. Smallest difference: that they show with a power of 80 %; both before Holm's "
-        "correction."
+        "at which these rows show equivalence. Smallest difference: that they show with a power of 80 %; both "
+        "before Holm's correction."
     )
     return Table(f"verdicts-{model}", caption, ("pair", "task", *CONTRAST), cells, list(map(contrast_row, found)))
 
