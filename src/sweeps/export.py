@@ -21,6 +21,7 @@ from src.sweeps.rendering import (
     run_rows,
     score_value,
     tally,
+    warnings,
 )
 
 MEASUREMENTS = (
@@ -39,6 +40,8 @@ def to_markdown(comparison: Comparison) -> str:
         lines += ["| " + " | ".join(map(markdown, row)) + " |" for row in run_rows(group)] + [""]
     lines += [f"- `{symbol.strip()}`: {meaning}" for symbol, meaning in LEGEND.items()]
     lines += ["", TESTS, *(f"\n{markdown(line)}" for line in layer_lines(comparison))]
+    if found := warnings(comparison):
+        lines += ["", *map(markdown, found)]
     return "\n".join([*lines, "", *map(markdown, tally(comparison))]) + "\n"
 
 
