@@ -21,6 +21,7 @@ from experiments.benchmarks.populations import (
     true_spearman_of_sets,
     true_values,
 )
+from experiments.benchmarks.unit_simulations import unit_settings
 from src.evaluation.comparisons import compare
 from src.evaluation.contrasts import MARGIN, Task, resample_task
 from src.evaluation.differences import equivalent
@@ -28,7 +29,7 @@ from src.evaluation.estimates import evaluate
 from src.evaluation.hierarchical import over_tasks
 from src.evaluation.proportions import kappa
 
-Outcomes = dict[tuple[str, str], bool]  # (quantity, method) of one trial
+Outcomes = dict[tuple[str, str], float]  # whether true, or a width, by (quantity, method) of one trial
 ROWS = (71, 250, 872, 1500)  # WNLI's, the fewest with a stated guarantee, SST-2's, STS-B's
 RESAMPLES = {"spearman": 500}  # fewer than DEFAULT_RESAMPLES
 DEFAULT_RESAMPLES = 1000
@@ -67,7 +68,8 @@ def simulations() -> list[Simulation]:
     found += class_simulations("macro_f1", "three classes", (0.57, 0.28, 0.15), (0.8, 0.74, 0.7))
     for metric in ("pearson", "spearman"):
         found += target_simulations(metric)
-    return [*found, *benchmark_simulations(), *similarity_simulations()]
+    units = [Simulation(metric, rows, setting, trial, divisor=2) for metric, setting, rows, trial in unit_settings()]
+    return [*found, *benchmark_simulations(), *similarity_simulations(), *units]
 
 
 def contains(low: float | None, truth: float, high: float | None) -> bool:
@@ -84,7 +86,7 @@ def paired_outcomes(
     resamples = RESAMPLES.get(metric, DEFAULT_RESAMPLES)
     found = compare(metric, y, a, b, classes=classes, seed=seed, resamples=resamples, strata=strata)
     test, interval = ("McNemar mid-p", "Newcombe") if metric == "accuracy" else ("paired bootstrap", "paired bootstrap")
-    outcomes = {("coverage", interval): contains(found.low, difference, found.high)}
+    outcomes: Outcomes = {("coverage", interval): contains(found.low, difference, found.high)}
     if difference == 0:
         outcomes["type-I error", test] = found.p is not None and found.p <= 0.05
     if margin is not None:
@@ -253,7 +255,7 @@ def benchmark_outcomes(tasks: list[Task], mean: float) -> Outcomes:
     values = np.array(found.differences)
     half = float(stdtrit(len(tasks) - 1, 0.975)) * values.std(ddof=1) / np.sqrt(len(tasks))
     low, high = percentile_interval(tasks)
-    outcomes = {
+    outcomes: Outcomes = {
         ("coverage", "over_tasks"): found.low <= mean <= found.high,
         ("coverage", "Student over tasks"): bool(abs(found.value - mean) <= half),
         ("coverage", "percentile over tasks"): contains(low, mean, high),

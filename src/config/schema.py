@@ -15,7 +15,7 @@ SELECTIONS = ("carve", "development", "folds", "nested")
 SCALINGS = ("none", "standardise", "l2")
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")  # of probe=cosine
 DEVICES = ("auto", "cpu", "cuda", "mps")
-DTYPES = ("float32", "bfloat16", "float16")
+DTYPES = ("float32", "bfloat16", "float16", "mixed", "tf32")
 MODES = ("offline", "auto", "online")
 FORMATS = ("huggingface", "tensorflow")
 # names of transformers; gelu is by the error function
