@@ -82,11 +82,6 @@ def features(
     ------
     UserError
         A text is no str, or the model, the pooling, the layer or a key cannot be used.
-
-    Examples
-    --------
-    >>> features("bert-books", ["A cat.", "A dog."], pooling="cls", quiet=True).shape
-    (2, 192)
     """
     from src.cli.composing import compose_config
     from src.data.in_memory import memory_table

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import doctest
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -64,6 +66,13 @@ def test_calling_it_loads_no_hydra(quick: dict[str, Any]) -> None:
     assert done.stdout.split() == ["False", "1"], done.stderr
 
 
+def test_the_readmes_example_gives_what_it_says(quick: dict[str, Any]) -> None:
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+    (example,) = [block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "api.compare" in block]
+    test = doctest.DocTestParser().get_doctest(example, {}, "README", "README.md", 0)
+    assert doctest.DocTestRunner().run(test).failed == 0
+
+
 @pytest.mark.parametrize(
     ("words", "options"),
     [
@@ -99,7 +108,7 @@ def test_a_probe_is_the_one_of_a_run(
 ) -> None:
     for name, number in (("train", 60), ("test", 20)):
         rows = [
-            (SENTENCES[place % 5] + " the" * (place % 7), ("10", "9", "2")[place % 3], place % 11)
+            (SENTENCES[place % 5] + " the" * (place % 7), ("10", "9", "2")[place % 3], place % 35 // 4)
             for place in range(number)
         ]
         write_csv(Path(f"{name}.csv"), rows, ("text", "label", "group"))
