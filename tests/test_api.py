@@ -218,6 +218,15 @@ def test_a_probe_is_an_estimator_of_scikit_learn() -> None:
         fitted.predict(x[:, :3])
 
 
+def test_it_keeps_scikit_learns_rules_of_estimators() -> None:
+    from sklearn.utils.estimator_checks import check_estimator
+
+    fitted = api.probe(np.random.default_rng(0).normal(size=(40, 2)), 20 * ["a", "b"], quiet=True)
+    one_class = {"check_classifiers_one_label": "a probe needs two classes"}
+    checked = check_estimator(fitted, on_fail=None, on_skip=None, expected_failed_checks=one_class)
+    assert [each["check_name"] for each in checked if each["status"] == "failed"] == []
+
+
 def test_equal_rows_are_held_out_together() -> None:
     """Copies of rows with random labels: a penalty that fits them is not rewarded."""
     rng = np.random.default_rng(0)
@@ -256,6 +265,12 @@ def test_equal_rows_are_held_out_together() -> None:
         (
             lambda: api.compare("bert-books", ["a", "b"], ["x", "y"], folds=2, test_fraction=0.5),
             ["folds", "test_fraction"],
+        ),
+        (lambda: api.compare("bert-books", ["a", "b"], ["x", "y"], test_fraction=2), ["test_fraction=2"]),
+        (lambda: api.compare("bert-books", ["a"], [0.5], pairs=["b"], probe="cosine", folds=2), ["folds"]),
+        (
+            lambda: api.compare("bert-books", ["a"], ["x"], pairs=["b"], test={"texts": ["c"], "labels": ["x"]}),
+            ["pairs", "test"],
         ),
         (lambda: api.compare("bert-books", ["a", "b"], ["x", "y"], probe="logstic"), ["logstic", "logistic"]),
         (lambda: api.compare("bert-books", ["a", "b"], ["x", "y"], test={"text": ["a"]}), ["text", "texts"]),
