@@ -18,9 +18,9 @@ from src.features.extractor import FeatureExtractor
 from src.features.inputs import EncoderInput, encoder_inputs
 from src.features.text_losses import TextLosses, loss_warnings, warn_once
 from src.features.unstored import UnstoredEncoder, unstored_encoder
-from src.models.finding import find_checkpoint
 from src.pipeline.prediction_files import Columns, check_output, prediction_writer
 from src.pipeline.prepare import open_extractor
+from src.pipeline.recorded import check_recorded, find_recorded_checkpoint
 from src.probes.decisions import probabilities
 from src.probes.fitted import Prediction
 from src.probes.protocols.base import get_protocol
@@ -103,30 +103,15 @@ def _input_rows(config: Config, files: PredictionFiles) -> UnlabelledFile:
 
 def _open_checkpoint(config: Config, result: Result, stored: Stored) -> FeatureExtractor:
     """Return the extractor of the run's checkpoint; UserError if it is another one."""
-    checkpoint = find_checkpoint(config.model)
-    recorded = result.provenance.get("model")
-    made: dict[str, object] = recorded if isinstance(recorded, dict) else {}
-    for name, found in (("weights", checkpoint.weights), ("tokenizer", checkpoint.tokenizer)):
-        if made.get(name) != found:
-            raise UserError(
-                f"model.path={config.model.path} is not the checkpoint of this run: its {name} have other SHA-256 "
-                f"digests. Name the one that the run was made with ('{made.get('path')}') by model.path=."
-            )
+    checkpoint = find_recorded_checkpoint(config, result)
     extractor = open_extractor(config, checkpoint, ArrayStore(cache_folder(config.runtime.cache_dir)), Clock())
     target = extractor.resolve_target(config.pooling.name, config.layer)
-    settings = result.config.get("model") or {}
-    read = {
-        "pooling and layer": (target, stored.target),
-        "pairing": (config.pairing, stored.pairing),
-        "length in word pieces": (extractor.info.max_length, settings.get("max_length")),
-        "activation": (checkpoint.config.get("hidden_act"), settings.get("hidden_act")),
-    }
-    for name, (given, kept) in read.items():
-        if given != kept:
-            raise UserError(
-                f"the record's {name} is {kept}, and its configuration gives {given}. Name a folder whose files "
-                "are of one run, with the model as that run read it."
-            )
+    check_recorded(
+        result,
+        checkpoint,
+        max_length=extractor.info.max_length,
+        **{"pooling and layer": (target, stored.target), "pairing": (config.pairing, stored.pairing)},
+    )
     return extractor
 
 

@@ -117,7 +117,8 @@ def read_probe(folder: Path, result: Result) -> StoredProbe:
         return _build(arrays, notes)
     except FileNotFoundError:
         raise UserError(
-            f"'{folder}' holds no {PROBE}: this run fitted no probe that could be kept. Name another run."
+            f"'{folder}' holds no {PROBE}: a read-out, as cosine and knn, fits no probe that could be kept. "
+            "Name a run of probe=logistic (scores: probe=ridge)."
         ) from None
     except DAMAGE as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else flatten(error, 160)
