@@ -156,7 +156,7 @@ class ProbeConfig:
     estimator: dict[str, Any] = field(default_factory=dict)
     # one parameter of the estimator: values to try
     grid: dict[str, list[float]] = field(default_factory=dict)
-    features: str = "standardise"  # none, standardise, l2; probe=cosine: none, centre, standardise, whiten
+    features: str = "standardise"  # none, standardise, l2; cosine and knn: none, centre, standardise, whiten
     carve: float = 0.2  # fraction of train on which the grid's value is chosen
     resamples: int = 10000  # bootstrap resamples of the test rows
     # name and settings, see src.probes.protocols
