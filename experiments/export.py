@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from experiments.cli import ModelPath, command, required
 from experiments.exporting.card import model_card
@@ -27,12 +27,13 @@ from experiments.exporting.modules import check_exportable, pooling_modules, rea
 from experiments.files import writing
 from src.cli.messages import print_text
 from src.cli.stored_config import read_stored_config
-from src.config.schema import Config
+from src.config.schema import SIMILARITIES, Config
 from src.errors import UserError
 from src.models.options import EncodingOptions
 from src.pipeline.recorded import check_recorded, find_recorded_checkpoint
 from src.pipeline.threads import resolved_threads
 from src.results.result import RECORD, Result
+from src.results.statements import has_pairs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -168,7 +169,13 @@ def _open_encoder(config: Config, result: Result) -> tuple[Encoder, int]:
 
     checkpoint = find_recorded_checkpoint(config, result)
     encoder = Encoder(checkpoint, EncodingOptions(max_length=config.model.max_length))
-    check_recorded(result, checkpoint, max_length=encoder.info.max_length)
+    target = (config.pooling.name, config.layer % (encoder.layers + 1))
+    check_recorded(
+        result,
+        checkpoint,
+        max_length=encoder.info.max_length,
+        **{"pooling and layer": (target, (result.pooling, result.layer))},
+    )
     return encoder, encoder.info.max_length
 
 
@@ -182,7 +189,7 @@ def _write_modules(part: Path, encoder: Encoder, result: Result, max_length: int
         model.config.output_hidden_states = True
     first = transformer_module(encoder.checkpoint, model, max_length)
     modules = [first, *pooling_modules(pooling, encoder)]
-    similarity = result.chosen.get("similarity")
+    similarity = next((name for name in SIMILARITIES if name == result.chosen.get("similarity")), None)
     SentenceTransformer(modules=modules, device="cpu", similarity_fn_name=similarity).save(
         str(part), create_model_card=False
     )
@@ -190,14 +197,13 @@ def _write_modules(part: Path, encoder: Encoder, result: Result, max_length: int
 
 def _notes(result: Result) -> Iterator[str]:
     """Yield what a user of the folder has to know."""
-    texts: dict[str, Any] = result.provenance.get("texts") or {}
-    if result.pairing == "joint" and any(len(columns) > 1 for columns in texts.values()):
+    if result.pairing == "joint" and has_pairs(result):
         yield "The score is that of pairs read together; this folder encodes each text by itself."
     features = (result.config.get("probe") or {}).get("features")
     if features not in (None, "none"):
         yield f"The read-out's own features={features} is not part of this folder."
     dtype = (result.config.get("runtime") or {}).get("dtype")
-    if dtype != "float32":
+    if dtype not in (None, "float32"):
         yield f"The score was measured in {dtype}; this folder computes in float32."
 
 

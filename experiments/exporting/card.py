@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from src.results.display import format_score
+from src.results.escaping import markdown
 from src.results.result import Result
 
 HEAD = """---
@@ -32,15 +35,15 @@ def model_card(result: Result, *, record: str, output: str, max_length: int, not
     score = format_score(result.score["metric"], result.score)
     lines = [
         HEAD,
-        f"# {output}",
+        f"# {markdown(output)}",
         "",
         "A frozen encoder with the pooling that a run of bert-pooling-probes measured. Nothing was trained.",
         "",
-        f"- Base model: {result.model}{commit}",
+        f"- Base model: {markdown(f'{result.model}{commit}')}",
         f"- Pooling: {result.pooling}",
         f"- Layer: {result.layer}",
         f"- Word pieces of a row: {max_length}",
-        f"- Measured: {result.dataset}, {result.score['metric']} {score} (read-out {result.probe}, pairing "
+        f"- Measured: {markdown(result.dataset)}, {result.score['metric']} {score} (read-out {result.probe}, pairing "
         f"{result.pairing})",
         f"- Made with: `python -m experiments.export record={record} output={output}`",
         "",
@@ -48,7 +51,7 @@ def model_card(result: Result, *, record: str, output: str, max_length: int, not
         "```python",
         "from sentence_transformers import SentenceTransformer",
         "",
-        f'SentenceTransformer("{output}").encode(["a text", "another text"])',
+        f'SentenceTransformer({json.dumps(output)}).encode(["a text", "another text"])',
         "```",
     ]
     return "\n".join(lines) + "\n"
