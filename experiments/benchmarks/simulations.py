@@ -83,7 +83,7 @@ def paired_outcomes(
     resamples = RESAMPLES.get(metric, DEFAULT_RESAMPLES)
     found = compare(metric, y, a, b, classes=classes, seed=seed, resamples=resamples)
     test, interval = ("McNemar mid-p", "Newcombe") if metric == "accuracy" else ("paired bootstrap", "paired bootstrap")
-    outcomes = {("coverage", interval): contains(found.low, difference, found.high)}
+    outcomes: Outcomes = {("coverage", interval): contains(found.low, difference, found.high)}
     if difference == 0:
         outcomes["type-I error", test] = found.p is not None and found.p <= 0.05
     if margin is not None:
@@ -206,7 +206,7 @@ def benchmark_outcomes(tasks: list[Task], mean: float) -> Outcomes:
     values = np.array(found.differences)
     half = float(stdtrit(len(tasks) - 1, 0.975)) * values.std(ddof=1) / np.sqrt(len(tasks))
     low, high = percentile_interval(tasks)
-    outcomes = {
+    outcomes: Outcomes = {
         ("coverage", "over_tasks"): found.low <= mean <= found.high,
         ("coverage", "Student over tasks"): bool(abs(found.value - mean) <= half),
         ("coverage", "percentile over tasks"): contains(low, mean, high),
