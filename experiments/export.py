@@ -105,15 +105,15 @@ def export(record: Path, output: Path, places: dict[str, str] | None = None) -> 
         )
     result = read_run(record)
     check_output(output, record)
-    check_exportable((result.pooling,))
+    check_exportable(pooling_parts(result))
     config = read_stored_config(record, places or {})
     with new_folder(output) as part, resolved_threads(config) as config:
         encoder, max_length = _open_encoder(config, result)
         _write_modules(part, encoder, result, max_length)
+        names = {"record": record.resolve().name, "output": output.name}
         card = model_card(
-            result, record=record.resolve().name, output=output.name, max_length=max_length,
-            notes=[*_notes(result)],
-        )  # fmt: skip
+            result, pooling=" and ".join(pooling_parts(result)), **names, max_length=max_length, notes=[*_notes(result)]
+        )
         (part / "README.md").write_text(card, encoding="utf-8")
         return _compare(part, encoder, result, max_length)
 
@@ -128,6 +128,13 @@ def read_run(folder: Path) -> Result:
             )
         raise UserError(f"record={folder} is not the folder of a run: it has no {RECORD}. Name one that has.")
     return Result.read(folder)
+
+
+def pooling_parts(result: Result) -> tuple[str, ...]:
+    """Return the pooling of a record, or the poolings that it concatenates."""
+    settings = result.config.get("pooling")
+    parts = settings.get("of") if isinstance(settings, dict) else None
+    return tuple(map(str, parts)) if isinstance(parts, list) and parts else (result.pooling,)
 
 
 def check_output(output: Path, record: Path) -> None:
@@ -183,7 +190,7 @@ def _write_modules(part: Path, encoder: Encoder, result: Result, max_length: int
     """Write the modules of a run's encoder and pooling."""
     from sentence_transformers import SentenceTransformer
 
-    pooling = (result.pooling,)
+    pooling = pooling_parts(result)
     model = load_cut(encoder.checkpoint, encoder.layers if reads_all_layers(pooling) else result.layer)
     if reads_all_layers(pooling):
         model.config.output_hidden_states = True
@@ -241,8 +248,10 @@ def _vectors(encoder: Encoder, result: Result, texts: Sequence[str], max_length:
     from src.pooling import poolings
 
     tokens = Tokenizer(encoder.checkpoint, max_length)(pa.array(texts), None)
+    parts = pooling_parts(result)
     rows = (encoder.forward(*tokens.batch(np.array([row]))) for row in range(len(texts)))
-    return np.concatenate([poolings[result.pooling].function(row, result.layer).numpy() for row in rows])
+    pooled = ([poolings[part].function(row, result.layer).numpy() for part in parts] for row in rows)
+    return np.concatenate([np.concatenate(each, axis=1) for each in pooled])
 
 
 if __name__ == "__main__":

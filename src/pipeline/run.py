@@ -134,5 +134,5 @@ def _evaluate(
     classes, seed, resamples = len(prepared.data.classes), prepared.config.seed, prepared.probe.resamples
     return evaluate(
         name, split.label, predictions, classes=classes, seed=seed, resamples=resamples, fold=fold,
-        strata=split.set_ids,
+        strata=split.set_ids, groups=prepared.data.test_groups if split is prepared.data.test else None,
     )  # fmt: skip
