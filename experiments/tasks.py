@@ -22,7 +22,7 @@ def paired_tasks(records: Iterable[Record]) -> list[Task]:
         Two runs of a task predicted different rows.
     """
     groups = group_runs(records, lambda record: record.result, by_texts=False)
-    return [paired_task(members, lambda result: result.pooling) for members in groups]
+    return [paired_task(members, lambda result: result.pooling_label) for members in groups]
 
 
 def labelled_tasks(records: Iterable[Record], label: Callable[[Result], str]) -> list[Task]:
@@ -69,4 +69,7 @@ def paired_task(members: Sequence[Record], label: Callable[[Result], str]) -> Ta
         seed=result.seed,
         folds=int(first.predictions["fold"].max(initial=-1)) + 1,
         strata=first.predictions.get("set"),
+        widths={
+            name: int(record.result.counts.get("width") or 0) for name, record in zip(labels, members, strict=True)
+        },
     )

@@ -10,19 +10,21 @@ import ast
 import hashlib
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from src.errors import UserError
-from src.registry import Registry
+from src.registry import Registry, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     Function = Callable[["EncoderOutput", int], Tensor]
 
+CONCAT = "concat"  # the option; its poolings are put side by side, and it is no function of its own
+FEWEST_PARTS, MOST_PARTS = 2, 3
 SATURATED = 1 - 2**-24  # the largest float32 below one; tanh of anything above 9.02 rounds past it
 
 
@@ -118,6 +120,42 @@ class Pooling:
 
 
 poolings: Registry[Pooling] = Registry("pooling")
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """Return the poolings that a concatenation puts side by side; for another pooling its own name.
+
+    >>> parts_of("concat(cls,mean)"), parts_of("cls")
+    (('cls', 'mean'), ('cls',))
+    """
+    listed = name.removeprefix(f"{CONCAT}(")
+    return (name,) if listed == name else tuple(listed.removesuffix(")").split(","))
+
+
+def needs_pooler(name: str) -> bool:
+    """Return whether a pooling, or a part of a concatenation, passes through the pooler's weights."""
+    return any(part in poolings and poolings[part].needs_pooler for part in parts_of(name))
+
+
+def check_parts(parts: Sequence[str]) -> None:
+    """Check the poolings of a concatenation.
+
+    Raises
+    ------
+    UserError
+        There are fewer than two or more than three, one is unknown, or one is named twice.
+    """
+    given = f"pooling.of=[{','.join(parts)}]"
+    if not FEWEST_PARTS <= len(parts) <= MOST_PARTS:
+        raise UserError(
+            f"pooling={CONCAT} puts {FEWEST_PARTS} or {MOST_PARTS} poolings side by side, got {given}. "
+            f"Name them, as in pooling={CONCAT} 'pooling.of=[cls,mean]'."
+        )
+    for part in parts:
+        if part not in poolings:
+            raise unknown("pooling", part, poolings, where=f"{given}: ")
+    if repeated := [part for part in parts if parts.count(part) > 1]:
+        raise UserError(f"{given}: {repeated[0]} is named twice. Name different poolings.")
 
 
 def pooling(
@@ -253,7 +291,7 @@ def pooler_inverse(output: EncoderOutput, layer: int) -> Tensor:
     """Return ``atanh(pooler)``, (batch, width) float32: ``W h + b`` up to the tanh's rounding.
 
     Entries that tanh rounded to one in magnitude cannot be inverted. They become the largest finite
-    value, ``atanh(SATURATED)``; `src.features.extractor.saturated` counts them.
+    value, ``atanh(SATURATED)``; `src.features.vectors.saturated` counts them.
     """
     return pooler(output, layer).clamp(-SATURATED, SATURATED).atanh()
 

@@ -9,7 +9,7 @@ import pytest
 
 from src.config.schema import ModelConfig
 from src.errors import UserError
-from src.features.extractor import saturated
+from src.features.vectors import saturated
 from src.models.encoder import Encoder
 from src.models.finding import find_checkpoint
 from src.models.options import EncodingOptions

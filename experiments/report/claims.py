@@ -124,4 +124,5 @@ def _describe_claim(claim: Claim) -> str:
     shown = "on no task by itself is a difference shown"
     if found.at_least:
         shown = f"they are shown to differ on at least {found.at_least} of them"
-    return f"{phrases[claim.verdict]}; {shown}"
+    unequal = f"; {found.flag}" if found.flag else ""
+    return f"{phrases[claim.verdict]}; {shown}{unequal}"

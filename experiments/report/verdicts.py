@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from experiments.formatting import format_difference, format_margin, join_names
 from experiments.report.sections import Run, Section, higher_is_better
 from src.results.display import format_score, format_value
+from src.results.groups import unequal_widths
 
 MAIN_POOLINGS = ("mean", "cls", "pooler")  # preferred if a list is cut to `NAMES_SHOWN`
 NAMES_SHOWN = 3
@@ -49,7 +50,11 @@ def judge(section: Section) -> Verdict:
     use = min(candidates, key=_preference)
     undecided = [run.name for run in scored if run is not use and section.verdict(use.name, run.name) == "undecided"]
     sentence = f"{_baseline_clause(section)}{_recommend(section, use, undecided)}."
-    more = (*_explain_choice(section, use, candidates), *_explain_power(section, use.name, undecided))
+    more = (
+        *_explain_choice(section, use, candidates),
+        *_explain_widths(section),
+        *_explain_power(section, use.name, undecided),
+    )
     return Verdict(use.name, sentence[0].upper() + sentence[1:], more)
 
 
@@ -147,6 +152,13 @@ def _explain_choice(section: Section, use: Run, candidates: Sequence[Run]) -> li
         why = f"it takes {use.bytes:,} bytes per row, not {best.bytes:,}"
     lead = format_difference(section.metric, section.difference(best.name, use.name))
     return [f"{best.name} scores highest, {lead}; {use.name} because {why}."]
+
+
+def _explain_widths(section: Section) -> list[str]:
+    """Return the widths of the poolings, if they differ."""
+    widths = unequal_widths([run.result for run in section.runs])
+    listed = ", ".join(f"{name} {width:,}" for name, width in sorted(widths.items(), key=lambda item: item[1]))
+    return [f"Unequal widths are compared, in dimensions: {listed}."] if widths else []
 
 
 def _explain_power(section: Section, use: str, undecided: Sequence[str]) -> list[str]:

@@ -15,9 +15,17 @@ from src.cli.messages import explain
 from src.cli.structured import Schema, merge_into, to_dataclass
 from src.config import limits, schema
 from src.config.limits import at_least, at_most
-from src.config.schema import Config, DatasetConfig, ModelConfig, ProbeConfig, RuntimeConfig, TrackerConfig
+from src.config.schema import (
+    Config,
+    DatasetConfig,
+    ModelConfig,
+    PoolingConfig,
+    ProbeConfig,
+    RuntimeConfig,
+    TrackerConfig,
+)
 from src.errors import UserError, refuse_credentials
-from src.pooling import poolings
+from src.pooling import CONCAT, check_parts, poolings
 from src.registry import unknown
 
 log = logging.getLogger(__name__)
@@ -79,7 +87,7 @@ def check(config: Config, pairing: str | None) -> Config:
     UserError
         A value is out of its range, or does not go with another one.
     """
-    poolings[config.pooling.name].check_layer(config.layer)
+    check_pooling(config.pooling, config.layer)
     if pairing is not None:
         one_of("pairing", pairing, schema.PAIRINGS)
     check_tracker_settings(config.tracker)
@@ -101,6 +109,19 @@ def check(config: Config, pairing: str | None) -> Config:
             f"Leave probe out, or use probe={schema.DEFAULT_PROBE[dataset.task]}."
         )
     return check_probe(config, pairing)
+
+
+def check_pooling(pooling: PoolingConfig, layer: int) -> None:
+    """Check a pooling, the parts of a concatenation, and the layer; raise a UserError."""
+    if pooling.name == CONCAT:
+        check_parts(pooling.of)
+    elif pooling.of:
+        raise UserError(
+            f"pooling.of=[{','.join(pooling.of)}] names the parts of pooling={CONCAT}, got pooling={pooling.name}. "
+            f"Use pooling={CONCAT}, or leave pooling.of out."
+        )
+    for part in pooling.of or [pooling.name]:
+        poolings[part].check_layer(layer)
 
 
 def check_tracker_settings(tracker: TrackerConfig) -> None:

@@ -25,12 +25,10 @@ from src.models.kernels import VERSION
 from src.models.options import EncodingOptions
 from src.models.pooler import pooler_error
 from src.models.tokenizer import Tokenizer, Tokens
-from src.pooling import SATURATED, Pooling, poolings
+from src.pooling import Pooling, parts_of, poolings
 from src.runtime.clock import Clock
 from src.storage.arrays import ArrayStore, Value
 from src.storage.shards import ShardStore
-
-SATURATION_BLOCK = 8192  # rows counted at a time
 
 
 @dataclass
@@ -92,12 +90,8 @@ class FeatureExtractor:
             "kernels": VERSION,
             "fields": sorted(each.name for each in fields(EncoderInfo)),
         }
-        loaded = {
-            "model": self.checkpoint.identity,
-            "tokenizer": self.checkpoint.tokenizer,
-            "versions": library_versions(),
-        }
-        return self.store.key({"kind": "facts", **options, **loaded})
+        model = {"model": self.checkpoint.identity, "tokenizer": self.checkpoint.tokenizer}
+        return self.store.key({"kind": "facts", **options, **model, "versions": library_versions()})
 
     @property
     def encoder(self) -> Encoder:
@@ -121,11 +115,24 @@ class FeatureExtractor:
     def resolve_target(self, name: str, layer: int, also_layers: Sequence[int] = ()) -> PoolingTarget:
         """Return the target of a pooling and a `layer=`.
 
+        Parameters
+        ----------
+        name : str
+            A registered pooling, or ``concat(cls,mean)`` for several at one layer.
+        layer : int
+            0 to L, or -1 to -(L+1).
+        also_layers : sequence of int
+            Checked too.
+
         Raises
         ------
         UserError
             The checkpoint does not have the pooling at this layer, or lacks one of `also_layers`.
         """
+        resolved = [self._resolve_part(part, layer, also_layers) for part in parts_of(name)]
+        return name, resolved[0]
+
+    def _resolve_part(self, name: str, layer: int, also_layers: Sequence[int]) -> int:
         pooling = poolings[name]
         pooling.check_layer(layer)
         resolved = self.resolve_layer(layer)
@@ -139,7 +146,7 @@ class FeatureExtractor:
             raise UserError(
                 f"pooling '{name}' does not exist for '{self.checkpoint.label}': {reason}. Choose another pooling."
             )
-        return name, resolved
+        return resolved
 
     def _unsupported_reason(self, pooling: Pooling) -> str | None:
         return pooling.unsupported_reason(
@@ -195,9 +202,21 @@ class FeatureExtractor:
         """Return the features of a column, which is encoded if they are not stored.
 
         A forward pass stores every pooling that the model supports at the target's layer, and at
-        `also_layers`.
+        `also_layers`. The poolings of a concatenation share it.
         """
         tokens = self.tokens(column)
+        name, layer = target
+        found = [self._value(column, tokens, (part, layer), also_layers) for part in parts_of(name)]
+        losses = count_losses(column, tokens, self.info)
+        for line in loss_warnings(losses, column, self.info):
+            warn_once(line)
+        parts, hit = tuple(value.arrays["values"] for value, _ in found), all(stored for _, stored in found)
+        return PooledFeatures(parts, hit, found[0][0].meta["pass"], int(tokens.offsets[-1]), losses)
+
+    def _value(
+        self, column: EncoderInput, tokens: Tokens, target: PoolingTarget, also_layers: Sequence[int]
+    ) -> tuple[Value, bool]:
+        """Return the stored features of one pooling, and whether the store had them."""
         key = self._key(column, target)
         with self.clock.phase("store"):
             value = self._stored(column, key)
@@ -211,10 +230,7 @@ class FeatureExtractor:
                 hit = value is not None
                 if value is None:
                     value = self._encode(column, tokens, target, also_layers)
-        losses = count_losses(column, tokens, self.info)
-        for line in loss_warnings(losses, column, self.info):
-            warn_once(line)
-        return PooledFeatures(value.arrays["values"], hit, value.meta["pass"], int(tokens.offsets[-1]), losses)
+        return value, hit
 
     def missing_targets(
         self, column: EncoderInput, target: PoolingTarget, also_layers: Sequence[int] = ()
@@ -332,15 +348,3 @@ class FeatureExtractor:
         code = poolings[pooling].code if pooling in poolings else None
         made = {"pooling": pooling, "code": code, "layer": layer}
         return self.store.key({"kind": "features", "text": column.digest, **made, **self.identity()})
-
-
-def saturated(values: np.ndarray, pooling: str) -> int | None:
-    """Count the entries of `pooler` or `pooler_inverse` features at which tanh was rounded to one.
-
-    These entries cannot be inverted. None for other poolings.
-    """
-    limit = {"pooler": 1.0, "pooler_inverse": float(np.arctanh(np.float32(SATURATED)))}.get(pooling)
-    if limit is None:
-        return None
-    blocks = np.array_split(values, max(1, len(values) // SATURATION_BLOCK))
-    return int(sum(np.count_nonzero(np.abs(block) >= limit) for block in blocks))

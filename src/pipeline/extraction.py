@@ -13,7 +13,7 @@ from src.errors import UserError
 from src.features.inputs import encoder_inputs
 from src.pipeline.feature_files import write_features
 from src.pipeline.prepare import PreparedRun, open_run
-from src.pooling import poolings
+from src.pooling import needs_pooler
 
 log = logging.getLogger("src.extract")
 
@@ -37,9 +37,9 @@ def extract(config: Config, folder: Path, report: Callable[[str], None] = print)
         raise UserError(f"output={folder} cannot be written: {error.strerror}. Choose another folder.") from error
     prepared = open_run(config)
     pooling, model = prepared.target[0], prepared.extractor.checkpoint.label
-    if prepared.extractor.info.pooler["status"] == "untrained" and poolings[pooling].needs_pooler:
+    if prepared.extractor.info.pooler["status"] == "untrained" and needs_pooler(pooling):
         log.warning(
-            "warning: the pooler of %s was never trained: '%s' is a random projection of its [CLS] state.",
+            "warning: the pooler of %s was never trained: what '%s' takes from it is a random projection of [CLS].",
             model,
             pooling,
         )
@@ -72,7 +72,7 @@ def _write_split(prepared: PreparedRun, name: str, folder: Path, report: Callabl
     read, extractor, target, config = prepared.data, prepared.extractor, prepared.target, prepared.config
     split, before = read.splits[name], extractor.encoded
     sides = [
-        extractor.features(text, target, config.runtime.also_layers).values
+        extractor.features(text, target, config.runtime.also_layers).parts
         for text in encoder_inputs(split, config.pairing, read.name)
     ]
     metadata = {

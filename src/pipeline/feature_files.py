@@ -5,25 +5,28 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from src.errors import UserError
-from src.features.vectors import pair_features
+from src.features.vectors import join_columns, pair_features
 
 BLOCK = 1 << 14  # rows written at a time
 
 
-def write_features(path: Path, sides: list[np.ndarray], labels: np.ndarray, metadata: dict[str, str]) -> None:
+def write_features(
+    path: Path, sides: Sequence[Sequence[np.ndarray]], labels: np.ndarray, metadata: dict[str, str]
+) -> None:
     """Write features and labels as a safetensors file, block by block, so that they need not fit into memory.
 
     Parameters
     ----------
     path : Path
-    sides : list of arrays of shape (rows, width), float32
-        One array, or two that are combined as the features of a pair.
+    sides : sequence of sequences of arrays of shape (rows, width), float32
+        One side, or two that are combined as the features of a pair. Arrays of a side are put side by side.
     labels : array of shape (rows,), whole numbers or floats
     metadata : dict of str to str
 
@@ -38,7 +41,7 @@ def write_features(path: Path, sides: list[np.ndarray], labels: np.ndarray, meta
     offsets, and the arrays, row-major: https://github.com/huggingface/safetensors#format
     """
     rows = len(labels)
-    width = sides[0].shape[1] * (1 if len(sides) == 1 else 4)
+    width = sum(part.shape[1] for part in sides[0]) * (1 if len(sides) == 1 else 4)
     labels = labels.astype("<i8" if labels.dtype.kind == "i" else "<f4")
     size = rows * width * 4
     header: dict[str, Any] = {
@@ -58,7 +61,9 @@ def write_features(path: Path, sides: list[np.ndarray], labels: np.ndarray, meta
             file.write(len(text).to_bytes(8, "little") + text)
             file.write(labels.tobytes())
             for start in range(0, rows, BLOCK):
-                block = pair_features([side[start : start + BLOCK] for side in sides])
+                block = pair_features(
+                    [join_columns([part[start : start + BLOCK] for part in parts]) for parts in sides]
+                )
                 file.write(np.ascontiguousarray(block, "<f4").tobytes())
         os.replace(temporary, path)
     except OSError as error:

@@ -109,7 +109,7 @@ def _open_checkpoint(config: Config, result: Result, stored: StoredProbe) -> Fea
                 f"digests. Name the one that the run was made with ('{made.get('path')}') by model.path=."
             )
     extractor = open_extractor(config, checkpoint, ArrayStore(cache_folder(config.runtime.cache_dir)), Clock())
-    target = extractor.resolve_target(config.pooling.name, config.layer)
+    target = extractor.resolve_target(config.pooling.label, config.layer)
     settings = result.config.get("model") or {}
     read = {
         "pooling and layer": (target, stored.target),

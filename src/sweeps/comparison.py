@@ -13,7 +13,7 @@ from typing import Any
 
 from src.errors import UserError
 from src.results.cautions import is_one_vector
-from src.results.groups import group_labels, group_runs
+from src.results.groups import group_labels, group_runs, unequal_widths
 from src.results.result import Result, read_predictions
 from src.sweeps.jobs import Job, read_job
 
@@ -33,6 +33,7 @@ class Run:
     p: float | None = None  # of the paired test against the best
     adjusted: float | None = None  # p after Holm's correction
     reason: str = ""  # why the run is untested
+    wider: bool = False  # whether its features have more dimensions than those of another run of its group
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Comparison:
     @property
     def poolings(self) -> list[str]:
         """Names of the poolings in order of their first appearance."""
-        return list(dict.fromkeys(run.result.pooling for group in self.groups for run in group.runs))
+        return list(dict.fromkeys(run.result.pooling_label for group in self.groups for run in group.runs))
 
 
 def compare_records(folders: Iterable[Path]) -> Comparison:
@@ -115,10 +116,17 @@ def _test(members: Sequence[Job]) -> tuple[Run, ...]:
     """Mark the best run of a group and test the others against it, with Holm's correction over the group."""
     from src.evaluation.multiplicity import holm
 
+    results = [_result(job) for job in members]
+    widths = unequal_widths(results)
     runs = [
-        Run(job.result, job.record or job.folder, mark="one vector" if is_one_vector(job.result) else "")
-        for job in members if job.result is not None
-    ]  # fmt: skip
+        Run(
+            result,
+            job.record or job.folder,
+            mark="one vector" if is_one_vector(result) else "",
+            wider=bool(widths) and widths[result.pooling_label] > min(widths.values()),
+        )
+        for job, result in zip(members, results, strict=True)
+    ]
     scored = [run for run in runs if run.result.score["value"] is not None and not run.mark]
     if len(scored) < 2:
         return tuple(runs)

@@ -22,7 +22,8 @@ from src.sweeps.rendering import (
 )
 
 MEASUREMENTS = (
-    "value", "low", "high", "mark", "difference", "p", "p_holm", "pooler", "cache", "seconds", "key", "folder",
+    "value", "low", "high", "mark", "difference", "p", "p_holm", "width", "wider", "pooler", "cache", "seconds", "key",
+    "folder",
 )  # fmt: skip
 
 
@@ -61,8 +62,9 @@ def to_rows(comparison: Comparison) -> list[list[Any]]:
                 [
                     *(getattr(result, name) for name in IDENTITY),
                     *(group.label.get(name, "") for name in labels),
-                    *(result.pooling, group.metric, numbers["value"], numbers.get("low"), numbers.get("high")),
-                    *(run.mark, run.difference, run.p, run.adjusted, result.pooler.get("status")),
+                    *(result.pooling_label, group.metric, numbers["value"], numbers.get("low"), numbers.get("high")),
+                    *(run.mark, run.difference, run.p, run.adjusted),
+                    *(result.counts.get("width"), "yes" if run.wider else "", result.pooler.get("status")),
                     *(result.timing.get("cache"), result.timing.get("total"), result.key, run.folder.name),
                     *(score_value(group.baseline.get(name)) for name in trivial),
                 ]

@@ -21,20 +21,21 @@ if TYPE_CHECKING:
 
 MAX_POOLINGS_SIDE_BY_SIDE = 5
 SYMBOLS = {"best": "*", "tie": "~", "untested": "?", "one vector": "=", "lower": "", "": ""}
-BEST_SCORE = re.compile(r"^-?[\d.e+-]+ \*u?$", re.MULTILINE)  # the best score of a group and its symbols, in a cell
+BEST_SCORE = re.compile(r"^-?[\d.e+-]+ \*u?w?$", re.MULTILINE)  # the best score of a group and its symbols, in a cell
 LEGEND = {
     "*": "the best of its group",
     "~": f"not told apart from the best (paired test on the same rows, Holm, {100 * SIGNIFICANCE_LEVEL:g} % level)",
     "?": "not tested against the best",
     "=": "all texts have one and the same vector: nothing can be read from it",
     "u": "made with a pooler that was never trained",
+    "w": "wider than another pooling of its group: the scores compare numbers of dimensions too",
 }
 COLUMNS = ["pooling", "score", "interval", "to best", "p (Holm)", "cache, seconds"]
 
 
 def symbols(run: Run) -> str:
     """Return the symbols of a run, as the legend explains them."""
-    return SYMBOLS[run.mark] + ("u" if uses_untrained_pooler(run.result) else "")
+    return SYMBOLS[run.mark] + ("u" if uses_untrained_pooler(run.result) else "") + "w" * run.wider
 
 
 def render(comparison: Comparison, *, width: int = 100, terminal: bool = False) -> str:
@@ -74,7 +75,7 @@ def caption(comparison: Comparison) -> str:
 
 def _repeated(comparison: Comparison) -> bool:
     """Return whether a group has a pooling twice, which one cell cannot show."""
-    return any(len({run.result.pooling for run in group.runs}) < len(group.runs) for group in comparison.groups)
+    return any(len({run.result.pooling_label for run in group.runs}) < len(group.runs) for group in comparison.groups)
 
 
 def tally(comparison: Comparison) -> list[str]:
@@ -110,7 +111,7 @@ def _wide(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     rows = []
     for group in comparison.groups:
         cells = {
-            run.result.pooling: "\n".join(
+            run.result.pooling_label: "\n".join(
                 (f"{score(group.metric, run.result.score)} {symbols(run)}", interval(run), cost(run))
             )
             for run in group.runs
@@ -127,7 +128,7 @@ def run_rows(group: Group) -> list[list[str]]:
     """Return a row of `COLUMNS` for each run of a group."""
     return [
         [
-            run.result.pooling,
+            run.result.pooling_label,
             f"{score(group.metric, run.result.score)} {symbols(run)}".rstrip(),
             interval(run),
             "" if run.difference is None else _signed(group.metric, -run.difference),
