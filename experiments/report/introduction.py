@@ -8,6 +8,7 @@ from typing import Any
 from experiments.report.sections import Section
 from src.pooling import poolings
 from src.results.result import Result
+from src.results.statements import describe_statements, recorded_statements
 
 POOLERS = {
     "trained": "its pooler is trained",
@@ -21,15 +22,20 @@ def introduction(sections: Sequence[Section], left_out: Sequence[str]) -> Iterat
     """Yield the first lines of the report on some sections and the jobs that are left out."""
     results = [run.result for section in sections for run in section.runs]
     yield f"Scope: frozen features. {_scope(results)} and nothing here speaks of fine-tuning."
-    models = ((each.model, _checkpoint(each.model, each.config), describe_pooler(each.pooler)) for each in results)
-    for model, checkpoint, pooler in dict.fromkeys(models):
-        yield f"Model: {model}{checkpoint}; {pooler}."
+    yield from dict.fromkeys(map(_model, results))
     yield _compared(sections, len(results))
     labels = (name for section in sections for name in section.label if name not in ("dataset", "metric"))
     if differing := ", ".join(dict.fromkeys(labels)):
         yield (f"Runs are compared within a group that differs in its pooling alone; the groups differ in {differing}.")
     jobs = f"{len(left_out)} job{'s' * (len(left_out) > 1)} without a record, listed at the end"
     yield f"Left out: {jobs if left_out else 'nothing'}."
+
+
+def _model(result: Result) -> str:
+    """Return a line on a run's model: its checkpoint, its pooler and what it says of itself."""
+    stated = describe_statements(recorded_statements(result))
+    described = [describe_pooler(result.pooler), *([stated] if stated else [])]
+    return f"Model: {result.model}{_checkpoint(result.model, result.config)}; {'; '.join(described)}."
 
 
 def _scope(results: Sequence[Result]) -> str:

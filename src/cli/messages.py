@@ -7,18 +7,20 @@ import errno
 import itertools
 import sys
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from src.cli.structured import not_none
 from src.config.schema import Config
-from src.errors import UserError, flatten, mask, printable
+from src.errors import UserError, flatten, mask, printable, shortened
 from src.registry import unknown
+
+if TYPE_CHECKING:
+    from hydra.errors import MissingConfigException
 
 QUOTING = (
     "Write key=value; a value with commas, equals signs, brackets or quotes is quoted twice: "
@@ -31,6 +33,11 @@ KINDS = {
     str: "text",
     list: "a list such as [a,b]",
     dict: "a mapping",
+}
+# What else than an option a user may mean, by group.
+HINTS = {
+    "model": "A model of the hub is model=OWNER/NAME, a folder is model.path={name}.",
+    "dataset": "A dataset of the hub, or a folder of one, is dataset=hub dataset.hub.path={name}.",
 }
 FULL = (errno.ENOSPC, errno.EDQUOT)  # an open file reports a full disk without its name
 UNWRITABLE = (
@@ -71,6 +78,8 @@ def exit_on_error(stopped: str) -> Iterator[None]:
 
 def format_error(error: Exception) -> str:
     """Return an error in at most three lines; Hydra's own refusals take 22 to 37."""
+    from hydra.errors import MissingConfigException, OverrideParseException  # not needed by the Python API
+
     if isinstance(error, UserError):
         return str(error)
     for cause in _causes(error):
@@ -101,9 +110,28 @@ def _missing_option(error: MissingConfigException) -> str | None:
     if not error.missing_cfg_file or not (error.options or "/" in str(error.missing_cfg_file)):
         return None
     group, _, option = str(error.missing_cfg_file).rpartition("/")
+    parent, _, name = str(error.missing_cfg_file).partition("/")
+    if parent in HINTS:
+        return str(not_an_option(parent, name, error.options or ()))
     if not error.options:
         return f"there is no {group} '{option}', nor any other {group} yet. Leave it out."
     return str(unknown(group or "option", option, error.options))
+
+
+def not_an_option(group: str, name: str, known: Sequence[str] = ()) -> UserError:
+    """Return the error for a name that is no option of a group.
+
+    Parameters
+    ----------
+    group, name : str
+    known : sequence of str
+        The options, which a name without a slash may have missed.
+    """
+    if "/" not in name and known:
+        error = str(unknown(group, name, known))
+        return UserError(f"{error}\n{HINTS[group].format(name='...')}" if group in HINTS else error)
+    hint = HINTS.get(group, "python -m src.run --help lists them.").format(name=name)
+    return UserError(f"{group}={shortened(name)} is not an option of the group {group}. {hint}")
 
 
 def format_crash(error: Exception) -> str:

@@ -9,9 +9,9 @@ import re
 from typing import NoReturn
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString, RangeSweep
 
-from src.cli.messages import QUOTING, exit_with_error
+from src.cli.messages import QUOTING, exit_with_error, not_an_option
 from src.config.paths import CONF
 from src.config.schema import Config
 from src.errors import UserError, refuse_credentials
@@ -110,6 +110,8 @@ def check_override(override: Override, *, sweep: bool) -> None:
         raise UserError(
             f"'{argument}' removes {key}, which every run needs. Set another value, or leave '{argument}' out."
         )
+    if key in GROUPS:
+        check_option_names(override)
     if override.is_sweep_override():
         if not sweep:
             raise UserError(f"'{argument}' holds several values. Add -m to run one job for each.\n{QUOTING}")
@@ -117,6 +119,22 @@ def check_override(override: Override, *, sweep: bool) -> None:
         raise UserError(
             f"'{argument}': the group {key} takes the name of one of its options. python -m src.run --help lists them."
         )
+
+
+def check_option_names(override: Override) -> None:
+    """Refuse an option that is named by a path, which could be any file.
+
+    Raises
+    ------
+    UserError
+        A name holds a step of a path: it is absolute, or has a part ``.`` or ``..``.
+    """
+    value, group = override.value(), override.key_or_group
+    for name in value.list if isinstance(value, ChoiceSweep) else [value]:
+        if isinstance(name, (str, QuotedString)):
+            text = name.text if isinstance(name, QuotedString) else name
+            if {"", ".", "..", "~"} & set(text.split("/")):
+                raise not_an_option(group, text)
 
 
 def count_values(override: Override) -> int:

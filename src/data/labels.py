@@ -134,6 +134,13 @@ def class_ids(labels: pa.ChunkedArray, classes: tuple[str, ...], config: Dataset
     return np.asarray(ids.to_numpy(), dtype=np.int64)
 
 
+def no_labels(rows: int, where: str) -> np.ndarray:
+    """Return the labels of rows that have none, (rows,) float64 NaN; UserError without a row."""
+    if not rows:
+        raise UserError(f"{where} has no rows.")
+    return np.full(rows, np.nan)
+
+
 def scores(labels: pa.ChunkedArray, where: str) -> np.ndarray:
     """Return the score of each label, (rows,) float64; UserError if not finite or too large."""
     try:

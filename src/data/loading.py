@@ -14,7 +14,7 @@ from src.errors import UserError
 USER_FILE_KEYS = ("train", "validation", "test", "test_fraction", "group")
 
 
-def load_dataset(config: DatasetConfig, data_root: str | None) -> Dataset:
+def load_dataset(config: DatasetConfig, data_root: str | None, *, labels: bool = True) -> Dataset:
     """Read the splits of a task, and check their texts and labels.
 
     `src.data.checks.check_probe` checks whether a probe can be fitted to them.
@@ -26,6 +26,8 @@ def load_dataset(config: DatasetConfig, data_root: str | None) -> Dataset:
     data_root : str or None
         A folder in the layout of the official downloads; None reads from the hub. It has no effect
         on the user's own files and on generated tasks.
+    labels : bool, default True
+        Whether the user's own rows need labels; see `load_user_files`.
 
     Raises
     ------
@@ -33,13 +35,14 @@ def load_dataset(config: DatasetConfig, data_root: str | None) -> Dataset:
         A file, split or column is missing, a text is not UTF-8, a label is missing, unknown or
         hidden, or the hub cannot be reached.
     """
-    if config.text is None or config.label is None:
+    own_files = config.local is None and config.hub.path is None and config.generated is None
+    if config.text is None or (config.label is None and (labels or not own_files)):
         raise UserError(
             f"{config.name}: dataset.text and dataset.label name the columns of the text and its label; "
             "both are needed."
         )
-    if config.local is None and config.hub.path is None and config.generated is None:
-        return load_user_files(config)
+    if own_files:
+        return load_user_files(config, labels=labels)
     if given := [key for key in USER_FILE_KEYS if getattr(config, key) is not None]:
         raise UserError(f"{config.name}: dataset.{given[0]} is for your own files. Add dataset=files, or leave it out.")
     needed = {"test"} if config.task == "regression" else {"train", "test"}  # scores need no fit

@@ -1,4 +1,4 @@
-"""Contrasts of runs on the same rows, of all tasks and pairs, as one family of tests."""
+"""Contrasts of runs on the same rows; the pairs of a task are corrected as two families of tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from src.evaluation.bootstrap import RESAMPLES
 from src.evaluation.comparisons import compare
 from src.evaluation.differences import Difference, p_equivalence, smallest_difference, smallest_margin, verdict
 from src.evaluation.metrics import Array, metrics
-from src.evaluation.multiplicity import holm
+from src.evaluation.multiplicity import family_of, holm_within
 from src.evaluation.proportions import kappa
 from src.evaluation.resampled_runs import ResampledRuns, resample_runs
 from src.evaluation.samples import SPARSE, is_sparse
@@ -63,6 +63,8 @@ class Contrast:
 
     Attributes
     ----------
+    family : str
+        One of `src.evaluation.multiplicity`; Holm's correction is over the task's pairs in it.
     p_equivalence : float or None
         p-value of two one-sided tests at `margin`.
     p_holm, p_equivalence_holm : float or None
@@ -88,14 +90,16 @@ class Contrast:
     smallest_difference: float | None
     agreement: float | None
     flag: str | None
+    family: str
 
 
 def contrasts(
     tasks: Sequence[Task], pairs: Sequence[tuple[str, str]], *, margin: float = MARGIN, resamples: int = RESAMPLES
 ) -> list[Contrast]:
-    """Return the contrast of every pair on every task, as one family.
+    """Return the contrast of every pair on every task.
 
-    Holm's correction is over all differences, and separately over all equivalences.
+    Holm's correction is over one task's pairs of cls, pooler and mean, and separately over all its
+    other pairs; over the differences, and separately over the equivalences.
 
     Raises
     ------
@@ -106,7 +110,9 @@ def contrasts(
     members = [(task, a, b) for task in tasks for a, b in pairs]
     differences = [difference_of(task, a, b, resamples) for task, a, b in members]
     equivalences = [p_equivalence(difference, margin) for difference in differences]
-    corrected = zip(_holm([difference.p for difference in differences]), _holm(equivalences), strict=True)
+    families = [(place, family_of(a, b)) for place in range(len(tasks)) for a, b in pairs]
+    adjusted = holm_within([difference.p for difference in differences], families)
+    corrected = zip(adjusted, holm_within(equivalences, families), strict=True)
     return [
         Contrast(
             task=task.name,
@@ -131,17 +137,12 @@ def contrasts(
             smallest_difference=smallest_difference(difference),
             agreement=_agreement(task, a, b),
             flag=_flag(task, a, b),
+            family=family_of(a, b),
         )
         for (task, a, b), difference, p_same, (p_holm, p_same_holm) in zip(
             members, differences, equivalences, corrected, strict=True
         )
     ]
-
-
-def _holm(pvalues: Sequence[float | None]) -> list[float | None]:
-    """Return Holm's adjusted p-values; None where there is no p-value."""
-    adjusted = iter(holm([p for p in pvalues if p is not None]))
-    return [None if p is None else next(adjusted) for p in pvalues]
 
 
 def _predictions(task: Task, run: str) -> Array:

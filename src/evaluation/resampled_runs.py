@@ -48,15 +48,17 @@ class _StudentBootstrap:
         return float(min(1.0, 2 * stdtr(self.freedom, ndtri(self.normal.p_value() / 2))))
 
 
-def _degrees_of_freedom(counts: Array, left_out: Array) -> float:
+def _degrees_of_freedom(counts: Array, left_out: Array, strata: Array | None) -> float:
     """Return the effective number of rows, less one; at least 4, with which 95 % can be resolved.
 
     Parameters
     ----------
     counts, left_out : (units,)
         Rows of each unit, and the statistic without one of them.
+    strata : (units,), or None
+        Rows are resampled among those with an equal entry.
     """
-    counts, influence = influences(counts, left_out)
+    counts, influence = influences(counts, left_out, strata)
     fourth = float(counts @ influence**4)
     return max(4.0, float(counts @ influence**2) ** 2 / fourth - 1) if fourth > 0 else 4.0
 
@@ -78,6 +80,8 @@ class ResampledRuns:
         Rows of each unit: rows with the same label and predictions.
     student : (resamples,)
         Draws from Student's t with draws - 1 degrees of freedom; 0 for a single draw.
+    strata : (units,), or None
+        Rows were resampled among those with an equal entry.
     """
 
     metric: str
@@ -89,6 +93,7 @@ class ResampledRuns:
     left_out: Array
     counts: Array
     student: Array
+    strata: Array | None = None
 
     def resamples_of(self, a: int, b: int) -> Array:
         """Return metric(a) - metric(b) in each resample of rows and draws, (resamples,).
@@ -121,11 +126,13 @@ class ResampledRuns:
             reason = "undefined: one side predicts one value for all rows, or the labels are all equal"
             return Difference(None, None, None, None, None, None, reason)
         counts, left_out, draws = self.counts, self.left_out[:, a] - self.left_out[:, b], len(by_draw)
-        freedom = _degrees_of_freedom(counts, left_out)
+        strata = self.strata
+        freedom = _degrees_of_freedom(counts, left_out, strata)
         if draws > 1:  # a draw left out counts as a row does, so that the acceleration is that of both
             counts = np.append(counts, np.ones(draws))
             left_out = np.append(left_out, (by_draw.sum() - by_draw) / (draws - 1))
-        found = bca_of_resamples(self.resamples_of(a, b), value, counts, lambda: left_out)
+            strata = None if strata is None else np.append(strata, np.full(draws, strata.max() + 1))
+        found = bca_of_resamples(self.resamples_of(a, b), value, counts, lambda: left_out, strata)
         pair = np.concatenate([self.predictions[a], self.predictions[b]])
         if found is not None and not is_sparse(self.labels, pair, self.classes):
             student = _StudentBootstrap(found, freedom)
@@ -194,16 +201,18 @@ def resample_runs(
         return scores(weights).reshape(len(weights), -1, draws).mean(axis=-1)
 
     uniform = np.random.default_rng([seed, 4]).random(resamples)
+    strata = None if classes else strata
     return ResampledRuns(
         metric_name,
         classes,
         labels,
         runs,
         points=scores(counts[None].astype(np.float64)).reshape(-1, draws),
-        values=Sample(counts, of_runs, strata=None if classes else strata).bootstrap(seed, resamples),
+        values=Sample(counts, of_runs, strata=strata).bootstrap(seed, resamples),
         left_out=left_out.reshape(len(counts), -1, draws).mean(axis=-1),
         counts=counts,
         student=stdtrit(draws - 1, uniform) if draws > 1 else np.zeros(resamples),
+        strata=strata,
     )
 
 

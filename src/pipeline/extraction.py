@@ -11,17 +11,20 @@ from tempfile import TemporaryFile
 from src.config.schema import Config
 from src.errors import UserError
 from src.features.inputs import encoder_inputs
+from src.features.text_losses import warn_once
 from src.pipeline.feature_files import write_features
 from src.pipeline.prepare import PreparedRun, open_run
 from src.pooling import needs_pooler
+from src.results.statements import joint_reading_caution
 
 log = logging.getLogger("src.extract")
 
 
 def extract(config: Config, folder: Path, report: Callable[[str], None] = print) -> list[Path]:
-    """Write ``<split>.safetensors`` for every labelled split, and return the paths.
+    """Write ``<split>.safetensors`` for every split, and return the paths.
 
-    A file holds ``features``, float32 of shape (rows, width) in the order of the rows, and ``labels``.
+    A file holds ``features``, float32 of shape (rows, width) in the order of the rows, and ``labels``
+    where the rows have any.
     With ``runtime.shard`` one part of each forward pass is encoded. The job that completes the last part
     writes the files. `report` gets a line per file for the user.
 
@@ -43,6 +46,9 @@ def extract(config: Config, folder: Path, report: Callable[[str], None] = print)
             model,
             pooling,
         )
+    stated = prepared.extractor.checkpoint.stated or {}
+    if caution := joint_reading_caution(stated, pairing=config.pairing, pairs=prepared.data.has_pairs):
+        warn_once(f"{model}: {caution}")
     if config.runtime.shard is not None and config.runtime.shards > 1 and not _encode_shard(prepared, report):
         return []
     return [_write_split(prepared, name, folder, report) for name in prepared.data.splits]
@@ -83,6 +89,6 @@ def _write_split(prepared: PreparedRun, name: str, folder: Path, report: Callabl
         "classes": json.dumps(list(read.classes)),
     }
     path = folder / f"{name}.safetensors"
-    write_features(path, sides, split.label, metadata)
+    write_features(path, sides, split.label if split.is_labelled else None, metadata)
     report(f"{path}: {len(split):,} rows, {'encoded' if extractor.encoded > before else 'from the store'}")
     return path

@@ -21,7 +21,25 @@ from src.runtime.connection import send_request
 ENDPOINT = "https://huggingface.co"
 CONVERTER = "SFconvertbot"  # account of the hub; transformers loads its conversions too
 SWITCHES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+REPOSITORY = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?", re.ASCII)  # the rest: `is_hub_id`
+
+
+def is_hub_id(text: str) -> bool:
+    """Return whether a text can be the id of a repository of the hub: ``name`` or ``owner/name``.
+
+    >>> [is_hub_id(text) for text in ("gpt2", "google-bert/bert-base-uncased", "../up", "a/b/c", "a b", "x.git")]
+    [True, True, False, False, False, False]
+    """
+    if not REPOSITORY.fullmatch(text):  # saves the import below for most paths
+        return False
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(text)
+    except HFValidationError:
+        return False
+    return True
 
 
 def go_offline_unless_reachable(seconds: float = 5.0) -> bool:
@@ -100,7 +118,7 @@ def snapshot(path: str, revision: str | None, patterns: list[str]) -> tuple[Path
         The id is malformed or unknown, the revision is unknown, the repository is gated, or the hub
         cannot be reached and its cache has no copy.
     """
-    if not REPOSITORY.fullmatch(path) or "--" in path or ".." in path:
+    if not is_hub_id(path):
         raise UserError(f"model.path '{path}' is neither a folder here nor a hub id (name or owner/name).")
     online = go_offline_unless_reachable()
 

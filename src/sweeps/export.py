@@ -19,6 +19,7 @@ from src.sweeps.rendering import (
     run_rows,
     score_value,
     tally,
+    warnings,
 )
 
 MEASUREMENTS = (
@@ -36,6 +37,8 @@ def to_markdown(comparison: Comparison) -> str:
         lines += ["| " + " | ".join(COLUMNS) + " |", "| --- " * len(COLUMNS) + "|"]
         lines += ["| " + " | ".join(map(markdown, row)) + " |" for row in run_rows(group)] + [""]
     lines += [f"- `{symbol.strip()}`: {meaning}" for symbol, meaning in LEGEND.items()]
+    if found := warnings(comparison):
+        lines += ["", *map(markdown, found)]
     return "\n".join([*lines, "", *map(markdown, tally(comparison))]) + "\n"
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from src.errors import UserError, flatten, printable
 from src.results.cautions import uses_untrained_pooler
 from src.results.display import format_value, text_console
+from src.results.statements import recorded_joint_reading
 from src.sweeps.comparison import SIGNIFICANCE_LEVEL, Comparison, Group, Run
 from src.sweeps.status import STATUSES
 
@@ -54,6 +55,8 @@ def render(comparison: Comparison, *, width: int = 100, terminal: bool = False) 
             _print_long(console, comparison)
         if legend := _legend(comparison):
             console.print(_text(legend))
+        for warning in warnings(comparison):
+            console.print(_text(warning, "yellow"), soft_wrap=True)
     console.print(_text("\n".join(tally(comparison))), soft_wrap=True)  # folders are not broken over lines
     file = console.file
     assert isinstance(file, io.StringIO)
@@ -71,6 +74,15 @@ def caption(comparison: Comparison) -> str:
     """Return a line that says what the numbers are, and which settings all groups share."""
     shared = ", ".join(f"{name} {value}" for name, value in comparison.common.items())
     return f"Score in % with its 95 % interval{'; ' * bool(shared)}{shared}"
+
+
+def warnings(comparison: Comparison) -> list[str]:
+    """Return a line for each model that read pairs in another way than it was made for, with the tasks."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for result in (run.result for group in comparison.groups for run in group.runs):
+        if caution := recorded_joint_reading(result):
+            found.setdefault((result.model, caution), {})[result.dataset] = None
+    return [f"warning: {model} on {', '.join(datasets)}: {caution}" for (model, caution), datasets in found.items()]
 
 
 def _repeated(comparison: Comparison) -> bool:

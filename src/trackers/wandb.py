@@ -19,7 +19,8 @@ state                                finished; failed if the job failed. The run
                                      record was copied has a run with the original seconds
 config                               model, dataset, pooling, probe (names), layer (0 to L),
                                      pairing, seed, draws, key, and ``settings``: the rest as
-                                     resolved, without a path of the machine
+                                     resolved, without a path of the machine. ``stated``: what a
+                                     checkpoint of sentence-transformers says of itself
 summary: score, _low, _high          headline metric with its 95 % interval: a fraction (MCC and
                                      correlations -1 to 1); errors in the label's unit
 summary: score_metric                its name
