@@ -35,7 +35,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         def refuse(*_: object) -> None:
             raise AssertionError("work was done twice")
 
-        monkeypatch.setattr("src.features.extractor.load_encoder", refuse)
+        monkeypatch.setattr("src.features.on_demand.load_encoder", refuse)
         monkeypatch.setattr("src.pipeline.run.run_probe", refuse)
 
     return forbid

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,8 +26,10 @@ from src.config.schema import (
     TrackerConfig,
 )
 from src.errors import UserError, refuse_credentials
-from src.pooling import CONCAT, check_parts, poolings
+from src.pooling import CONCAT, poolings
 from src.registry import unknown
+
+FEWEST_PARTS, MOST_PARTS = 2, 3  # of a concatenation
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +125,27 @@ def check_pooling(pooling: PoolingConfig, layer: int) -> None:
         )
     for part in pooling.of or [pooling.name]:
         poolings[part].check_layer(layer)
+
+
+def check_parts(parts: Sequence[str]) -> None:
+    """Check the poolings of a concatenation.
+
+    Raises
+    ------
+    UserError
+        There are fewer than two or more than three, one is unknown, or one is named twice.
+    """
+    given = f"pooling.of=[{','.join(parts)}]"
+    if not FEWEST_PARTS <= len(parts) <= MOST_PARTS:
+        raise UserError(
+            f"pooling={CONCAT} puts {FEWEST_PARTS} or {MOST_PARTS} poolings side by side, got {given}. "
+            f"Name them, as in pooling={CONCAT} 'pooling.of=[cls,mean]'."
+        )
+    for part in parts:
+        if part not in poolings:
+            raise unknown("pooling", part, poolings, where=f"{given}: ")
+    if repeated := [part for part in parts if parts.count(part) > 1]:
+        raise UserError(f"{given}: {repeated[0]} is named twice. Name different poolings.")
 
 
 def check_tracker_settings(tracker: TrackerConfig) -> None:

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from src.errors import UserError
 from src.features.batching import plan_digest
+from src.features.derivation import DerivedVectors
 from src.features.inputs import EncoderInput, PoolingTarget
-from src.features.loading import library_versions, load_encoder
+from src.features.on_demand import EncoderOnDemand
 from src.features.passes import ForwardPass
-from src.features.stored_values import check_features, read_info, read_tokens
+from src.features.stored_values import check_features, read_tokens
 from src.features.text_losses import count_losses, loss_warnings, warn_once
-from src.features.vectors import PooledFeatures
-from src.models.checkpoint import Checkpoint
-from src.models.encoder import Encoder
-from src.models.encoder_info import EncoderInfo
-from src.models.kernels import VERSION
-from src.models.options import EncodingOptions
+from src.features.vectors import PooledFeatures, check_finite
 from src.models.pooler import pooler_error
 from src.models.tokenizer import Tokenizer, Tokens
 from src.pooling import Pooling, parts_of, poolings
-from src.runtime.clock import Clock
-from src.storage.arrays import ArrayStore, Value
+from src.storage.arrays import Value
 from src.storage.shards import ShardStore
 
 
 @dataclass
-class FeatureExtractor:
+class FeatureExtractor(EncoderOnDemand):
     """A checkpoint with a store of its features; the model is loaded only if some are missing.
 
     Attributes
@@ -51,56 +45,11 @@ class FeatureExtractor:
         Seconds of first batches, which are not counted as encoding.
     """
 
-    checkpoint: Checkpoint
-    options: EncodingOptions
-    store: ArrayStore
-    clock: Clock
     workers: int
     progress: bool = True
     encoded: int = 0
     warmup: float = 0.0
-    _encoder: Encoder | None = None
-    _info: EncoderInfo | None = None
     _tokenizer: Tokenizer | None = None
-
-    @property
-    def info(self) -> EncoderInfo:
-        """Layers, width, limits and the pooler's status, from the store or from the loaded model."""
-        if self._info is None:
-            key = self._info_key()
-            value = self.store.get("facts", key, read_info)
-            if value is None:
-                self._info = self.encoder.info
-                self.store.put("facts", key, {}, {"facts": json.dumps(asdict(self._info))})
-            else:
-                self._info = read_info(value)
-        return self._info
-
-    @property
-    def has_info(self) -> bool:
-        """Whether `info` is known without loading the model."""
-        return self._info is not None or self.store.has("facts", self._info_key())
-
-    def _info_key(self) -> str:
-        options = {
-            "attention": self.options.attention,
-            "max_length": self.options.max_length,
-            "dtype": self.options.dtype,
-            "device": self.options.device,
-            "kernels": VERSION,
-            "fields": sorted(each.name for each in fields(EncoderInfo)),
-        }
-        model = {"model": self.checkpoint.identity, "tokenizer": self.checkpoint.tokenizer}
-        return self.store.key({"kind": "facts", **options, **model, "versions": library_versions()})
-
-    @property
-    def encoder(self) -> Encoder:
-        """The loaded model."""
-        if self._encoder is None:
-            with self.clock.phase("load"):
-                self._encoder = load_encoder(self.checkpoint, self.options)
-            self.clock.synchronise = self._encoder.synchronise
-        return self._encoder
 
     def resolve_layer(self, layer: int) -> int:
         """Return a `layer=` as a number from 0 to L; UserError if it is out of range."""
@@ -162,6 +111,10 @@ class FeatureExtractor:
 
         return [(name, layer) for layer in layers for name, pooling in poolings.items() if fits(pooling, layer)]
 
+    def base_targets(self, layers: Sequence[int]) -> list[PoolingTarget]:
+        """Return the supported targets that a forward pass stores; the others follow from them."""
+        return [(name, layer) for name, layer in self.supported_targets(layers) if not poolings[name].of]
+
     def tokens(self, column: EncoderInput) -> Tokens:
         """Return the word pieces of a column, tokenized once and then stored.
 
@@ -201,17 +154,35 @@ class FeatureExtractor:
     def features(self, column: EncoderInput, target: PoolingTarget, also_layers: Sequence[int] = ()) -> PooledFeatures:
         """Return the features of a column, which is encoded if they are not stored.
 
-        A forward pass stores every pooling that the model supports at the target's layer, and at
-        `also_layers`. The poolings of a concatenation share it.
+        A forward pass stores what all poolings that the model supports follow from, at the target's
+        layer and at `also_layers`. The poolings of a concatenation share it.
         """
         tokens = self.tokens(column)
         name, layer = target
-        found = [self._value(column, tokens, (part, layer), also_layers) for part in parts_of(name)]
+        bases = {base: None for part in parts_of(name) for base in poolings[part].of or (part,)}
+        found = {base: self._value(column, tokens, (base, layer), also_layers) for base in bases}
         losses = count_losses(column, tokens, self.info)
         for line in loss_warnings(losses, column, self.info):
             warn_once(line)
-        parts, hit = tuple(value.arrays["values"] for value, _ in found), all(stored for _, stored in found)
-        return PooledFeatures(parts, hit, found[0][0].meta["pass"], int(tokens.offsets[-1]), losses)
+        stored = {base: value.arrays["values"] for base, (value, _) in found.items()}
+        parts = tuple(self._part(column, tokens, part, stored) for part in parts_of(name))
+        hit = all(was_stored for _, was_stored in found.values())
+        (first, _), *_ = found.values()
+        return PooledFeatures(parts, hit, first.meta["pass"], int(tokens.offsets[-1]), losses)
+
+    def _part(
+        self, column: EncoderInput, tokens: Tokens, name: str, stored: Mapping[str, np.ndarray]
+    ) -> np.ndarray | DerivedVectors:
+        """Return the vectors of a pooling, which are stored or follow from stored ones."""
+        pooling = poolings[name]
+        if not pooling.of:
+            return stored[name]
+
+        def check(values: np.ndarray) -> None:
+            check_finite(values, self.checkpoint.label, f"{column.label}, {name}", self.options.dtype)
+
+        base = {each: stored[each] for each in pooling.of}
+        return DerivedVectors(name, base, tokens.lengths, self.pooler_weights, self.workers, check)
 
     def _value(
         self, column: EncoderInput, tokens: Tokens, target: PoolingTarget, also_layers: Sequence[int]
@@ -303,11 +274,11 @@ class FeatureExtractor:
         return self.store.get("features", key, lambda value: check_features(value, len(column), self.info.width))
 
     def _pass_targets(self, target: PoolingTarget, also_layers: Sequence[int]) -> list[PoolingTarget]:
-        """Return all targets that a forward pass computes, stored or not.
+        """Return all targets that a forward pass stores, whether or not the store has them.
 
         They identify its shards: a pass that was killed while it stored features finds them again.
         """
-        return self.supported_targets(sorted({target[1], *(self.resolve_layer(layer) for layer in also_layers)}))
+        return self.base_targets(sorted({target[1], *(self.resolve_layer(layer) for layer in also_layers)}))
 
     def _remove_old_shards(self, column: EncoderInput, targets: list[PoolingTarget]) -> None:
         """Remove the shards of a pass that was killed after it had stored its last features."""
@@ -330,15 +301,6 @@ class FeatureExtractor:
             "token_budget": self.options.token_budget,
             "plan": plan_digest(),
         }
-
-    @property
-    def gpu(self) -> str | None:
-        """Name of the accelerator, None without CUDA."""
-        if self.options.device != "cuda":
-            return None
-        import torch
-
-        return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
 
     def _tokenisation(self) -> dict[str, Any]:
         return {"tokenizer": self.checkpoint.tokenizer, "max_length": self.info.max_length}

@@ -222,7 +222,7 @@ class ForwardPass:
                 encode += time.perf_counter() - began
                 for place, (name, layer) in enumerate(self.targets):
                     began = time.perf_counter()
-                    values = poolings[name].function(output, layer).float().cpu().numpy()
+                    values = poolings[name].pool(output, layer)
                     pool += time.perf_counter() - began
                     check_finite(values, encoder.checkpoint.label, f"{self.column.label}, {name}", self.options.dtype)
                     writer.rows(np.arange(len(batch)) + place * rows + first, values)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from src.features.derivation import PoolerWeights
 from src.models.encoder_info import EncoderInfo
 from src.models.tokenizer import Tokens
 from src.runtime.clock import PHASES
@@ -34,6 +35,15 @@ def read_info(value: Value) -> EncoderInfo:
         raise Unreadable(f"'{wrong[0]}' is out of its range")
     require_fields(found["pooler"], {"status": str})
     return EncoderInfo(**found)
+
+
+def read_pooler_weights(value: Value, width: int) -> PoolerWeights:
+    """Return stored weights of poolers, float32 and of an encoder's width."""
+    weights = PoolerWeights(**value.arrays)
+    for name, array in weights.arrays().items():
+        if array.dtype != np.float32 or array.shape != ((width,) if name == "pooler_bias" else (width, width)):
+            raise Unreadable(f"'{name}' is {array.shape} {array.dtype}, which is not that of width {width}")
+    return weights
 
 
 def read_tokens(value: Value, rows: int) -> Tokens:

@@ -48,7 +48,7 @@ class UnstoredEncoder:
 
         def encode(batch: np.ndarray) -> None:
             output = encoder.forward(*tokens.batch(batch))
-            found = join_columns([poolings[part].function(output, layer).float().cpu().numpy() for part in names])
+            found = join_columns([poolings[part].pool(output, layer) for part in names])
             check_finite(found, extractor.checkpoint.label, f"{column.label}, {name}", extractor.options.dtype)
             values[batch] = found
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from src.errors import UserError
+from src.features.derivation import DerivedVectors
 from src.features.text_losses import TextLosses
 from src.pooling import SATURATED, parts_of
 
@@ -22,8 +23,8 @@ class PooledFeatures:
 
     Attributes
     ----------
-    parts : tuple of float32 arrays (rows, width)
-        Mapped from the store: one, or those of a concatenation.
+    parts : tuple of float32 arrays (rows, width), or of what gives them by slices of rows
+        Mapped from the store, or computed from what is; one, or those of a concatenation.
     hit : bool
         Whether the store had them, so that no row was encoded.
     timing : dict
@@ -33,7 +34,7 @@ class PooledFeatures:
     losses : TextLosses
     """
 
-    parts: tuple[np.ndarray, ...]
+    parts: tuple[np.ndarray | DerivedVectors, ...]
     hit: bool
     timing: dict[str, Any]
     tokens: int
@@ -41,8 +42,8 @@ class PooledFeatures:
 
     @cached_property
     def values(self) -> np.ndarray:
-        """The vectors, float32 (rows, width of all parts); a concatenation is in memory."""
-        return join_columns(self.parts)
+        """The vectors, float32 (rows, width of all parts), in memory unless they are mapped from the store."""
+        return join_columns([part[:] for part in self.parts])
 
 
 def join_columns(parts: Sequence[np.ndarray]) -> np.ndarray:

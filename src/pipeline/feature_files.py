@@ -12,20 +12,24 @@ from typing import Any
 import numpy as np
 
 from src.errors import UserError
+from src.features.derivation import DerivedVectors
 from src.features.vectors import join_columns, pair_features
 
 BLOCK = 1 << 14  # rows written at a time
 
 
 def write_features(
-    path: Path, sides: Sequence[Sequence[np.ndarray]], labels: np.ndarray | None, metadata: dict[str, str]
+    path: Path,
+    sides: Sequence[Sequence[np.ndarray | DerivedVectors]],
+    labels: np.ndarray | None,
+    metadata: dict[str, str],
 ) -> None:
     """Write features and labels as a safetensors file, block by block, so that they need not fit into memory.
 
     Parameters
     ----------
     path : Path
-    sides : sequence of sequences of arrays of shape (rows, width), float32
+    sides : sequence of sequences of float32 arrays (rows, width), or of what gives them by slices
         One side, or two that are combined as the features of a pair. Arrays of a side are put side by side.
     labels : array of shape (rows,), whole numbers or floats; None leaves them out
     metadata : dict of str to str

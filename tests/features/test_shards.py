@@ -69,7 +69,7 @@ def test_missing_shards_are_encoded_by_the_job_that_needs_them(bert: Path, tmp_p
 def test_shards_claimed_by_another_process_are_not_encoded(bert: Path, tmp_path: Path) -> None:
     text = make_column(300)
     one = make_extractor(bert, tmp_path)
-    parts = one.shard_store(text, one.supported_targets([2]))
+    parts = one.shard_store(text, one.base_targets([2]))
     claim = parts.claim(0)
     assert parts.claim(0) is None
     left = one.encode_shard(text, TARGET, [], 0, 1)
@@ -173,7 +173,7 @@ def test_partial_shards_count_towards_the_required_space(
     monkeypatch.setattr(ArrayStore, "require_space", lambda self, size: needed.append(size))
     monkeypatch.setattr(Encoder, "forward", None)
     one = make_extractor(bert, tmp_path)
-    parts = one.shard_store(text, one.supported_targets([2]))
+    parts = one.shard_store(text, one.base_targets([2]))
     for half in (0, 1000):
         with parts.open_writer(0, (1, half // 4, 1)):
             pass

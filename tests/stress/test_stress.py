@@ -53,10 +53,10 @@ def test_a_pass_killed_while_writing_values_encodes_nothing_again(
 
 
 def test_the_requested_value_is_written_last(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    values = len(make_extractor(bert, tmp_path).supported_targets([2]))
+    values = len(make_extractor(bert, tmp_path).base_targets([2]))
     interrupted(make_extractor(bert, tmp_path), monkeypatch, values - 1)
     one = make_extractor(bert, tmp_path)
-    targets = one.supported_targets([2])
+    targets = one.base_targets([2])
     there = {target[0]: one.store.has("features", one._key(make_column(), target)) for target in targets}
     assert [name for name, found in there.items() if not found] == ["mean"]
 
@@ -83,7 +83,7 @@ def test_temporary_files_of_a_killed_pass_are_removed(
 def test_a_hit_keeps_the_shards_of_an_unfinished_pass(bert: Path, tmp_path: Path) -> None:
     one = make_extractor(bert, tmp_path)
     one.features(make_column(), ("mean", 2))
-    parts = one.shard_store(make_column(), one.supported_targets([1]))
+    parts = one.shard_store(make_column(), one.base_targets([1]))
     fill(parts, 0, np.ones(3))
     assert make_extractor(bert, tmp_path).features(make_column(), ("mean", 2)).hit
     assert set(parts.verified()) == {0}
