@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from src.runtime.threads import limit_threads
 if TYPE_CHECKING:
     from src.models.encoder import Encoder
 
+WINDOW = 1 << 14  # rows of stored vectors in memory, a multiple of `BLOCK`
 BLOCK = 1024  # rows computed at once, by one thread: so no bit depends on which rows are asked for
 
 
@@ -48,6 +49,15 @@ class PoolerWeights:
         return {name: array for name, array in vars(self).items() if array is not None}
 
 
+class RowSource(Protocol):
+    """Vectors of a column, (rows, width) float32, that are read by slices of rows."""
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray: ...
+
+
 @dataclass(frozen=True)
 class DerivedVectors:
     """Vectors of a pooling that follow from stored ones; a slice computes its rows.
@@ -55,7 +65,7 @@ class DerivedVectors:
     Attributes
     ----------
     pooling : str
-    stored : dict of str to float32 array (rows, width)
+    stored : dict of str to what gives float32 arrays (rows, width)
         Vectors of the poolings from which it follows.
     lengths : int array (rows,)
         Real tokens of each row.
@@ -67,7 +77,7 @@ class DerivedVectors:
     """
 
     pooling: str
-    stored: Mapping[str, np.ndarray]
+    stored: Mapping[str, RowSource]
     lengths: np.ndarray
     weights: PoolerWeights
     workers: int
@@ -82,18 +92,20 @@ class DerivedVectors:
     def __getitem__(self, rows: slice) -> np.ndarray:
         start, stop, _ = rows.indices(self.shape[0])
         found = np.empty((max(0, stop - start), self.shape[1]), np.float32)
-
-        def fill(first: int) -> None:
-            values = self._block(slice(first, first + BLOCK))
-            low, high = max(start, first), min(stop, first + len(values))
-            found[low - start : high - start] = values[low - first : high - first]
-
         with limit_threads(1), ThreadPoolExecutor(self.workers) as pool:
-            list(pool.map(fill, range(start // BLOCK * BLOCK, stop, BLOCK)))
+            for first in range(start // BLOCK * BLOCK, stop, WINDOW):
+                stored = {name: values[first : first + WINDOW] for name, values in self.stored.items()}
+
+                def fill(block: int, first: int = first, stored: Mapping[str, np.ndarray] = stored) -> None:
+                    vectors = {name: values[block - first : block - first + BLOCK] for name, values in stored.items()}
+                    values = self._derive(vectors, self.lengths[block : block + BLOCK])
+                    low, high = max(start, block), min(stop, block + len(values))
+                    found[low - start : high - start] = values[low - block : high - block]
+
+                list(pool.map(fill, range(first, min(stop, first + WINDOW), BLOCK)))
         return found
 
-    def _block(self, rows: slice) -> np.ndarray:
-        vectors = {name: values[rows] for name, values in self.stored.items()}
-        values = poolings[self.pooling].derive(BaseVectors(vectors, self.lengths[rows], **vars(self.weights)))
+    def _derive(self, vectors: Mapping[str, np.ndarray], lengths: np.ndarray) -> np.ndarray:
+        values = poolings[self.pooling].derive(BaseVectors(vectors, lengths, **vars(self.weights)))
         self.check(values)
         return values

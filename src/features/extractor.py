@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,18 +12,22 @@ import numpy as np
 
 from src.errors import UserError
 from src.features.batching import plan_digest
-from src.features.derivation import DerivedVectors
+from src.features.derivation import DerivedVectors, RowSource
 from src.features.inputs import EncoderInput, PoolingTarget
 from src.features.on_demand import EncoderOnDemand
 from src.features.passes import ForwardPass
-from src.features.stored_values import check_features, read_tokens
+from src.features.shard_rows import PassPlan, ShardRows
+from src.features.stored_values import check_timing, read_tokens
 from src.features.text_losses import count_losses, loss_warnings, warn_once
 from src.features.vectors import PooledFeatures, check_finite
 from src.models.pooler import pooler_error
 from src.models.tokenizer import Tokenizer, Tokens
 from src.pooling import Pooling, parts_of, poolings
 from src.storage.arrays import Value
+from src.storage.files import Unreadable, require_fields
 from src.storage.shards import ShardStore
+
+PASS_KEY = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass
@@ -160,19 +165,18 @@ class FeatureExtractor(EncoderOnDemand):
         tokens = self.tokens(column)
         name, layer = target
         bases = {base: None for part in parts_of(name) for base in poolings[part].of or (part,)}
-        found = {base: self._value(column, tokens, (base, layer), also_layers) for base in bases}
+        plan = PassPlan.of(tokens.lengths, self.options.token_budget)
+        found = {base: self._value(column, tokens, plan, (base, layer), also_layers) for base in bases}
         losses = count_losses(column, tokens, self.info)
         for line in loss_warnings(losses, column, self.info):
             warn_once(line)
-        stored = {base: value.arrays["values"] for base, (value, _) in found.items()}
+        stored = {base: self._rows(value, plan) for base, (value, _) in found.items()}
         parts = tuple(self._part(column, tokens, part, stored) for part in parts_of(name))
         hit = all(was_stored for _, was_stored in found.values())
         (first, _), *_ = found.values()
         return PooledFeatures(parts, hit, first.meta["pass"], int(tokens.offsets[-1]), losses)
 
-    def _part(
-        self, column: EncoderInput, tokens: Tokens, name: str, stored: Mapping[str, np.ndarray]
-    ) -> np.ndarray | DerivedVectors:
+    def _part(self, column: EncoderInput, tokens: Tokens, name: str, stored: Mapping[str, RowSource]) -> RowSource:
         """Return the vectors of a pooling, which are stored or follow from stored ones."""
         pooling = poolings[name]
         if not pooling.of:
@@ -185,22 +189,22 @@ class FeatureExtractor(EncoderOnDemand):
         return DerivedVectors(name, base, tokens.lengths, self.pooler_weights, self.workers, check)
 
     def _value(
-        self, column: EncoderInput, tokens: Tokens, target: PoolingTarget, also_layers: Sequence[int]
+        self, column: EncoderInput, tokens: Tokens, plan: PassPlan, target: PoolingTarget, also_layers: Sequence[int]
     ) -> tuple[Value, bool]:
         """Return the stored features of one pooling, and whether the store had them."""
         key = self._key(column, target)
         with self.clock.phase("store"):
-            value = self._stored(column, key)
+            value = self._stored(plan, key)
         hit = value is not None
         if hit:
-            self._remove_old_shards(column, self._pass_targets(target, also_layers))
+            self._finish(column, self._pass_targets(target, also_layers))
         if value is None:
             with self.store.lock(self._key(column, ("", -1)), f"encoding {column.label}"):
                 with self.clock.phase("store"):
-                    value = self._stored(column, key)  # another process may have stored it since
+                    value = self._stored(plan, key)  # another process may have stored it since
                 hit = value is not None
                 if value is None:
-                    value = self._encode(column, tokens, target, also_layers)
+                    value = self._encode(column, tokens, plan, target, also_layers)
         return value, hit
 
     def missing_targets(
@@ -239,12 +243,14 @@ class FeatureExtractor(EncoderOnDemand):
         # Another process may have assembled the features and removed the shards since.
         return remaining if self.missing_targets(column, target, also_layers) else 0
 
-    def _encode(self, column: EncoderInput, tokens: Tokens, target: PoolingTarget, also_layers: Sequence[int]) -> Value:
+    def _encode(
+        self, column: EncoderInput, tokens: Tokens, plan: PassPlan, target: PoolingTarget, also_layers: Sequence[int]
+    ) -> Value:
         targets = self._pass_targets(target, also_layers)
         missing = [each for each in targets if each != target and not self._has(column, each)]
         with self._forward_pass(column, tokens, targets) as forward:
             forward.run({each: self._key(column, each) for each in (target, *missing)})
-        value = self._stored(column, self._key(column, target))
+        value = self._stored(plan, self._key(column, target))
         if value is None:
             raise UserError(
                 f"the features of {column.label} cannot be read back from the store: its disk may be failing. Set "
@@ -270,8 +276,22 @@ class FeatureExtractor(EncoderOnDemand):
     def _has(self, column: EncoderInput, target: PoolingTarget) -> bool:
         return self.store.has("features", self._key(column, target))
 
-    def _stored(self, column: EncoderInput, key: str) -> Value | None:
-        return self.store.get("features", key, lambda value: check_features(value, len(column), self.info.width))
+    def _stored(self, plan: PassPlan, key: str) -> Value | None:
+        """Return a stored value whose vectors are intact, or None."""
+
+        def check(value: Value) -> None:
+            check_timing(value)
+            if self._rows(value, plan).digest() != value.meta["sha256"]:
+                raise Unreadable("its vectors have changed since they were written")
+
+        return self.store.get("features", key, check)
+
+    def _rows(self, value: Value, plan: PassPlan) -> ShardRows:
+        """Return the vectors of a stored value."""
+        shards = require_fields(value.meta, {"shards": str})["shards"]
+        if not PASS_KEY.fullmatch(shards):
+            raise Unreadable(f"{shards[:80]!r} is not the key of a pass")
+        return plan.read(self.store.shards(shards), value.meta, self.info.width)
 
     def _pass_targets(self, target: PoolingTarget, also_layers: Sequence[int]) -> list[PoolingTarget]:
         """Return all targets that a forward pass stores, whether or not the store has them.
@@ -280,11 +300,11 @@ class FeatureExtractor(EncoderOnDemand):
         """
         return self.base_targets(sorted({target[1], *(self.resolve_layer(layer) for layer in also_layers)}))
 
-    def _remove_old_shards(self, column: EncoderInput, targets: list[PoolingTarget]) -> None:
-        """Remove the shards of a pass that was killed after it had stored its last features."""
+    def _finish(self, column: EncoderInput, targets: list[PoolingTarget]) -> None:
+        """Finish a pass that was killed after it had stored its last features."""
         shards = self.shard_store(column, targets)
-        if shards.folder.is_dir() and all(self._has(column, each) for each in targets):
-            shards.remove()
+        if not shards.is_finished and all(self._has(column, each) for each in targets):
+            shards.finish()
 
     def shard_store(self, column: EncoderInput, targets: list[PoolingTarget]) -> ShardStore:
         """Return the store of the shards of the forward pass that computes these targets."""
@@ -309,4 +329,4 @@ class FeatureExtractor(EncoderOnDemand):
         pooling, layer = target
         code = poolings[pooling].code if pooling in poolings else None
         made = {"pooling": pooling, "code": code, "layer": layer}
-        return self.store.key({"kind": "features", "text": column.digest, **made, **self.identity()})
+        return self.store.key({"kind": "rows of shards", "text": column.digest, **made, **self.identity()})

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from src.errors import UserError
-from src.features.derivation import DerivedVectors
+from src.features.derivation import RowSource
 from src.features.text_losses import TextLosses
 from src.pooling import SATURATED, parts_of
 
@@ -23,8 +23,8 @@ class PooledFeatures:
 
     Attributes
     ----------
-    parts : tuple of float32 arrays (rows, width), or of what gives them by slices of rows
-        Mapped from the store, or computed from what is; one, or those of a concatenation.
+    parts : tuple of what gives float32 arrays (rows, width) by slices of rows
+        Read from the store, or computed from what is; one, or those of a concatenation.
     hit : bool
         Whether the store had them, so that no row was encoded.
     timing : dict
@@ -34,7 +34,7 @@ class PooledFeatures:
     losses : TextLosses
     """
 
-    parts: tuple[np.ndarray | DerivedVectors, ...]
+    parts: tuple[RowSource, ...]
     hit: bool
     timing: dict[str, Any]
     tokens: int
@@ -42,7 +42,7 @@ class PooledFeatures:
 
     @cached_property
     def values(self) -> np.ndarray:
-        """The vectors, float32 (rows, width of all parts), in memory unless they are mapped from the store."""
+        """The vectors, float32 (rows, width of all parts), in memory."""
         return join_columns([part[:] for part in self.parts])
 
 

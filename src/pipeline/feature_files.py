@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from src.errors import UserError
-from src.features.derivation import DerivedVectors
+from src.features.derivation import RowSource
 from src.features.vectors import join_columns, pair_features
 
 BLOCK = 1 << 14  # rows written at a time
@@ -20,7 +20,7 @@ BLOCK = 1 << 14  # rows written at a time
 
 def write_features(
     path: Path,
-    sides: Sequence[Sequence[np.ndarray | DerivedVectors]],
+    sides: Sequence[Sequence[RowSource]],
     labels: np.ndarray | None,
     metadata: dict[str, str],
 ) -> None:
