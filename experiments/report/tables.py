@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from experiments.formatting import format_difference, format_p_value, format_signed
-from experiments.report.claims import Setting
+from experiments.report.claims import Setting, width_mark
 from experiments.report.sections import Run, Section, higher_is_better
 from experiments.report.verdicts import Verdict
 from src.evaluation.contrasts import unequal_widths
@@ -18,15 +18,10 @@ RUNS = (
     *("kappa with the best", "fit, s", "bytes per row"),
 )
 PAIRS = (
-    *("pair", "difference", "p (Holm)", "equivalence p (Holm)", "verdict", "kappa"),
+    *("pair", "difference", "p (Holm)", "equivalence p (Holm)", "verdict", "family", "kappa"),
     *("difference that 80 % would show", "smallest margin"),
 )
-CLAIMS = ("pair", "difference, points", "p (Holm)", "equivalence p (Holm)", "verdict", "shown to differ on at least")
-TOWARDS_BEST = {  # verdict of the best against a run, as the run's own
-    "better": "lower",
-    "worse": "better",
-    "equivalent with a small difference": "equivalent, slightly lower",
-}
+CLAIMS = ("pair", "difference, points", "p (Holm)", "equivalence p (Holm)", "verdict", "units", "family")
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,7 @@ def _run_row(section: Section, run: Run) -> tuple[Cell, ...]:
         score,
         Cell(format_difference(metric, difference), difference.value),
         *_p_cells(found.p_holm, found.p_equivalence_holm),
-        Cell(TOWARDS_BEST.get(found.verdict, found.verdict) + _width_mark(section, best.name, run.name)),
+        Cell(section.verdict(run.name, best.name) + _width_mark(section, best.name, run.name)),
         _kappa_cell(found.agreement),
         *cost,
     )
@@ -131,6 +126,7 @@ def _pair_row(section: Section, a: str, b: str) -> tuple[Cell, ...]:
         Cell(format_difference(metric, found.difference), found.difference.value),
         *_p_cells(found.p_holm, found.p_equivalence_holm),
         Cell(found.verdict + _width_mark(section, a, b)),
+        Cell(found.family),
         _kappa_cell(found.agreement),
         *(Cell("" if value is None else format_value(metric, value), value) for value in smallest),
     )
@@ -140,15 +136,19 @@ def claims_table(setting: Setting) -> Table | None:
     """Return a row per claim over the tasks of a setting, None if there is no claim."""
     rows = tuple(
         (
-            Cell(f"{claim.overall.a} - {claim.overall.b}"),
-            Cell(format_difference("accuracy", claim.difference), claim.overall.value),
+            Cell(f"{claim.a} - {claim.b}"),
+            Cell(format_difference("accuracy", claim.difference), claim.value),
             *_p_cells(claim.p, claim.p_equivalence),
-            Cell(f"{claim.verdict} (unequal widths)" if claim.overall.flag else claim.verdict),
-            Cell(f"{claim.overall.at_least} of {len(claim.overall.tasks)} tasks", claim.overall.at_least),
+            Cell(claim.verdict + width_mark(setting, claim)),
+            Cell(str(len(claim.units)), len(claim.units)),
+            Cell(claim.family),
         )
         for claim in setting.claims
     )
-    return Table(f"Over {len(setting.tasks)} tasks: {', '.join(setting.tasks)}", CLAIMS, rows) if rows else None
+    if not rows:
+        return None
+    tasks = ", ".join(setting.tasks)
+    return Table(f"{setting.stratum.capitalize()}, {setting.scale}, {setting.claims[0].scope}: {tasks}", CLAIMS, rows)
 
 
 def _p_cells(*values: float | None) -> tuple[Cell, ...]:
