@@ -136,9 +136,15 @@ class DatasetConfig:
 
 @dataclass(frozen=True)
 class PoolingConfig:
-    """Name of the pooling."""
+    """Name of the pooling; `of` are the parts of ``pooling=concat``."""
 
     name: str = "mean"
+    of: list[str] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """The name with the parts, such as ``concat(cls,mean)``."""
+        return f"{self.name}({','.join(self.of)})" if self.of else self.name
 
 
 def default_protocol() -> dict[str, Any]:

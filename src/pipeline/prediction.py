@@ -105,7 +105,7 @@ def _open_checkpoint(config: Config, result: Result, stored: Stored) -> FeatureE
     """Return the extractor of the run's checkpoint; UserError if it is another one."""
     checkpoint = find_recorded_checkpoint(config, result)
     extractor = open_extractor(config, checkpoint, ArrayStore(cache_folder(config.runtime.cache_dir)), Clock())
-    target = extractor.resolve_target(config.pooling.name, config.layer)
+    target = extractor.resolve_target(config.pooling.label, config.layer)
     check_recorded(
         result,
         checkpoint,

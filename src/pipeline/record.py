@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from src.data.dataset import Dataset
-from src.features.extractor import FeatureExtractor, saturated
-from src.features.vectors import PooledFeatures, all_rows_equal
+from src.features.extractor import FeatureExtractor
+from src.features.vectors import PooledFeatures, all_rows_equal, saturated
 from src.pipeline.prepare import PreparedRun
 from src.probes.fitted import FittedProbe
 from src.probes.outcome import ProbeOutcome
@@ -92,7 +92,7 @@ def assemble_record(
         key=prepared.key,
         model=prepared.model_name,
         dataset=data.name,
-        pooling=prepared.target[0],
+        pooling=config.pooling.name,
         probe=config.probe.name,
         layer=prepared.target[1],
         pairing=config.pairing,

@@ -79,7 +79,9 @@ def extract_features(prepared: PreparedRun) -> dict[str, RoleFeatures]:
             continue
         texts = encoder_inputs(data.splits[name], config.pairing, data.name)
         sides = [extractor.features(text, prepared.target, config.runtime.also_layers) for text in texts]
-        found[role] = RoleFeatures(protocol.pair_features([side.values for side in sides]), sides)
+        with prepared.clock.phase("pool"):  # what follows from stored vectors
+            values = [side.values for side in sides]
+        found[role] = RoleFeatures(protocol.pair_features(values), sides)
     return found
 
 
