@@ -59,12 +59,12 @@ def load_user_files(config: DatasetConfig) -> Dataset:
         "development" if "validation" in paths and not nested else config.selection,
         {"from": "files", "path": None, "revision": None, "files": digests},
     )
-    if (group := _group_ids(config, tables.get("train"))) is not None:
+    if (group := group_ids(config, tables.get("train"))) is not None:
         data = replace(data, group=linked_units(data.train.row_digests(), group))
-    return data if config.test_fraction is None else _hold_out_test(data, config.test_fraction)
+    return data if config.test_fraction is None else hold_out_test(data, config.test_fraction)
 
 
-def _hold_out_test(data: Dataset, fraction: float) -> Dataset:
+def hold_out_test(data: Dataset, fraction: float) -> Dataset:
     """Move a fraction of the training rows to a new split ``test``."""
     digests, labels = data.train.row_digests(), data.train.label if data.classes else None
     try:
@@ -82,7 +82,7 @@ def _select_rows(split: Split, name: str, mask: np.ndarray) -> Split:
     return Split(name, split.text.filter(rows), text_pair, split.label[mask])
 
 
-def _group_ids(config: DatasetConfig, table: pa.Table | None) -> np.ndarray | None:
+def group_ids(config: DatasetConfig, table: pa.Table | None) -> np.ndarray | None:
     """Return the number of each training row's group, (rows,) int64; None without dataset.group."""
     if table is None or "group" not in table.column_names:
         return None
