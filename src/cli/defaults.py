@@ -92,7 +92,7 @@ def named_after_hub(dataset: DatasetConfig) -> DatasetConfig:
         The path is not set.
     """
     option = _option("dataset", dataset.name)
-    if option is None or not OmegaConf.is_missing(option.get("hub") or {}, "path"):
+    if option is None or "hub" not in option or not OmegaConf.is_missing(option.hub, "path"):
         return dataset
     if not dataset.hub.path:
         raise UserError(

@@ -60,7 +60,7 @@ class LocalFiles:
     """Files of a dataset's official download."""
 
     folder: str = ""  # below data_root
-    # tsv (no quoting), csv (quoted), sentences (one a line), labelled_lines (label, space, sentence),
+    # tsv (no quoting), quoted_csv, sentences (one a line), labelled_lines (label, space, sentence),
     # parallel_lines (line i of one file belongs to line i of the other), sts
     format: str = "tsv"
     # split: file, null, [file, ...] or {class: file}; parallel_lines: {text: file, label: file};

@@ -20,7 +20,7 @@ from src.registry import unknown
 
 log = logging.getLogger(__name__)
 
-FORMATS = ("tsv", "csv", "sentences", "labelled_lines", "parallel_lines", "sts")
+FORMATS = ("tsv", "quoted_csv", "sentences", "labelled_lines", "parallel_lines", "sts")
 
 
 def top_folder(config: DatasetConfig) -> str:
@@ -96,12 +96,12 @@ def _read_file(config: DatasetConfig, local: LocalFiles, path: Path, given: str,
         return read_sentences(path, given, label, local.encoding)
     if local.format == "labelled_lines":
         return read_labelled_lines(path, given, local.label_end, local.encoding)
-    if local.format not in ("tsv", "csv"):
+    if local.format not in ("tsv", "quoted_csv"):
         raise unknown("format", local.format, FORMATS, where=f"{config.name}: ")
     columns = role_columns(local.text or config.text, local.text_pair or config.text_pair, local.label or config.label)
     labelled = local.labelled
     own = labelled.columns if labelled is not None and given == f"{local.folder}/{labelled.file}" else None
-    quoted = local.format == "csv"
+    quoted = local.format == "quoted_csv"
     table = read_delimited(
         path, given, columns.values(), delimiter="," if quoted else "\t", quoting=quoted, columns=own or local.columns,
         encoding=local.encoding, further_fields=own is not None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +74,7 @@ def predict(config: Config, files: PredictionFiles, report: Callable[[str], None
     """
     result = Result.read(files.record)
     stored = read_probe(files.record, result)
-    rows, output = _input_rows(config, files), check_output(files.output, files.input)
+    rows, output = _input_rows(_with_columns(config, result), files), check_output(files.output, files.input)
     count = rows.count(BLOCK_ROWS)
     extractor = _open_checkpoint(config, result, stored)
     with unstored_encoder(extractor, stored.target) as encoder:
@@ -82,6 +82,17 @@ def predict(config: Config, files: PredictionFiles, report: Callable[[str], None
     (pooling, layer), trained_on = stored.target, stored.probe.trained_on
     report(f"{output}: {count:,} rows by the probe of {result.dataset} ({pooling}, layer {layer}, on {trained_on})")
     return output
+
+
+def _with_columns(config: Config, result: Result) -> Config:
+    """Return the configuration with the columns that the run found by their types, if it did."""
+    data = result.provenance.get("data")
+    found = data.get("columns") if isinstance(data, dict) else None
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
+        return config
+    dataset = config.dataset
+    columns = {role: getattr(dataset, role) or found.get(role) for role in ("text", "text_pair")}
+    return replace(config, dataset=replace(dataset, **columns))
 
 
 def _input_rows(config: Config, files: PredictionFiles) -> UnlabelledFile:
