@@ -16,6 +16,8 @@ from src.data.reading.files import expand_home, file_sha256
 from src.errors import UserError, flatten
 from src.runtime import hub
 
+log = logging.getLogger(__name__)
+
 COMMIT = re.compile("[0-9a-f]{40}")
 Check = Callable[[Mapping[str, Any]], object]
 
@@ -63,6 +65,8 @@ def load_hub_data(config: DatasetConfig, check: Check) -> HubData:
                 f"dataset.hub.revision={files.revision}: dataset.hub.path={given} is a local folder, and folders have "
                 "no revision. Leave it out, or run from another folder to read the hub."
             )
+        if hub.is_hub_id(given):
+            log.info("%s: the folder '%s' here is read, not the hub's dataset of that name", config.name, given)
         return _load_folder(config, folder, check)
     _check_id(given, folder)
     hub.check_revision("dataset.hub.revision", files.revision)
@@ -91,7 +95,8 @@ def _load_id(config: DatasetConfig, check: Check) -> HubData:
     try:
         builder = _builder(path, files.name, revision=files.revision)
         commit = builder.hash if COMMIT.fullmatch(str(builder.hash)) else None
-        if online or commit == files.revision or not COMMIT.fullmatch(files.revision):
+        # Without a network the library takes what it has prepared last, whatever the revision.
+        if online or files.revision in (HubFiles.revision, commit):
             return HubData(*_prepare(builder, check), _hub_source(config, commit))
     except UserError:
         raise

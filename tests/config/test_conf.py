@@ -22,7 +22,7 @@ from src.errors import UserError
 from src.pooling import poolings
 
 ROOT = CONF.parent
-README, CLUSTER = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/cluster.md"))
+PAGES = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/cluster.md", "docs/hub.md")]
 
 
 def composed(*overrides: str) -> Config:
@@ -82,7 +82,7 @@ def test_no_yaml_holds_a_path_of_one_machine_and_no_python_names_a_dataset() -> 
 
 
 COMMANDS = [
-    line for line in re.findall(r"^(python -m src\.(?:run|extract).*?)(?:\s+#.*)?$", README + CLUSTER, re.MULTILINE)
+    line for line in re.findall(r"^(python -m src\.(?:run|extract).*?)(?:\s+#.*)?$", "".join(PAGES), re.MULTILINE)
 ]
 
 
