@@ -1,4 +1,8 @@
-"""Command ``python -m src.extract ... output=FOLDER``: write the pooled features themselves."""
+"""Command ``python -m src.extract ... output=FOLDER``: write the pooled features themselves.
+
+``input=FILE`` stands for a file of rows without labels: ``dataset=files dataset.train=FILE
+dataset.label=null``.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import sys
 if not __package__:  # python src/extract.py would put this folder's modules in the place of the standard library's
     sys.exit("error: call it as a module, from the folder that holds src/: python -m src.extract ...")
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -21,7 +26,23 @@ from src.sweeps.job_process import SweepJob
 
 def main() -> None:
     """Extract what the command line asks for; exit with status 1 if that fails or a job of a sweep fails."""
+    sys.argv[1:] = expand_input(sys.argv[1:])
     run_app(task)
+
+
+def expand_input(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with ``input=FILE`` replaced by what it stands for.
+
+    >>> expand_input(["pooling=cls", "input=new.csv"])
+    ['pooling=cls', 'dataset=files', 'dataset.train=new.csv', 'dataset.label=null']
+    """
+    files = [] if any(word.startswith("dataset=") for word in arguments) else ["dataset=files"]
+    expanded = []
+    for word in arguments:
+        key, equals, value = word.partition("=")
+        is_input = key == "input" and equals
+        expanded += [*files, f"dataset.train={value}", "dataset.label=null"] if is_input else [word]
+    return expanded
 
 
 def task(composed: DictConfig) -> None:

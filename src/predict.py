@@ -1,4 +1,11 @@
-"""Command ``python -m src.predict record=RUN input=FILE output=FILE``: a run's probe on new rows."""
+"""Predict new rows with the probe of a finished run.
+
+usage: python -m src.predict record=RUN input=new.csv output=out.csv
+
+The encoder, pooling, layer and pairing are the run's own. Rows are read, encoded and written in
+blocks, in their order; their features are not stored. A run of probe=cosine gives the similarity of
+the two texts of each row.
+"""
 
 from __future__ import annotations
 
@@ -7,58 +14,81 @@ import sys
 if not __package__:  # python src/predict.py would put this folder's modules in the place of the standard library's
     sys.exit("error: call it as a module, from the folder that holds src/: python -m src.predict ...")
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from src.cli.arguments import run_command
+from src.cli.arguments import command, described, required
 from src.cli.messages import print_text
-from src.cli.stored_config import read_stored_config
+from src.cli.streams import configure_process
 from src.results.result import RECORD
 
-REQUIRED = ("record", "input", "output")
-KEYS = {
-    "record": "folder of the run whose probe predicts",
-    "input": "file of new rows: .csv, .tsv, .jsonl or .parquet; no labels are needed",
-    "output": "file of the predictions: .csv, .tsv, .jsonl or .parquet",
-    "text": "column of the text; unset: the run's own",
-    "text_pair": "column of the second text; unset: the run's own",
-    "dataset.quoting": "true or false: do double quotes quote; unset: as the run, else in .csv",
-    "model.path": "the run's checkpoint at another place",
-    "model.config": "bert_config.json of model=google at another place",
-    "model.vocab": "vocab.txt of model=google at another place",
-    "runtime.device": "auto, cpu, cuda or mps; unset: as the run",
-    "runtime.threads": "CPU threads; unset: as the run",
-    "runtime.token_budget": "tokens of a batch; unset: as the run",
-    "runtime.cache_dir": "folder of the store; unset: as the run",
-    "runtime.progress": "true or false: show a progress bar",
-}
-ABOUT = """Predict new rows with the probe of a finished run.
 
-usage: python -m src.predict record=RUN input=new.csv output=out.csv
+@dataclass(frozen=True)
+class DatasetOptions:
+    """Options that replace those of the run's dataset."""
 
-The encoder, pooling, layer and pairing are the run's own. Rows are read, encoded and written in
-blocks, in their order; their features are not stored."""
+    quoting: bool | None = described(None, "do double quotes quote; null: as the run, else in .csv")
 
 
-def main() -> None:
+@dataclass(frozen=True)
+class ModelOptions:
+    """Options that replace those of the run's model."""
+
+    path: str | None = described(None, "the run's checkpoint at another place")
+    config: str | None = described(None, "bert_config.json of model=google at another place")
+    vocab: str | None = described(None, "vocab.txt of model=google at another place")
+
+
+@dataclass(frozen=True)
+class RuntimeOptions:
+    """Options that replace those of the run's runtime."""
+
+    device: str | None = described(None, "auto, cpu, cuda or mps; null: as the run")
+    threads: int | None = described(None, "CPU threads; null: as the run")
+    token_budget: int | None = described(None, "tokens of a batch; null: as the run")
+    cache_dir: str | None = described(None, "folder of the store; null: as the run")
+    progress: bool | None = described(None, "show a progress bar; null: as the run")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of a prediction."""
+
+    record: str = required("the folder of the run whose probe predicts")
+    input: str = required("the file of new rows: .csv, .tsv, .jsonl or .parquet; no labels are needed")
+    output: str = required("the file of the predictions: .csv, .tsv, .jsonl or .parquet")
+    text: str | None = described(None, "column of the text; null: the run's own")
+    text_pair: str | None = described(None, "column of the second text; null: the run's own")
+    dataset: DatasetOptions = DatasetOptions()
+    model: ModelOptions = ModelOptions()
+    runtime: RuntimeOptions = RuntimeOptions()
+
+    def changes(self) -> dict[str, Any]:
+        """Return the values that replace those of the run's configuration, by dotted key."""
+        groups = {"dataset": self.dataset, "model": self.model, "runtime": self.runtime}
+        given = {f"{name}.{key}": value for name, group in groups.items() for key, value in vars(group).items()}
+        return {key: value for key, value in given.items() if value is not None}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Predict what the command line asks for; exit with status 1 if that fails."""
-    run_command(task, KEYS, ABOUT, REQUIRED)
+    configure_process()
+    predict_rows(arguments)
 
 
-def task(arguments: dict[str, str]) -> None:
+@command(Options, stopped="stopped. No output was written.")
+def predict_rows(options: Options) -> None:
     """Predict the rows of a file."""
+    from src.cli.stored_config import read_stored_config
     from src.pipeline.prediction import PredictionFiles, predict
     from src.pipeline.threads import resolved_threads
 
-    folder = Path(arguments["record"]).expanduser()
+    folder = Path(options.record).expanduser()
     folder = folder.parent if folder.name == RECORD else folder
-    config = read_stored_config(folder, {key: value for key, value in arguments.items() if "." in key})
-    files = PredictionFiles(
-        folder,
-        arguments["input"],
-        arguments["output"],
-        arguments.get("text") or None,
-        arguments.get("text_pair") or None,
-    )
+    config = read_stored_config(folder, options.changes())
+    files = PredictionFiles(folder, options.input, options.output, options.text, options.text_pair)
     with resolved_threads(config) as resolved:
         predict(resolved, files, print_text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -144,3 +145,48 @@ def test_an_untrained_pooler_is_warned_of(
     words = [f"model.path={fresh}", "pooling=pooler", "layer=1", "output=out"]
     assert run_main(extract.main, *files, *words).status == 0
     assert "never trained" in caplog.text
+
+
+def test_rows_without_labels_have_features_alone(run_main: RunMain, files: list[str], tmp_path: Path) -> None:
+    """The features are those of the same rows with labels; the labelled file beside them keeps its labels."""
+    assert run_main(extract.main, *files, "output=labelled").status == 0
+    texts = [(row["text"],) for row in csv.DictReader((tmp_path / "train.csv").open())]
+    write_csv(tmp_path / "train.csv", texts, ("text",))
+    assert run_main(extract.main, *files, "output=out").status == 0
+    before, train, test = (
+        load_file(tmp_path / name) for name in
+        ("labelled/train.safetensors", "out/train.safetensors", "out/test.safetensors")
+    )  # fmt: skip
+    assert set(train) == {"features"} and set(test) == {"features", "labels"}
+    np.testing.assert_array_equal(train["features"], before["features"])
+    rest = [word for word in files if not word.startswith("dataset")]
+    assert run_main(extract.main, *rest, "input=train.csv", "output=plain").status == 0
+    np.testing.assert_array_equal(load_file(tmp_path / "plain/train.safetensors")["features"], before["features"])
+    alone = [word for word in files if not word.startswith("dataset.t")]
+    assert (
+        run_main(extract.main, *alone, "dataset.validation=train.csv", "dataset.label=null", "output=one").status == 0
+    )
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["validation.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["dataset.label=lable"], ["lable", "label"]),
+        (["dataset.label=null", "dataset.test=null", "dataset.test_fraction=0.5"], ["test_fraction"]),
+        (["dataset.train=header.csv"], ["header.csv", "no rows"]),
+        (["dataset.text=body"], ["body", "text"]),
+    ],
+)
+def test_labels_are_left_out_on_purpose_alone(
+    run_main: RunMain, files: list[str], tmp_path: Path, words: list[str], named: list[str]
+) -> None:
+    write_csv(tmp_path / "header.csv", [], ("text",))
+    ended = run_main(extract.main, *files, *words, "output=out")
+    assert ended.status == 1 and len(ended.lines) == 1 and all(text in ended.err for text in named), ended
+
+
+def test_a_run_needs_labels(run_main: RunMain, files: list[str], tmp_path: Path) -> None:
+    write_csv(tmp_path / "test.csv", [("yes",)], ("text",))
+    ended = run_main(run.main, *files)
+    assert ended.status == 1 and "label" in ended.err and len(ended.lines) == 1, ended

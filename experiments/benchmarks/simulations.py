@@ -20,6 +20,7 @@ from experiments.benchmarks.populations import (
     true_correlation_of_fifths,
     true_values,
 )
+from experiments.benchmarks.unit_simulations import unit_settings
 from src.evaluation.comparisons import compare
 from src.evaluation.contrasts import MARGIN, Task, resample_task
 from src.evaluation.differences import equivalent
@@ -27,7 +28,7 @@ from src.evaluation.estimates import evaluate
 from src.evaluation.hierarchical import over_tasks
 from src.evaluation.proportions import kappa
 
-Outcomes = dict[tuple[str, str], bool]  # (quantity, method) of one trial
+Outcomes = dict[tuple[str, str], float]  # whether true, or a width, by (quantity, method) of one trial
 ROWS = (71, 250, 872, 1500)  # WNLI's, the fewest with a stated guarantee, SST-2's, STS-B's
 RESAMPLES = {"spearman": 500}  # fewer than DEFAULT_RESAMPLES
 DEFAULT_RESAMPLES = 1000
@@ -65,7 +66,8 @@ def simulations() -> list[Simulation]:
     found += class_simulations("macro_f1", "three classes", (0.57, 0.28, 0.15), (0.8, 0.74, 0.7))
     for metric in ("pearson", "spearman"):
         found += target_simulations(metric)
-    return [*found, *benchmark_simulations()]
+    units = [Simulation(metric, rows, setting, trial, divisor=2) for metric, setting, rows, trial in unit_settings()]
+    return [*found, *benchmark_simulations(), *units]
 
 
 def contains(low: float | None, truth: float, high: float | None) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from experiments.report.sections import Section
 from src.pooling import poolings
 from src.results.result import Result
+from src.results.statements import describe_statements, recorded_statements
 
 POOLERS = {
     "trained": "its pooler is trained",
@@ -15,15 +16,18 @@ POOLERS = {
     "missing": "its checkpoint lacks the pooler's weights",
     "absent": "its architecture has no pooler",
 }
+SCOPES = {
+    "probe": "a linear probe was fitted",
+    "cosine": "the similarity of two texts' vectors was compared with the gold scores (probe=cosine)",
+    "knn": "each text got the class of its nearest training rows (probe=knn)",
+}
 
 
 def introduction(sections: Sequence[Section], left_out: Sequence[str]) -> Iterator[str]:
     """Yield the first lines of the report on some sections and the jobs that are left out."""
     results = [run.result for section in sections for run in section.runs]
     yield f"Scope: frozen features. {_scope(results)} and nothing here speaks of fine-tuning."
-    models = ((each.model, _checkpoint(each.model, each.config), describe_pooler(each.pooler)) for each in results)
-    for model, checkpoint, pooler in dict.fromkeys(models):
-        yield f"Model: {model}{checkpoint}; {pooler}."
+    yield from dict.fromkeys(map(_model, results))
     yield _compared(sections, len(results))
     labels = (name for section in sections for name in section.label if name not in ("dataset", "metric"))
     if differing := ", ".join(dict.fromkeys(labels)):
@@ -32,17 +36,26 @@ def introduction(sections: Sequence[Section], left_out: Sequence[str]) -> Iterat
     yield f"Left out: {jobs if left_out else 'nothing'}."
 
 
+def _model(result: Result) -> str:
+    """Return a line on a run's model: its checkpoint, its pooler and what it says of itself."""
+    stated = describe_statements(recorded_statements(result))
+    described = [describe_pooler(result.pooler), *([stated] if stated else [])]
+    return f"Model: {result.model}{_checkpoint(result.model, result.config)}; {'; '.join(described)}."
+
+
 def _scope(results: Sequence[Result]) -> str:
-    """Return what was computed from the features, probes or similarities, without the sentence's end."""
-    unfitted = [bool(result.chosen.get("similarity")) for result in results]
-    encoder = "the encoder itself was not trained,"
-    if not any(unfitted):
-        return f"A linear probe was fitted on each pooling of the encoder's states; {encoder}"
-    compared = "the similarity of two texts' vectors was compared with the gold scores, without a fit"
-    if all(unfitted):
-        return f"For each pooling of the encoder's states {compared}; {encoder}"
-    either = f"a linear probe was fitted or, under probe=cosine, {compared}"
-    return f"For each pooling of the encoder's states {either}; {encoder}"
+    """Return what was computed from the features, by probes or read-outs, without the sentence's end."""
+    kinds = {_kind(result) for result in results}
+    found = " or ".join(sentence for kind, sentence in SCOPES.items() if kind in kinds)
+    unfitted = "" if "probe" in kinds else "; this is a read-out, without a fit"
+    return f"For each pooling of the encoder's states {found}{unfitted}; the encoder itself was not trained,"
+
+
+def _kind(result: Result) -> str:
+    """Return which of `SCOPES` a run belongs to."""
+    if result.chosen.get("similarity"):
+        return "cosine"
+    return "knn" if result.chosen.get("parameter") == "n_neighbors" else "probe"
 
 
 def describe_pooler(pooler: Mapping[str, Any]) -> str:

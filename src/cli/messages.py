@@ -9,9 +9,9 @@ import sys
 import typing
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -19,6 +19,9 @@ from src.cli.structured import not_none
 from src.config.schema import Config
 from src.errors import UserError, flatten, mask, printable, shortened
 from src.registry import unknown
+
+if TYPE_CHECKING:
+    from hydra.errors import MissingConfigException
 
 QUOTING = (
     "Write key=value; a value with commas, equals signs, brackets or quotes is quoted twice: "
@@ -54,6 +57,11 @@ def exit_with_error(message: str, status: int = 1) -> NoReturn:
     sys.exit(status)
 
 
+def help_command() -> str:
+    """Return the command that lists the options, as the user calls it."""
+    return "probes run --help" if Path(sys.argv[0]).stem == "probes" else "python -m src.run --help"
+
+
 @contextmanager
 def exit_on_error(stopped: str) -> Iterator[None]:
     """Turn errors of the user, of the disk, and interruptions into a line and an exit status.
@@ -76,6 +84,8 @@ def exit_on_error(stopped: str) -> Iterator[None]:
 
 def format_error(error: Exception) -> str:
     """Return an error in at most three lines; Hydra's own refusals take 22 to 37."""
+    from hydra.errors import MissingConfigException, OverrideParseException  # not needed by the Python API
+
     if isinstance(error, UserError):
         return str(error)
     for cause in _causes(error):
@@ -123,7 +133,7 @@ def not_an_option(group: str, name: str, known: Sequence[str] = ()) -> UserError
     known : sequence of str
         The options, which a name without a slash may have missed.
     """
-    hint = HINTS.get(group, "python -m src.run --help lists the options.").format(name=shortened(name))
+    hint = HINTS.get(group, f"{help_command()} lists the options.").format(name=shortened(name))
     if "/" not in name and known:
         return UserError(f"{unknown(group, name, known)}\n{hint}")
     return UserError(f"{group}={shortened(name)} is not an option of the group {group}. {hint}")

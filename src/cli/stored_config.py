@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -18,7 +19,7 @@ from src.storage.files import MAX_BYTES, open_regular
 STORED = Path(".hydra", "config.yaml")
 
 
-def read_stored_config(folder: Path, changes: Mapping[str, str]) -> Config:
+def read_stored_config(folder: Path, changes: Mapping[str, Any]) -> Config:
     """Return the configuration that a run was made with.
 
     Parameters
@@ -26,7 +27,7 @@ def read_stored_config(folder: Path, changes: Mapping[str, str]) -> Config:
     folder : Path
         The run's folder.
     changes : mapping
-        Values by dotted key that replace the run's own; ``null`` unsets one.
+        Values by dotted key that replace the run's own.
 
     Raises
     ------
@@ -47,7 +48,7 @@ def read_stored_config(folder: Path, changes: Mapping[str, str]) -> Config:
         raise UserError(f"cannot read {folder / STORED}: it is no configuration. Name another run.")
     try:
         for key, value in changes.items():
-            OmegaConf.update(loaded, key, None if value == "null" else value)
+            OmegaConf.update(loaded, key, value)
     except OmegaConfBaseException as error:
         raise explain(error) from error
     return parse_config(loaded)

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from src.config.schema import DatasetConfig
 from src.data.dataset import Dataset, Split
-from src.data.labels import class_ids, class_labels, class_names, first_row, labels_are_hidden, scores
+from src.data.labels import class_ids, class_labels, class_names, first_row, labels_are_hidden, no_labels, scores
 from src.errors import UserError
 from src.evaluation.metrics import metrics as known_metrics
 from src.registry import unknown
@@ -29,6 +29,7 @@ def assemble(
     ----------
     tables : dict
         By split name: columns ``text``, ``label``, perhaps ``text_pair``; None for hidden labels.
+        A split without a column ``label`` is kept without labels, and can have no role.
     places : dict
         By split name: the phrase that names its file in messages.
     roles : dict
@@ -45,22 +46,39 @@ def assemble(
             raise unknown("split", name, tables, where=f"{config.name}: dataset.splits.{role}: ")
     where = {name: f"{config.name}: {place}" for name, place in places.items()}
     read = {name: table for name, table in tables.items() if table is not None}
-    labels = {name: class_labels(config, table["label"], where[name]) for name, table in read.items()}
+    unlabelled = {name for name, table in read.items() if "label" not in table.column_names}
+    labels = {
+        name: class_labels(config, table["label"], where[name])
+        for name, table in read.items()
+        if name not in unlabelled
+    }
     classes = class_names(config, labels, roles)
-    labelled = [name for name in read if not labels_are_hidden(labels[name], classes)]
+    labelled = [name for name in labels if not labels_are_hidden(labels[name], classes)]
     for role, name in roles.items():
         if name not in labelled:
             raise _hidden_labels(config, role, name, [other for other in labelled if other != roles.get("train")])
-    splits = {name: _split(config, name, read[name], labels[name], classes, where[name]) for name in labelled}
+    splits = {
+        name: _split(config, name, table, labels.get(name), classes, where[name])
+        for name, table in read.items()
+        if name in unlabelled or name in labelled
+    }
     metrics = tuple(config.metrics) or _default_metrics(config, classes)
     _check_metrics(config.name, metrics, classes)
     return Dataset(config.name, config.task, classes, splits, roles, selection, config.folds, metrics, source)
 
 
 def _split(
-    config: DatasetConfig, name: str, table: pa.Table, labels: pa.ChunkedArray, classes: tuple[str, ...], where: str
+    config: DatasetConfig,
+    name: str,
+    table: pa.Table,
+    labels: pa.ChunkedArray | None,
+    classes: tuple[str, ...],
+    where: str,
 ) -> Split:
-    numbers = scores(labels, where) if config.task == "regression" else class_ids(labels, classes, config, where)
+    if labels is None:
+        numbers = no_labels(len(table), where)
+    else:
+        numbers = scores(labels, where) if config.task == "regression" else class_ids(labels, classes, config, where)
     text_pair = _text(table["text_pair"], where) if "text_pair" in table.column_names else None
     return Split(name, _text(table["text"], where), text_pair, numbers, *_sets(table))
 

@@ -24,7 +24,7 @@ class Split:
     text, text_pair : pa.LargeStringArray of (rows,)
         `text_pair` is None in a task of single sentences.
     label : ndarray of (rows,)
-        int64 class ids, or float64 scores.
+        int64 class ids, or float64 scores; NaN in all rows of a split without labels.
     sets, set_ids : tuple of str, ndarray of (rows,) int64
         Names of the sets that the rows come from, and each row's set; None without sets.
     """
@@ -38,6 +38,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.label)
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether the rows have labels."""
+        return not (self.label.dtype.kind == "f" and bool(np.isnan(self.label).all()))
 
     @cached_property
     def text_digest(self) -> str:
@@ -116,7 +121,7 @@ class Dataset:
     classes : tuple of str
         Class names in id order; empty for regression.
     splits : dict
-        Every labelled split under the dataset's own name.
+        Every split under the dataset's own name; labelled, if it has a role.
     roles : dict
         Role to split name: ``test``, mostly ``train``, and perhaps ``development``. Splits of other
         roles are scored beside the test split.

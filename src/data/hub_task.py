@@ -53,7 +53,7 @@ def load_hub_task(config: DatasetConfig) -> Dataset:
     )  # fmt: skip
     if data.has_train and (group := group_ids(config, used[chosen.roles["train"]])) is not None:
         data = replace(data, group=linked_units(data.train.row_digests(), group))
-    return data if config.test_fraction is None else hold_out_test(data, config.test_fraction)
+    return data if config.test_fraction is None or not data.has_train else hold_out_test(data, config.test_fraction)
 
 
 def _check_settings(config: DatasetConfig) -> None:

@@ -114,11 +114,11 @@ def class_names(config: DatasetConfig, labels: dict[str, pa.ChunkedArray], roles
     names: list[str] = []
     for split in sorted(labels, key=lambda name: name != roles.get("train")):
         found = set(labels[split].unique().to_pylist()) - set(names)
-        names += [] if names and found <= {HIDDEN_LABEL} else _sorted_labels(found)
+        names += [] if names and found <= {HIDDEN_LABEL} else sorted_labels(found)
     return tuple(names)
 
 
-def _sorted_labels(labels: set[str]) -> list[str]:
+def sorted_labels(labels: set[str]) -> list[str]:
     """Sort labels; by value where all are numbers, so that "2" comes before "10"."""
     if all(map(is_score, labels)):
         return sorted(labels, key=lambda label: (float(label), label))
@@ -132,6 +132,13 @@ def class_ids(labels: pa.ChunkedArray, classes: tuple[str, ...], config: Dataset
         known = shortened(", ".join(dict.fromkeys([*(config.labels or {}), *classes])), MAX_LISTED)
         raise UserError(f"{_bad_label(labels, first_row(pc.is_null(ids)), where)}. Known are {known}.")
     return np.asarray(ids.to_numpy(), dtype=np.int64)
+
+
+def no_labels(rows: int, where: str) -> np.ndarray:
+    """Return the labels of rows that have none, (rows,) float64 NaN; UserError without a row."""
+    if not rows:
+        raise UserError(f"{where} has no rows.")
+    return np.full(rows, np.nan)
 
 
 def scores(labels: pa.ChunkedArray, where: str) -> np.ndarray:

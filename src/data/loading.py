@@ -15,7 +15,7 @@ from src.errors import UserError
 USER_FILE_KEYS = ("train", "validation", "test", "test_fraction", "group")
 
 
-def load_dataset(config: DatasetConfig, data_root: str | None) -> Dataset:
+def load_dataset(config: DatasetConfig, data_root: str | None, *, labels: bool = True) -> Dataset:
     """Read the splits of a task, and check their texts and labels.
 
     `src.data.checks.check_probe` checks whether a probe can be fitted to them.
@@ -27,6 +27,8 @@ def load_dataset(config: DatasetConfig, data_root: str | None) -> Dataset:
     data_root : str or None
         A folder in the layout of the official downloads; None reads from the hub. It has no effect
         on the user's own files and on generated tasks.
+    labels : bool, default True
+        Whether the user's own rows need labels; see `load_user_files`.
 
     Raises
     ------
@@ -36,13 +38,14 @@ def load_dataset(config: DatasetConfig, data_root: str | None) -> Dataset:
     """
     if config.is_any_of_hub:
         return load_hub_task(config)
-    if config.text is None or config.label is None:
+    own_files = config.local is None and config.hub.path is None and config.generated is None
+    if config.text is None or (config.label is None and (labels or not own_files)):
         raise UserError(
             f"{config.name}: dataset.text and dataset.label name the columns of the text and its label; "
             "both are needed."
         )
-    if config.local is None and config.hub.path is None and config.generated is None:
-        return load_user_files(config)
+    if own_files:
+        return load_user_files(config, labels=labels)
     if given := [key for key in USER_FILE_KEYS if getattr(config, key) is not None]:
         raise UserError(f"{config.name}: dataset.{given[0]} is for your own files. Add dataset=files, or leave it out.")
     needed = {"test"} if config.task == "regression" else {"train", "test"}  # scores need no fit

@@ -16,7 +16,7 @@ from src.data.assembly import assemble
 from src.data.dataset import Dataset, Split
 from src.data.labels import first_row
 from src.data.partition import choose_test_rows, linked_units
-from src.data.reading.columns import rename_columns, role_columns
+from src.data.reading.columns import MissingColumn, rename_columns, role_columns
 from src.data.reading.delimited import delimited_rows, read_delimited
 from src.data.reading.files import expand_home, file_sha256
 from src.data.reading.json_lines import json_rows, read_json_lines
@@ -29,8 +29,14 @@ Reader = Callable[..., Any]
 ROLES = {"train": "train", "validation": "development", "test": "test"}  # key of the configuration: role
 
 
-def load_user_files(config: DatasetConfig) -> Dataset:
+def load_user_files(config: DatasetConfig, *, labels: bool = True) -> Dataset:
     """Read the files of dataset.train, dataset.validation and dataset.test.
+
+    Parameters
+    ----------
+    labels : bool, default True
+        Whether every row needs a label. If False, a file may lack the column of labels where
+        dataset.label is null or has its default name. Its split then has no role.
 
     Raises
     ------
@@ -38,42 +44,78 @@ def load_user_files(config: DatasetConfig) -> Dataset:
         The settings contradict each other, or a file, a column, a cell or a label is bad.
     """
     paths = {name: path for name in ROLES if (path := getattr(config, name)) is not None}
-    _check_settings(config, paths)
-    columns = role_columns(config.text, config.text_pair, config.label)
-    tables: dict[str, pa.Table | None] = {}
+    _check_settings(config, paths, labels)
+    tables = {name: _read_columns(config, name, given, labels) for name, given in paths.items()}
     digests = {}
     for name, given in paths.items():
         path = expand_home(given)
-        wanted = columns | ({"group": config.group} if name == "train" and config.group is not None else {})
-        tables[name] = rename_columns(_read_file(path, given, wanted.values(), config.quoting), wanted)
         digests[f"{name}/{path.name}"] = file_sha256(path, given)
-    roles = {role: name for name, role in ROLES.items() if name in paths}
+    source = {"from": "files", "path": None, "revision": None, "files": digests}
+    return user_dataset(config, tables, {name: f"'{path}'" for name, path in paths.items()}, source)
+
+
+def user_dataset(
+    config: DatasetConfig, tables: dict[str, pa.Table], places: dict[str, str], source: dict[str, Any]
+) -> Dataset:
+    """Return the dataset of a user's rows.
+
+    Parameters
+    ----------
+    tables : dict
+        By split, ``train``, ``validation`` or ``test``: columns of text ``text``, perhaps ``label``,
+        ``text_pair`` and ``group``.
+    places : dict
+        By split: the phrase that names its rows in messages.
+    source : dict
+        See `Dataset`.
+
+    Raises
+    ------
+    UserError
+        A text, a label or a group is bad.
+    """
+    roles = {role: name for name, role in ROLES.items() if name in tables and "label" in tables[name].column_names}
     nested = config.selection == "nested"
-    if nested:
+    if nested and "train" in roles:
         roles["test"] = "train"
-    data = assemble(
-        config,
-        tables,
-        {name: f"'{path}'" for name, path in paths.items()},
-        roles,
-        "development" if "validation" in paths and not nested else config.selection,
-        {"from": "files", "path": None, "revision": None, "files": digests},
-    )
-    if (group := group_ids(config, tables.get("train"))) is not None:
+    selection = "development" if "development" in roles and not nested else config.selection
+    data = assemble(config, dict(tables), places, roles, selection, source)
+    if not data.has_train:
+        if config.test_fraction is not None:
+            raise UserError(
+                f"{config.name}: dataset.test_fraction={config.test_fraction:g} divides rows with labels. Leave it out."
+            )
+        return data
+    if (group := group_ids(config, tables["train"])) is not None:
         data = replace(data, group=linked_units(data.train.row_digests(), group))
     return data if config.test_fraction is None else hold_out_test(data, config.test_fraction)
 
 
+def _read_columns(config: DatasetConfig, name: str, given: str, labels: bool) -> pa.Table:
+    """Return the columns of a file by their roles; for `labels` see `load_user_files`."""
+    columns = role_columns(config.text, config.text_pair, config.label)
+    columns |= {"group": config.group} if name == "train" and config.group is not None else {}
+    path = expand_home(given)
+    try:
+        return rename_columns(_read_file(path, given, columns.values(), config.quoting), columns)
+    except MissingColumn:
+        if labels or columns.pop("label", None) != DatasetConfig.label:
+            raise
+    return rename_columns(_read_file(path, given, columns.values(), config.quoting), columns)
+
+
 def hold_out_test(data: Dataset, fraction: float) -> Dataset:
-    """Move a fraction of the training rows to a new split ``test``."""
+    """Move a fraction of the training rows to a new split ``test`` (``held_out`` if train has that name)."""
+    train = data.roles["train"]
+    test = "test" if train != "test" else "held_out"
     digests, labels = data.train.row_digests(), data.train.label if data.classes else None
     try:
         in_test = choose_test_rows(linked_units(data.groups, None), digests, labels, fraction)
     except UserError as error:
         raise UserError(f"{data.name}: dataset.test_fraction={fraction:g} {error}") from error
-    parts = {"train": _select_rows(data.train, "train", ~in_test), "test": _select_rows(data.train, "test", in_test)}
+    parts = {train: _select_rows(data.train, train, ~in_test), test: _select_rows(data.train, test, in_test)}
     group = None if data.group is None else data.group[~in_test]
-    return replace(data, splits=data.splits | parts, roles=data.roles | {"test": "test"}, group=group)
+    return replace(data, splits=data.splits | parts, roles=data.roles | {"test": test}, group=group)
 
 
 def _select_rows(split: Split, name: str, mask: np.ndarray) -> Split:
@@ -82,9 +124,9 @@ def _select_rows(split: Split, name: str, mask: np.ndarray) -> Split:
     return Split(name, split.text.filter(rows), text_pair, split.label[mask])
 
 
-def group_ids(config: DatasetConfig, table: pa.Table | None) -> np.ndarray | None:
-    """Return the number of each training row's group, (rows,) int64; None without dataset.group."""
-    if table is None or "group" not in table.column_names:
+def group_ids(config: DatasetConfig, table: pa.Table) -> np.ndarray | None:
+    """Return the number of each training row's group, (rows,) int64; None without groups."""
+    if "group" not in table.column_names:
         return None
     missing = pc.or_kleene(pc.is_null(table["group"]), pc.equal(table["group"], ""))
     if pc.any(missing).as_py():
@@ -95,10 +137,10 @@ def group_ids(config: DatasetConfig, table: pa.Table | None) -> np.ndarray | Non
     return np.asarray(table["group"].combine_chunks().dictionary_encode().indices.to_numpy(), dtype=np.int64)
 
 
-def _check_settings(config: DatasetConfig, paths: dict[str, str]) -> None:
-    """Refuse settings that contradict each other."""
+def _check_settings(config: DatasetConfig, paths: dict[str, str], labels: bool) -> None:
+    """Refuse settings that contradict each other; `labels` says whether rows need one."""
     unfitted = config.task == "regression" and config.text_pair is not None  # as probe=cosine reads them
-    if "train" not in paths and not (unfitted and "test" in paths):
+    if "train" not in paths and not ((unfitted and "test" in paths) or (paths and not labels)):
         raise UserError(f"{config.name}: no training file. Give dataset.train=<file> ({', '.join(EXTENSIONS)}).")
     if "test" in paths and config.test_fraction is not None:
         raise UserError(f"{config.name}: give either dataset.test=<file> or dataset.test_fraction=<between 0 and 1>.")

@@ -63,7 +63,7 @@ def quantiles(ordered: Array, places: Array) -> Array:
     return np.where(share < 0.5, low + (high - low) * share, high - (high - low) * (1 - share))
 
 
-def influences(counts: Array, left_out: Array) -> tuple[Array, Array]:
+def influences(counts: Array, left_out: Array, strata: Array | None = None) -> tuple[Array, Array]:
     """Return the rows of each unit, and how far one row moves the statistic: (units,) both.
 
     Parameters
@@ -71,18 +71,33 @@ def influences(counts: Array, left_out: Array) -> tuple[Array, Array]:
     counts : (units,)
     left_out : (units,)
         The statistic without one row of each unit. A unit counts no rows where it is undefined.
+    strata : (units,), or None
+        Rows are resampled among those with an equal entry. The influences then have mean zero in
+        each stratum, since its number of rows is the same in every resample.
+
+    References
+    ----------
+    Davison and Hinkley (1997), Bootstrap methods and their application, chapter 5: the
+    acceleration of several samples.
     """
     counts = np.where(np.isfinite(left_out), counts, 0)
     left_out = np.where(counts > 0, left_out, 0)
-    return counts, (counts @ left_out) / max(counts.sum(), 1) - left_out
+    if strata is None:
+        return counts, (counts @ left_out) / max(counts.sum(), 1) - left_out
+    _, place = np.unique(strata, return_inverse=True)
+    means = np.bincount(place, counts * left_out) / np.maximum(np.bincount(place, counts), 1)
+    return counts, means[place] - left_out
 
 
 def bca(sample: Sample, seed: int, resamples: int) -> Bootstrap | None:
     """Resample the rows; return None where the statistic does not vary or is mostly undefined."""
-    return bca_of_resamples(sample.bootstrap(seed, resamples), sample.point(), sample.counts, sample.jackknife)
+    values = sample.bootstrap(seed, resamples)
+    return bca_of_resamples(values, sample.point(), sample.counts, sample.jackknife, sample.strata)
 
 
-def bca_of_resamples(values: Array, point: float, counts: Array, jackknife: Callable[[], Array]) -> Bootstrap | None:
+def bca_of_resamples(
+    values: Array, point: float, counts: Array, jackknife: Callable[[], Array], strata: Array | None = None
+) -> Bootstrap | None:
     """Return the bootstrap of known resamples; None where they do not vary or are mostly undefined.
 
     Parameters
@@ -95,6 +110,8 @@ def bca_of_resamples(values: Array, point: float, counts: Array, jackknife: Call
         Rows of each unit.
     jackknife : callable
         Returns the statistic without one row of each unit, (units,).
+    strata : (units,), or None
+        Rows were resampled among those with an equal entry.
     """
     finite = np.sort(values[np.isfinite(values)])
     if len(finite) < 0.5 * len(values) or finite[-1] - finite[0] <= 1e-12 * max(1.0, abs(point)):
@@ -102,7 +119,7 @@ def bca_of_resamples(values: Array, point: float, counts: Array, jackknife: Call
     slack = 1e-12 * max(1.0, abs(point))  # values equal but for rounding are ties, half below and half above
     below = (np.searchsorted(finite, point - slack, "left") + np.searchsorted(finite, point + slack, "right")) / 2
     bias = float(ndtri(np.clip(below, 0.5, len(finite) - 0.5) / len(finite)))
-    counts, influence = influences(counts, jackknife())
+    counts, influence = influences(counts, jackknife(), strata)
     spread = float(counts @ influence**2)
     acceleration = float(counts @ influence**3) / (6 * spread**1.5) if spread > 0 else 0.0
     return Bootstrap(finite, bias, acceleration, len(values) - len(finite))

@@ -1,4 +1,4 @@
-"""Contrasts of runs on the same rows, of all tasks and pairs, as one family of tests."""
+"""Contrasts of runs on the same rows; the pairs of a task are corrected as two families of tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from src.evaluation.bootstrap import RESAMPLES
 from src.evaluation.comparisons import compare
 from src.evaluation.differences import Difference, p_equivalence, smallest_difference, smallest_margin, verdict
 from src.evaluation.metrics import Array, metrics
-from src.evaluation.multiplicity import holm
+from src.evaluation.multiplicity import family_of, holm_within
 from src.evaluation.proportions import kappa
 from src.evaluation.resampled_runs import ResampledRuns, resample_runs
 from src.evaluation.samples import SPARSE, is_sparse
@@ -42,6 +42,8 @@ class Task:
         Number of folds where the predictions are cross-validated, else 0.
     strata : (rows,), or None
         Regression: rows are resampled among those with an equal entry.
+    groups : (rows,), or None
+        Rows with an equal entry are resampled together.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Task:
     seed: int = 0
     folds: int = 0
     strata: Array | None = None
+    groups: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class Contrast:
 
     Attributes
     ----------
+    family : str
+        One of `src.evaluation.multiplicity`; Holm's correction is over the task's pairs in it.
     p_equivalence : float or None
         p-value of two one-sided tests at `margin`.
     p_holm, p_equivalence_holm : float or None
@@ -85,14 +90,16 @@ class Contrast:
     smallest_difference: float | None
     agreement: float | None
     flag: str | None
+    family: str
 
 
 def contrasts(
     tasks: Sequence[Task], pairs: Sequence[tuple[str, str]], *, margin: float = MARGIN, resamples: int = RESAMPLES
 ) -> list[Contrast]:
-    """Return the contrast of every pair on every task, as one family.
+    """Return the contrast of every pair on every task.
 
-    Holm's correction is over all differences, and separately over all equivalences.
+    Holm's correction is over one task's pairs of cls, pooler and mean, and separately over all its
+    other pairs; over the differences, and separately over the equivalences.
 
     Raises
     ------
@@ -103,7 +110,9 @@ def contrasts(
     members = [(task, a, b) for task in tasks for a, b in pairs]
     differences = [difference_of(task, a, b, resamples) for task, a, b in members]
     equivalences = [p_equivalence(difference, margin) for difference in differences]
-    corrected = zip(_holm([difference.p for difference in differences]), _holm(equivalences), strict=True)
+    families = [(place, family_of(a, b)) for place in range(len(tasks)) for a, b in pairs]
+    adjusted = holm_within([difference.p for difference in differences], families)
+    corrected = zip(adjusted, holm_within(equivalences, families), strict=True)
     return [
         Contrast(
             task=task.name,
@@ -128,17 +137,12 @@ def contrasts(
             smallest_difference=smallest_difference(difference),
             agreement=_agreement(task, a, b),
             flag=_flag(task, a, b),
+            family=family_of(a, b),
         )
         for (task, a, b), difference, p_same, (p_holm, p_same_holm) in zip(
             members, differences, equivalences, corrected, strict=True
         )
     ]
-
-
-def _holm(pvalues: Sequence[float | None]) -> list[float | None]:
-    """Return Holm's adjusted p-values; None where there is no p-value."""
-    adjusted = iter(holm([p for p in pvalues if p is not None]))
-    return [None if p is None else next(adjusted) for p in pvalues]
 
 
 def _predictions(task: Task, run: str) -> Array:
@@ -148,6 +152,16 @@ def _predictions(task: Task, run: str) -> Array:
     return np.atleast_2d(np.asarray(task.predictions[run]))
 
 
+def metric_margin(task: Task, margin: float = MARGIN) -> float:
+    """Return the margin in the unit of a task's metric.
+
+    For a metric in the label's unit it is that share of the labels' standard deviation.
+    """
+    if metrics[task.metric].high <= 1:
+        return margin
+    return margin * (float(np.std(task.labels)) or 1.0)
+
+
 @lru_cache(maxsize=64)  # keyed by the identity of the task
 def resample_task(task: Task, resamples: int) -> ResampledRuns:
     """Return all runs of a task under one set of resamples."""
@@ -155,7 +169,7 @@ def resample_task(task: Task, resamples: int) -> ResampledRuns:
     try:
         return resample_runs(
             task.metric, task.labels, runs, classes=task.classes, seed=task.seed, resamples=resamples,
-            strata=task.strata,
+            strata=task.strata, groups=task.groups,
         )  # fmt: skip
     except UserError as error:
         raise UserError(f"{task.name}: {error}") from error
@@ -164,7 +178,7 @@ def resample_task(task: Task, resamples: int) -> ResampledRuns:
 def difference_of(task: Task, a: str, b: str, resamples: int) -> Difference:
     """Return metric(a) - metric(b) on a task, with its interval and p-value."""
     first, second = _predictions(task, a), _predictions(task, b)
-    if task.metric == "accuracy" and len(first) == len(second) == 1:
+    if task.metric == "accuracy" and task.groups is None and len(first) == len(second) == 1:
         return compare(task.metric, task.labels, first[0], second[0], classes=task.classes)
     return resample_task(task, resamples).difference(*run_indices(task, a, b))
 

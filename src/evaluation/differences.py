@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from scipy.special import ndtri
+import numpy as np
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from src.errors import UserError
 
 Interval = Callable[[float], tuple[float, float]]  # maps a level, as 0.95, to the ends
-VERDICTS = ("equivalent", "equivalent with a small difference", "better", "worse", "undecided")
+# The terms in which a comparison ends; docs/protocol.md defines them.
+NO_RELEVANT_DIFFERENCE = "no relevant difference"
+SMALL_DIFFERENCE = "small difference"
+BETTER, WORSE, INCONCLUSIVE = "better", "worse", "inconclusive"
+VERDICTS = (NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE, BETTER, WORSE, INCONCLUSIVE)
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,35 @@ def verdict(
     tested = difference.p if p is None else p
     differs = tested is not None and tested <= level
     if same:
-        return "equivalent with a small difference" if differs else "equivalent"
+        return SMALL_DIFFERENCE if differs else NO_RELEVANT_DIFFERENCE
     if not differs or difference.value is None or difference.value == 0:
-        return "undecided"
-    return "better" if (difference.value > 0) == higher_is_better else "worse"
+        return INCONCLUSIVE
+    return BETTER if (difference.value > 0) == higher_is_better else WORSE
+
+
+def mirrored(term: str) -> str:
+    """Return the verdict of b against a, given that of a against b."""
+    return {BETTER: WORSE, WORSE: BETTER}.get(term, term)
+
+
+def student_difference(value: float, error: float, freedom: float, method: str) -> Difference:
+    """Return a difference with a standard error and Student's quantiles.
+
+    Parameters
+    ----------
+    value, error : float
+        An error of 0 leaves the difference without an interval and without a p-value.
+    freedom : float
+        Degrees of freedom; infinite for normal quantiles.
+    method : str
+    """
+    if not error > 0:
+        return Difference(value, None, None, None, None, None, f"{method}; without a spread there is no error")
+
+    def interval(level: float) -> tuple[float, float]:
+        half = error * float(stdtrit(freedom, (1 + level) / 2) if np.isfinite(freedom) else ndtri((1 + level) / 2))
+        return value - half, value + half
+
+    tail = -abs(value) / error
+    p = 2 * float(stdtr(freedom, tail) if np.isfinite(freedom) else ndtr(tail))
+    return Difference(value, *interval(0.95), *interval(0.90), p, method, interval)

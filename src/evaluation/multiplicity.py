@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -29,6 +29,33 @@ def holm(pvalues: Sequence[float]) -> list[float]:
     out = np.empty_like(values)
     out[order] = np.minimum(adjusted, 1)
     return [float(value) for value in out]
+
+
+MAIN_POOLINGS = ("cls", "pooler", "mean")
+FIRST_FAMILY, SECOND_FAMILY = "cls, pooler, mean", "other pairs"
+
+
+def family_of(a: str, b: str) -> str:
+    """Return the family of a pair of runs: that of cls, pooler and mean, or that of all other pairs."""
+    return FIRST_FAMILY if a in MAIN_POOLINGS and b in MAIN_POOLINGS else SECOND_FAMILY
+
+
+def holm_within(pvalues: Sequence[float | None], families: Sequence[Hashable]) -> list[float | None]:
+    """Return Holm's adjusted p-values, each family by itself; None where there is no p-value.
+
+    >>> holm_within([0.01, 0.02, None, 0.03], ["x", "x", "x", "y"])
+    [0.02, 0.02, None, 0.03]
+    """
+    adjusted: list[float | None] = [None] * len(pvalues)
+    for family in dict.fromkeys(families):
+        places = [
+            place
+            for place, (p, own) in enumerate(zip(pvalues, families, strict=True))
+            if own == family and p is not None
+        ]
+        for place, p in zip(places, holm([float(pvalues[place] or 0.0) for place in places]), strict=True):
+            adjusted[place] = p
+    return adjusted
 
 
 def partial_conjunction(pvalues: Sequence[float]) -> list[float]:

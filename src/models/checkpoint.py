@@ -35,6 +35,8 @@ class Checkpoint:
     lower_case: bool | None = None  # `model.do_lower_case`; None: the tokenizer's files decide
     # reader of an original TensorFlow checkpoint; None in the Hugging Face layout
     original: OriginalBert | None = None
+    # what it says of itself in the files of sentence-transformers (`read_statements`); no feature depends on it
+    stated: dict[str, Any] | None = None
 
     @property
     def identity(self) -> dict[str, Any]:

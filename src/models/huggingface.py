@@ -7,12 +7,13 @@ from pathlib import Path
 from src.errors import UserError
 from src.models.checkpoint import Checkpoint, file_sha256
 from src.models.config_json import WEIGHTS_KEY, read_config, read_object
+from src.models.statements import STATEMENT_FILES, read_statements
 from src.models.tokenizer_files import TOKENIZER_FILES, VOCABULARY_FILES, read_tokenizer_config
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 ADAPTER = "adapter_config.json"
 # Patterns of the files that are downloaded for a hub id.
-DOWNLOADED = ["config.json", "*.safetensors", WEIGHTS[1], ADAPTER, *TOKENIZER_FILES]
+DOWNLOADED = ["config.json", "*.safetensors", WEIGHTS[1], ADAPTER, *TOKENIZER_FILES, *STATEMENT_FILES]
 
 
 def read_checkpoint(folder: Path, given: str, label: str, commit: str | None, lower_case: bool | None) -> Checkpoint:
@@ -47,6 +48,7 @@ def read_checkpoint(folder: Path, given: str, label: str, commit: str | None, lo
         tokenizer=tokenizer | casing,
         config=config,
         lower_case=lower_case,
+        stated=read_statements(folder, given),
     )
 
 

@@ -68,7 +68,7 @@ class SplitsEncoder:
         from src.storage.arrays import ArrayStore
 
         store = ArrayStore(cache_folder(config.runtime.cache_dir))
-        read = read_rows(config)
+        read = read_rows(config, labels=not config.output)
         extractor = open_extractor(config, find_checkpoint(config.model), store, Clock())
         names = list(read.splits) if config.output else list(dict.fromkeys(read.roles.values()))
 

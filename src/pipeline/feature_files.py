@@ -16,7 +16,7 @@ from src.features.vectors import pair_features
 BLOCK = 1 << 14  # rows written at a time
 
 
-def write_features(path: Path, sides: list[np.ndarray], labels: np.ndarray, metadata: dict[str, str]) -> None:
+def write_features(path: Path, sides: list[np.ndarray], labels: np.ndarray | None, metadata: dict[str, str]) -> None:
     """Write features and labels as a safetensors file, block by block, so that they need not fit into memory.
 
     Parameters
@@ -24,7 +24,7 @@ def write_features(path: Path, sides: list[np.ndarray], labels: np.ndarray, meta
     path : Path
     sides : list of arrays of shape (rows, width), float32
         One array, or two that are combined as the features of a pair.
-    labels : array of shape (rows,), whole numbers or floats
+    labels : array of shape (rows,), whole numbers or floats; None leaves them out
     metadata : dict of str to str
 
     Raises
@@ -37,26 +37,23 @@ def write_features(path: Path, sides: list[np.ndarray], labels: np.ndarray, meta
     The format has 8 bytes of header length, little-endian, a JSON header of names, dtypes, shapes and
     offsets, and the arrays, row-major: https://github.com/huggingface/safetensors#format
     """
-    rows = len(labels)
+    rows = len(sides[0])
     width = sides[0].shape[1] * (1 if len(sides) == 1 else 4)
-    labels = labels.astype("<i8" if labels.dtype.kind == "i" else "<f4")
-    size = rows * width * 4
-    header: dict[str, Any] = {
-        "__metadata__": metadata,
-        "labels": {
-            "dtype": "I64" if labels.dtype.kind == "i" else "F32",
-            "shape": [rows],
-            "data_offsets": [0, labels.nbytes],
-        },
-        "features": {"dtype": "F32", "shape": [rows, width], "data_offsets": [labels.nbytes, labels.nbytes + size]},
-    }
+    header: dict[str, Any] = {"__metadata__": metadata}
+    before = b""  # the bytes in front of the features
+    if labels is not None:
+        whole = labels.dtype.kind == "i"
+        before = labels.astype("<i8" if whole else "<f4").tobytes()
+        header["labels"] = {"dtype": "I64" if whole else "F32", "shape": [rows], "data_offsets": [0, len(before)]}
+    offsets = [len(before), len(before) + rows * width * 4]
+    header["features"] = {"dtype": "F32", "shape": [rows, width], "data_offsets": offsets}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # so that the arrays are aligned
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("wb") as file:
             file.write(len(text).to_bytes(8, "little") + text)
-            file.write(labels.tobytes())
+            file.write(before)
             for start in range(0, rows, BLOCK):
                 block = pair_features([side[start : start + BLOCK] for side in sides])
                 file.write(np.ascontiguousarray(block, "<f4").tobytes())

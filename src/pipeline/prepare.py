@@ -86,7 +86,9 @@ class PreparedRun:
         config = self.config
         values = {"layer": self.target[1], "pairing": config.pairing, "seed": config.seed, "draws": config.draws}
         names = {**self.names, "pooling": self.target[0]}
-        return {**names, **values, "settings": self.resolved_settings, "key": self.key}
+        stated = self.extractor.checkpoint.stated
+        extra = {"stated": stated} if stated else {}
+        return {**names, **values, "settings": self.resolved_settings, **extra, "key": self.key}
 
     @property
     def resolved_settings(self) -> dict[str, Any]:
@@ -116,8 +118,14 @@ class PreparedRun:
         }
 
 
-def prepare(config: Config) -> PreparedRun:
+def prepare(config: Config, data: Dataset | None = None) -> PreparedRun:
     """Read and check all input, before a forward pass.
+
+    Parameters
+    ----------
+    config : Config
+    data : Dataset, optional
+        Rows that are in memory; None reads those of the configuration.
 
     Raises
     ------
@@ -130,19 +138,22 @@ def prepare(config: Config) -> PreparedRun:
     def check(data: Dataset) -> None:
         get_protocol(config.probe).check(probe_settings(config, data), data)
 
-    return open_run(config, check)
+    return open_run(config, check, data)
 
 
-def open_run(config: Config, check: Callable[[Dataset], None] | None = None) -> PreparedRun:
+def open_run(
+    config: Config, check: Callable[[Dataset], None] | None = None, data: Dataset | None = None
+) -> PreparedRun:
     """Open the store, the checkpoint and the data of a run.
 
-    `check` is called with the data before a checkpoint is downloaded.
+    `check` is called with the data before a checkpoint is downloaded. None: nothing is scored, so the
+    user's own rows need no labels. `data` is as in `prepare`.
     """
     clock = Clock()
     with clock.phase("load"):
         store = ArrayStore(cache_folder(config.runtime.cache_dir))
         checkpoint = None if is_remote(config.model) else find_checkpoint(config.model)
-        data = read_rows(config)
+        data = read_rows(config, labels=check is not None) if data is None else rows_read(config, data)
         if check is not None:
             check(data)
         checkpoint = checkpoint or find_checkpoint(config.model)
@@ -157,9 +168,14 @@ def open_extractor(config: Config, checkpoint: Checkpoint, store: ArrayStore, cl
     return FeatureExtractor(checkpoint, encoding_options(config), store, clock, workers, config.runtime.progress)
 
 
-def read_rows(config: Config) -> Dataset:
-    """Read the task of a run, with the roles that the probe's protocol reads."""
-    return get_protocol(config.probe).rows_read(load_dataset(config.dataset, config.data_root))
+def read_rows(config: Config, *, labels: bool = True) -> Dataset:
+    """Read the task of a run, with the roles that the probe's protocol reads; `labels`: as `load_dataset`."""
+    return rows_read(config, load_dataset(config.dataset, config.data_root, labels=labels))
+
+
+def rows_read(config: Config, data: Dataset) -> Dataset:
+    """Return a task with the roles that the probe's protocol reads."""
+    return get_protocol(config.probe).rows_read(data)
 
 
 def encoding_options(config: Config) -> EncodingOptions:

@@ -175,6 +175,7 @@ def record_provenance(prepared: PreparedRun) -> dict[str, Any]:
             "commit": checkpoint.commit,
             "weights": checkpoint.weights,
             "tokenizer": checkpoint.tokenizer,
+            **({"stated": checkpoint.stated} if checkpoint.stated else {}),
         },
         data=data.source,
         texts=texts,

@@ -21,11 +21,12 @@ from src.probes.progress import Progress, no_progress
 from src.probes.scaling import column_statistics, normalise_rows, scale_columns
 from src.probes.settings import ProbeSettings, Rows
 from src.probes.sklearn_estimator import fit_estimator, log_probabilities
-from src.probes.solvers.linear import Array, Problem, Report, Solution, linear, separates
+from src.probes.solvers.linear import Array, Matrix, Problem, Report, Solution, linear, separates
 from src.probes.solvers.moments import moments, rounding
 from src.probes.solvers.preconditioner import Basis
 
 SOLVER_BYTES = 4 << 30  # of the problems that are solved together
+SEPARATION_ROWS = 4096  # that are scored at once to see whether one is on the wrong side
 
 
 class FitRequest(NamedTuple):
@@ -124,7 +125,7 @@ class ProbeFitter:
     def problems(self, requests: Sequence[FitRequest]) -> list[Problem]:
         """Return the solver's problems, each scaled by the statistics of its own rows."""
         distinct: dict[int, Array | None] = {id(request.weights): request.weights for request in requests}
-        mean, scale = moments(self.x, list(distinct.values()), self.noise)
+        mean, scale = self._moments(list(distinct.values()))
         place = {key: index for index, key in enumerate(distinct)}
         ones = np.ones(mean.shape[1])
         problems = []
@@ -133,6 +134,14 @@ class ProbeFitter:
             own_scale = scale[index] if self.standardise else ones
             problems.append(Problem(request.value, request.weights, mean[index], own_scale, request.start))
         return problems
+
+    def _moments(self, weights: Sequence[Array | None]) -> tuple[Array, Array]:
+        """Return mean and standard deviation (len(weights), width) of the scaled columns over weighted rows."""
+        if not sp.issparse(self.x) and all(
+            each is None for each in weights
+        ):  # `_scale_once` has centred and scaled by these rows
+            return np.zeros((1, self.x.shape[1])), np.ones((1, self.x.shape[1]))
+        return moments(self.x, weights, self.noise)
 
     def _batch_size(self) -> int:
         """Return how many problems `SOLVER_BYTES` hold, with their scores and search points."""
@@ -170,37 +179,54 @@ class ProbeFitter:
         model = None if fit.weight is not None else fit.model
         return FittedProbe(self.classes, fit.mean, fit.scale, fit.weight, fit.bias, self.l2, trained_on, model)
 
-    def scores(self, fit: GridFit, rows: Array) -> Array:
-        """Return decision values (rows, outputs) of some training rows."""
-        if fit.solution is not None:
-            return fit.solution.decision_values(self.x[rows])
-        x = scale_columns(self.x[rows], fit.mean, fit.scale)
-        if fit.weight is None or fit.bias is None:
-            return log_probabilities(fit.model, x, self.classes)
-        return linear(x, fit.weight, fit.bias)
+    def scores(self, fits: Sequence[GridFit], rows: Array | Rows) -> list[Array]:
+        """Return each fit's decision values (rows, outputs) of some training rows or of another split.
 
-    def losses(self, fit: GridFit, rows: Array | Rows) -> Array:
-        """Return the loss of each of some training rows, or of each row of another split.
+        The rows are read once for all fits of the suite's own solvers.
+        """
+        is_split, x = isinstance(rows, Rows), self._matrix(rows)
+        if all(fit.solution is not None for fit in fits):
+            parts = [
+                fit.unscaled() if is_split else fit.solution.unscaled() for fit in fits if fit.solution is not None
+            ]
+            weight, bias = (np.concatenate(part) for part in zip(*parts, strict=True))
+            return np.split(linear(x, weight, bias), len(fits), axis=1)
+        return [
+            log_probabilities(fit.model, scale_columns(x, fit.mean, fit.scale), self.classes)
+            if fit.weight is None or fit.bias is None
+            else linear(scale_columns(x, fit.mean, fit.scale), fit.weight, fit.bias)
+            for fit in fits
+        ]
+
+    def _matrix(self, rows: Array | Rows) -> Matrix:
+        """Return the features of training rows as scaled, or those of another split before scaling."""
+        if not isinstance(rows, Rows):
+            return self.x[rows]
+        return normalise_rows(rows.x) if self.l2 else rows.x
+
+    def losses(self, fits: Sequence[GridFit], rows: Array | Rows) -> list[Array]:
+        """Return each fit's losses (rows,) of some training rows, or of the rows of another split.
 
         A classifier of another library is judged by its own probabilities where it has them.
         """
-        by_probabilities = fit.weight is None or fit.bias is None or (fit.solution is None and self.classes > 0)
-        if isinstance(rows, Rows):
-            x, y = normalise_rows(rows.x) if self.l2 else rows.x, rows.y
-            if not by_probabilities:
-                return losses(linear(x, *fit.unscaled()), y, self.classes)
+        y = rows.y if isinstance(rows, Rows) else self.y[rows]
+        if self.has_solver or self.classes == 0:
+            found = self.scores(fits, rows)
         else:
-            y = self.y[rows]
-            if not by_probabilities:
-                return losses(self.scores(fit, rows), y, self.classes)
-            x = self.x[rows]
-        scores = log_probabilities(fit.model, scale_columns(x, fit.mean, fit.scale), self.classes)
-        return losses(scores, y, self.classes)
+            x = self._matrix(rows)
+            found = [
+                log_probabilities(each.model, scale_columns(x, each.mean, each.scale), self.classes) for each in fits
+            ]
+        return [losses(scores, y, self.classes) for scores in found]
 
     def separates(self, fit: GridFit, weights: Array | None) -> bool:
-        """Return whether a fit has all its own rows right, with a positive margin."""
+        """Return whether a fit has all its own rows right, with a positive margin.
+
+        The rows are read up to the first that is wrong.
+        """
         rows = np.arange(len(self.y)) if weights is None else np.flatnonzero(weights)
-        return separates(self.scores(fit, rows), self.y[rows])
+        parts = np.split(rows, range(SEPARATION_ROWS, len(rows), SEPARATION_ROWS))
+        return all(separates(self.scores([fit], part)[0], self.y[part]) for part in parts)
 
 
 def _grid(estimator: Any, settings: ProbeSettings) -> tuple[str, list[float]]:

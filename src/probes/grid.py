@@ -21,9 +21,9 @@ TIE = 1e-9  # losses nearer than this are equal: the stronger penalty is chosen
 class Criterion:
     """The loss that chooses: log-loss, or squared error, averaged over all held-out rows."""
 
-    def losses(self, fitter: ProbeFitter, fit: GridFit, rows: Array | Rows) -> Array:
-        """Return the loss of each of some training rows, or of each row of another split."""
-        return fitter.losses(fit, rows)
+    def losses(self, fitter: ProbeFitter, fits: Sequence[GridFit], rows: Array | Rows) -> list[Array]:
+        """Return each fit's losses (rows,) of some training rows, or of the rows of another split."""
+        return fitter.losses(fits, rows)
 
     def mean(self, folds: Sequence[Array]) -> float:
         """Return the mean of the losses (rows,) of each fold."""
@@ -63,14 +63,29 @@ class GridSearch:
 
     def choice(
         self,
-        fitter: ProbeFitter,
+        parameter: str,
+        refitted: int,
         best: int,
         *,
         refits: Sequence[GridFit] = (),
         separable: bool | None = None,
         votes: list[float] | None = None,
     ) -> GridChoice:
-        """Return the record of a chosen candidate; `refits` are the fits made at its value."""
+        """Return the record of a chosen candidate.
+
+        Parameters
+        ----------
+        parameter : str
+            Name of the grid's parameter.
+        refitted : int
+            Number of rows that the chosen value was refitted on.
+        best : int
+            Index of the candidate.
+        refits : sequence of GridFit
+            Fits that were made at its value.
+        separable, votes
+            As in `GridChoice`.
+        """
         converged = [_all_converged(fit.converged for fit in candidate.fits) for candidate in self.candidates]
         grid = []
         for candidate, flag in zip(self.candidates, converged, strict=True):
@@ -84,9 +99,9 @@ class GridSearch:
                 }
             )
         chosen = _all_converged([converged[best], *(fit.converged for fit in refits)])
-        rows = {**self.rows, "refitted": len(fitter.y)}
+        rows = {**self.rows, "refitted": refitted}
         value, edge = self.candidates[best].value, self._edge(best)
-        return GridChoice(fitter.parameter, value, grid, chosen, separable, edge, rows, votes)
+        return GridChoice(parameter, value, grid, chosen, separable, edge, rows, votes)
 
     def _edge(self, best: int) -> str | None:
         """Return the grid's end that the choice lies at; None if all values are equally good."""
@@ -149,8 +164,8 @@ def _score(fitter: ProbeFitter, weights: Array | None, held_out: Array | Rows, c
     """Fit every value once on weighted rows and score it on the held-out ones."""
     fits = fitter.fit([FitRequest(value, weights) for value in fitter.values])
     return [
-        Candidate(value, [fit], criterion.mean([criterion.losses(fitter, fit, held_out)]))
-        for value, fit in zip(fitter.values, fits, strict=True)
+        Candidate(value, [fit], criterion.mean([losses]))
+        for value, fit, losses in zip(fitter.values, fits, criterion.losses(fitter, fits, held_out), strict=True)
     ]
 
 
@@ -167,11 +182,15 @@ def cross_validate(fitter: ProbeFitter, fold_ids: Array, rows: Array, criterion:
     folds = int(fold_ids.max()) + 1
     weights = [subset_weights(len(fitter.y), rows[fold_ids != number]) for number in range(folds)]
     fits = fitter.fit([FitRequest(value, kept) for kept in weights for value in fitter.values])
-    candidates = []
-    for column, value in enumerate(fitter.values):
-        of_value = fits[column :: len(fitter.values)]
-        held_out = [criterion.losses(fitter, fit, rows[fold_ids == number]) for number, fit in enumerate(of_value)]
-        candidates.append(Candidate(value, of_value, criterion.mean(held_out)))
+    count = len(fitter.values)
+    losses = [
+        criterion.losses(fitter, fits[number * count : (number + 1) * count], rows[fold_ids == number])
+        for number in range(folds)
+    ]
+    candidates = [
+        Candidate(value, fits[column::count], criterion.mean([of_fold[column] for of_fold in losses]))
+        for column, value in enumerate(fitter.values)
+    ]
     return GridSearch(candidates, {"fitted": len(rows) - len(rows) // folds, "held_out": len(rows)}, weights[0])
 
 

@@ -50,12 +50,14 @@ def fit_nested(
     (final,) = fitter.fit([FitRequest(values[best], None, refits[0].solution)], stage="refit")
     separable = find_separable(fitter, final, searches[0].candidates[-1].fits[0], None)
     votes = [values[each] for each in chosen]
-    choice = _joined(searches, outer).choice(fitter, best, refits=[*refits, final], separable=separable, votes=votes)
+    choice = joined_searches(searches, outer).choice(
+        fitter.parameter, len(outer), best, refits=[*refits, final], separable=separable, votes=votes
+    )
     trained_on = "all rows, at the value chosen most often; the predictions are those of the outer folds"
     return ProbeOutcome(predictions, outer, choice, fitter.fitted_probe(final, trained_on), [predictions])
 
 
-def _joined(searches: Sequence[GridSearch], outer: Array) -> GridSearch:
+def joined_searches(searches: Sequence[GridSearch], outer: Array) -> GridSearch:
     """Return the searches of the outer folds as one, with mean losses."""
     folds = len(searches)
     losses = np.mean([[candidate.loss for candidate in search.candidates] for search in searches], axis=0)

@@ -20,8 +20,9 @@ class GridChoice:
     ----------
     parameter, value : str, float
     grid : list of dict
-        Per value: ``value``, ``loss`` (mean log-loss or squared error of the held-out rows),
-        ``converged``, ``gap`` (a bound on the objective's distance to its optimum).
+        Per value: ``value``, ``loss`` (mean log-loss or squared error of the held-out rows; the share
+        that is wrong for a choice by accuracy), ``converged``, ``gap`` (a bound on the objective's
+        distance to its optimum).
     converged : bool, or None
         Of the fits at the chosen value, refit and draws included. None if the estimator does not
         report it.

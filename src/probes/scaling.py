@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from src.probes.solvers.linear import Array, Matrix, row_blocks
+from src.probes.solvers.linear import DOUBLE_BLOCK_BYTES, Array, Matrix, parallel_map, row_blocks
 from src.probes.solvers.moments import moments, rounding
 
 # Of the median standard deviation: dimensions that an encoder has switched off, as by layer norm's
@@ -30,11 +30,17 @@ def scale_columns(x: Matrix, mean: Array | None, scale: Array | None) -> Matrix:
     if sp.issparse(x):
         return x if scale is None else sp.csr_matrix(x @ sp.diags(1 / scale)).astype(np.float32)
     out = np.empty(x.shape, dtype=np.float32)
-    for part in row_blocks(x):
+
+    def fill(part: slice) -> None:
         block = x[part].astype(np.float64)
         if mean is not None:
             block -= mean
-        out[part] = block if scale is None else block / scale
+        if scale is not None:
+            block /= scale
+        out[part] = block
+
+    with parallel_map() as over:
+        list(over(fill, row_blocks(x, DOUBLE_BLOCK_BYTES)))
     return out
 
 
@@ -49,10 +55,22 @@ def column_statistics(x: Matrix) -> tuple[Array, Array, Array]:
         return means[0], deviations[0], np.zeros(x.shape[1], dtype=bool)
     rows, width = x.shape
     mean, variance = np.zeros(width), np.zeros(width)
-    for part in row_blocks(x):
-        mean += x[part].sum(axis=0, dtype=np.float64) / rows
-    for part in row_blocks(x):
-        variance += ((x[part].astype(np.float64) - mean) ** 2).sum(axis=0) / rows
+
+    def total(part: slice) -> Array:
+        return np.ones(part.stop - part.start) @ x[part].astype(np.float64)
+
+    def squares(part: slice) -> Array:
+        block = x[part].astype(np.float64)
+        block -= mean
+        block *= block
+        return np.ones(len(block)) @ block
+
+    blocks = row_blocks(x, DOUBLE_BLOCK_BYTES)
+    with parallel_map() as over:
+        for part in over(total, blocks):
+            mean += part / rows
+        for part in over(squares, blocks):
+            variance += part / rows
     deviation = np.sqrt(variance)
     constant = deviation <= rounding(mean, rows, x.dtype)
     if not constant.all():

@@ -73,6 +73,6 @@ def _refit(fitter: ProbeFitter, settings: ProbeSettings, data: ProbeData, search
         probes = [fitter.fitted_probe(fit, f"draw {draw}") for draw, fit in enumerate(drawn)]
         draws = [{role: probe.predict(rows.x) for role, rows in data.tests.items()} for probe in probes]
         refits += drawn
-    choice = search.choice(fitter, best, refits=refits, separable=separable)
+    choice = search.choice(fitter.parameter, len(fitter.y), best, refits=refits, separable=separable)
     fold_ids = no_folds(len(data.tests["test"].y) if "test" in data.tests else 0)
     return ProbeOutcome(predictions, fold_ids, choice, fitted, draws)

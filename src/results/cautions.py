@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from src.results.result import Result
+from src.results.statements import recorded_joint_reading
 
 
 def uses_untrained_pooler(result: Result) -> bool:
@@ -32,6 +33,8 @@ def cautions(result: Result) -> list[str]:
         found.append("the checkpoint's pooler was never trained: this pooling is a random projection of cls.")
     if is_one_vector(result):
         found.append("all texts have one and the same vector: the score says nothing about them.")
+    if joint := recorded_joint_reading(result):
+        found.append(joint)
     if chosen.get("converged") is False:
         found.append("the probe did not converge.")
     bag = result.baseline.get("bag_of_word_pieces")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from src.results.cautions import cautions, uses_untrained_pooler
 from src.results.result import Result, phase_seconds
+from src.results.statements import describe_statements, recorded_statements
 from src.runtime.clock import PHASES
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def _lines(result: Result) -> list[tuple[str, str]]:
     if code := chosen.get("online_code"):
         bits = f"{code['bits']:,.0f} of {code['uniform_bits']:,.0f} bits"
         lines.append(("code length", f"{bits}, compression {code['compression']:.2f}"))
+    if stated := describe_statements(recorded_statements(result)):
+        lines.append(("checkpoint", stated))
     shown = {
         name: count
         for name, count in counts.items()

@@ -54,7 +54,8 @@ class Result:
         on), the strength chosen, coded (rows sent by it), bits, converged}``; and ``curve``: ``[{rows,
         value, low, high}]``, the headline metric of the probe fitted on that many rows. With
         ``probe=cosine`` only ``similarity``, ``features`` and, if they were whitened,
-        ``dropped_directions``.
+        ``dropped_directions``. With ``probe=knn`` the parameter is ``n_neighbors``, and ``loss`` the
+        share of held-out rows that is wrong.
     timing : dict
         Seconds by phase, ``cache``, and after a hit the timing of the pass that made the features.
     """

@@ -15,6 +15,10 @@ CHOSEN: dict[str, Any] = {
     "converged": bool, "separable": bool, "reusable": bool,
     "similarity": str, "features": str, "dropped_directions": int,
 }  # fmt: skip
+STATED: dict[str, Any] = {
+    "pooling": list, "dense": list, "max_length": int, "lower_case": bool, "prompts": dict, "default_prompt": str,
+    "include_prompt": bool, "similarity": str, "model_type": str,
+}  # fmt: skip
 MAX_NUMBER = 1e100  # largest measured number; its square is finite
 MAX_ROWS = 1 << 53
 
@@ -46,6 +50,19 @@ def check_fields(values: Mapping[str, Any]) -> None:
         _check("timing.passes", each, {}, dict.fromkeys(PHASES, float))
     _check("config", config, {}, dict.fromkeys(("model", "dataset", "probe", "runtime"), dict))
     _check("config.probe", config.get("probe") or {}, {}, {"grid": dict})
+    model = values["provenance"].get("model")
+    if isinstance(model, dict) and model.get("stated") is not None:
+        _check_stated(model["stated"])
+
+
+def _check_stated(stated: Any) -> None:
+    where = "provenance.model.stated"
+    _check(where, stated, {"modules": list}, STATED)
+    names = [*stated["modules"], *(stated.get("pooling") or []), *(stated.get("prompts") or {}).values()]
+    if not all(isinstance(name, str) for name in names):
+        raise Unreadable(f"{where}: a name is not text")
+    for dense in stated.get("dense") or []:
+        _check(where, dense, {"in": int, "out": int, "activation": str}, {})
 
 
 def _check_counts(counts: Mapping[str, Any]) -> None:

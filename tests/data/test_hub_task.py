@@ -106,6 +106,9 @@ def test_a_test_part_is_divided_off_where_there_is_no_test_split(tmp_path: Path)
     pairs = {tuple(sorted((number, number ^ 1))) for number in range(12)}
     test_rows = {int(text.split()[1]) for text in read.test.text.to_pylist()}
     assert all(set(pair) <= test_rows or not set(pair) & test_rows for pair in pairs)
+    corpus = write_dataset(tmp_path / "corpus", NEWS, corpus=TRAIN)
+    read = load(corpus, test_fraction=0.25, splits={"train": "corpus"})
+    assert read.roles == {"train": "corpus", "test": "test"} and len(read.train) + len(read.test) == 12
     both = write_dataset(tmp_path / "both", NEWS, train=TRAIN, test=TEST)
     with pytest.raises(UserError, match=r"dataset\.test_fraction"):
         load(both, test_fraction=0.25)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from src.evaluation.bootstrap import bca, bca_of_resamples
 from src.evaluation.comparisons import compare
+from src.evaluation.contrasts import Task, resample_task
 from src.evaluation.estimates import evaluate
+from src.evaluation.hierarchical import over_tasks
+from src.evaluation.resampled_runs import resample_runs
 from src.evaluation.samples import Sample
 from src.evaluation.sets import set_estimates
 
@@ -73,3 +79,43 @@ def test_intervals_of_the_mean_cover() -> None:
         mean = found["spearman_mean_of_sets"]
         covered += bool(mean.low is not None and mean.high is not None and mean.low <= truth <= mean.high)
     assert 0.91 <= covered / 200 <= 0.99
+
+
+def test_the_acceleration_is_that_of_deviations_from_each_sets_mean() -> None:
+    generator = np.random.default_rng(0)
+    ids = np.repeat([0, 1, 2], [40, 25, 60])
+    values = generator.gamma(1.0, size=125) + 50 * ids
+    sample = Sample(np.ones(125), lambda weights: weights @ values / weights.sum(axis=1), strata=ids)
+    within = values - np.array([values[ids == number].mean() for number in range(3)])[ids]
+    by_hand = (within**3).sum() / (6 * (within**2).sum() ** 1.5)
+    found, pooled = bca(sample, 0, 500), bca(replace(sample, strata=None), 0, 500)
+    assert found is not None and pooled is not None
+    assert found.acceleration == pytest.approx(by_hand, rel=1e-6) and by_hand > 0.01
+    assert abs(pooled.acceleration - by_hand) > 0.005
+
+
+def test_paired_tests_centre_the_rows_of_each_set() -> None:
+    labels, predictions, ids = rows()
+    other = predictions + np.random.default_rng(1).standard_normal(len(ids))
+    apart = resample_runs("pearson", labels, [predictions, other], classes=0, resamples=200, strata=ids)
+    left_out = apart.left_out[:, 0] - apart.left_out[:, 1]
+    bootstrap = bca_of_resamples(apart.resamples_of(0, 1), 0.1, apart.counts, lambda: left_out, ids)
+    pooled = bca_of_resamples(apart.resamples_of(0, 1), 0.1, apart.counts, lambda: left_out)
+    assert bootstrap is not None and pooled is not None and bootstrap.acceleration != pooled.acceleration
+    assert (apart.strata == ids).all()
+    assert apart.difference(0, 1).low != replace(apart, strata=None).difference(0, 1).low
+
+
+def test_claims_over_tasks_resample_within_sets() -> None:
+    """Where sets differ in their means, most of the spread of resamples is the size of the sets."""
+    spreads = {}
+    for within in (True, False):
+        tasks = []
+        for seed in range(3):
+            labels, predictions, ids = rows(seed)
+            other = predictions + np.random.default_rng(seed).standard_normal(len(ids)) + 4 * ids
+            strata = ids if within else None
+            tasks.append(Task(str(seed), "spearman", 0, labels, {"a": predictions, "b": other}, strata=strata))
+        spreads[within] = [resample_task(task, 300).resamples_of(0, 1).std() for task in tasks]
+        assert over_tasks(tasks, "a", "b", resamples=300).value < 0
+    assert all(inside < outside for inside, outside in zip(spreads[True], spreads[False], strict=True))

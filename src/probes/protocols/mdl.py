@@ -103,10 +103,10 @@ class OnlineCode(Protocol):
         curve: list[CurvePoint] = []
         for end, following in pairwise([*held_out, rows]):
             grid = [next(fits) for _ in fitter.values]
-            best = pick([float(fitter.losses(fit, held_out[end]).mean()) for fit in grid])
+            best = pick([float(losses.mean()) for losses in fitter.losses(grid, held_out[end])])
             value, weights = fitter.values[best], subset_weights(rows, order[:end])
             (fit,) = fitter.fit([FitRequest(value, weights, grid[best].solution)], stage="blocks")
-            bits = float(fitter.losses(fit, order[end:following]).sum()) / log(2)
+            bits = float(fitter.losses([fit], order[end:following])[0].sum()) / log(2)
             block = {"rows": end, fitter.parameter: value, "coded": following - end}
             blocks.append({**block, "bits": bits, "converged": fit.converged})
             probe = fitter.fitted_probe(fit, "")

@@ -7,7 +7,7 @@ mteb/abstasks/classification.py.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -98,8 +98,7 @@ class MTEB(Protocol):
             draws = [{role: probe.predict(each.x) for role, each in data.tests.items()} for probe in probes]
             fold_ids = no_folds(len(data.tests["test"].y) if "test" in data.tests else 0)
         counts = {"fitted": int(weights[0].sum()), "held_out": 0}
-        choice = GridSearch([Candidate(value, fits, float("nan"))], counts).choice(fitter, 0)
-        choice = replace(choice, rows={**counts, "refitted": 0})
+        choice = GridSearch([Candidate(value, fits, float("nan"))], counts).choice(fitter.parameter, 0, 0)
         return ProbeOutcome(stack(draws), fold_ids, choice, probes[0], draws)
 
     def _draw(self, y: Array, allowed: Array, seed: list[int]) -> Array:

@@ -159,10 +159,10 @@ class Accuracy(Criterion):
     As in senteval/tools/validation.py. As a loss, it is the share of held-out rows that are wrong.
     """
 
-    def losses(self, fitter: ProbeFitter, fit: GridFit, rows: Array | Rows) -> Array:
+    def losses(self, fitter: ProbeFitter, fits: Sequence[GridFit], rows: Array | Rows) -> list[Array]:
         if isinstance(rows, Rows):
-            return fitter.fitted_probe(fit, "").predict(rows.x).values != rows.y
-        return predict_from_scores(fitter.scores(fit, rows), fitter.classes) != fitter.y[rows]
+            return [fitter.fitted_probe(fit, "").predict(rows.x).values != rows.y for fit in fits]
+        return [predict_from_scores(scores, fitter.classes) != fitter.y[rows] for scores in fitter.scores(fits, rows)]
 
     def mean(self, folds: Sequence[Array]) -> float:
         return 1 - float(np.round(100 * np.mean([1 - losses.mean() for losses in folds]), 2)) / 100

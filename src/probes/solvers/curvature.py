@@ -48,12 +48,7 @@ class Preconditioner:
             Hessian's own blocks.
         """
         objective, samples = self.objective, self.objective.weights_of(problem)
-        if cold and objective.outputs > 1:
-            share = np.exp(bias - bias.max())
-            derivative = np.repeat((share / share.sum())[:, None], objective.x.shape[0], axis=1)
-            derivative[objective.y, np.arange(len(objective.y))] -= 1
-        else:
-            derivative = objective.derivative(weight, bias, problem)
+        derivative = objective.prior_derivative(bias) if cold else objective.derivative(weight, bias, problem)
         share = np.abs(derivative)
         curvature_weights = share * (1 - share) * samples
         if stale and self.can_factor:

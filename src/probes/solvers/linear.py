@@ -19,6 +19,7 @@ Map = Callable[..., Iterable[Any]]
 Report = Callable[[int], None]  # called with the number of problems that are solved
 
 BLOCK_BYTES = 4 << 20  # a block of rows is read from memory once and used twice while it is in the cache
+DOUBLE_BLOCK_BYTES = 1 << 20  # the same, of rows that are converted to float64 in the cache
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,10 @@ def parallel_map() -> Iterator[Map]:
             _active_map.reset(token)
 
 
-def row_blocks(x: Matrix) -> list[slice]:
-    """Return row ranges that fit the processor's cache."""
+def row_blocks(x: Matrix, size: int = BLOCK_BYTES) -> list[slice]:
+    """Return row ranges that fit the processor's cache, of `size` bytes in float32."""
     rows = x.shape[0]
-    step = max(256, BLOCK_BYTES // (4 * x.shape[1])) if not sp.issparse(x) else max(rows, 1)
+    step = max(128, size // (4 * x.shape[1])) if not sp.issparse(x) else max(rows, 1)
     return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
 
 
@@ -128,7 +129,7 @@ def linear(x: Matrix, weight: Array, bias: Array) -> Array:
         out[part] = x[part].astype(np.float64) @ weight.T + bias
 
     with parallel_map() as over:
-        list(over(fill, row_blocks(x)))
+        list(over(fill, row_blocks(x, DOUBLE_BLOCK_BYTES)))
     return out
 
 

@@ -141,31 +141,30 @@ class _Search:
         answers: dict[int, Solution] = {}
         counts = dict.fromkeys(frames, 0)
         while requests:
-            for exact in (False, True):
-                active = np.array([index for index, (_, asked) in requests.items() if asked == exact], dtype=np.int64)
-                if not len(active):
-                    continue
-                parts = [frames[index].decode(requests[index][0]) for index in map(int, active)]
-                weight = basis.reconstruct(np.stack([part[0] for part in parts], axis=1))
-                bias = np.stack([biases.get(i, part[1]) for i, part in zip(active, parts, strict=True)], axis=1)
-                value, gradient, bias, bias_gradient = self._evaluate(weight, bias, active, exact)
-                along_basis = basis.project(gradient)
-                for column, index in enumerate(map(int, active)):
-                    counts[index] += 1
-                    reply = frames[index].gradient(along_basis[:, column], bias_gradient[:, column])
-                    alpha = float(objective.alpha[index])
-                    square = float(np.sum(gradient[:, column] ** 2)) if alpha > 0 else float(reply @ reply)
-                    gap = square / (2 * alpha) if alpha > 0 else square
-                    if exact:
-                        biases[index] = bias[:, column]
-                        answers[index] = objective.problems[index].solution(
-                            weight[:, column], bias[:, column], objective=float(value[column]), gap=gap,
-                            tolerance=self.tolerance, evaluations=counts[index],
-                        )  # fmt: skip
-                    try:
-                        requests[index] = searches[index].send((float(value[column]), reply, gap))
-                    except StopIteration:
-                        del requests[index]
+            # Exact evaluations wait for each other: each pass in float64 converts all rows, twice.
+            exact = all(asked for _, asked in requests.values())
+            active = np.array([index for index, (_, asked) in requests.items() if asked == exact], dtype=np.int64)
+            parts = [frames[index].decode(requests[index][0]) for index in map(int, active)]
+            weight = basis.reconstruct(np.stack([part[0] for part in parts], axis=1))
+            bias = np.stack([biases.get(i, part[1]) for i, part in zip(active, parts, strict=True)], axis=1)
+            value, gradient, bias, bias_gradient = self._evaluate(weight, bias, active, exact)
+            along_basis = basis.project(gradient)
+            for column, index in enumerate(map(int, active)):
+                counts[index] += 1
+                reply = frames[index].gradient(along_basis[:, column], bias_gradient[:, column])
+                alpha = float(objective.alpha[index])
+                square = float(np.sum(gradient[:, column] ** 2)) if alpha > 0 else float(reply @ reply)
+                gap = square / (2 * alpha) if alpha > 0 else square
+                if exact:
+                    biases[index] = bias[:, column]
+                    answers[index] = objective.problems[index].solution(
+                        weight[:, column], bias[:, column], objective=float(value[column]), gap=gap,
+                        tolerance=self.tolerance, evaluations=counts[index],
+                    )  # fmt: skip
+                try:
+                    requests[index] = searches[index].send((float(value[column]), reply, gap))
+                except StopIteration:
+                    del requests[index]
             self.report(len(objective.problems) - len(requests))
         return answers
 

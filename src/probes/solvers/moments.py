@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from src.probes.solvers.linear import Array, Matrix, parallel_map, row_blocks
+from src.probes.solvers.linear import DOUBLE_BLOCK_BYTES, Array, Matrix, parallel_map, row_blocks
 
 ROUNDINGS = 32  # units in the last place: rounding of a pooled value, which is a sum over tokens
 
@@ -54,11 +54,13 @@ def moments(x: Matrix, weights: Sequence[Array | None], noise: Array | None = No
 
         def sums(part: slice) -> tuple[Array, Array]:
             exact = x[part].astype(np.float64)
-            return share[:, part] @ exact, share[:, part] @ (exact * exact)
+            first = share[:, part] @ exact
+            exact *= exact
+            return first, share[:, part] @ exact
 
         mean, square = np.zeros((len(share), x.shape[1])), np.zeros((len(share), x.shape[1]))
         with parallel_map() as over:
-            for first, second in over(sums, row_blocks(x)):
+            for first, second in over(sums, row_blocks(x, DOUBLE_BLOCK_BYTES)):
                 mean += first
                 square += second
     variance = np.maximum(square - mean**2, 0)

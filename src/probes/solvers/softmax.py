@@ -7,7 +7,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import scipy.sparse as sp
 
-from src.probes.solvers.linear import Array, Map, Matrix, Problem, Solution, by_weights, row_blocks, separates
+from src.probes.solvers.linear import (
+    DOUBLE_BLOCK_BYTES,
+    Array,
+    Map,
+    Matrix,
+    Problem,
+    Solution,
+    by_weights,
+    row_blocks,
+    separates,
+)
 
 Sums = tuple[Array, Array, Array]  # loss (problems,), gradient of the weights, gradient of the bias
 
@@ -38,7 +48,7 @@ class SoftmaxObjective:
         self.scale = np.stack([np.ones(width) if each.scale is None else each.scale for each in problems])
         self.alpha = np.array([problem.alpha for problem in problems])
         self.precision = np.float32 if x.dtype == np.float32 else np.float64
-        self.blocks = row_blocks(x)
+        self.blocks, self.double_blocks = row_blocks(x), row_blocks(x, DOUBLE_BLOCK_BYTES)
         if self.is_sparse:
             self.double = x.astype(np.float64)
             self.squares = self.double.multiply(self.double).tocsr()
@@ -66,7 +76,7 @@ class SoftmaxObjective:
             derivative *= share
             return value.astype(np.float64), self._collect(derivative, block), derivative.sum(axis=2, dtype=np.float64)
 
-        value, raw, total = self._sum_blocks(block_sums, weight, bias)
+        value, raw, total = self._sum_blocks(block_sums, self.blocks, weight, bias)
         return value + self._penalty(weight, active), self._rescaled(raw, total, weight, active), total
 
     def evaluate_exact(self, weight: Array, bias: Array, active: Array) -> Sums:
@@ -81,7 +91,7 @@ class SoftmaxObjective:
         def fill(part: slice) -> None:
             scores[:, :, part] = self._scores(self._double_block(part), folded, shift)
 
-        list(self.map(fill, self.blocks))
+        list(self.map(fill, self.double_blocks))
 
         def solve(column: int) -> Array:
             return self._best_bias(scores[:, column], bias[:, column], self.weights_of(active[column]))
@@ -97,7 +107,7 @@ class SoftmaxObjective:
             derivative *= share[:, part]
             return value, self._collect(derivative, self._double_block(part)), derivative.sum(axis=2)
 
-        value, raw, total = self._sum_blocks(block_sums, weight, bias)
+        value, raw, total = self._sum_blocks(block_sums, self.double_blocks, weight, bias)
         return value + self._penalty(weight, active), self._rescaled(raw, total, weight, active), bias
 
     def derivative(self, weight: Array, bias: Array, problem: int) -> Array:
@@ -111,6 +121,16 @@ class SoftmaxObjective:
 
         list(self.map(fill, self.blocks))
         return out
+
+    def prior_derivative(self, bias: Array) -> Array:
+        """Return the derivative of each row's loss (outputs, rows) at weights of zero; bias (outputs,)."""
+        rows = np.arange(len(self.y))
+        if self.outputs == 1:
+            return (1 / (1 + np.exp(-bias)) - (self.y == 1))[None]
+        share = np.exp(bias - bias.max())
+        derivative = np.repeat((share / share.sum())[:, None], len(rows), axis=1)
+        derivative[self.y, rows] -= 1
+        return derivative
 
     def class_curvature(self, derivative: Array, sample_weights: Array) -> Array:
         """Return the mean of ``diag(p) - p p'`` (outputs, outputs) from the loss's derivatives."""
@@ -192,10 +212,10 @@ class SoftmaxObjective:
         out = (block.T @ flat.T).T if self.is_sparse else flat @ block
         return out.reshape(*derivative.shape[:2], -1)
 
-    def _sum_blocks(self, block_sums: Callable[[slice], Sums], weight: Array, bias: Array) -> Sums:
+    def _sum_blocks(self, block_sums: Callable[[slice], Sums], blocks: list[slice], weight: Array, bias: Array) -> Sums:
         """Sum over blocks in float64 and in order, so that threads do not change a bit."""
         value, raw, total = np.zeros(weight.shape[1]), np.zeros(weight.shape), np.zeros(bias.shape)
-        for parts in self.map(block_sums, self.blocks):
+        for parts in self.map(block_sums, blocks):
             value += parts[0]
             raw += parts[1]
             total += parts[2]

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import pytest
 
 from experiments import collect
-from experiments.cli import ModelPath, at_least, command, read_options, required
+from experiments.cli import ModelPath
+from src.cli.arguments import at_least, command, read_options, required
 from src.errors import UserError
 
 
