@@ -67,7 +67,7 @@ class Run:
         return [*undefined, *cautions(self.result)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Section:
     """Runs that differ in their pooling alone."""
 
@@ -77,6 +77,7 @@ class Section:
     # each pair of runs once, the better score first
     contrasts: Mapping[tuple[str, str], Contrast]
     margin: float  # of equivalence, in the metric's unit
+    records: Mapping[str, Record]  # by the name of their run
 
     @property
     def metric(self) -> str:
@@ -172,7 +173,8 @@ def _build_section(label: dict[str, str], members: Sequence[Record], margin: flo
     pairs = list(combinations([run.name for run in runs], 2))
     margin = metric_margin(task, margin)
     found = contrasts([task], pairs, margin=margin) if pairs else []
-    return Section(label, tuple(runs), task, {(contrast.a, contrast.b): contrast for contrast in found}, margin)
+    records = {names[record.result.key]: record for record in members}
+    return Section(label, tuple(runs), task, {(each.a, each.b): each for each in found}, margin, records)
 
 
 def _run_names(members: Sequence[Record]) -> Iterator[str]:

@@ -27,7 +27,8 @@ def make_task(result: Result, predictions: Mapping[str, Arrays]) -> Task:
     result : Result
         Record of one of them.
     predictions : mapping
-        Name of each run to its arrays, as `src.results.result.read_predictions` returns them.
+        Name of each run to its arrays, as `src.results.result.read_predictions` returns them. Where
+        a threshold was chosen for the headline metric, the predictions are those at it.
     """
     from src.evaluation.contrasts import Task
 
@@ -37,7 +38,7 @@ def make_task(result: Result, predictions: Mapping[str, Arrays]) -> Task:
         metric=str(result.score["metric"]),
         classes=int(result.counts.get("classes") or 0),
         labels=first["label"],
-        predictions={name: arrays["prediction"] for name, arrays in predictions.items()},
+        predictions={name: arrays.get("thresholded", arrays["prediction"]) for name, arrays in predictions.items()},
         seed=result.seed,
         folds=int(first["fold"].max(initial=-1)) + 1,
         strata=first.get("set"),
