@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.cli.defaults import complete_probe, headline_first, named_after_path, one_of
+from src.cli.defaults import complete_probe, headline_first, named_after_hub, named_after_path, one_of
 from src.cli.messages import explain
 from src.cli.structured import Schema, merge_into, to_dataclass
 from src.config import limits, schema
@@ -52,7 +52,8 @@ def parse_config(composed: DictConfig) -> Config:
     probe, pairing = values.pop("probe"), values.pop("pairing")
     config = replace(to_dataclass(Config, values), probe=probe)
     refuse_credentials(dataclasses.asdict(config))  # again, as interpolations are resolved now
-    return check(replace(config, model=named_after_path(config.model), dataset=headline_first(config.dataset)), pairing)
+    dataset = headline_first(named_after_hub(config.dataset))
+    return check(replace(config, model=named_after_path(config.model), dataset=dataset), pairing)
 
 
 def parse_tracker(composed: DictConfig) -> TrackerConfig:
