@@ -218,7 +218,7 @@ class FeatureExtractor(EncoderOnDemand):
     ) -> int:
         """Encode part `shard` of `shards` of a forward pass, without waiting for other processes.
 
-        The process that completes the last shard assembles the features.
+        The process that completes the last shard stores the features.
 
         Returns
         -------
@@ -240,7 +240,7 @@ class FeatureExtractor(EncoderOnDemand):
             return 0
         with self._forward_pass(column, self.tokens(column), self._pass_targets(target, also_layers)) as forward:
             remaining = forward.remaining_shards()
-        # Another process may have assembled the features and removed the shards since.
+        # Another process may have stored the features since.
         return remaining if self.missing_targets(column, target, also_layers) else 0
 
     def _encode(
