@@ -111,6 +111,7 @@ def _run_probe(
 ) -> str | None:
     """Fit and score the probe, then write, print and track the record; return the tracker's hint for the user."""
     from src.pipeline.run import run_probe
+    from src.probes.protocols.base import get_protocol
     from src.results.cache import ResultCache
     from src.trackers.examples import examples
 
@@ -124,7 +125,9 @@ def _run_probe(
         print_text(show(finished.result))
         tracker.log(finished.result)
         if settings.examples:
-            tracker.show({"examples": examples(finished.predictions, prepared.data, text=settings.text)})
+            compared = get_protocol(prepared.probe).FITTED  # a similarity has another unit than the gold scores
+            table = examples(finished.predictions, prepared.data, text=settings.text, errors=compared)
+            tracker.show({"examples": table})
         failed = False
     finally:
         hint = tracker.finish(failed)

@@ -196,7 +196,7 @@ class RuntimeConfig:
     device: str = "auto"
     dtype: str = "float32"
     attention: str | None = None  # implementation; unset: the library's default for the model
-    token_budget: int | None = None  # tokens a batch; unset: 512 on a CPU, 16384 on an accelerator
+    token_budget: int | None = None  # tokens a batch; unset: 1024 on a CPU, 16384 on an accelerator
     # CPU threads that encode and fit; unset: the cores this process may use
     threads: int | None = None
     cache_dir: str | None = None  # unset: $XDG_CACHE_HOME or ~/.cache, then bert-pooling-probes

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from src.errors import UserError
 
 DTYPE_DEVICES = {"mixed": ("cpu", "cuda"), "tf32": ("cuda",)}  # of dtypes that not all devices offer
-TOKEN_BUDGETS = {"cpu": 512, "cuda": 16384, "mps": 4096}  # tokens of a batch, by device
+TOKEN_BUDGETS = {"cpu": 1024, "cuda": 16384, "mps": 4096}  # tokens of a batch, by device
 
 
 @dataclass(frozen=True)
