@@ -10,7 +10,7 @@ are files of `model=google` there. sentence-transformers is needed: the extra `e
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import shutil
 import uuid
@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from experiments.cli import ModelPath, command, required
 from experiments.exporting.card import model_card
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from src.models.encoder import Encoder
 
-LIBRARY, EXTRA = "sentence_transformers", "export"
+LIBRARY, EXTRA = "sentence_transformers.sentence_transformer.modules", "export"
 TOLERANCE = 1e-5  # largest difference of a value, relative to the largest value if that exceeds one
 # Read back and compared: empty, cased, accented, of another script, with special tokens, blanks around.
 SAMPLES = (
@@ -98,14 +98,10 @@ def export(record: Path, output: Path, places: dict[str, str] | None = None) -> 
         The record or the checkpoint cannot be used, the pooling or the layer cannot be expressed, or
         the folder cannot be written.
     """
-    if importlib.util.find_spec(LIBRARY) is None:
-        raise UserError(
-            "sentence-transformers is not installed. It comes with an extra: "
-            f"pip install 'bert-pooling-probes[{EXTRA}]'."
-        )
     result = read_run(record)
     check_output(output, record)
     check_exportable(pooling_parts(result))
+    check_library()
     config = read_stored_config(record, places or {})
     with new_folder(output) as part, resolved_threads(config) as config:
         encoder, max_length = _open_encoder(config, result)
@@ -116,6 +112,17 @@ def export(record: Path, output: Path, places: dict[str, str] | None = None) -> 
         )
         (part / "README.md").write_text(card, encoding="utf-8")
         return _compare(part, encoder, result, max_length)
+
+
+def check_library() -> None:
+    """Check that sentence-transformers is installed in a version that has its modules where they are imported from."""
+    try:
+        importlib.import_module(LIBRARY)
+    except ImportError as error:
+        raise UserError(
+            "sentence-transformers is not installed, or in an old version. It comes with an extra: "
+            f"pip install 'bert-pooling-probes[{EXTRA}]'."
+        ) from error
 
 
 def read_run(folder: Path) -> Result:
@@ -196,7 +203,7 @@ def _write_modules(part: Path, encoder: Encoder, result: Result, max_length: int
         model.config.output_hidden_states = True
     first = transformer_module(encoder.checkpoint, model, max_length)
     modules = [first, *pooling_modules(pooling, encoder)]
-    similarity = next((name for name in SIMILARITIES if name == result.chosen.get("similarity")), None)
+    similarity: Any = next((name for name in SIMILARITIES if name == result.chosen.get("similarity")), None)
     SentenceTransformer(modules=modules, device="cpu", similarity_fn_name=similarity).save(
         str(part), create_model_card=False
     )

@@ -58,9 +58,8 @@ def _batch(tokens: Tokens, rows: np.ndarray) -> Batch:
 
 
 def _forward(encoder: Encoder, batches: list[Batch], layer: int) -> None:
-    with stopped(encoder, layer):
-        for batch in batches:
-            encoder.forward(*batch)
+    for batch in batches:
+        forward_to(encoder, batch, layer)
 
 
 def _pool(name: str, outputs: list[EncoderOutput], layer: int) -> None:
@@ -72,6 +71,12 @@ def _pool(name: str, outputs: list[EncoderOutput], layer: int) -> None:
                 poolings["pooler_preactivation"].function(output, layer).tanh()
             else:
                 poolings[name].function(output, layer)
+
+
+def forward_to(encoder: Encoder, batch: Batch, layer: int) -> EncoderOutput:
+    """Return the output of a pass that ends at a layer; `hidden` holds at least that layer's states."""
+    with stopped(encoder, layer):
+        return encoder.forward(*batch, layers=None if layer == encoder.layers else [layer])
 
 
 @contextmanager
@@ -100,9 +105,8 @@ def stops_early(encoder: Encoder, batch: Batch) -> bool:
     """Return whether a pass without the upper layers gives the states of the lower ones."""
     whole = encoder.forward(*batch)
     for layer in range(1, encoder.layers):
-        with stopped(encoder, layer):
-            part = encoder.forward(*batch)
-        if len(part.hidden) != layer + 1:
+        part = forward_to(encoder, batch, layer)
+        if any(states.numel() for states in part.hidden[layer + 1 :]):
             return False
         if not np.allclose(part.hidden[layer].cpu(), whole.hidden[layer].cpu(), atol=1e-5):
             return False

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -15,12 +16,12 @@ import numpy as np
 
 from src.features.assembly import FinishedShards
 from src.features.batching import deal_shards, plan_batches
+from src.features.host_copies import HostCopy, needed_layers, pool_batch
 from src.features.inputs import EncoderInput, PoolingTarget
 from src.features.vectors import check_finite
 from src.models.encoder import Encoder
 from src.models.options import EncodingOptions
 from src.models.tokenizer import Tokens
-from src.pooling import poolings
 from src.runtime.clock import Clock
 from src.runtime.terminal import hides_bar
 from src.storage.arrays import ArrayStore
@@ -150,6 +151,7 @@ class ForwardPass:
         before, spent = set(self._encoded_shards), dict(self._seconds)
         self._seconds = dict.fromkeys(self._seconds, 0.0)
         started = time.perf_counter()
+        _ = self.needed  # computed once, before workers start
         with self._progress_bar(todo) as bar:
             done = self._encode(encoder, todo, bar)
         wall = time.perf_counter() - started
@@ -167,6 +169,11 @@ class ForwardPass:
             self._seconds[phase] = spent[phase] + scaled
             self.clock.add(phase, scaled)
         return done
+
+    @cached_property
+    def needed(self) -> set[int]:
+        """Layers whose hidden states the targets read."""
+        return needed_layers(self.targets, self.load_encoder().layers)
 
     def _encode(self, encoder: Encoder, todo: list[int], bar: Any) -> dict[int, Path]:
         """Encode the shards that no other process has claimed; return the files of finished shards."""
@@ -212,27 +219,40 @@ class ForwardPass:
                 yield number, claim
 
     def _fill_shard(self, encoder: Encoder, number: int, bar: Any) -> None:
-        """Fill a shard's file, (targets, rows, width) float32, with one target of one batch at a time."""
+        """Fill a shard's file, (targets, rows, width) float32.
+
+        A batch is written after the next one has been given to the encoder, so that a GPU computes
+        meanwhile. On a GPU, poolings are counted as encoding, because nothing waits between both.
+        """
         encode = pool = 0.0
         rows, first = self._count_rows(number), 0
+        previous: HostCopy | None = None
         with self.shard_store.open_writer(number, (len(self.targets), rows, self.width)) as writer:
-            for batch in self.shards[number]:
+            for batch in [*self.shards[number], None]:
                 began = time.perf_counter()
-                output = encoder.forward(*self.tokens.batch(batch))
-                encoder.synchronise()
-                encode += time.perf_counter() - began
-                for place, (name, layer) in enumerate(self.targets):
-                    began = time.perf_counter()
-                    values = poolings[name].function(output, layer).float().cpu().numpy()
-                    pool += time.perf_counter() - began
-                    check_finite(values, encoder.checkpoint.label, f"{self.column.label}, {name}", self.options.dtype)
-                    writer.rows(np.arange(len(batch)) + place * rows + first, values)
-                first += len(batch)
-                with self._lock:
-                    bar.update(int(self.tokens.lengths[batch].sum()))
+                output = None if batch is None else encoder.forward(*self.tokens.batch(batch), layers=self.needed)
+                encoded = time.perf_counter()
+                current = None if output is None else pool_batch(output, self.targets)
+                pooled = time.perf_counter()
+                values = None if previous is None else previous.numpy()
+                encode += encoded - began + time.perf_counter() - pooled
+                pool += pooled - encoded
+                if values is not None:
+                    self._write_batch(encoder, writer, values, rows, first)
+                    first += values.shape[1]
+                if batch is not None:
+                    with self._lock:
+                        bar.update(int(self.tokens.lengths[batch].sum()))
+                previous = current
         with self._lock:
             self._seconds["encode"] += encode
             self._seconds["pool"] += pool
+
+    def _write_batch(self, encoder: Encoder, writer: Any, values: np.ndarray, rows: int, first: int) -> None:
+        """Write the vectors of a batch, (targets, batch, width), to a shard of `rows` rows."""
+        for place, (name, _) in enumerate(self.targets):
+            check_finite(values[place], encoder.checkpoint.label, f"{self.column.label}, {name}", self.options.dtype)
+            writer.rows(np.arange(values.shape[1]) + place * rows + first, values[place])
 
     def _warm_up(self, encoder: Encoder) -> None:
         """Encode a batch that is not counted: the first call allocates memory and chooses kernels."""

@@ -199,17 +199,17 @@ class Encoder:
         """
         import torch
 
-        tokens = torch.from_numpy(ids.astype(np.int64)).to(self.device)
+        tokens = self._to_device(ids.astype(np.int64))
         mask = torch.ones(tokens.shape, dtype=torch.bool, device=self.device)
         if lengths is not None:
-            real = torch.from_numpy(lengths).to(self.device).unsqueeze(1)
+            real = self._to_device(lengths).unsqueeze(1)
             mask = torch.arange(tokens.shape[1], device=self.device) < real
         hidden, pooled = self._call(tokens, segments, None if lengths is None else mask, layers)
         self.warm = True
         return EncoderOutput(
             hidden=hidden,
             mask=mask,
-            content=mask & ~torch.from_numpy(special.astype(np.bool_)).to(self.device),
+            content=mask & ~self._to_device(special.astype(np.bool_)),
             pooled=pooled if self.pooler.tensor_weight is not None else None,
             pooler_weight=self.pooler.tensor_weight,
             pooler_bias=self.pooler.tensor_bias,
@@ -222,11 +222,20 @@ class Encoder:
         """Return hidden states and the pooler's output."""
         import torch
 
-        types = torch.from_numpy(segments.astype(np.int64)).to(self.device) if self.uses_segments else None
+        types = self._to_device(segments.astype(np.int64)) if self.uses_segments else None
         if self.device == "cuda":  # a setting of the process, which another encoder may have changed
             torch.backends.cuda.matmul.allow_tf32 = self.dtype == "tf32"
         with torch.inference_mode():
             return self._forward(tokens, types, mask, layers)
+
+    def _to_device(self, array: np.ndarray) -> Tensor:
+        """Return an array as tensor on the device; a GPU copies it without letting the CPU wait."""
+        import torch
+
+        tensor = torch.from_numpy(array)
+        return (
+            tensor.pin_memory().to(self.device, non_blocking=True) if self.device == "cuda" else tensor.to(self.device)
+        )
 
     def _check_hidden_states(self, width: int) -> None:
         """Encode a tiny batch, and refuse a model whose hidden states cannot be pooled."""

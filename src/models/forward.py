@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from src.models import hidden_states
 from src.models.bert_forward import BertForward, is_bert_like
-from src.models.kernels import VERSION, can_pack, convert_linear_layers
+from src.models.kernels import VERSION, can_pack, convert_linear_layers, has_bfloat16_units
 from src.models.options import EncodingOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+log = logging.getLogger(__name__)
 
 PRODUCTS = {"float32": "float32", "tf32": "float32", "mixed": "bfloat16"}  # dtype of products and attention
 
@@ -76,6 +79,8 @@ def choose_forward(model: Any, options: EncodingOptions, device: str) -> tuple[B
     if options.dtype not in PRODUCTS:
         return LibraryForward(model), "plain"
     dtype = getattr(torch, PRODUCTS[options.dtype])
+    if options.dtype == "mixed" and device == "cpu" and not has_bfloat16_units():
+        log.warning("runtime.dtype=mixed: this CPU has no bfloat16 units, so that it takes longer than float32")
     rows = options.token_budget if can_pack(device, dtype) else None
     name = f"{'plain' if rows is None else 'packed'}-{VERSION}"
     if options.attention in (None, "sdpa") and is_bert_like(model):

@@ -53,7 +53,7 @@ class MtebEncoder(AbsEncoder):
         pooling, layer = extractor.resolve_target(config.pooling.name, config.layer)
         settings = {"pooling": pooling, "layer": layer, "max_length": extractor.info.max_length}
         label = checkpoint.label
-        self._meta = ModelMeta.create_empty(
+        self.mteb_model_meta = ModelMeta.create_empty(
             {
                 "name": label if "/" in label else f"local/{label}",
                 "revision": content_key(extractor.identity())[:12],
@@ -64,11 +64,6 @@ class MtebEncoder(AbsEncoder):
                 "experiment_kwargs": settings | ({"normalise": True} if normalise else {}),
             }
         )
-
-    @property
-    def mteb_model_meta(self) -> ModelMeta:
-        """What MTEB files its results under."""
-        return self._meta
 
     def encode(
         self,

@@ -45,8 +45,9 @@ def run_probe(prepared: PreparedRun, estimator: Any) -> FinishedRun:
     with clock.phase("baseline"):
         progress = config.runtime.progress
         baseline = baseline_scores(
-            data, estimator, config.probe, prepared.extractor, seed=config.seed, show_progress=progress
-        )
+            data, estimator, config.probe, prepared.extractor,
+            pairing=config.pairing, seed=config.seed, show_progress=progress,
+        )  # fmt: skip
     finished = assemble_record(prepared, features, outcome, scores=scores, curve=curve, baseline=baseline)
     rows = data.splits[data.roles.get("train", data.roles["test"])]
     if finished.result.counts["one_vector"] and len(np.unique(rows.row_digests())) > 1:

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from experiments import export
-from experiments.exporting.modules import DENSE, LAYER_AVERAGES, MODES
+from experiments.exporting.modules import DENSE, LAYER_AVERAGES, MODES, check_exportable
 from src import extract, run
 from src.errors import UserError
 from src.pooling import poolings
@@ -219,6 +219,13 @@ def test_a_pooling_without_a_module_is_refused(name: str, bert: Path, make_run: 
     make_run(bert, f"pooling={name}")
     assert_refused_once(run_main(export.main, "record=run", "output=out"), name, "mean", "pooler")
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("parts", [("pooler", "mean"), ("mean", "mean_content"), ("cls", "last4_mean")])
+def test_a_concatenation_with_a_layer_of_its_own_is_refused(parts: tuple[str, ...]) -> None:
+    check_exportable(("max", "cls", "mean"))
+    with pytest.raises(UserError, match=next(part for part in parts if part not in MODES)):
+        check_exportable(parts)
 
 
 def test_every_registered_pooling_is_expressed_or_refused_with_a_reason() -> None:

@@ -11,6 +11,7 @@ import time
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,10 +47,10 @@ def test_an_interrupted_pass_continues_from_its_finished_shards(
     undisturbed = np.array(make_extractor(bert, tmp_path / "a").features(text, ("mean", 2)).values)
     forward, calls = Encoder.forward, itertools.count()
 
-    def failing(self: Encoder, *arguments: np.ndarray) -> object:
+    def failing(self: Encoder, *arguments: Any, **options: Any) -> object:
         if next(calls) >= 60:
             raise RuntimeError("power cut")
-        return forward(self, *arguments)
+        return forward(self, *arguments, **options)
 
     monkeypatch.setattr(Encoder, "forward", failing)
     with pytest.raises(RuntimeError, match="power cut"):
@@ -121,8 +122,8 @@ def test_a_pass_that_fails_leaves_no_partial_shard(
 ) -> None:
     forward, calls = Encoder.forward, itertools.count()
 
-    def overflowing(self: Encoder, *arguments: np.ndarray) -> EncoderOutput:
-        output = forward(self, *arguments)
+    def overflowing(self: Encoder, *arguments: Any, **options: Any) -> EncoderOutput:
+        output = forward(self, *arguments, **options)
         return output if next(calls) < after else replace(output, hidden=[layer * np.nan for layer in output.hidden])
 
     expected = np.array(make_extractor(bert, tmp_path / "a").features(make_column(), ("mean", 2)).values)

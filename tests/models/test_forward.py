@@ -178,6 +178,15 @@ def test_mixed_differs_by_the_rounding_of_bfloat16(
     assert all(each.dtype == torch.float32 for each in encoder.forward(ids, ids * 0, ids < 4).hidden)
 
 
+def test_mixed_works_without_bfloat16_units_and_warns_once(
+    make_uneven: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    encoder = load_encoder(make_uneven(), dtype="mixed")
+    assert encoder.info.kernel == f"bert-plain-{kernels.VERSION}"
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["runtime.dtype=mixed"]
+
+
 def test_mixed_refuses_a_model_whose_residual_would_be_rounded(make_uneven: Callable[..., Path]) -> None:
     with pytest.raises(UserError, match=r"runtime\.dtype=float32"):
         load_encoder(make_uneven("Electra", embedding_size=8), dtype="mixed")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import cost
-from experiments.benchmarks.passes import POOLINGS, stopped, stops_early
+from experiments.benchmarks.passes import POOLINGS, forward_to, stops_early
 from experiments.benchmarks.timing import measure
 from src.config.schema import Config, Generated, ModelConfig
 from src.models import finding
@@ -21,10 +21,11 @@ from src.pipeline.prepare import PreparedRun
 BATCH = (np.arange(10, 26).reshape(2, 8), np.zeros((2, 8), np.int8), np.zeros((2, 8), np.bool_))
 
 
-@pytest.fixture
-def encoder(bert: Path) -> Encoder:
+@pytest.fixture(params=[None, "eager"], ids=["own", "library"])
+def encoder(bert: Path, request: pytest.FixtureRequest) -> Encoder:
+    """An encoder with each of the two kinds of forward pass."""
     model = ModelConfig(path=str(bert))
-    return Encoder(finding.find_checkpoint(model), EncodingOptions())
+    return Encoder(finding.find_checkpoint(model), EncodingOptions(attention=request.param))
 
 
 def test_measurements_take_turns() -> None:
@@ -40,16 +41,17 @@ def test_measurements_take_turns() -> None:
 
 def test_a_pass_that_stops_gives_the_states_of_the_whole_one(encoder: Encoder) -> None:
     whole = encoder.forward(*BATCH)
-    with stopped(encoder, 1):
-        part = encoder.forward(*BATCH)
-    assert len(part.hidden) == 2 and np.allclose(part.hidden[1], whole.hidden[1], atol=1e-6)
+    part = forward_to(encoder, BATCH, 1)
+    assert not any(states.numel() for states in part.hidden[2:])
+    assert np.allclose(part.hidden[1], whole.hidden[1], atol=1e-6)
     after = encoder.forward(*BATCH)
     assert len(after.hidden) == 3 and np.array_equal(after.hidden[2], whole.hidden[2])
 
 
-def test_a_model_without_a_list_of_layers_cannot_stop(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pass_that_cannot_stop_is_recognised(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     assert stops_early(encoder, BATCH)
-    monkeypatch.setattr(encoder, "layers", 5)  # no list of five layers is found, so nothing is left out
+    whole = encoder.forward(*BATCH)
+    monkeypatch.setattr(encoder, "forward", lambda *batch, layers=None: whole)
     assert not stops_early(encoder, BATCH)
 
 

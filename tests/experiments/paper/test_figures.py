@@ -41,7 +41,7 @@ TWO = ("mr", "mrpc")
 EXPERIMENTS: dict[str, dict[str, Sequence[Any]]] = {
     "poolings": {"dataset": PRIMARY, "pooling": (*FOUR, "random_pooler")},
     "ladder": {"dataset": TWO, "grid": ([0.0], [0.0001], [1.0, 0.1]), "pooling": LADDER},
-    "precision": {"dataset": TWO, "dtype": ("float32", "bfloat16", "float16"), "pooling": (*LADDER, "mean")},
+    "precision": {"dataset": TWO, "dtype": ("float32", "mixed", "bfloat16", "float16"), "pooling": (*LADDER, "mean")},
     "layers": {"dataset": TWO, "layer": (0, 1, 2), "pooling": ("cls", "mean", "max")},
     "protocol": {"dataset": TWO, "probe": ("logistic", "senteval", "mteb"), "pooling": FOUR},
     "pairs": {"dataset": ("rte", "demo_coherence"), "pairing": ("joint", "separate"), "pooling": FOUR},
