@@ -26,7 +26,7 @@ from src.storage.files import open_regular, parse_json
 from src.sweeps.jobs import find_jobs, read_job
 
 RECORDS_FILE, PREDICTIONS_FILE = "records.jsonl", "predictions.safetensors"
-FIELDS = ("row", "fold", "label", "prediction", "set")  # of the predictions of a bundle
+FIELDS = ("row", "fold", "label", "prediction", "thresholded", "set")  # of the predictions of a bundle
 Array = NDArray[Any]
 
 

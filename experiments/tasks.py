@@ -10,6 +10,7 @@ from experiments.bundles import Record
 from src.errors import UserError
 from src.evaluation.contrasts import Task
 from src.results.groups import group_runs
+from src.results.predictions import headline_predictions
 from src.results.result import Result
 
 
@@ -65,7 +66,9 @@ def paired_task(members: Sequence[Record], label: Callable[[Result], str]) -> Ta
         metric=str(result.score["metric"]),
         classes=int(result.counts.get("classes") or 0),
         labels=first.predictions["label"],
-        predictions={name: record.predictions["prediction"] for name, record in zip(labels, members, strict=True)},
+        predictions={
+            name: headline_predictions(record.predictions) for name, record in zip(labels, members, strict=True)
+        },
         seed=result.seed,
         folds=int(first.predictions["fold"].max(initial=-1)) + 1,
         strata=first.predictions.get("set"),

@@ -80,10 +80,7 @@ def is_remote(config: ModelConfig) -> bool:
     """Return whether `find_checkpoint` would ask the hub, or the hub's cache, for the model."""
     path = config.path or ""
     return (
-        config.format == "huggingface"
-        and hub.is_hub_id(path)
-        and not Path(path).is_dir()
-        and not looks_like_path(path)
+        config.format == "huggingface" and hub.is_hub_id(path) and not Path(path).is_dir() and not looks_like_path(path)
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from src.errors import UserError
 from src.results.cautions import is_one_vector
 from src.results.groups import group_labels, group_runs
+from src.results.predictions import headline_predictions
 from src.results.result import Result, read_predictions
 from src.sweeps.jobs import Job, read_job
 
@@ -179,10 +180,11 @@ def _paired(best: Run, run: Run) -> float:
     if any(not np.array_equal(one[name], other[name]) for name in ("row", "label")):
         raise UserError("its test rows are not those of the best")
     result = best.result
-    if result.draws > 1 and not one["prediction"].ndim == other["prediction"].ndim == 2:
+    first_predictions, other_predictions = headline_predictions(one), headline_predictions(other)
+    if result.draws > 1 and not first_predictions.ndim == other_predictions.ndim == 2:
         raise UserError("its score is a mean over draws, its predictions are those of one draw")
     classes = int(result.counts.get("classes") or 0)
-    draws = zip(np.atleast_2d(one["prediction"]), np.atleast_2d(other["prediction"]), strict=True)
+    draws = zip(np.atleast_2d(first_predictions), np.atleast_2d(other_predictions), strict=True)
     found = [
         compare(
             result.score["metric"], one["label"], first, second, classes=classes, seed=result.seed,

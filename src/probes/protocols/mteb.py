@@ -7,7 +7,7 @@ mteb/abstasks/classification.py.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +19,8 @@ from src.errors import UserError
 from src.evaluation.metrics import metrics
 from src.probes.fitted import predict_folds
 from src.probes.fitter import FitRequest, ProbeFitter
-from src.probes.grid import Candidate, GridSearch, subset_weights
+from src.probes.grid import Candidate, GridSearch
+from src.probes.held_out import subset_weights
 from src.probes.outcome import ProbeOutcome, no_folds, stack
 from src.probes.progress import Progress
 from src.probes.protocols.base import Evaluate, Protocol, protocol
@@ -98,8 +99,7 @@ class MTEB(Protocol):
             draws = [{role: probe.predict(each.x) for role, each in data.tests.items()} for probe in probes]
             fold_ids = no_folds(len(data.tests["test"].y) if "test" in data.tests else 0)
         counts = {"fitted": int(weights[0].sum()), "held_out": 0}
-        choice = GridSearch([Candidate(value, fits, float("nan"))], counts).choice(fitter, 0)
-        choice = replace(choice, rows={**counts, "refitted": 0})
+        choice = GridSearch([Candidate(value, fits, float("nan"))], counts).choice(fitter.parameter, 0, 0)
         return ProbeOutcome(stack(draws), fold_ids, choice, probes[0], draws)
 
     def _draw(self, y: Array, allowed: Array, seed: list[int]) -> Array:
