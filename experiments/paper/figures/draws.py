@@ -39,7 +39,11 @@ def _task(axis: Axes, records: Sequence[Record]) -> None:
         marks = drawing.marker_style(result.pooling, status)
         metric, classes = str(result.score["metric"]), int(result.counts.get("classes") or 0)
         rows = evaluate(
-            metric, arrays["label"], headline_predictions(arrays)[0], classes=classes, seed=result.seed,
+            metric,
+            arrays["label"],
+            headline_predictions(arrays)[0],
+            classes=classes,
+            seed=result.seed,
             resamples=RESAMPLES,
         )
         drawing.draw_interval(
