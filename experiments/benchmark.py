@@ -9,7 +9,8 @@ that is installed), scikit-learn's LogisticRegressionCV for the probe. Ratios ar
 of a sweep of ``jobs`` tiny jobs, without those of the probes. It also times ``fits`` fits with
 ``workers`` of joblib (the extra "joblib"). ``jobs=0`` or ``fits=0`` leaves that part out. ``rows``
 takes the first rows of SST-2 instead of all, ``base_rows`` the rows for BERT-base's shape;
-``output`` names a file for the figures.
+``output`` names a file for the figures. ``part=dtypes`` compares the settings of ``runtime.dtype``,
+on a GPU if there is one.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from src.runtime.provenance import collect
 class Options:
     """Options of the command."""
 
-    part: Literal["all", "encoder", "probe", "launching"] = "all"
+    part: Literal["all", "encoder", "probe", "launching", "dtypes"] = "all"
     data_root: str | None = None
     model: ModelPath = ModelPath()
     rows: int | None = None
@@ -55,15 +56,19 @@ def main(options: Options) -> None:
         return
     figures: dict[str, Any] = {}
     met = True
+    if options.part == "dtypes":
+        from experiments.benchmarks import dtypes
+
+        data_root, model = _folders(options)
+        compared = dtypes.run(data_root, model, options.rows, options.base_rows)
+        if options.output:
+            write_json(Path(options.output), {"dtypes": compared, "provenance": collect()})
+        return
     if options.part != "probe":
-        if not options.data_root or not options.model.path:
-            raise UserError(
-                "the encoder's benchmark needs data_root=FOLDER (with glue_data/SST-2) and model.path=FOLDER; "
-                "part=probe needs neither."
-            )
+        data_root, model = _folders(options)
         from experiments.benchmarks import encoder
 
-        found = encoder.run(options.data_root, options.model.path, options.rows, options.base_rows)
+        found = encoder.run(data_root, model, options.rows, options.base_rows)
         figures["encoder"] = [each.record() for each in found]
     if options.part != "encoder":
         from experiments.benchmarks import probe
@@ -75,6 +80,16 @@ def main(options: Options) -> None:
         write_json(Path(options.output), {**figures, "provenance": collect()})
     if not met:
         sys.exit(1)
+
+
+def _folders(options: Options) -> tuple[str, str]:
+    """Return the folders of the data and of the checkpoint; UserError if one is not given."""
+    if not options.data_root or not options.model.path:
+        raise UserError(
+            "the encoder's benchmark needs data_root=FOLDER (with glue_data/SST-2) and model.path=FOLDER; "
+            "part=probe needs neither."
+        )
+    return options.data_root, options.model.path
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from src.errors import UserError
+from src.errors import UserError, flatten
 
 DIGITS = 8  # significant ones that a record keeps
 
@@ -66,9 +66,10 @@ def write_csv(
 @contextmanager
 def writing(output: Path) -> Iterator[None]:
     """Raise UserError for a folder that cannot be written, whatever a library writes there."""
+    from safetensors import SafetensorError
+
     try:
         yield
-    except OSError as error:
-        raise UserError(
-            f"output={output} cannot be written: {error.strerror or error}. Name another folder."
-        ) from error
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or flatten(error, 160)
+        raise UserError(f"output={output} cannot be written: {reason}. Name another folder.") from error

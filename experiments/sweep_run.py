@@ -93,7 +93,7 @@ def tables(comparison: Comparison) -> dict[str, Table]:
 
 
 def differences(comparison: Comparison) -> list[Mapping[str, Any]]:
-    """Return a row per task and pair of poolings: a - b with its 95 % interval, in one family."""
+    """Return a row per task and pair of poolings: a - b with its 95 % interval; Holm within a task."""
     from experiments.bundles import Record
     from experiments.tasks import paired_tasks
     from src.evaluation.contrasts import contrasts

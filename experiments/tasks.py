@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-import numpy as np
-
 from experiments.bundles import Record
 from src.errors import UserError
 from src.evaluation.contrasts import Task
 from src.results.groups import group_runs
-from src.results.predictions import headline_predictions
+from src.results.paired import have_same_rows, make_task
 from src.results.result import Result
 
 
@@ -56,20 +54,9 @@ def paired_task(members: Sequence[Record], label: Callable[[Result], str]) -> Ta
             f"{result.dataset}: two runs are labelled {repeated[0]}. Choose runs that differ in their label."
         )
     for other, name in zip(members[1:], labels[1:], strict=True):
-        if any(not np.array_equal(first.predictions[each], other.predictions[each]) for each in ("row", "label")):
+        if not have_same_rows(first.predictions, other.predictions):
             raise UserError(
                 f"{result.dataset}: {labels[0]} and {name} were scored on different rows, so they cannot be paired. "
                 "Run them again on the same data."
             )
-    return Task(
-        name=result.dataset,
-        metric=str(result.score["metric"]),
-        classes=int(result.counts.get("classes") or 0),
-        labels=first.predictions["label"],
-        predictions={
-            name: headline_predictions(record.predictions) for name, record in zip(labels, members, strict=True)
-        },
-        seed=result.seed,
-        folds=int(first.predictions["fold"].max(initial=-1)) + 1,
-        strata=first.predictions.get("set"),
-    )
+    return make_task(result, {name: record.predictions for name, record in zip(labels, members, strict=True)})

@@ -20,10 +20,10 @@ LEVELS = {
     "probes": 6,
     "pipeline": 7, "cli": 7,
     "sweeps": 8,
-    "run": 9, "extract": 9, "predict": 9,
+    "run": 9, "extract": 9, "predict": 9, "api": 9,
 }  # fmt: skip
 NEIGHBOURS = {("config", "errors"), ("runtime", "storage")}
-SEES_CONFIG = {"config", "cli", "pipeline", "run", "extract", "predict"}
+SEES_CONFIG = {"config", "cli", "pipeline", "run", "extract", "predict", "api"}
 # State that one process keeps, by module and name.
 STATE = {("src.features.loading", "_kept"), ("src.runtime.parallel", "_active_map")}
 MOST_LINES = 350  # of a module

@@ -134,6 +134,55 @@ def test_a_cross_validated_record_predicts_by_the_probe_of_all_rows(
     assert [row["label"] for row in read_csv(tmp_path / "out.csv")] == labels
 
 
+@pytest.mark.parametrize("similarity", ["cosine", "euclidean"])
+def test_a_run_that_fitted_nothing_gives_the_similarity_of_each_row(
+    similarity: str, run_main: RunMain, done: Any, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = [(SENTENCES[place % 5], SENTENCES[rng.integers(5)], place % 4 + 0.5) for place in range(12)]
+    write_csv(tmp_path / "test.csv", rows, ("text", "other", "label"))
+    words = ["dataset.train=null", "dataset.task=regression", "dataset.text_pair=other", "probe=cosine"]
+    kept = done(*words, f"probe.similarity={similarity}")
+    files = ["record=run", "input=test.csv", "output=out.csv"]
+    ended = run_main(predict.main, *files)
+    assert ended.status == 0 and similarity in ended.out, ended
+    found = [float(row["similarity"]) for row in read_csv(tmp_path / "out.csv")]
+    np.testing.assert_allclose(found, kept["prediction"], atol=1e-5)
+    done(*words, "probe.features=whiten")
+    ended = run_main(predict.main, *files)
+    assert ended.status == 1 and len(ended.lines) == 1 and "probe.features=whiten" in ended.err, ended
+
+
+def test_several_draws_predict_by_the_probe_of_all_rows(run_main: RunMain, done: Any, tmp_path: Path) -> None:
+    done("draws=3")
+    probe = load_file(f"run/{PROBE}")
+    np.testing.assert_array_equal(probe["weight"], (done(), load_file(f"run/{PROBE}"))[1]["weight"])
+    done("draws=3")
+    ended = run_main(predict.main, "record=run", "input=test.csv", "output=out.csv")
+    assert ended.status == 0 and "fitted on train" in ended.out, ended
+
+
+def test_a_few_shot_run_names_the_rows_of_its_probe(run_main: RunMain, done: Any, tmp_path: Path) -> None:
+    kept = done("probe=mteb", "probe.protocol.experiments=2", "probe.protocol.samples_per_label=3")
+    ended = run_main(predict.main, "record=run", "input=test.csv", "output=out.csv")
+    assert ended.status == 0 and "one experiment" in ended.out, ended
+    labels = [row["label"] for row in read_csv(tmp_path / "out.csv")]
+    assert labels == [("no", "yes")[number] for number in kept["prediction"][0]]
+
+
+def test_a_link_to_the_input_is_no_output_and_an_earlier_output_is_replaced(
+    run_main: RunMain, done: Any, tmp_path: Path
+) -> None:
+    done()
+    (tmp_path / "link.csv").symlink_to(tmp_path / "test.csv")
+    before = (tmp_path / "test.csv").read_bytes()
+    ended = run_main(predict.main, "record=run", "input=test.csv", "output=link.csv")
+    assert ended.status == 1 and "link.csv" in ended.err and (tmp_path / "test.csv").read_bytes() == before, ended
+    (tmp_path / "out.csv").write_text("earlier")
+    assert run_main(predict.main, "record=run", "input=test.csv", "output=out.csv").status == 0
+    assert len(read_csv(tmp_path / "out.csv")) == 20
+
+
 def test_no_features_are_stored(run_main: RunMain, done: Any, tmp_path: Path) -> None:
     done()
     stored = sorted((tmp_path / "cache").rglob("*.npy"))
@@ -157,6 +206,9 @@ def test_no_features_are_stored(run_main: RunMain, done: Any, tmp_path: Path) ->
         (["record=run", "input=null.jsonl", "output=out.csv"], ["null.jsonl", "row 2"]),
         (["record=run", "input=new.csv", "output=new.csv"], ["new.csv", "input"]),
         (["record=run", "input=new.csv", "output=out.xlsx"], [".xlsx", ".csv"]),
+        (["record=run", "input=-", "output=out.csv"], ["-", ".csv"]),
+        (["record=run", "input=new.csv", "output=-"], ["output=-", ".csv"]),
+        (["record=run", "input=bad.parquet", "output=out.csv"], ["bad.parquet"]),
         (["record=run", "input=new.csv", "output=no/out.csv"], ["no"]),
         (["record=run", "input=new.csv", "output=out.csv", "model.path=embedded:bert-books"], ["weights", "tiny-bert"]),
         (["record=run", "input=new.csv", "output=out.csv", "runtime.device=abacus"], ["abacus", "cpu"]),
@@ -170,6 +222,7 @@ def test_bad_input_is_one_line(
     write_csv(tmp_path / "new.csv", [("a dog",), ("yes",)], ("text",))
     write_csv(tmp_path / "header.csv", [], ("text",))
     (tmp_path / "empty.csv").touch()
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1 and nothing else")
     (tmp_path / "null.jsonl").write_text('{"text": "yes"}\n{"text": null}\n')
     ended = run_main(predict.main, *words)
     assert ended.status == 1 and len(ended.lines) == 1 and all(text in ended.err for text in named), ended

@@ -145,7 +145,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
         return self._primary[model]
 
     def contrasts(self, model: str, pairs: Sequence[tuple[str, str]] = PAIRS) -> list[Contrast]:
-        """Return the paired differences on the primary tasks, one family for Holm."""
+        """Return the paired differences on the primary tasks; Holm over the pairs of a task."""
         key = (model, tuple(pairs))
         if key not in self._contrasts:
             self._contrasts[key] = contrasts(self.primary_tasks(model), pairs, resamples=RESAMPLES)

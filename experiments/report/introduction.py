@@ -16,6 +16,11 @@ POOLERS = {
     "missing": "its checkpoint lacks the pooler's weights",
     "absent": "its architecture has no pooler",
 }
+SCOPES = {
+    "probe": "a linear probe was fitted",
+    "cosine": "the similarity of two texts' vectors was compared with the gold scores (probe=cosine)",
+    "knn": "each text got the class of its nearest training rows (probe=knn)",
+}
 
 
 def introduction(sections: Sequence[Section], left_out: Sequence[str]) -> Iterator[str]:
@@ -39,16 +44,18 @@ def _model(result: Result) -> str:
 
 
 def _scope(results: Sequence[Result]) -> str:
-    """Return what was computed from the features, probes or similarities, without the sentence's end."""
-    unfitted = [bool(result.chosen.get("similarity")) for result in results]
-    encoder = "the encoder itself was not trained,"
-    if not any(unfitted):
-        return f"A linear probe was fitted on each pooling of the encoder's states; {encoder}"
-    compared = "the similarity of two texts' vectors was compared with the gold scores, without a fit"
-    if all(unfitted):
-        return f"For each pooling of the encoder's states {compared}; {encoder}"
-    either = f"a linear probe was fitted or, under probe=cosine, {compared}"
-    return f"For each pooling of the encoder's states {either}; {encoder}"
+    """Return what was computed from the features, by probes or read-outs, without the sentence's end."""
+    kinds = {_kind(result) for result in results}
+    found = " or ".join(sentence for kind, sentence in SCOPES.items() if kind in kinds)
+    unfitted = "" if "probe" in kinds else "; this is a read-out, without a fit"
+    return f"For each pooling of the encoder's states {found}{unfitted}; the encoder itself was not trained,"
+
+
+def _kind(result: Result) -> str:
+    """Return which of `SCOPES` a run belongs to."""
+    if result.chosen.get("similarity"):
+        return "cosine"
+    return "knn" if result.chosen.get("parameter") == "n_neighbors" else "probe"
 
 
 def describe_pooler(pooler: Mapping[str, Any]) -> str:

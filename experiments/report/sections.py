@@ -8,22 +8,19 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-import numpy as np
-
 from experiments import style
 from experiments.bundles import Record
 from experiments.tasks import paired_task
-from src.evaluation.contrasts import MARGIN, Contrast, Task, contrasts
-from src.evaluation.differences import Difference
+from src.evaluation.contrasts import MARGIN, Contrast, Task, contrasts, metric_margin
+from src.evaluation.differences import Difference, mirrored
 from src.evaluation.metrics import metrics
 from src.results.cautions import cautions, is_one_vector, uses_untrained_pooler
-from src.results.display import format_score, is_fraction
+from src.results.display import format_score
 from src.results.groups import group_labels, group_runs, other_identity, texts_digest, weights_digest
 from src.results.result import Result
 
 CONTROLS = ("random_pooler",)  # never recommended
 FILES_SHOWN = 3
-OPPOSITE = {"better": "worse", "worse": "better"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ class Run:
         return [*undefined, *cautions(self.result)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Section:
     """Runs that differ in their pooling alone."""
 
@@ -80,6 +77,7 @@ class Section:
     # each pair of runs once, the better score first
     contrasts: Mapping[tuple[str, str], Contrast]
     margin: float  # of equivalence, in the metric's unit
+    records: Mapping[str, Record]  # by the name of their run
 
     @property
     def metric(self) -> str:
@@ -106,8 +104,7 @@ class Section:
         """Return the verdict of a against b, one of `src.evaluation.differences.VERDICTS`."""
         if (a, b) in self.contrasts:
             return self.contrasts[a, b].verdict
-        found = self.contrasts[b, a].verdict
-        return OPPOSITE.get(found, found)
+        return mirrored(self.contrasts[b, a].verdict)
 
     def contrast(self, a: str, b: str) -> Contrast:
         """Return the test between two runs, in either order."""
@@ -174,9 +171,10 @@ def _build_section(label: dict[str, str], members: Sequence[Record], margin: flo
         key=lambda run: (run.value is None, is_one_vector(run.result), 0 if run.value is None else -sign * run.value)
     )
     pairs = list(combinations([run.name for run in runs], 2))
-    margin = margin if is_fraction(task.metric) else margin * (float(np.std(task.labels)) or 1.0)
+    margin = metric_margin(task, margin)
     found = contrasts([task], pairs, margin=margin) if pairs else []
-    return Section(label, tuple(runs), task, {(contrast.a, contrast.b): contrast for contrast in found}, margin)
+    records = {names[record.result.key]: record for record in members}
+    return Section(label, tuple(runs), task, {(each.a, each.b): each for each in found}, margin, records)
 
 
 def _run_names(members: Sequence[Record]) -> Iterator[str]:

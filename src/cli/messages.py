@@ -9,6 +9,7 @@ import sys
 import typing
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from omegaconf import DictConfig
@@ -54,6 +55,11 @@ def exit_with_error(message: str, status: int = 1) -> NoReturn:
     """Print an error's lines on stderr and exit."""
     print(f"error: {printable(message)}", file=sys.stderr)
     sys.exit(status)
+
+
+def help_command() -> str:
+    """Return the command that lists the options, as the user calls it."""
+    return "probes run --help" if Path(sys.argv[0]).stem == "probes" else "python -m src.run --help"
 
 
 @contextmanager
@@ -130,7 +136,7 @@ def not_an_option(group: str, name: str, known: Sequence[str] = ()) -> UserError
     if "/" not in name and known:
         error = str(unknown(group, name, known))
         return UserError(f"{error}\n{HINTS[group].format(name='...')}" if group in HINTS else error)
-    hint = HINTS.get(group, "python -m src.run --help lists them.").format(name=name)
+    hint = HINTS.get(group, f"{help_command()} lists them.").format(name=name)
     return UserError(f"{group}={shortened(name)} is not an option of the group {group}. {hint}")
 
 

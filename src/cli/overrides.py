@@ -11,7 +11,7 @@ from typing import NoReturn
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString, RangeSweep
 
-from src.cli.messages import QUOTING, exit_with_error, not_an_option
+from src.cli.messages import QUOTING, exit_with_error, help_command, not_an_option
 from src.config.paths import CONF
 from src.config.schema import Config
 from src.errors import UserError, refuse_credentials
@@ -48,7 +48,7 @@ class FlagParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Exit with one line, in place of the usage of every flag."""
         status = 2 if message.startswith("unrecognized") else 1
-        exit_with_error(f"{message}. python -m src.run --help lists what is allowed.", status)
+        exit_with_error(f"{message}. {help_command()} lists what is allowed.", status)
 
 
 def check_overrides(arguments: list[str], *, sweeps: bool = True) -> list[str]:
@@ -117,7 +117,7 @@ def check_override(override: Override, *, sweep: bool) -> None:
             raise UserError(f"'{argument}' holds several values. Add -m to run one job for each.\n{QUOTING}")
     elif key in GROUPS and not override.is_delete() and not isinstance(override.value(), str):
         raise UserError(
-            f"'{argument}': the group {key} takes the name of one of its options. python -m src.run --help lists them."
+            f"'{argument}': the group {key} takes the name of one of its options. {help_command()} lists them."
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from dataclasses import replace
 from typing import Any
@@ -186,7 +187,7 @@ def check_probe(config: Config, asked: str | None) -> Config:
     protocol.validate(probe.grid)
     pairing = protocol.pairing(asked, dataset.text_pair is not None) or config.pairing
     if pairing != (asked or config.pairing):
-        log.info("%s: probe=%s reads the two texts of a row with pairing=%s", dataset.name, probe.name, pairing)
+        log_once(f"probe={probe.name} reads the two texts of a row with pairing={pairing}")
     if not 0 < probe.carve < 1:
         raise UserError(
             f"probe.carve={probe.carve}: a fraction of the training rows between 0 and 1 is needed, such as 0.2."
@@ -196,3 +197,9 @@ def check_probe(config: Config, asked: str | None) -> Config:
     if protocol.FITTED:
         limits.check_grid("probe.grid", probe.grid)
     return replace(config, pairing=pairing, dataset=protocol.scored_by(dataset))
+
+
+@functools.cache
+def log_once(line: str) -> None:
+    """Log a line once per process, not for every job of a sweep."""
+    log.info(line)

@@ -15,7 +15,7 @@ SELECTIONS = ("carve", "development", "folds", "nested")
 SCALINGS = ("none", "standardise", "l2")
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")  # of probe=cosine
 DEVICES = ("auto", "cpu", "cuda", "mps")
-DTYPES = ("float32", "bfloat16", "float16")
+DTYPES = ("float32", "bfloat16", "float16", "mixed", "tf32")
 MODES = ("offline", "auto", "online")
 FORMATS = ("huggingface", "tensorflow")
 # names of transformers; gelu is by the error function
@@ -156,7 +156,7 @@ class ProbeConfig:
     estimator: dict[str, Any] = field(default_factory=dict)
     # one parameter of the estimator: values to try
     grid: dict[str, list[float]] = field(default_factory=dict)
-    features: str = "standardise"  # none, standardise, l2; probe=cosine: none, centre, standardise, whiten
+    features: str = "standardise"  # none, standardise, l2; cosine and knn: none, centre, standardise, whiten
     carve: float = 0.2  # fraction of train on which the grid's value is chosen
     resamples: int = 10000  # bootstrap resamples of the test rows
     # name and settings, see src.probes.protocols
@@ -198,7 +198,7 @@ class RuntimeConfig:
     device: str = "auto"
     dtype: str = "float32"
     attention: str | None = None  # implementation; unset: the library's default for the model
-    token_budget: int | None = None  # tokens a batch; unset: 512 on a CPU, 16384 on an accelerator
+    token_budget: int | None = None  # tokens a batch; unset: 1024 on a CPU, 16384 on an accelerator
     # CPU threads that encode and fit; unset: the cores this process may use
     threads: int | None = None
     cache_dir: str | None = None  # unset: $XDG_CACHE_HOME or ~/.cache, then bert-pooling-probes

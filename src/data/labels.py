@@ -114,11 +114,11 @@ def class_names(config: DatasetConfig, labels: dict[str, pa.ChunkedArray], roles
     names: list[str] = []
     for split in sorted(labels, key=lambda name: name != roles.get("train")):
         found = set(labels[split].unique().to_pylist()) - set(names)
-        names += [] if names and found <= {HIDDEN_LABEL} else _sorted_labels(found)
+        names += [] if names and found <= {HIDDEN_LABEL} else sorted_labels(found)
     return tuple(names)
 
 
-def _sorted_labels(labels: set[str]) -> list[str]:
+def sorted_labels(labels: set[str]) -> list[str]:
     """Sort labels; by value where all are numbers, so that "2" comes before "10"."""
     if all(map(is_score, labels)):
         return sorted(labels, key=lambda label: (float(label), label))

@@ -21,11 +21,12 @@ def compare(
     seed: int = 0,
     resamples: int = RESAMPLES,
     strata: Array | None = None,
+    groups: Array | None = None,
 ) -> Difference:
     """Compare a with b on the same rows.
 
     Accuracy is compared by McNemar's mid-p with Newcombe's interval, all else by the paired
-    bootstrap.
+    bootstrap, and so is everything where rows come in groups.
 
     Parameters
     ----------
@@ -36,16 +37,19 @@ def compare(
         0 for regression.
     strata : (rows,), or None
         Regression: rows are resampled among those with an equal entry.
+    groups : (rows,), or None
+        Rows with an equal entry are resampled together.
 
     Raises
     ------
     UserError
         Predictions and labels have different rows, or the metric is of another task.
     """
-    if name != "accuracy" or max(np.ndim(pred_a), np.ndim(pred_b)) > 1:
+    if name != "accuracy" or groups is not None or max(np.ndim(pred_a), np.ndim(pred_b)) > 1:
         runs = resample_runs(
-            name, labels, [pred_a, pred_b], classes=classes, seed=seed, resamples=resamples, strata=strata
-        )
+            name, labels, [pred_a, pred_b], classes=classes, seed=seed, resamples=resamples, strata=strata,
+            groups=groups,
+        )  # fmt: skip
         return runs.difference(0, 1)
     stacked = np.stack([np.asarray(pred_a), np.asarray(pred_b)])
     labels, predictions = check_predictions(name, labels, stacked, classes)

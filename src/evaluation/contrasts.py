@@ -42,6 +42,8 @@ class Task:
         Number of folds where the predictions are cross-validated, else 0.
     strata : (rows,), or None
         Regression: rows are resampled among those with an equal entry.
+    groups : (rows,), or None
+        Rows with an equal entry are resampled together.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Task:
     seed: int = 0
     folds: int = 0
     strata: Array | None = None
+    groups: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,16 @@ def _predictions(task: Task, run: str) -> Array:
     return np.atleast_2d(np.asarray(task.predictions[run]))
 
 
+def metric_margin(task: Task, margin: float = MARGIN) -> float:
+    """Return the margin in the unit of a task's metric.
+
+    For a metric in the label's unit it is that share of the labels' standard deviation.
+    """
+    if metrics[task.metric].high <= 1:
+        return margin
+    return margin * (float(np.std(task.labels)) or 1.0)
+
+
 @lru_cache(maxsize=64)  # keyed by the identity of the task
 def resample_task(task: Task, resamples: int) -> ResampledRuns:
     """Return all runs of a task under one set of resamples."""
@@ -156,7 +169,7 @@ def resample_task(task: Task, resamples: int) -> ResampledRuns:
     try:
         return resample_runs(
             task.metric, task.labels, runs, classes=task.classes, seed=task.seed, resamples=resamples,
-            strata=task.strata,
+            strata=task.strata, groups=task.groups,
         )  # fmt: skip
     except UserError as error:
         raise UserError(f"{task.name}: {error}") from error
@@ -165,7 +178,7 @@ def resample_task(task: Task, resamples: int) -> ResampledRuns:
 def difference_of(task: Task, a: str, b: str, resamples: int) -> Difference:
     """Return metric(a) - metric(b) on a task, with its interval and p-value."""
     first, second = _predictions(task, a), _predictions(task, b)
-    if task.metric == "accuracy" and len(first) == len(second) == 1:
+    if task.metric == "accuracy" and task.groups is None and len(first) == len(second) == 1:
         return compare(task.metric, task.labels, first[0], second[0], classes=task.classes)
     return resample_task(task, resamples).difference(*run_indices(task, a, b))
 

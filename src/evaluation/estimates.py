@@ -37,6 +37,7 @@ def evaluate(
     resamples: int = RESAMPLES,
     fold: Array | None = None,
     strata: Array | None = None,
+    groups: Array | None = None,
 ) -> Estimate:
     """Return a metric's value and its 95 % interval for new rows, the fitted probe being given.
 
@@ -57,6 +58,8 @@ def evaluate(
         The fold of each row where the predictions are cross-validated, for the note in `method`.
     strata : (rows,), or None
         Regression: rows are resampled among those with an equal entry.
+    groups : (rows,), or None
+        Rows with an equal entry are resampled together, whatever the metric.
 
     Raises
     ------
@@ -72,13 +75,15 @@ def evaluate(
         )
     if strata is not None:
         note += f"; resampled within {len(np.unique(strata))} sets"
-    sample = replace(metric_sample(name, labels, predictions, classes), strata=strata)
+    if groups is not None:
+        strata, note = None, f"; {len(np.unique(groups))} groups of rows are resampled as a whole{note}"
+    sample = replace(metric_sample(name, labels, predictions, classes, groups=groups), strata=strata)
     value = sample.point()
     if not np.isfinite(value):
         constant = "the probe predicts one value for all rows"
         reason = constant if np.ptp(labels) else "the labels to be predicted are all equal"
         return Estimate(None, None, None, reason, "undefined")
-    if name == "accuracy" and len(predictions) == 1:
+    if name == "accuracy" and len(predictions) == 1 and groups is None:
         return Estimate(value, *wilson(round(value * len(labels)), len(labels)), None, "Wilson" + note)
     sparse = is_sparse(labels, predictions, classes)
     return estimate(sample, seed=seed, resamples=resamples, sparse=sparse, note=note)

@@ -20,7 +20,7 @@ from src.evaluation.bootstrap import (
 )
 from src.evaluation.differences import Difference, difference_from_interval, two_sided
 from src.evaluation.metrics import Array, check_predictions, correlation, metrics, scaled
-from src.evaluation.samples import Sample, is_sparse, metric_sample
+from src.evaluation.samples import Sample, group_matrix, is_sparse, metric_sample
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,8 @@ class ResampledRuns:
         Rows of each unit: rows with the same label and predictions.
     student : (resamples,)
         Draws from Student's t with draws - 1 degrees of freedom; 0 for a single draw.
+    groups : (rows,), or None
+        Rows that were resampled together; the units are then these groups.
     strata : (units,), or None
         Rows were resampled among those with an equal entry.
     """
@@ -93,6 +95,7 @@ class ResampledRuns:
     left_out: Array
     counts: Array
     student: Array
+    groups: Array | None = None
     strata: Array | None = None
 
     def resamples_of(self, a: int, b: int) -> Array:
@@ -142,7 +145,8 @@ class ResampledRuns:
     def _sparse_difference(self, value: float, found: Bootstrap | None, pair: Array) -> Difference:
         """Return a difference with the bound on unseen cells, for sparse classes or equal resamples."""
         draws = len(pair) // 2
-        sample = metric_sample(self.metric, self.labels, pair, self.classes, np.repeat([1.0, -1.0], draws) / draws)
+        signs = np.repeat([1.0, -1.0], draws) / draws
+        sample = metric_sample(self.metric, self.labels, pair, self.classes, signs, self.groups)
         bound = unseen_bound(sample)
 
         def unseen(level: float) -> tuple[float, float]:
@@ -162,7 +166,8 @@ class ResampledRuns:
 
     def _method(self, note: str) -> str:
         of_draws = f" and Student's t over {self.points.shape[1]} draws" if self.points.shape[1] > 1 else ""
-        return f"paired BCa bootstrap, {len(self.values)} resamples{of_draws}{note}"
+        of_groups = "" if self.groups is None else f" of {len(self.counts)} groups"
+        return f"paired BCa bootstrap, {len(self.values)} resamples{of_groups}{of_draws}{note}"
 
 
 def resample_runs(
@@ -174,6 +179,7 @@ def resample_runs(
     seed: int = 0,
     resamples: int = RESAMPLES,
     strata: Array | None = None,
+    groups: Array | None = None,
 ) -> ResampledRuns:
     """Draw rows with their label and all predictions; score every run in every resample.
 
@@ -182,6 +188,8 @@ def resample_runs(
     predictions : one array a run, (rows,) or (draws, rows)
     strata : (rows,), or None
         Regression: rows are resampled among those with an equal entry.
+    groups : (rows,), or None
+        Rows with an equal entry are resampled together, whatever their strata.
 
     Raises
     ------
@@ -195,7 +203,10 @@ def resample_runs(
     labels, runs = np.asarray(labels), np.stack(stacks)
     draws = runs.shape[1]
     score = _score_classes if classes else _score_targets
-    counts, scores, left_out = score(metric_name, labels, runs.reshape(-1, len(labels)), classes)
+    counts, scores, left_out, units = score(metric_name, labels, runs.reshape(-1, len(labels)), classes)
+    if groups is not None:
+        counts, scores, left_out = _score_groups(scores, units, groups)
+        strata = None
 
     def of_runs(weights: Array) -> Array:
         return scores(weights).reshape(len(weights), -1, draws).mean(axis=-1)
@@ -212,6 +223,7 @@ def resample_runs(
         left_out=left_out.reshape(len(counts), -1, draws).mean(axis=-1),
         counts=counts,
         student=stdtrit(draws - 1, uniform) if draws > 1 else np.zeros(resamples),
+        groups=groups,
         strata=strata,
     )
 
@@ -219,23 +231,23 @@ def resample_runs(
 Scores = Callable[[Array], Array]  # weights (resamples, units) to values (resamples, runs)
 
 
-def _score_classes(name: str, labels: Array, runs: Array, classes: int) -> tuple[Array, Scores, Array]:
-    """Return the rows of each unit, the scores of weights, and the scores without one row."""
+def _score_classes(name: str, labels: Array, runs: Array, classes: int) -> tuple[Array, Scores, Array, Array]:
+    """Return rows of each unit, scores of weights, scores without one row, and the unit of each row."""
     function = metrics[name].function
     cells = np.concatenate([labels[None], runs])
     if name == "accuracy":  # right or wrong is enough, which leaves fewer kinds of rows to draw
         cells, classes = (cells == labels).astype(np.int64), 2
-    units, counts = np.unique(cells, axis=1, return_counts=True)
+    units, place, counts = np.unique(cells, axis=1, return_inverse=True, return_counts=True)
     confusions = [np.eye(classes**2)[units[0] * classes + row] for row in units[1:]]  # of one row of each unit
 
     def scores(weights: Array) -> Array:
         return np.stack([function((weights @ one).reshape(-1, classes, classes)) for one in confusions], axis=-1)
 
     left_out = [function((counts @ one - one).reshape(-1, classes, classes)) for one in confusions]
-    return counts, scores, np.stack(left_out, axis=-1)
+    return counts, scores, np.stack(left_out, axis=-1), place.ravel()
 
 
-def _score_targets(name: str, labels: Array, runs: Array, classes: int) -> tuple[Array, Scores, Array]:
+def _score_targets(name: str, labels: Array, runs: Array, classes: int) -> tuple[Array, Scores, Array, Array]:
     """Return the same as `_score_classes` for regression, where each row is a unit."""
     function = metrics[name].function
     counts = np.ones(len(labels), dtype=np.int64)
@@ -245,7 +257,25 @@ def _score_targets(name: str, labels: Array, runs: Array, classes: int) -> tuple
         return np.stack([function(targets, row, weights) for row in rows], axis=-1)
 
     left_out = pearson_jackknife(targets, rows) if name == "pearson" else Sample(counts, scores).jackknife()
-    return counts, scores, left_out
+    return counts, scores, left_out, np.arange(len(labels))
+
+
+def _score_groups(scores: Scores, units: Array, groups: Array) -> tuple[Array, Scores, Array]:
+    """Return what `_score_classes` does with groups as units: ones, scores, scores without a group.
+
+    Parameters
+    ----------
+    scores : callable
+        Maps weights of the units below to scores.
+    units, groups : (rows,)
+    """
+    matrix = group_matrix(units, groups)
+    counts = np.ones(matrix.shape[0], dtype=np.int64)
+
+    def of_groups(weights: Array) -> Array:
+        return scores(weights @ matrix)
+
+    return counts, of_groups, Sample(counts, of_groups).jackknife()
 
 
 def pearson_jackknife(labels: Array, predictions: Array) -> Array:

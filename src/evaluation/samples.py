@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
+import scipy.sparse as sp
 
 from src.evaluation.metrics import Array, metrics
 from src.runtime.parallel import parallel_map
@@ -100,7 +101,48 @@ class Sample:
         return np.concatenate(values)
 
 
-def metric_sample(name: str, labels: Array, predictions: Array, classes: int, signs: Array | None = None) -> Sample:
+def group_matrix(units: Array, groups: Array) -> sp.csr_matrix:
+    """Return the rows that each group has in each unit, (groups, units), in groups of 1 row on average.
+
+    Parameters
+    ----------
+    units : (rows,) int64
+        Each row's unit.
+    groups : (rows,)
+        Equal for rows that are resampled together.
+    """
+    place = np.unique(groups, return_inverse=True)[1].ravel()
+    shape = (int(place.max()) + 1, int(units.max()) + 1)
+    return sp.csr_matrix((np.full(len(units), shape[0] / len(units)), (place, units)), shape=shape)
+
+
+def grouped(sample: Sample, units: Array, groups: Array) -> Sample:
+    """Return a sample whose units are groups of rows, each drawn as a whole.
+
+    Parameters
+    ----------
+    sample : Sample
+    units, groups : (rows,)
+        Each row's unit in `sample`, and its group.
+    """
+    matrix = group_matrix(units, groups)
+    count = matrix.shape[0]
+
+    def statistic(weights: Array) -> Array:
+        return sample.statistic(np.concatenate([weights[:, :count] @ matrix, weights[:, count:]], axis=1))
+
+    unseen = None if sample.unseen is None else np.eye(count + len(sample.unseen))[count:]
+    return Sample(np.ones(count), statistic, unseen, size=sample.size)
+
+
+def metric_sample(
+    name: str,
+    labels: Array,
+    predictions: Array,
+    classes: int,
+    signs: Array | None = None,
+    groups: Array | None = None,
+) -> Sample:
     """Return the `Sample` of a metric's mean over predictions (draws, rows).
 
     Parameters
@@ -109,6 +151,8 @@ def metric_sample(name: str, labels: Array, predictions: Array, classes: int, si
         0 for regression.
     signs : (draws,), or None
         Factors of the draws, as [1, -1] for a difference; None averages over draws.
+    groups : (rows,), or None
+        Equal for rows that are drawn together, which are then the units.
     """
     function = metrics[name].function
     share = np.full(len(predictions), 1 / len(predictions)) if signs is None else np.asarray(signs, dtype=np.float64)
@@ -119,8 +163,11 @@ def metric_sample(name: str, labels: Array, predictions: Array, classes: int, si
             values = [part * function(labels, row, weights) for part, row in zip(share, predictions, strict=True)]
             return np.sum(values, axis=0)
 
-        return Sample(np.ones(len(labels)), of_rows)
-    cells, counts = np.unique(np.concatenate([labels[None], predictions]), axis=1, return_counts=True)
+        rows = Sample(np.ones(len(labels)), of_rows)
+        return rows if groups is None else grouped(rows, np.arange(len(labels)), groups)
+    cells, place, counts = np.unique(
+        np.concatenate([labels[None], predictions]), axis=1, return_inverse=True, return_counts=True
+    )
     unseen_cells = _unseen_cells(cells, classes)
     units = np.concatenate([cells, unseen_cells], axis=1)
     seen = len(counts)
@@ -138,7 +185,8 @@ def metric_sample(name: str, labels: Array, predictions: Array, classes: int, si
         return total
 
     unseen = np.eye(units.shape[1])[seen:]
-    return Sample(counts, statistic, unseen if len(unseen) else None, size=classes**2)
+    found = Sample(counts, statistic, unseen if len(unseen) else None, size=classes**2)
+    return found if groups is None else grouped(found, place.ravel(), groups)
 
 
 def _unseen_cells(cells: Array, classes: int) -> Array:

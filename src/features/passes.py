@@ -22,6 +22,7 @@ from src.models.options import EncodingOptions
 from src.models.tokenizer import Tokens
 from src.pooling import poolings
 from src.runtime.clock import Clock
+from src.runtime.terminal import hides_bar
 from src.storage.arrays import ArrayStore
 from src.storage.shards import ShardStore
 
@@ -272,7 +273,7 @@ class ForwardPass:
 
         return tqdm(
             total=sum(self._count_tokens(number) for number in todo), unit="tok", unit_scale=True,
-            desc=self.column.label, disable=None if self.progress else True, dynamic_ncols=True, smoothing=0,
+            desc=self.column.label, disable=hides_bar(self.progress), dynamic_ncols=True, smoothing=0,
         )  # fmt: skip
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from src.errors import UserError, flatten
 from src.models import hidden_states
+from src.models.bert_forward import BertForward
 from src.models.checkpoint import Checkpoint
 from src.models.encoder_info import EncoderInfo
-from src.models.kernels import pack_linear_layers, use_short_row_attention
+from src.models.forward import LibraryForward, choose_forward
 from src.models.loading import load_model
 from src.models.next_sentence import load_next_sentence_head, sentence_pairs
 from src.models.options import EncodingOptions
@@ -61,18 +62,12 @@ class Encoder:
         scale = getattr(config, "initializer_range", INITIALIZER_RANGE)
         random = np.random.default_rng(RANDOM_POOLER_SEED).standard_normal((width, width), dtype=np.float32) * scale
         self.random_weight = torch.from_numpy(random.astype(np.float32)).to(self.device)
-        self._check_hidden_states(width, options.dtype)
-        kernel = self._accelerate(options)
+        self.dtype = options.dtype
+        self._forward: BertForward | LibraryForward = LibraryForward(self.model)
+        self._check_hidden_states(width)
+        self._forward, kernel = choose_forward(self.model, options, self.device)
+        self._check_hidden_states(width)
         self.info = self._describe(width, kernel, options.max_length)
-
-    def _accelerate(self, options: EncodingOptions) -> str:
-        """Exchange kernels of a float32 model on a CPU; return the name of its linear layers' kernel."""
-        if self.device != "cpu" or options.dtype != "float32":
-            return "plain"
-        kernel = pack_linear_layers(self.model, options.token_budget)
-        if options.attention is None:
-            use_short_row_attention(self.model)
-        return kernel
 
     def _describe(self, width: int, kernel: str, max_length: int | None) -> EncoderInfo:
         config, checkpoint = self.model.config, self.checkpoint
@@ -183,7 +178,12 @@ class Encoder:
             torch.mps.synchronize()
 
     def forward(
-        self, ids: np.ndarray, segments: np.ndarray, special: np.ndarray, lengths: np.ndarray | None = None
+        self,
+        ids: np.ndarray,
+        segments: np.ndarray,
+        special: np.ndarray,
+        lengths: np.ndarray | None = None,
+        layers: Collection[int] | None = None,
     ) -> EncoderOutput:
         """Run one forward pass over a batch.
 
@@ -193,6 +193,9 @@ class Encoder:
             Word pieces, token type ids, and True at special tokens.
         lengths : int array of shape (batch,), optional
             Real tokens of each row; None: no row is padded, and no mask is used.
+        layers : collection of int, optional
+            Layers that are needed, 0 to L; None: all. Others may be of size 0, and `pooled` is None
+            if the last one is not among them.
         """
         import torch
 
@@ -201,45 +204,46 @@ class Encoder:
         if lengths is not None:
             real = torch.from_numpy(lengths).to(self.device).unsqueeze(1)
             mask = torch.arange(tokens.shape[1], device=self.device) < real
-        output = self._call(tokens, segments, None if lengths is None else mask)
+        hidden, pooled = self._call(tokens, segments, None if lengths is None else mask, layers)
         self.warm = True
         return EncoderOutput(
-            hidden=output.hidden_states,
+            hidden=hidden,
             mask=mask,
             content=mask & ~torch.from_numpy(special.astype(np.bool_)).to(self.device),
-            pooled=output.pooler_output if self.pooler.tensor_weight is not None else None,
+            pooled=pooled if self.pooler.tensor_weight is not None else None,
             pooler_weight=self.pooler.tensor_weight,
             pooler_bias=self.pooler.tensor_bias,
             random_weight=self.random_weight,
         )
 
-    def _call(self, tokens: Tensor, segments: np.ndarray, mask: Tensor | None) -> Any:
+    def _call(
+        self, tokens: Tensor, segments: np.ndarray, mask: Tensor | None, layers: Collection[int] | None = None
+    ) -> tuple[Any, Any]:
+        """Return hidden states and the pooler's output."""
         import torch
 
-        inputs: dict[str, Any] = {"input_ids": tokens}
-        if mask is not None:
-            inputs["attention_mask"] = mask.long()
-        if self.uses_segments:
-            inputs["token_type_ids"] = torch.from_numpy(segments.astype(np.int64)).to(self.device)
+        types = torch.from_numpy(segments.astype(np.int64)).to(self.device) if self.uses_segments else None
+        if self.device == "cuda":  # a setting of the process, which another encoder may have changed
+            torch.backends.cuda.matmul.allow_tf32 = self.dtype == "tf32"
         with torch.inference_mode():
-            return self.model(**inputs, output_hidden_states=True)
+            return self._forward(tokens, types, mask, layers)
 
-    def _check_hidden_states(self, width: int, dtype: str) -> None:
+    def _check_hidden_states(self, width: int) -> None:
         """Encode a tiny batch, and refuse a model whose hidden states cannot be pooled."""
         import torch
 
         try:
             ids, mask = hidden_states.trial_batch(self.model)
             tokens, real = (torch.from_numpy(array).to(self.device) for array in (ids, mask))
-            found = self._call(tokens, np.zeros_like(ids), real).hidden_states
-            reason = hidden_states.defect(found, self.layers, width, dtype)
+            found, _ = self._call(tokens, np.zeros_like(ids), real)
+            reason = hidden_states.defect(found, self.layers, width, self.dtype)
         except Exception as error:  # a model may raise anything at inputs that it does not take
             reason = f"its forward pass over word pieces alone fails ({type(error).__name__}: {flatten(error, 120)})"
         if reason:
             raise UserError(
                 f"'{self.checkpoint.label}' ({self.model.config.model_type}) cannot be pooled: {reason}.\nChoose a "
-                "BERT-like model, or get "
-                "config.json and the weights of one checkpoint."
+                "BERT-like model, or get config.json and the weights of one checkpoint."
+                + (" Or use runtime.dtype=float32." if self.dtype == "mixed" else "")
             )
 
 

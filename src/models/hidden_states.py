@@ -9,7 +9,7 @@ import numpy as np
 TOKENS = 4  # tokens of each row of the batch
 REAL_TOKENS = 2  # tokens of its first and last row that are not padding
 # Largest difference between equal rows, relative to the row's largest value; rounding is less.
-TOLERANCE = {"float32": 1e-3, "float16": 3e-2, "bfloat16": 1e-1}
+TOLERANCE = {"float32": 1e-3, "float16": 3e-2, "bfloat16": 1e-1, "mixed": 1e-1, "tf32": 1e-2}
 
 
 def trial_batch(model: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -52,6 +52,8 @@ def defect(hidden: Any, layers: int, width: int, dtype: str) -> str | None:
             found = tuple(states.shape)
             return f"its hidden states are of shape {found} at layer {layer} for (rows, tokens, width) = {shape}"
         one, other = states[0, :REAL_TOKENS].float(), states[2, :REAL_TOKENS].float()
+        if dtype == "mixed" and states.dtype != torch.float32:
+            return f"runtime.dtype=mixed keeps hidden states in float32, and those of layer {layer} are {states.dtype}"
         if not torch.isfinite(one).all():
             return f"its hidden states are NaN or infinite at layer {layer}: its weights may be damaged"
         if not (one - other).abs().max() <= TOLERANCE[dtype] * one.abs().max():

@@ -21,7 +21,7 @@ def load_model(
     Parameters
     ----------
     dtype : str
-        Name of a dtype of torch.
+        Of the weights: `runtime.dtype`, where mixed and tf32 stand for float32.
     attention : str or None
         Implementation of attention; None: the library's default for the model.
 
@@ -68,7 +68,7 @@ def _from_pretrained(
 
     library_logging.set_verbosity_error()
     library_logging.disable_progress_bar()
-    arguments: dict[str, Any] = {"output_loading_info": True, "dtype": getattr(torch, dtype)}
+    arguments: dict[str, Any] = {"output_loading_info": True, "dtype": getattr(torch, dtype, torch.float32)}
     if attention is not None:
         arguments["attn_implementation"] = attention
     shapes = stored if parameters is None else {name: tuple(value.shape) for name, value in parameters.items()}

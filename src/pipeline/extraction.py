@@ -8,12 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
 
+import numpy as np
+import pyarrow as pa
+
 from src.config.schema import Config
+from src.data.in_memory import memory_dataset
 from src.errors import UserError
 from src.features.inputs import encoder_inputs
 from src.features.text_losses import warn_once
+from src.features.vectors import pair_features
 from src.pipeline.feature_files import write_features
 from src.pipeline.prepare import PreparedRun, open_run
+from src.pipeline.threads import resolved_threads
 from src.pooling import poolings
 from src.results.statements import joint_reading_caution
 
@@ -39,19 +45,24 @@ def extract(config: Config, folder: Path, report: Callable[[str], None] = print)
     except OSError as error:
         raise UserError(f"output={folder} cannot be written: {error.strerror}. Choose another folder.") from error
     prepared = open_run(config)
-    pooling, model = prepared.target[0], prepared.extractor.checkpoint.label
-    if prepared.extractor.info.pooler["status"] == "untrained" and poolings[pooling].needs_pooler:
-        log.warning(
-            "warning: the pooler of %s was never trained: '%s' is a random projection of its [CLS] state.",
-            model,
-            pooling,
-        )
-    stated = prepared.extractor.checkpoint.stated or {}
-    if caution := joint_reading_caution(stated, pairing=config.pairing, pairs=prepared.data.has_pairs):
-        warn_once(f"{model}: {caution}")
+    warn_of_reading(prepared)
     if config.runtime.shard is not None and config.runtime.shards > 1 and not _encode_shard(prepared, report):
         return []
     return [_write_split(prepared, name, folder, report) for name in prepared.data.splits]
+
+
+def warn_of_reading(prepared: PreparedRun) -> None:
+    """Warn of a pooler that was never trained, and of pairs that the model was not made to read jointly."""
+    pooling, extractor = prepared.target[0], prepared.extractor
+    if extractor.info.pooler["status"] == "untrained" and poolings[pooling].needs_pooler:
+        log.warning(
+            "warning: the pooler of %s was never trained: '%s' is a random projection of its [CLS] state.",
+            extractor.checkpoint.label,
+            pooling,
+        )
+    stated, pairing = extractor.checkpoint.stated or {}, prepared.config.pairing
+    if caution := joint_reading_caution(stated, pairing=pairing, pairs=prepared.data.has_pairs):
+        warn_once(f"{extractor.checkpoint.label}: {caution}")
 
 
 def _encode_shard(prepared: PreparedRun, report: Callable[[str], None]) -> bool:
@@ -73,14 +84,37 @@ def _encode_shard(prepared: PreparedRun, report: Callable[[str], None]) -> bool:
     return not remaining
 
 
+def split_features(prepared: PreparedRun, name: str) -> list[np.ndarray]:
+    """Return the features (rows, width) of a split, float32: of its rows, or of both sides of pairs read apart."""
+    read, also_layers = prepared.data, prepared.config.runtime.also_layers
+    texts = encoder_inputs(read.splits[name], prepared.config.pairing, read.name)
+    return [prepared.extractor.features(text, prepared.target, also_layers).values for text in texts]
+
+
+def text_features(config: Config, table: pa.Table, name: str) -> np.ndarray:
+    """Return the features of rows in memory, float32 (rows, width), as `extract` writes them.
+
+    Parameters
+    ----------
+    config : Config
+        Its dataset has no labels.
+    table : pa.Table
+        See `src.data.in_memory.memory_table`.
+    name : str
+        Of the rows, in messages and in the progress bar.
+    """
+    with resolved_threads(config) as resolved:
+        prepared = open_run(resolved, data=memory_dataset(resolved.dataset, {name: table}))
+        warn_of_reading(prepared)
+        values = pair_features(split_features(prepared, name))
+        return values if values.flags.writeable else values.copy()  # what is stored is not to be changed
+
+
 def _write_split(prepared: PreparedRun, name: str, folder: Path, report: Callable[[str], None]) -> Path:
     """Write the features of one split, which are encoded if the store lacks them."""
     read, extractor, target, config = prepared.data, prepared.extractor, prepared.target, prepared.config
     split, before = read.splits[name], extractor.encoded
-    sides = [
-        extractor.features(text, target, config.runtime.also_layers).values
-        for text in encoder_inputs(split, config.pairing, read.name)
-    ]
+    sides = split_features(prepared, name)
     metadata = {
         "pooling": target[0],
         "layer": str(target[1]),

@@ -1,4 +1,4 @@
-"""Prediction: the stored probe of a run on new rows without labels."""
+"""Prediction: the stored probe, or the similarity, of a run on new rows without labels."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ from src.features.extractor import FeatureExtractor
 from src.features.inputs import EncoderInput, encoder_inputs
 from src.features.text_losses import TextLosses, loss_warnings, warn_once
 from src.features.unstored import UnstoredEncoder, unstored_encoder
-from src.models.finding import find_checkpoint
 from src.pipeline.prediction_files import Columns, check_output, prediction_writer
 from src.pipeline.prepare import open_extractor
+from src.pipeline.recorded import check_recorded, find_recorded_checkpoint
 from src.probes.decisions import probabilities
 from src.probes.fitted import Prediction
 from src.probes.protocols.base import get_protocol
-from src.probes.stored import StoredProbe, read_probe
+from src.probes.stored import StoredProbe, StoredSimilarity, read_probe, read_similarity
 from src.results.result import Result
 from src.runtime.clock import Clock
+from src.runtime.terminal import hides_bar
 from src.storage.arrays import ArrayStore
+
+Stored = StoredProbe | StoredSimilarity
 
 BLOCK_ROWS = 4096  # read, encoded and written at once: bounds the memory
 
@@ -56,8 +59,8 @@ def predict(config: Config, files: PredictionFiles, report: Callable[[str], None
     """Write the stored probe's predictions of new rows, in their order, and return the file's path.
 
     The output has the columns ``label`` and ``probability`` (of that label), or ``decision`` where
-    the estimator gives no probabilities, or ``score`` for regression. The rows are read, encoded
-    and written in blocks. Their features are not stored.
+    the estimator gives no probabilities, ``score`` for regression, or ``similarity`` where the run
+    fitted nothing. The rows are read, encoded and written in blocks. Their features are not stored.
 
     Parameters
     ----------
@@ -73,14 +76,15 @@ def predict(config: Config, files: PredictionFiles, report: Callable[[str], None
         The record, the input or the output cannot be used, or the checkpoint is not the run's.
     """
     result = Result.read(files.record)
-    stored = read_probe(files.record, result)
+    fitted = get_protocol(config.probe).FITTED
+    stored = read_probe(files.record, result) if fitted else read_similarity(files.record, result)
     rows, output = _input_rows(config, files), check_output(files.output, files.input)
     count = rows.count(BLOCK_ROWS)
     extractor = _open_checkpoint(config, result, stored)
     with unstored_encoder(extractor, stored.target) as encoder:
         _write(output, rows, count, _Predictor(config, stored, encoder))
-    (pooling, layer), trained_on = stored.target, stored.probe.trained_on
-    report(f"{output}: {count:,} rows by the probe of {result.dataset} ({pooling}, layer {layer}, on {trained_on})")
+    (pooling, layer), by = stored.target, f"the probe of {result.dataset}" if fitted else f"{config.probe.similarity}"
+    report(f"{output}: {count:,} rows by {by} ({pooling}, layer {layer}, fitted on {stored.trained_on})")
     return output
 
 
@@ -97,32 +101,17 @@ def _input_rows(config: Config, files: PredictionFiles) -> UnlabelledFile:
     return UnlabelledFile(files.input, text, text_pair, dataset.quoting)
 
 
-def _open_checkpoint(config: Config, result: Result, stored: StoredProbe) -> FeatureExtractor:
+def _open_checkpoint(config: Config, result: Result, stored: Stored) -> FeatureExtractor:
     """Return the extractor of the run's checkpoint; UserError if it is another one."""
-    checkpoint = find_checkpoint(config.model)
-    recorded = result.provenance.get("model")
-    made: dict[str, object] = recorded if isinstance(recorded, dict) else {}
-    for name, found in (("weights", checkpoint.weights), ("tokenizer", checkpoint.tokenizer)):
-        if made.get(name) != found:
-            raise UserError(
-                f"model.path={config.model.path} is not the checkpoint of this run: its {name} have other SHA-256 "
-                f"digests. Name the one that the run was made with ('{made.get('path')}') by model.path=."
-            )
+    checkpoint = find_recorded_checkpoint(config, result)
     extractor = open_extractor(config, checkpoint, ArrayStore(cache_folder(config.runtime.cache_dir)), Clock())
     target = extractor.resolve_target(config.pooling.name, config.layer)
-    settings = result.config.get("model") or {}
-    read = {
-        "pooling and layer": (target, stored.target),
-        "pairing": (config.pairing, stored.pairing),
-        "length in word pieces": (extractor.info.max_length, settings.get("max_length")),
-        "activation": (checkpoint.config.get("hidden_act"), settings.get("hidden_act")),
-    }
-    for name, (given, kept) in read.items():
-        if given != kept:
-            raise UserError(
-                f"the record's {name} is {kept}, and its configuration gives {given}. Name a folder whose files "
-                "are of one run, with the model as that run read it."
-            )
+    check_recorded(
+        result,
+        checkpoint,
+        max_length=extractor.info.max_length,
+        **{"pooling and layer": (target, stored.target), "pairing": (config.pairing, stored.pairing)},
+    )
     return extractor
 
 
@@ -130,7 +119,7 @@ def _write(output: Path, rows: UnlabelledFile, count: int, predictor: _Predictor
     """Write the predictions of all rows, with a progress bar on a terminal."""
     from tqdm import tqdm
 
-    disable = None if predictor.config.runtime.progress else True
+    disable = hides_bar(predictor.config.runtime.progress)
     name, losses = Path(rows.path).name, list[TextLosses]()
     texts = count * (2 if predictor.reads_apart(rows) else 1)
     with (
@@ -151,7 +140,7 @@ class _Predictor:
     """A stored probe with the encoder of its features."""
 
     config: Config
-    stored: StoredProbe
+    stored: Stored
     encoder: UnstoredEncoder
 
     def reads_apart(self, rows: UnlabelledFile) -> bool:
@@ -163,18 +152,13 @@ class _Predictor:
         inputs = encoder_inputs(block, self.stored.pairing, name)
         encoded = [self.encoder.encode(column, report) for column in inputs]
         features = get_protocol(self.config.probe).pair_features([values for values, _ in encoded])
-        if features.shape[1] != self.stored.width:
-            raise UserError(
-                f"the probe reads {self.stored.width} dimensions, and these rows have {features.shape[1]}: its folder "
-                "holds files of several runs. Name another run."
-            )
-        return self.stored.probe.predict(features), [lost for _, lost in encoded]
+        return self.stored.predict(features), [lost for _, lost in encoded]
 
     def columns(self, prediction: Prediction) -> Columns:
         """Return the columns of the output for some rows."""
         values, decisions = prediction.labels, prediction.decisions
         if not self.stored.classes:
-            return {"score": values.tolist()}
+            return {"score" if isinstance(self.stored, StoredProbe) else "similarity": values.tolist()}
         labels = [self.stored.classes[number] for number in values]
         place = np.arange(len(values))
         if _has_probabilities(self.config):

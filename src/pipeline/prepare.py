@@ -118,8 +118,14 @@ class PreparedRun:
         }
 
 
-def prepare(config: Config) -> PreparedRun:
+def prepare(config: Config, data: Dataset | None = None) -> PreparedRun:
     """Read and check all input, before a forward pass.
+
+    Parameters
+    ----------
+    config : Config
+    data : Dataset, optional
+        Rows that are in memory; None reads those of the configuration.
 
     Raises
     ------
@@ -132,20 +138,22 @@ def prepare(config: Config) -> PreparedRun:
     def check(data: Dataset) -> None:
         get_protocol(config.probe).check(probe_settings(config, data), data)
 
-    return open_run(config, check)
+    return open_run(config, check, data)
 
 
-def open_run(config: Config, check: Callable[[Dataset], None] | None = None) -> PreparedRun:
+def open_run(
+    config: Config, check: Callable[[Dataset], None] | None = None, data: Dataset | None = None
+) -> PreparedRun:
     """Open the store, the checkpoint and the data of a run.
 
     `check` is called with the data before a checkpoint is downloaded. None: nothing is scored, so the
-    user's own rows need no labels.
+    user's own rows need no labels. `data` is as in `prepare`.
     """
     clock = Clock()
     with clock.phase("load"):
         store = ArrayStore(cache_folder(config.runtime.cache_dir))
         checkpoint = None if is_remote(config.model) else find_checkpoint(config.model)
-        data = read_rows(config, labels=check is not None)
+        data = read_rows(config, labels=check is not None) if data is None else rows_read(config, data)
         if check is not None:
             check(data)
         checkpoint = checkpoint or find_checkpoint(config.model)
@@ -162,7 +170,12 @@ def open_extractor(config: Config, checkpoint: Checkpoint, store: ArrayStore, cl
 
 def read_rows(config: Config, *, labels: bool = True) -> Dataset:
     """Read the task of a run, with the roles that the probe's protocol reads; `labels`: as `load_dataset`."""
-    return get_protocol(config.probe).rows_read(load_dataset(config.dataset, config.data_root, labels=labels))
+    return rows_read(config, load_dataset(config.dataset, config.data_root, labels=labels))
+
+
+def rows_read(config: Config, data: Dataset) -> Dataset:
+    """Return a task with the roles that the probe's protocol reads."""
+    return get_protocol(config.probe).rows_read(data)
 
 
 def encoding_options(config: Config) -> EncodingOptions:

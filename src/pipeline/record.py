@@ -185,8 +185,8 @@ def record_provenance(prepared: PreparedRun) -> dict[str, Any]:
 def prediction_arrays(data: Dataset, outcome: ProbeOutcome) -> dict[str, np.ndarray]:
     """Return digest, fold, label, prediction and decision value of each test row, (rows, ...).
 
-    Where rows come in sets, also the number of each row's; where a threshold was chosen, the
-    prediction at it, by which the headline metric is scored. Arrays of other roles have the role in
+    Where rows come in sets or groups, also the number of each row's; where a threshold was chosen,
+    the prediction at it, by which the headline metric is scored. Arrays of other roles have the role in
     front of their name.
     """
     arrays: dict[str, np.ndarray] = {}
@@ -202,6 +202,8 @@ def prediction_arrays(data: Dataset, outcome: ProbeOutcome) -> dict[str, np.ndar
             arrays[f"{prefix}thresholded"] = scored.thresholded
         if split.set_ids is not None:
             arrays[f"{prefix}set"] = split.set_ids
+        if role == "test" and data.test_groups is not None:
+            arrays["group"] = data.test_groups
     return arrays
 
 

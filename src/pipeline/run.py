@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,12 @@ from src.features.text_losses import warn_once
 from src.pipeline.prepare import PreparedRun
 from src.pipeline.record import FinishedRun, RoleFeatures, assemble_record
 from src.probes.baseline import baseline_scores
+from src.probes.estimators import instantiate
 from src.probes.outcome import ProbeOutcome
 from src.probes.progress import progress_bar
 from src.probes.protocols.base import get_protocol
 from src.probes.settings import ProbeData
+from src.results.cache import ResultCache
 
 
 def run_probe(prepared: PreparedRun, estimator: Any) -> FinishedRun:
@@ -53,6 +56,16 @@ def run_probe(prepared: PreparedRun, estimator: Any) -> FinishedRun:
             "nothing from it. Choose another pooling or layer, unless this is a control."
         )
     return finished
+
+
+def run_into(prepared: PreparedRun, folder: Path) -> None:
+    """Write the record of a run into a folder, which is made; the store's copy, if it has one."""
+    cache = ResultCache(prepared.extractor.store.root)
+    folder.mkdir(parents=True, exist_ok=True)
+    if cache.get(prepared.key, folder, prepared.names) is None:
+        finished = run_probe(prepared, instantiate(prepared.config.probe))
+        cache.put(prepared.key, finished.files)
+        finished.write(folder)
 
 
 def extract_features(prepared: PreparedRun) -> dict[str, RoleFeatures]:
@@ -122,5 +135,5 @@ def _evaluate(
     classes, seed, resamples = len(prepared.data.classes), prepared.config.seed, prepared.probe.resamples
     return evaluate(
         name, split.label, predictions, classes=classes, seed=seed, resamples=resamples, fold=fold,
-        strata=split.set_ids,
+        strata=split.set_ids, groups=prepared.data.test_groups if split is prepared.data.test else None,
     )  # fmt: skip

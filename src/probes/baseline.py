@@ -123,7 +123,7 @@ def _bag_score(
         outcome = protocol.fit(estimator, settings, data, progress)
     estimate = evaluate(
         name, dataset.test.label, outcome.predictions["test"].labels, classes=classes, seed=seed,
-        resamples=probe.resamples, strata=dataset.test.set_ids,
+        resamples=probe.resamples, strata=dataset.test.set_ids, groups=dataset.test_groups,
     )  # fmt: skip
     choice = outcome.choice
     chosen = (choice.value, choice.converged) if choice is not None else (None, None)

@@ -8,7 +8,7 @@ from src.probes.solvers.linear import Array
 
 
 def fit_constant(y: Array, classes: int, weights: Array | None = None) -> Array:
-    """Return the class frequencies (classes,) of weighted rows, or the mean of their scores (1,).
+    """Return the class frequencies (classes,) of weighted rows, or the mean of their scores ().
 
     Parameters
     ----------
@@ -19,13 +19,5 @@ def fit_constant(y: Array, classes: int, weights: Array | None = None) -> Array:
         How often each row counts; None: all once.
     """
     weights = np.ones(len(y)) if weights is None else weights
-    sums = np.bincount(y, weights=weights, minlength=classes) if classes else np.array([weights @ y])
+    sums = np.bincount(y, weights=weights, minlength=classes) if classes else np.asarray(weights @ y)
     return sums / weights.sum()
-
-
-def constant_losses(constant: Array, y: Array, classes: int) -> Array:
-    """Return each row's log-loss (rows,) under the frequencies, or squared distance to the mean."""
-    if classes == 0:
-        return (constant[0] - y) ** 2
-    with np.errstate(divide="ignore"):
-        return -np.log(constant)[y]

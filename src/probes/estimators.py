@@ -18,7 +18,7 @@ DECIDING_METHODS = ("predict_proba", "decision_function", "solve")
 def instantiate(probe: ProbeConfig) -> Any:
     """Return the probe's estimator, built from its settings and checked with the whole grid.
 
-    Nothing is fitted. A probe without an estimator and a grid is a read-out that needs none: None.
+    Nothing is fitted. A read-out without an estimator, as ``cosine`` and ``knn``, gives None.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def instantiate(probe: ProbeConfig) -> Any:
         `_target_` is no installed estimator, or the estimator refuses its settings or a value of
         the grid.
     """
-    if not probe.estimator and not probe.grid:
+    if not probe.estimator:
         return None
     settings = dict(probe.estimator)
     name = settings.pop("_target_", "")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.probes.constant import constant_losses, fit_constant
+from src.evaluation.deviance import constant_losses
+from src.probes.constant import fit_constant
 from src.probes.fitter import ProbeFitter
 from src.probes.grid_fit import GridFit
 from src.probes.settings import Rows
@@ -37,7 +38,7 @@ class HoldOut:
     def constant_loss(self, fitter: ProbeFitter) -> float:
         """Return the mean loss of the held-out rows under the constant of the rows fitted on."""
         losses = [
-            constant_losses(fit_constant(fitter.y, fitter.classes, weights), y, fitter.classes)
+            constant_losses(y, fit_constant(fitter.y, fitter.classes, weights))
             for weights, y in zip(self.weights, self.labels(fitter), strict=True)
         ]
         return float(np.concatenate(losses).mean())

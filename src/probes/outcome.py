@@ -20,8 +20,9 @@ class GridChoice:
     ----------
     parameter, value : str, float
     grid : list of dict
-        Per value: ``value``, ``loss`` (mean log-loss or squared error of the held-out rows),
-        ``converged``, ``gap`` (a bound on the objective's distance to its optimum).
+        Per value: ``value``, ``loss`` (mean log-loss or squared error of the held-out rows; the share
+        that is wrong for a choice by accuracy), ``converged``, ``gap`` (a bound on the objective's
+        distance to its optimum).
     converged : bool, or None
         Of the fits at the chosen value, refit and draws included. None if the estimator does not
         report it.
@@ -37,7 +38,7 @@ class GridChoice:
     loss, constant_loss : float, or None
         Mean loss of the rows that chose the value: at that value, and of the constant of the rows
         that were fitted on. None for other estimators than the suite's own, and other criteria.
-    constants : list of list of float, or None
+    constants : list of list of float, or of float, or None
         The constant of the rows that each scored probe was fitted on: class frequencies, or the
         mean score. One entry; with folds one per outer fold, with draws of scores one per draw.
     threshold : float, or None
@@ -56,7 +57,7 @@ class GridChoice:
     votes: list[float] | None = None
     loss: float | None = None
     constant_loss: float | None = None
-    constants: list[list[float]] | None = None
+    constants: list[Any] | None = None
     threshold: float | None = None
     thresholds: list[float] | None = None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from src.runtime.terminal import hides_bar
+
 BAR_DELAY = 3.0  # seconds of fitting before a bar is shown
 Progress = Callable[[str, int, int], None]  # stage of the fit, number of fits that are done, total number
 
@@ -25,7 +27,7 @@ def progress_bar(label: str, wanted: bool) -> Iterator[Progress]:
         leave=False,
         miniters=0,
         dynamic_ncols=True,
-        disable=None if wanted else True,
+        disable=hides_bar(wanted),
     ) as bar:
 
         def progress(stage: str, done: int, total: int) -> None:

@@ -37,7 +37,7 @@ class ProbeSettings:
         Name of the probe, for error messages.
     features : str
         Scaling of the features: ``standardise``, ``none`` or ``l2`` (rows of length 1); for
-        similarities see `src.probes.similarity`.
+        read-outs by similarity see `src.probes.similarity`.
     carve : float
         Share of the training rows that is held out for the choice where the selection is ``carve``.
     selection : str

@@ -1,4 +1,4 @@
-"""Read a fitted probe from the arrays that a run has stored; no pickle is loaded."""
+"""Read what a run predicts by: a fitted probe from its stored arrays, or a similarity. No pickle is loaded."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from src.config.schema import SCALINGS
+from src.config.schema import SCALINGS, SIMILARITIES
 from src.errors import UserError, flatten
-from src.probes.fitted import FittedProbe
+from src.probes.fitted import FittedProbe, Prediction
+from src.probes.similarity import similarities
 from src.results.result import PROBE, Result
 from src.storage.files import DAMAGE, Unreadable, open_regular, parse_json, require_fields
 
@@ -38,10 +39,64 @@ class StoredProbe:
     pairing: str
 
     @property
-    def width(self) -> int:
-        """Dimensions of the features it reads."""
+    def trained_on(self) -> str:
+        """The rows that it was fitted on, in words."""
+        return self.probe.trained_on
+
+    def predict(self, features: np.ndarray) -> Prediction:
+        """Return the predictions of rows (rows, width); UserError if they have another width."""
         assert self.probe.weight is not None
-        return int(self.probe.weight.shape[1])
+        width = int(self.probe.weight.shape[1])
+        if features.shape[1] != width:
+            raise UserError(
+                f"the probe reads {width} dimensions, and these rows have {features.shape[1]}: its folder "
+                "holds files of several runs. Name another run."
+            )
+        return self.probe.predict(features)
+
+
+@dataclass(frozen=True)
+class StoredSimilarity:
+    """The similarity of a run that fitted nothing.
+
+    Attributes
+    ----------
+    name : str
+        As in `src.probes.similarity.similarities`.
+    target, pairing
+        As in `StoredProbe`.
+    """
+
+    name: str
+    target: tuple[str, int]
+    pairing: str
+    classes: tuple[str, ...] = ()
+    trained_on: str = "nothing"
+
+    def predict(self, features: np.ndarray) -> Prediction:
+        """Return the similarity of each row of ``[u; v]``, (rows, 2 width)."""
+        u, v = np.split(features, 2, axis=1)
+        values = similarities(self.name, u, v)
+        return Prediction(values, values.astype(np.float32))
+
+
+def read_similarity(folder: Path, result: Result) -> StoredSimilarity:
+    """Return the similarity of a run that fitted nothing.
+
+    Raises
+    ------
+    UserError
+        The run scaled vectors by statistics of its own texts, or its record names no similarity.
+    """
+    name, features = result.chosen.get("similarity"), result.chosen.get("features")
+    if name not in SIMILARITIES:
+        raise UserError(f"'{folder}': its record names no similarity. Make the run again.")
+    if features != "none":
+        raise UserError(
+            f"'{folder}' scaled its vectors by probe.features={features}, statistics of its own texts that are not "
+            "kept. Name a run of probe.features=none."
+        )
+    return StoredSimilarity(name, (result.pooling, result.layer), result.pairing)
 
 
 def read_probe(folder: Path, result: Result) -> StoredProbe:
@@ -62,7 +117,8 @@ def read_probe(folder: Path, result: Result) -> StoredProbe:
         return _build(arrays, notes)
     except FileNotFoundError:
         raise UserError(
-            f"'{folder}' holds no {PROBE}: this run fitted no probe that could be kept. Name another run."
+            f"'{folder}' holds no {PROBE}: a read-out, as cosine and knn, fits no probe that could be kept. "
+            "Name a run of probe=logistic (scores: probe=ridge)."
         ) from None
     except DAMAGE as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else flatten(error, 160)

@@ -75,7 +75,11 @@ def _refit(fitter: ProbeFitter, settings: ProbeSettings, data: ProbeData, search
     thresholds = None
     if settings.draws > 1:
         regression = data.classes == 0
-        counts = [resample(fitter.y, settings.seed, draw, regression=regression) for draw in range(settings.draws)]
+        groups = data.groups if data.groups_span_classes else None
+        counts = [
+            resample(fitter.y, settings.seed, draw, regression=regression, groups=groups)
+            for draw in range(settings.draws)
+        ]
         drawn = fitter.fit([FitRequest(value, each, final.solution) for each in counts], stage="draws")
         if metric and threshold is not None:
             thresholds = _drawn_thresholds(fitter, search.held_out, candidate, counts, metric, threshold)
@@ -88,8 +92,9 @@ def _refit(fitter: ProbeFitter, settings: ProbeSettings, data: ProbeData, search
         refits += drawn
     choice = search.choice(fitter.parameter, len(fitter.y), best, refits=refits, separable=separable)
     choice = replace(choice, threshold=threshold, thresholds=thresholds)
-    # A resample of classes is stratified, so that their frequencies are those of all rows.
-    choice = with_constants(choice, fitter, search, best, [None] if data.classes or not counts else counts)
+    # A resample of rows of classes is stratified, so that their frequencies are those of all rows.
+    varied = counts if not data.classes or data.groups_span_classes else []
+    choice = with_constants(choice, fitter, search, best, varied or [None])
     fold_ids = no_folds(len(data.tests["test"].y) if "test" in data.tests else 0)
     return ProbeOutcome(predictions, fold_ids, choice, fitted, draws)
 

@@ -57,7 +57,8 @@ class Result:
         on), the strength chosen, coded (rows sent by it), bits, converged}``; and ``curve``: ``[{rows,
         value, low, high}]``, the headline metric of the probe fitted on that many rows. With
         ``probe=cosine`` only ``similarity``, ``features`` and, if they were whitened,
-        ``dropped_directions``.
+        ``dropped_directions``. With ``probe=knn`` the parameter is ``n_neighbors``, and ``loss`` the
+        share of held-out rows that is wrong.
     timing : dict
         Seconds by phase, ``cache``, and after a hit the timing of the pass that made the features.
     """
@@ -175,7 +176,7 @@ class Result:
         predictions : mapping of arrays
             ``row`` (rows,) uint64 digests; ``fold`` (rows,), -1 without folds; ``label`` (rows,);
             ``prediction`` (rows,) or (draws, rows); ``decision`` with the rows in the same place.
-            Where rows come in sets, ``set`` (rows,) is the number of each row's.
+            Where rows come in sets or groups, ``set`` and ``group`` (rows,) number each row's.
             Roles other than test are prefixed: ``mismatched.prediction``.
         probe : mapping of arrays, or None
             The fitted probe with its standardisation; None, without a file, if nothing was fitted.

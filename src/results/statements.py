@@ -76,7 +76,11 @@ def joint_reading_caution(stated: Mapping[str, Any], *, pairing: str, pairs: boo
 
 def recorded_joint_reading(result: Result) -> str | None:
     """Return `joint_reading_caution` of a record."""
+    return joint_reading_caution(recorded_statements(result), pairing=result.pairing, pairs=has_pairs(result))
+
+
+def has_pairs(result: Result) -> bool:
+    """Return whether a row of the run's task has two texts."""
     texts = result.provenance.get("texts")
     columns: Iterable[Any] = texts.values() if isinstance(texts, Mapping) else ()
-    pairs = any(isinstance(each, list) and len(each) > 1 for each in columns)
-    return joint_reading_caution(recorded_statements(result), pairing=result.pairing, pairs=pairs)
+    return any(isinstance(each, list) and len(each) > 1 for each in columns)

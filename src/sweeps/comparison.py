@@ -1,24 +1,22 @@
-"""Comparison of a sweep's runs: grouped by all but the pooling, and tested against the best of each group.
+"""Comparison of a sweep's runs: grouped by all but the pooling, and tested pair by pair on the same rows.
 
 It reads records alone and imports neither torch nor Hydra.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from src.errors import UserError
 from src.results.cautions import is_one_vector
 from src.results.groups import group_labels, group_runs
-from src.results.predictions import headline_predictions
-from src.results.result import Result, read_predictions
+from src.results.result import Result
 from src.sweeps.jobs import Job, read_job
+from src.sweeps.pairs import Pairs, compare_pairs
 
-SIGNIFICANCE_LEVEL = 0.05  # family-wise, within a group
+SIGNIFICANCE_LEVEL = 0.05  # within a family of pairs
 
 
 @dataclass(frozen=True)
@@ -27,12 +25,14 @@ class Run:
 
     result: Result
     folder: Path  # of the record
-    # best, tie (not significantly different from the best), lower, untested, one vector (all texts
-    # have the same vector), or empty if there is nothing to compare with
+    # best; the run's verdict against the best, one of `src.evaluation.differences.VERDICTS`;
+    # untested; one vector (all texts have the same vector); or empty if there is nothing to compare with
     mark: str = ""
     difference: float | None = None  # score of the best minus this one's
     p: float | None = None  # of the paired test against the best
-    adjusted: float | None = None  # p after Holm's correction
+    adjusted: float | None = None  # p after Holm's correction over the pairs of its family
+    equivalence: float | None = None  # p of equivalence to the best within the margin, after Holm
+    family: str = ""  # of the pair of this run and the best
     reason: str = ""  # why the run is untested
 
 
@@ -89,7 +89,7 @@ def compare_records(folders: Iterable[Path]) -> Comparison:
 
 
 def compare_jobs(jobs: Sequence[Job]) -> Comparison:
-    """Group the runs of jobs by all but their pooling, and test each against the best of its group on the same rows."""
+    """Group the runs of jobs by all but their pooling, and test every pair of a group on the same rows."""
     groups = group_runs(_distinct(jobs), _result)
     labels, common = group_labels([_result(members[0]) for members in groups], by_texts=True)
     compared = [Group(label, _test(members)) for label, members in zip(labels, groups, strict=True)]
@@ -113,9 +113,7 @@ def _result(job: Job) -> Result:
 
 
 def _test(members: Sequence[Job]) -> tuple[Run, ...]:
-    """Mark the best run of a group and test the others against it, with Holm's correction over the group."""
-    from src.evaluation.multiplicity import holm
-
+    """Return the runs of a group, each marked by its verdict against the best one."""
     runs = [
         Run(job.result, job.record or job.folder, mark="one vector" if is_one_vector(job.result) else "")
         for job in members if job.result is not None
@@ -124,13 +122,47 @@ def _test(members: Sequence[Job]) -> tuple[Run, ...]:
     if len(scored) < 2:
         return tuple(runs)
     best = max(scored, key=lambda run: _sign(run) * run.result.score["value"])
-    tested = [_against(best, run) for run in runs]
-    adjusted = iter(holm([run.p for run in tested if run.p is not None]))
-    return tuple(run if run.p is None else _decide(run, next(adjusted)) for run in tested)
+    names = _names(scored)
+    pairs, reasons = compare_pairs(
+        {names[run.result.key]: (run.result, run.folder) for run in scored}, names[best.result.key]
+    )
+    return tuple(_decide(best, run, names, pairs, reasons) for run in runs)
 
 
-def _decide(run: Run, adjusted: float) -> Run:
-    return replace(run, mark="lower" if adjusted <= SIGNIFICANCE_LEVEL else "tie", adjusted=adjusted)
+def _names(runs: Sequence[Run]) -> dict[str, str]:
+    """Return a name for the key of each run: its pooling, with the key's start if two have the same."""
+    given = [run.result.pooling for run in runs]
+    return {
+        run.result.key: name if given.count(name) == 1 else f"{name} ({run.result.key[:6]})"
+        for run, name in zip(runs, given, strict=True)
+    }
+
+
+def _decide(best: Run, run: Run, names: Mapping[str, str], pairs: Pairs, reasons: Mapping[str, str]) -> Run:
+    """Return a run with its mark, and its test against the best one."""
+    from src.evaluation.differences import mirrored
+
+    if run is best:
+        return replace(run, mark="best")
+    if run.mark:
+        return run
+    value = run.result.score["value"]
+    if value is None:
+        return replace(run, mark="untested", reason="its score is undefined")
+    run = replace(run, difference=best.result.score["value"] - value)
+    first, second = names[best.result.key], names[run.result.key]
+    if reason := reasons.get(second, reasons.get(first)):
+        return replace(run, mark="untested", reason=reason)
+    forth = (first, second) in pairs
+    found = pairs[(first, second) if forth else (second, first)]
+    return replace(
+        run,
+        mark=mirrored(found.verdict) if forth else found.verdict,
+        p=found.difference.p,
+        adjusted=found.p_holm,
+        equivalence=found.p_equivalence_holm,
+        family=found.family,
+    )
 
 
 def _sign(run: Run) -> int:
@@ -141,58 +173,27 @@ def _sign(run: Run) -> int:
     return 1 if name not in metrics or metrics[name].higher_is_better else -1
 
 
-def _against(best: Run, run: Run) -> Run:
-    """Test one run against the best of its group."""
-    if run is best:
-        return replace(run, mark="best")
-    if run.mark:
-        return run
-    value = run.result.score["value"]
-    if value is None:
-        return replace(run, mark="untested", reason="its score is undefined")
-    difference = best.result.score["value"] - value
-    try:
-        p = _paired(best, run)
-    except UserError as error:
-        return replace(run, mark="untested", difference=difference, reason=str(error))
-    return replace(run, difference=difference, p=p)
+@dataclass(frozen=True)
+class BestLayer:
+    """The best score over the layers of a sweep; ``label`` holds the settings but for the layer."""
+
+    label: dict[str, str]
+    run: Run
+    scores: int  # number of scores that it was chosen among
 
 
-def _paired(best: Run, run: Run) -> float:
-    """Return the p-value of the paired test on the same rows.
-
-    With several draws it is twice the median over the draws, which is valid under any dependence between them.
-
-    Raises
-    ------
-    UserError
-        The two runs cannot be tested: their rows differ, or one kept the predictions of one draw only.
-
-    References
-    ----------
-    Meinshausen, Meier and Bühlmann (2009), p-values for high-dimensional regression, theorem 3.1.
-    """
-    import numpy as np
-
-    from src.evaluation.comparisons import compare
-
-    one, other = read_predictions(best.folder, best.result), read_predictions(run.folder, run.result)
-    if any(not np.array_equal(one[name], other[name]) for name in ("row", "label")):
-        raise UserError("its test rows are not those of the best")
-    result = best.result
-    first_predictions, other_predictions = headline_predictions(one), headline_predictions(other)
-    if result.draws > 1 and not first_predictions.ndim == other_predictions.ndim == 2:
-        raise UserError("its score is a mean over draws, its predictions are those of one draw")
-    classes = int(result.counts.get("classes") or 0)
-    draws = zip(np.atleast_2d(first_predictions), np.atleast_2d(other_predictions), strict=True)
-    found = [
-        compare(
-            result.score["metric"], one["label"], first, second, classes=classes, seed=result.seed,
-            strata=one.get("set"),
-        )
-        for first, second in draws
-    ]  # fmt: skip
-    p = [difference.p for difference in found if difference.p is not None]
-    if len(p) < len(found):
-        raise UserError(next(difference.method for difference in found if difference.p is None))
-    return p[0] if len(p) == 1 else min(1.0, 2 * median(p))
+def best_layers(comparison: Comparison) -> list[BestLayer]:
+    """Return the best layer and pooling of each set of groups that differ in their layer alone."""
+    sets: dict[tuple[tuple[str, str], ...], list[Group]] = {}
+    for group in comparison.groups:
+        if "layer" in group.label:
+            rest = tuple((name, value) for name, value in group.label.items() if name != "layer")
+            sets.setdefault(rest, []).append(group)
+    found = []
+    for label, groups in sets.items():
+        runs = [run for group in groups for run in group.runs]
+        scored = [run for run in runs if run.result.score["value"] is not None and run.mark != "one vector"]
+        if len({run.result.layer for run in scored}) > 1:
+            best = max(scored, key=lambda run: _sign(run) * run.result.score["value"])
+            found.append(BestLayer(dict(label), best, len(scored)))
+    return found

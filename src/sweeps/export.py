@@ -12,10 +12,12 @@ from src.sweeps.comparison import Comparison
 from src.sweeps.rendering import (
     COLUMNS,
     LEGEND,
+    TESTS,
     baseline_names,
     baseline_texts,
     caption,
     group_title,
+    layer_lines,
     run_rows,
     score_value,
     tally,
@@ -23,7 +25,8 @@ from src.sweeps.rendering import (
 )
 
 MEASUREMENTS = (
-    "value", "low", "high", "mark", "difference", "p", "p_holm", "pooler", "cache", "seconds", "key", "folder",
+    "value", "low", "high", "mark", "difference", "p", "p_holm", "p_equivalence_holm", "family", "pooler",
+    "cache", "seconds", "key", "folder",
 )  # fmt: skip
 
 
@@ -36,6 +39,7 @@ def to_markdown(comparison: Comparison) -> str:
         lines += ["| " + " | ".join(COLUMNS) + " |", "| --- " * len(COLUMNS) + "|"]
         lines += ["| " + " | ".join(map(markdown, row)) + " |" for row in run_rows(group)] + [""]
     lines += [f"- `{symbol.strip()}`: {meaning}" for symbol, meaning in LEGEND.items()]
+    lines += ["", TESTS, *(f"\n{markdown(line)}" for line in layer_lines(comparison))]
     if found := warnings(comparison):
         lines += ["", *map(markdown, found)]
     return "\n".join([*lines, "", *map(markdown, tally(comparison))]) + "\n"
@@ -65,7 +69,15 @@ def to_rows(comparison: Comparison) -> list[list[Any]]:
                     *(getattr(result, name) for name in IDENTITY),
                     *(group.label.get(name, "") for name in labels),
                     *(result.pooling, group.metric, numbers["value"], numbers.get("low"), numbers.get("high")),
-                    *(run.mark, run.difference, run.p, run.adjusted, result.pooler.get("status")),
+                    *(
+                        run.mark,
+                        run.difference,
+                        run.p,
+                        run.adjusted,
+                        run.equivalence,
+                        run.family,
+                        result.pooler.get("status"),
+                    ),
                     *(result.timing.get("cache"), result.timing.get("total"), result.key, run.folder.name),
                     *(score_value(group.baseline.get(name)) for name in trivial),
                 ]

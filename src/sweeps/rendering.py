@@ -13,7 +13,7 @@ from src.errors import UserError, flatten, printable
 from src.results.cautions import uses_untrained_pooler
 from src.results.display import format_value, text_console
 from src.results.statements import recorded_joint_reading
-from src.sweeps.comparison import SIGNIFICANCE_LEVEL, Comparison, Group, Run
+from src.sweeps.comparison import SIGNIFICANCE_LEVEL, Comparison, Group, Run, best_layers
 from src.sweeps.status import STATUSES
 
 if TYPE_CHECKING:
@@ -21,21 +21,35 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 MAX_POOLINGS_SIDE_BY_SIDE = 5
-SYMBOLS = {"best": "*", "tie": "~", "untested": "?", "one vector": "=", "lower": "", "": ""}
+SYMBOLS = {
+    "best": "*", "no relevant difference": "=", "small difference": "~", "inconclusive": "?", "untested": "!",
+    "one vector": "0",
+}  # fmt: skip
+OTHER_PAIR = "+"
 BEST_SCORE = re.compile(r"^-?[\d.e+-]+ \*u?$", re.MULTILINE)  # the best score of a group and its symbols, in a cell
 LEGEND = {
     "*": "the best of its group",
-    "~": f"not told apart from the best (paired test on the same rows, Holm, {100 * SIGNIFICANCE_LEVEL:g} % level)",
-    "?": "not tested against the best",
-    "=": "all texts have one and the same vector: nothing can be read from it",
+    "=": "no relevant difference from the best: within the margin of 1 point",
+    "~": "small difference from the best: real, and within the margin",
+    "?": "inconclusive: neither a difference from the best nor its absence is shown",
+    OTHER_PAIR: "not a pair of cls, pooler and mean: corrected over all other pairs",
+    "!": "not tested against the best",
+    "0": "all texts have one and the same vector: nothing can be read from it",
     "u": "made with a pooler that was never trained",
 }
+TESTS = (
+    f"No symbol: worse than the best. Paired tests on the same rows at {100 * SIGNIFICANCE_LEVEL:g} %, Holm over the "
+    "pairs of cls, pooler and mean."
+)
 COLUMNS = ["pooling", "score", "interval", "to best", "p (Holm)", "cache, seconds"]
 
 
 def symbols(run: Run) -> str:
     """Return the symbols of a run, as the legend explains them."""
-    return SYMBOLS[run.mark] + ("u" if uses_untrained_pooler(run.result) else "")
+    from src.evaluation.multiplicity import SECOND_FAMILY
+
+    other = run.family == SECOND_FAMILY
+    return SYMBOLS.get(run.mark, "") + OTHER_PAIR * other + "u" * uses_untrained_pooler(run.result)
 
 
 def render(comparison: Comparison, *, width: int = 100, terminal: bool = False) -> str:
@@ -54,6 +68,8 @@ def render(comparison: Comparison, *, width: int = 100, terminal: bool = False) 
             _print_long(console, comparison)
         if legend := _legend(comparison):
             console.print(_text(legend))
+        for line in layer_lines(comparison):
+            console.print(_text(line))
         for warning in warnings(comparison):
             console.print(_text(warning, "yellow"), soft_wrap=True)
     console.print(_text("\n".join(tally(comparison))), soft_wrap=True)  # folders are not broken over lines
@@ -106,9 +122,23 @@ def tally(comparison: Comparison) -> list[str]:
 def _legend(comparison: Comparison) -> str:
     used = {symbol for group in comparison.groups for run in group.runs for symbol in symbols(run)}
     lines = [f"{symbol} {meaning}" for symbol, meaning in LEGEND.items() if symbol in used]
+    lines += [TESTS] * any(run.p is not None for group in comparison.groups for run in group.runs)
     reasons = Counter(run.reason for group in comparison.groups for run in group.runs if run.reason)
     lines += [f"  not tested, {number} of the runs: {reason}" for reason, number in reasons.items()]
     return "\n".join(lines)
+
+
+def layer_lines(comparison: Comparison) -> list[str]:
+    """Return a line for each best layer, with the number of scores that it was chosen among."""
+    lines = []
+    for found in best_layers(comparison):
+        metric, result = str(found.run.result.score["metric"]), found.run.result
+        lines.append(
+            f"{label_text(found.label)}: the best layer is {result.layer} with {result.pooling}, "
+            f"{score(metric, result.score)}, chosen among {found.scores} scores on these test rows, so an upper "
+            "estimate. Layers are not tested against each other."
+        )
+    return lines
 
 
 def _wide(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
@@ -173,10 +203,14 @@ def _print_long(console: Console, comparison: Comparison) -> None:
 
 def group_title(group: Group) -> str:
     """Return the settings in which a group differs from the others."""
+    return label_text(group.label)
+
+
+def label_text(label: Mapping[str, str]) -> str:
+    """Return settings as text, dataset and metric by their values alone."""
     names = ("dataset", "metric")
     return " ".join(
-        [group.label[name] for name in names]
-        + [f"{name}={value}" for name, value in group.label.items() if name not in names]
+        [label[name] for name in names] + [f"{name}={value}" for name, value in label.items() if name not in names]
     )
 
 

@@ -7,7 +7,8 @@ name                                 dataset-model-pooling-Llayer-probe-sseed, a
                                      ``sst2-bert-base-uncased-mean-L12-logistic-s0``
 group                                ``tracker.group``, or ``WANDB_RUN_GROUP``, or the name of the
                                      sweep's folder; none for a single run
-job type                             ``probe``; ``comparison`` for a sweep's last table;
+job type                             ``probe``, also for the read-outs cosine and knn;
+                                     ``comparison`` for a sweep's last table;
                                      ``pretrain`` for pre-training
 tags                                 dataset, pooling, and those of ``WANDB_TAGS``
 id                                   8 digits of the record's key and 8 random ones; a job done
@@ -31,11 +32,12 @@ summary: seconds/PHASE               wall time in seconds: load, tokenise, encod
 summary: counts/NAME                 rows: train, test, truncated, test_in_train; tokens; classes;
                                      width of the features
 summary: chosen/NAME                 parameter and value of the grid's choice, converged,
-                                     separable; probe=cosine: similarity, features,
-                                     dropped_directions
+                                     separable; read-out cosine: similarity, features,
+                                     dropped_directions; read-out knn: n_neighbors and its value
 summary: pooler/status               trained, untrained, missing, absent
 summary: cache, key                  hit, partial or miss; the record's key
-table: grid                          the grid: value, loss, converged
+table: grid                          the grid: value, loss (knn: share of held-out rows that is
+                                     wrong), converged
 table: examples                      with ``tracker.examples=true``, a row per test row: split,
                                      row (digest), fold, label, prediction, correct (with draws
                                      the share that is right) or error; with

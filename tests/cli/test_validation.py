@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import FrozenInstanceError
 
 import pytest
@@ -9,6 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from src import run
+from src.cli import validation
 from src.cli.application import register
 from src.cli.validation import parse_config
 from src.config.paths import CONF
@@ -108,3 +110,14 @@ def test_a_protocol_may_set_the_pairing() -> None:
     assert parse_config(composed("dataset=mrpc")).pairing == "joint"
     assert parse_config(composed("dataset=mrpc", "probe=senteval")).pairing == "separate"
     assert parse_config(composed("dataset=cola", "probe=senteval")).pairing == "joint"
+
+
+def test_jobs_of_one_process_log_the_pairing_of_a_read_out_once(caplog: pytest.LogCaptureFixture) -> None:
+    validation.log_once.cache_clear()
+    with caplog.at_level(logging.INFO, "src.cli.validation"):
+        for dataset in ("stsb", "sts12", "sick_r"):
+            assert parse_config(composed(f"dataset={dataset}", "probe=cosine")).pairing == "separate"
+        for words in (["probe=cosine", "pairing=separate"], []):
+            parse_config(composed("dataset=stsb", *words))
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "probe=cosine" in line and "pairing=separate" in line

@@ -134,3 +134,26 @@ def test_sets_enter_identity_where_they_exist() -> None:
     assert len(plain.identity()["roles"]["test"]) == 3
     assert len({json.dumps(each.identity()) for each in (plain, *several)}) == 4
     assert several[0].test.sets_digest == similarity(sets=("a", "b"), set_ids=ids).test.sets_digest
+
+
+def test_a_year_with_sources_quotes_and_pairs_without_a_score(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As in 2016: four columns, names with hyphens, most pairs unscored, line ends of either kind."""
+    folder = "senteval/STS/STS16-en-test"
+    odd = {
+        "answer-answer": ('"You can do it, "Prime".\tYou can\u2019t do it.\thttp://a?b=1\thttp://c\n' * 3, "4\n\n0\n"),
+        "headlines": ("A: b\tC \u2013 d\tx.html\ty.html\r\n" * 2, "5\r\n3\r\n"),
+        "plagiarism": ("na\u00efve \x85 text\t  spaces  \t\t\n", " 2 \n"),
+        "postediting": ("one\ttwo\nline without a tab or a score\nthree\tfour", "1\n\n4"),
+        "question-question": ("What is it?\tWhat is that?\ta\tb\n" * 2, "\n2.000\n"),
+    }
+    files = {f"{folder}/STS.input.{name}.txt": pairs for name, (pairs, _) in odd.items()}
+    files |= {f"{folder}/STS.gs.{name}.txt": gold for name, (_, gold) in odd.items()}
+    with caplog.at_level(logging.WARNING):
+        read = load_dataset(option("sts16"), write_files(tmp_path, files))
+    test = read.test
+    assert not caplog.records and test.sets == tuple(odd) and test.set_ids is not None
+    assert np.bincount(test.set_ids).tolist() == [2, 2, 1, 2, 1] and read.left_out == 3
+    assert test.label.tolist() == [4, 0, 5, 3, 2, 1, 4, 2]
+    first, second = test.text.to_pylist(), second_texts(test)
+    assert first[0] == '"You can do it, "Prime".' and second[0] == "You can\u2019t do it."
+    assert second[2] == "C \u2013 d" and first[4] == "na\u00efve \x85 text" and second[4] == "  spaces  "

@@ -90,14 +90,14 @@ def test_equal_predictions_are_equivalent_at_large_margins_alone():
         assert found.value == 0 and found.p == 1 and found.low < 0 < found.high
         assert equivalent(found, 0.1) and not equivalent(found, 0.001)
     flat = compare("pearson", y.astype(float), a.astype(float), a.astype(float), classes=0, resamples=500)
-    assert flat.value == 0 and flat.low is None and not equivalent(flat, 1.0) and verdict(flat, 0.01) == "undecided"
+    assert flat.value == 0 and flat.low is None and not equivalent(flat, 1.0) and verdict(flat, 0.01) == "inconclusive"
     assert smallest_margin(flat) is None and smallest_difference(flat) is None
 
 
 def test_the_difference_of_correlations_is_undefined_for_constant_predictions():
     y, a, _ = simulate_pair(100, 0, 0.8, 0.8)
     found = compare("pearson", y, a, np.zeros(100), classes=0, resamples=100)
-    assert found.value is None and found.p is None and verdict(found, 0.01) == "undecided"
+    assert found.value is None and found.p is None and verdict(found, 0.01) == "inconclusive"
 
 
 def test_equal_draws_act_as_one_and_unequal_draws_widen_the_interval():
@@ -130,3 +130,22 @@ def test_p_values_are_limited_by_the_number_of_resamples():
     found = compare("f1", y, a, b, classes=2, resamples=400)
     assert found.p >= 1 / 400 and p_equivalence(found, 0.9) >= 1 / 800 and equivalent(found, 0.9)
     assert np.isfinite([found.low, found.high]).all()
+
+
+@pytest.mark.parametrize("name, classes", [("accuracy", 2), ("f1", 2), ("pearson", 0)])
+def test_copies_of_a_row_in_one_group_add_nothing(name, classes):
+    y, a, b = simulate_pair(120, classes, 0.85, 0.75)
+    groups = np.arange(120)
+    alone = compare(name, y, a, b, classes=classes, resamples=2000, groups=groups)
+    copied = compare(
+        name, *(np.repeat(each, 4) for each in (y, a, b)), classes=classes, resamples=2000, groups=np.repeat(groups, 4)
+    )
+    assert copied.value == pytest.approx(alone.value)
+    assert (copied.low, copied.high, copied.p) == pytest.approx((alone.low, alone.high, alone.p), abs=1e-6)
+    rows = compare(name, *(np.repeat(each, 4) for each in (y, a, b)), classes=classes, resamples=2000)
+    assert rows.high - rows.low < 0.7 * (copied.high - copied.low)
+    one, four = (
+        evaluate(name, np.repeat(y, n), np.repeat(a, n), classes=classes, resamples=2000, groups=np.repeat(groups, n))
+        for n in (1, 4)
+    )
+    assert (four.low, four.high) == pytest.approx((one.low, one.high), abs=1e-6) and "120 groups" in four.method

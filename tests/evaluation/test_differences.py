@@ -28,18 +28,18 @@ def make_difference(value: float, half: float, p: float) -> Difference:
 @pytest.mark.parametrize(
     "difference, wanted",
     [
-        (make_difference(0.001, 0.004, 0.6), "equivalent"),
-        (make_difference(0.005, 0.004, 0.01), "equivalent with a small difference"),
+        (make_difference(0.001, 0.004, 0.6), "no relevant difference"),
+        (make_difference(0.005, 0.004, 0.01), "small difference"),
         (make_difference(0.03, 0.01, 0.001), "better"),
         (make_difference(-0.03, 0.01, 0.001), "worse"),
-        (make_difference(0.01, 0.03, 0.5), "undecided"),
+        (make_difference(0.01, 0.03, 0.5), "inconclusive"),
     ],
 )
 def test_verdicts_follow_from_difference_and_equivalence(difference, wanted):
     assert verdict(difference, 0.01) == wanted and wanted in VERDICTS
     mirrored = {"better": "worse", "worse": "better"}.get(wanted, wanted)
     assert verdict(difference, 0.01, higher_is_better=False) == mirrored
-    assert verdict(difference, 0.01, p=1.0, equivalence=False) == "undecided"
+    assert verdict(difference, 0.01, p=1.0, equivalence=False) == "inconclusive"
 
 
 def test_smallest_margin_and_difference_agree_with_the_interval():

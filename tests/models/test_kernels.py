@@ -1,92 +1,75 @@
-"""Exchanged kernels give the hidden states of the plain model."""
+"""Packed linear layers compute what torch's do, and are used only where they exist."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-import transformers
+from torch import nn
+from transformers.activations import ACT2FN
 
-from src.config.schema import ModelConfig
 from src.models import kernels
-from src.models.encoder import Encoder
-from src.models.finding import find_checkpoint
-from src.models.options import EncodingOptions
 
-SMALL: dict[str, Any] = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "max_position_embeddings": 80,
-}
+ROWS, IN, OUT = 7, 16, 24
 
 
-def load(folder: Path, **options: Any) -> Encoder:
-    return Encoder(find_checkpoint(ModelConfig(path=str(folder))), EncodingOptions(**options))
-
-
-@pytest.fixture(scope="module")
-def folder(make_checkpoint: Any, vocabulary: list[str]) -> Path:
-    """A BERT whose weights are large enough for attention to be uneven and GELU to bend."""
+@pytest.mark.parametrize("gelu", [None, kernels.ERF, kernels.TANH])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("packed", [True, False])
+def test_linear_function_computes_the_layer_and_its_gelu(gelu: str | None, bias: bool, packed: bool) -> None:
+    if packed and not kernels.can_pack("cpu", torch.float32):
+        pytest.skip("this build of torch has no oneDNN")
     torch.manual_seed(0)
-    model = transformers.BertModel(transformers.BertConfig(vocab_size=len(vocabulary), intermediate_size=48, **SMALL))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
-    place: Path = make_checkpoint(model, "uneven")
-    return place
+    layer = nn.Linear(IN, OUT, bias).requires_grad_(False)
+    x = 3 * torch.randn(ROWS, IN)
+    expected = layer(x) if gelu is None else nn.functional.gelu(layer(x), approximate=gelu)
+    function = kernels.linear_function(layer.weight, layer.bias, ROWS if packed else None, gelu)
+    torch.testing.assert_close(function(x), expected, atol=1e-6, rtol=1e-5)
 
 
-LENGTHS = [1, 2, kernels.LANES - 1, kernels.LANES, kernels.LANES + 1, kernels.SHORT - 1, kernels.SHORT, 80]
+@pytest.mark.parametrize(
+    ("name", "algorithm"),
+    [
+        ("gelu", kernels.ERF),
+        ("gelu_new", kernels.TANH),
+        ("gelu_pytorch_tanh", kernels.TANH),
+        ("gelu_10", None),
+        ("gelu_python", None),
+        ("relu", None),
+    ],
+)
+def test_only_gelu_is_computed_by_the_product(name: str, algorithm: str | None) -> None:
+    activation = ACT2FN[name]
+    assert kernels.gelu_algorithm(activation) == algorithm
+    if algorithm is not None:
+        x = torch.linspace(-6, 6, 301)
+        torch.testing.assert_close(nn.functional.gelu(x, approximate=algorithm), activation(x), atol=2e-6, rtol=1e-6)
 
 
-@pytest.mark.parametrize("tokens", LENGTHS)
-@pytest.mark.parametrize("masked", [False, True])
-def test_hidden_states_are_those_of_the_plain_model(
-    tokens: int, masked: bool, folder: Path, vocabulary: list[str]
+def test_weights_are_not_packed_on_an_accelerator() -> None:
+    assert not kernels.can_pack("cuda", torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"), [({"avx512_bf16": True}, True), ({"avx2": True, "amx_bf16": False}, False)]
+)
+def test_bfloat16_units_are_those_that_the_processor_names(
+    found: dict[str, Any], expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoder = load(folder)
-    assert (encoder.info.kernel, encoder.info.attention) == (f"packed-{kernels.VERSION}", kernels.ATTENTION)
-    assert not any(isinstance(module, transformers.activations.GELUActivation) for module in encoder.model.modules())
-    plain = transformers.BertModel.from_pretrained(folder, attn_implementation="eager").eval()
-    rows = 5
-    ids = np.random.default_rng(tokens).integers(0, len(vocabulary), (rows, tokens))
-    lengths = np.maximum(1, tokens - np.arange(rows)) if masked else None
-    found = encoder.forward(ids, np.zeros_like(ids), np.zeros_like(ids), lengths)
-    with torch.inference_mode():
-        mask = found.mask.long()
-        expected = plain(torch.from_numpy(ids), mask, output_hidden_states=True).hidden_states
-    for ours, theirs in zip(found.hidden, expected, strict=True):
-        torch.testing.assert_close(ours[found.mask], theirs[found.mask], atol=1e-5, rtol=1e-5)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
+    assert kernels.has_bfloat16_units() is expected
 
 
-def test_large_scores_give_finite_attention_weights() -> None:
-    query, key, value = torch.randn(3, 2, 4, 5, 8).mul(1e4).unbind()
-    module = torch.nn.Module()
-    found, _ = kernels.attention(module, query, key, value, None, scaling=1.0)
-    expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=1.0).transpose(1, 2)
-    torch.testing.assert_close(found, expected)
-
-
-def test_runtime_attention_is_used(folder: Path) -> None:
-    assert load(folder, attention="sdpa").info.attention == "sdpa"
-    assert load(folder, attention="eager").info.attention == "eager"
-
-
-def test_other_activations_and_models_are_not_changed(make_checkpoint: Any, vocabulary: list[str]) -> None:
-    settings = {"vocab_size": len(vocabulary), "intermediate_size": 48, **SMALL}
-    bent = load(
-        make_checkpoint(transformers.BertModel(transformers.BertConfig(hidden_act="gelu_new", **settings)), "bent")
-    )
-    assert any(type(module).__name__ == "NewGELUActivation" for module in bent.model.modules())
-    roberta = load(make_checkpoint(transformers.RobertaModel(transformers.RobertaConfig(**settings)), "roberta"))
-    assert roberta.info.attention == "sdpa"
-    assert any(isinstance(module, transformers.activations.GELUActivation) for module in roberta.model.modules())
-
-
-def test_half_precision_uses_plain_kernels(folder: Path) -> None:
-    info = load(folder, dtype="bfloat16").info
-    assert (info.kernel, info.attention) == ("plain", "sdpa")
+def test_converted_layers_compute_in_the_dtype_and_spare_the_pooler() -> None:
+    torch.manual_seed(0)
+    model = nn.Module()
+    model.dense, model.pooler = nn.Linear(IN, OUT), nn.Linear(IN, OUT)
+    x = torch.randn(ROWS, IN)
+    exact = {name: getattr(model, name)(x) for name in ("dense", "pooler")}
+    kernels.convert_linear_layers(model, torch.bfloat16, None)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        dense, pooler = model.dense(x), model.pooler(x.bfloat16().float())
+    assert dense.dtype == torch.bfloat16
+    torch.testing.assert_close(dense.float(), exact["dense"], atol=3e-2, rtol=3e-2)
+    assert pooler.dtype == torch.float32

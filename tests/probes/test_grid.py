@@ -91,11 +91,11 @@ def test_the_losses_of_choice_and_constant_follow_from_the_rows(classes, selecti
     splitter = RowSplitter(train.y, 0, fraction=0.2, folds=3, regression=classes == 0)
 
     def constant(fitted: np.ndarray) -> np.ndarray:
-        return np.bincount(fitted, minlength=classes) / len(fitted) if classes else np.array([fitted.mean()])
+        return np.bincount(fitted, minlength=classes) / len(fitted) if classes else fitted.mean()
 
     def loss(fitted: np.ndarray, held_out: np.ndarray) -> np.ndarray:
         found = constant(fitted)
-        return -np.log(found[held_out]) if classes else (held_out - found[0]) ** 2
+        return -np.log(found[held_out]) if classes else (held_out - found) ** 2
 
     def over_folds(y: np.ndarray, fold_ids: np.ndarray) -> float:
         return float(np.concatenate([loss(y[fold_ids != k], y[fold_ids == k]) for k in range(3)]).mean())
@@ -122,7 +122,7 @@ def test_the_losses_of_choice_and_constant_follow_from_the_rows(classes, selecti
 def test_draws_of_scores_have_a_constant_each():
     choice = fit(make(classes=0), {"test": make(classes=0, seed=1)}, 0, draws=3).choice
     means = [resample(make(classes=0).y, 0, draw, regression=True) @ make(classes=0).y / 300 for draw in range(3)]
-    assert np.allclose(choice.constants, np.array(means)[:, None])
+    assert np.allclose(choice.constants, means)
 
 
 def test_other_estimators_have_no_constant_loss():

@@ -1,4 +1,4 @@
-"""A run is compared with the best of its group by the paired test on the same rows."""
+"""A run is marked by its verdict against the best of its group; all pairs are tested on the same rows."""
 
 import subprocess
 import sys
@@ -10,25 +10,34 @@ import pytest
 from src.evaluation.comparisons import compare
 from src.evaluation.multiplicity import holm
 from src.results.result import RECORD, Result, SchemaError
+from src.sweeps.comparison import best_layers
 from src.sweeps.rendering import render
 from tests.helpers.records import LABELS, ROWS, job, make_job, make_result, wrong
 from tests.sweeps.helpers import compared, marks
 
 
-def test_best_ties_and_lower_runs_follow_the_paired_test(four):
+def test_marks_are_the_verdicts_against_the_best(four):
     groups = compared(four).groups
     assert [group.label["dataset"] for group in groups] == ["one", "two"]
     for group in groups:
-        assert marks(group) == {"cls": "tie", "pooler": "lower", "mean": "best", "max": "lower"}
+        assert marks(group) == {"cls": "inconclusive", "pooler": "worse", "mean": "best", "max": "worse"}
 
 
-def test_p_values_are_those_of_the_paired_test_with_holms_correction(four):
+def test_p_values_are_corrected_over_cls_pooler_and_mean_and_over_the_other_pairs(four):
     group = compared(four).groups[0]
-    others = [run for run in group.runs if run.mark != "best"]
-    expected = [compare("accuracy", LABELS, wrong(40), wrong(misses), classes=2, seed=0).p for misses in (42, 90, 100)]
-    assert [run.p for run in others] == expected
-    assert [run.adjusted for run in others] == holm(expected)
-    assert [run.difference for run in others] == pytest.approx([2 / ROWS, 50 / ROWS, 60 / ROWS])
+    misses = {"cls": 42, "pooler": 90, "mean": 40, "max": 100}
+
+    def p(one: str, other: str) -> float:
+        return compare("accuracy", LABELS, wrong(misses[one]), wrong(misses[other]), classes=2, seed=0).p
+
+    runs = {run.result.pooling: run for run in group.runs}
+    first = holm([p("mean", "cls"), p("mean", "pooler"), p("cls", "pooler")])
+    second = holm([p("mean", "max"), p("cls", "max"), p("pooler", "max")])
+    assert [runs[name].adjusted for name in ("cls", "pooler", "max")] == [first[0], first[1], second[0]]
+    assert [runs[name].family for name in ("cls", "pooler", "max")] == ["cls, pooler, mean"] * 2 + ["other pairs"]
+    assert [runs[name].difference for name in ("cls", "pooler", "max")] == pytest.approx(
+        [2 / ROWS, 50 / ROWS, 60 / ROWS]
+    )
 
 
 def test_which_rows_differ_decides_a_tie_and_not_the_distance_of_the_scores(tmp_path):
@@ -37,26 +46,50 @@ def test_which_rows_differ_decides_a_tie_and_not_the_distance_of_the_scores(tmp_
     job(tmp_path / "apart", 1, wrong(80, start=200), pooling="mean")
     job(tmp_path / "close", 0, wrong(60), pooling="cls")
     job(tmp_path / "close", 1, wrong(68), pooling="mean")
-    assert marks(compared(tmp_path / "apart").groups[0]) == {"cls": "best", "mean": "tie"}
-    assert marks(compared(tmp_path / "close").groups[0]) == {"cls": "best", "mean": "lower"}
+    assert marks(compared(tmp_path / "apart").groups[0]) == {"cls": "best", "mean": "inconclusive"}
+    assert marks(compared(tmp_path / "close").groups[0]) == {"cls": "best", "mean": "worse"}
 
 
-def test_equal_predictions_tie_and_the_first_is_best(tmp_path):
+def test_of_equal_predictions_the_first_is_best(tmp_path):
     job(tmp_path, 0, wrong(10), pooling="cls")
     job(tmp_path, 1, wrong(10), pooling="mean")
     (group,) = compared(tmp_path).groups
-    assert marks(group) == {"cls": "best", "mean": "tie"}
+    assert marks(group) == {"cls": "best", "mean": "no relevant difference"}
     assert group.runs[1].adjusted == 1
 
 
-def test_more_poolings_make_a_tie_likelier(tmp_path):
-    """Holm: a difference that stands alone is no longer told apart among many."""
+def test_other_poolings_do_not_change_the_test_of_cls_and_mean(tmp_path):
     job(tmp_path, 0, wrong(40), pooling="cls")
     job(tmp_path, 1, wrong(46), pooling="mean")
-    assert marks(compared(tmp_path).groups[0])["mean"] == "lower"
+    (alone,) = [run for run in compared(tmp_path).groups[0].runs if run.result.pooling == "mean"]
     for number, name in enumerate(("max", "cls_mean", "mean_content", "last4_mean"), start=2):
         job(tmp_path, number, wrong(41), pooling=name)
-    assert marks(compared(tmp_path).groups[0])["mean"] == "tie"
+    (beside,) = [run for run in compared(tmp_path).groups[0].runs if run.result.pooling == "mean"]
+    assert (alone.mark, alone.adjusted) == (beside.mark, beside.adjusted) and alone.mark == "worse"
+
+
+def test_many_rows_show_that_no_difference_is_relevant(tmp_path):
+    labels = np.arange(40_000) % 2
+    for number, (pooling, misses) in enumerate({"cls": 4000, "mean": 4010, "pooler": 4200}.items()):
+        predictions = labels.copy()
+        predictions[:misses] = 1 - predictions[:misses]
+        make_job(tmp_path / str(number), labels, predictions, pooling=pooling)
+    group = compared(tmp_path).groups[0]
+    assert marks(group) == {"cls": "best", "mean": "small difference", "pooler": "small difference"}
+    assert all(run.equivalence <= 0.05 for run in group.runs[1:])
+
+
+def test_layers_get_one_best_with_its_selection_and_no_test(tmp_path):
+    for number, (layer, pooling, misses) in enumerate(
+        [(1, "cls", 60), (1, "mean", 30), (2, "cls", 50), (2, "mean", 40), (3, "mean", 35)]
+    ):
+        job(tmp_path, number, wrong(misses), pooling=pooling, layer=layer)
+    comparison = compared(tmp_path)
+    (found,) = best_layers(comparison)
+    assert (found.run.result.layer, found.run.result.pooling, found.scores) == (1, "mean", 5)
+    text = " ".join(render(comparison).split())
+    assert "best layer is 1 with mean" in text and "among 5 scores" in text
+    assert best_layers(compared(tmp_path / "0")) == []
 
 
 def test_an_error_is_better_when_it_is_smaller(tmp_path):
@@ -68,7 +101,7 @@ def test_an_error_is_better_when_it_is_smaller(tmp_path):
         counts = {"test": ROWS, "classes": 0}
         make_job(tmp_path / str(number), truth, truth + size * noise, pooling=pooling, score=score, counts=counts)
     comparison = compared(tmp_path)
-    assert marks(comparison.groups[0]) == {"cls": "lower", "mean": "best"}
+    assert marks(comparison.groups[0]) == {"cls": "worse", "mean": "best"}
     assert f"{np.sqrt(np.mean(noise**2)):.4g}" in render(comparison)
 
 
@@ -93,12 +126,12 @@ def test_an_untested_run_is_marked_with_the_reason(tmp_path):
     assert marks(comparison.groups[0]) == {"cls": "best", "mean": "untested", "max": "untested", "cls_mean": "untested"}
     assert best.score["value"] == comparison.groups[0].runs[0].result.score["value"]
     text = " ".join(render(comparison).split())
-    assert "? not tested" in text
+    assert "! not tested" in text
     for reason in (
         "cannot read the predictions",
         "its test rows are not those of the best",
         "its score is undefined",
-        "undefined ?",
+        "undefined !",
     ):
         assert reason in text
 
@@ -123,8 +156,8 @@ def test_one_vector_for_all_texts_is_never_best(tmp_path):
     for number, (pooling, misses) in enumerate({"cls": 10, "mean": 60, "max": 70}.items()):
         job(tmp_path, number, wrong(misses), pooling=pooling, **({"counts": one_vector} if pooling == "cls" else {}))
     comparison = compared(tmp_path)
-    assert marks(comparison.groups[0]) == {"cls": "one vector", "mean": "best", "max": "lower"}
-    assert "= all texts have one and the same vector" in " ".join(render(comparison).split())
+    assert marks(comparison.groups[0]) == {"cls": "one vector", "mean": "best", "max": "worse"}
+    assert "0 all texts have one and the same vector" in " ".join(render(comparison).split())
 
 
 def test_the_scores_of_several_draws_need_the_predictions_of_all(tmp_path):
@@ -134,11 +167,9 @@ def test_the_scores_of_several_draws_need_the_predictions_of_all(tmp_path):
         make_job(tmp_path / "all" / str(number), LABELS, stacked, pooling=pooling, draws=3)
     assert marks(compared(tmp_path / "first").groups[0]) == {"cls": "best", "mean": "untested"}
     (group,) = compared(tmp_path / "all").groups
-    assert marks(group) == {"cls": "best", "mean": "lower"}
-    p = sorted(
-        compare("accuracy", LABELS, wrong(10 + draw), wrong(60 + draw), classes=2, seed=0).p for draw in range(3)
-    )
-    assert group.runs[1].p == pytest.approx(2 * p[1])
+    assert marks(group) == {"cls": "best", "mean": "worse"}
+    runs = [np.stack([wrong(misses + draw) for draw in range(3)]) for misses in (10, 60)]
+    assert group.runs[1].p == compare("accuracy", LABELS, *runs, classes=2, seed=0).p
 
 
 @pytest.mark.parametrize("field", ["dataset", "model", "layer", "pairing", "probe", "seed", "draws"])

@@ -34,7 +34,7 @@ def test_the_csv_has_a_row_per_run_with_unrounded_fractions(four):
     assert {name: first[name] for name in ("dataset", "pooling", "mark", "key", "cache")} == {
         "dataset": "one",
         "pooling": "cls",
-        "mark": "tie",
+        "mark": "inconclusive",
         "key": record.key,
         "cache": "miss",
     }

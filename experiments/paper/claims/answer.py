@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.formatting import format_overall, join_names
 from experiments.paper.claims import ladder, practice, primary, settings
-from experiments.paper.claims.sentences import REAL_PAIRS, Claim, describe_overall, describe_verdict, tasks_with_verdict
+from experiments.paper.claims.sentences import REAL_PAIRS, Claim, describe_overall, tasks_with_verdict
 from experiments.paper.evidence import Evidence
 from experiments.paper.labels import by_pooling
 
@@ -48,18 +48,6 @@ def scope(evidence: Evidence) -> str:
     )
 
 
-PURPOSE = {
-    "equivalent": "they serve the same purpose equally well",
-    "equivalent with a small difference": "they serve the same purpose, at a difference within 1 point",
-    "undecided": (
-        "they serve the same purpose at about the same quality, though neither a difference nor equivalence within "
-        "1 point is shown"
-    ),
-    "better": "the pooler serves the same purpose better",
-    "worse": "the pooler serves the same purpose a little worse",
-}
-
-
 def answer(evidence: Evidence) -> list[str]:
     """Return the answer in five sentences, on a trained pooler and, beside it, an untrained one."""
     model = next(model for model in evidence.models if evidence.pooler_status(model) == "trained")
@@ -79,9 +67,9 @@ def answer(evidence: Evidence) -> list[str]:
         f"Mean pooling in {model} is better than [CLS] on {join_names(better, 'no task')} and worse on "
         f"{join_names(worse, 'no task')}; on {len(joint.tasks)} real pair tasks mean − [CLS] is "
         f"{format_overall(joint)} where the texts are read together and {format_overall(separate)} where they are "
-        f"read apart ({describe_verdict(separate.verdict)}).",
+        f"read apart ({separate.verdict}).",
         f"{_advice(better, worse, separate.verdict)} With all weights tuned, pooler − [CLS] is "
-        f"{format_overall(tuned)}: {describe_verdict(tuned.verdict)}.",
+        f"{format_overall(tuned)}: {tuned.verdict}.",
     ]
 
 
@@ -99,14 +87,11 @@ def _pooler(evidence: Evidence, model: str) -> str:
     untrained = next((model for model in evidence.models if evidence.pooler_status(model) == "untrained"), None)
     if untrained is not None:
         other = evidence.overall(untrained, "pooler", "cls")
-        comparison = (
-            f", and {format_overall(other)} in {untrained}, whose pooler is untrained "
-            f"({describe_verdict(other.verdict)})"
-        )
+        comparison = f", and {format_overall(other)} in {untrained}, whose pooler is untrained ({other.verdict})"
     return (
-        f"As frozen features {PURPOSE[found.verdict]}: over {len(found.tasks)} tasks the pooler scores "
+        f"As frozen features, over {len(found.tasks)} tasks, the pooler scores "
         f"{format_overall(found)} relative to [CLS] in {model}, where next-sentence prediction trained it "
-        f"({describe_verdict(found.verdict)}){comparison}."
+        f"({found.verdict}){comparison}."
     )
 
 

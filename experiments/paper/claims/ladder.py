@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments import style
 from experiments.formatting import format_overall, format_score_points, join_names
-from experiments.paper.claims.sentences import SWEEP, Claim, describe_overall, describe_verdict, overall_number
+from experiments.paper.claims.sentences import SWEEP, Claim, describe_overall, overall_number
 from experiments.paper.evidence import LADDER, STRENGTHS, Evidence
 from experiments.paper.labels import by_model, by_pooling
 
@@ -50,7 +50,7 @@ def nsp_pooler(evidence: Evidence) -> Claim:
             f"**{model}**, encoder frozen, W and b trained by next-sentence prediction alone: right on "
             f"{format_score_points(head)} % of held-out pairs (a linear probe straight on [CLS]: "
             f"{format_score_points(probe)} %). On the tasks that training moved the pooler's score by "
-            f"{format_overall(apart)}: {describe_verdict(apart.verdict)}."
+            f"{format_overall(apart)}: {apart.verdict}."
         )
     return Claim(
         "What next-sentence prediction teaches the pooler itself",
@@ -75,7 +75,7 @@ def conditional(evidence: Evidence) -> Claim:
         numbers.append(overall_number(extra, f"{model}: [cls; pooler] − [cls; random_pooler]"))
         lines.append(
             f"**{model}**: [cls; pooler] scores {format_overall(extra)} relative to [cls; random pooler], which is as "
-            f"wide: {describe_verdict(extra.verdict)}."
+            f"wide: {extra.verdict}."
         )
     return Claim(
         "Does the pooler add anything to [CLS]?",
@@ -92,8 +92,8 @@ def precision(evidence: Evidence) -> Claim:
     largest = max(found, key=lambda one: abs(one[1].value))
     different = [f"{model} {each.a}" for model, each in found if each.verdict in ("better", "worse")]
     text = (
-        f"Of {len(found)} combinations of pooling and half-precision type, {join_names(different)} differ from "
-        "float32 and are not shown equivalent within 1 point; the largest of these means is "
+        f"Of {len(found)} combinations of pooling and half-precision type, {join_names(different)} are better or "
+        "worse than float32; the largest of these means is "
         f"{format_overall(largest[1])} ({largest[0]}, {largest[1].a})."
     )
     numbers = [overall_number(each, f"{model}: {each.a} − {each.b}") for model, each in found]

@@ -8,7 +8,6 @@ from experiments.paper.claims.sentences import (
     SWEEP,
     Claim,
     describe_tasks,
-    describe_verdict,
     overall_number,
     tasks_with_verdict,
 )
@@ -23,7 +22,7 @@ def pooler_against_cls(evidence: Evidence) -> Claim:
         found, tasks = evidence.overall(model, "pooler", "cls"), evidence.contrasts(model)
         lines.append(
             f"**{model}** (pooler {evidence.pooler_status(model)}): over {len(found.tasks)} tasks the pooler scores "
-            f"{format_overall(found)} relative to [CLS]: {describe_verdict(found.verdict)}; "
+            f"{format_overall(found)} relative to [CLS]: {found.verdict}; "
             f"{_describe_sensitivity(found)} Task by task, after Holm, it is {describe_tasks(tasks, 'pooler', 'cls')}."
         )
         numbers.append(overall_number(found, f"{model}: pooler − cls", HOLM))
@@ -50,7 +49,7 @@ def mean_against_both(evidence: Evidence) -> Claim:
         both = all(tasks_with_verdict(tasks, "mean", "cls", verdict) for verdict in ("better", "worse"))
         lines.append(
             f"**{model}**: {format_overall(found)} relative to [CLS] over all tasks "
-            f"({describe_verdict(found.verdict)}; {_describe_sensitivity(found)[:-1]}). "
+            f"({found.verdict}; {_describe_sensitivity(found)[:-1]}). "
             f"{'The tasks disagree' if both else 'Task by task'}: mean pooling is "
             f"{describe_tasks(tasks, 'mean', 'cls')}."
         )

@@ -7,20 +7,20 @@ from dataclasses import dataclass, field
 
 from experiments.formatting import format_interval, format_overall, format_p_value, format_points, join_names
 from src.evaluation.contrasts import Contrast
-from src.evaluation.differences import Difference
+from src.evaluation.differences import (
+    BETTER,
+    INCONCLUSIVE,
+    NO_RELEVANT_DIFFERENCE,
+    SMALL_DIFFERENCE,
+    WORSE,
+    Difference,
+)
 from src.evaluation.hierarchical import Overall
 
 SWEEP = "python -m src.run -m +experiment={} data_root=FOLDER"
 REAL_PAIRS = ("mrpc", "stsb", "rte", "sick_e", "sick_r")  # without the suite's own tasks
 OVER_TASKS = "hierarchical bootstrap over {} tasks and their rows; equivalence: two one-sided tests at 1 point"
 HOLM, ALONE = "after Holm over the pairs of a model", "uncorrected"
-PHRASES = {
-    "equivalent": "equivalent within 1 point",
-    "equivalent with a small difference": "equivalent within 1 point, and yet different",
-    "better": "better",
-    "worse": "worse",
-    "undecided": "neither told apart nor shown to be equivalent",
-}
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,9 @@ class Claim:
     see: list[str] = field(default_factory=list)
 
 
-def describe_verdict(verdict: str) -> str:
-    """Return a verdict as a part of a sentence.
-
-    >>> describe_verdict("equivalent with a small difference")
-    'equivalent within 1 point, and yet different'
-    """
-    return PHRASES[verdict]
-
-
 def describe_overall(overall: Overall) -> str:
     """Return a difference over tasks with its verdict."""
-    return f"{format_overall(overall)} ({describe_verdict(overall.verdict)})"
+    return f"{format_overall(overall)} ({overall.verdict})"
 
 
 def overall_number(overall: Overall, what: str, family: str = ALONE) -> Number:
@@ -73,7 +64,7 @@ def contrast_number(contrast: Contrast, what: str) -> Number:
 
 
 def _number(what: str, difference: Overall | Difference, verdict: str, test: str) -> Number:
-    value = f"{format_points(difference.value, signed=True)}; {describe_verdict(verdict)}"
+    value = f"{format_points(difference.value, signed=True)}; {verdict}"
     return Number(what, value, format_interval(difference.low, difference.high, signed=True), test)
 
 
@@ -83,14 +74,13 @@ def tasks_with_verdict(contrasts: Sequence[Contrast], a: str, b: str, verdict: s
 
 
 def describe_tasks(contrasts: Sequence[Contrast], a: str, b: str) -> str:
-    """Return the tasks on which a is better than b, worse or equivalent."""
+    """Return the tasks by the verdict of a against b."""
     better, worse, same, small = (
         tasks_with_verdict(contrasts, a, b, verdict)
-        for verdict in ("better", "worse", "equivalent", "equivalent with a small difference")
+        for verdict in (BETTER, WORSE, NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE)
     )
-    same += small
-    rest = len({each.task for each in contrasts}) - len(better) - len(worse) - len(same)
+    rest = len({each.task for each in contrasts}) - len(better) - len(worse) - len(same) - len(small)
     return (
-        f"better on {join_names(better)}, worse on {join_names(worse)}, equivalent on {join_names(same)}, "
-        f"undecided on {rest} of the tasks"
+        f"better on {join_names(better)}, worse on {join_names(worse)}; {SMALL_DIFFERENCE} on {join_names(small)}, "
+        f"{NO_RELEVANT_DIFFERENCE} on {join_names(same)}; {INCONCLUSIVE} on {rest} of the tasks"
     )

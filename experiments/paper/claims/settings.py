@@ -11,7 +11,6 @@ from experiments.paper.claims.sentences import (
     Claim,
     contrast_number,
     describe_overall,
-    describe_verdict,
     overall_number,
 )
 from experiments.paper.evidence import FEWER, Evidence, resamples
@@ -62,8 +61,7 @@ def coherence(evidence: Evidence) -> Claim:
     lines = []
     for pairing, way in (("joint", "together"), ("separate", "apart")):
         described = [
-            f"{each.task} {each.a} {format_points(each.difference.value, signed=True)} "
-            f"({describe_verdict(each.verdict)})"
+            f"{each.task} {each.a} {format_points(each.difference.value, signed=True)} ({each.verdict})"
             for here, each in named
             if here == pairing
         ]
@@ -97,7 +95,7 @@ def layers(evidence: Evidence) -> Claim:
             if int(best) != last:
                 found = evidence.over_tasks(bundle, by_layer, best, str(last), **mine)
                 numbers.append(overall_number(found, f"{model}, {pooling}: layer {best} − layer {last}"))
-                described += f", {format_overall(found)} relative to the last ({describe_verdict(found.verdict)})"
+                described += f", {format_overall(found)} relative to the last ({found.verdict})"
             lines.append(f"{described}.")
     return Claim(
         "Layers: where each pooling is best",

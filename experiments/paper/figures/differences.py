@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 PLACE = 3
 NEEDS = ("poolings/bert-books", "poolings/all-MiniLM-L6-v2")
 CAPTION = f"""Paired differences on the same test rows, in points of each task's metric, with 95 %
-intervals; the band is the margin of {100 * MARGIN:g} point within which two poolings count as
-equivalent. A task carries the mark of the better pooling where the difference holds after Holm's
-correction over a model's differences, and is grey otherwise. Diamond: the mean over tasks, with the
+intervals; the band is the margin of {100 * MARGIN:g} point within which a difference is not
+relevant. A task carries the mark of the better pooling where the difference holds after Holm's
+correction over the task's three pairs, and is grey otherwise. Diamond: the mean over tasks, with the
 95 % interval of a bootstrap over tasks and rows. Each column has its own scale."""
 
 

@@ -13,10 +13,10 @@ def verdicts(evidence: Evidence, model: str) -> Table:
     found = evidence.contrasts(model)
     cells = [(f"{each.a} − {each.b}", each.task, *contrast_cells(each)) for each in found]
     caption = (
-        f"{model}: paired differences on the same rows, in points. Holm separately over the differences and the "
-        "equivalences of this table; equivalence by two one-sided tests at 1 point. Smallest margin: at which these "
-        "rows show equivalence. Smallest difference: that they show with a power of 80 %; both before Holm's "
-        "correction."
+        f"{model}: paired differences on the same rows, in points. Holm over the three pairs of a task, "
+        "separately for differences and equivalences; equivalence by two one-sided tests at 1 point. Smallest margin: "
+        "at which these rows show equivalence. Smallest difference: that they show with a power of 80 %; both "
+        "before Holm's correction."
     )
     return Table(f"verdicts-{model}", caption, ("pair", "task", *CONTRAST), cells, list(map(contrast_row, found)))
 

@@ -102,6 +102,23 @@ def pairs(evidence: Evidence, model: str) -> Table:
     return by_pooling(f"pairs-{model}", caption, evidence[f"pairs/{model}"], POOLINGS, group, ("task", "pairing"))
 
 
+def similarity(evidence: Evidence, model: str) -> Table:
+    """Return the correlations of the cosine with the gold scores, by the scaling of the vectors."""
+    scalings = ("none", "centre", "standardise", "whiten")
+    found = evidence[f"similarity/{model}"]
+    records = sorted(found, key=lambda each: (each.result.dataset, scalings.index(each.result.chosen["features"])))
+    poolings = [name for name in style.LABELS if any(record.result.pooling == name for record in records)]
+    caption = (
+        f"{model}, read-out without a fit: Spearman's correlation of the cosine of two texts encoded apart with the "
+        "gold scores, by the scaling of the vectors; points with 95 % intervals."
+    )
+
+    def group(row: Row) -> tuple[str, ...]:
+        return task_cell(row), row["features"]
+
+    return by_pooling(f"similarity-{model}", caption, records, poolings, group, ("task", "scaling"))
+
+
 def protocol(evidence: Evidence) -> Table:
     """Return the scores of the same features under this suite's, SentEval's and MTEB's protocol."""
     records = records_of(evidence, "protocol")

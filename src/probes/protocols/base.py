@@ -67,6 +67,11 @@ class Protocol:
 
     def check_config(self, probe: ProbeConfig, dataset: DatasetConfig, draws: int) -> None:
         """Check settings that do not go with the protocol, before any file is read; raise a UserError."""
+        if not probe.estimator:
+            raise UserError(
+                f"probe.estimator is not set, and probe={probe.name} fits one. Name its class by "
+                "probe.estimator._target_=, or leave probe out."
+            )
         if probe.similarity != ProbeConfig.similarity:
             raise UserError(
                 f"probe.similarity={probe.similarity} is for probe=cosine, and this is probe={probe.name}. "
