@@ -91,12 +91,12 @@ def kept_arrays(result: Result, arrays: Mapping[str, Array]) -> dict[str, Array]
     """Return the arrays of a run that a bundle keeps.
 
     Under probe=logistic, of the test rows also ``decision`` (rows,) for two classes, from which the
-    log-likelihood follows, and ``log_likelihood`` (rows,) for more; with an axis of draws in front
-    where there are several.
+    log-likelihood follows, and ``log_likelihood`` (rows,) for more. Several draws keep neither: no
+    claim needs them, and ten draws would take ten times the space.
     """
     kept = {name: array for name, array in arrays.items() if name.rpartition(".")[2] in FIELDS}
     classes = int(result.counts.get("classes") or 0)
-    if result.probe != "logistic" or not classes or "decision" not in arrays:
+    if result.probe != "logistic" or not classes or result.draws > 1 or "decision" not in arrays:
         return kept
     if classes == 2 and arrays["decision"].shape[-2:] != (len(arrays["label"]), classes):
         return kept | {"decision": arrays["decision"]}

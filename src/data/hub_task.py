@@ -51,9 +51,20 @@ def load_hub_task(config: DatasetConfig) -> Dataset:
         _with_classes(config, loaded.features, used), used, {name: f"split '{name}'" for name in used}, chosen.roles,
         chosen.selection, source,
     )  # fmt: skip
-    if data.has_train and (group := group_ids(config, used[chosen.roles["train"]])) is not None:
-        data = replace(data, group=linked_units(data.train.row_digests(), group))
+    data = _with_groups(config, data, used)
     return data if config.test_fraction is None or not data.has_train else hold_out_test(data, config.test_fraction)
+
+
+def _with_groups(config: DatasetConfig, data: Dataset, used: Mapping[str, pa.Table]) -> Dataset:
+    """Return the dataset with the groups of its training and test rows, if ``dataset.group`` is given."""
+    groups = {}
+    for role, field in (("train", "group"), ("test", "test_group")):
+        table = used.get(data.roles.get(role, ""))
+        if table is not None and (found := group_ids(config, table)) is not None:
+            groups[field] = linked_units(data.splits[data.roles[role]].row_digests(), found)
+    if data.roles.get("test") == data.roles.get("train"):  # nested folds
+        groups.pop("test_group", None)
+    return replace(data, group=groups.get("group"), test_group=groups.get("test_group"))
 
 
 def _check_settings(config: DatasetConfig) -> None:
@@ -76,7 +87,7 @@ def _tables(
     left_out: dict[str, int] = {}
     train = roles.get("train", "")
     for name in sorted(set(roles.values()), key=lambda name: name != train):
-        group = {"group": config.group} if name == train and config.group is not None else {}
+        group = {"group": config.group} if config.group is not None else {}
         table = _read_split(config, loaded, name, role_columns(config.text, config.text_pair, config.label) | group)
         tables[name], left_out[name] = _without_unlabelled(
             without_hidden(table, tables.get(train)), loaded.features.get(str(config.label))

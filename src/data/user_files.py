@@ -88,13 +88,9 @@ def user_dataset(
         return data
     if (group := group_ids(config, tables["train"])) is not None:
         data = replace(data, group=linked_units(data.train.row_digests(), group))
-<<<<<<< HEAD
-    if "test" in tables and (group := _group_ids(config, tables["test"])) is not None:
+    if "test" in tables and (group := group_ids(config, tables["test"])) is not None:
         data = replace(data, test_group=linked_units(data.test.row_digests(), group))
-    return data if config.test_fraction is None else _hold_out_test(data, config.test_fraction)
-=======
     return data if config.test_fraction is None else hold_out_test(data, config.test_fraction)
->>>>>>> hub
 
 
 def _read_columns(config: DatasetConfig, name: str, given: str, labels: bool) -> pa.Table:
@@ -123,17 +119,11 @@ def hold_out_test(data: Dataset, fraction: float) -> Dataset:
         in_test = choose_test_rows(linked_units(data.groups, None), digests, labels, fraction)
     except UserError as error:
         raise UserError(f"{data.name}: dataset.test_fraction={fraction:g} {error}") from error
-<<<<<<< HEAD
-    parts = {"train": _select_rows(data.train, "train", ~in_test), "test": _select_rows(data.train, "test", in_test)}
-    splits, roles = data.splits | parts, data.roles | {"test": "test"}
+    parts = {train: _select_rows(data.train, train, ~in_test), test: _select_rows(data.train, test, in_test)}
+    splits, roles = data.splits | parts, data.roles | {"test": test}
     if data.group is None:
         return replace(data, splits=splits, roles=roles)
     return replace(data, splits=splits, roles=roles, group=data.group[~in_test], test_group=data.group[in_test])
-=======
-    parts = {train: _select_rows(data.train, train, ~in_test), test: _select_rows(data.train, test, in_test)}
-    group = None if data.group is None else data.group[~in_test]
-    return replace(data, splits=data.splits | parts, roles=data.roles | {"test": test}, group=group)
->>>>>>> hub
 
 
 def _select_rows(split: Split, name: str, mask: np.ndarray) -> Split:
@@ -142,13 +132,8 @@ def _select_rows(split: Split, name: str, mask: np.ndarray) -> Split:
     return Split(name, split.text.filter(rows), text_pair, split.label[mask])
 
 
-<<<<<<< HEAD
-def _group_ids(config: DatasetConfig, table: pa.Table) -> np.ndarray | None:
-    """Return the number of each row's group, (rows,) int64; None without groups."""
-=======
 def group_ids(config: DatasetConfig, table: pa.Table) -> np.ndarray | None:
-    """Return the number of each training row's group, (rows,) int64; None without groups."""
->>>>>>> hub
+    """Return the number of each row's group, (rows,) int64; None without groups."""
     if "group" not in table.column_names:
         return None
     missing = pc.or_kleene(pc.is_null(table["group"]), pc.equal(table["group"], ""))

@@ -67,7 +67,7 @@ def render(comparison: Comparison, *, width: int = 100, terminal: bool = False) 
             _print(console, columns, rows)
         else:
             _print_long(console, comparison)
-        if legend := _legend(comparison):
+        if legend := legend_text(comparison):
             console.print(_text(legend))
         for line in layer_lines(comparison):
             console.print(_text(line))
@@ -120,7 +120,8 @@ def tally(comparison: Comparison) -> list[str]:
     return lines
 
 
-def _legend(comparison: Comparison) -> str:
+def legend_text(comparison: Comparison) -> str:
+    """Return the meaning of the symbols that occur, and why runs are not tested, a line each."""
     used = {symbol for group in comparison.groups for run in group.runs for symbol in symbols(run)}
     lines = [f"{symbol} {meaning}" for symbol, meaning in LEGEND.items() if symbol in used]
     lines += [TESTS] * any(run.p is not None for group in comparison.groups for run in group.runs)

@@ -55,7 +55,7 @@ def coherence(evidence: Evidence) -> Claim:
         own = evidence.tasks("pairs/bert-books", pairing=[pairing], dataset=["demo_coherence"])
         tasks += [(pairing, task) for task in own]
     compared = [("pooler", "cls"), ("mean", "cls")]
-    found = contrasts([task for _, task in tasks], compared, resamples=FEWER)  # one family
+    found = contrasts([task for _, task in tasks], compared, resamples=FEWER)
     named = list(zip([pairing for pairing, _ in tasks for _ in compared], found, strict=True))
     numbers = [contrast_number(each, f"{each.task}, {pairing}: {each.a} − {each.b}") for pairing, each in named]
     lines = []

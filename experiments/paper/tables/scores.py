@@ -105,8 +105,10 @@ def pairs(evidence: Evidence, model: str) -> Table:
 def similarity(evidence: Evidence, model: str) -> Table:
     """Return the correlations of the cosine with the gold scores, by the scaling of the vectors."""
     scalings = ("none", "centre", "standardise", "whiten")
-    found = evidence[f"similarity/{model}"]
-    records = sorted(found, key=lambda each: (each.result.dataset, scalings.index(each.result.chosen["features"])))
+    records = sorted(
+        evidence[f"similarity/{model}"],
+        key=lambda each: (each.result.dataset, scalings.index(each.result.config["probe"]["features"])),
+    )
     poolings = [name for name in style.LABELS if any(record.result.pooling_label == name for record in records)]
     caption = (
         f"{model}, read-out without a fit: Spearman's correlation of the cosine of two texts encoded apart with the "
