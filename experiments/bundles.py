@@ -1,7 +1,7 @@
 """Reads records of runs from a sweep's folder or a bundle, and writes bundles.
 
 A bundle holds what the paper needs of a sweep: each record whole, as a line of JSON, and the
-predictions without decision values. It holds nothing of the texts.
+predictions. Of decision values it keeps what D² needs (`kept_arrays`). It holds nothing of the texts.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from src.errors import UserError, flatten
+from src.evaluation.deviance import log_likelihoods
 from src.results.groups import main_identity, other_identity
 from src.results.result import Result, read_predictions
 from src.storage.atomic import replace_files
@@ -26,7 +27,7 @@ from src.storage.files import open_regular, parse_json
 from src.sweeps.jobs import find_jobs, read_job
 
 RECORDS_FILE, PREDICTIONS_FILE = "records.jsonl", "predictions.safetensors"
-FIELDS = ("row", "fold", "label", "prediction", "set")  # of the predictions of a bundle
+FIELDS = ("row", "fold", "label", "prediction", "thresholded", "set", "group")  # of the predictions of a bundle
 Array = NDArray[Any]
 
 
@@ -41,8 +42,9 @@ class Record:
     result : Result
     predictions : mapping of arrays
         ``row`` (rows,) uint64 digests, ``fold`` and ``label`` (rows,), ``prediction`` (rows,) or
-        (draws, rows); ``set`` (rows,) where rows come in sets. Names of further roles have a prefix,
-        as in ``mismatched.prediction``.
+        (draws, rows); ``set`` and ``group`` (rows,) where rows come in sets or groups; under
+        probe=logistic ``decision`` or ``log_likelihood``, see `kept_arrays`. Names of further roles
+        have a prefix, as in ``mismatched.prediction``.
     """
 
     experiment: str
@@ -65,7 +67,7 @@ def read_records(folder: Path) -> list[Record]:
 def _sort_key(record: Record) -> tuple[Any, ...]:
     result = record.result
     rest = json.dumps(other_identity(result), sort_keys=True)
-    return (*main_identity(result).values(), result.pooling, rest, result.key)
+    return (*main_identity(result).values(), result.pooling_label, rest, result.key)
 
 
 def _read_runs(folder: Path) -> list[Record]:
@@ -77,13 +79,28 @@ def _read_runs(folder: Path) -> list[Record]:
             )
         if job.result.key not in records:
             arrays = read_predictions(job.record or job.folder, job.result)
-            kept = {name: array for name, array in arrays.items() if name.rpartition(".")[2] in FIELDS}
-            records[job.result.key] = Record(folder.name, job.result, kept)
+            records[job.result.key] = Record(folder.name, job.result, kept_arrays(job.result, arrays))
     if not records:
         raise UserError(
             f"{folder} holds no record. Name a sweep's folder, such as multirun/2026-01-31/12-00-00.000000."
         )
     return list(records.values())
+
+
+def kept_arrays(result: Result, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the arrays of a run that a bundle keeps.
+
+    Under probe=logistic, of the test rows also ``decision`` (rows,) for two classes, from which the
+    log-likelihood follows, and ``log_likelihood`` (rows,) for more. Several draws keep neither: no
+    claim needs them, and ten draws would take ten times the space.
+    """
+    kept = {name: array for name, array in arrays.items() if name.rpartition(".")[2] in FIELDS}
+    classes = int(result.counts.get("classes") or 0)
+    if result.probe != "logistic" or not classes or result.draws > 1 or "decision" not in arrays:
+        return kept
+    if classes == 2 and arrays["decision"].shape[-2:] != (len(arrays["label"]), classes):
+        return kept | {"decision": arrays["decision"]}
+    return kept | {"log_likelihood": log_likelihoods(arrays["label"], arrays["decision"], classes)}
 
 
 def _read_bundle(folder: Path) -> list[Record]:

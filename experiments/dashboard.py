@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 NAME = "Poolings"
 INTERVAL = ["score_low", "score", "score_high"]
-LEGEND = "${config:dataset} ${config:pooling} layer ${config:layer}"
+LEGEND = "${config:dataset} ${config:pooling} layer ${config:layer} ${config:probe}"
 COLUMNS = [
     "run:state",
     "config:dataset.value",
     "config:pooling.value",
     "config:layer.value",
+    "config:probe.value",
     *(f"summary:{name}" for name in INTERVAL),
 ]
 MOST = 200  # runs in a panel; the default of W&B is 10
@@ -102,8 +103,14 @@ def _scores() -> Section:
     mean = wr.BarPlot(
         title="Mean score and its range over the runs shown", metrics=["score"], title_x="fraction", **_by_pooling()
     )
+    kinds = wr.BarPlot(
+        title="Mean score by probe or read-out (cosine, knn)",
+        metrics=["score"],
+        title_x="fraction",
+        **_by_pooling(groupby=wr.Config("probe")),
+    )
     figure = wr.MediaBrowser(title="Scores with intervals and baselines", media_keys=["figures/scores"], num_columns=1)
-    return Section(name="Score by pooling and task", is_open=True, panels=[interval, mean, figure])
+    return Section(name="Score by pooling and task", is_open=True, panels=[interval, mean, kinds, figure])
 
 
 def _differences() -> Section:
@@ -151,8 +158,8 @@ def _ladder() -> Section:
     metrics = (wr.Config("dataset"), wr.Config("pooling"), wr.SummaryMetric("chosen/value"), wr.SummaryMetric("score"))
     columns = [wr.interface.ParallelCoordinatesPlotColumn(metric=metric) for metric in metrics]
     panels: list[Any] = [
-        wr.ParallelCoordinatesPlot(title="Pooling, penalty chosen, score", columns=columns),
-        _scatter("Score by penalty", "chosen/value", legend_template=LEGEND),
+        wr.ParallelCoordinatesPlot(title="Pooling, penalty chosen (knn: k), score", columns=columns),
+        _scatter("Score by penalty (knn: k)", "chosen/value", legend_template=LEGEND),
     ]
     return Section(name="Ladder from [CLS] to the pooler", panels=panels)
 

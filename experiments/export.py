@@ -10,7 +10,7 @@ are files of `model=google` there. sentence-transformers is needed: the extra `e
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import shutil
 import uuid
@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from experiments.cli import ModelPath, command, required
 from experiments.exporting.card import model_card
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from src.models.encoder import Encoder
 
-LIBRARY, EXTRA = "sentence_transformers", "export"
+LIBRARY, EXTRA = "sentence_transformers.sentence_transformer.modules", "export"
 TOLERANCE = 1e-5  # largest difference of a value, relative to the largest value if that exceeds one
 # Read back and compared: empty, cased, accented, of another script, with special tokens, blanks around.
 SAMPLES = (
@@ -98,24 +98,31 @@ def export(record: Path, output: Path, places: dict[str, str] | None = None) -> 
         The record or the checkpoint cannot be used, the pooling or the layer cannot be expressed, or
         the folder cannot be written.
     """
-    if importlib.util.find_spec(LIBRARY) is None:
-        raise UserError(
-            "sentence-transformers is not installed. It comes with an extra: "
-            f"pip install 'bert-pooling-probes[{EXTRA}]'."
-        )
     result = read_run(record)
     check_output(output, record)
-    check_exportable((result.pooling,))
+    check_exportable(pooling_parts(result))
+    check_library()
     config = read_stored_config(record, places or {})
     with new_folder(output) as part, resolved_threads(config) as config:
         encoder, max_length = _open_encoder(config, result)
         _write_modules(part, encoder, result, max_length)
+        names = {"record": record.resolve().name, "output": output.name}
         card = model_card(
-            result, record=record.resolve().name, output=output.name, max_length=max_length,
-            notes=[*_notes(result)],
-        )  # fmt: skip
+            result, pooling=" and ".join(pooling_parts(result)), **names, max_length=max_length, notes=[*_notes(result)]
+        )
         (part / "README.md").write_text(card, encoding="utf-8")
         return _compare(part, encoder, result, max_length)
+
+
+def check_library() -> None:
+    """Check that sentence-transformers is installed in a version that has its modules where they are imported from."""
+    try:
+        importlib.import_module(LIBRARY)
+    except ImportError as error:
+        raise UserError(
+            "sentence-transformers is not installed, or in an old version. It comes with an extra: "
+            f"pip install 'bert-pooling-probes[{EXTRA}]'."
+        ) from error
 
 
 def read_run(folder: Path) -> Result:
@@ -128,6 +135,13 @@ def read_run(folder: Path) -> Result:
             )
         raise UserError(f"record={folder} is not the folder of a run: it has no {RECORD}. Name one that has.")
     return Result.read(folder)
+
+
+def pooling_parts(result: Result) -> tuple[str, ...]:
+    """Return the pooling of a record, or the poolings that it concatenates."""
+    settings = result.config.get("pooling")
+    parts = settings.get("of") if isinstance(settings, dict) else None
+    return tuple(map(str, parts)) if isinstance(parts, list) and parts else (result.pooling,)
 
 
 def check_output(output: Path, record: Path) -> None:
@@ -169,12 +183,12 @@ def _open_encoder(config: Config, result: Result) -> tuple[Encoder, int]:
 
     checkpoint = find_recorded_checkpoint(config, result)
     encoder = Encoder(checkpoint, EncodingOptions(max_length=config.model.max_length))
-    target = (config.pooling.name, config.layer % (encoder.layers + 1))
+    target = (config.pooling.label, config.layer % (encoder.layers + 1))
     check_recorded(
         result,
         checkpoint,
         max_length=encoder.info.max_length,
-        **{"pooling and layer": (target, (result.pooling, result.layer))},
+        **{"pooling and layer": (target, (result.pooling_label, result.layer))},
     )
     return encoder, encoder.info.max_length
 
@@ -183,13 +197,13 @@ def _write_modules(part: Path, encoder: Encoder, result: Result, max_length: int
     """Write the modules of a run's encoder and pooling."""
     from sentence_transformers import SentenceTransformer
 
-    pooling = (result.pooling,)
+    pooling = pooling_parts(result)
     model = load_cut(encoder.checkpoint, encoder.layers if reads_all_layers(pooling) else result.layer)
     if reads_all_layers(pooling):
         model.config.output_hidden_states = True
     first = transformer_module(encoder.checkpoint, model, max_length)
     modules = [first, *pooling_modules(pooling, encoder)]
-    similarity = next((name for name in SIMILARITIES if name == result.chosen.get("similarity")), None)
+    similarity: Any = next((name for name in SIMILARITIES if name == result.chosen.get("similarity")), None)
     SentenceTransformer(modules=modules, device="cpu", similarity_fn_name=similarity).save(
         str(part), create_model_card=False
     )
@@ -241,8 +255,10 @@ def _vectors(encoder: Encoder, result: Result, texts: Sequence[str], max_length:
     from src.pooling import poolings
 
     tokens = Tokenizer(encoder.checkpoint, max_length)(pa.array(texts), None)
+    parts = pooling_parts(result)
     rows = (encoder.forward(*tokens.batch(np.array([row]))) for row in range(len(texts)))
-    return np.concatenate([poolings[result.pooling].function(row, result.layer).numpy() for row in rows])
+    pooled = ([poolings[part].pool(row, result.layer) for part in parts] for row in rows)
+    return np.concatenate([np.concatenate(each, axis=1) for each in pooled])
 
 
 if __name__ == "__main__":

@@ -82,11 +82,6 @@ def features(
     ------
     UserError
         A text is no str, or the model, the pooling, the layer or a key cannot be used.
-
-    Examples
-    --------
-    >>> features("bert-books", ["A cat.", "A dog."], pooling="cls", quiet=True).shape
-    (2, 192)
     """
     from src.cli.composing import compose_config
     from src.data.in_memory import memory_table
@@ -288,10 +283,12 @@ def compare(
     data = scored_dataset(configs[0].dataset, table, fitted, test=test, test_fraction=test_fraction, folds=folds)
     with resolved_threads(configs[0]) as resolved, TemporaryDirectory() as folder:
         threads = resolved.runtime.threads
-        runs = [prepare(replace(each, runtime=replace(each.runtime, threads=threads)), data) for each in configs]
-        folders = [Path(folder, str(number)) for number in range(len(runs))]
-        for run, place in zip(runs, folders, strict=True):
-            run_into(run, place)
+        configs = [replace(each, runtime=replace(each.runtime, threads=threads)) for each in configs]
+        for config in configs:
+            prepare(config, data)  # all are checked before the first forward pass
+        folders = [Path(folder, str(number)) for number in range(len(configs))]
+        for config, place in zip(configs, folders, strict=True):
+            run_into(prepare(config, data), place)
         return ComparisonTable(compare_records(folders))
 
 

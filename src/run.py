@@ -111,6 +111,7 @@ def _run_probe(
 ) -> str | None:
     """Fit and score the probe, then write, print and track the record; return the tracker's hint for the user."""
     from src.pipeline.run import run_probe
+    from src.probes.protocols.base import get_protocol
     from src.results.cache import ResultCache
     from src.trackers.examples import examples
 
@@ -124,7 +125,9 @@ def _run_probe(
         print_text(show(finished.result))
         tracker.log(finished.result)
         if settings.examples:
-            tracker.show({"examples": examples(finished.predictions, prepared.data, text=settings.text)})
+            compared = get_protocol(prepared.probe).FITTED  # a similarity has another unit than the gold scores
+            table = examples(finished.predictions, prepared.data, text=settings.text, errors=compared)
+            tracker.show({"examples": table})
         failed = False
     finally:
         hint = tracker.finish(failed)
@@ -149,6 +152,7 @@ def _refusals_tracked(composed: DictConfig, job: SweepJob) -> Iterator[None]:
     except Exception:
         with suppress(Exception):  # the tracker itself may be refused
             groups = {name: _requested(composed, f"{name}.name") for name in ("model", "dataset", "pooling", "probe")}
+            groups["pooling"] = _requested_pooling(composed)
             shown = groups | {name: _requested(composed, name) for name in ("layer", "pairing", "seed", "draws")}
             settings = parse_tracker(composed)
             tracker, group = build_tracker(settings), run_group(settings, job.sweep.folder.name)
@@ -162,6 +166,12 @@ def _requested(composed: DictConfig, key: str) -> Any:
     """Return the value of a key, without credentials."""
     value = OmegaConf.select(composed, key)
     return mask(value) if isinstance(value, str) else value
+
+
+def _requested_pooling(composed: DictConfig) -> Any:
+    """Return the name of the pooling that was asked for, with the parts of a concatenation."""
+    name, parts = (_requested(composed, f"pooling.{key}") for key in ("name", "of"))
+    return f"{name}({','.join(mask(str(part)) for part in parts)})" if parts else name
 
 
 def _start(tracker: Tracker, prepared: PreparedRun, folder: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import doctest
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -64,6 +66,13 @@ def test_calling_it_loads_no_hydra(quick: dict[str, Any]) -> None:
     assert done.stdout.split() == ["False", "1"], done.stderr
 
 
+def test_the_readmes_example_gives_what_it_says(quick: dict[str, Any]) -> None:
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+    (example,) = [block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "api.compare" in block]
+    test = doctest.DocTestParser().get_doctest(example, {}, "README", "README.md", 0)
+    assert doctest.DocTestRunner().run(test).failed == 0
+
+
 @pytest.mark.parametrize(
     ("words", "options"),
     [
@@ -99,7 +108,7 @@ def test_a_probe_is_the_one_of_a_run(
 ) -> None:
     for name, number in (("train", 60), ("test", 20)):
         rows = [
-            (SENTENCES[place % 5] + " the" * (place % 7), ("10", "9", "2")[place % 3], place % 11)
+            (SENTENCES[place % 5] + " the" * (place % 7), ("10", "9", "2")[place % 3], place % 35 // 4)
             for place in range(number)
         ]
         write_csv(Path(f"{name}.csv"), rows, ("text", "label", "group"))
@@ -209,6 +218,15 @@ def test_a_probe_is_an_estimator_of_scikit_learn() -> None:
         fitted.predict(x[:, :3])
 
 
+def test_it_keeps_scikit_learns_rules_of_estimators() -> None:
+    from sklearn.utils.estimator_checks import check_estimator
+
+    fitted = api.probe(np.random.default_rng(0).normal(size=(40, 2)), 20 * ["a", "b"], quiet=True)
+    one_class = {"check_classifiers_one_label": "a probe needs two classes"}
+    checked = check_estimator(fitted, on_fail=None, on_skip=None, expected_failed_checks=one_class)
+    assert [each["check_name"] for each in checked if each["status"] == "failed"] == []
+
+
 def test_equal_rows_are_held_out_together() -> None:
     """Copies of rows with random labels: a penalty that fits them is not rewarded."""
     rng = np.random.default_rng(0)
@@ -230,6 +248,7 @@ def test_equal_rows_are_held_out_together() -> None:
         (lambda: api.features("bert-books", []), ["no rows"]),
         (lambda: api.features("bert-books", ["a"], pairs=["b", "c"]), ["1", "2"]),
         (lambda: api.features("bert-books", ["a"], pooling="men"), ["men", "mean"]),
+        (lambda: api.features("bert-books", ["a"], pooling=None), ["None"]),  # type: ignore[arg-type]
         (lambda: api.features("bert-books", ["a"], layer=9), ["layer=9"]),
         (lambda: api.features("bert-books", ["a"], pairing="separate"), ["pairing=separate"]),
         (lambda: api.features("bert-books", ["a"], devise="cpu"), ["devise", "device"]),
@@ -247,6 +266,12 @@ def test_equal_rows_are_held_out_together() -> None:
         (
             lambda: api.compare("bert-books", ["a", "b"], ["x", "y"], folds=2, test_fraction=0.5),
             ["folds", "test_fraction"],
+        ),
+        (lambda: api.compare("bert-books", ["a", "b"], ["x", "y"], test_fraction=2), ["test_fraction=2"]),
+        (lambda: api.compare("bert-books", ["a"], [0.5], pairs=["b"], probe="cosine", folds=2), ["folds"]),
+        (
+            lambda: api.compare("bert-books", ["a"], ["x"], pairs=["b"], test={"texts": ["c"], "labels": ["x"]}),
+            ["pairs", "test"],
         ),
         (lambda: api.compare("bert-books", ["a", "b"], ["x", "y"], probe="logstic"), ["logstic", "logistic"]),
         (lambda: api.compare("bert-books", ["a", "b"], ["x", "y"], test={"text": ["a"]}), ["text", "texts"]),

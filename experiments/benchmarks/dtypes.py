@@ -148,8 +148,9 @@ class _Suite:
 
     def __call__(self, split: Split) -> dict[str, np.ndarray]:
         with tempfile.TemporaryDirectory() as place:
+            # It takes the encoder that was loaded last.
             extractor = FeatureExtractor(
-                self.checkpoint, self.options, ArrayStore(Path(place)), Clock(), cores(), False, _encoder=self.encoder
+                self.checkpoint, self.options, ArrayStore(Path(place)), Clock(), cores(), False
             )
             (column,) = encoder_inputs(split, "joint", split.name)
             found = {}

@@ -133,10 +133,10 @@ def compare(name: str, folder: Path, sentences: list[str], slices: int = SLICES)
             text = EncoderInput(pa.array(texts, pa.large_string()), None, f"{name} {part} of {slices}", name)
             began = time.perf_counter()
             features = extractor.features(text, target)
+            mean = features.values
             ours += time.perf_counter() - began
             tokens += features.tokens
-            poolings = features.timing["poolings"]
-            mean = np.array(features.values)
+            poolings = len(extractor.supported_targets([target[1]]))  # stored, or computed from what is
         torch.set_num_threads(cores())
         began = time.perf_counter()
         vectors: Any = peer.encode(texts, batch_size=BATCH, show_progress_bar=False)

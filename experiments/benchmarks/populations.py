@@ -110,16 +110,48 @@ def true_correlation_of_fifths(metric: str, correlation: float) -> float:
     correlation : float
         Of the prediction with the normal targets.
     """
-    from scipy.stats import multivariate_normal, norm
+    from scipy.stats import norm
 
-    ends = np.concatenate([[0], ((np.arange(25) + 0.5) / 25) ** (2 / 3), [1]])  # share of the targets up to each step
-    steps, share = ndtri(ends), np.diff(ends)
-    if metric == "pearson":
-        level, spread, together = np.arange(26) / 5, 1.0, -correlation * np.diff(norm.pdf(steps))
-    else:  # ranks: the prediction's are uniform, and their mean below a target is that of a normal pair
-        covariance = -correlation / np.sqrt(2)
-        pair = multivariate_normal([0, 0], [[1, covariance], [covariance, 1]])
-        below = [0, *(float(pair.cdf([0, step])) for step in steps[1:-1]), 0.5]
-        level, spread, together = (ends[1:] + ends[:-1]) / 2, np.sqrt(1 / 12), np.diff(below) - share / 2
+    if metric == "spearman":
+        return true_spearman_of_sets(correlation, [(0.0, 0.0)])
+    share, level = np.diff(_ends_of_fifths()), np.arange(26) / 5
+    together = -correlation * np.diff(norm.pdf(ndtri(_ends_of_fifths())))
     centred = level - share @ level
-    return float(centred @ together / (np.sqrt(share @ centred**2) * spread))
+    return float(centred @ together / np.sqrt(share @ centred**2))
+
+
+def true_spearman_of_sets(correlation: float, means: Sequence[tuple[float, float]]) -> float:
+    """Return the true Spearman correlation of `round_to_fifths` with a prediction, over equal sets.
+
+    Parameters
+    ----------
+    correlation : float
+        Of prediction and normal target, within a set; both have variance 1 there.
+    means : sequence of (float, float)
+        Of target and prediction in each set.
+
+    Notes
+    -----
+    The rank of a prediction is the share of predictions below it. Whether one of set k is below one
+    of set i, and in which fifth the target of the latter lies, is decided by two normal variables.
+    """
+    from scipy.stats import multivariate_normal
+
+    steps = ndtri(_ends_of_fifths()[1:-1])
+    target, prediction = np.array(means).T
+    below = np.array([[0, *ndtr(steps - mean), 1] for mean in target])  # share of each set's targets up to each step
+    ends = below.mean(axis=0)
+    covariance = -correlation / np.sqrt(2)
+    pair = multivariate_normal([0, 0], [[1, covariance], [covariance, 1]])
+    product = 0.0
+    for mean, own in zip(target, prediction, strict=True):
+        for bound in (own - prediction) / np.sqrt(2):
+            both = [0, *(float(pair.cdf([step - mean, bound])) for step in steps), float(ndtr(bound))]
+            product += float((ends[1:] + ends[:-1]) / 2 @ np.diff(both)) / len(means) ** 2
+    share, rank = np.diff(ends), (ends[1:] + ends[:-1]) / 2
+    return float((product - 1 / 4) / np.sqrt((share @ (rank - 0.5) ** 2) / 12))
+
+
+def _ends_of_fifths() -> Array:
+    """Return the share of standard normal targets up to the lower end of each fifth, and 1, (27,)."""
+    return np.concatenate([[0], ((np.arange(25) + 0.5) / 25) ** (2 / 3), [1]])

@@ -18,6 +18,7 @@ from experiments.benchmarks.populations import (
     round_to_fifths,
     table_with_difference,
     true_correlation_of_fifths,
+    true_spearman_of_sets,
     true_values,
 )
 from experiments.benchmarks.unit_simulations import unit_settings
@@ -33,6 +34,7 @@ ROWS = (71, 250, 872, 1500)  # WNLI's, the fewest with a stated guarantee, SST-2
 RESAMPLES = {"spearman": 500}  # fewer than DEFAULT_RESAMPLES
 DEFAULT_RESAMPLES = 1000
 CORRELATION = 0.75  # of the simulated predictions with their targets
+SETS = ((-0.6, 0.3), (-0.3, -0.5), (0.0, 0.0), (0.3, 0.5), (0.6, -0.3))  # means of targets and of predictions
 SIZES = (250, 277, 408, 872, 1043, 1500, 2000, 5463)  # rows of test splits in GLUE and SentEval, or close
 METRICS = ("accuracy", "mcc", "f1", "accuracy")  # of the tasks of a simulated benchmark, in turn
 
@@ -67,7 +69,7 @@ def simulations() -> list[Simulation]:
     for metric in ("pearson", "spearman"):
         found += target_simulations(metric)
     units = [Simulation(metric, rows, setting, trial, divisor=2) for metric, setting, rows, trial in unit_settings()]
-    return [*found, *benchmark_simulations(), *units]
+    return [*found, *benchmark_simulations(), *similarity_simulations(), *units]
 
 
 def contains(low: float | None, truth: float, high: float | None) -> bool:
@@ -76,14 +78,15 @@ def contains(low: float | None, truth: float, high: float | None) -> bool:
 
 
 def paired_outcomes(
-    metric: str, data: Array, classes: int, difference: float, margin: float | None, seed: int
-) -> Outcomes:
+    metric: str, data: Array, classes: int, difference: float, margin: float | None, seed: int,
+    strata: Array | None = None,
+) -> Outcomes:  # fmt: skip
     """Return the outcomes of comparing a with b, whose true difference is `difference`."""
     y, a, b = data
     resamples = RESAMPLES.get(metric, DEFAULT_RESAMPLES)
-    found = compare(metric, y, a, b, classes=classes, seed=seed, resamples=resamples)
+    found = compare(metric, y, a, b, classes=classes, seed=seed, resamples=resamples, strata=strata)
     test, interval = ("McNemar mid-p", "Newcombe") if metric == "accuracy" else ("paired bootstrap", "paired bootstrap")
-    outcomes = {("coverage", interval): contains(found.low, difference, found.high)}
+    outcomes: Outcomes = {("coverage", interval): contains(found.low, difference, found.high)}
     if difference == 0:
         outcomes["type-I error", test] = found.p is not None and found.p <= 0.05
     if margin is not None:
@@ -141,16 +144,62 @@ def target_simulations(metric: str) -> Iterator[Simulation]:
         yield from _at_all_rows(metric, name, margin, trial, divisor=2 if metric == "spearman" else 1)
 
 
+def similarity_simulations() -> Iterator[Simulation]:
+    """Yield simulations of two similarities that differ, on the fifths of `SETS` and of one set.
+
+    The predictions of a and b correlate with the normal targets of their set as `setting` says, b's
+    by 0.03 less, and by 0.9 with each other.
+    """
+    for sets in (SETS[2:3], SETS):
+        for correlation in (0.3, 0.6, 0.85):
+
+            def trial(
+                generator: np.random.Generator, *, rows: int, sets: Sequence[tuple[float, float]] = sets,
+                correlation: float = correlation,
+            ) -> Outcomes:  # fmt: skip
+                sides = (correlation, correlation - 0.03)
+                data, set_ids = draw_sets(generator, rows, sides, sets)
+                first, second = (_true_spearman(side, sets) for side in sides)
+                strata, seed = set_ids if len(sets) > 1 else None, int(generator.integers(2**31))
+                return paired_outcomes("spearman", data, 0, first - second, None, seed, strata)
+
+            setting = f"skewed fifths, {len(sets)} sets" if len(sets) > 1 else "skewed fifths"
+            setting = f"{setting}, correlations {correlation:g} and {correlation - 0.03:g}"
+            yield from _at_all_rows("spearman", setting, None, trial, divisor=2, sizes=ROWS[1:3])
+
+
+_true_spearman = cache(true_spearman_of_sets)
+
+
+def draw_sets(
+    generator: np.random.Generator, rows: int, correlations: tuple[float, float], means: Sequence[tuple[float, float]]
+) -> tuple[Array, Array]:
+    """Draw fifths and both predictions, (3, rows), and the set of each row, (rows,).
+
+    Parameters
+    ----------
+    correlations : (float, float)
+        Of a and of b with the normal targets, within a set.
+    means : sequence of (float, float)
+        Of the targets and of the predictions in each set; sets have equally many rows, up to one.
+    """
+    set_ids = np.arange(rows) % len(means)
+    y, a, b = draw_normal(generator, rows, *correlations)
+    target, prediction = np.array(means)[set_ids].T
+    return np.stack([round_to_fifths(y + target), a + prediction, b + prediction]), set_ids
+
+
 def _normal_correlation(metric: str, value: float) -> float:
     """Return the Pearson correlation of a normal pair whose `metric` is `value`."""
     return float(2 * np.sin(np.pi * value / 6)) if metric == "spearman" else value
 
 
 def _at_all_rows(
-    metric: str, name: str, margin: float | None, trial: Callable[..., Outcomes], divisor: int = 1
-) -> Iterator[Simulation]:
+    metric: str, name: str, margin: float | None, trial: Callable[..., Outcomes], divisor: int = 1,
+    sizes: Sequence[int] = ROWS,
+) -> Iterator[Simulation]:  # fmt: skip
     setting = name if margin is None else f"{name}, difference {100 * margin:g} points"
-    for rows in ROWS:
+    for rows in sizes:
 
         def at(generator: np.random.Generator, rows: int = rows) -> Outcomes:
             return trial(generator, rows=rows)
@@ -206,7 +255,7 @@ def benchmark_outcomes(tasks: list[Task], mean: float) -> Outcomes:
     values = np.array(found.differences)
     half = float(stdtrit(len(tasks) - 1, 0.975)) * values.std(ddof=1) / np.sqrt(len(tasks))
     low, high = percentile_interval(tasks)
-    outcomes = {
+    outcomes: Outcomes = {
         ("coverage", "over_tasks"): found.low <= mean <= found.high,
         ("coverage", "Student over tasks"): bool(abs(found.value - mean) <= half),
         ("coverage", "percentile over tasks"): contains(low, mean, high),

@@ -18,11 +18,13 @@ tags:
 """
 
 
-def model_card(result: Result, *, record: str, output: str, max_length: int, notes: list[str]) -> str:
+def model_card(result: Result, *, pooling: str, record: str, output: str, max_length: int, notes: list[str]) -> str:
     """Return the card as Markdown, without a path of the machine.
 
     Parameters
     ----------
+    pooling : str
+        The pooling, or those that are concatenated.
     record, output : str
         Names of the two folders.
     max_length : int
@@ -40,7 +42,7 @@ def model_card(result: Result, *, record: str, output: str, max_length: int, not
         "A frozen encoder with the pooling that a run of bert-pooling-probes measured. Nothing was trained.",
         "",
         f"- Base model: {markdown(f'{result.model}{commit}')}",
-        f"- Pooling: {result.pooling}",
+        f"- Pooling: {markdown(pooling)}",
         f"- Layer: {result.layer}",
         f"- Word pieces of a row: {max_length}",
         f"- Measured: {markdown(result.dataset)}, {result.score['metric']} {score} (read-out {result.probe}, pairing "

@@ -90,7 +90,8 @@ def transformer_module(checkpoint: Checkpoint, model: Any, max_length: int) -> A
     with TemporaryDirectory(prefix="export-") as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        module = Transformer(folder, config_kwargs={"local_files_only": True})
+        local = {"local_files_only": True}
+        module = Transformer(folder, model_kwargs=dict(local), processor_kwargs=dict(local), config_kwargs=dict(local))
     module.model = model  # the module's own has a random pooler where `model` has none
     module.model.config._name_or_path = checkpoint.label
     module.processor.name_or_path = checkpoint.label

@@ -41,7 +41,8 @@ def check_exportable(parts: Sequence[str]) -> None:
     allowed = (*MODES,) if len(parts) > 1 else (*MODES, *DENSE, *LAYER_AVERAGES)
     if refused := [name for name in parts if name not in allowed]:
         where = " in a concatenation" if len(parts) > 1 else ""
-        reason = REASONS.get(refused[0], "sentence-transformers has no module for it there")
+        reason = "a layer after it would act on all parts" if refused[0] in (*DENSE, *LAYER_AVERAGES) else None
+        reason = reason or REASONS.get(refused[0], "sentence-transformers has no module for it")
         raise UserError(
             f"pooling '{refused[0]}' cannot be exported{where}: {reason}. Name a run with one of {', '.join(allowed)}."
         )

@@ -14,6 +14,7 @@ import numpy as np
 from experiments.bundles import Record
 from experiments.manifest import RECORDS_DIR, read_committed
 from experiments.paper.labels import by_dtype, regularisation
+from experiments.strata import WITH_DEVIANCE, StratumTasks, build_strata, record_losses
 from experiments.tasks import labelled_tasks, paired_tasks
 from src.errors import UserError, flatten
 from src.evaluation.contrasts import Contrast, Task, contrasts
@@ -197,6 +198,24 @@ class Evidence(UserDict[str, Sequence[Record]]):
             if _matches(record.result, only) and record.result.score["value"] is not None:
                 scores.setdefault(label(record.result), []).append(record.result.score["value"])
         return {name: sum(values) / len(values) for name, values in scores.items()}
+
+    def has_deviance(self, model: str) -> bool:
+        """Return whether a model's records hold the loss of every test row, as D² needs."""
+        return all(
+            record_losses(record) is not None
+            for record in self[f"poolings/{model}"]
+            if record.result.probe in WITH_DEVIANCE
+        )
+
+    def strata(self, model: str) -> list[StratumTasks]:
+        """Return the strata of a model, with the tasks that can answer; none if its records lack D²."""
+        if not self.has_deviance(model):
+            return []
+        records = list(self[f"poolings/{model}"])
+        for experiment in ("pairs", "similarity"):
+            if (name := f"{experiment}/{model}") in self:
+                records += [each for each in self[name] if each.result.pairing == "separate"]
+        return build_strata([each for each in records if each.result.pooling in COMPARED])
 
     def ladder(self, model: str, strength: str) -> list[Overall]:
         """Return each step of `LADDER` against [CLS], at one of `STRENGTHS`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from experiments.formatting import markdown_table
-from experiments.paper.claims.answer import CLAIMS, answer, scope
+from experiments.paper.claims.answer import all_claims, answer, scope
 from experiments.paper.claims.sentences import Claim
 from experiments.paper.evidence import Evidence
 
@@ -22,8 +22,8 @@ def compose_page(evidence: Evidence, figures: Mapping[str, str], tables: Mapping
     lines = ["# What [CLS], pooled_output and mean pooling are worth", "", scope(evidence), "", "## The answer", ""]
     lines += numbered(answer(evidence))
     lines += ["", "## Claims", ""]
-    for number, claim in enumerate(CLAIMS, 1):
-        lines += _claim(claim(evidence), number)
+    for number, claim in enumerate(all_claims(evidence), 1):
+        lines += _claim(claim, number)
     lines += ["## Figures", ""]
     for name, caption in figures.items():
         lines += [f"![{name}](figures/{name}.png)", "", f"*{name}.* {' '.join(caption.split())}", ""]

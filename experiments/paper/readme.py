@@ -20,7 +20,7 @@ from experiments.bundles import Record
 from experiments.cli import command
 from experiments.formatting import markdown_table
 from experiments.manifest import RECORDS_DIR
-from experiments.paper.claims.answer import CLAIMS, answer
+from experiments.paper.claims.answer import all_claims, answer
 from experiments.paper.claims.sentences import Number
 from experiments.paper.evidence import Evidence
 from experiments.paper.page import numbered
@@ -91,7 +91,7 @@ def _answer(evidence: Evidence) -> str:
 
 def _claims(evidence: Evidence) -> str:
     rows = []
-    for each in (claim(evidence) for claim in CLAIMS):
+    for each in all_claims(evidence):
         for place, one in enumerate(each.numbers[:3] or [Number("see the page", "", "", "")]):
             first = (each.title, f"`paper/{each.see[0]}`", f"`{each.command}`") if place == 0 else ("", "", "")
             rows.append((first[0], f"{one.what}: {one.value}", one.interval, *first[1:]))

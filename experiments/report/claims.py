@@ -1,56 +1,58 @@
-"""Tests each pair of poolings over all tasks of one setting."""
+"""Tests each pair of poolings over the tasks of one stratum that can answer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
-import numpy as np
-
-from experiments.formatting import format_difference, format_margin
+from experiments.bundles import Record
+from experiments.formatting import format_difference, format_margin, join_names
 from experiments.report.sections import Section
-from experiments.report.verdicts import MAIN_POOLINGS
+from experiments.strata import SIMILARITY, STRATA, Answer, StratumTasks, stratum_of, task_answer
 from src.errors import UserError, flatten
-from src.evaluation.contrasts import MARGIN
-from src.evaluation.differences import Difference, verdict
-from src.evaluation.hierarchical import Overall, over_tasks
-from src.evaluation.multiplicity import holm
-from src.results.display import is_fraction
+from src.evaluation.multiplicity import MAIN_POOLINGS
+from src.evaluation.units import MARGIN, MeanContrast
+from src.results.groups import unequal_widths, weights_digest
 
-FEWEST_TASKS = 3
-MOST_POOLINGS = 4  # with more, only pairs of the main ones are tested: Holm costs power
-LEVEL = 0.05
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One pair of poolings over the tasks of a setting; p-values after Holm over its pairs."""
-
-    overall: Overall
-    p: float
-    p_equivalence: float
-
-    @property
-    def verdict(self) -> str:
-        """The verdict of a against b, from the corrected p-values."""
-        return verdict(self.difference, self.overall.margin, p=self.p, equivalence=self.p_equivalence <= LEVEL)
-
-    @property
-    def difference(self) -> Difference:
-        """The mean over tasks of metric(a) - metric(b)."""
-        found = self.overall
-        return Difference(found.value, found.low, found.high, found.low90, found.high90, found.p, "over tasks")
+FEWEST_TASKS = 2
+MOST_POOLINGS = 4  # with more, only pairs of the main ones are tested
+ORDER = ("mean", "pooler", "cls")  # the first of a pair stands before the second
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Tasks that share all but their data, and the claims over them."""
+    """Tasks of one stratum that share all but their data, and the claims over them.
 
-    label: dict[str, str]  # options in which it differs from the other settings
+    Attributes
+    ----------
+    label : dict
+        Options in which it differs from the other settings.
+    stratum : str
+        One of `experiments.strata.STRATA`; empty for a read-out without D².
+    tasks : tuple of str
+        Those that count.
+    claims : tuple of MeanContrast
+        After Holm over the pairs of cls, pooler and mean, and over all other pairs.
+    failed : dict
+        Task that cannot answer to its `Answer`.
+    reason : str
+        Why there is no claim.
+    """
+
+    label: dict[str, str]
+    stratum: str
     tasks: tuple[str, ...]
-    claims: tuple[Claim, ...]
-    reason: str = ""  # why there is no claim
+    claims: tuple[MeanContrast, ...]
+    failed: dict[str, Answer] = field(default_factory=dict)
+    reason: str = ""
+    approximate: bool = False
+    unequal: frozenset[tuple[str, str]] = frozenset()  # pairs whose features differ in width on a task
+
+    @property
+    def scale(self) -> str:
+        """What the points are points of."""
+        return "Spearman's correlation" if self.stratum == SIMILARITY else "D²"
 
 
 def build_settings(sections: Sequence[Section], *, margin: float = MARGIN) -> list[Setting]:
@@ -59,69 +61,105 @@ def build_settings(sections: Sequence[Section], *, margin: float = MARGIN) -> li
     Parameters
     ----------
     sections : sequence of Section
-        Those whose metric has a unit are left out, because their differences are no points.
     margin : float, default 0.01
         Margin of equivalence as a fraction.
     """
+    by_task: dict[tuple[str, str, str, str], list[Record]] = {}
+    for section in sections:
+        by_task.setdefault(_task_key(section), []).extend(section.records.values())
     groups: dict[tuple[tuple[str, str], ...], list[Section]] = {}
     for section in sections:
         key = tuple((name, value) for name, value in section.label.items() if name not in ("dataset", "metric"))
         groups.setdefault(key, []).append(section)
-    return [_build_setting(dict(label), members, margin) for label, members in groups.items()]
+    found = []
+    for label, members in groups.items():
+        strata = {section: stratum_of(section.runs[0].result) or "" for section in members}
+        for stratum in ("", *STRATA):
+            if inside := [section for section in members if strata[section] == stratum]:
+                found.append(_build_setting(dict(label), stratum, inside, by_task, margin))
+    return found
 
 
-def _build_setting(label: dict[str, str], members: Sequence[Section], margin: float) -> Setting:
-    members = [section for section in members if is_fraction(section.metric) and section.scored]
+def _task_key(section: Section) -> tuple[str, str, str, str]:
+    """Return what decides together whether a task can answer: its data, encoder and pairing."""
+    result = section.runs[0].result
+    similarity = "similarity" if stratum_of(result) == SIMILARITY else ""
+    return section.label["dataset"], weights_digest(result), result.pairing, similarity
+
+
+def _build_setting(
+    label: dict[str, str],
+    stratum: str,
+    members: Sequence[Section],
+    by_task: dict[tuple[str, str, str, str], list[Record]],
+    margin: float,
+) -> Setting:
     names = tuple(section.label["dataset"] for section in members)
-    if len(names) < FEWEST_TASKS:
-        count = f"{'is' if len(names) == 1 else 'are'} {len(names)}"
-        return Setting(label, names, (), f"it takes {FEWEST_TASKS} tasks scored in points, here {count}")
-    pairs = _choose_pairs(members)
-    if not pairs:
-        return Setting(label, names, (), "no two poolings were run on all of its tasks")
+    if not stratum:
+        return Setting(label, stratum, names, (), reason="this read-out has no D²; its tasks are compared one by one")
+    tasks, failed, approximate = {}, {}, False
     try:
-        found = [over_tasks([section.task for section in members], a, b, margin=margin) for a, b in pairs]
+        for section in members:
+            answer = task_answer(by_task[_task_key(section)])
+            if answer.counts:
+                scored = {run.name for run in section.scored}
+                runs = {name: record for name, record in section.records.items() if name in scored}
+                tasks[section.label["dataset"]] = runs
+                approximate |= answer.approximate
+            else:
+                failed[section.label["dataset"]] = answer
+        pairs = _choose_pairs(list(tasks.values()))
+        if len(tasks) < FEWEST_TASKS:
+            count = f"{len(tasks)} {'counts' if len(tasks) == 1 else 'count'}"
+            reason = f"it takes {FEWEST_TASKS} tasks that can answer, and {count} here"
+            return Setting(label, stratum, tuple(tasks), (), failed, reason)
+        if not pairs:
+            return Setting(label, stratum, tuple(tasks), (), failed, "no two poolings were run on all of its tasks")
+        claims = StratumTasks(stratum, tasks, failed).claims(pairs, margin=margin)
     except UserError as error:
-        return Setting(label, names, (), flatten(error))
-    differences, equivalences = holm([each.p for each in found]), holm([each.p_equivalence for each in found])
-    tested = zip(found, differences, equivalences, strict=True)
-    return Setting(label, names, tuple(Claim(each, p, equivalence) for each, p, equivalence in tested))
+        return Setting(label, stratum, names, (), failed, flatten(error))
+    unequal = frozenset(pair for pair in pairs if any(_differ(runs, *pair) for runs in tasks.values()))
+    return Setting(label, stratum, tuple(tasks), tuple(claims), failed, approximate=approximate, unequal=unequal)
 
 
-def _choose_pairs(members: Sequence[Section]) -> list[tuple[str, str]]:
-    """Return the pairs of the poolings that all sections have, the higher mean score first."""
-    common = set.intersection(*({run.name for run in section.scored} for section in members))
+def _differ(runs: dict[str, Record], a: str, b: str) -> bool:
+    """Return whether the features of two runs differ in width."""
+    return bool(unequal_widths([runs[a].result, runs[b].result]))
+
+
+def width_mark(setting: Setting, claim: MeanContrast) -> str:
+    """Return the mark of a claim on features of unequal widths, empty if they are equal."""
+    return " (unequal widths)" if (claim.a, claim.b) in setting.unequal else ""
+
+
+def _choose_pairs(tasks: Sequence[dict[str, Record]]) -> list[tuple[str, str]]:
+    """Return the pairs of the poolings that all tasks have."""
+    if not tasks:
+        return []
+    common = set.intersection(*(set(runs) for runs in tasks))
     if len(common) > MOST_POOLINGS and len(common.intersection(MAIN_POOLINGS)) > 1:
         common.intersection_update(MAIN_POOLINGS)
-    means = {
-        name: float(np.mean([run.value for section in members for run in section.scored if run.name == name]))
-        for name in common
-    }
-    return list(combinations(sorted(common, key=lambda name: (-means[name], name)), 2))
+    place = {name: number for number, name in enumerate(ORDER)}
+    return list(combinations(sorted(common, key=lambda name: (place.get(name, -1), name)), 2))
 
 
 def describe_setting(setting: Setting) -> str:
-    """Return the claim on [CLS] against the pooler in a sentence, else that on the first pair."""
+    """Return the claims of cls, pooler and mean in sentences, else the first one, and the tasks left out."""
+    left_out = ""
+    if setting.failed:
+        named = [f"{name} ({100 * (answer.gain or 0):.1f} %)" for name, answer in setting.failed.items()]
+        left_out = f" Left out, since no probe beats the constant's loss by 5 %: {join_names(named)}."
+    if setting.approximate:
+        left_out += " The constant of older records is that of the test labels."
     if not setting.claims:
-        return f"No claim over tasks is made: {setting.reason.rstrip('.')}."
-    main = [each for each in setting.claims if {each.overall.a, each.overall.b} == {"cls", "pooler"}]
-    sentences = [f"Over {len(setting.tasks)} tasks, {_describe_claim(each)}" for each in main or setting.claims[:1]]
-    return "; ".join(sentences) + "."
+        return f"No claim over tasks is made: {setting.reason.rstrip('.')}.{left_out}"
+    main = [each for each in setting.claims if {each.a, each.b} <= set(MAIN_POOLINGS)] or list(setting.claims[:1])
+    described = "; ".join(describe_claim(each) + width_mark(setting, each) for each in main)
+    scope = main[0].scope
+    return f"{setting.stratum.capitalize()}, {scope}, in points of {setting.scale}: {described}.{left_out}"
 
 
-def _describe_claim(claim: Claim) -> str:
-    found = claim.overall
-    a, b = found.a, found.b
-    difference = f"{format_difference('accuracy', claim.difference)} points"
-    margin = format_margin("accuracy", found.margin)
-    phrases = {
-        "equivalent": f"{a} and {b} are equivalent within {margin} ({difference})",
-        "equivalent with a small difference": f"{a} is better than {b} by less than {margin} ({difference})",
-        "better": f"{a} is better than {b}: {difference}",
-        "worse": f"{a} is worse than {b}: {difference}",
-        "undecided": f"{a} and {b} are neither told apart nor shown equivalent within {margin} ({difference})",
-    }
-    shown = "on no task by itself is a difference shown"
-    if found.at_least:
-        shown = f"they are shown to differ on at least {found.at_least} of them"
-    return f"{phrases[claim.verdict]}; {shown}"
+def describe_claim(claim: MeanContrast) -> str:
+    """Return a pair with its difference and its verdict."""
+    difference = format_difference("accuracy", claim.difference)
+    return f"{claim.a} − {claim.b} {difference}, {claim.verdict} (margin {format_margin('accuracy', claim.margin)})"

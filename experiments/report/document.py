@@ -18,10 +18,14 @@ from src.results.display import is_fraction
 EXPLANATIONS = (
     "A score has its 95 % interval for this probe or read-out on new rows. A difference is that of two poolings on the "
     "same rows, with its 95 % interval; p is of no difference (McNemar's mid-p for accuracy, else a paired bootstrap).",
-    "Equivalence is two one-sided tests: the 90 % interval lies within the margin, {margin}. Holm corrects over all "
-    "pairs of a task, separately for differences and equivalences; verdicts follow the corrected p at 5 %.",
-    "Not told apart is no verdict of equal quality: the rows were too few for either. Groups are not tested against "
+    "Verdicts: no relevant difference (shown to lie within the margin, {margin}, by two one-sided tests), small "
+    "difference (real, and within the margin), better or worse, inconclusive. Holm corrects over a task's pairs of "
+    "cls, pooler and mean, and separately over all its other pairs; verdicts follow the corrected p at 5 %.",
+    "Inconclusive is no verdict of equal quality: the rows were too few for either. Groups are not tested against "
     "each other, and baselines have no paired test.",
+    "Over tasks the scale is D², the share of the constant's log-loss (scores: squared error) that a probe removes, in "
+    "points. Tasks on which no probe beats the constant by 5 % on the rows that chose its penalty are left out. Tasks "
+    "that share texts are one unit; with fewer than five units a claim is about these tasks alone.",
     "Where tests leave several, the preferred pooling is no random projection, takes fewer bytes per row, needs no "
     "pooler's weights, and then scores highest. Bytes are those of float32; all poolings come out of one forward pass, "
     "so the seconds are those of the probe or read-out.",

@@ -66,7 +66,7 @@ def _score_mark(run: Run, metric: str) -> Mark:
     score, scale = run.result.score, 100 if is_fraction(metric) else 1
     assert run.value is not None
     low, high = (run.value if score.get(end) is None else score[end] for end in ("low", "high"))
-    colour = style.COLOURS.get(run.result.pooling, "")
+    colour = style.COLOURS.get(run.result.pooling_label, "")
     text = format_score(metric, score)
     return Mark(run.name, scale * run.value, scale * low, scale * high, colour, run.is_random, text)
 
@@ -75,12 +75,15 @@ def claims_figure(setting: Setting, name: str) -> str:
     """Return the figure of a setting: mean differences over tasks, and the margin as a band."""
     marks = []
     for claim in setting.claims:
-        found, text = claim.overall, format_difference("accuracy", claim.difference)
-        value, low, high = (100 * each for each in (found.value, found.low, found.high))
-        marks.append(Mark(f"{found.a} - {found.b}", value, low, high, "", False, text))
-    title = f"Difference over {len(setting.tasks)} tasks, points, with 95 % intervals"
-    margin = 100 * setting.claims[0].overall.margin
-    return _draw(name, title, "mean difference, points", marks, [Line("zero", "no difference", 0.0)], margin)
+        found, text = claim.difference, format_difference("accuracy", claim.difference)
+        assert found.low is not None and found.high is not None
+        value, low, high = (100 * each for each in (claim.value, found.low, found.high))
+        marks.append(Mark(f"{claim.a} - {claim.b}", value, low, high, "", False, text))
+    title = f"{setting.stratum.capitalize()}: difference {setting.claims[0].scope}, with 95 % intervals"
+    margin = 100 * setting.claims[0].margin
+    return _draw(
+        name, title, f"mean difference, points of {setting.scale}", marks, [Line("zero", "no difference", 0.0)], margin
+    )
 
 
 def _draw(

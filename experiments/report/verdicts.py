@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from experiments.formatting import format_difference, format_margin, join_names
 from experiments.report.sections import Run, Section, higher_is_better
+from src.evaluation.differences import BETTER, INCONCLUSIVE, NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE
 from src.results.display import format_score, format_value
+from src.results.groups import unequal_widths
 
 MAIN_POOLINGS = ("mean", "cls", "pooler")  # preferred if a list is cut to `NAMES_SHOWN`
 NAMES_SHOWN = 3
-EQUIVALENT, SMALL_DIFFERENCE = "equivalent", "equivalent with a small difference"
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,20 @@ def judge(section: Section) -> Verdict:
         return Verdict(best.name, f"{_baseline_clause(section)}only {best.name} was scored ({score}): {why}.")
     candidates = [run for run in scored if not any(_is_better(section, other, run) for other in scored)] or [best]
     use = min(candidates, key=_preference)
-    undecided = [run.name for run in scored if run is not use and section.verdict(use.name, run.name) == "undecided"]
-    sentence = f"{_baseline_clause(section)}{_recommend(section, use, undecided)}."
-    more = (*_explain_choice(section, use, candidates), *_explain_power(section, use.name, undecided))
+    inconclusive = [
+        run.name for run in scored if run is not use and section.verdict(use.name, run.name) == INCONCLUSIVE
+    ]
+    sentence = f"{_baseline_clause(section)}{_recommend(section, use, inconclusive)}."
+    more = (
+        *_explain_choice(section, use, candidates),
+        *_explain_widths(section),
+        *_explain_power(section, use.name, inconclusive),
+    )
     return Verdict(use.name, sentence[0].upper() + sentence[1:], more)
 
 
 def _is_better(section: Section, a: Run, b: Run) -> bool:
-    return a is not b and section.verdict(a.name, b.name) == "better"
+    return a is not b and section.verdict(a.name, b.name) == BETTER
 
 
 def _preference(run: Run) -> tuple[bool, int, bool]:
@@ -62,7 +69,7 @@ def _preference(run: Run) -> tuple[bool, int, bool]:
     return (run.is_random, run.bytes, run.needs_pooler)
 
 
-def _recommend(section: Section, use: Run, undecided: Sequence[str]) -> str:
+def _recommend(section: Section, use: Run, inconclusive: Sequence[str]) -> str:
     """Return the clause that recommends a run and compares it with the others."""
     verdicts: dict[str, list[str]] = {}
     for run in section.scored:
@@ -70,19 +77,19 @@ def _recommend(section: Section, use: Run, undecided: Sequence[str]) -> str:
             verdicts.setdefault(section.verdict(use.name, run.name), []).append(run.name)
     margin = format_margin(section.metric, section.margin)
     parts = []
-    if worse := verdicts.get("better"):
+    if worse := verdicts.get(BETTER):
         named = _first_names(worse)
         parts.append(", ".join(f"{_format_gain(section, use.name, name)} {name}" for name in named))
         if len(worse) > len(named):
             parts[-1] += f", and better than {len(worse) - len(named)} more"
     if near := verdicts.get(SMALL_DIFFERENCE):
-        parts.append(f"less than {margin} from {_some_names(near)}, but told apart")
-    if same := verdicts.get(EQUIVALENT):
-        parts.append(f"{_some_names(same)} equivalent to it within {margin}")
-    if undecided and parts:
-        parts.append(f"{_some_names(undecided)} not told apart from it")
+        parts.append(f"small difference, within {margin}, from {_some_names(near)}")
+    if same := verdicts.get(NO_RELEVANT_DIFFERENCE):
+        parts.append(f"no relevant difference, within {margin}, from {_some_names(same)}")
+    if inconclusive and parts:
+        parts.append(f"inconclusive against {_some_names(inconclusive)}")
     if not parts:
-        return f"use {use.name}, though nothing tells it apart from {_some_names(undecided)}"
+        return f"use {use.name}, inconclusive against {_some_names(inconclusive)}"
     return f"use {use.name}: {'; '.join([*parts, *_compare_pooler(section, use.name)])}"
 
 
@@ -109,12 +116,12 @@ def _compare_pooler(section: Section, use: str) -> list[str]:
     if use in ("cls", "pooler") or not {"cls", "pooler"} <= {run.name for run in section.scored}:
         return []
     found = section.verdict("cls", "pooler")
-    if found in (EQUIVALENT, SMALL_DIFFERENCE):
-        return [f"cls and pooler equivalent within {format_margin(section.metric, section.margin)}"]
-    if found == "undecided":
-        mentioned = section.verdict(use, "cls") == section.verdict(use, "pooler") == "undecided"
-        return [] if mentioned else ["cls and pooler not told apart"]
-    a, b = ("cls", "pooler") if found == "better" else ("pooler", "cls")
+    if found in (NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE):
+        return [f"between cls and pooler {found}, within {format_margin(section.metric, section.margin)}"]
+    if found == INCONCLUSIVE:
+        mentioned = section.verdict(use, "cls") == section.verdict(use, "pooler") == INCONCLUSIVE
+        return [] if mentioned else ["cls against pooler inconclusive"]
+    a, b = ("cls", "pooler") if found == BETTER else ("pooler", "cls")
     return [f"{a} {_format_gain(section, a, b)} {b}"]
 
 
@@ -149,15 +156,22 @@ def _explain_choice(section: Section, use: Run, candidates: Sequence[Run]) -> li
     return [f"{best.name} scores highest, {lead}; {use.name} because {why}."]
 
 
-def _explain_power(section: Section, use: str, undecided: Sequence[str]) -> list[str]:
-    """Return which differences these rows could have shown, if some tests are undecided."""
-    found = [section.contrast(use, name) for name in undecided]
+def _explain_widths(section: Section) -> list[str]:
+    """Return the widths of the poolings, if they differ."""
+    widths = unequal_widths([run.result for run in section.runs])
+    listed = ", ".join(f"{name} {width:,}" for name, width in sorted(widths.items(), key=lambda item: item[1]))
+    return [f"Unequal widths are compared, in dimensions: {listed}."] if widths else []
+
+
+def _explain_power(section: Section, use: str, inconclusive: Sequence[str]) -> list[str]:
+    """Return which differences these rows could have shown, if some tests are inconclusive."""
+    found = [section.contrast(use, name) for name in inconclusive]
     differences = [contrast.smallest_difference for contrast in found if contrast.smallest_difference is not None]
     margins = [contrast.smallest_margin for contrast in found if contrast.smallest_margin is not None]
     if not differences or not margins:
         return []
     return [
-        f"Not told apart: {found[0].rows:,} rows would show a true difference of "
+        f"Inconclusive: {found[0].rows:,} rows would show a true difference of "
         f"{format_margin(section.metric, max(differences))} four times in five, and equivalence is shown within "
         f"{format_margin(section.metric, max(margins))}."
     ]

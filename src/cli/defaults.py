@@ -12,7 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.paths import CONF
 from src.config.schema import DEFAULT_PROBE, TASKS, DatasetConfig, ModelConfig
+from src.errors import UserError
 from src.registry import unknown
+from src.runtime.provenance import folder_name
 
 
 def one_of(key: str, value: str, allowed: Sequence[str]) -> None:
@@ -79,6 +81,26 @@ def named_after_path(model: ModelConfig) -> ModelConfig:
     if option is None or OmegaConf.select(option, "path") == model.path:
         return model
     return replace(model, name=ModelConfig.name, license=None, citation=None)
+
+
+def named_after_hub(dataset: DatasetConfig) -> DatasetConfig:
+    """Return a dataset under its id on the hub, or its folder's last name, if its option asks for the path.
+
+    Raises
+    ------
+    UserError
+        The path is not set.
+    """
+    option = _option("dataset", dataset.name)
+    if option is None or "hub" not in option or not OmegaConf.is_missing(option.hub, "path"):
+        return dataset
+    if not dataset.hub.path:
+        raise UserError(
+            f"dataset={dataset.name} reads a dataset of the hub, or a folder of one. Name it in dataset.hub.path=."
+        )
+    path = str(dataset.hub.path)
+    name = folder_name(path) if Path(path).expanduser().is_dir() else path
+    return replace(dataset, name=f"{name}/{dataset.hub.name}" if dataset.hub.name else name)
 
 
 def headline_first(dataset: DatasetConfig) -> DatasetConfig:

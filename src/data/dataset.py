@@ -107,7 +107,7 @@ def _encoded_rows(text: pa.LargeStringArray) -> Iterable[bytes]:
 def no_training_split(name: str) -> UserError:
     """Return the error for a probe that is to be fitted on a dataset without training rows."""
     return UserError(
-        f"{name} has no training split: use probe=cosine, which fits nothing, or name one in +dataset.splits.train= "
+        f"{name} has no training split: use probe=cosine, which fits nothing, or name one in ++dataset.splits.train= "
         "(dataset=files: dataset.train=)."
     )
 
@@ -133,6 +133,8 @@ class Dataset:
         The headline metric first.
     group : ndarray of (rows of train,) int64, or None
         Equal for rows that dataset.group or equal texts join; None without dataset.group.
+    test_group : ndarray of (rows of test,) int64, or None
+        The same for test rows of their own, which are resampled with their group.
     source : dict
         Provenance without absolute paths: ``from`` (hub, folder, files or generated), ``path``,
         ``revision``, ``files`` (name to SHA-256), ``seed`` of a generated task, and ``left_out``
@@ -149,6 +151,7 @@ class Dataset:
     metrics: tuple[str, ...]
     source: dict[str, Any]
     group: np.ndarray | None = None
+    test_group: np.ndarray | None = None
 
     @property
     def has_train(self) -> bool:
@@ -182,6 +185,11 @@ class Dataset:
         return self.group is not None
 
     @property
+    def test_groups(self) -> np.ndarray | None:
+        """Group of each test row, (rows of test,); None where each row stands alone."""
+        return self.group if self.roles["test"] == self.roles.get("train") else self.test_group
+
+    @property
     def has_pairs(self) -> bool:
         """Whether a row has two texts."""
         return any(split.text_pair is not None for split in self.splits.values())
@@ -195,7 +203,8 @@ class Dataset:
             if split.sets_digest is not None:
                 roles[role].append(split.sets_digest)
         protocol = {"metrics": list(self.metrics), "selection": self.selection, "folds": self.folds}
-        group = {} if self.group is None else {"group": hashlib.sha256(self.group.tobytes()).hexdigest()}
+        groups = {"group": self.group, "test_group": self.test_group}
+        group = {name: hashlib.sha256(each.tobytes()).hexdigest() for name, each in groups.items() if each is not None}
         return {"roles": roles, "task": self.task, "classes": len(self.classes), **protocol, **group}
 
     def test_in_train(self) -> int:

@@ -86,11 +86,16 @@ def scored_dataset(
     Raises
     ------
     UserError
-        Several of the last three are given, or a text, a label or a group is bad.
+        Several of the last three are given, one does not go with the others, or a text, a label or
+        a group is bad.
     """
     given = {"test": test, "test_fraction": test_fraction, "folds": folds}
     if len(several := [name for name, value in given.items() if value is not None]) > 1:
         raise UserError(f"{' and '.join(several)} both say which rows are scored. Give one of them.")
+    if not fitted and several:
+        raise UserError(f"{several[0]}: nothing is fitted, so all rows are scored. Leave it out.")
+    if test_fraction is not None and not 0 < test_fraction < 1:
+        raise UserError(f"test_fraction={test_fraction} is a share between 0 and 1, such as 0.2.")
     if not fitted:
         return memory_dataset(config, {"test": table})
     tables = {"train": table}
@@ -99,6 +104,8 @@ def scored_dataset(
         if wrong := sorted(set(test) - set(known)):
             raise unknown("key", wrong[0], known, where="test: ")
         tables["test"] = memory_table(test.get("texts", ()), pairs=test.get("pairs"), labels=test.get("labels", ()))
+        if ("text_pair" in table.column_names) != ("pairs" in test):
+            raise UserError("pairs are given of the rows to fit on or of those in test alone. Give both, or none.")
     elif folds is None:
         config = replace(config, test_fraction=TEST_FRACTION if test_fraction is None else test_fraction)
     return memory_dataset(config, tables)

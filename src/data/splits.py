@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from src.errors import UserError
 
 Array = NDArray[Any]
+GROUP_TRIES = 20  # resamples of groups, until one has every class
 
 
 @dataclass(frozen=True)
@@ -147,18 +148,48 @@ class RowSplitter:
             raise UserError(f"class {name} has {_count_text(int(small), spans)}, {way_out}")
 
 
-def resample(y: Array, seed: int, draw: int, *, regression: bool = False) -> Array:
+def resample(y: Array, seed: int, draw: int, *, regression: bool = False, groups: Array | None = None) -> Array:
     """Return how often each row occurs in a stratified bootstrap resample, (rows,) float64.
 
-    Every class keeps its number of rows.
+    Every class keeps its number of rows. With `groups`, whole groups are drawn instead, and every
+    class keeps a row.
+
+    Parameters
+    ----------
+    y : array of (rows,)
+        Class ids, or targets.
+    seed, draw : int
+    regression : bool, default False
+    groups : array of (rows,), or None
+
+    Raises
+    ------
+    UserError
+        A class has so few groups that most resamples lose it.
     """
     generator = np.random.default_rng([seed, 2, draw])
+    if groups is not None:
+        return _resample_groups(y, groups, generator, regression)
     stratum = np.zeros(len(y), dtype=np.int64) if regression else y
     counts = np.zeros(len(y))
     for name in np.unique(stratum):
         members = np.flatnonzero(stratum == name)
         counts[members] = np.bincount(generator.integers(len(members), size=len(members)), minlength=len(members))
     return counts
+
+
+def _resample_groups(y: Array, groups: Array, generator: np.random.Generator, regression: bool) -> Array:
+    """Return how often each row occurs if groups are drawn; drawn again where a class is lost."""
+    place = np.unique(groups, return_inverse=True)[1].ravel()
+    count = int(place.max()) + 1
+    for _ in range(GROUP_TRIES):
+        times = np.bincount(generator.integers(count, size=count), minlength=count)[place].astype(np.float64)
+        if regression or (np.bincount(y, weights=times) > 0).all():
+            return times
+    raise UserError(
+        f"draws resamples the {count} groups of training rows, and {GROUP_TRIES} resamples each lost a class. "
+        "Set draws=1, or give the class more groups."
+    )
 
 
 def _units(y: Array, groups: Array | None, regression: bool) -> tuple[Array, Array]:

@@ -86,34 +86,44 @@ def user_dataset(
                 f"{config.name}: dataset.test_fraction={config.test_fraction:g} divides rows with labels. Leave it out."
             )
         return data
-    if (group := _group_ids(config, tables["train"])) is not None:
+    if (group := group_ids(config, tables["train"])) is not None:
         data = replace(data, group=linked_units(data.train.row_digests(), group))
-    return data if config.test_fraction is None else _hold_out_test(data, config.test_fraction)
+    if "test" in tables and (group := group_ids(config, tables["test"])) is not None:
+        data = replace(data, test_group=linked_units(data.test.row_digests(), group))
+    return data if config.test_fraction is None else hold_out_test(data, config.test_fraction)
 
 
 def _read_columns(config: DatasetConfig, name: str, given: str, labels: bool) -> pa.Table:
     """Return the columns of a file by their roles; for `labels` see `load_user_files`."""
     columns = role_columns(config.text, config.text_pair, config.label)
-    columns |= {"group": config.group} if name == "train" and config.group is not None else {}
+    wanted = [columns]
+    if config.group is not None and name != "validation":
+        wanted = [columns | {"group": config.group}, *([columns] if name == "test" else [])]  # test may lack it
+    if not labels and columns.get("label") == DatasetConfig.label:
+        wanted += [{role: column for role, column in each.items() if role != "label"} for each in wanted]
     path = expand_home(given)
-    try:
-        return rename_columns(_read_file(path, given, columns.values(), config.quoting), columns)
-    except MissingColumn:
-        if labels or columns.pop("label", None) != DatasetConfig.label:
-            raise
-    return rename_columns(_read_file(path, given, columns.values(), config.quoting), columns)
+    for each in wanted[:-1]:
+        try:
+            return rename_columns(_read_file(path, given, each.values(), config.quoting), each)
+        except MissingColumn:
+            continue
+    return rename_columns(_read_file(path, given, wanted[-1].values(), config.quoting), wanted[-1])
 
 
-def _hold_out_test(data: Dataset, fraction: float) -> Dataset:
-    """Move a fraction of the training rows to a new split ``test``."""
+def hold_out_test(data: Dataset, fraction: float) -> Dataset:
+    """Move a fraction of the training rows to a new split ``test`` (``held_out`` if train has that name)."""
+    train = data.roles["train"]
+    test = "test" if train != "test" else "held_out"
     digests, labels = data.train.row_digests(), data.train.label if data.classes else None
     try:
         in_test = choose_test_rows(linked_units(data.groups, None), digests, labels, fraction)
     except UserError as error:
         raise UserError(f"{data.name}: dataset.test_fraction={fraction:g} {error}") from error
-    parts = {"train": _select_rows(data.train, "train", ~in_test), "test": _select_rows(data.train, "test", in_test)}
-    group = None if data.group is None else data.group[~in_test]
-    return replace(data, splits=data.splits | parts, roles=data.roles | {"test": "test"}, group=group)
+    parts = {train: _select_rows(data.train, train, ~in_test), test: _select_rows(data.train, test, in_test)}
+    splits, roles = data.splits | parts, data.roles | {"test": test}
+    if data.group is None:
+        return replace(data, splits=splits, roles=roles)
+    return replace(data, splits=splits, roles=roles, group=data.group[~in_test], test_group=data.group[in_test])
 
 
 def _select_rows(split: Split, name: str, mask: np.ndarray) -> Split:
@@ -122,8 +132,8 @@ def _select_rows(split: Split, name: str, mask: np.ndarray) -> Split:
     return Split(name, split.text.filter(rows), text_pair, split.label[mask])
 
 
-def _group_ids(config: DatasetConfig, table: pa.Table) -> np.ndarray | None:
-    """Return the number of each training row's group, (rows,) int64; None without groups."""
+def group_ids(config: DatasetConfig, table: pa.Table) -> np.ndarray | None:
+    """Return the number of each row's group, (rows,) int64; None without groups."""
     if "group" not in table.column_names:
         return None
     missing = pc.or_kleene(pc.is_null(table["group"]), pc.equal(table["group"], ""))

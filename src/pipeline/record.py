@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from src.data.dataset import Dataset
-from src.features.extractor import FeatureExtractor, saturated
-from src.features.vectors import PooledFeatures, all_rows_equal
+from src.features.extractor import FeatureExtractor
+from src.features.vectors import PooledFeatures, all_rows_equal, saturated
 from src.pipeline.prepare import PreparedRun
 from src.probes.fitted import FittedProbe
 from src.probes.outcome import ProbeOutcome
@@ -92,7 +92,7 @@ def assemble_record(
         key=prepared.key,
         model=prepared.model_name,
         dataset=data.name,
-        pooling=prepared.target[0],
+        pooling=config.pooling.name,
         probe=config.probe.name,
         layer=prepared.target[1],
         pairing=config.pairing,
@@ -185,7 +185,7 @@ def record_provenance(prepared: PreparedRun) -> dict[str, Any]:
 def prediction_arrays(data: Dataset, outcome: ProbeOutcome) -> dict[str, np.ndarray]:
     """Return digest, fold, label, prediction and decision value of each test row, (rows, ...).
 
-    Where rows come in sets, also the number of each row's. Arrays of other roles have the role in
+    Where rows come in sets or groups, also the number of each row's. Arrays of other roles have the role in
     front of their name.
     """
     arrays: dict[str, np.ndarray] = {}
@@ -199,6 +199,8 @@ def prediction_arrays(data: Dataset, outcome: ProbeOutcome) -> dict[str, np.ndar
         arrays[f"{prefix}decision"] = scored.decisions
         if split.set_ids is not None:
             arrays[f"{prefix}set"] = split.set_ids
+        if role == "test" and data.test_groups is not None:
+            arrays["group"] = data.test_groups
     return arrays
 
 

@@ -45,8 +45,9 @@ def run_probe(prepared: PreparedRun, estimator: Any) -> FinishedRun:
     with clock.phase("baseline"):
         progress = config.runtime.progress
         baseline = baseline_scores(
-            data, estimator, config.probe, prepared.extractor, seed=config.seed, show_progress=progress
-        )
+            data, estimator, config.probe, prepared.extractor,
+            pairing=config.pairing, seed=config.seed, show_progress=progress,
+        )  # fmt: skip
     finished = assemble_record(prepared, features, outcome, scores=scores, curve=curve, baseline=baseline)
     rows = data.splits[data.roles.get("train", data.roles["test"])]
     if finished.result.counts["one_vector"] and len(np.unique(rows.row_digests())) > 1:
@@ -78,7 +79,9 @@ def extract_features(prepared: PreparedRun) -> dict[str, RoleFeatures]:
             continue
         texts = encoder_inputs(data.splits[name], config.pairing, data.name)
         sides = [extractor.features(text, prepared.target, config.runtime.also_layers) for text in texts]
-        found[role] = RoleFeatures(protocol.pair_features([side.values for side in sides]), sides)
+        with prepared.clock.phase("pool"):  # what follows from stored vectors
+            values = [side.values for side in sides]
+        found[role] = RoleFeatures(protocol.pair_features(values), sides)
     return found
 
 
@@ -134,5 +137,5 @@ def _evaluate(
     classes, seed, resamples = len(prepared.data.classes), prepared.config.seed, prepared.probe.resamples
     return evaluate(
         name, split.label, predictions, classes=classes, seed=seed, resamples=resamples, fold=fold,
-        strata=split.set_ids,
+        strata=split.set_ids, groups=prepared.data.test_groups if split is prepared.data.test else None,
     )  # fmt: skip

@@ -38,6 +38,7 @@ def baseline_scores(
     probe: ProbeConfig,
     extractor: FeatureExtractor,
     *,
+    pairing: str = "separate",
     seed: int = 0,
     show_progress: bool = False,
 ) -> dict[str, Any]:
@@ -53,6 +54,9 @@ def baseline_scores(
     probe : ProbeConfig
     extractor : FeatureExtractor
         Tokenizes the texts; its store keeps the bag's score.
+    pairing : str
+        How the bag reads pairs, as the features beside it do: ``joint`` is one bag of both texts,
+        ``separate`` combines two as `bag_features` says.
     seed : int
     show_progress : bool
         Whether a bar is shown on a terminal.
@@ -79,6 +83,7 @@ def baseline_scores(
             **dataset.identity(),
             "probe": with_text_keys({field: value for field, value in asdict(probe).items() if field not in UNKEYED}),
             "seed": seed,
+            **({"pairing": pairing} if dataset.has_pairs else {}),
         }
     )
     with store.lock(key, "fitting the bag of word pieces"):
@@ -87,7 +92,7 @@ def baseline_scores(
             bag = stored.meta
         else:
             try:
-                bag = _bag_score(dataset, estimator, probe, extractor, seed, show_progress)
+                bag = _bag_score(dataset, estimator, probe, extractor, pairing, seed, show_progress)
             except UserError as error:  # the estimator takes dense features but no sparse counts
                 bag = {"metric": name, "value": None, "reason": f"it could not be fitted: {flatten(error, 160)}"}
             store.put("baseline", key, {}, bag)
@@ -104,11 +109,17 @@ def _check(value: Value) -> None:
 
 
 def _bag_score(
-    dataset: Dataset, estimator: Any, probe: ProbeConfig, extractor: FeatureExtractor, seed: int, show_progress: bool
+    dataset: Dataset,
+    estimator: Any,
+    probe: ProbeConfig,
+    extractor: FeatureExtractor,
+    pairing: str,
+    seed: int,
+    show_progress: bool,
 ) -> dict[str, Any]:
     """Fit the probe to bags of word pieces and score it."""
     protocol = get_protocol(probe)
-    bags = _bags(dataset, extractor, bag_features if protocol.FITTED else protocol.pair_features)
+    bags = _bags(dataset, extractor, pairing, bag_features if protocol.FITTED else protocol.pair_features)
     name, classes = dataset.metrics[0], len(dataset.classes)
     width = protocol.vector_width(int(next(iter(bags.values())).shape[1]))
     if width * classes > MAX_WEIGHTS:
@@ -121,7 +132,7 @@ def _bag_score(
         outcome = protocol.fit(estimator, settings, data, progress)
     estimate = evaluate(
         name, dataset.test.label, outcome.predictions["test"].values, classes=classes, seed=seed,
-        resamples=probe.resamples, strata=dataset.test.set_ids,
+        resamples=probe.resamples, strata=dataset.test.set_ids, groups=dataset.test_groups,
     )  # fmt: skip
     choice = outcome.choice
     chosen = (choice.value, choice.converged) if choice is not None else (None, None)
@@ -129,7 +140,10 @@ def _bag_score(
 
 
 def _bags(
-    dataset: Dataset, extractor: FeatureExtractor, features: Callable[[list[sp.csr_matrix]], sp.csr_matrix]
+    dataset: Dataset,
+    extractor: FeatureExtractor,
+    pairing: str,
+    features: Callable[[list[sp.csr_matrix]], sp.csr_matrix],
 ) -> dict[str, sp.csr_matrix]:
     """Return bags of word pieces (rows, width) by role: train, development and test.
 
@@ -140,7 +154,7 @@ def _bags(
     nested = dataset.roles["test"] == dataset.roles.get("train")
     wanted = {"train", "development"} if nested else {"train", "development", "test"}
     sides = {
-        role: [extractor.tokens(text) for text in encoder_inputs(dataset.splits[name], "separate", dataset.name)]
+        role: [extractor.tokens(text) for text in encoder_inputs(dataset.splits[name], pairing, dataset.name)]
         for role, name in dataset.roles.items()
         if role in wanted
     }

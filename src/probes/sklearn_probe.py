@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, check_X_y
 
 from src.data.labels import sorted_labels
+from src.errors import UserError
 from src.probes.decisions import probabilities
 from src.probes.fitted import FittedProbe, Prediction
 from src.probes.grid_fit import unscaled
@@ -22,6 +24,10 @@ from src.probes.solvers.linear import Array
 from src.runtime.threads import limit_threads
 
 FLOATS = [np.float32, np.float64]
+
+
+class UnfitRows(UserError, ValueError):
+    """Report rows that no probe can be fitted to; scikit-learn expects a ValueError."""
 
 
 class Probe(BaseEstimator):
@@ -83,10 +89,13 @@ class Probe(BaseEstimator):
         )
         together = groups if groups is not None else duplicates if duplicates is not None else _equal_rows(x)
         data = ProbeData(Rows(x, y), {}, classes, groups=np.asarray(together), groups_span_classes=groups is not None)
-        data.check()
-        data.splitter(settings).check(self.selection)
-        with limit_threads(), progress_bar("probe", self.progress) as progress:
-            outcome = Protocol().fit(self.estimator, settings, data, progress)
+        try:
+            data.check()
+            data.splitter(settings).check(self.selection)
+            with limit_threads(), progress_bar("probe", self.progress) as progress:
+                outcome = Protocol().fit(self.estimator, settings, data, progress)
+        except UserError as error:
+            raise UnfitRows(str(error)) from error
         assert outcome.fitted is not None and outcome.choice is not None
         self._keep(outcome.fitted, outcome.choice)
 
@@ -145,12 +154,13 @@ class ProbeClassifier(ClassifierMixin, Probe):
 
         Raises
         ------
-        UserError
-            Fewer than two classes, or too few rows of one.
+        UnfitRows
+            A `UserError` and a ValueError: fewer than two classes, or too few rows of one.
         ValueError
             X or y is no array of finite numbers of that shape.
         """
         x, y = check_X_y(X, y, dtype=FLOATS)
+        check_classification_targets(y)
         found = np.unique(y)
         if all(isinstance(name, str) for name in found.tolist()):
             found = np.array(sorted_labels(set(found.tolist())), dtype=found.dtype)  # as a run orders its classes
@@ -163,7 +173,8 @@ class ProbeClassifier(ClassifierMixin, Probe):
 
     def predict(self, X: Any) -> Array:
         """Return the class of each row, (rows,)."""
-        return np.asarray(self.classes_[self._predict(X).values])
+        numbers = self._predict(X).values
+        return np.asarray(self.classes_[numbers])
 
     def decision_function(self, X: Any) -> Array:
         """Return decision values float32, (rows,) for two classes, else (rows, classes)."""

@@ -96,7 +96,7 @@ def read_similarity(folder: Path, result: Result) -> StoredSimilarity:
             f"'{folder}' scaled its vectors by probe.features={features}, statistics of its own texts that are not "
             "kept. Name a run of probe.features=none."
         )
-    return StoredSimilarity(name, (result.pooling, result.layer), result.pairing)
+    return StoredSimilarity(name, (result.pooling_label, result.layer), result.pairing)
 
 
 def read_probe(folder: Path, result: Result) -> StoredProbe:

@@ -68,7 +68,11 @@ def _refit(fitter: ProbeFitter, settings: ProbeSettings, data: ProbeData, search
     draws, refits = [predictions], [final]
     if settings.draws > 1:
         regression = data.classes == 0
-        counts = [resample(fitter.y, settings.seed, draw, regression=regression) for draw in range(settings.draws)]
+        groups = data.groups if data.groups_span_classes else None
+        counts = [
+            resample(fitter.y, settings.seed, draw, regression=regression, groups=groups)
+            for draw in range(settings.draws)
+        ]
         drawn = fitter.fit([FitRequest(value, each, final.solution) for each in counts], stage="draws")
         probes = [fitter.fitted_probe(fit, f"draw {draw}") for draw, fit in enumerate(drawn)]
         draws = [{role: probe.predict(rows.x) for role, rows in data.tests.items()} for probe in probes]

@@ -19,7 +19,7 @@ def have_same_rows(one: Arrays, other: Arrays) -> bool:
     return all(np.array_equal(one[name], other[name]) for name in ("row", "label"))
 
 
-def make_task(result: Result, predictions: Mapping[str, Arrays]) -> Task:
+def make_task(result: Result, predictions: Mapping[str, Arrays], widths: Mapping[str, int] | None = None) -> Task:
     """Return the task of runs on the same test rows.
 
     Parameters
@@ -27,7 +27,10 @@ def make_task(result: Result, predictions: Mapping[str, Arrays]) -> Task:
     result : Result
         Record of one of them.
     predictions : mapping
-        Name of each run to its arrays, as `src.results.result.read_predictions` returns them.
+        Name of each run to its arrays, as `src.results.result.read_predictions` returns them. Where
+        a threshold was chosen for the headline metric, the predictions are those at it.
+    widths : mapping, optional
+        Name of each run to the dimensions of its features.
     """
     from src.evaluation.contrasts import Task
 
@@ -37,9 +40,10 @@ def make_task(result: Result, predictions: Mapping[str, Arrays]) -> Task:
         metric=str(result.score["metric"]),
         classes=int(result.counts.get("classes") or 0),
         labels=first["label"],
-        predictions={name: arrays["prediction"] for name, arrays in predictions.items()},
+        predictions={name: arrays.get("thresholded", arrays["prediction"]) for name, arrays in predictions.items()},
         seed=result.seed,
         folds=int(first["fold"].max(initial=-1)) + 1,
         strata=first.get("set"),
         groups=first.get("group"),
+        widths=dict(widths or {}),
     )

@@ -49,7 +49,7 @@ def check_values(arrays: Arrays, classes: int) -> None:
 
     for name, array in arrays.items():
         field = name.rpartition(".")[2]
-        if field in ("row", "fold", "label", "set") and (
+        if field in ("row", "fold", "label", "set", "group") and (
             array.ndim != 1 or (field != "label" and array.dtype.kind not in "iu")
         ):
             raise ValueError(f"predictions: {name} is {array.dtype} of shape {array.shape}")

@@ -40,7 +40,7 @@ class Result:
     model, dataset, pooling, probe : str
         Option names.
     config : dict
-        The rest of the identity.
+        The rest of the identity; ``pooling.of`` are the parts of ``pooling=concat``.
     score : dict
         ``{metric, value, low, high}``: headline metric and its 95 % interval, as a fraction.
     metrics : dict
@@ -81,6 +81,12 @@ class Result:
     provenance: dict[str, Any]
 
     FIELDS: ClassVar[tuple[str, ...]]
+
+    @property
+    def pooling_label(self) -> str:
+        """The pooling with the parts of a concatenation, such as ``concat(cls,mean)``."""
+        parts = _concatenated(self.config)
+        return f"{self.pooling}({','.join(parts)})" if parts else self.pooling
 
     def to_json(self) -> str:
         """Return strict JSON with sorted keys.
@@ -173,7 +179,7 @@ class Result:
         predictions : mapping of arrays
             ``row`` (rows,) uint64 digests; ``fold`` (rows,), -1 without folds; ``label`` (rows,);
             ``prediction`` (rows,) or (draws, rows); ``decision`` with the rows in the same place.
-            Where rows come in sets, ``set`` (rows,) is the number of each row's.
+            Where rows come in sets or groups, ``set`` and ``group`` (rows,) number each row's.
             Roles other than test are prefixed: ``mismatched.prediction``.
         probe : mapping of arrays, or None
             The fitted probe with its standardisation; None, without a file, if nothing was fitted.
@@ -261,6 +267,13 @@ def phase_seconds(timing: Mapping[str, Any]) -> dict[str, float]:
         if isinstance(value, float) and name not in seconds and name != "total"
     }
     return {**seconds, **others, "total": float(timing.get("total", 0.0))}
+
+
+def _concatenated(config: Mapping[str, Any]) -> list[str]:
+    """Return the parts of ``pooling=concat`` in a record's `config`; none for another pooling."""
+    settings = config.get("pooling")
+    parts = settings.get("of") if isinstance(settings, Mapping) else None
+    return [str(part) for part in parts] if isinstance(parts, list) else []
 
 
 def _damaged(source: str, error: Unreadable) -> UserError:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from src.data.dataset import Dataset
 
 
-def examples(predictions: Arrays, data: Dataset, *, text: bool = False) -> Table:
+def examples(predictions: Arrays, data: Dataset, *, text: bool = False, errors: bool = True) -> Table:
     """Return a table of predictions.
 
     Parameters
@@ -21,6 +21,8 @@ def examples(predictions: Arrays, data: Dataset, *, text: bool = False) -> Table
     data : Dataset
     text : bool
         Add the texts. Default: False, because their owner may want to keep them on the machine.
+    errors : bool
+        Regression: add the difference to the label. False for a similarity, which has another unit.
 
     Returns
     -------
@@ -31,6 +33,8 @@ def examples(predictions: Arrays, data: Dataset, *, text: bool = False) -> Table
     """
     columns = ["split", "row", "fold", "label", "prediction", "correct" if data.classes else "error"]
     rows = [row for role in _roles(predictions) for row in _rows(predictions, role, data.classes)]
+    if not (errors or data.classes):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
     if text:
         written = [data.splits[data.roles[role]] for role in _roles(predictions)]
         columns += ["text", "text_pair"]

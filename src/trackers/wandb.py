@@ -40,7 +40,7 @@ table: grid                          the grid: value, loss (knn: share of held-o
                                      wrong), converged
 table: examples                      with ``tracker.examples=true``, a row per test row: split,
                                      row (digest), fold, label, prediction, correct (with draws
-                                     the share that is right) or error; with
+                                     the share that is right) or error (not for cosine); with
                                      ``tracker.text=true`` the texts too
 table: comparison, image: figures/   a sweep's last table and its figures, in the run that
                                      ``hydra/callbacks=wandb`` adds

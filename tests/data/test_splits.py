@@ -151,3 +151,14 @@ def test_rows_that_cannot_be_divided_are_refused(options, selection, message):
     with pytest.raises(UserError, match=message):
         RowSplitter(**fields).check(selection)
     RowSplitter(**fields).check("development")
+
+
+def test_whole_groups_are_drawn_and_no_class_is_lost():
+    groups, y = np.arange(120) // 6, (np.arange(120) // 6 >= 19).astype(int)  # class 1 is one group of twenty
+    for draw in range(30):
+        counts = resample(y, 0, draw, groups=groups)
+        by_group = counts.reshape(20, 6)
+        assert (by_group == by_group[:, :1]).all() and by_group[:, 0].sum() == 20 and counts[y == 1].sum() > 0
+    assert np.array_equal(resample(y, 0, 1, groups=groups), resample(y, 0, 1, groups=groups))
+    with pytest.raises(UserError, match="draws"):
+        resample(np.arange(300), 0, 0, groups=np.arange(300))

@@ -100,8 +100,11 @@ def test_groups_are_kept_in_train_and_enter_the_identity(tmp_path: Path) -> None
     assert plain.group is None and np.array_equal(plain.groups, plain.train.row_digests())
     home = [row["g"] for row in rows]
     assert len(set(zip(grouped.groups.tolist(), home, strict=True))) == len(set(grouped.groups.tolist())) == 13
-    assert set(grouped.identity()) - set(plain.identity()) == {"group"}
+    assert set(grouped.identity()) - set(plain.identity()) == {"group", "test_group"}
+    assert plain.test_groups is None and len(set(zip(grouped.test_groups.tolist(), home, strict=True))) == 13
     parted = load_divided(tmp_path, rows, group="g")
+    assert len(parted.test_groups) == len(parted.test) and not set(parted.test_groups) & set(parted.groups)
+    assert len(set(parted.test_groups.tolist())) < len(parted.test)
     assert len(parted.groups) == len(parted.train) < 60
     home_of = {row["text"]: row["g"] for row in rows}
     pairs_of = {
@@ -110,6 +113,18 @@ def test_groups_are_kept_in_train_and_enter_the_identity(tmp_path: Path) -> None
     }
     assert len(pairs_of) == len(set(parted.groups.tolist())) == len({group for _, group in pairs_of})
     check_probe(parted)
+
+
+def test_test_rows_may_lack_the_column_of_groups(tmp_path: Path) -> None:
+    rows = [{"text": f"text {number}", "label": number % 2, "g": f"g{number % 13}"} for number in range(60)]
+    bare = [{"text": row["text"], "label": row["label"]} for row in rows]
+    folder = write_files(
+        tmp_path, {name: "\n".join(map(json.dumps, each)) for name, each in (("a.jsonl", rows), ("b.jsonl", bare))}
+    )
+    read = load_dataset(option("files", train=f"{folder}/a.jsonl", test=f"{folder}/b.jsonl", group="g"), None)
+    assert read.group is not None and read.test_groups is None
+    nested = load_dataset(option("files", train=f"{folder}/a.jsonl", group="g", selection="nested"), None)
+    assert np.array_equal(nested.test_groups, nested.groups)
 
 
 def test_a_side_that_would_be_empty_is_an_error(tmp_path: Path) -> None:

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
-from experiments.bundles import FIELDS, PREDICTIONS_FILE, RECORDS_FILE, Record, read_records, write_bundle
+import numpy as np
+import pytest
+
+from experiments.bundles import (
+    FIELDS,
+    PREDICTIONS_FILE,
+    RECORDS_FILE,
+    Record,
+    kept_arrays,
+    read_records,
+    write_bundle,
+)
+from experiments.strata import record_losses
+from src.evaluation.deviance import log_likelihoods
 from tests.helpers.records import LABELS, make_predictions, make_result
 
 
@@ -14,7 +27,8 @@ def test_a_bundle_holds_the_records_of_a_sweep(sweep, tmp_path):
     again = read_records(tmp_path / "bundle")
     assert [each.result for each in again] == [each.result for each in found]
     for one, other in zip(found, again, strict=True):
-        assert set(other.predictions) == set(FIELDS) - {"set"}
+        decision = {"decision"} if other.result.draws == 1 else set()
+        assert set(other.predictions) == set(FIELDS) - {"set", "group", "thresholded"} | decision
         for name, array in other.predictions.items():
             np.testing.assert_array_equal(array, one.predictions[name])
 
@@ -35,3 +49,21 @@ def test_arrays_are_stored_in_small_types_and_read_in_their_own(tmp_path):
     np.testing.assert_allclose(back.predictions["prediction"], kept["prediction"], rtol=1e-7)
     assert back.predictions["label"].dtype == np.int64 and back.predictions["row"].dtype == np.uint64
     assert (tmp_path / PREDICTIONS_FILE).stat().st_size < len(LABELS) * 16 + 1000
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_bundle_keeps_the_log_likelihood_of_each_test_row(tmp_path, classes):
+    generator = np.random.default_rng(0)
+    labels, rows = generator.integers(classes, size=50), 50
+    decisions = generator.standard_normal(rows if classes == 2 else (rows, classes)).astype(np.float32)
+    predictions = (decisions > 0).astype(int) if classes == 2 else decisions.argmax(axis=1)
+    result = make_result(counts={**make_result().counts, "classes": classes})
+    arrays = make_predictions(labels, predictions) | {"decision": decisions}
+    kept = kept_arrays(result, arrays)
+    assert ("decision" in kept, "log_likelihood" in kept) == (classes == 2, classes > 2)
+    write_bundle([Record("x", result, kept)], tmp_path)
+    (back,) = read_records(tmp_path)
+    expected = -log_likelihoods(labels, decisions, classes)
+    assert record_losses(back) == pytest.approx(expected, abs=1e-6)
+    other = kept_arrays(replace(result, probe="senteval"), arrays)
+    assert "decision" not in other and "log_likelihood" not in other

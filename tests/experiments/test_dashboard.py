@@ -65,7 +65,7 @@ def test_every_shown_name_is_sent_by_a_run(tmp_path: Path) -> None:
     configured = set(re.findall(r"config[:.]([a-z]+)(?:\.value|})", text)) | set(
         re.findall(r'"groupBy": "([a-z]+)\.value"', text)
     )
-    assert configured == {"dataset", "pooling", "layer"}
+    assert configured == {"dataset", "pooling", "layer", "probe"}
     shown = set(re.findall(r'"val": "([^"]+)"', text)) | set(
         re.findall(r'"name": "tableKey", "value": "([^"]+)"', text)
     )

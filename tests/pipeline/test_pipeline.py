@@ -196,7 +196,7 @@ def test_draws_widen_the_interval(bert: Path, tmp_path: Path) -> None:
     assert drawn.predictions["prediction"].shape == (4, 150)
 
 
-def test_a_pass_that_only_assembles_completed_shards_is_a_hit(
+def test_a_pass_whose_shards_are_all_complete_is_a_hit(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = config(bert, tmp_path)
@@ -206,7 +206,7 @@ def test_a_pass_that_only_assembles_completed_shards_is_a_hit(
 
     for _ in ("train", "test"):  # stopped once in each split, after its last shard
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(ForwardPass, "_assemble", killed)
+            patch.setattr(ForwardPass, "_store", killed)
             run(settings)
         if _ == "train":
             prepared = prepare(settings)

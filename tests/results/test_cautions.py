@@ -14,6 +14,10 @@ from tests.helpers.records import make_result
     ("changes", "word"),
     [
         ({"pooler": {"status": "untrained"}, "pooling": "pooler_preactivation"}, "never trained"),
+        (
+            {"pooler": {"status": "untrained"}, "pooling": "concat", "config": {"pooling": {"of": ["cls", "pooler"]}}},
+            "never trained",
+        ),
         ({"chosen": {"converged": False}}, "converge"),
         ({"chosen": {"separable": True, "value": 0.0}}, "no optimum"),
         ({"chosen": {"at_edge": "weakest"}}, "weakest"),

@@ -12,6 +12,7 @@ from src.errors import UserError
 from src.results.cautions import cautions
 from src.results.result import Result
 from src.results.statements import describe_statements
+from src.trackers.none import NoTracker
 from tests.conftest import SENTENCES, Ended, write_csv
 from tests.helpers.checkpoints import copy_checkpoint
 from tests.helpers.records import make_result
@@ -90,12 +91,17 @@ def pairs(bert: Path, tmp_path: Path) -> list[str]:
     return [f"model.path={folder}", *data, *quick, "tracker=none"]
 
 
-def test_a_run_records_and_warns_once(run_main: Any, pairs: list[str], tmp_path: Path) -> None:
+def test_a_run_records_and_warns_once(
+    run_main: Any, pairs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracked: list[dict[str, Any]] = []
+    monkeypatch.setattr(NoTracker, "start", lambda self, config, **_: tracked.append(config))
     ended: Ended = run_main(run.main, *pairs, "pooling=mean", "hydra.run.dir=run")
     assert ended.status == 0, ended.err
     text = " ".join((ended.out + ended.err).split())
     assert text.count(SEPARATE) == 1 and "made for mean pooling, texts read apart" in text
     assert Result.read(tmp_path / "run").provenance["model"]["stated"] == MEAN
+    assert [config["stated"] for config in tracked] == [MEAN]
     apart = run_main(run.main, *pairs, "pooling=mean", "hydra.run.dir=apart", SEPARATE)
     assert apart.status == 0 and apart.out.count("warning: the checkpoint was made") == 0
 

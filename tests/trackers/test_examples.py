@@ -60,3 +60,13 @@ def test_examples_contain_texts_only_on_request():
         ("text 0", "text 1"),
         ("text 1", "text 0"),
     ]
+
+
+def test_a_similarity_has_no_error() -> None:
+    scores = np.array([0.5, 4.0])
+    arrays, data = make_predictions(scores, np.array([0.1, 0.9])), make_data(scores)
+    (with_error, without) = (rows(examples(arrays, data, errors=errors)) for errors in (True, False))
+    assert set(with_error[0]) - set(without[0]) == {"error"} and without[1]["prediction"] == 0.9
+    labels = np.array([0, 1])
+    classes = make_data(labels, ("no", "yes"))
+    assert "correct" in rows(examples(make_predictions(labels, labels), classes, errors=False))[0]

@@ -55,7 +55,7 @@ def coherence(evidence: Evidence) -> Claim:
         own = evidence.tasks("pairs/bert-books", pairing=[pairing], dataset=["demo_coherence"])
         tasks += [(pairing, task) for task in own]
     compared = [("pooler", "cls"), ("mean", "cls")]
-    found = contrasts([task for _, task in tasks], compared, resamples=FEWER)  # one family
+    found = contrasts([task for _, task in tasks], compared, resamples=FEWER)
     named = list(zip([pairing for pairing, _ in tasks for _ in compared], found, strict=True))
     numbers = [contrast_number(each, f"{each.task}, {pairing}: {each.a} − {each.b}") for pairing, each in named]
     lines = []
@@ -113,7 +113,9 @@ def data(evidence: Evidence) -> Claim:
     for model in evidence.models_of("mdl"):
         compression: dict[str, list[float]] = {}
         for record in evidence[f"mdl/{model}"]:
-            compression.setdefault(record.result.pooling, []).append(record.result.chosen["online_code"]["compression"])
+            compression.setdefault(record.result.pooling_label, []).append(
+                record.result.chosen["online_code"]["compression"]
+            )
         mean = {pooling: float(np.mean(values)) for pooling, values in compression.items()}
         order = sorted(mean, key=lambda pooling: -mean[pooling])
         lines.append(

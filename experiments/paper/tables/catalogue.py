@@ -5,7 +5,17 @@ from __future__ import annotations
 from experiments.paper.evidence import Evidence
 from experiments.paper.tables.comparisons import ladder, overall, precision, verdicts
 from experiments.paper.tables.reference import diagnostics, runs, simulation
-from experiments.paper.tables.scores import conditional, controls, finetune, layers, nsp_pooler, pairs, protocol, scores
+from experiments.paper.tables.scores import (
+    conditional,
+    controls,
+    finetune,
+    layers,
+    nsp_pooler,
+    pairs,
+    protocol,
+    scores,
+    similarity,
+)
 from experiments.paper.tables.table import Table
 from experiments.paper.tables.training_rows import draws, mdl
 
@@ -25,6 +35,7 @@ def all_tables(evidence: Evidence) -> list[Table]:
         nsp_pooler(evidence),
         conditional(evidence),
         *(pairs(evidence, model) for model in evidence.models_of("pairs")),
+        *(similarity(evidence, model) for model in evidence.models_of("similarity")),
         *(layers(evidence, model) for model in evidence.models_of("layers")),
         mdl(evidence),
         *(draws(evidence, model) for model in evidence.models_of("draws")),

@@ -28,6 +28,9 @@ class _Linear:
     converged_: bool
     n_iter_: int
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.get_params().items())})"
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         return {"alpha": self.alpha, "tolerance": self.tolerance}
 

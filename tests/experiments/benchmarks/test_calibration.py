@@ -56,6 +56,15 @@ def test_fifths_have_the_computed_correlation(metric: str) -> None:
     assert measured == pytest.approx(populations.true_correlation_of_fifths(metric, 0.77), abs=0.003)
 
 
+@pytest.mark.parametrize("means", [simulations.SETS[2:3], simulations.SETS])
+def test_sets_have_the_computed_correlation(means: tuple[tuple[float, float], ...]) -> None:
+    data, set_ids = simulations.draw_sets(np.random.default_rng(0), 100_000, (0.6, 0.57), means)
+    assert len(np.unique(set_ids)) == len(means)
+    for correlation, side in zip((0.6, 0.57), data[1:], strict=True):
+        measured = metrics["spearman"].function(data[0], side, np.ones((1, 100_000)))[0]
+        assert measured == pytest.approx(populations.true_spearman_of_sets(correlation, means), abs=0.006)
+
+
 def test_tasks_have_the_requested_effects(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simulations, "SIZES", (100_000,))
     for task in draw_tasks(np.random.default_rng(0), np.array([0.05, -0.04, 0.02, 0.0])):

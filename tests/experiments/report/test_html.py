@@ -51,7 +51,7 @@ def test_the_page_fetches_nothing_and_describes_its_figures(tmp_path: Path) -> N
     assert links and set(links) <= {f"#{name}" for name in identifiers} and len(set(identifiers)) == len(identifiers)
     assert "url(" not in html and "@import" not in html
     figures = [given for tag, given in elements if tag == "svg"]
-    assert len(figures) == 2 and all(
+    assert len(figures) == 3 and all(
         set((given["aria-labelledby"] or "").split()) <= set(identifiers) for given in figures
     )
     assert next(tag for tag, _ in elements if re.fullmatch("h[1-6]", tag)) == "h1"

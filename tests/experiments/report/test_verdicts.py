@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,15 +16,17 @@ from experiments.report.reading import read_sweeps
 from experiments.report.sections import build_sections
 from experiments.report.verdicts import judge
 from src.results.result import RECORD
+from src.sweeps.jobs import find_jobs
+from src.sweeps.status import write_status
 from tests.experiments.report.conftest import MANY, TRUTH, composed, missed, sentences, sweep
 from tests.helpers.records import make_job, make_predictions, make_result
 
 
-def test_the_sentence_names_the_best_pooling_its_gain_and_the_equivalent_ones(question: Path) -> None:
+def test_the_sentence_names_the_best_pooling_its_gain_and_the_others(question: Path) -> None:
     (sentence,) = sentences(question)
     assert re.fullmatch(
         r"Use mean: \+5\.0 \[4\.\d, 5\.\d\] over cls, \+5\.0 \[4\.\d, 5\.\d\] over pooler; "
-        r"cls and pooler equivalent within 1 point\.",
+        r"between cls and pooler no relevant difference, within 1 point\.",
         sentence,
     )
 
@@ -38,14 +41,14 @@ def test_the_numbers_equal_those_of_the_paired_tests(question: Path) -> None:
         and row[3].value == contrast.p_holm
         and row[6].value == contrast.agreement
     )
-    assert [row[5].text for row in table.rows[:3]] == ["best", "lower", "lower"]
+    assert [row[5].text for row in table.rows[:3]] == ["best", "worse", "worse"]
     assert row[8].text == "32"  # bytes: eight numbers of four
 
 
-def test_an_undecided_verdict_names_the_smallest_difference(tmp_path: Path) -> None:
+def test_an_inconclusive_verdict_names_the_smallest_difference(tmp_path: Path) -> None:
     sweep(tmp_path, {"cls": missed(900), "pooler": missed(880, start=300)})
     verdict = composed(tmp_path).parts[0].verdict
-    assert verdict.use == "cls" and verdict.sentence == "Use cls, though nothing tells it apart from pooler."
+    assert verdict.use == "cls" and verdict.sentence == "Use cls, inconclusive against pooler."
     assert "pooler scores highest, +0.5" in verdict.more[0] and "needs no pooler's weights" in verdict.more[0]
     assert re.search(
         r"4,000 rows would show a true difference of \d\.\d points.*is shown within \d\.\d points", verdict.more[1]
@@ -73,7 +76,7 @@ def test_a_single_pooling_is_not_compared(tmp_path: Path) -> None:
     sweep(tmp_path, {"mean": missed(800)})
     made = composed(tmp_path)
     assert "nothing to compare it with" in made.parts[0].verdict.sentence and made.parts[0].pairs is None
-    assert "No claim over tasks is made: it takes 3 tasks scored in points, here is 1." in to_markdown(made)
+    assert "No claim over tasks is made: it takes 2 tasks that can answer, and 1 counts here." in to_markdown(made)
 
 
 def test_an_error_metric_is_better_when_lower(tmp_path: Path) -> None:
@@ -153,20 +156,42 @@ def test_two_runs_of_one_pooling_have_distinct_names(question: Path) -> None:
     assert "mean (ffffff)" in names and "mean" not in names
 
 
-def test_a_claim_needs_three_tasks(tmp_path: Path) -> None:
-    for task in range(3):
-        runs = {"cls": missed(1000 + 40 * task), "pooler": missed(1000 + 41 * task), "mean": missed(700)}
-        sweep(tmp_path, runs, dataset=f"task {task}")
-        assert ("No claim over tasks is made" in composed(tmp_path).across[0][1]) == (task < 2)
+def with_decisions(folder: Path, dataset: str, strength: dict[str, float], **changes: Any) -> None:
+    """Add the runs of a task whose decision values point to the right class, as strongly as is said."""
+    for pooling, size in strength.items():
+        noise = np.random.default_rng(list(f"{dataset} {pooling}".encode())).standard_normal(MANY)
+        decisions = (size * (2 * TRUTH - 1) + noise).astype(np.float32)
+        predictions = (decisions > 0).astype(int)
+        number = len(find_jobs(folder)) if folder.is_dir() else 0
+        result = make_result(dataset=dataset, pooling=pooling, value=float(np.mean(predictions == TRUTH)), **changes)
+        arrays = make_predictions(TRUTH, predictions) | {"decision": decisions}
+        result.write(folder / str(number), arrays, {"weight": np.zeros((1, 8))})
+        write_status(folder / str(number), "done")
+
+
+def test_claims_over_tasks_are_made_on_the_tasks_that_can_answer(tmp_path: Path) -> None:
+    strength = {"cls": 0.6, "pooler": 0.6, "mean": 1.2}
+    chosen = {**make_result().chosen, "loss": 0.5, "constant_loss": 0.69, "constants": [[0.5, 0.5]]}
+    for task in range(2):
+        with_decisions(tmp_path, f"task {task}", strength, chosen=chosen)
+        assert ("No claim over tasks is made" in composed(tmp_path).across[0][1]) == (task < 1)
+    with_decisions(tmp_path, "floor", strength, chosen={**chosen, "loss": 0.68})
     made = composed(tmp_path)
     ((setting, sentence, table),) = made.across
-    assert setting.tasks == ("task 0", "task 1", "task 2") and len(setting.claims) == 3 and table is not None
-    assert sentence == (
-        "Over 3 tasks, cls and pooler are equivalent within 1 point (0.0 [0.0, 0.1] points); "
-        "on no task by itself is a difference shown."
-    )
-    assert [row[-1].text for row in table.rows] == ["3 of 3 tasks", "3 of 3 tasks", "0 of 3 tasks"]
+    assert setting.tasks == ("task 0", "task 1") and set(setting.failed) == {"floor"} and table is not None
+    assert [(each.a, each.b) for each in setting.claims] == [("mean", "pooler"), ("mean", "cls"), ("pooler", "cls")]
+    assert [each.verdict for each in setting.claims] == ["better", "better", setting.claims[2].verdict]
+    assert sentence.startswith("Single texts, on these 2 tasks, in points of D²: mean − pooler +")
+    assert "Left out" in sentence and "floor (1.4 %)" in sentence
+    assert [row[-1].text for row in table.rows] == ["cls, pooler, mean"] * 3
     assert "within the margin of 1" in to_html(made)
+
+
+def test_a_read_out_without_deviance_makes_no_claim_over_tasks(tmp_path: Path) -> None:
+    for task in range(2):
+        with_decisions(tmp_path, f"task {task}", {"cls": 0.6, "mean": 1.2}, probe="senteval")
+    ((setting, sentence, table),) = composed(tmp_path).across
+    assert not setting.claims and table is None and "no D²" in sentence
 
 
 def test_an_untrained_pooler_is_labelled_and_never_recommended(tmp_path: Path) -> None:
@@ -189,5 +214,27 @@ def test_the_introduction_describes_the_pooler(evidence: float | None, said: str
 def test_a_small_difference_within_the_margin_is_named(question: Path) -> None:
     (section,) = build_sections(read_sweeps(question)[0], margin=0.2)
     assert judge(section).sentence == (
-        "Use mean: less than 20 points from cls and pooler, but told apart; cls and pooler equivalent within 20 points."
+        "Use mean: small difference, within 20 points, from cls and pooler; between cls and pooler no relevant "
+        "difference, within 20 points."
     )
+
+
+def test_a_concatenation_is_named_by_its_parts_and_marked_as_wider(tmp_path: Path) -> None:
+    parts = {"probe": {"features": "standardise"}, "pooling": {"of": ["cls", "mean"]}}
+    sweep(
+        tmp_path,
+        {"cls": missed(1000)},
+        counts={"width": 8, "classes": 2, "test": MANY},
+        config={**parts, "pooling": {}},
+    )
+    sweep(tmp_path, {"concat": missed(800)}, counts={"width": 16, "classes": 2, "test": MANY}, config=parts)
+    sweep(
+        tmp_path,
+        {"mean": missed(900)},
+        counts={"width": 8, "classes": 2, "test": MANY},
+        config={**parts, "pooling": {}},
+    )
+    (made,) = [part for part in composed(tmp_path).parts if len(part.section.runs) > 1]
+    names = {run.name for run in made.section.runs}
+    assert "concat(cls,mean)" in names and any("concat(cls,mean) 16" in line for line in made.verdict.more)
+    assert any("unequal widths" in cell.text for row in made.runs.rows for cell in row)

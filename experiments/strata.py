@@ -1,0 +1,276 @@
+"""Builds claims over tasks from records: which tasks can answer, their stratum, D² and its contrasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.bundles import Record
+from src.errors import UserError
+from src.evaluation.deviance import constant_losses, decodes, fold_constants, log_likelihoods, row_losses
+from src.evaluation.multiplicity import MAIN_POOLINGS
+from src.evaluation.row_contrasts import (
+    RowContrast,
+    TaskLosses,
+    deviance_contrast,
+    row_clusters,
+    spearman_contrast,
+)
+from src.evaluation.units import MARGIN, MeanContrast, correct_claims, mean_over_units
+from src.results.groups import weights_digest
+from src.results.paired import have_same_rows
+from src.results.result import Result
+
+SINGLE, TOGETHER, APART, SIMILARITY = "single texts", "pairs read together", "pairs read apart", "similarity"
+STRATA = (SINGLE, TOGETHER, APART, SIMILARITY)
+WITH_DEVIANCE = ("logistic", "ridge")  # probes
+Array = NDArray[Any]
+
+
+def stratum_of(result: Result) -> str | None:
+    """Return the stratum of a run; None for a read-out that has neither D² nor a similarity."""
+    if result.chosen.get("similarity"):
+        return SIMILARITY
+    if result.probe not in WITH_DEVIANCE:
+        return None
+    texts: Mapping[str, Any] = result.provenance.get("texts") or {}
+    if not any(len(columns) > 1 for columns in texts.values()):
+        return SINGLE
+    return APART if result.pairing == "separate" else TOGETHER
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Whether a task can answer.
+
+    Attributes
+    ----------
+    counts : bool
+    gain : float or None
+        Share of the constant's loss by which the best probe is better; None for similarity.
+    approximate : bool
+        Whether the records lack the constant's loss, which is then that of the test labels.
+    """
+
+    counts: bool
+    gain: float | None = None
+    approximate: bool = False
+
+
+def task_answer(records: Sequence[Record]) -> Answer:
+    """Return whether the task of some runs counts over tasks; docs/protocol.md has the rule.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        Runs of one encoder, dataset and pairing, of any layer, pooling and read-out.
+
+    Raises
+    ------
+    UserError
+        No run has a log-loss or a squared error to decide by.
+    """
+    if any(stratum_of(record.result) == SIMILARITY for record in records):
+        return Answer(True)
+    fitted = [record for record in records if record.result.probe in WITH_DEVIANCE and _selection_loss(record.result)]
+    if not fitted:
+        raise UserError(
+            f"{records[0].result.dataset}: whether it can answer is decided by probe=logistic or probe=ridge, "
+            "and no such run is here. Add one."
+        )
+    last = max(record.result.layer for record in fitted)
+    of_layer = [record for record in fitted if record.result.layer == last]
+    main = [record for record in of_layer if record.result.pooling_label in MAIN_POOLINGS] or of_layer
+    pairs = [_losses_of_choice(record) for record in main]
+    gain = max(1 - loss / constant for loss, constant, _ in pairs)
+    counts = decodes([(loss, constant) for loss, constant, _ in pairs])
+    return Answer(counts, gain, any(approximate for *_, approximate in pairs))
+
+
+def _selection_loss(result: Result) -> float | None:
+    """Return the loss at the grid's choice, on the rows that chose it."""
+    chosen = result.chosen
+    if chosen.get("loss") is not None:
+        return float(chosen["loss"])
+    losses = [each.get("loss") for each in chosen.get("grid", []) if each.get("value") == chosen.get("value")]
+    return float(losses[0]) if losses and losses[0] is not None else None
+
+
+def _losses_of_choice(record: Record) -> tuple[float, float, bool]:
+    """Return the loss at the grid's choice, that of the constant, and whether the latter is approximate."""
+    loss, constant = _selection_loss(record.result), record.result.chosen.get("constant_loss")
+    assert loss is not None
+    if constant is not None:
+        return loss, float(constant), False
+    return loss, float(constant_losses(record.predictions["label"], _label_constant(record)).mean()), True
+
+
+def _label_constant(record: Record) -> Array:
+    """Return the class frequencies, or the mean, of the test labels."""
+    labels, classes = record.predictions["label"], int(record.result.counts.get("classes") or 0)
+    return np.bincount(labels, minlength=classes) / len(labels) if classes else np.asarray(labels.mean())
+
+
+def record_losses(record: Record) -> Array | None:
+    """Return the loss of each test row, (rows,) or (draws, rows); None if the record does not hold it."""
+    predictions, classes = record.predictions, int(record.result.counts.get("classes") or 0)
+    if record.result.probe not in WITH_DEVIANCE:
+        return None
+    if not classes:
+        return row_losses(predictions["label"], predictions["prediction"], None)
+    if "log_likelihood" in predictions:
+        return row_losses(predictions["label"], predictions["prediction"], predictions["log_likelihood"])
+    if "decision" in predictions:
+        return -log_likelihoods(predictions["label"], predictions["decision"], classes)
+    return None
+
+
+def record_constant(record: Record) -> Array:
+    """Return the loss of each test row, (rows,), under the constant of the fitted rows.
+
+    In cross-validation these are the rows outside a row's fold. A record without them is judged by
+    the constant of its test labels.
+    """
+    labels, folds = record.predictions["label"], record.predictions["fold"]
+    classes, constants = int(record.result.counts.get("classes") or 0), record.result.chosen.get("constants")
+    if folds.max(initial=-1) >= 0:
+        return constant_losses(labels, fold_constants(labels, folds, classes), folds)
+    if constants:
+        found = [np.asarray(each) if classes else np.asarray(each).reshape(()) for each in constants]
+        return np.asarray(np.mean([constant_losses(labels, each) for each in found], axis=0))
+    return constant_losses(labels, _label_constant(record))
+
+
+def row_contrast(records: Mapping[str, Record], a: str, b: str) -> RowContrast:
+    """Return the contrast of two runs on one task, in D² or in Spearman's correlation.
+
+    Parameters
+    ----------
+    records : mapping
+        Name of each run to its record.
+    a, b : str
+
+    Raises
+    ------
+    UserError
+        The runs have different rows, or a record does not hold the losses of its rows.
+    """
+    first = records[a]
+    result, predictions = first.result, first.predictions
+    if not have_same_rows(predictions, records[b].predictions):
+        raise UserError(f"{result.dataset}: {a} and {b} were scored on different rows. Run them again on the same.")
+    clusters = row_clusters(predictions["row"], predictions.get("group"))
+    if stratum_of(result) == SIMILARITY:
+        both = {name: records[name].predictions["prediction"] for name in (a, b)}
+        return spearman_contrast(result.dataset, predictions["label"], both, a, b, clusters, predictions.get("set"))
+    losses = {name: record_losses(records[name]) for name in (a, b)}
+    if missing := [name for name, each in losses.items() if each is None]:
+        raise UserError(
+            f"{result.dataset}: the record of {missing[0]} holds no log-likelihoods, so it has no D². Run it again."
+        )
+    kept = {name: each for name, each in losses.items() if each is not None}
+    folds = predictions["fold"] if predictions["fold"].max(initial=-1) >= 0 else None
+    return deviance_contrast(TaskLosses(result.dataset, kept, record_constant(first), clusters, folds), a, b)
+
+
+@dataclass(frozen=True)
+class StratumTasks:
+    """Tasks of one encoder, stratum, layer and read-out.
+
+    Attributes
+    ----------
+    stratum : str
+    tasks : dict
+        Dataset to its records by pooling; those that count.
+    failed : dict
+        Dataset that does not count to its `Answer`.
+    approximate : tuple of str
+        Datasets that were decided by the test labels.
+    """
+
+    stratum: str
+    tasks: dict[str, dict[str, Record]]
+    failed: dict[str, Answer]
+    approximate: tuple[str, ...] = ()
+
+    def claims(
+        self, pairs: Iterable[tuple[str, str]], *, margin: float = MARGIN, regression: bool = True
+    ) -> list[MeanContrast]:
+        """Return the claim of each pair over the tasks that have both runs, after Holm.
+
+        Parameters
+        ----------
+        pairs : iterable of (str, str)
+        margin : float, default 0.01
+        regression : bool, default True
+            False leaves the regression tasks out; similarity is kept.
+        """
+        found = []
+        for a, b in pairs:
+            contrasts = [
+                row_contrast(runs, a, b)
+                for runs in self.tasks.values()
+                if {a, b} <= runs.keys() and (regression or self.stratum == SIMILARITY or _is_classification(runs))
+            ]
+            if contrasts:
+                found.append(mean_over_units(contrasts, margin=margin))
+        return correct_claims(found)
+
+
+def _is_classification(runs: Mapping[str, Record]) -> bool:
+    return all(record.result.counts.get("classes") for record in runs.values())
+
+
+def build_strata(records: Sequence[Record], *, layer: int | None = None) -> list[StratumTasks]:
+    """Return the strata of one encoder's records at one layer, each task with its records by pooling.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        Each dataset has one run per pooling, pairing, layer and read-out.
+    layer : int, optional
+        Default: each run's last layer in these records.
+
+    Raises
+    ------
+    UserError
+        The records are of several encoders, or two runs of a task have the same pooling.
+    """
+    if len({weights_digest(record.result) for record in records}) > 1:
+        raise UserError("a claim over tasks is about one encoder, and these records are of several. Choose one.")
+    by_task: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        if stratum_of(record.result) is not None:
+            kind = SIMILARITY if stratum_of(record.result) == SIMILARITY else record.result.pairing
+            by_task.setdefault((record.result.dataset, kind), []).append(record)
+    found = {stratum: StratumTasks(stratum, {}, {}) for stratum in STRATA}
+    approximate: dict[str, list[str]] = {stratum: [] for stratum in STRATA}
+    for (dataset, _), members in by_task.items():
+        stratum, answer = str(stratum_of(members[0].result)), task_answer(members)
+        if not answer.counts:
+            found[stratum].failed[dataset] = answer
+            continue
+        if answer.approximate:
+            approximate[stratum].append(dataset)
+        last = max(record.result.layer for record in members) if layer is None else layer
+        runs: dict[str, Record] = {}
+        for record in members:
+            if record.result.layer != last:
+                continue
+            if record.result.pooling_label in runs:
+                raise UserError(
+                    f"{dataset}: two runs have pooling={record.result.pooling_label}, so a claim over tasks cannot "
+                    "choose. "
+                    "Leave one of them out."
+                )
+            runs[record.result.pooling_label] = record
+        found[stratum].tasks[dataset] = runs
+    return [
+        StratumTasks(each.stratum, each.tasks, each.failed, tuple(approximate[each.stratum]))
+        for each in found.values()
+        if each.tasks or each.failed
+    ]
