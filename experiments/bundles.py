@@ -67,7 +67,7 @@ def read_records(folder: Path) -> list[Record]:
 def _sort_key(record: Record) -> tuple[Any, ...]:
     result = record.result
     rest = json.dumps(other_identity(result), sort_keys=True)
-    return (*main_identity(result).values(), result.pooling, rest, result.key)
+    return (*main_identity(result).values(), result.pooling_label, rest, result.key)
 
 
 def _read_runs(folder: Path) -> list[Record]:

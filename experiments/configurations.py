@@ -56,7 +56,7 @@ def dataset_config(name: str) -> DatasetConfig:
     UserError
         There is no such dataset.
     """
-    known = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml") if path.stem != "files")
+    known = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml") if path.stem not in ("files", "hub"))
     if name not in known:
         raise unknown("dataset", name, known)
     return load_option(DatasetConfig, "dataset", name)

@@ -183,12 +183,12 @@ def _open_encoder(config: Config, result: Result) -> tuple[Encoder, int]:
 
     checkpoint = find_recorded_checkpoint(config, result)
     encoder = Encoder(checkpoint, EncodingOptions(max_length=config.model.max_length))
-    target = (config.pooling.name, config.layer % (encoder.layers + 1))
+    target = (config.pooling.label, config.layer % (encoder.layers + 1))
     check_recorded(
         result,
         checkpoint,
         max_length=encoder.info.max_length,
-        **{"pooling and layer": (target, (result.pooling, result.layer))},
+        **{"pooling and layer": (target, (result.pooling_label, result.layer))},
     )
     return encoder, encoder.info.max_length
 
@@ -257,7 +257,7 @@ def _vectors(encoder: Encoder, result: Result, texts: Sequence[str], max_length:
     tokens = Tokenizer(encoder.checkpoint, max_length)(pa.array(texts), None)
     parts = pooling_parts(result)
     rows = (encoder.forward(*tokens.batch(np.array([row]))) for row in range(len(texts)))
-    pooled = ([poolings[part].function(row, result.layer).numpy() for part in parts] for row in rows)
+    pooled = ([poolings[part].pool(row, result.layer) for part in parts] for row in rows)
     return np.concatenate([np.concatenate(each, axis=1) for each in pooled])
 
 

@@ -84,7 +84,7 @@ def task_answer(records: Sequence[Record]) -> Answer:
         )
     last = max(record.result.layer for record in fitted)
     of_layer = [record for record in fitted if record.result.layer == last]
-    main = [record for record in of_layer if record.result.pooling in MAIN_POOLINGS] or of_layer
+    main = [record for record in of_layer if record.result.pooling_label in MAIN_POOLINGS] or of_layer
     pairs = [_losses_of_choice(record) for record in main]
     gain = max(1 - loss / constant for loss, constant, _ in pairs)
     counts = decodes([(loss, constant) for loss, constant, _ in pairs])
@@ -261,12 +261,13 @@ def build_strata(records: Sequence[Record], *, layer: int | None = None) -> list
         for record in members:
             if record.result.layer != last:
                 continue
-            if record.result.pooling in runs:
+            if record.result.pooling_label in runs:
                 raise UserError(
-                    f"{dataset}: two runs have pooling={record.result.pooling}, so a claim over tasks cannot choose. "
+                    f"{dataset}: two runs have pooling={record.result.pooling_label}, so a claim over tasks cannot "
+                    "choose. "
                     "Leave one of them out."
                 )
-            runs[record.result.pooling] = record
+            runs[record.result.pooling_label] = record
         found[stratum].tasks[dataset] = runs
     return [
         StratumTasks(each.stratum, each.tasks, each.failed, tuple(approximate[each.stratum]))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from src.pooling import poolings
+from src.pooling import needs_pooler as pooling_needs_pooler
+from src.pooling import parts_of
 
 # Okabe and Ito's palette, safe for colour-blind readers, for what is compared most; Paul Tol's
 # muted one for the rest.
@@ -62,12 +63,17 @@ def task_label(task: str, metric: str) -> str:
 
 def needs_pooler(pooling: str) -> bool:
     """Return whether a pooling, or a part of ``a+b``, passes through the pooler's weights."""
-    return any(part in poolings and poolings[part].needs_pooler for part in pooling.split("+"))
+    return any(map(pooling_needs_pooler, _parts(pooling)))
 
 
 def passes_untrained(pooling: str, pooler: str) -> bool:
     """Return whether a pooling passes through weights that were never trained."""
-    return pooling == "random_pooler" or (needs_pooler(pooling) and pooler == "untrained")
+    return "random_pooler" in _parts(pooling) or (needs_pooler(pooling) and pooler == "untrained")
+
+
+def _parts(pooling: str) -> list[str]:
+    """Return the poolings of ``a+b`` or ``concat(a,b)``; a single one otherwise."""
+    return [part for name in pooling.split("+") for part in parts_of(name)]
 
 
 def sort_poolings(names: Iterable[str]) -> list[str]:

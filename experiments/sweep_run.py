@@ -31,7 +31,7 @@ from src.trackers.registry import build_tracker, run_group
 from src.trackers.tracker import Table
 
 log = logging.getLogger("src.sweep_run")
-NUMBERS = ("value", "low", "high", "difference", "p", "p_holm", "seconds")
+NUMBERS = ("value", "low", "high", "difference", "p", "p_holm", "width", "seconds")
 PAIRS = (("pooler", "cls"), ("mean", "cls"), ("mean", "pooler"))
 
 
@@ -97,18 +97,23 @@ def differences(comparison: Comparison) -> list[Mapping[str, Any]]:
     from experiments.bundles import Record
     from experiments.tasks import paired_tasks
     from src.evaluation.contrasts import contrasts
+    from src.pooling import parts_of
     from src.results.result import read_predictions
 
     runs = [run for group in comparison.groups for run in group.runs]
     compared = paired_tasks([Record("", run.result, read_predictions(run.folder)) for run in runs])
-    pairs = [pair for pair in PAIRS if compared and all({*pair} <= {*task.predictions} for task in compared)]
+    names = dict.fromkeys(run.result.pooling_label for run in runs)
+    beside = [(name, part) for name in names for part in parts_of(name) if part != name]
+    pairs = [
+        pair for pair in (*PAIRS, *beside) if compared and all({*pair} <= {*task.predictions} for task in compared)
+    ]
     return [
         {
             "contrast": f"{each.task}: {each.a} - {each.b}",
             **{name: getattr(each, name) for name in ("task", "metric", "a", "b", "rows")},
             "difference": each.difference.value,
             **{name: asdict(each.difference).get(name) for name in ("low", "high")},
-            **{name: getattr(each, name) for name in ("p_holm", "p_equivalence_holm", "verdict")},
+            **{name: getattr(each, name) for name in ("p_holm", "p_equivalence_holm", "verdict", "flag")},
         }
         for each in contrasts(compared, pairs)
     ]

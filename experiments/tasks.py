@@ -21,7 +21,7 @@ def paired_tasks(records: Iterable[Record]) -> list[Task]:
         Two runs of a task predicted different rows.
     """
     groups = group_runs(records, lambda record: record.result, by_texts=False)
-    return [paired_task(members, lambda result: result.pooling) for members in groups]
+    return [paired_task(members, lambda result: result.pooling_label) for members in groups]
 
 
 def labelled_tasks(records: Iterable[Record], label: Callable[[Result], str]) -> list[Task]:
@@ -59,4 +59,6 @@ def paired_task(members: Sequence[Record], label: Callable[[Result], str]) -> Ta
                 f"{result.dataset}: {labels[0]} and {name} were scored on different rows, so they cannot be paired. "
                 "Run them again on the same data."
             )
-    return make_task(result, {name: record.predictions for name, record in zip(labels, members, strict=True)})
+    widths = {name: int(record.result.counts.get("width") or 0) for name, record in zip(labels, members, strict=True)}
+    arrays = {name: record.predictions for name, record in zip(labels, members, strict=True)}
+    return make_task(result, arrays, widths)

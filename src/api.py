@@ -55,7 +55,8 @@ def features(
     model : str or Path
     texts : sequence of str, (rows,)
     pooling : str, default "mean"
-        The name of a pooling, or a mapping of the keys of its group.
+        The name of a pooling, or a mapping of the keys of its group, such as
+        ``{"name": "concat", "of": ["cls", "mean"]}``.
     layer : int, default -1
         0 (embeddings) to L, or -1 (last) to -(L+1).
     pairs : sequence of str, (rows,), optional

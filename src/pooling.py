@@ -1,34 +1,35 @@
 """Define the poolings: functions that turn an encoder's output into one vector per row.
 
 All poolings are computed from one forward pass. To add a pooling, add a decorated function here.
-The functions use the tensors' own methods, so that `--help` lists them without importing torch.
+One that reads hidden states uses the tensors' own methods, so that `--help` lists it without torch.
+One that follows from other poolings names them by `of` and takes their vectors as numpy arrays.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import inspect
-import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from src.errors import UserError
-from src.registry import Registry
+from src.registry import Registry, function_sources
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
-    Function = Callable[["EncoderOutput", int], Tensor]
+    Array = np.ndarray[Any, Any]
+    Function = Callable[..., Any]  # of (EncoderOutput, layer), or of BaseVectors
 
+CONCAT = "concat"  # the option; its poolings are put side by side, and it is no function of its own
 SATURATED = 1 - 2**-24  # the largest float32 below one; tanh of anything above 9.02 rounds past it
 
 
 @dataclass
 class EncoderOutput:
-    """The output of one forward pass on a batch, which is the argument of every pooling.
+    """The output of one forward pass on a batch, the argument of poolings of hidden states.
 
     Attributes
     ----------
@@ -52,10 +53,42 @@ class EncoderOutput:
     pooler_bias: Tensor | None
     random_weight: Tensor
 
+    def base(self, names: Iterable[str], layer: int) -> BaseVectors:
+        """Return the vectors of some poolings, from which others follow."""
+        weights = (self.random_weight, self.pooler_weight, self.pooler_bias)
+        vectors = {name: poolings[name].pool(self, layer) for name in names}
+        lengths = self.mask.sum(dim=1).cpu().numpy()
+        return BaseVectors(vectors, lengths, *(None if each is None else _to_numpy(each) for each in weights))
+
+
+@dataclass(frozen=True)
+class BaseVectors:
+    """Vectors of some rows at one layer, from which other poolings follow.
+
+    Attributes
+    ----------
+    vectors : dict of str to float32 array (rows, width)
+        By pooling.
+    lengths : int array (rows,)
+        Real tokens of each row.
+    pooler_weight, pooler_bias, random_weight : float32 arrays or None
+        As in `EncoderOutput`.
+    """
+
+    vectors: Mapping[str, Array]
+    lengths: Array
+    random_weight: Any
+    pooler_weight: Any = None
+    pooler_bias: Any = None
+
 
 @dataclass(frozen=True)
 class Pooling:
-    """A registered pooling, its layers and its requirements on the checkpoint."""
+    """A registered pooling, its layers and its requirements on the checkpoint.
+
+    A pooling with `of` follows from the vectors of those poolings at the same layer. It is not
+    stored but computed from them when it is read, and its function takes `BaseVectors`.
+    """
 
     name: str
     function: Function
@@ -63,15 +96,27 @@ class Pooling:
     needs_pooler: bool  # the checkpoint must hold a pooler
     at_least: int  # encoder layers
     needs_first: bool = False  # the first token must be special and attend to the whole row
+    of: tuple[str, ...] = ()  # poolings of hidden states from whose vectors it follows
 
     @cached_property
     def code(self) -> str:
-        """Return the digest of the function's source and of its helpers in the same module.
+        """Return the digest of the source, with its helpers and the poolings from which it follows.
 
-        The digest enters every feature's key, so that a changed pooling gets new features. Comments
-        and docstrings do not count.
+        It enters every feature's key, so that a changed pooling gets new features.
         """
-        return hashlib.sha256("\n".join(_source(self.function, set())).encode()).hexdigest()
+        sources = [*function_sources(self.function), *(poolings[name].code for name in self.of)]
+        return hashlib.sha256("\n".join(sources).encode()).hexdigest()
+
+    def pool(self, output: EncoderOutput, layer: int) -> Array:
+        """Return the vectors of a batch as float32 array (batch, width)."""
+        if self.of:
+            return self.derive(output.base(self.of, layer))
+        return _to_numpy(self.function(output, layer))
+
+    def derive(self, base: BaseVectors) -> Array:
+        """Return the vectors that follow from others, float32 (rows, width)."""
+        derived: Array = self.function(base)
+        return derived
 
     def unsupported_reason(self, *, layers: int, pooler: bool, first: str | None = None) -> str | None:
         """Return why this pooling does not exist for an encoder, or None if it does.
@@ -120,14 +165,34 @@ class Pooling:
 poolings: Registry[Pooling] = Registry("pooling")
 
 
+def parts_of(name: str) -> tuple[str, ...]:
+    """Return the poolings that a concatenation puts side by side; for another pooling its own name.
+
+    >>> parts_of("concat(cls,mean)"), parts_of("cls")
+    (('cls', 'mean'), ('cls',))
+    """
+    listed = name.removeprefix(f"{CONCAT}(")
+    return (name,) if listed == name else tuple(listed.removesuffix(")").split(","))
+
+
+def needs_pooler(name: str) -> bool:
+    """Return whether a pooling, or a part of a concatenation, passes through the pooler's weights."""
+    return any(part in poolings and poolings[part].needs_pooler for part in parts_of(name))
+
+
 def pooling(
-    *, layers: str = "any", needs_pooler: bool = False, needs_first: bool = False, at_least: int = 1
+    *,
+    layers: str = "any",
+    needs_pooler: bool = False,
+    needs_first: bool = False,
+    at_least: int = 1,
+    of: tuple[str, ...] = (),
 ) -> Callable[[Function], Function]:
     """Register the decorated function under its own name; `Pooling` documents the parameters."""
 
     def register(function: Function) -> Function:
         name = function.__name__.rstrip("_")
-        poolings.add(name, Pooling(name, function, layers, needs_pooler, at_least, needs_first))
+        poolings.add(name, Pooling(name, function, layers, needs_pooler, at_least, needs_first, of))
         return function
 
     return register
@@ -142,16 +207,15 @@ def cls(output: EncoderOutput, layer: int) -> Tensor:
     return output.hidden[layer][:, 0].float()
 
 
-@pooling(layers="last", needs_pooler=True, needs_first=True)
-def pooler(output: EncoderOutput, layer: int) -> Tensor:
-    """Return `pooler_output`, (batch, width) float32: ``tanh(W h + b)`` of the last layer's `cls`.
+@pooling(layers="last", needs_pooler=True, needs_first=True, of=("cls",))
+def pooler(base: BaseVectors) -> Array:
+    """Return `pooler_output`, (rows, width) float32: ``tanh(W h + b)`` of the last layer's `cls`.
 
     References
     ----------
     Devlin et al. (2019), BERT; TF-Hub's `pooled_output`, bert-as-service's `CLS_POOLED`.
     """
-    assert output.pooled is not None
-    return output.pooled.float()
+    return _rounded("tanh", pooler_preactivation(base))
 
 
 @pooling()
@@ -190,14 +254,14 @@ def mean_content(output: EncoderOutput, layer: int) -> Tensor:
     return _average(output.hidden[layer], output.content)
 
 
-@pooling()
-def mean_sqrt_len(output: EncoderOutput, layer: int) -> Tensor:
+@pooling(of=("mean",))
+def mean_sqrt_len(base: BaseVectors) -> Array:
     """Return the sum over the real tokens divided by the square root of their number.
 
     It is `mean_sqrt_len_tokens` of sentence-transformers.
     """
-    weight = output.mask.unsqueeze(-1).float()
-    return (output.hidden[layer].float() * weight).sum(dim=1) / weight.sum(dim=1).sqrt()
+    roots: Array = (base.lengths**0.5).astype("float32")[:, None]
+    return base.vectors["mean"] * roots
 
 
 @pooling()
@@ -214,10 +278,10 @@ def weighted_mean(output: EncoderOutput, layer: int) -> Tensor:
     return _average(output.hidden[layer], position)
 
 
-@pooling(needs_first=True)
-def cls_mean(output: EncoderOutput, layer: int) -> Tensor:
-    """Return the average of `cls` and `mean`, (batch, width) float32."""
-    return (cls(output, layer) + mean(output, layer)) / 2
+@pooling(needs_first=True, of=("cls", "mean"))
+def cls_mean(base: BaseVectors) -> Array:
+    """Return the average of `cls` and `mean`, (rows, width) float32."""
+    return (base.vectors["cls"] + base.vectors["mean"]) / 2
 
 
 @pooling(layers="own")
@@ -240,31 +304,30 @@ def last4_mean(output: EncoderOutput, layer: int) -> Tensor:
     return (mean(output, -1) + mean(output, -2) + mean(output, -3) + mean(output, -4)) / 4
 
 
-@pooling(layers="last", needs_pooler=True, needs_first=True)
-def pooler_preactivation(output: EncoderOutput, layer: int) -> Tensor:
-    """Return ``W h + b`` of `cls`, the pooler before its tanh, (batch, width) float32."""
-    assert output.pooler_weight is not None
-    assert output.pooler_bias is not None
-    return cls(output, layer) @ output.pooler_weight.float().T + output.pooler_bias.float()
+@pooling(layers="last", needs_pooler=True, needs_first=True, of=("cls",))
+def pooler_preactivation(base: BaseVectors) -> Array:
+    """Return ``W h + b`` of `cls`, the pooler before its tanh, (rows, width) float32."""
+    preactivation: Array = base.vectors["cls"] @ base.pooler_weight.T + base.pooler_bias
+    return preactivation
 
 
-@pooling(layers="last", needs_pooler=True, needs_first=True)
-def pooler_inverse(output: EncoderOutput, layer: int) -> Tensor:
-    """Return ``atanh(pooler)``, (batch, width) float32: ``W h + b`` up to the tanh's rounding.
+@pooling(layers="last", needs_pooler=True, needs_first=True, of=("cls",))
+def pooler_inverse(base: BaseVectors) -> Array:
+    """Return ``atanh(pooler)``, (rows, width) float32: ``W h + b`` up to the tanh's rounding.
 
     Entries that tanh rounded to one in magnitude cannot be inverted. They become the largest finite
-    value, ``atanh(SATURATED)``; `src.features.extractor.saturated` counts them.
+    value, ``atanh(SATURATED)``; `src.features.vectors.saturated` counts them.
     """
-    return pooler(output, layer).clamp(-SATURATED, SATURATED).atanh()
+    return _rounded("arctanh", pooler(base).clip(-SATURATED, SATURATED))
 
 
-@pooling(layers="last", needs_first=True)
-def random_pooler(output: EncoderOutput, layer: int) -> Tensor:
-    """Return ``tanh(R h)`` with random weights R of the pooler's shape, (batch, width) float32.
+@pooling(layers="last", needs_first=True, of=("cls",))
+def random_pooler(base: BaseVectors) -> Array:
+    """Return ``tanh(R h)`` with random weights R of the pooler's shape, (rows, width) float32.
 
     R has the checkpoint's initialiser range and a fixed seed.
     """
-    return (cls(output, layer) @ output.random_weight.T).tanh()
+    return _rounded("tanh", base.vectors["cls"] @ base.random_weight.T)
 
 
 def _average(hidden: Tensor, weight: Tensor) -> Tensor:
@@ -273,16 +336,15 @@ def _average(hidden: Tensor, weight: Tensor) -> Tensor:
     return (hidden.float() * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1e-9)
 
 
-def _source(function: Callable[..., object], seen: set[str]) -> Iterator[str]:
-    """Yield the parsed source of a function, then that of the functions that it names."""
-    seen.add(function.__name__)
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
-    assert isinstance(tree, ast.FunctionDef)
-    tree.decorator_list = []
-    if ast.get_docstring(tree) is not None:
-        tree.body = tree.body[1:] or [ast.Pass()]
-    yield ast.unparse(tree)
-    for name in function.__code__.co_names:
-        other = function.__globals__.get(name)
-        if inspect.isfunction(other) and other.__module__ == function.__module__ and other.__name__ not in seen:
-            yield from _source(other, seen)
+def _rounded(function: str, values: Array) -> Array:
+    """Return numpy's function of float32 values, computed in float64 and rounded once."""
+    import numpy as np
+
+    rounded: Array = getattr(np, function)(values.astype(np.float64)).astype(np.float32)
+    return rounded
+
+
+def _to_numpy(tensor: Tensor) -> Array:
+    """Return a tensor as float32 array on the CPU."""
+    array: Array = tensor.float().cpu().numpy()
+    return array

@@ -1,10 +1,13 @@
-"""Mappings of names to registered functions and classes."""
+"""Mappings of names to registered functions and classes, and the sources of such functions."""
 
 from __future__ import annotations
 
+import ast
 import difflib
+import inspect
 import pkgutil
-from collections.abc import Iterable, Iterator, Mapping
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import Generic, TypeVar
 
@@ -33,6 +36,25 @@ def import_modules(package: str) -> None:
     """Import every module of a package, so that a new file registers what it defines."""
     for found in pkgutil.iter_modules(import_module(package).__path__):
         import_module(f"{package}.{found.name}")
+
+
+def function_sources(function: Callable[..., object], seen: set[str] | None = None) -> Iterator[str]:
+    """Yield the source of a function, then that of the functions of its module that it names.
+
+    Comments and docstrings are left out. Functions whose names are in `seen` are not yielded again.
+    """
+    seen = set() if seen is None else seen
+    seen.add(function.__name__)
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    assert isinstance(tree, ast.FunctionDef)
+    tree.decorator_list = []
+    if ast.get_docstring(tree) is not None:
+        tree.body = tree.body[1:] or [ast.Pass()]
+    yield ast.unparse(tree)
+    for name in function.__code__.co_names:
+        other = function.__globals__.get(name)
+        if inspect.isfunction(other) and other.__module__ == function.__module__ and other.__name__ not in seen:
+            yield from function_sources(other, seen)
 
 
 class Registry(Mapping[str, T], Generic[T]):

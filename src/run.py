@@ -152,6 +152,7 @@ def _refusals_tracked(composed: DictConfig, job: SweepJob) -> Iterator[None]:
     except Exception:
         with suppress(Exception):  # the tracker itself may be refused
             groups = {name: _requested(composed, f"{name}.name") for name in ("model", "dataset", "pooling", "probe")}
+            groups["pooling"] = _requested_pooling(composed)
             shown = groups | {name: _requested(composed, name) for name in ("layer", "pairing", "seed", "draws")}
             settings = parse_tracker(composed)
             tracker, group = build_tracker(settings), run_group(settings, job.sweep.folder.name)
@@ -165,6 +166,12 @@ def _requested(composed: DictConfig, key: str) -> Any:
     """Return the value of a key, without credentials."""
     value = OmegaConf.select(composed, key)
     return mask(value) if isinstance(value, str) else value
+
+
+def _requested_pooling(composed: DictConfig) -> Any:
+    """Return the name of the pooling that was asked for, with the parts of a concatenation."""
+    name, parts = (_requested(composed, f"pooling.{key}") for key in ("name", "of"))
+    return f"{name}({','.join(mask(str(part)) for part in parts)})" if parts else name
 
 
 def _start(tracker: Tracker, prepared: PreparedRun, folder: Path) -> None:

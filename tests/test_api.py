@@ -248,6 +248,7 @@ def test_equal_rows_are_held_out_together() -> None:
         (lambda: api.features("bert-books", []), ["no rows"]),
         (lambda: api.features("bert-books", ["a"], pairs=["b", "c"]), ["1", "2"]),
         (lambda: api.features("bert-books", ["a"], pooling="men"), ["men", "mean"]),
+        (lambda: api.features("bert-books", ["a"], pooling=None), ["None"]),  # type: ignore[arg-type]
         (lambda: api.features("bert-books", ["a"], layer=9), ["layer=9"]),
         (lambda: api.features("bert-books", ["a"], pairing="separate"), ["pairing=separate"]),
         (lambda: api.features("bert-books", ["a"], devise="cpu"), ["devise", "device"]),

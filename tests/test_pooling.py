@@ -9,12 +9,12 @@ import pytest
 
 from src.config.schema import ModelConfig
 from src.errors import UserError
-from src.features.extractor import saturated
+from src.features.vectors import saturated
 from src.models.encoder import Encoder
 from src.models.finding import find_checkpoint
 from src.models.options import EncodingOptions
 from src.models.tokenizer import Tokenizer, Tokens
-from src.pooling import SATURATED, EncoderOutput, Pooling, poolings
+from src.pooling import SATURATED, BaseVectors, EncoderOutput, Pooling, poolings
 from tests.conftest import SENTENCES
 
 torch = pytest.importorskip("torch")
@@ -46,7 +46,7 @@ def padded(tokens: Tokens, rows: list[int], to: int | None = None) -> tuple[np.n
 
 
 def pool(name: str, output: EncoderOutput) -> np.ndarray:
-    return poolings[name].function(output, 2).numpy()
+    return poolings[name].pool(output, 2)
 
 
 @pytest.mark.parametrize("name", names)
@@ -66,10 +66,10 @@ def test_pooling_does_not_depend_on_padding_or_the_order_of_rows(name: str, enco
 
 @pytest.mark.parametrize("name", names)
 def test_pooled_vectors_are_float32_of_the_right_shape(name: str, encoder: Encoder, tokens: Tokens) -> None:
-    pooled = poolings[name].function(encoder.forward(*padded(tokens, [0, 1, 5])), 2)
+    pooled = pool(name, encoder.forward(*padded(tokens, [0, 1, 5])))
     assert pooled.shape == (3, 16)
-    assert pooled.dtype == torch.float32
-    assert torch.isfinite(pooled).all()
+    assert pooled.dtype == np.float32
+    assert np.isfinite(pooled).all()
 
 
 def test_poolings_equal_their_formulas_in_float64(encoder: Encoder, tokens: Tokens) -> None:
@@ -100,21 +100,22 @@ def test_pooler_is_the_tanh_of_its_preactivation_and_its_inverse_undoes_it(encod
     preactivation = pool("cls", output) @ weight.T + bias
     np.testing.assert_allclose(pool("pooler_preactivation", output), preactivation, atol=1e-6)
     np.testing.assert_allclose(pool("pooler", output), np.tanh(preactivation), atol=1e-6)
+    assert output.pooled is not None  # what the model itself returns
+    np.testing.assert_allclose(pool("pooler", output), output.pooled.numpy(), atol=1e-6)
     # Float32 keeps tanh to 2^-24, and atanh stretches that by 1 / (1 - tanh^2).
     tolerance = 2**-22 / (1 - np.tanh(preactivation.astype(np.float64)) ** 2)
     assert (np.abs(pool("pooler_inverse", output) - preactivation) <= tolerance + 1e-6).all()
 
 
-def test_saturated_entries_are_counted_and_stay_finite(encoder: Encoder, tokens: Tokens) -> None:
-    output = encoder.forward(*padded(tokens, list(range(8))))
-    assert output.pooled is not None
-    output.pooled = output.pooled.clone()
-    output.pooled[0, :3] = torch.tensor([1.0, -1.0, SATURATED])
-    inverse = pool("pooler_inverse", output)
+def test_saturated_entries_are_counted_and_stay_finite() -> None:
+    states = np.zeros((8, 4), np.float32)
+    states[0, :3] = [20.0, -20.0, np.arctanh(np.float64(SATURATED))]
+    base = BaseVectors({"cls": states}, np.ones(8), np.eye(4), np.eye(4, dtype=np.float32), np.zeros(4, np.float32))
+    pooled, inverse = (poolings[name].derive(base) for name in ("pooler", "pooler_inverse"))
     assert np.isfinite(inverse).all()
     # The largest value below one is where nothing can be told any more from one itself.
     assert saturated(inverse, "pooler_inverse") == 3
-    assert saturated(output.pooled.numpy(), "pooler") == 2
+    assert saturated(pooled, "pooler") == 2
     assert saturated(inverse, "mean") is None
 
 

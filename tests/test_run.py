@@ -15,7 +15,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from experiments.benchmarks.launching import stable_files
-from src import run
+from src import extract, predict, run
 from src.config.schema import ProbeConfig
 from src.errors import UserError
 from src.results.result import PREDICTIONS, PROBE, RECORD, Result
@@ -35,7 +35,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         def refuse(*_: object) -> None:
             raise AssertionError("work was done twice")
 
-        monkeypatch.setattr("src.features.extractor.load_encoder", refuse)
+        monkeypatch.setattr("src.features.on_demand.load_encoder", refuse)
         monkeypatch.setattr("src.pipeline.run.run_probe", refuse)
 
     return forbid
@@ -330,3 +330,31 @@ def test_the_number_of_threads_changes_no_bit_of_a_record(
         assert ended.status == 0, ended.err
     assert stable_files(tmp_path / "1") == stable_files(tmp_path / "3")
     assert record(tmp_path / "3")["provenance"]["threads"] == 3
+
+
+def test_a_concatenation_is_run_extracted_compared_and_predicts(
+    run_main: RunMain, files: list[str], tmp_path: Path
+) -> None:
+    words = ["pooling=cls,concat", "'pooling.of=[cls,mean],[cls,pooler]'", "hydra.sweep.dir=sweep"]
+    ended = run_main(run.main, "-m", *files, *(word.strip("'") for word in words))
+    assert ended.status == 0, ended
+    alone, mean, pooler = (Result.read(tmp_path / "sweep" / str(number)) for number in range(3))
+    assert (mean.pooling, mean.config["pooling"]) == ("concat", {"of": ["cls", "mean"]})
+    assert [each.pooling_label for each in (alone, pooler)] == ["cls", "concat(cls,pooler)"]
+    assert [each.counts["width"] for each in (alone, mean, pooler)] == [16, 32, 32]
+    assert "pooling" not in alone.config and len({each.key for each in (alone, mean, pooler)}) == 3
+    assert (mean.timing["cache"], pooler.timing["cache"]) == ("hit", "hit")
+    assert "saturated_entries" in pooler.pooler and "saturated_entries" not in mean.pooler
+    comparison = (tmp_path / "sweep" / "comparison.md").read_text()
+    assert "concat(cls,mean)" in comparison and "wider" in comparison
+    with (tmp_path / "sweep" / "comparison.csv").open(newline="") as file:
+        assert [(row["width"], row["wider"]) for row in csv.DictReader(file)] == [
+            ("16", ""),
+            ("32", "yes"),
+            ("32", "yes"),
+        ]
+    ended = run_main(predict.main, f"record={tmp_path}/sweep/1", "input=test.csv", "output=out.csv")
+    assert ended.status == 0 and "concat(cls,mean)" in ended.out, ended
+    ended = run_main(extract.main, *files, "pooling=concat", "pooling.of=[cls,mean]", "output=features")
+    assert ended.status == 0, ended
+    assert load_file("features/train.safetensors")["features"].shape == (40, 32)

@@ -67,10 +67,7 @@ def _pool(name: str, outputs: list[EncoderOutput], layer: int) -> None:
 
     with torch.inference_mode():
         for output in outputs:
-            if name == "pooler":  # computed again, because the pass holds its result already
-                poolings["pooler_preactivation"].function(output, layer).tanh()
-            else:
-                poolings[name].function(output, layer)
+            poolings[name].pool(output, layer)
 
 
 def forward_to(encoder: Encoder, batch: Batch, layer: int) -> EncoderOutput:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from src.pooling import parts_of
 from src.results.result import Result
 
 
 def by_pooling(result: Result) -> str:
-    """Return the label of a run that differs from the others in its pooling."""
-    return result.pooling
+    """Return the label of a run that differs from the others in its pooling: ``cls+mean`` if two are concatenated."""
+    return "+".join(parts_of(result.pooling_label))
 
 
 def by_pairing(result: Result) -> str:
     """Return the label of a run that also differs in how pairs are encoded."""
-    return f"{result.pooling}, {result.pairing}"
+    return f"{result.pooling_label}, {result.pairing}"
 
 
 def by_model(result: Result) -> str:
     """Return the label of a run that also differs in its model."""
-    return f"{result.pooling}, {result.model}"
+    return f"{result.pooling_label}, {result.model}"
 
 
 def by_dtype(result: Result) -> str:
     """Return the label of a run that also differs in the dtype of its forward pass."""
-    return f"{result.pooling}, {result.config['runtime']['dtype']}"
+    return f"{result.pooling_label}, {result.config['runtime']['dtype']}"
 
 
 def by_layer(result: Result) -> str:

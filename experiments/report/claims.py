@@ -13,7 +13,7 @@ from experiments.strata import SIMILARITY, STRATA, Answer, StratumTasks, stratum
 from src.errors import UserError, flatten
 from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.evaluation.units import MARGIN, MeanContrast
-from src.results.groups import weights_digest
+from src.results.groups import unequal_widths, weights_digest
 
 FEWEST_TASKS = 2
 MOST_POOLINGS = 4  # with more, only pairs of the main ones are tested
@@ -47,6 +47,7 @@ class Setting:
     failed: dict[str, Answer] = field(default_factory=dict)
     reason: str = ""
     approximate: bool = False
+    unequal: frozenset[tuple[str, str]] = frozenset()  # pairs whose features differ in width on a task
 
     @property
     def scale(self) -> str:
@@ -117,7 +118,18 @@ def _build_setting(
         claims = StratumTasks(stratum, tasks, failed).claims(pairs, margin=margin)
     except UserError as error:
         return Setting(label, stratum, names, (), failed, flatten(error))
-    return Setting(label, stratum, tuple(tasks), tuple(claims), failed, approximate=approximate)
+    unequal = frozenset(pair for pair in pairs if any(_differ(runs, *pair) for runs in tasks.values()))
+    return Setting(label, stratum, tuple(tasks), tuple(claims), failed, approximate=approximate, unequal=unequal)
+
+
+def _differ(runs: dict[str, Record], a: str, b: str) -> bool:
+    """Return whether the features of two runs differ in width."""
+    return bool(unequal_widths([runs[a].result, runs[b].result]))
+
+
+def width_mark(setting: Setting, claim: MeanContrast) -> str:
+    """Return the mark of a claim on features of unequal widths, empty if they are equal."""
+    return " (unequal widths)" if (claim.a, claim.b) in setting.unequal else ""
 
 
 def _choose_pairs(tasks: Sequence[dict[str, Record]]) -> list[tuple[str, str]]:
@@ -142,7 +154,7 @@ def describe_setting(setting: Setting) -> str:
     if not setting.claims:
         return f"No claim over tasks is made: {setting.reason.rstrip('.')}.{left_out}"
     main = [each for each in setting.claims if {each.a, each.b} <= set(MAIN_POOLINGS)] or list(setting.claims[:1])
-    described = "; ".join(describe_claim(each) for each in main)
+    described = "; ".join(describe_claim(each) + width_mark(setting, each) for each in main)
     scope = main[0].scope
     return f"{setting.stratum.capitalize()}, {scope}, in points of {setting.scale}: {described}.{left_out}"
 

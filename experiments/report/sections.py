@@ -14,6 +14,7 @@ from experiments.tasks import paired_task
 from src.evaluation.contrasts import MARGIN, Contrast, Task, contrasts, metric_margin
 from src.evaluation.differences import Difference, mirrored
 from src.evaluation.metrics import metrics
+from src.pooling import parts_of
 from src.results.cautions import cautions, is_one_vector, uses_untrained_pooler
 from src.results.display import format_score
 from src.results.groups import group_labels, group_runs, other_identity, texts_digest, weights_digest
@@ -51,12 +52,13 @@ class Run:
     @property
     def is_random(self) -> bool:
         """Whether the features pass through weights that were never trained."""
-        return self.result.pooling in CONTROLS or uses_untrained_pooler(self.result)
+        parts = parts_of(self.result.pooling_label)
+        return not set(CONTROLS).isdisjoint(parts) or uses_untrained_pooler(self.result)
 
     @property
     def needs_pooler(self) -> bool:
         """Whether the features pass through the pooler's weights."""
-        return style.needs_pooler(self.result.pooling)
+        return style.needs_pooler(self.result.pooling_label)
 
     @property
     def cautions(self) -> list[str]:
@@ -134,7 +136,7 @@ def build_sections(records: Iterable[Record], *, margin: float = MARGIN) -> list
 def _sort_key(record: Record) -> tuple[Any, ...]:
     result = record.result
     names = (result.dataset, result.model, result.layer, result.pairing, result.probe, result.seed, result.draws)
-    return (*names, json.dumps(other_identity(result), sort_keys=True), result.pooling, result.key)
+    return (*names, json.dumps(other_identity(result), sort_keys=True), result.pooling_label, result.key)
 
 
 def _section_labels(results: Sequence[Result]) -> list[dict[str, str]]:
@@ -179,7 +181,7 @@ def _build_section(label: dict[str, str], members: Sequence[Record], margin: flo
 
 def _run_names(members: Sequence[Record]) -> Iterator[str]:
     """Yield each run's pooling, with the start of the key if two runs have the same."""
-    given = [record.result.pooling for record in members]
+    given = [record.result.pooling_label for record in members]
     for record, name in zip(members, given, strict=True):
         yield f"{name} ({record.result.key[:6]})" if given.count(name) > 1 else name
 

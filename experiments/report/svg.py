@@ -66,7 +66,7 @@ def _score_mark(run: Run, metric: str) -> Mark:
     score, scale = run.result.score, 100 if is_fraction(metric) else 1
     assert run.value is not None
     low, high = (run.value if score.get(end) is None else score[end] for end in ("low", "high"))
-    colour = style.COLOURS.get(run.result.pooling, "")
+    colour = style.COLOURS.get(run.result.pooling_label, "")
     text = format_score(metric, score)
     return Mark(run.name, scale * run.value, scale * low, scale * high, colour, run.is_random, text)
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from experiments.formatting import format_difference, format_p_value, format_signed
-from experiments.report.claims import Setting
+from experiments.report.claims import Setting, width_mark
 from experiments.report.sections import Run, Section, higher_is_better
 from experiments.report.verdicts import Verdict
+from src.evaluation.contrasts import unequal_widths
 from src.results.display import format_score, format_value, is_fraction
 
 OVERVIEW = ("task", "rows", "metric", "use", "its score", "verdict")
@@ -87,10 +88,15 @@ def _run_row(section: Section, run: Run) -> tuple[Cell, ...]:
         score,
         Cell(format_difference(metric, difference), difference.value),
         *_p_cells(found.p_holm, found.p_equivalence_holm),
-        Cell(section.verdict(run.name, best.name)),
+        Cell(section.verdict(run.name, best.name) + _width_mark(section, best.name, run.name)),
         _kappa_cell(found.agreement),
         *cost,
     )
+
+
+def _width_mark(section: Section, a: str, b: str) -> str:
+    """Return the mark of a comparison of unequal widths, empty if they are equal."""
+    return " (unequal widths)" if unequal_widths(section.task, a, b) else ""
 
 
 def _baseline_row(section: Section, name: str) -> tuple[Cell, ...]:
@@ -119,7 +125,7 @@ def _pair_row(section: Section, a: str, b: str) -> tuple[Cell, ...]:
         Cell(f"{a} - {b}"),
         Cell(format_difference(metric, found.difference), found.difference.value),
         *_p_cells(found.p_holm, found.p_equivalence_holm),
-        Cell(found.verdict),
+        Cell(found.verdict + _width_mark(section, a, b)),
         Cell(found.family),
         _kappa_cell(found.agreement),
         *(Cell("" if value is None else format_value(metric, value), value) for value in smallest),
@@ -133,7 +139,7 @@ def claims_table(setting: Setting) -> Table | None:
             Cell(f"{claim.a} - {claim.b}"),
             Cell(format_difference("accuracy", claim.difference), claim.value),
             *_p_cells(claim.p, claim.p_equivalence),
-            Cell(claim.verdict),
+            Cell(claim.verdict + width_mark(setting, claim)),
             Cell(str(len(claim.units)), len(claim.units)),
             Cell(claim.family),
         )

@@ -9,6 +9,7 @@ from experiments.formatting import format_difference, format_margin, join_names
 from experiments.report.sections import Run, Section, higher_is_better
 from src.evaluation.differences import BETTER, INCONCLUSIVE, NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE
 from src.results.display import format_score, format_value
+from src.results.groups import unequal_widths
 
 MAIN_POOLINGS = ("mean", "cls", "pooler")  # preferred if a list is cut to `NAMES_SHOWN`
 NAMES_SHOWN = 3
@@ -51,7 +52,11 @@ def judge(section: Section) -> Verdict:
         run.name for run in scored if run is not use and section.verdict(use.name, run.name) == INCONCLUSIVE
     ]
     sentence = f"{_baseline_clause(section)}{_recommend(section, use, inconclusive)}."
-    more = (*_explain_choice(section, use, candidates), *_explain_power(section, use.name, inconclusive))
+    more = (
+        *_explain_choice(section, use, candidates),
+        *_explain_widths(section),
+        *_explain_power(section, use.name, inconclusive),
+    )
     return Verdict(use.name, sentence[0].upper() + sentence[1:], more)
 
 
@@ -149,6 +154,13 @@ def _explain_choice(section: Section, use: Run, candidates: Sequence[Run]) -> li
         why = f"it takes {use.bytes:,} bytes per row, not {best.bytes:,}"
     lead = format_difference(section.metric, section.difference(best.name, use.name))
     return [f"{best.name} scores highest, {lead}; {use.name} because {why}."]
+
+
+def _explain_widths(section: Section) -> list[str]:
+    """Return the widths of the poolings, if they differ."""
+    widths = unequal_widths([run.result for run in section.runs])
+    listed = ", ".join(f"{name} {width:,}" for name, width in sorted(widths.items(), key=lambda item: item[1]))
+    return [f"Unequal widths are compared, in dimensions: {listed}."] if widths else []
 
 
 def _explain_power(section: Section, use: str, inconclusive: Sequence[str]) -> list[str]:

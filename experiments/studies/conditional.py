@@ -19,7 +19,7 @@ Hewitt et al. (2021), Conditional probing: measuring usable information beyond a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,11 @@ from experiments.cli import command
 from experiments.configurations import configs
 from experiments.files import write_csv
 from src.cli.messages import print_text
-from src.config.schema import Config
+from src.config.schema import Config, PoolingConfig
 from src.errors import UserError
-from src.features.extractor import FeatureExtractor
-from src.features.inputs import EncoderInput, PoolingTarget
-from src.features.vectors import PooledFeatures
-from src.pipeline.prepare import PreparedRun, prepare
+from src.pipeline.prepare import prepare
 from src.pipeline.run import run_probe
-from src.pooling import poolings
+from src.pooling import CONCAT
 from src.probes.decisions import losses
 from src.results.cache import ResultCache
 from src.results.display import result_summary
@@ -49,8 +46,6 @@ from src.sweeps.status import write_status
 
 BASELINE = "cls"
 ADDED = ("pooler", "pooler_preactivation", "random_pooler", "mean")
-JOIN = "+"
-REPRESENTATIONS = (BASELINE, *(f"{BASELINE}{JOIN}{each}" for each in ADDED))
 COLUMNS = ("model", "dataset", "pooling", "rows", "bits", "gain", "low", "high", "metric", "value")
 
 
@@ -61,40 +56,23 @@ def main(tasks: list[Config]) -> None:
         raise UserError("output is not set. Name the folder that the records go into: output=FOLDER.")
     folder, rows = Path(tasks[0].output), []
     for config in tasks:
-        done = {name: run(config, name, folder / config.dataset.name / name) for name in REPRESENTATIONS}
+        done = {
+            each.label: run(replace(config, pooling=each), folder / config.dataset.name / each.label)
+            for each in representations()
+        }
         rows += [information(folder / config.dataset.name, name, result) for name, result in done.items()]
     write_csv(folder / "information.csv", COLUMNS, rows, digits=6)
     write_comparison(compare_records(find_jobs(folder)), folder)
 
 
-@dataclass
-class ConcatenatingExtractor(FeatureExtractor):
-    """Extracts ``cls+pooler`` as a pooling too: the columns of both, side by side."""
-
-    def features(self, text: EncoderInput, target: PoolingTarget, also_layers: Any = ()) -> PooledFeatures:
-        pieces = [
-            FeatureExtractor.features(self, text, (name, target[1]), also_layers) for name in target[0].split(JOIN)
-        ]
-        values = np.concatenate([piece.values for piece in pieces], axis=1)
-        return replace(pieces[0], values=values, hit=all(piece.hit for piece in pieces))
+def representations() -> list[PoolingConfig]:
+    """Return [CLS] alone, then beside each of `ADDED`."""
+    return [PoolingConfig(BASELINE), *(PoolingConfig(CONCAT, [BASELINE, each]) for each in ADDED)]
 
 
-@dataclass
-class ConcatenatedRun(PreparedRun):
-    """Prepares a run on several poolings side by side; all of them enter its key."""
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        each = self.target[0].split(JOIN)
-        plain = PreparedRun(self.config, self.data, self.extractor, (each[0], self.target[1]), self.clock)
-        if len(each) == 1:  # the same key as in src.run
-            return plain.identity
-        return {**plain.identity, "pooling": self.target[0], "code": [poolings[name].code for name in each]}
-
-
-def run(config: Config, name: str, folder: Path) -> Result:
+def run(config: Config, folder: Path) -> Result:
     """Return the record in `folder`, after running what has not been run before."""
-    prepared = concatenate(prepare(config), name)
+    prepared = prepare(config)
     folder.mkdir(parents=True, exist_ok=True)
     cache = ResultCache(prepared.extractor.store.root)
     if cache.get(prepared.key, folder, prepared.names):
@@ -106,19 +84,6 @@ def run(config: Config, name: str, folder: Path) -> Result:
     write_status(folder, "done")
     print_text(result_summary(finished.result))
     return finished.result
-
-
-def concatenate(plain: PreparedRun, name: str) -> ConcatenatedRun:
-    """Return the same run on the poolings of `name`, such as ``cls+pooler``.
-
-    Raises
-    ------
-    UserError
-        The checkpoint lacks one of the poolings.
-    """
-    layers = {plain.extractor.resolve_target(each, plain.config.layer)[1] for each in name.split(JOIN)}
-    extractor = ConcatenatingExtractor(**vars(plain.extractor))
-    return ConcatenatedRun(plain.config, plain.data, extractor, (name, layers.pop()), plain.clock)
 
 
 def information(folder: Path, name: str, result: Result) -> dict[str, Any]:

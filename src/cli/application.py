@@ -19,14 +19,14 @@ from src.cli.streams import configure_process
 from src.cli.structured import Schema
 from src.config.paths import CONF
 from src.errors import UserError
-from src.pooling import poolings
+from src.pooling import CONCAT, poolings
 
 
 def register() -> None:
     """Give Hydra the schema, and the registered poolings as options of a group without a folder."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Schema, provider="src.cli.structured")
-    for name in poolings:
+    for name in (*poolings, CONCAT):
         store.store(group="pooling", name=name, node={"name": name}, provider="src.pooling")
 
 

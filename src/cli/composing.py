@@ -11,9 +11,13 @@ from omegaconf import OmegaConf
 from src.cli.validation import parse_config
 from src.config.paths import CONF
 from src.config.schema import Config
+from src.errors import UserError, shortened
+from src.models.finding import EMBEDDED
 from src.registry import unknown
 
 Named = str | Mapping[str, Any]  # an option's name, or the keys of its group with `name` among them
+
+DATASET = "texts"  # name of rows in memory, in messages and tables
 
 
 def compose_config(
@@ -47,7 +51,7 @@ def compose_config(
     """
     groups = {
         "model": _model(str(model), encoder or {}),
-        "dataset": _option("dataset", {"name": "files", **(dataset or {})}),
+        "dataset": _option("dataset", {"name": "files", **(dataset or {})}) | {"name": DATASET},
         "pooling": _keys(pooling),
         "probe": _option("probe", _keys(probe or {})),
         "runtime": _option("runtime", {"name": "auto"}) | dict(runtime or {}),
@@ -56,6 +60,8 @@ def compose_config(
 
 
 def _keys(named: Named) -> dict[str, Any]:
+    if not isinstance(named, str | Mapping):
+        raise UserError(f"{shortened(repr(named))} is no option: a name is needed, or a mapping of keys.")
     return {"name": named} if isinstance(named, str) else dict(named)
 
 
@@ -63,7 +69,7 @@ def _model(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a model's option; any folder or hub id is that of ``model=checkpoint``."""
     if name in options("model"):
         return _option("model", {"name": name, **changes})
-    if "/" not in name and not Path(name).expanduser().is_dir():
+    if "/" not in name and not name.startswith(EMBEDDED) and not Path(name).expanduser().is_dir():
         raise unknown("model", name, [*options("model"), "ORG/NAME", "FOLDER"])
     return _option("model", {"name": "checkpoint", "path": name, **changes})
 

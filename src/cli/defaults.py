@@ -12,7 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.paths import CONF
 from src.config.schema import DEFAULT_PROBE, TASKS, DatasetConfig, ModelConfig
+from src.errors import UserError
 from src.registry import unknown
+from src.runtime.provenance import folder_name
 
 
 def one_of(key: str, value: str, allowed: Sequence[str]) -> None:
@@ -45,7 +47,7 @@ def complete_probe(requested: dict[str, Any] | None, task: str) -> dict[str, Any
     if isinstance(requested.get("grid"), dict):
         requested["grid"] = {name: _numbers(values) for name, values in requested["grid"].items() if values is not None}
     if "name" in requested:
-        return requested
+        return _without_extension(requested)
     one_of("dataset.task", task, TASKS)
     default = OmegaConf.to_container(_option("probe", DEFAULT_PROBE[task]))
     assert isinstance(default, dict)
@@ -53,7 +55,15 @@ def complete_probe(requested: dict[str, Any] | None, task: str) -> dict[str, Any
         del default["grid"]  # merging would keep its parameter beside the requested one
     merged = OmegaConf.to_container(OmegaConf.merge(default, requested))
     assert isinstance(merged, dict)
-    return {str(key): value for key, value in merged.items()}
+    return _without_extension({str(key): value for key, value in merged.items()})
+
+
+def _without_extension(probe: dict[str, Any]) -> dict[str, Any]:
+    """Return a probe that does not extend its grid where this is not the one of the option's file."""
+    option = _option("probe", str(probe["name"]))
+    if option is None or not probe.get("extend_grid") or probe.get("grid") == option.get("grid"):
+        return probe
+    return {**probe, "extend_grid": False}
 
 
 def _numbers(values: Any) -> list[Any]:
@@ -79,6 +89,26 @@ def named_after_path(model: ModelConfig) -> ModelConfig:
     if option is None or OmegaConf.select(option, "path") == model.path:
         return model
     return replace(model, name=ModelConfig.name, license=None, citation=None)
+
+
+def named_after_hub(dataset: DatasetConfig) -> DatasetConfig:
+    """Return a dataset under its id on the hub, or its folder's last name, if its option asks for the path.
+
+    Raises
+    ------
+    UserError
+        The path is not set.
+    """
+    option = _option("dataset", dataset.name)
+    if option is None or "hub" not in option or not OmegaConf.is_missing(option.hub, "path"):
+        return dataset
+    if not dataset.hub.path:
+        raise UserError(
+            f"dataset={dataset.name} reads a dataset of the hub, or a folder of one. Name it in dataset.hub.path=."
+        )
+    path = str(dataset.hub.path)
+    name = folder_name(path) if Path(path).expanduser().is_dir() else path
+    return replace(dataset, name=f"{name}/{dataset.hub.name}" if dataset.hub.name else name)
 
 
 def headline_first(dataset: DatasetConfig) -> DatasetConfig:

@@ -133,10 +133,9 @@ def not_an_option(group: str, name: str, known: Sequence[str] = ()) -> UserError
     known : sequence of str
         The options, which a name without a slash may have missed.
     """
+    hint = HINTS.get(group, f"{help_command()} lists the options.").format(name=shortened(name))
     if "/" not in name and known:
-        error = str(unknown(group, name, known))
-        return UserError(f"{error}\n{HINTS[group].format(name='...')}" if group in HINTS else error)
-    hint = HINTS.get(group, f"{help_command()} lists them.").format(name=name)
+        return UserError(f"{unknown(group, name, known)}\n{hint}")
     return UserError(f"{group}={shortened(name)} is not an option of the group {group}. {hint}")
 
 

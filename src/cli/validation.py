@@ -5,21 +5,32 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.cli.defaults import complete_probe, headline_first, named_after_path, one_of
+from src.cli.defaults import complete_probe, headline_first, named_after_hub, named_after_path, one_of
 from src.cli.messages import explain
 from src.cli.structured import Schema, merge_into, to_dataclass
 from src.config import limits, schema
 from src.config.limits import at_least, at_most
-from src.config.schema import Config, DatasetConfig, ModelConfig, ProbeConfig, RuntimeConfig, TrackerConfig
+from src.config.schema import (
+    Config,
+    DatasetConfig,
+    ModelConfig,
+    PoolingConfig,
+    ProbeConfig,
+    RuntimeConfig,
+    TrackerConfig,
+)
 from src.errors import UserError, refuse_credentials
-from src.pooling import poolings
+from src.pooling import CONCAT, poolings
 from src.registry import unknown
+
+FEWEST_PARTS, MOST_PARTS = 2, 3  # of a concatenation
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +52,8 @@ def parse_config(composed: DictConfig) -> Config:
     probe, pairing = values.pop("probe"), values.pop("pairing")
     config = replace(to_dataclass(Config, values), probe=probe)
     refuse_credentials(dataclasses.asdict(config))  # again, as interpolations are resolved now
-    return check(replace(config, model=named_after_path(config.model), dataset=headline_first(config.dataset)), pairing)
+    dataset = headline_first(named_after_hub(config.dataset))
+    return check(replace(config, model=named_after_path(config.model), dataset=dataset), pairing)
 
 
 def parse_tracker(composed: DictConfig) -> TrackerConfig:
@@ -80,7 +92,7 @@ def check(config: Config, pairing: str | None) -> Config:
     UserError
         A value is out of its range, or does not go with another one.
     """
-    poolings[config.pooling.name].check_layer(config.layer)
+    check_pooling(config.pooling, config.layer)
     if pairing is not None:
         one_of("pairing", pairing, schema.PAIRINGS)
     check_tracker_settings(config.tracker)
@@ -102,6 +114,40 @@ def check(config: Config, pairing: str | None) -> Config:
             f"Leave probe out, or use probe={schema.DEFAULT_PROBE[dataset.task]}."
         )
     return check_probe(config, pairing)
+
+
+def check_pooling(pooling: PoolingConfig, layer: int) -> None:
+    """Check a pooling, the parts of a concatenation, and the layer; raise a UserError."""
+    if pooling.name == CONCAT:
+        check_parts(pooling.of)
+    elif pooling.of:
+        raise UserError(
+            f"pooling.of=[{','.join(pooling.of)}] names the parts of pooling={CONCAT}, got pooling={pooling.name}. "
+            f"Use pooling={CONCAT}, or leave pooling.of out."
+        )
+    for part in pooling.of or [pooling.name]:
+        poolings[part].check_layer(layer)
+
+
+def check_parts(parts: Sequence[str]) -> None:
+    """Check the poolings of a concatenation.
+
+    Raises
+    ------
+    UserError
+        There are fewer than two or more than three, one is unknown, or one is named twice.
+    """
+    given = f"pooling.of=[{','.join(parts)}]"
+    if not FEWEST_PARTS <= len(parts) <= MOST_PARTS:
+        raise UserError(
+            f"pooling={CONCAT} puts {FEWEST_PARTS} or {MOST_PARTS} poolings side by side, got {given}. "
+            f"Name them, as in pooling={CONCAT} 'pooling.of=[cls,mean]'."
+        )
+    for part in parts:
+        if part not in poolings:
+            raise unknown("pooling", part, poolings, where=f"{given}: ")
+    if repeated := [part for part in parts if parts.count(part) > 1]:
+        raise UserError(f"{given}: {repeated[0]} is named twice. Name different poolings.")
 
 
 def check_tracker_settings(tracker: TrackerConfig) -> None:

@@ -60,9 +60,11 @@ class LocalFiles:
     """Files of a dataset's official download."""
 
     folder: str = ""  # below data_root
-    # tsv (no quoting), sentences (one a line), labelled_lines (label, space, sentence), sts
+    # tsv (no quoting), quoted_csv, sentences (one a line), labelled_lines (label, space, sentence),
+    # parallel_lines (line i of one file belongs to line i of the other), sts
     format: str = "tsv"
-    # split: file, null, [file, ...] or {class: file}; sts: [set, ...], the sets of the download
+    # split: file, null, [file, ...] or {class: file}; parallel_lines: {text: file, label: file};
+    # sts: [set, ...], the sets of the download
     files: dict[str, Any] = field(default_factory=dict)
     labelled: LabelledFile | None = None
     columns: list[str] | None = None  # names for a file without a header; unset: read the header
@@ -85,7 +87,7 @@ class LabelledSplit:
 
 @dataclass(frozen=True)
 class HubFiles:
-    """Dataset of the Hugging Face hub."""
+    """Dataset of the Hugging Face hub: its id, or a folder in the layout of one."""
 
     path: str | None = None
     name: str | None = None  # the hub's configuration name
@@ -106,7 +108,8 @@ class Generated:
 class DatasetConfig:
     """Settings of one task: its text and label columns, splits and metrics.
 
-    Split names are the dataset's own. `train` to `quoting` are for ``dataset=files`` alone.
+    Split names are the dataset's own. `train` to `quoting` are for ``dataset=files``; `test_fraction`
+    and `group` are for ``dataset=hub`` too.
     """
 
     name: str = "files"
@@ -120,7 +123,8 @@ class DatasetConfig:
     hub: HubFiles = field(default_factory=HubFiles)
     local: LocalFiles | None = None
     generated: Generated | None = None  # replaces hub and local
-    splits: dict[str, str] = field(default_factory=dict)  # role: split
+    # role: split; null: found by its usual names (dataset=hub), else no split has the role
+    splits: dict[str, str | None] = field(default_factory=dict)
     # choose the grid's value on 20 % of train, development, folds or nested folds
     selection: str = "carve"
     folds: int = 10
@@ -133,12 +137,28 @@ class DatasetConfig:
     metric: str | None = None
     quoting: bool | None = None  # whether double quotes enclose fields; unset: in .csv, not in .tsv
 
+    @property
+    def roles(self) -> dict[str, str]:
+        """Role to split, without roles whose split is not set."""
+        return {role: split for role, split in self.splits.items() if split is not None}
+
+    @property
+    def is_any_of_hub(self) -> bool:
+        """Whether this is a dataset of the hub alone, whose columns and splits may have to be found."""
+        return self.hub.path is not None and self.local is None and self.generated is None
+
 
 @dataclass(frozen=True)
 class PoolingConfig:
-    """Name of the pooling."""
+    """Name of the pooling; `of` are the parts of ``pooling=concat``."""
 
     name: str = "mean"
+    of: list[str] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """The name with the parts, such as ``concat(cls,mean)``."""
+        return f"{self.name}({','.join(self.of)})" if self.of else self.name
 
 
 def default_protocol() -> dict[str, Any]:
@@ -163,13 +183,15 @@ class ProbeConfig:
     protocol: dict[str, Any] = field(default_factory=default_protocol)
     shuffled_labels: bool = False  # a control: permute the labels of train before fitting
     similarity: str = "cosine"  # of probe=cosine; distances are negated
+    # whether the grid goes on in half-decade steps, from 1e-7 to 1e4, until its best value is inside
+    extend_grid: bool = False
 
     def as_record(self) -> dict[str, Any]:
         """Return the settings as records and keys hold them.
 
         Later fields are left out at their defaults, so that the keys of older records stay valid.
         """
-        later = {"protocol": default_protocol(), "shuffled_labels": False, "similarity": "cosine"}
+        later = {"protocol": default_protocol(), "shuffled_labels": False, "similarity": "cosine", "extend_grid": False}
         values = dataclasses.asdict(self).items()
         return with_text_keys({name: value for name, value in values if name not in later or value != later[name]})
 

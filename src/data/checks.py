@@ -30,7 +30,8 @@ def check_probe(data: Dataset, *, fraction: float = 0.2, seed: int = 0) -> None:
     """
     if "test" not in data.roles:
         raise UserError(
-            f"{data.name}: nothing to score on. Give dataset.test=<file> or dataset.test_fraction=<between 0 and 1>."
+            f"{data.name}: nothing to score on. Give dataset.test=<file> (dataset=hub: dataset.splits.test=<split>) "
+            "or dataset.test_fraction=<between 0 and 1>."
         )
     if not data.has_train:
         raise no_training_split(data.name)

@@ -107,7 +107,7 @@ def _encoded_rows(text: pa.LargeStringArray) -> Iterable[bytes]:
 def no_training_split(name: str) -> UserError:
     """Return the error for a probe that is to be fitted on a dataset without training rows."""
     return UserError(
-        f"{name} has no training split: use probe=cosine, which fits nothing, or name one in +dataset.splits.train= "
+        f"{name} has no training split: use probe=cosine, which fits nothing, or name one in ++dataset.splits.train= "
         "(dataset=files: dataset.train=)."
     )
 

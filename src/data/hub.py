@@ -34,7 +34,7 @@ def read_hub(config: DatasetConfig) -> tuple[dict[str, pa.Table | None], dict[st
         )
     loaded = _download(config, path, config.hub.name, config.hub.revision)
     columns = role_columns(config.text, config.text_pair, config.label)
-    tables = {name: _split_table(split, columns, f"{path}, split '{name}'") for name, split in loaded.items()}
+    tables = {name: split_table(split, columns, f"{path}, split '{name}'") for name, split in loaded.items()}
     source: dict[str, Any] = {
         "from": "hub",
         "path": path,
@@ -42,10 +42,10 @@ def read_hub(config: DatasetConfig) -> tuple[dict[str, pa.Table | None], dict[st
         "files": {},
     }
     labelled = config.hub.labelled
-    if labelled is not None and labelled.split in config.splits.values():
+    if labelled is not None and labelled.split in config.roles.values():
         other = _download(config, labelled.path, None, labelled.revision)
         columns, place = {**columns, "label": labelled.label}, f"{labelled.path}, split '{labelled.split}'"
-        tables[labelled.split] = _split_table(other[labelled.split], columns, place)
+        tables[labelled.split] = split_table(other[labelled.split], columns, place)
         source["labelled"] = {"path": labelled.path, "revision": _commit(other, labelled.revision)}
     return tables, source
 
@@ -77,7 +77,24 @@ def _download(config: DatasetConfig, path: str, name: str | None, revision: str)
         raise UserError(f"{config.name}: cannot load '{path}' from the hub: {flatten(error, 200)}\n{way_out}") from None
 
 
-def _split_table(split: Any, columns: dict[str, str], given: str) -> pa.Table | None:
+def split_table(split: Any, columns: dict[str, str], given: str) -> pa.Table | None:
+    """Return the columns of a split as text, under the names of their roles.
+
+    Labels are the names of their classes. The result is None if there is no column of labels.
+
+    Parameters
+    ----------
+    split : datasets.Dataset
+    columns : dict
+        Role to column.
+    given : str
+        What messages call the split.
+
+    Raises
+    ------
+    UserError
+        A column is missing, or is neither text nor numbers.
+    """
     header = split.column_names
     if not any(trimmed(name) == trimmed(columns["label"]) for name in header):
         return None

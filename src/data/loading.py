@@ -7,6 +7,7 @@ from src.data.assembly import assemble
 from src.data.dataset import Dataset
 from src.data.generated.tables import read_generated
 from src.data.hub import read_hub
+from src.data.hub_task import load_hub_task
 from src.data.official import read_official, top_folder
 from src.data.user_files import load_user_files
 from src.errors import UserError
@@ -35,6 +36,8 @@ def load_dataset(config: DatasetConfig, data_root: str | None, *, labels: bool =
         A file, split or column is missing, a text is not UTF-8, a label is missing, unknown or
         hidden, or the hub cannot be reached.
     """
+    if config.is_any_of_hub:
+        return load_hub_task(config)
     own_files = config.local is None and config.hub.path is None and config.generated is None
     if config.text is None or (config.label is None and (labels or not own_files)):
         raise UserError(
@@ -46,7 +49,7 @@ def load_dataset(config: DatasetConfig, data_root: str | None, *, labels: bool =
     if given := [key for key in USER_FILE_KEYS if getattr(config, key) is not None]:
         raise UserError(f"{config.name}: dataset.{given[0]} is for your own files. Add dataset=files, or leave it out.")
     needed = {"test"} if config.task == "regression" else {"train", "test"}  # scores need no fit
-    if missing := needed - set(config.splits):
+    if missing := needed - set(config.roles):
         raise UserError(f"{config.name}: dataset.splits.{min(missing)} is not set. It names the split for that role.")
     if config.generated is not None:
         tables, source = read_generated(config.generated)
@@ -60,4 +63,4 @@ def load_dataset(config: DatasetConfig, data_root: str | None, *, labels: bool =
     else:
         raise UserError(f"{config.name} is not on the hub: give data_root=<folder holding {top_folder(config)}/>.")
     places = {name: f"{place}split '{name}'" for name in tables}
-    return assemble(config, tables, places, dict(config.splits), config.selection, source)
+    return assemble(config, tables, places, config.roles, config.selection, source)

@@ -13,14 +13,14 @@ from src.config.schema import DatasetConfig, LocalFiles
 from src.data.reading.columns import rename_columns, role_columns
 from src.data.reading.delimited import read_delimited
 from src.data.reading.files import expand_home, file_sha256
-from src.data.reading.lines import read_labelled_lines, read_sentences
+from src.data.reading.lines import read_labelled_lines, read_parallel_lines, read_sentences
 from src.data.reading.sts import find_sets, read_set, set_files
 from src.errors import UserError
 from src.registry import unknown
 
 log = logging.getLogger(__name__)
 
-FORMATS = ("tsv", "sentences", "labelled_lines", "sts")
+FORMATS = ("tsv", "quoted_csv", "sentences", "labelled_lines", "parallel_lines", "sts")
 
 
 def top_folder(config: DatasetConfig) -> str:
@@ -49,7 +49,7 @@ def read_official(
         return {split: _read_sets(config, local, data_root, split, source) for split in local.files}, source
     # A split is one file, several in a row, or one for each class; null where labels are hidden.
     parts = {split: _parts(named) for split, named in local.files.items()}
-    if local.labelled is not None and local.labelled.split in config.splits.values():
+    if local.labelled is not None and local.labelled.split in config.roles.values():
         parts[local.labelled.split] = [("", local.labelled.file)]
     expected = ", ".join(file for named in parts.values() for _, file in named if file)
     tables: dict[str, pa.Table | None] = {}
@@ -60,20 +60,32 @@ def read_official(
                 continue
             path, given = root / local.folder / file, f"{local.folder}/{file}"
             if not path.exists():
-                if split not in config.splits.values():
+                if split not in config.roles.values():
                     continue
                 raise UserError(
                     f"{config.name}: there is no {given} in data_root={data_root}.\n"
                     f"The official download keeps in {local.folder}: {expected}."
                 )
             source["files"][file] = file_sha256(path, given)
-            read.append(_read_file(config, local, path, given, label))
-        tables[split] = pa.concat_tables(read) if read else None
+            read.append((path, given, label))
+        tables[split] = _read_split(config, local, read)
     return tables, source
 
 
+def _read_split(config: DatasetConfig, local: LocalFiles, files: list[tuple[Path, str, str]]) -> pa.Table | None:
+    """Return the table of a split, None without files.
+
+    A file comes with its name for messages, and with its class (parallel_lines: its column).
+    """
+    if not files:
+        return None
+    if local.format == "parallel_lines":
+        return read_parallel_lines({column: (path, given) for path, given, column in files}, local.encoding)
+    return pa.concat_tables([_read_file(config, local, path, given, label) for path, given, label in files])
+
+
 def _parts(named: Any) -> list[tuple[str, str | None]]:
-    """Return class and name of each file of a split; no class where the files hold the labels."""
+    """Return class (parallel_lines: column) and name of each file of a split; none where the files hold the labels."""
     if isinstance(named, Mapping):
         return list(named.items())
     return [("", file) for file in (named if isinstance(named, list) else [named])]
@@ -84,13 +96,14 @@ def _read_file(config: DatasetConfig, local: LocalFiles, path: Path, given: str,
         return read_sentences(path, given, label, local.encoding)
     if local.format == "labelled_lines":
         return read_labelled_lines(path, given, local.label_end, local.encoding)
-    if local.format != "tsv":
+    if local.format not in ("tsv", "quoted_csv"):
         raise unknown("format", local.format, FORMATS, where=f"{config.name}: ")
     columns = role_columns(local.text or config.text, local.text_pair or config.text_pair, local.label or config.label)
     labelled = local.labelled
     own = labelled.columns if labelled is not None and given == f"{local.folder}/{labelled.file}" else None
+    quoted = local.format == "quoted_csv"
     table = read_delimited(
-        path, given, columns.values(), delimiter="\t", quoting=False, columns=own or local.columns,
+        path, given, columns.values(), delimiter="," if quoted else "\t", quoting=quoted, columns=own or local.columns,
         encoding=local.encoding, further_fields=own is not None,
     )  # fmt: skip
     return rename_columns(table, columns)

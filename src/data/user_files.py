@@ -86,11 +86,11 @@ def user_dataset(
                 f"{config.name}: dataset.test_fraction={config.test_fraction:g} divides rows with labels. Leave it out."
             )
         return data
-    if (group := _group_ids(config, tables["train"])) is not None:
+    if (group := group_ids(config, tables["train"])) is not None:
         data = replace(data, group=linked_units(data.train.row_digests(), group))
-    if "test" in tables and (group := _group_ids(config, tables["test"])) is not None:
+    if "test" in tables and (group := group_ids(config, tables["test"])) is not None:
         data = replace(data, test_group=linked_units(data.test.row_digests(), group))
-    return data if config.test_fraction is None else _hold_out_test(data, config.test_fraction)
+    return data if config.test_fraction is None else hold_out_test(data, config.test_fraction)
 
 
 def _read_columns(config: DatasetConfig, name: str, given: str, labels: bool) -> pa.Table:
@@ -110,15 +110,17 @@ def _read_columns(config: DatasetConfig, name: str, given: str, labels: bool) ->
     return rename_columns(_read_file(path, given, wanted[-1].values(), config.quoting), wanted[-1])
 
 
-def _hold_out_test(data: Dataset, fraction: float) -> Dataset:
-    """Move a fraction of the training rows to a new split ``test``."""
+def hold_out_test(data: Dataset, fraction: float) -> Dataset:
+    """Move a fraction of the training rows to a new split ``test`` (``held_out`` if train has that name)."""
+    train = data.roles["train"]
+    test = "test" if train != "test" else "held_out"
     digests, labels = data.train.row_digests(), data.train.label if data.classes else None
     try:
         in_test = choose_test_rows(linked_units(data.groups, None), digests, labels, fraction)
     except UserError as error:
         raise UserError(f"{data.name}: dataset.test_fraction={fraction:g} {error}") from error
-    parts = {"train": _select_rows(data.train, "train", ~in_test), "test": _select_rows(data.train, "test", in_test)}
-    splits, roles = data.splits | parts, data.roles | {"test": "test"}
+    parts = {train: _select_rows(data.train, train, ~in_test), test: _select_rows(data.train, test, in_test)}
+    splits, roles = data.splits | parts, data.roles | {"test": test}
     if data.group is None:
         return replace(data, splits=splits, roles=roles)
     return replace(data, splits=splits, roles=roles, group=data.group[~in_test], test_group=data.group[in_test])
@@ -130,7 +132,7 @@ def _select_rows(split: Split, name: str, mask: np.ndarray) -> Split:
     return Split(name, split.text.filter(rows), text_pair, split.label[mask])
 
 
-def _group_ids(config: DatasetConfig, table: pa.Table) -> np.ndarray | None:
+def group_ids(config: DatasetConfig, table: pa.Table) -> np.ndarray | None:
     """Return the number of each row's group, (rows,) int64; None without groups."""
     if "group" not in table.column_names:
         return None

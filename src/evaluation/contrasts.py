@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -44,6 +44,8 @@ class Task:
         Regression: rows are resampled among those with an equal entry.
     groups : (rows,), or None
         Rows with an equal entry are resampled together.
+    widths : dict
+        Name of a run to the dimensions of its features, where they are known.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Task:
     folds: int = 0
     strata: Array | None = None
     groups: Array | None = None
+    widths: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,14 @@ def _agreement(task: Task, a: str, b: str) -> float | None:
     return float(np.mean(values)) if values else None
 
 
+def unequal_widths(task: Task, a: str, b: str) -> str | None:
+    """Return a phrase with the widths of two runs if they are known and differ."""
+    first, second = task.widths.get(a), task.widths.get(b)
+    if not first or not second or first == second:
+        return None
+    return f"unequal widths: {a} has {first:,} dimensions, {b} has {second:,}"
+
+
 def _flag(task: Task, a: str, b: str) -> str | None:
     reasons = []
     if len(task.labels) < FEW_ROWS:
@@ -207,4 +218,6 @@ def _flag(task: Task, a: str, b: str) -> str | None:
         reasons.append(f"a class has fewer than {SPARSE} rows or predictions")
     if task.folds:
         reasons.append(f"{task.folds} folds share training rows, so their rows are not independent")
+    if unequal := unequal_widths(task, a, b):
+        reasons.append(unequal)
     return "; ".join(reasons) or None

@@ -10,7 +10,7 @@ from scipy.special import ndtri, stdtrit
 
 from src.errors import UserError
 from src.evaluation.bootstrap import RESAMPLES
-from src.evaluation.contrasts import LEVEL, MARGIN, Task, difference_of, resample_task, run_indices
+from src.evaluation.contrasts import LEVEL, MARGIN, Task, difference_of, resample_task, run_indices, unequal_widths
 from src.evaluation.differences import Difference, Interval, p_of_margin, two_sided, verdict
 from src.evaluation.metrics import Array, metrics
 from src.evaluation.multiplicity import holm, largest_conjunction, partial_conjunction
@@ -32,6 +32,8 @@ class Overall:
         The difference on each task, in the order of `tasks`.
     without : tuple of float
         The mean without each task, in the order of `tasks`.
+    flag : str or None
+        Says so if the features of a and b differ in width.
     """
 
     a: str
@@ -50,6 +52,7 @@ class Overall:
     at_least: int
     differences: tuple[float, ...]
     without: tuple[float, ...]
+    flag: str | None = None
 
 
 def over_tasks(
@@ -111,6 +114,7 @@ def over_tasks(
         at_least=largest_conjunction(conjunction, LEVEL),
         differences=tuple(float(one) for one in values),
         without=tuple(float(one) for one in (values.sum() - values) / (len(values) - 1)),
+        flag=next(filter(None, (unequal_widths(task, a, b) for task in tasks)), None),
     )
 
 

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from src.errors import UserError
 from src.features.batching import plan_digest
+from src.features.derivation import DerivedVectors, RowSource
 from src.features.inputs import EncoderInput, PoolingTarget
-from src.features.loading import library_versions, load_encoder
+from src.features.on_demand import EncoderOnDemand
 from src.features.passes import ForwardPass
-from src.features.stored_values import check_features, read_info, read_tokens
+from src.features.shard_rows import PassPlan, ShardRows
+from src.features.stored_values import check_timing, read_tokens
 from src.features.text_losses import count_losses, loss_warnings, warn_once
-from src.features.vectors import PooledFeatures
-from src.models.checkpoint import Checkpoint
-from src.models.encoder import Encoder
-from src.models.encoder_info import EncoderInfo
-from src.models.kernels import VERSION
-from src.models.options import EncodingOptions
+from src.features.vectors import PooledFeatures, check_finite
 from src.models.pooler import pooler_error
 from src.models.tokenizer import Tokenizer, Tokens
-from src.pooling import SATURATED, Pooling, poolings
-from src.runtime.clock import Clock
-from src.storage.arrays import ArrayStore, Value
+from src.pooling import Pooling, parts_of, poolings
+from src.storage.arrays import Value
+from src.storage.files import Unreadable, require_fields
 from src.storage.shards import ShardStore
 
-SATURATION_BLOCK = 8192  # rows counted at a time
+PASS_KEY = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass
-class FeatureExtractor:
+class FeatureExtractor(EncoderOnDemand):
     """A checkpoint with a store of its features; the model is loaded only if some are missing.
 
     Attributes
@@ -53,60 +50,11 @@ class FeatureExtractor:
         Seconds of first batches, which are not counted as encoding.
     """
 
-    checkpoint: Checkpoint
-    options: EncodingOptions
-    store: ArrayStore
-    clock: Clock
     workers: int
     progress: bool = True
     encoded: int = 0
     warmup: float = 0.0
-    _encoder: Encoder | None = None
-    _info: EncoderInfo | None = None
     _tokenizer: Tokenizer | None = None
-
-    @property
-    def info(self) -> EncoderInfo:
-        """Layers, width, limits and the pooler's status, from the store or from the loaded model."""
-        if self._info is None:
-            key = self._info_key()
-            value = self.store.get("facts", key, read_info)
-            if value is None:
-                self._info = self.encoder.info
-                self.store.put("facts", key, {}, {"facts": json.dumps(asdict(self._info))})
-            else:
-                self._info = read_info(value)
-        return self._info
-
-    @property
-    def has_info(self) -> bool:
-        """Whether `info` is known without loading the model."""
-        return self._info is not None or self.store.has("facts", self._info_key())
-
-    def _info_key(self) -> str:
-        options = {
-            "attention": self.options.attention,
-            "max_length": self.options.max_length,
-            "dtype": self.options.dtype,
-            "device": self.options.device,
-            "kernels": VERSION,
-            "fields": sorted(each.name for each in fields(EncoderInfo)),
-        }
-        loaded = {
-            "model": self.checkpoint.identity,
-            "tokenizer": self.checkpoint.tokenizer,
-            "versions": library_versions(),
-        }
-        return self.store.key({"kind": "facts", **options, **loaded})
-
-    @property
-    def encoder(self) -> Encoder:
-        """The loaded model."""
-        if self._encoder is None:
-            with self.clock.phase("load"):
-                self._encoder = load_encoder(self.checkpoint, self.options)
-            self.clock.synchronise = self._encoder.synchronise
-        return self._encoder
 
     def resolve_layer(self, layer: int) -> int:
         """Return a `layer=` as a number from 0 to L; UserError if it is out of range."""
@@ -121,11 +69,24 @@ class FeatureExtractor:
     def resolve_target(self, name: str, layer: int, also_layers: Sequence[int] = ()) -> PoolingTarget:
         """Return the target of a pooling and a `layer=`.
 
+        Parameters
+        ----------
+        name : str
+            A registered pooling, or ``concat(cls,mean)`` for several at one layer.
+        layer : int
+            0 to L, or -1 to -(L+1).
+        also_layers : sequence of int
+            Checked too.
+
         Raises
         ------
         UserError
             The checkpoint does not have the pooling at this layer, or lacks one of `also_layers`.
         """
+        resolved = [self._resolve_part(part, layer, also_layers) for part in parts_of(name)]
+        return name, resolved[0]
+
+    def _resolve_part(self, name: str, layer: int, also_layers: Sequence[int]) -> int:
         pooling = poolings[name]
         pooling.check_layer(layer)
         resolved = self.resolve_layer(layer)
@@ -139,7 +100,7 @@ class FeatureExtractor:
             raise UserError(
                 f"pooling '{name}' does not exist for '{self.checkpoint.label}': {reason}. Choose another pooling."
             )
-        return name, resolved
+        return resolved
 
     def _unsupported_reason(self, pooling: Pooling) -> str | None:
         return pooling.unsupported_reason(
@@ -154,6 +115,10 @@ class FeatureExtractor:
             return has_layer and self._unsupported_reason(pooling) is None
 
         return [(name, layer) for layer in layers for name, pooling in poolings.items() if fits(pooling, layer)]
+
+    def base_targets(self, layers: Sequence[int]) -> list[PoolingTarget]:
+        """Return the supported targets that a forward pass stores; the others follow from them."""
+        return [(name, layer) for name, layer in self.supported_targets(layers) if not poolings[name].of]
 
     def tokens(self, column: EncoderInput) -> Tokens:
         """Return the word pieces of a column, tokenized once and then stored.
@@ -194,27 +159,53 @@ class FeatureExtractor:
     def features(self, column: EncoderInput, target: PoolingTarget, also_layers: Sequence[int] = ()) -> PooledFeatures:
         """Return the features of a column, which is encoded if they are not stored.
 
-        A forward pass stores every pooling that the model supports at the target's layer, and at
-        `also_layers`.
+        A forward pass stores what all poolings that the model supports follow from, at the target's
+        layer and at `also_layers`. The poolings of a concatenation share it.
         """
         tokens = self.tokens(column)
-        key = self._key(column, target)
-        with self.clock.phase("store"):
-            value = self._stored(column, key)
-        hit = value is not None
-        if hit:
-            self._remove_old_shards(column, self._pass_targets(target, also_layers))
-        if value is None:
-            with self.store.lock(self._key(column, ("", -1)), f"encoding {column.label}"):
-                with self.clock.phase("store"):
-                    value = self._stored(column, key)  # another process may have stored it since
-                hit = value is not None
-                if value is None:
-                    value = self._encode(column, tokens, target, also_layers)
+        name, layer = target
+        bases = {base: None for part in parts_of(name) for base in poolings[part].of or (part,)}
+        plan = PassPlan.of(tokens.lengths, self.options.token_budget)
+        found = {base: self._value(column, tokens, plan, (base, layer), also_layers) for base in bases}
         losses = count_losses(column, tokens, self.info)
         for line in loss_warnings(losses, column, self.info):
             warn_once(line)
-        return PooledFeatures(value.arrays["values"], hit, value.meta["pass"], int(tokens.offsets[-1]), losses)
+        stored = {base: self._rows(value, plan) for base, (value, _) in found.items()}
+        parts = tuple(self._part(column, tokens, part, stored) for part in parts_of(name))
+        hit = all(was_stored for _, was_stored in found.values())
+        (first, _), *_ = found.values()
+        return PooledFeatures(parts, hit, first.meta["pass"], int(tokens.offsets[-1]), losses)
+
+    def _part(self, column: EncoderInput, tokens: Tokens, name: str, stored: Mapping[str, RowSource]) -> RowSource:
+        """Return the vectors of a pooling, which are stored or follow from stored ones."""
+        pooling = poolings[name]
+        if not pooling.of:
+            return stored[name]
+
+        def check(values: np.ndarray) -> None:
+            check_finite(values, self.checkpoint.label, f"{column.label}, {name}", self.options.dtype)
+
+        base = {each: stored[each] for each in pooling.of}
+        return DerivedVectors(name, base, tokens.lengths, self.pooler_weights, self.workers, check)
+
+    def _value(
+        self, column: EncoderInput, tokens: Tokens, plan: PassPlan, target: PoolingTarget, also_layers: Sequence[int]
+    ) -> tuple[Value, bool]:
+        """Return the stored features of one pooling, and whether the store had them."""
+        key = self._key(column, target)
+        with self.clock.phase("store"):
+            value = self._stored(plan, key)
+        hit = value is not None
+        if hit:
+            self._finish(column, self._pass_targets(target, also_layers))
+        if value is None:
+            with self.store.lock(self._key(column, ("", -1)), f"encoding {column.label}"):
+                with self.clock.phase("store"):
+                    value = self._stored(plan, key)  # another process may have stored it since
+                hit = value is not None
+                if value is None:
+                    value = self._encode(column, tokens, plan, target, also_layers)
+        return value, hit
 
     def missing_targets(
         self, column: EncoderInput, target: PoolingTarget, also_layers: Sequence[int] = ()
@@ -227,7 +218,7 @@ class FeatureExtractor:
     ) -> int:
         """Encode part `shard` of `shards` of a forward pass, without waiting for other processes.
 
-        The process that completes the last shard assembles the features.
+        The process that completes the last shard stores the features.
 
         Returns
         -------
@@ -249,15 +240,17 @@ class FeatureExtractor:
             return 0
         with self._forward_pass(column, self.tokens(column), self._pass_targets(target, also_layers)) as forward:
             remaining = forward.remaining_shards()
-        # Another process may have assembled the features and removed the shards since.
+        # Another process may have stored the features since.
         return remaining if self.missing_targets(column, target, also_layers) else 0
 
-    def _encode(self, column: EncoderInput, tokens: Tokens, target: PoolingTarget, also_layers: Sequence[int]) -> Value:
+    def _encode(
+        self, column: EncoderInput, tokens: Tokens, plan: PassPlan, target: PoolingTarget, also_layers: Sequence[int]
+    ) -> Value:
         targets = self._pass_targets(target, also_layers)
         missing = [each for each in targets if each != target and not self._has(column, each)]
         with self._forward_pass(column, tokens, targets) as forward:
             forward.run({each: self._key(column, each) for each in (target, *missing)})
-        value = self._stored(column, self._key(column, target))
+        value = self._stored(plan, self._key(column, target))
         if value is None:
             raise UserError(
                 f"the features of {column.label} cannot be read back from the store: its disk may be failing. Set "
@@ -283,21 +276,35 @@ class FeatureExtractor:
     def _has(self, column: EncoderInput, target: PoolingTarget) -> bool:
         return self.store.has("features", self._key(column, target))
 
-    def _stored(self, column: EncoderInput, key: str) -> Value | None:
-        return self.store.get("features", key, lambda value: check_features(value, len(column), self.info.width))
+    def _stored(self, plan: PassPlan, key: str) -> Value | None:
+        """Return a stored value whose vectors are intact, or None."""
+
+        def check(value: Value) -> None:
+            check_timing(value)
+            if self._rows(value, plan).digest() != value.meta["sha256"]:
+                raise Unreadable("its vectors have changed since they were written")
+
+        return self.store.get("features", key, check)
+
+    def _rows(self, value: Value, plan: PassPlan) -> ShardRows:
+        """Return the vectors of a stored value."""
+        shards = require_fields(value.meta, {"shards": str})["shards"]
+        if not PASS_KEY.fullmatch(shards):
+            raise Unreadable(f"{shards[:80]!r} is not the key of a pass")
+        return plan.read(self.store.shards(shards), value.meta, self.info.width)
 
     def _pass_targets(self, target: PoolingTarget, also_layers: Sequence[int]) -> list[PoolingTarget]:
-        """Return all targets that a forward pass computes, stored or not.
+        """Return all targets that a forward pass stores, whether or not the store has them.
 
         They identify its shards: a pass that was killed while it stored features finds them again.
         """
-        return self.supported_targets(sorted({target[1], *(self.resolve_layer(layer) for layer in also_layers)}))
+        return self.base_targets(sorted({target[1], *(self.resolve_layer(layer) for layer in also_layers)}))
 
-    def _remove_old_shards(self, column: EncoderInput, targets: list[PoolingTarget]) -> None:
-        """Remove the shards of a pass that was killed after it had stored its last features."""
+    def _finish(self, column: EncoderInput, targets: list[PoolingTarget]) -> None:
+        """Finish a pass that was killed after it had stored its last features."""
         shards = self.shard_store(column, targets)
-        if shards.folder.is_dir() and all(self._has(column, each) for each in targets):
-            shards.remove()
+        if not shards.is_finished and all(self._has(column, each) for each in targets):
+            shards.finish()
 
     def shard_store(self, column: EncoderInput, targets: list[PoolingTarget]) -> ShardStore:
         """Return the store of the shards of the forward pass that computes these targets."""
@@ -315,15 +322,6 @@ class FeatureExtractor:
             "plan": plan_digest(),
         }
 
-    @property
-    def gpu(self) -> str | None:
-        """Name of the accelerator, None without CUDA."""
-        if self.options.device != "cuda":
-            return None
-        import torch
-
-        return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
-
     def _tokenisation(self) -> dict[str, Any]:
         return {"tokenizer": self.checkpoint.tokenizer, "max_length": self.info.max_length}
 
@@ -331,16 +329,4 @@ class FeatureExtractor:
         pooling, layer = target
         code = poolings[pooling].code if pooling in poolings else None
         made = {"pooling": pooling, "code": code, "layer": layer}
-        return self.store.key({"kind": "features", "text": column.digest, **made, **self.identity()})
-
-
-def saturated(values: np.ndarray, pooling: str) -> int | None:
-    """Count the entries of `pooler` or `pooler_inverse` features at which tanh was rounded to one.
-
-    These entries cannot be inverted. None for other poolings.
-    """
-    limit = {"pooler": 1.0, "pooler_inverse": float(np.arctanh(np.float32(SATURATED)))}.get(pooling)
-    if limit is None:
-        return None
-    blocks = np.array_split(values, max(1, len(values) // SATURATION_BLOCK))
-    return int(sum(np.count_nonzero(np.abs(block) >= limit) for block in blocks))
+        return self.store.key({"kind": "rows of shards", "text": column.digest, **made, **self.identity()})

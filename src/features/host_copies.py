@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,9 +73,20 @@ def needed_layers(targets: Sequence[PoolingTarget], layers: int) -> set[int]:
 class _RecordingTuple(tuple[Any, ...]):
     """A tuple that keeps the indices at which it was read."""
 
-    def __init__(self, _: Any) -> None:
-        self.read: set[int] = set()
+    read: set[int]
+
+    def __new__(cls, values: Iterable[Any]) -> _RecordingTuple:
+        """Make the tuple, of which nothing has been read."""
+        made = super().__new__(cls, values)
+        made.read = set()
+        return made
 
     def __getitem__(self, index: Any) -> Any:
-        self.read.add(index)
+        """Return one entry or several, and keep their indices."""
+        self.read.update(range(len(self))[index] if isinstance(index, slice) else [index])
         return super().__getitem__(index)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Iterate over all entries, and keep their indices."""
+        self.read.update(range(len(self)))
+        return super().__iter__()

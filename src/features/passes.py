@@ -1,4 +1,4 @@
-"""Make a forward pass over a column: encode its shards, then assemble them in row order."""
+"""Make a forward pass over a column: encode its shards, from which its vectors are then read."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from src.features.assembly import FinishedShards
-from src.features.batching import deal_shards, plan_batches
 from src.features.host_copies import HostCopy, needed_layers, pool_batch
 from src.features.inputs import EncoderInput, PoolingTarget
+from src.features.shard_rows import PassPlan, ShardRows
 from src.features.vectors import check_finite
 from src.models.encoder import Encoder
 from src.models.options import EncodingOptions
@@ -83,13 +82,14 @@ class ForwardPass:
     _lock: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
-        self.shards = deal_shards(plan_batches(self.tokens.lengths, self.options.token_budget))
+        self.plan = PassPlan.of(self.tokens.lengths, self.options.token_budget)
+        self.shards = self.plan.shards
         self.encoding_workers = self.workers if self.options.device == "cpu" else 1
 
     def run(self, keys: dict[PoolingTarget, str]) -> None:
-        """Encode every shard that is not finished, then write one stored value for each key.
+        """Encode every shard that is not finished, then store for each key where its vectors are.
 
-        The first key is written last: if it is stored, all are.
+        The first key is stored last: if it is stored, all are.
 
         Raises
         ------
@@ -100,7 +100,7 @@ class ForwardPass:
         self.store.remove_stale(keys.values())
         written = sum(path.stat().st_size for path in finished.values())
         todo = [number for number in range(len(self.shards)) if number not in finished]
-        needed = (len(self.targets) + len(keys)) * rows * self.width * 4
+        needed = len(self.targets) * rows * self.width * 4
         self.store.require_space(needed - written - self.shard_store.partial_size(todo))
         while todo:
             finished |= self._encode_timed(todo)
@@ -109,8 +109,8 @@ class ForwardPass:
                 self.shard_store.wait_for(todo[0])
         self._add_timings()
         with self.clock.phase("store"):
-            self._assemble(keys, finished)
-            self.shard_store.remove()
+            self._store(keys, finished)
+            self.shard_store.finish()
 
     def encode_shard(self, shard: int, shards: int) -> None:
         """Encode and store every `shards`-th shard of the pass, from number `shard` on."""
@@ -261,12 +261,21 @@ class ForwardPass:
         encoder.synchronise()
         self.warmup += time.perf_counter() - began
 
-    def _assemble(self, keys: dict[PoolingTarget, str], finished: dict[int, Path]) -> None:
-        """Write one value per key, the first key last, with its rows in the order of the column."""
-        files = [finished[number] for number in range(len(self.shards))]
-        rows = [np.concatenate(batches) for batches in self.shards]
-        shards = FinishedShards(self.shard_store, files, rows, self.targets, self.width)
-        shards.write(self.store, keys, {"pass": self._timing()}, self.workers)
+    def _store(self, keys: dict[PoolingTarget, str], finished: dict[int, Path]) -> None:
+        """Store one value per key, the first key last: the place of its vectors, and their digest."""
+        files, rows = [finished[number] for number in range(len(self.shards))], self.plan.rows
+        timing = self._timing()
+
+        def store(target: PoolingTarget) -> None:
+            place, targets = self.targets.index(target), len(self.targets)
+            vectors = ShardRows(self.shard_store, files, rows, place, targets, self.width)
+            where = {"shards": self.shard_store.key, "place": place, "targets": targets, "sha256": vectors.digest()}
+            self.store.put("features", keys[target], {}, {"pass": timing, **where})
+
+        first, *others = keys
+        with ThreadPoolExecutor(self.workers) as pool:
+            list(pool.map(store, others))
+        store(first)
 
     def _timing(self) -> dict[str, Any]:
         """Return the metadata of the features: seconds by phase, and counts of the pass."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from src.features.derivation import PoolerWeights
 from src.models.encoder_info import EncoderInfo
 from src.models.tokenizer import Tokens
 from src.runtime.clock import PHASES
@@ -36,6 +37,15 @@ def read_info(value: Value) -> EncoderInfo:
     return EncoderInfo(**found)
 
 
+def read_pooler_weights(value: Value, width: int) -> PoolerWeights:
+    """Return stored weights of poolers, float32 and of an encoder's width."""
+    weights = PoolerWeights(**value.arrays)
+    for name, array in weights.arrays().items():
+        if array.dtype != np.float32 or array.shape != ((width,) if name == "pooler_bias" else (width, width)):
+            raise Unreadable(f"'{name}' is {array.shape} {array.dtype}, which is not that of width {width}")
+    return weights
+
+
 def read_tokens(value: Value, rows: int) -> Tokens:
     """Return the stored word pieces of a column of `rows` rows."""
     tokens = Tokens(**value.arrays, truncated=require_fields(value.meta, {"truncated": int})["truncated"])
@@ -45,10 +55,7 @@ def read_tokens(value: Value, rows: int) -> Tokens:
     return tokens
 
 
-def check_features(value: Value, rows: int, width: int) -> None:
-    """Check that stored features are (rows, width) float32, with the timing of their pass."""
-    values = value.arrays["values"]
-    if values.shape != (rows, width) or values.dtype != np.float32:
-        raise Unreadable(f"values are {values.shape} {values.dtype}, not {(rows, width)} float32")
+def check_timing(value: Value) -> None:
+    """Check that stored features have the timing of their pass."""
     timing = require_fields(value.meta, {"pass": dict})["pass"]
     require_fields(timing, {"shards_resumed": int}, dict.fromkeys(PHASES, float))

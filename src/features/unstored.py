@@ -14,8 +14,8 @@ from src.features.extractor import FeatureExtractor
 from src.features.inputs import EncoderInput, PoolingTarget
 from src.features.passes import use_one_thread
 from src.features.text_losses import TextLosses, count_losses
-from src.features.vectors import check_finite
-from src.pooling import poolings
+from src.features.vectors import check_finite, join_columns
+from src.pooling import parts_of, poolings
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,13 @@ class UnstoredEncoder:
             A row has no token, or the model returns values that are NaN or infinite.
         """
         extractor, (name, layer) = self.extractor, self.target
+        names = parts_of(name)
         tokens, encoder = extractor.tokenize(column), extractor.encoder
-        values = np.empty((len(column), extractor.info.width), np.float32)
+        values = np.empty((len(column), len(names) * extractor.info.width), np.float32)
 
         def encode(batch: np.ndarray) -> None:
             output = encoder.forward(*tokens.batch(batch))
-            found = poolings[name].function(output, layer).float().cpu().numpy()
+            found = join_columns([poolings[part].pool(output, layer) for part in names])
             check_finite(found, extractor.checkpoint.label, f"{column.label}, {name}", extractor.options.dtype)
             values[batch] = found
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from src.errors import UserError
+from src.features.derivation import RowSource
 from src.features.text_losses import TextLosses
+from src.pooling import SATURATED, parts_of
 
-BLOCK = 8192  # rows compared at a time
+BLOCK = 8192  # rows examined at a time
 
 
 @dataclass
@@ -19,8 +23,8 @@ class PooledFeatures:
 
     Attributes
     ----------
-    values : float32 array (rows, width)
-        Mapped from the store.
+    parts : tuple of what gives float32 arrays (rows, width) by slices of rows
+        Read from the store, or computed from what is; one, or those of a concatenation.
     hit : bool
         Whether the store had them, so that no row was encoded.
     timing : dict
@@ -30,11 +34,21 @@ class PooledFeatures:
     losses : TextLosses
     """
 
-    values: np.ndarray
+    parts: tuple[RowSource, ...]
     hit: bool
     timing: dict[str, Any]
     tokens: int
     losses: TextLosses
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """The vectors, float32 (rows, width of all parts), in memory."""
+        return join_columns([part[:] for part in self.parts])
+
+
+def join_columns(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return arrays (rows, width) side by side; a single one is returned as it is."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 def pair_features(sides: list[np.ndarray]) -> np.ndarray:
@@ -90,3 +104,32 @@ def all_rows_equal(values: np.ndarray) -> bool:
     tolerance = 1e-5 * size + 1e-6 * size.max() + np.finfo(np.float32).tiny
     starts = range(0, len(values), BLOCK)
     return all(bool((np.abs(values[start : start + BLOCK] - first) <= tolerance).all()) for start in starts)
+
+
+def saturated(values: np.ndarray, pooling: str) -> int | None:
+    """Count the entries of `pooler` or `pooler_inverse` features at which tanh was rounded to one.
+
+    These entries cannot be inverted. In a concatenation those of its parts are counted.
+
+    Parameters
+    ----------
+    values : float32 array (rows, width)
+    pooling : str
+
+    Returns
+    -------
+    int or None
+        None if neither pooling is there.
+    """
+    parts = parts_of(pooling)
+    counts = [_saturated(part, name) for part, name in zip(np.split(values, len(parts), axis=1), parts, strict=True)]
+    found = [count for count in counts if count is not None]
+    return sum(found) if found else None
+
+
+def _saturated(values: np.ndarray, pooling: str) -> int | None:
+    limit = {"pooler": 1.0, "pooler_inverse": float(np.arctanh(np.float32(SATURATED)))}.get(pooling)
+    if limit is None:
+        return None
+    blocks = np.array_split(values, max(1, len(values) // BLOCK))
+    return int(sum(np.count_nonzero(np.abs(block) >= limit) for block in blocks))

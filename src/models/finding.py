@@ -41,7 +41,7 @@ def find_checkpoint(config: ModelConfig) -> Checkpoint:
                 "Set model.revision=null, or give model.path a hub id."
             )
         return huggingface.read_checkpoint(folder, config.path, folder.resolve().name, None, config.do_lower_case)
-    if looks_like_path(config.path):
+    if hub.looks_like_path(config.path):
         raise UserError(
             f"model.path={config.path}: no such folder. Give a folder that holds config.json and model.safetensors, "
             "or a hub id such as google-bert/bert-base-uncased."
@@ -80,10 +80,8 @@ def is_remote(config: ModelConfig) -> bool:
     """Return whether `find_checkpoint` would ask the hub, or the hub's cache, for the model."""
     path = config.path or ""
     return (
-        config.format == "huggingface" and hub.is_hub_id(path) and not Path(path).is_dir() and not looks_like_path(path)
+        config.format == "huggingface"
+        and hub.is_hub_id(path)
+        and not Path(path).is_dir()
+        and not hub.looks_like_path(path)
     )
-
-
-def looks_like_path(text: str) -> bool:
-    """Return whether a `model.path` can only be a folder: hub ids are `name` or `owner/name`."""
-    return text.startswith((".", "/", "~")) or text.count("/") > 1 or "\\" in text or Path(text).exists()

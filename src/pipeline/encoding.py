@@ -85,4 +85,4 @@ class SplitsEncoder:
         layers = [extractor.resolve_layer(layer) for layer in requested if -deepest - 1 <= layer <= deepest]
         if not layers:
             extractor.resolve_layer(config.layer)  # raises
-        return (config.pooling.name, layers[0]), layers[1:]
+        return (config.pooling.label, layers[0]), layers[1:]

@@ -16,11 +16,11 @@ from src.data.in_memory import memory_dataset
 from src.errors import UserError
 from src.features.inputs import encoder_inputs
 from src.features.text_losses import warn_once
-from src.features.vectors import pair_features
+from src.features.vectors import PooledFeatures, pair_features
 from src.pipeline.feature_files import write_features
 from src.pipeline.prepare import PreparedRun, open_run
 from src.pipeline.threads import resolved_threads
-from src.pooling import poolings
+from src.pooling import needs_pooler
 from src.results.statements import joint_reading_caution
 
 log = logging.getLogger("src.extract")
@@ -54,9 +54,9 @@ def extract(config: Config, folder: Path, report: Callable[[str], None] = print)
 def warn_of_reading(prepared: PreparedRun) -> None:
     """Warn of a pooler that was never trained, and of pairs that the model was not made to read jointly."""
     pooling, extractor = prepared.target[0], prepared.extractor
-    if extractor.info.pooler["status"] == "untrained" and poolings[pooling].needs_pooler:
+    if extractor.info.pooler["status"] == "untrained" and needs_pooler(pooling):
         log.warning(
-            "warning: the pooler of %s was never trained: '%s' is a random projection of its [CLS] state.",
+            "warning: the pooler of %s was never trained: what '%s' takes from it is a random projection of [CLS].",
             extractor.checkpoint.label,
             pooling,
         )
@@ -84,11 +84,11 @@ def _encode_shard(prepared: PreparedRun, report: Callable[[str], None]) -> bool:
     return not remaining
 
 
-def split_features(prepared: PreparedRun, name: str) -> list[np.ndarray]:
-    """Return the features (rows, width) of a split, float32: of its rows, or of both sides of pairs read apart."""
+def split_features(prepared: PreparedRun, name: str) -> list[PooledFeatures]:
+    """Return the features of a split: of its rows, or of both sides of pairs read apart."""
     read, also_layers = prepared.data, prepared.config.runtime.also_layers
     texts = encoder_inputs(read.splits[name], prepared.config.pairing, read.name)
-    return [prepared.extractor.features(text, prepared.target, also_layers).values for text in texts]
+    return [prepared.extractor.features(text, prepared.target, also_layers) for text in texts]
 
 
 def text_features(config: Config, table: pa.Table, name: str) -> np.ndarray:
@@ -106,7 +106,7 @@ def text_features(config: Config, table: pa.Table, name: str) -> np.ndarray:
     with resolved_threads(config) as resolved:
         prepared = open_run(resolved, data=memory_dataset(resolved.dataset, {name: table}))
         warn_of_reading(prepared)
-        values = pair_features(split_features(prepared, name))
+        values = pair_features([side.values for side in split_features(prepared, name)])
         return values if values.flags.writeable else values.copy()  # what is stored is not to be changed
 
 
@@ -114,7 +114,7 @@ def _write_split(prepared: PreparedRun, name: str, folder: Path, report: Callabl
     """Write the features of one split, which are encoded if the store lacks them."""
     read, extractor, target, config = prepared.data, prepared.extractor, prepared.target, prepared.config
     split, before = read.splits[name], extractor.encoded
-    sides = split_features(prepared, name)
+    sides = [side.parts for side in split_features(prepared, name)]
     metadata = {
         "pooling": target[0],
         "layer": str(target[1]),

@@ -5,25 +5,32 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from src.errors import UserError
-from src.features.vectors import pair_features
+from src.features.derivation import RowSource
+from src.features.vectors import join_columns, pair_features
 
 BLOCK = 1 << 14  # rows written at a time
 
 
-def write_features(path: Path, sides: list[np.ndarray], labels: np.ndarray | None, metadata: dict[str, str]) -> None:
+def write_features(
+    path: Path,
+    sides: Sequence[Sequence[RowSource]],
+    labels: np.ndarray | None,
+    metadata: dict[str, str],
+) -> None:
     """Write features and labels as a safetensors file, block by block, so that they need not fit into memory.
 
     Parameters
     ----------
     path : Path
-    sides : list of arrays of shape (rows, width), float32
-        One array, or two that are combined as the features of a pair.
+    sides : sequence of sequences of float32 arrays (rows, width), or of what gives them by slices
+        One side, or two that are combined as the features of a pair. Arrays of a side are put side by side.
     labels : array of shape (rows,), whole numbers or floats; None leaves them out
     metadata : dict of str to str
 
@@ -37,8 +44,8 @@ def write_features(path: Path, sides: list[np.ndarray], labels: np.ndarray | Non
     The format has 8 bytes of header length, little-endian, a JSON header of names, dtypes, shapes and
     offsets, and the arrays, row-major: https://github.com/huggingface/safetensors#format
     """
-    rows = len(sides[0])
-    width = sides[0].shape[1] * (1 if len(sides) == 1 else 4)
+    rows = sides[0][0].shape[0]
+    width = sum(part.shape[1] for part in sides[0]) * (1 if len(sides) == 1 else 4)
     header: dict[str, Any] = {"__metadata__": metadata}
     before = b""  # the bytes in front of the features
     if labels is not None:
@@ -55,7 +62,9 @@ def write_features(path: Path, sides: list[np.ndarray], labels: np.ndarray | Non
             file.write(len(text).to_bytes(8, "little") + text)
             file.write(before)
             for start in range(0, rows, BLOCK):
-                block = pair_features([side[start : start + BLOCK] for side in sides])
+                block = pair_features(
+                    [join_columns([part[start : start + BLOCK] for part in parts]) for parts in sides]
+                )
                 file.write(np.ascontiguousarray(block, "<f4").tobytes())
         os.replace(temporary, path)
     except OSError as error:

@@ -18,6 +18,7 @@ from src.errors import UserError
 from src.models.finding import find_checkpoint
 from src.pipeline.extraction import text_features
 from src.pipeline.prepare import open_extractor
+from src.pooling import parts_of
 from src.probes.scaling import normalise_rows
 from src.runtime.clock import Clock
 from src.storage.arrays import ArrayStore
@@ -50,7 +51,7 @@ class MtebEncoder(AbsEncoder):
         self.config, self.normalise = config, normalise
         checkpoint, store = find_checkpoint(config.model), ArrayStore(cache_folder(config.runtime.cache_dir))
         extractor = open_extractor(config, checkpoint, store, Clock())
-        pooling, layer = extractor.resolve_target(config.pooling.name, config.layer)
+        pooling, layer = extractor.resolve_target(config.pooling.label, config.layer)
         settings = {"pooling": pooling, "layer": layer, "max_length": extractor.info.max_length}
         label = checkpoint.label
         self.mteb_model_meta = ModelMeta.create_empty(
@@ -58,7 +59,7 @@ class MtebEncoder(AbsEncoder):
                 "name": label if "/" in label else f"local/{label}",
                 "revision": content_key(extractor.identity())[:12],
                 "max_tokens": float(extractor.info.max_length),
-                "embed_dim": extractor.info.width,
+                "embed_dim": len(parts_of(pooling)) * extractor.info.width,
                 "similarity_fn_name": ScoringFunction.COSINE,
                 "framework": ["PyTorch"],
                 "experiment_kwargs": settings | ({"normalise": True} if normalise else {}),

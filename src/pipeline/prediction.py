@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +78,7 @@ def predict(config: Config, files: PredictionFiles, report: Callable[[str], None
     result = Result.read(files.record)
     fitted = get_protocol(config.probe).FITTED
     stored = read_probe(files.record, result) if fitted else read_similarity(files.record, result)
-    rows, output = _input_rows(config, files), check_output(files.output, files.input)
+    rows, output = _input_rows(_with_columns(config, result), files), check_output(files.output, files.input)
     count = rows.count(BLOCK_ROWS)
     extractor = _open_checkpoint(config, result, stored)
     with unstored_encoder(extractor, stored.target) as encoder:
@@ -86,6 +86,17 @@ def predict(config: Config, files: PredictionFiles, report: Callable[[str], None
     (pooling, layer), by = stored.target, f"the probe of {result.dataset}" if fitted else f"{config.probe.similarity}"
     report(f"{output}: {count:,} rows by {by} ({pooling}, layer {layer}, fitted on {stored.trained_on})")
     return output
+
+
+def _with_columns(config: Config, result: Result) -> Config:
+    """Return the configuration with the columns that the run found by their types, if it did."""
+    data = result.provenance.get("data")
+    found = data.get("columns") if isinstance(data, dict) else None
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
+        return config
+    dataset = config.dataset
+    text, text_pair = dataset.text or found.get("text"), dataset.text_pair or found.get("text_pair")
+    return replace(config, dataset=replace(dataset, text=text, text_pair=text_pair))
 
 
 def _input_rows(config: Config, files: PredictionFiles) -> UnlabelledFile:
@@ -105,7 +116,7 @@ def _open_checkpoint(config: Config, result: Result, stored: Stored) -> FeatureE
     """Return the extractor of the run's checkpoint; UserError if it is another one."""
     checkpoint = find_recorded_checkpoint(config, result)
     extractor = open_extractor(config, checkpoint, ArrayStore(cache_folder(config.runtime.cache_dir)), Clock())
-    target = extractor.resolve_target(config.pooling.name, config.layer)
+    target = extractor.resolve_target(config.pooling.label, config.layer)
     check_recorded(
         result,
         checkpoint,
@@ -156,7 +167,7 @@ class _Predictor:
 
     def columns(self, prediction: Prediction) -> Columns:
         """Return the columns of the output for some rows."""
-        values, decisions = prediction.values, prediction.decisions
+        values, decisions = prediction.labels, prediction.decisions
         if not self.stored.classes:
             return {"score" if isinstance(self.stored, StoredProbe) else "similarity": values.tolist()}
         labels = [self.stored.classes[number] for number in values]

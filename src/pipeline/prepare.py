@@ -15,7 +15,7 @@ from src.features.inputs import PoolingTarget
 from src.models.checkpoint import Checkpoint
 from src.models.finding import find_checkpoint, is_remote
 from src.models.options import TOKEN_BUDGETS, EncodingOptions
-from src.pooling import poolings
+from src.pooling import parts_of, poolings
 from src.probes.checks import check_training_split
 from src.probes.protocols.base import get_protocol
 from src.probes.settings import ProbeSettings
@@ -42,11 +42,12 @@ class PreparedRun:
         """Resolved values and digests that determine the numbers, without option names."""
         config = self.config
         pooling, layer = self.target
+        codes = [poolings[part].code for part in parts_of(pooling)]
         return {
             "schema": SCHEMA,
             "encoder": self.extractor.identity(),
             "pooling": pooling,
-            "code": poolings[pooling].code,
+            "code": codes[0] if len(codes) == 1 else codes,
             "layer": layer,
             "pairing": config.pairing if self.data.has_pairs else None,
             **self.data.identity(),
@@ -109,6 +110,7 @@ class PreparedRun:
                 "classes": list(data.classes),
             },
             "probe": config.probe.as_record(),
+            **({"pooling": {"of": list(config.pooling.of)}} if config.pooling.of else {}),
             "runtime": {
                 "dtype": config.runtime.dtype,
                 "attention": extractor.info.attention,
@@ -158,7 +160,7 @@ def open_run(
             check(data)
         checkpoint = checkpoint or find_checkpoint(config.model)
     extractor = open_extractor(config, checkpoint, store, clock)
-    target = extractor.resolve_target(config.pooling.name, config.layer, config.runtime.also_layers)
+    target = extractor.resolve_target(config.pooling.label, config.layer, config.runtime.also_layers)
     return PreparedRun(config, data, extractor, target, clock)
 
 
@@ -189,5 +191,6 @@ def encoding_options(config: Config) -> EncodingOptions:
 def probe_settings(config: Config, data: Dataset) -> ProbeSettings:
     """Return the settings of the probe's fit on a dataset."""
     return ProbeSettings.from_config(
-        config.probe, selection=data.selection, folds=data.folds, seed=config.seed, draws=config.draws
-    )
+        config.probe, selection=data.selection, folds=data.folds, seed=config.seed, draws=config.draws,
+        metric=data.metrics[0],
+    )  # fmt: skip

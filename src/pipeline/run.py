@@ -79,7 +79,9 @@ def extract_features(prepared: PreparedRun) -> dict[str, RoleFeatures]:
             continue
         texts = encoder_inputs(data.splits[name], config.pairing, data.name)
         sides = [extractor.features(text, prepared.target, config.runtime.also_layers) for text in texts]
-        found[role] = RoleFeatures(protocol.pair_features([side.values for side in sides]), sides)
+        with prepared.clock.phase("pool"):  # what follows from stored vectors
+            values = [side.values for side in sides]
+        found[role] = RoleFeatures(protocol.pair_features(values), sides)
     return found
 
 
@@ -102,7 +104,8 @@ def score_probe(prepared: PreparedRun, outcome: ProbeOutcome) -> dict[str, dict[
         fold = outcome.fold_ids if role == "test" and outcome.fold_ids.max() >= 0 else None
         draws = [draw[role].values for draw in outcome.draws]
         for name in data.metrics:
-            score = protocol.score(name, labels, draws, fold, partial(_evaluate, prepared, name, split, fold))
+            predicted = [draw[role].labels for draw in outcome.draws] if name == data.metrics[0] else draws
+            score = protocol.score(name, labels, predicted, fold, partial(_evaluate, prepared, name, split, fold))
             scores[name if role == "test" else f"{name}_{role}"] = score
         if role == "test" and split.sets is not None and len(draws) == 1:
             scores |= score_sets(prepared, split, draws[0])

@@ -11,13 +11,9 @@ from src.results.statements import recorded_joint_reading
 
 def uses_untrained_pooler(result: Result) -> bool:
     """Return whether the run's pooling needs the checkpoint's pooler and this was never trained."""
-    from src.pooling import poolings
+    from src.pooling import needs_pooler
 
-    return (
-        result.pooler.get("status") == "untrained"
-        and result.pooling in poolings
-        and poolings[result.pooling].needs_pooler
-    )
+    return result.pooler.get("status") == "untrained" and needs_pooler(result.pooling_label)
 
 
 def is_one_vector(result: Result) -> bool:
@@ -30,7 +26,8 @@ def cautions(result: Result) -> list[str]:
     chosen, counts = result.chosen, result.counts
     found = []
     if uses_untrained_pooler(result):
-        found.append("the checkpoint's pooler was never trained: this pooling is a random projection of cls.")
+        what = "this pooling is" if result.pooling_label == result.pooling else "a part of this pooling is"
+        found.append(f"the checkpoint's pooler was never trained: {what} a random projection of cls.")
     if is_one_vector(result):
         found.append("all texts have one and the same vector: the score says nothing about them.")
     if joint := recorded_joint_reading(result):
@@ -45,7 +42,8 @@ def cautions(result: Result) -> list[str]:
     if chosen.get("separable") and chosen.get("value") == 0:
         found.append("the training rows are separable and the penalty is zero: the probe has no optimum.")
     if chosen.get("at_edge") and not _perfect(result.score):
-        found.append(f"the grid's {chosen['at_edge']} value was chosen; a wider grid may score higher.")
+        end = {"low": "lowest", "high": "highest"}.get(chosen["at_edge"], chosen["at_edge"])
+        found.append(f"the grid's {end} value was chosen; a wider grid may score higher.")
     if result.config.get("probe", {}).get("shuffled_labels"):
         found.append("the labels of the training rows were shuffled: a control, whose score shows chance level.")
     if counts.get("test_in_train"):

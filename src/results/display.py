@@ -32,9 +32,8 @@ def result_table(result: Result, *, width: int = 80, terminal: bool = False) -> 
     from rich.text import Text
 
     console = text_console(width, terminal)
-    head = (
-        f"{result.dataset}  {result.model}  {result.pooling}  layer {result.layer}  {result.probe}  seed {result.seed}"
-    )
+    identity = (result.dataset, result.model, result.pooling_label, f"layer {result.layer}", result.probe)
+    head = "  ".join([*identity, f"seed {result.seed}"])
     console.print(Text(head, style="bold"))
     rows = Table.grid(padding=(0, 2), expand=False)
     for name, text in _lines(result):
@@ -58,7 +57,7 @@ def result_summary(result: Result) -> str:
     """Return a run in one line, as a sweep prints it: score with interval, cache and seconds."""
     score = format_score(result.score["metric"], result.score)
     untrained = " (untrained)" if uses_untrained_pooler(result) else ""
-    where = f"{result.dataset}  {result.pooling}{untrained}  layer {result.layer}"
+    where = f"{result.dataset}  {result.pooling_label}{untrained}  layer {result.layer}"
     return f"{where}  {result.score['metric']} {score}  {result.timing['cache']}, {result.timing['total']:.1f} s"
 
 

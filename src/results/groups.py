@@ -66,6 +66,12 @@ def _leaves(value: Any, where: str) -> Iterator[tuple[str, str]]:
         yield where, value if isinstance(value, str) else json.dumps(value)
 
 
+def unequal_widths(results: Iterable[Result]) -> dict[str, int]:
+    """Return the width of each run by the name of its pooling; nothing if all are equal or unknown."""
+    widths = {result.pooling_label: int(result.counts.get("width") or 0) for result in results}
+    return widths if len(set(widths.values()) - {0}) > 1 else {}
+
+
 def texts_digest(result: Result) -> str:
     """Return the first digits of a digest of all texts that a run read."""
     return content_key({"texts": result.provenance.get("texts")})[:DIGEST]

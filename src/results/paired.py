@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from src.results.predictions import Arrays
+from src.results.predictions import Arrays, headline_predictions
 from src.results.result import Result
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def have_same_rows(one: Arrays, other: Arrays) -> bool:
     return all(np.array_equal(one[name], other[name]) for name in ("row", "label"))
 
 
-def make_task(result: Result, predictions: Mapping[str, Arrays]) -> Task:
+def make_task(result: Result, predictions: Mapping[str, Arrays], widths: Mapping[str, int] | None = None) -> Task:
     """Return the task of runs on the same test rows.
 
     Parameters
@@ -29,6 +29,8 @@ def make_task(result: Result, predictions: Mapping[str, Arrays]) -> Task:
     predictions : mapping
         Name of each run to its arrays, as `src.results.result.read_predictions` returns them. Where
         a threshold was chosen for the headline metric, the predictions are those at it.
+    widths : mapping, optional
+        Name of each run to the dimensions of its features.
     """
     from src.evaluation.contrasts import Task
 
@@ -38,9 +40,10 @@ def make_task(result: Result, predictions: Mapping[str, Arrays]) -> Task:
         metric=str(result.score["metric"]),
         classes=int(result.counts.get("classes") or 0),
         labels=first["label"],
-        predictions={name: arrays.get("thresholded", arrays["prediction"]) for name, arrays in predictions.items()},
+        predictions={name: headline_predictions(arrays) for name, arrays in predictions.items()},
         seed=result.seed,
         folds=int(first["fold"].max(initial=-1)) + 1,
         strata=first.get("set"),
         groups=first.get("group"),
+        widths=dict(widths or {}),
     )

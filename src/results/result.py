@@ -40,7 +40,7 @@ class Result:
     model, dataset, pooling, probe : str
         Option names.
     config : dict
-        The rest of the identity.
+        The rest of the identity; ``pooling.of`` are the parts of ``pooling=concat``.
     score : dict
         ``{metric, value, low, high}``: headline metric and its 95 % interval, as a fraction.
     metrics : dict
@@ -48,7 +48,10 @@ class Result:
     baseline : dict
         Trivial scores on the headline metric: ``{name: value}`` or ``{name: {value, low, high}}``.
     chosen : dict
-        ``{parameter, value, grid: [{value, loss, converged}], converged, separable}``. With
+        ``{parameter, value, grid: [{value, loss, converged}], converged, separable}``. Of the
+        suite's own estimators also ``loss`` and ``constant_loss``, and ``constants``, the class
+        frequencies (scores: the mean) of the rows that each scored probe was fitted on. Two classes
+        scored by F1 or the Matthews correlation have a ``threshold``. With
         ``probe=mdl`` also ``online_code``: ``bits``, ``uniform_bits``, ``compression`` (their
         ratio), ``uniform_rows`` (sent by the uniform code) and ``blocks``, each ``{rows (fitted
         on), the strength chosen, coded (rows sent by it), bits, converged}``; and ``curve``: ``[{rows,
@@ -81,6 +84,12 @@ class Result:
     provenance: dict[str, Any]
 
     FIELDS: ClassVar[tuple[str, ...]]
+
+    @property
+    def pooling_label(self) -> str:
+        """The pooling with the parts of a concatenation, such as ``concat(cls,mean)``."""
+        parts = _concatenated(self.config)
+        return f"{self.pooling}({','.join(parts)})" if parts else self.pooling
 
     def to_json(self) -> str:
         """Return strict JSON with sorted keys.
@@ -261,6 +270,13 @@ def phase_seconds(timing: Mapping[str, Any]) -> dict[str, float]:
         if isinstance(value, float) and name not in seconds and name != "total"
     }
     return {**seconds, **others, "total": float(timing.get("total", 0.0))}
+
+
+def _concatenated(config: Mapping[str, Any]) -> list[str]:
+    """Return the parts of ``pooling=concat`` in a record's `config`; none for another pooling."""
+    settings = config.get("pooling")
+    parts = settings.get("of") if isinstance(settings, Mapping) else None
+    return [str(part) for part in parts] if isinstance(parts, list) else []
 
 
 def _damaged(source: str, error: Unreadable) -> UserError:

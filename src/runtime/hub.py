@@ -15,13 +15,14 @@ import sys
 import urllib.parse
 from pathlib import Path
 
-from src.errors import UserError, flatten
+from src.errors import UserError, flatten, shortened
 from src.runtime.connection import send_request
 
 ENDPOINT = "https://huggingface.co"
 CONVERTER = "SFconvertbot"  # account of the hub; transformers loads its conversions too
 SWITCHES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 REPOSITORY = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?", re.ASCII)  # the rest: `is_hub_id`
+REVISION = re.compile(r"[A-Za-z0-9][\w./+-]{0,254}")
 
 
 def is_hub_id(text: str) -> bool:
@@ -40,6 +41,20 @@ def is_hub_id(text: str) -> bool:
     except HFValidationError:
         return False
     return True
+
+
+def looks_like_path(text: str) -> bool:
+    """Return whether a text can only be a folder, since hub ids are ``name`` or ``owner/name``."""
+    return text.startswith((".", "/", "~")) or text.count("/") > 1 or "\\" in text or Path(text).exists()
+
+
+def check_revision(key: str, revision: str | None) -> None:
+    """Raise a UserError if a revision is no branch, tag or commit; `key` is what the user calls it.
+
+    The library looks for a file of that name in its cache.
+    """
+    if revision is not None and (not REVISION.fullmatch(revision) or ".." in revision):
+        raise UserError(f"{key}={shortened(revision)} is not a revision of the hub. Give a branch, a tag or a commit.")
 
 
 def go_offline_unless_reachable(seconds: float = 5.0) -> bool:
@@ -120,6 +135,7 @@ def snapshot(path: str, revision: str | None, patterns: list[str]) -> tuple[Path
     """
     if not is_hub_id(path):
         raise UserError(f"model.path '{path}' is neither a folder here nor a hub id (name or owner/name).")
+    check_revision("model.revision", revision)
     online = go_offline_unless_reachable()
 
     import huggingface_hub

@@ -1,4 +1,4 @@
-"""Shards of a forward pass, so that a killed pass continues and processes can share it."""
+"""Shards of a forward pass: a killed pass continues from them, and the finished one is read from them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ class ShardStore:
 
     def __init__(self, store: StoreFolder, key: str) -> None:
         self.store = store
-        self.names = "partial", key
+        self.key = key
+        self.names = "passes", key
         self.folder = store.path.joinpath(*self.names)
 
     @contextmanager
@@ -72,7 +73,7 @@ class ShardStore:
         """Return number and file of every intact shard; remove damaged ones."""
         found = {}
         for number, path in self.listed().items():
-            # Another process may just have assembled the pass and removed the shards.
+            # Another process may just have removed a damaged shard.
             with suppress(FileNotFoundError), self._open_shard(path) as file:
                 if open_digest(file) == path.stem.partition("-")[2] and _is_array(file):
                     found[number] = path
@@ -178,17 +179,21 @@ class ShardStore:
                     size += os.stat(self._partial(number).name, dir_fd=folder, follow_symlinks=False).st_size
         return size
 
-    def remove(self) -> None:
-        """Remove shards, partial shards, timings and claims; keep other files with a warning."""
+    @property
+    def is_finished(self) -> bool:
+        """Whether `finish` has been called since the last claim."""
+        return not (self.folder / "claims").is_dir()
+
+    def finish(self) -> None:
+        """Remove partial shards, timings and claims; keep the shards, and files that are not the store's."""
         try:
             with suppress(OSError), self.store.open(*self.names) as folder:
-                for kind in (SHARD, TIMING, PARTIAL):
+                for kind in (TIMING, PARTIAL):
                     unlink_matching(folder, kind)
                 with suppress(OSError, UserError), self.store.open(*self.names, "claims") as claims:
                     unlink_matching(claims, CLAIM)
                 with suppress(OSError):
                     os.rmdir("claims", dir_fd=folder)
-                self.store.remove_empty(*self.names)
         except UserError as error:  # a link in place of the folder, which is no longer needed
             log.warning("%s", error)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from src.results.cautions import is_one_vector
-from src.results.groups import group_labels, group_runs
+from src.results.groups import group_labels, group_runs, unequal_widths
 from src.results.result import Result
 from src.sweeps.jobs import Job, read_job
 from src.sweeps.pairs import Pairs, compare_pairs
@@ -34,6 +34,7 @@ class Run:
     equivalence: float | None = None  # p of equivalence to the best within the margin, after Holm
     family: str = ""  # of the pair of this run and the best
     reason: str = ""  # why the run is untested
+    wider: bool = False  # whether its features have more dimensions than those of another run of its group
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Comparison:
     @property
     def poolings(self) -> list[str]:
         """Names of the poolings in order of their first appearance."""
-        return list(dict.fromkeys(run.result.pooling for group in self.groups for run in group.runs))
+        return list(dict.fromkeys(run.result.pooling_label for group in self.groups for run in group.runs))
 
 
 def compare_records(folders: Iterable[Path]) -> Comparison:
@@ -114,10 +115,17 @@ def _result(job: Job) -> Result:
 
 def _test(members: Sequence[Job]) -> tuple[Run, ...]:
     """Return the runs of a group, each marked by its verdict against the best one."""
+    results = [_result(job) for job in members]
+    widths = unequal_widths(results)
     runs = [
-        Run(job.result, job.record or job.folder, mark="one vector" if is_one_vector(job.result) else "")
-        for job in members if job.result is not None
-    ]  # fmt: skip
+        Run(
+            result,
+            job.record or job.folder,
+            mark="one vector" if is_one_vector(result) else "",
+            wider=bool(widths) and widths[result.pooling_label] > min(widths.values()),
+        )
+        for job, result in zip(members, results, strict=True)
+    ]
     scored = [run for run in runs if run.result.score["value"] is not None and not run.mark]
     if len(scored) < 2:
         return tuple(runs)
@@ -131,7 +139,7 @@ def _test(members: Sequence[Job]) -> tuple[Run, ...]:
 
 def _names(runs: Sequence[Run]) -> dict[str, str]:
     """Return a name for the key of each run: its pooling, with the key's start if two have the same."""
-    given = [run.result.pooling for run in runs]
+    given = [run.result.pooling_label for run in runs]
     return {
         run.result.key: name if given.count(name) == 1 else f"{name} ({run.result.key[:6]})"
         for run, name in zip(runs, given, strict=True)

@@ -25,8 +25,8 @@ from src.sweeps.rendering import (
 )
 
 MEASUREMENTS = (
-    "value", "low", "high", "mark", "difference", "p", "p_holm", "p_equivalence_holm", "family", "pooler",
-    "cache", "seconds", "key", "folder",
+    "value", "low", "high", "mark", "difference", "p", "p_holm", "p_equivalence_holm", "family", "width", "wider",
+    "pooler", "cache", "seconds", "key", "folder",
 )  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def to_rows(comparison: Comparison) -> list[list[Any]]:
                 [
                     *(getattr(result, name) for name in IDENTITY),
                     *(group.label.get(name, "") for name in labels),
-                    *(result.pooling, group.metric, numbers["value"], numbers.get("low"), numbers.get("high")),
+                    *(result.pooling_label, group.metric, numbers["value"], numbers.get("low"), numbers.get("high")),
                     *(
                         run.mark,
                         run.difference,
@@ -76,6 +76,8 @@ def to_rows(comparison: Comparison) -> list[list[Any]]:
                         run.adjusted,
                         run.equivalence,
                         run.family,
+                        result.counts.get("width"),
+                        "yes" if run.wider else "",
                         result.pooler.get("status"),
                     ),
                     *(result.timing.get("cache"), result.timing.get("total"), result.key, run.folder.name),

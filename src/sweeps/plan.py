@@ -11,14 +11,16 @@ from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, ValueType
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from src.errors import UserError, mask
+from src.pooling import CONCAT
 from src.storage.atomic import write_json
 from src.sweeps.checks import check_compositions, check_has_jobs, check_outputs
 from src.sweeps.status import PLAN, JobStatus, read_mapping
 
+OF, CONCATENATION = "pooling.of=", f"pooling={CONCAT}"
 JOB_NUMBER = "${hydra.job.num}"
 
 
@@ -121,10 +123,29 @@ def expand(overrides: Iterable[Override]) -> list[tuple[str, ...]]:
         if not override.is_sweep_override():
             values[key] = [f"{key}={override.get_value_element_as_str()}"]
         elif override.is_discrete_sweep():
-            values[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            values[key] = [f"{key}={value}" for value in _options(override)]
         else:
             raise UserError(f"'{override.input_line}' is an interval. List its values, or use range(start,stop,step).")
-    return list(itertools.product(*values.values()))
+    return _without_parts(list(itertools.product(*values.values())))
+
+
+def _options(override: Override) -> list[str]:
+    """Return the values of a sweep; ``pooling=glob(*)`` leaves out concat, which needs ``pooling.of``."""
+    found = list(override.sweep_string_iterator())
+    is_glob = override.value_type is ValueType.GLOB_CHOICE_SWEEP and override.key_or_group == "pooling"
+    return [value for value in found if not (is_glob and value == CONCAT)]
+
+
+def _without_parts(jobs: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return the jobs of a sweep over concat and other poolings, which take no ``pooling.of``.
+
+    >>> _without_parts([("pooling=cls", "pooling.of=[cls,mean]"), ("pooling=concat", "pooling.of=[cls,mean]")])
+    [('pooling=cls',), ('pooling=concat', 'pooling.of=[cls,mean]')]
+    """
+    if not any(CONCATENATION in job for job in jobs):
+        return jobs
+    kept = [job if CONCATENATION in job else tuple(word for word in job if not word.startswith(OF)) for job in jobs]
+    return list(dict.fromkeys(kept))
 
 
 def swept_layers(overrides: Sequence[str]) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ SYMBOLS = {
     "one vector": "0",
 }  # fmt: skip
 OTHER_PAIR = "+"
-BEST_SCORE = re.compile(r"^-?[\d.e+-]+ \*u?$", re.MULTILINE)  # the best score of a group and its symbols, in a cell
+BEST_SCORE = re.compile(r"^-?[\d.e+-]+ \*u?w?$", re.MULTILINE)  # the best score of a group and its symbols, in a cell
 LEGEND = {
     "*": "the best of its group",
     "=": "no relevant difference from the best: within the margin of 1 point",
@@ -36,6 +36,7 @@ LEGEND = {
     "!": "not tested against the best",
     "0": "all texts have one and the same vector: nothing can be read from it",
     "u": "made with a pooler that was never trained",
+    "w": "wider than another pooling of its group: the scores compare numbers of dimensions too",
 }
 TESTS = (
     f"No symbol: worse than the best. Paired tests on the same rows at {100 * SIGNIFICANCE_LEVEL:g} %, Holm over the "
@@ -49,7 +50,7 @@ def symbols(run: Run) -> str:
     from src.evaluation.multiplicity import SECOND_FAMILY
 
     other = run.family == SECOND_FAMILY
-    return SYMBOLS.get(run.mark, "") + OTHER_PAIR * other + "u" * uses_untrained_pooler(run.result)
+    return SYMBOLS.get(run.mark, "") + OTHER_PAIR * other + "u" * uses_untrained_pooler(run.result) + "w" * run.wider
 
 
 def render(comparison: Comparison, *, width: int = 100, terminal: bool = False) -> str:
@@ -66,7 +67,7 @@ def render(comparison: Comparison, *, width: int = 100, terminal: bool = False) 
             _print(console, columns, rows)
         else:
             _print_long(console, comparison)
-        if legend := _legend(comparison):
+        if legend := legend_text(comparison):
             console.print(_text(legend))
         for line in layer_lines(comparison):
             console.print(_text(line))
@@ -102,7 +103,7 @@ def warnings(comparison: Comparison) -> list[str]:
 
 def _repeated(comparison: Comparison) -> bool:
     """Return whether a group has a pooling twice, which one cell cannot show."""
-    return any(len({run.result.pooling for run in group.runs}) < len(group.runs) for group in comparison.groups)
+    return any(len({run.result.pooling_label for run in group.runs}) < len(group.runs) for group in comparison.groups)
 
 
 def tally(comparison: Comparison) -> list[str]:
@@ -119,7 +120,8 @@ def tally(comparison: Comparison) -> list[str]:
     return lines
 
 
-def _legend(comparison: Comparison) -> str:
+def legend_text(comparison: Comparison) -> str:
+    """Return the meaning of the symbols that occur, and why runs are not tested, a line each."""
     used = {symbol for group in comparison.groups for run in group.runs for symbol in symbols(run)}
     lines = [f"{symbol} {meaning}" for symbol, meaning in LEGEND.items() if symbol in used]
     lines += [TESTS] * any(run.p is not None for group in comparison.groups for run in group.runs)
@@ -134,7 +136,7 @@ def layer_lines(comparison: Comparison) -> list[str]:
     for found in best_layers(comparison):
         metric, result = str(found.run.result.score["metric"]), found.run.result
         lines.append(
-            f"{label_text(found.label)}: the best layer is {result.layer} with {result.pooling}, "
+            f"{label_text(found.label)}: the best layer is {result.layer} with {result.pooling_label}, "
             f"{score(metric, result.score)}, chosen among {found.scores} scores on these test rows, so an upper "
             "estimate. Layers are not tested against each other."
         )
@@ -152,7 +154,7 @@ def _wide(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     rows = []
     for group in comparison.groups:
         cells = {
-            run.result.pooling: "\n".join(
+            run.result.pooling_label: "\n".join(
                 (f"{score(group.metric, run.result.score)} {symbols(run)}", interval(run), cost(run))
             )
             for run in group.runs
@@ -169,7 +171,7 @@ def run_rows(group: Group) -> list[list[str]]:
     """Return a row of `COLUMNS` for each run of a group."""
     return [
         [
-            run.result.pooling,
+            run.result.pooling_label,
             f"{score(group.metric, run.result.score)} {symbols(run)}".rstrip(),
             interval(run),
             "" if run.difference is None else _signed(group.metric, -run.difference),

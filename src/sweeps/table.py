@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 from src.results.result import Result
 from src.sweeps.comparison import Comparison
 from src.sweeps.export import to_rows
-from src.sweeps.rendering import COLUMNS, LEGEND, baseline_texts, caption, group_title, render, run_rows
+from src.sweeps.rendering import (
+    COLUMNS,
+    baseline_texts,
+    caption,
+    group_title,
+    layer_lines,
+    legend_text,
+    render,
+    run_rows,
+    warnings,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,8 +68,9 @@ class ComparisonTable:
             title = "; ".join([group_title(group), *baseline_texts(group)])
             rows = [f"<tr>{_cells('th', COLUMNS)}</tr>", *(f"<tr>{_cells('td', row)}</tr>" for row in run_rows(group))]
             parts.append(f"<table><caption>{html.escape(title)}</caption>{''.join(rows)}</table>")
-        legend = "<br>".join(f"{symbol} {html.escape(meaning)}" for symbol, meaning in LEGEND.items())
-        return f"{''.join(parts)}<p>{legend}</p>"
+        comparison = self.comparison
+        notes = [*legend_text(comparison).splitlines(), *layer_lines(comparison), *warnings(comparison)]
+        return f"{''.join(parts)}<p>{'<br>'.join(map(html.escape, notes))}</p>"
 
 
 def _cells(tag: str, texts: list[str]) -> str:

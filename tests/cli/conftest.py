@@ -12,4 +12,4 @@ def no_forward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr("src.features.extractor.load_encoder", refuse)
+    monkeypatch.setattr("src.features.on_demand.load_encoder", refuse)

@@ -85,7 +85,7 @@ def test_an_interrupted_pass_keeps_its_shards(
             lambda self, number: (interrupted if any(self.folder.glob("*.npy")) else write)(self, number),
         )
         assert run_main(run.main, *files, "runtime.token_budget=256").status == 130
-    assert len(list(tmp_path.glob("cache/*/partial/*/*.npy"))) == 1
+    assert len(list(tmp_path.glob("cache/*/passes/*/*.npy"))) == 1
     ended = run_main(run.main, *files, "runtime.token_budget=256")
     assert ended.status == 0, ended.err
     assert "cache                        partial" in ended.out

@@ -22,7 +22,7 @@ from src.errors import UserError
 from src.pooling import poolings
 
 ROOT = CONF.parent
-README, CLUSTER = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/cluster.md"))
+PAGES = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/cluster.md", "docs/hub.md")]
 
 
 def composed(*overrides: str) -> Config:
@@ -40,11 +40,14 @@ def test_every_option_composes_under_its_own_name(path: Path) -> None:
     config = composed(
         f"{'+' if group == 'experiment' else ''}{group}={path.stem}",
         *(["dataset.train=a.csv"] if path.stem == "files" else []),
+        *(["dataset.hub.path=a/b"] if path.stem == "hub" else []),
     )
     if group in ("model", "dataset", "tracker"):
-        assert getattr(config, group).name == path.stem
+        assert getattr(config, group).name == ("a/b" if path.stem == "hub" else path.stem)
         # What a YAML says survives composition.
         for key, value in OmegaConf.to_container(OmegaConf.load(path)).items():  # type: ignore[union-attr]
+            if key == "name":
+                continue
             found = getattr(getattr(config, group), str(key))
             assert value is None or isinstance(value, dict) or found == value, key
 
@@ -72,14 +75,14 @@ def test_a_hash_in_a_model_is_whole_and_its_source_is_named() -> None:
 def test_no_yaml_holds_a_path_of_one_machine_and_no_python_names_a_dataset() -> None:
     for path in CONF.rglob("*.yaml"):
         assert not re.search(r"/(home|root|Users|work|tmp)/", path.read_text()), path
-    names = {path.stem for path in CONF.glob("dataset/*.yaml")} - {"files", "mr", "cr"}
+    names = {path.stem for path in CONF.glob("dataset/*.yaml")} - {"files", "hub", "mr", "cr"}
     for path in (ROOT / "src").rglob("*.py"):
         code = re.sub(r'"""[\s\S]*?"""|#.*', "", path.read_text())
         assert not [name for name in names if re.search(rf"['\"]{name}['\"]", code)], path
 
 
 COMMANDS = [
-    line for line in re.findall(r"^(python -m src\.(?:run|extract).*?)(?:\s+#.*)?$", README + CLUSTER, re.MULTILINE)
+    line for line in re.findall(r"^(python -m src\.(?:run|extract).*?)(?:\s+#.*)?$", "".join(PAGES), re.MULTILINE)
 ]
 
 

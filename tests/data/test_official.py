@@ -30,6 +30,8 @@ FULL = {
         "validation": [139, 289, 229, 279, 165],
         "test": [279, 633, 389, 510, 399],
     },
+    "tweet_irony": {"train": [1417, 1445], "validation": [499, 456], "test": [473, 311]},
+    "tweet_offensive": {"train": [7975, 3941], "validation": [865, 459], "test": [620, 240]},
     "sick_e": {"train": [665, 2536, 1299], "validation": [74, 282, 144], "test": [720, 2793, 1414]},
 }
 
@@ -190,6 +192,34 @@ def test_subj_trec_and_sst_are_read(tmp_path: Path) -> None:
     ]
     assert binary.train.text.to_pylist() == ["fine film ", "dull "] and binary.train.label.tolist() == [1, 0]
     assert fine.train.text.to_pylist() == ["fine film", "dull"] and fine.train.label.tolist() == [4, 0]
+
+
+def test_banking77_has_all_rows_of_its_quoted_files(shared: Path) -> None:
+    read = load_dataset(option("banking77"), str(shared / "data"))
+    assert {name: len(split) for name, split in read.splits.items()} == {"train": 10003, "test": 3080}
+    assert len(read.classes) == 77 and set(counts(read.test)) == {40}
+    assert sum("\n" in text for text in read.train.text.to_pylist()) == 10
+    check_probe(read)
+
+
+def test_tweets_choose_on_their_validation_split(tmp_path: Path) -> None:
+    files = {
+        f"single/tweeteval/{task}/{name}_{kind}.txt": content
+        for task in ("irony", "offensive")
+        for name in ("train", "val", "test")
+        for kind, content in (("text", "@user  hi \n\U0001f600\n"), ("labels", "1\n0\n"))
+    }
+    root = write_files(tmp_path, files)
+    for name, headline, classes in (
+        ("tweet_irony", "f1", ("non_irony", "irony")),
+        ("tweet_offensive", "macro_f1", ("not-offensive", "offensive")),
+    ):
+        read = load_dataset(option(name), root)
+        assert read.metrics[0] == headline and read.classes == classes and read.selection == "development"
+        assert read.test.text.to_pylist() == ["@user  hi ", "\U0001f600"] and read.test.label.tolist() == [1, 0]
+    (tmp_path / "single/tweeteval/irony/val_labels.txt").unlink()
+    with pytest.raises(UserError, match=r"val_labels.txt .*data_root="):
+        load_dataset(option("tweet_irony"), root)
 
 
 def test_errors_of_the_official_layout_name_the_way_out(tmp_path: Path) -> None:

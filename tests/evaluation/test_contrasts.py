@@ -128,3 +128,12 @@ def test_pairs_of_a_task_share_one_bootstrap():
 def test_errors_name_the_task_and_the_problem(call, message):
     with pytest.raises(UserError, match=message):
         call()
+
+
+def test_unequal_widths_are_flagged():
+    task = replace(make_task("one"), widths={"a": 16, "b": 32, "c": 16})
+    wider, equal = contrasts([task], [("a", "b"), ("a", "c")], resamples=FAST)
+    assert "unequal widths" in wider.flag and equal.flag is None
+    tasks = [task, replace(make_task("two", seed=1), widths=task.widths)]
+    assert "32" in over_tasks(tasks, "a", "b", resamples=FAST).flag
+    assert over_tasks(tasks, "a", "c", resamples=FAST).flag is None

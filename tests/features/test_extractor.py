@@ -12,10 +12,9 @@ import pyarrow as pa
 import pytest
 
 from src.errors import UserError
-from src.features import extractor as extractor_module
-from src.features import loading
+from src.features import loading, on_demand
 from src.features.inputs import EncoderInput
-from src.models import kernels
+from src.models import forward, kernels
 from src.models.encoder import Encoder
 from src.pooling import poolings
 from tests.helpers.extraction import make_column, make_extractor
@@ -76,7 +75,7 @@ def test_the_version_of_the_kernels_enters_the_key(bert: Path, tmp_path: Path, m
     first_key = first._key(make_column(), ("mean", 2))
     assert second._key(make_column(), ("mean", 2)) == first_key
     assert second._encoder is None
-    for module in (kernels, extractor_module):
+    for module in (kernels, forward, on_demand):
         monkeypatch.setattr(module, "VERSION", kernels.VERSION + 1)
     monkeypatch.setattr(loading, "_kept", {})
     assert make_extractor(bert, tmp_path)._key(make_column(), ("mean", 2)) != first_key

@@ -61,7 +61,7 @@ def test_an_interrupted_pass_continues_from_its_finished_shards(
     assert 0 < resumed.encoded < 600
     assert found.timing["shards_resumed"] > 0
     np.testing.assert_array_equal(found.values, undisturbed)
-    assert not any((tmp_path / "b" / "partial").iterdir())
+    assert not list((tmp_path / "b").glob("passes/*/claims"))
 
 
 SCRIPT = """
@@ -112,7 +112,7 @@ def test_a_shard_is_never_whole_in_memory(bert: Path, tmp_path: Path) -> None:
         finally:
             tracemalloc.stop()
     shards = [path.stat().st_size for path in one.shard_store(text, targets).listed().values()]
-    assert len(shards) == 4 and max(shards) > 2e6
+    assert len(shards) == 4 and max(shards) > 1e6
     assert peak < max(shards) / 2
 
 

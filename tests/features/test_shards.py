@@ -27,7 +27,7 @@ TARGET = ("mean", 2)
 
 
 @pytest.mark.parametrize("shards", [2, 8])
-def test_assembled_shards_equal_the_whole_pass(shards: int, bert: Path, tmp_path: Path) -> None:
+def test_shared_shards_equal_the_whole_pass(shards: int, bert: Path, tmp_path: Path) -> None:
     text = make_column(300)
     whole = make_extractor(bert, tmp_path / "a")
     expected = np.array(whole.features(text, TARGET, [1]).values)
@@ -44,7 +44,7 @@ def test_assembled_shards_equal_the_whole_pass(shards: int, bert: Path, tmp_path
     assert {path.name for path in (tmp_path / "a").glob("features/*/*")} == {
         path.name for path in (tmp_path / "b").glob("features/*/*")
     }
-    assert not any((tmp_path / "b" / "partial").iterdir())
+    assert not list((tmp_path / "b").glob("passes/*/claims"))
 
 
 def test_stored_features_load_no_model(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +69,7 @@ def test_missing_shards_are_encoded_by_the_job_that_needs_them(bert: Path, tmp_p
 def test_shards_claimed_by_another_process_are_not_encoded(bert: Path, tmp_path: Path) -> None:
     text = make_column(300)
     one = make_extractor(bert, tmp_path)
-    parts = one.shard_store(text, one.supported_targets([2]))
+    parts = one.shard_store(text, one.base_targets([2]))
     claim = parts.claim(0)
     assert parts.claim(0) is None
     left = one.encode_shard(text, TARGET, [], 0, 1)
@@ -134,7 +134,7 @@ def test_the_files_are_written_whenever_the_other_job_runs(
     assert began
     for path in whole:
         assert (tmp_path / "shared" / path.name).read_bytes() == path.read_bytes()
-    assert not any((tmp_path / "store" / "partial").iterdir())
+    assert not list((tmp_path / "store").glob("passes/*/claims"))
 
 
 def test_remaining_shards_are_counted_without_encoding(
@@ -150,7 +150,7 @@ def test_remaining_shards_are_counted_without_encoding(
     assert one.remaining_shards(text, TARGET, []) == 0
 
 
-def test_shards_that_another_job_assembled_do_not_remain(
+def test_shards_of_a_pass_that_another_job_finished_do_not_remain(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = make_column(300)
@@ -173,7 +173,7 @@ def test_partial_shards_count_towards_the_required_space(
     monkeypatch.setattr(ArrayStore, "require_space", lambda self, size: needed.append(size))
     monkeypatch.setattr(Encoder, "forward", None)
     one = make_extractor(bert, tmp_path)
-    parts = one.shard_store(text, one.supported_targets([2]))
+    parts = one.shard_store(text, one.base_targets([2]))
     for half in (0, 1000):
         with parts.open_writer(0, (1, half // 4, 1)):
             pass

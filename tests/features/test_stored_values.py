@@ -15,7 +15,7 @@ from src.storage.keys import content_key
 from tests.helpers.extraction import make_column, make_extractor
 
 
-@pytest.mark.parametrize("name", ["features", "tokens"])
+@pytest.mark.parametrize("name", ["passes", "tokens"])
 def test_damaged_values_are_computed_again_to_the_same_bits(
     name: str, bert: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -23,7 +23,7 @@ def test_damaged_values_are_computed_again_to_the_same_bits(
     values = np.array(make_extractor(bert, tmp_path).features(text, ("mean", 2)).values)
     for path in (tmp_path / name).rglob("*.npy"):
         data = bytearray(path.read_bytes())
-        data[len(data) // 2] ^= 4
+        data[len(data) // 8 :: 64] = bytes(len(data[len(data) // 8 :: 64]))
         path.write_bytes(data)
     again = make_extractor(bert, tmp_path).features(text, ("mean", 2))
     assert "damaged" in caplog.text
@@ -68,6 +68,11 @@ def test_impossible_features_and_tokens_are_computed_again(
         {"pass": {}},
         {"pass": sound["meta"]["pass"] | {"encode": "x"}},
         {"pass": {"shards_resumed": None}},
+        sound["meta"] | {"shards": "../elsewhere"},
+        sound["meta"] | {"shards": "0" * 64},
+        sound["meta"] | {"place": 99},
+        sound["meta"] | {"place": (sound["meta"]["place"] + 1) % sound["meta"]["targets"]},
+        {name: item for name, item in sound["meta"].items() if name != "sha256"},
     ):
         record = {"meta": notes, "sha256": sound["sha256"]}
         (place / "meta.json").write_text(json.dumps({**record, "digest": content_key(record)}))

@@ -204,8 +204,9 @@ def use_all(store: ArrayStore) -> None:
         and parts.timings() == [{"encode": 1.0}]
     )
     assert parts.read(path, (2, 2)).tolist() == [[1, 1], [1, 1]]
-    parts.remove()
-    assert not parts.folder.exists()
+    parts.finish()
+    assert path in parts.folder.iterdir() and not (parts.folder / "claims").exists()
+    path.unlink()
 
 
 PLACES = [
@@ -214,9 +215,9 @@ PLACES = [
     f"features/{KEY[:2]}/{KEY}",
     "tmp",
     "locks",
-    "partial",
-    f"partial/{KEY}",
-    f"partial/{KEY}/claims",
+    "passes",
+    f"passes/{KEY}",
+    f"passes/{KEY}/claims",
 ]
 
 
@@ -227,7 +228,7 @@ def test_a_link_in_place_of_a_folder_is_named_and_not_followed(store: ArrayStore
     link.symlink_to(elsewhere, target_is_directory=True)
     with pytest.raises(UserError, match=rf"'{link}' is a link.*runtime\.cache_dir"):
         use_all(store)
-    store.shards(KEY).remove()
+    store.shards(KEY).finish()
     store.shards(KEY).discard(0)
     assert tree(elsewhere) == before and link.is_symlink()
     link.unlink()

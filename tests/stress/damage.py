@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,11 @@ import numpy as np
 from tests.stress.harness import Harness, features_digest
 
 
-def flip(path: Path, rng: np.random.Generator) -> None:
-    """Change one random bit of a file."""
+def flip(path: Path, rng: np.random.Generator, part: tuple[float, float] = (0, 1)) -> None:
+    """Change one random bit of a file, in the given part of it."""
     data = bytearray(path.read_bytes())
-    data[int(rng.integers(len(data)))] ^= 1 << int(rng.integers(8))
+    first, end = (int(share * len(data)) for share in part)
+    data[int(rng.integers(first, end))] ^= 1 << int(rng.integers(8))
     path.write_bytes(data)
 
 
@@ -23,7 +25,7 @@ def damage(harness: Harness, rows: int) -> None:
     expected = harness.expected_digest(rows)
     store, output = harness.folder / "store", harness.folder / "whole"
     # An extraction reads the requested features, the tokens and the facts about the model.
-    requested = next(path.parent for path in store.glob("features/*/*/values.npy") if _holds(path, output))
+    requested, part = next(found for path in store.glob("features/*/*/meta.json") if (found := _read(path, output)))
     used = [requested, *store.glob("tokens/*/*"), *store.glob("facts/*/*")]
     files = sorted(path for folder in used for path in folder.iterdir())
 
@@ -40,15 +42,19 @@ def damage(harness: Harness, rows: int) -> None:
         )
 
     for path in files:
-        for _ in range(3 if path.name == "values.npy" else 1):
-            check(
-                f"a bit of {path.relative_to(store).parts[0]}/{path.name} flipped",
-                lambda path=path: flip(path, harness.rng),  # type: ignore[misc]
-            )
-    values = requested / "values.npy"
-    check("values.npy cut to half", lambda: os.truncate(values, values.stat().st_size // 2))
-    check("values.npy empty", lambda: os.truncate(values, 0))
-    check("values.npy deleted", values.unlink)
+        check(
+            f"a bit of {path.relative_to(store).parts[0]}/{path.name} flipped",
+            lambda path=path: flip(path, harness.rng),  # type: ignore[misc]
+        )
+
+    def shard() -> Path:
+        return Path(harness.rng.choice(sorted(map(str, store.glob("passes/*/*.npy")))))
+
+    for _ in range(3):
+        check("a bit of a shard flipped", lambda: flip(shard(), harness.rng, part))
+    check("a shard cut to half", lambda: os.truncate(path := shard(), path.stat().st_size // 2))
+    check("a shard empty", lambda: os.truncate(shard(), 0))
+    check("a shard deleted", lambda: shard().unlink())
     check("meta.json deleted", (requested / "meta.json").unlink)
     check(
         "a strange file beside the values", lambda: (requested / "strange.npy").write_bytes(b"garbage"), detected=False
@@ -56,14 +62,18 @@ def damage(harness: Harness, rows: int) -> None:
     check("strange files in the store", lambda: _strange(store), detected=False)
 
 
-def _holds(path: Path, output: Path) -> bool:
-    """Return whether a stored array is the one that the extraction wrote out."""
-    values = np.load(path)
-    return (output / "train.safetensors").read_bytes().endswith(values.tobytes())
+def _read(path: Path, output: Path) -> tuple[Path, tuple[float, float]] | None:
+    """Return the folder of a stored value and its part of each shard, if the extraction wrote it out."""
+    where = json.loads(path.read_text())["meta"]
+    (first, *_) = sorted((path.parents[3] / "passes" / where["shards"]).glob("*.npy"))
+    vectors, written = np.load(first)[where["place"]], (output / "train.safetensors").read_bytes()
+    if not all(row.tobytes() in written for row in vectors[:8]):
+        return None
+    return path.parent, ((where["place"] + 0.1) / where["targets"], (where["place"] + 0.9) / where["targets"])
 
 
 def _strange(store: Path) -> None:
     """Put a strange file into every folder of the store."""
-    for place in ("features", "tokens", "partial", "tmp", "locks", "."):
+    for place in ("features", "tokens", "passes", "tmp", "locks", "."):
         (store / place).mkdir(exist_ok=True)
         (store / place / "strange").write_bytes(b"garbage")

@@ -56,8 +56,8 @@ def disk(harness: Harness, size: int) -> None:
     except (UserError, FileNotFoundError) as error:
         print(f"disk: skipped, a memory disk cannot be mounted here ({error})", flush=True)
         return
-    # A pass stores its shards and its values, each (poolings, rows, width) float32.
-    row = 2 * len([each for each in poolings.values() if each.at_least <= LAYERS]) * WIDTH * 4
+    # A pass stores shards, (poolings, rows, width) float32, of the poolings that follow from no other.
+    row = len([each for each in poolings.values() if each.at_least <= LAYERS and not each.of]) * WIDTH * 4
     rows = int(size * 1e6 / row * 0.6)
     expected = harness.expected_digest(rows)
     too_small(harness, size, 3 * rows)

@@ -98,7 +98,7 @@ def kills(harness: Harness, rows: int, count: int) -> None:
         f"shards at each start {' '.join(map(str, found))} of {times.shards}; last run {last.seconds:.1f} s; "
         f"features {'bit-identical' if same else 'DIFFER'} ({expected[:12]})",
     )
-    after = [str(path.relative_to(store)) for kind in ("tmp", "partial") for path in store.glob(f"{kind}/*")]
+    after = [str(path.relative_to(store)) for kind in ("tmp/*", "passes/*/claims") for path in store.glob(kind)]
     rest = ", ".join(after[:3]) or "nothing"
     harness.report(
         "kills", not after, f"{len(left)} half-written values after the last kill, left over at the end: {rest}"

@@ -8,15 +8,15 @@ POLL_INTERVAL = 0.002  # seconds
 
 
 def count_shards(store: Path) -> int:
-    """Return the number of finished shards of the running pass."""
-    return sum(1 for _ in store.glob("partial/*/*.npy"))
+    """Return the number of finished shards."""
+    return sum(1 for _ in store.glob("passes/*/*.npy"))
 
 
 def is_writing(store: Path) -> bool:
-    """Return whether values are being assembled from the shards."""
-    return any(store.glob("tmp/*/values.npy"))
+    """Return whether values that name the shards are stored."""
+    return any(store.glob("features/*/*/meta.json"))
 
 
 def is_written(store: Path) -> bool:
-    """Return whether a value is complete; the first appears when all have been assembled."""
-    return any(store.glob("features/*/*/values.npy"))
+    """Return whether the pass is finished."""
+    return is_writing(store) and not any(store.glob("passes/*/claims"))

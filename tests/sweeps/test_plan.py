@@ -16,8 +16,9 @@ from omegaconf import OmegaConf
 from src import run
 from src.config.paths import CONF
 from src.errors import UserError
+from src.pooling import poolings
 from src.sweeps.checks import MIN_TIMEOUT, check_compositions, check_launcher
-from src.sweeps.plan import SweepPlan, expand, swept_layers
+from src.sweeps.plan import CONCATENATION, SweepPlan, expand, swept_layers
 from src.sweeps.status import JobStatus
 from tests.conftest import Ended
 
@@ -39,9 +40,29 @@ def test_the_jobs_are_those_of_hydras_basic_sweeper(overrides: list[str], compos
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     (basic,) = (each for each in Plugins.instance().discover(Sweeper) if each.__name__ == "BasicSweeper")
     jobs: Any = basic
-    assert [list(job) for job in expand(parser.parse_overrides(overrides))] == jobs.split_arguments(
-        parser.parse_overrides(overrides), None
-    )[0]
+    expected = [
+        job for job in jobs.split_arguments(parser.parse_overrides(overrides), None)[0] if CONCATENATION not in job
+    ]
+    assert [list(job) for job in expand(parser.parse_overrides(overrides))] == expected
+
+
+def test_a_sweep_runs_concatenations_beside_their_parts() -> None:
+    words = ["pooling=cls,concat,mean", "pooling.of=[cls,mean],[cls,max]", "seed=0"]
+    assert expand(OverridesParser.create().parse_overrides(words)) == [
+        ("pooling=cls", "seed=0"),
+        (CONCATENATION, "pooling.of=[cls,mean]", "seed=0"),
+        (CONCATENATION, "pooling.of=[cls,max]", "seed=0"),
+        ("pooling=mean", "seed=0"),
+    ]
+    alone = ["pooling=cls,mean", "pooling.of=[cls,mean]"]  # refused by each job
+    assert all("pooling.of=[cls,mean]" in job for job in expand(OverridesParser.create().parse_overrides(alone)))
+
+
+def test_a_glob_of_poolings_leaves_out_concat(composed: Any) -> None:
+    composed()
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    found = [job[0].partition("=")[2] for job in expand(parser.parse_overrides(["pooling=glob(*)"]))]
+    assert sorted(found) == sorted(poolings)
 
 
 def test_an_interval_is_refused(composed: Any) -> None:

@@ -160,7 +160,7 @@ def _against_random_weights(evidence: Evidence, pooling: str) -> Overall:
 
 def _is_control(result: Result) -> bool:
     """Return whether a run must score at chance."""
-    return bool(result.config["probe"].get("shuffled_labels")) or (result.layer == 0 and result.pooling == "cls")
+    return bool(result.config["probe"].get("shuffled_labels")) or (result.layer == 0 and result.pooling_label == "cls")
 
 
 def _is_at_chance(result: Result) -> bool:

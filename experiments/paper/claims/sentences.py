@@ -53,6 +53,7 @@ def overall_number(overall: Overall, what: str, family: str = ALONE) -> Number:
     """Return a difference over tasks as a number; `family` names the correction of its p-values."""
     p, equivalence = format_p_value(overall.p), format_p_value(overall.p_equivalence)
     test = f"{OVER_TASKS.format(len(overall.tasks))}; p {p}, equivalence p {equivalence} ({family})"
+    test += "; unequal widths" if overall.flag else ""
     return _number(what, overall, overall.verdict, test)
 
 

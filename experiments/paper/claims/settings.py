@@ -113,7 +113,9 @@ def data(evidence: Evidence) -> Claim:
     for model in evidence.models_of("mdl"):
         compression: dict[str, list[float]] = {}
         for record in evidence[f"mdl/{model}"]:
-            compression.setdefault(record.result.pooling, []).append(record.result.chosen["online_code"]["compression"])
+            compression.setdefault(record.result.pooling_label, []).append(
+                record.result.chosen["online_code"]["compression"]
+            )
         mean = {pooling: float(np.mean(values)) for pooling, values in compression.items()}
         order = sorted(mean, key=lambda pooling: -mean[pooling])
         lines.append(

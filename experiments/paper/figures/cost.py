@@ -52,12 +52,14 @@ def _layers(axis: Axes, costs: Sequence[Mapping[str, Any]], records: Sequence[Re
     """Draw scores over the seconds of each layer; the seconds of poolings are too few to show."""
     status = drawing.pooler_status(records)
     exits = {int(layer): seconds(costs, "joint", "mean", layer) for layer in costs[0]["seconds"]["forward"]["joint"]}
-    names = style.sort_poolings(record.result.pooling for record in records)
+    names = style.sort_poolings(record.result.pooling_label for record in records)
     step = 0.006 * max(cost["value"] for cost in exits.values())
     for number, pooling in enumerate(names):
         marks, shift = drawing.marker_style(pooling, status), step * (2 * number - len(names) + 1)
         scores = {
-            layer: mean_score(each for each in records if (each.result.pooling, each.result.layer) == (pooling, layer))
+            layer: mean_score(
+                each for each in records if (each.result.pooling_label, each.result.layer) == (pooling, layer)
+            )
             for layer in exits
         }
         known = [layer for layer in exits if scores[layer]["value"] is not None]
@@ -84,7 +86,7 @@ def _pairs(axis: Axes, costs: Sequence[Mapping[str, Any]], records: Sequence[Rec
     last = max(costs[0]["seconds"]["forward"]["joint"], key=int)
     for pooling, shift, options in layout.spread_poolings(records, 0.05):
         scores = [
-            mean_score(each for each in records if (each.result.pooling, each.result.pairing) == (pooling, name))
+            mean_score(each for each in records if (each.result.pooling_label, each.result.pairing) == (pooling, name))
             for name in PAIRINGS
         ]
         axis.plot([shift, 1 + shift], [drawing.percent(score["value"]) for score in scores], color=options["color"])

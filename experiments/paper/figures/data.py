@@ -37,7 +37,7 @@ def _curves(axis: Axes, records: Sequence[Record]) -> None:
     drawing.draw_constant(axis, records[0])
     status = drawing.pooler_status(records)
     for number, record in enumerate(records):
-        marks = drawing.marker_style(record.result.pooling, status)
+        marks = drawing.marker_style(record.result.pooling_label, status)
         shift = 0.03 * (number - (len(records) - 1) / 2)
         curve = [point for point in record.result.chosen["curve"] if point["value"] is not None]
         places = [drawing.log10(point["rows"]) + shift for point in curve]
@@ -47,7 +47,7 @@ def _curves(axis: Axes, records: Sequence[Record]) -> None:
                 axis,
                 place,
                 point,
-                label=style.pooling_label(record.result.pooling, status),
+                label=style.pooling_label(record.result.pooling_label, status),
                 **{**marks, "markersize": 3},
             )
     counts = [point["rows"] for record in records for point in record.result.chosen["curve"]]
@@ -67,7 +67,7 @@ def _compression(axis: Axes, tasks: Mapping[str, Sequence[Record]]) -> None:
                 drawing.round_digits(found),
                 place + shift,
                 linestyle="none",
-                **drawing.marker_style(record.result.pooling, status),
+                **drawing.marker_style(record.result.pooling_label, status),
             )
     axis.set_yticks(range(len(tasks)), list(tasks))
     axis.set_ylim(len(tasks) - 0.5, -0.5)

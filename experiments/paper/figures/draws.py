@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from experiments import style
 from experiments.paper.figures import drawing, layout
 from src.evaluation.estimates import evaluate
+from src.results.predictions import headline_predictions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,13 +36,18 @@ def _task(axis: Axes, records: Sequence[Record]) -> None:
     status = drawing.pooler_status(records)
     for place, record in enumerate(records):
         result, arrays = record.result, record.predictions
-        marks = drawing.marker_style(result.pooling, status)
+        marks = drawing.marker_style(result.pooling_label, status)
         metric, classes = str(result.score["metric"]), int(result.counts.get("classes") or 0)
         rows = evaluate(
-            metric, arrays["label"], arrays["prediction"][0], classes=classes, seed=result.seed, resamples=RESAMPLES
+            metric,
+            arrays["label"],
+            headline_predictions(arrays)[0],
+            classes=classes,
+            seed=result.seed,
+            resamples=RESAMPLES,
         )
         drawing.draw_interval(
-            axis, place - 0.15, vars(rows), label=style.pooling_label(result.pooling, status), **marks
+            axis, place - 0.15, vars(rows), label=style.pooling_label(result.pooling_label, status), **marks
         )
         drawing.draw_dots(axis, place + 0.2, result.score["draws"], marks["color"])
     axis.set_xticks([])

@@ -26,15 +26,15 @@ own scale."""
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a panel per task, a line per pooling from frozen to tuned."""
     tuned, frozen = data[NEEDS[0]], [*data[NEEDS[1]], *data[NEEDS[2]]]
-    heads = {(record.result.dataset, record.result.pooling) for record in tuned}
-    both = [*(record for record in frozen if (record.result.dataset, record.result.pooling) in heads), *tuned]
+    heads = {(record.result.dataset, record.result.pooling_label) for record in tuned}
+    both = [*(record for record in frozen if (record.result.dataset, record.result.pooling_label) in heads), *tuned]
     return layout.draw_panels({NEEDS[0]: both}, NEEDS[:1], columns=4, height=1.8).fill(_task, legend=6)
 
 
 def _task(axis: Axes, records: Sequence[Record]) -> None:
     drawing.draw_baselines(axis, records[0])
     for pooling, shift, options in layout.spread_poolings(records, 0.09):
-        mine = {_place(record): record.result for record in records if record.result.pooling == pooling}
+        mine = {_place(record): record.result for record in records if record.result.pooling_label == pooling}
         known = {
             place: drawing.percent(mine[place].score["value"])
             for place in sorted(mine)

@@ -33,7 +33,7 @@ def _task(axis: Axes, records: Sequence[Record]) -> None:
     drawing.draw_constant(axis, records[0])
     for pooling, shift, options in layout.spread_poolings(records, 0.12):
         runs = sorted(
-            (record.result for record in records if record.result.pooling == pooling), key=lambda run: run.layer
+            (record.result for record in records if record.result.pooling_label == pooling), key=lambda run: run.layer
         )
         known = [run for run in runs if run.score["value"] is not None]
         axis.plot(

@@ -89,10 +89,10 @@ def by_dataset(records: Iterable[Record]) -> dict[str, list[Record]]:
     found: dict[str, list[Record]] = {}
     for record in records:
         found.setdefault(record.result.dataset, []).append(record)
-    poolings = style.sort_poolings(record.result.pooling for members in found.values() for record in members)
+    poolings = style.sort_poolings(record.result.pooling_label for members in found.values() for record in members)
     place = {name: number for number, name in enumerate(poolings)}
     ordered = sorted(found, key=lambda name: (name.startswith("demo_"), name))
-    return {name: sorted(found[name], key=lambda record: place[record.result.pooling]) for name in ordered}
+    return {name: sorted(found[name], key=lambda record: place[record.result.pooling_label]) for name in ordered}
 
 
 def spread_poolings(records: Iterable[Record], step: float) -> Iterator[tuple[str, float, dict[str, Any]]]:
@@ -106,7 +106,7 @@ def spread_poolings(records: Iterable[Record], step: float) -> Iterator[tuple[st
     """
     records = list(records)
     status = drawing.pooler_status(records)
-    names = style.sort_poolings(record.result.pooling for record in records)
+    names = style.sort_poolings(record.result.pooling_label for record in records)
     for number, pooling in enumerate(names):
         options = {**drawing.marker_style(pooling, status), "label": style.pooling_label(pooling, status)}
         yield pooling, step * (number - (len(names) - 1) / 2), options

@@ -32,7 +32,9 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
 def _task(axis: Axes, records: Sequence[Record]) -> None:
     drawing.draw_baselines(axis, records[0])
     for pooling, shift, options in layout.spread_poolings(records, 0.07):
-        scores = {record.result.pairing: record.result.score for record in records if record.result.pooling == pooling}
+        scores = {
+            record.result.pairing: record.result.score for record in records if record.result.pooling_label == pooling
+        }
         if all(scores.get(pairing, {}).get("value") is not None for pairing in PAIRINGS):
             ends = [drawing.percent(scores[pairing]["value"]) for pairing in PAIRINGS]
             axis.plot([shift, 1 + shift], ends, color=options["color"], linewidth=0.8)

@@ -31,7 +31,7 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
 def panels(records: Sequence[Record]) -> Figure:
     """Return a figure with a panel per task and a row per pooling."""
     tasks = layout.by_dataset(records)
-    names = style.sort_poolings(record.result.pooling for record in records)
+    names = style.sort_poolings(record.result.pooling_label for record in records)
     status = drawing.pooler_status(records)
     rows = -(-len(tasks) // COLUMNS)
     figure, axes = drawing.new_figure(
@@ -43,7 +43,7 @@ def panels(records: Sequence[Record]) -> Figure:
         axis.grid(axis="y")
         drawing.draw_baselines(axis, members[0], horizontal=True)
         for record in members:
-            pooling = record.result.pooling
+            pooling = record.result.pooling_label
             drawing.draw_interval(
                 axis,
                 names.index(pooling),

@@ -8,6 +8,7 @@ from typing import Any
 from experiments import style
 from experiments.bundles import Record
 from experiments.formatting import format_interval, format_p_value, format_points
+from experiments.paper.labels import by_pooling
 from experiments.paper.tables.table import Row
 from src.evaluation.contrasts import Contrast
 from src.evaluation.hierarchical import Overall
@@ -41,6 +42,7 @@ def _score_row(record: Record) -> Row:
     return {
         "experiment": record.experiment,
         **{name: getattr(result, name) for name in identity},
+        "pooling": by_pooling(result),
         "grid": next(iter(probe.get("grid", {}).values()), None),
         "features": probe.get("features"),
         "dtype": result.config.get("runtime", {}).get("dtype"),

@@ -75,7 +75,7 @@ def records_of(evidence: Evidence, experiment: str) -> list[Record]:
 def scores(evidence: Evidence, model: str, experiment: str = "poolings") -> Table:
     """Return the scores of every pooling on every task."""
     records = evidence[f"{experiment}/{model}"]
-    poolings = [name for name in style.LABELS if any(record.result.pooling == name for record in records)]
+    poolings = [name for name in style.LABELS if any(record.result.pooling_label == name for record in records)]
     kind = "the suite's own tasks" if experiment == "demo" else "real tasks"
     caption = f"{model} on {kind}: score in points with its 95 % interval, pairs encoded jointly, last layer."
     return by_pooling(f"{experiment}-{model}", caption, records, poolings)
@@ -105,9 +105,11 @@ def pairs(evidence: Evidence, model: str) -> Table:
 def similarity(evidence: Evidence, model: str) -> Table:
     """Return the correlations of the cosine with the gold scores, by the scaling of the vectors."""
     scalings = ("none", "centre", "standardise", "whiten")
-    found = evidence[f"similarity/{model}"]
-    records = sorted(found, key=lambda each: (each.result.dataset, scalings.index(each.result.chosen["features"])))
-    poolings = [name for name in style.LABELS if any(record.result.pooling == name for record in records)]
+    records = sorted(
+        evidence[f"similarity/{model}"],
+        key=lambda each: (each.result.dataset, scalings.index(each.result.config["probe"]["features"])),
+    )
+    poolings = [name for name in style.LABELS if any(record.result.pooling_label == name for record in records)]
     caption = (
         f"{model}, read-out without a fit: Spearman's correlation of the cosine of two texts encoded apart with the "
         "gold scores, by the scaling of the vectors; points with 95 % intervals."

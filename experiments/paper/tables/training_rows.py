@@ -33,7 +33,7 @@ def mdl(evidence: Evidence) -> Table:
     rows = []
     for record in records_of(evidence, "mdl"):
         result, code = record.result, record.result.chosen["online_code"]
-        identity = {"model": result.model, "dataset": result.dataset, "pooling": result.pooling}
+        identity = {"model": result.model, "dataset": result.dataset, "pooling": result.pooling_label}
         rows.append(identity | {name: code[name] for name in ("bits", "uniform_bits", "compression")})
     cells = []
     for line, members in group_lines(rows, lambda row: (row["model"], row["dataset"])).items():

@@ -32,7 +32,7 @@ class PooledModel(nn.Module):
     def __init__(self, encoder: Any, pooling: str, outputs: int, *, segments: bool) -> None:
         super().__init__()
         config = encoder.config
-        self.encoder, self.pooling, self.segments = encoder, poolings[pooling].function, segments
+        self.encoder, self.pooling, self.segments = encoder, poolings[pooling], segments
         self.dropout = nn.Dropout(getattr(config, "hidden_dropout_prob", None) or 0.0)
         self.head = nn.Linear(config.hidden_size, outputs)
         nn.init.normal_(self.head.weight, std=getattr(config, "initializer_range", 0.02))
@@ -45,8 +45,10 @@ class PooledModel(nn.Module):
         if self.segments:
             inputs["token_type_ids"] = segments
         output = self.encoder(**inputs, output_hidden_states=True)
-        pooled = getattr(output, "pooler_output", None)
-        vectors = self.pooling(EncoderOutput(output.hidden_states, mask, mask, pooled, None, None, ids), -1)
+        if self.pooling.needs_pooler:  # the model's own, whose weights are tuned too
+            vectors = output.pooler_output
+        else:
+            vectors = self.pooling.function(EncoderOutput(output.hidden_states, mask, mask, None, None, None, ids), -1)
         logits: Tensor = self.head(self.dropout(vectors))
         return logits
 

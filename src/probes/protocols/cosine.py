@@ -87,7 +87,10 @@ class Cosine(Protocol):
     def check(self, settings: ProbeSettings, dataset: Dataset) -> None:
         """Check that there are rows to score; raise a UserError."""
         if "test" not in dataset.roles:
-            raise UserError(f"{dataset.name}: nothing to score on. Give dataset.test=<file>.")
+            raise UserError(
+                f"{dataset.name}: nothing to score on. Give dataset.test=<file> "
+                "(dataset=hub: dataset.splits.test=<split>)."
+            )
 
     def pair_features(self, sides: list[Matrix]) -> Matrix:
         """Return ``[u; v]``, (rows, 2 width)."""

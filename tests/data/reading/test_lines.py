@@ -1,4 +1,4 @@
-"""Plain layouts: one sentence a line, and a label before each sentence."""
+"""Plain layouts: one sentence a line, a label before each sentence, and files whose lines belong together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from src.data.reading.lines import read_labelled_lines, read_sentences
+from src.data.reading.lines import read_labelled_lines, read_parallel_lines, read_sentences
 from src.errors import UserError
 from tests.helpers.files import write_file
 
@@ -32,3 +32,13 @@ def test_every_line_of_sentences_is_a_row(tmp_path: Path) -> None:
         "text": ["one", "", "two ", ""],
         "label": ["positive"] * 4,
     }
+
+
+def test_lines_of_parallel_files_belong_together(tmp_path: Path) -> None:
+    texts = write_file(tmp_path / "texts", "one\u2028 line \n\nthree\r\n".encode())
+    labels = write_file(tmp_path / "labels", "1\n0\n1\n")
+    table = read_parallel_lines({"text": (texts, "texts"), "label": (labels, "labels")})
+    assert table.to_pydict() == {"text": ["one\u2028 line ", "", "three"], "label": ["1", "0", "1"]}
+    short = write_file(tmp_path / "short", "1\n0\n")
+    with pytest.raises(UserError, match="texts has 3, short has 2"):
+        read_parallel_lines({"text": (texts, "texts"), "label": (short, "short")})

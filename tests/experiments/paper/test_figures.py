@@ -50,6 +50,7 @@ EXPERIMENTS: dict[str, dict[str, Sequence[Any]]] = {
     "finetune": {"dataset": TWO, "probe": ("finetune",), "draws": (DRAWS,), "pooling": ("cls", "pooler", "mean")},
     "mdl": {"dataset": TWO, "probe": ("mdl",), "pooling": FOUR},
     "nsp_pooler": {"dataset": TWO, "pooling": ("cls", "pooler_preactivation", "pooler")},
+    "similarity": {"dataset": ("stsb", "sts12"), "features": ("none", "centre", "whiten"), "pooling": FOUR},
     "any": {"dataset": TWO, "pooling": FOUR},
 }
 
@@ -72,7 +73,7 @@ def _record(experiment: str, model: str, number: int, **run: Any) -> Record:
     values = [float((each == labels).mean()) for each in predictions]
     config = {
         "model": {"weights": model},
-        "probe": {"grid": {"alpha": run.pop("grid", [1.0, 0.1])}},
+        "probe": {"grid": {"alpha": run.pop("grid", [1.0, 0.1])}, "features": run.pop("features", "standardise")},
         "runtime": {"dtype": run.pop("dtype", "float32")},
     }
     score = {

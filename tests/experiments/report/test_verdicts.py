@@ -217,3 +217,24 @@ def test_a_small_difference_within_the_margin_is_named(question: Path) -> None:
         "Use mean: small difference, within 20 points, from cls and pooler; between cls and pooler no relevant "
         "difference, within 20 points."
     )
+
+
+def test_a_concatenation_is_named_by_its_parts_and_marked_as_wider(tmp_path: Path) -> None:
+    parts = {"probe": {"features": "standardise"}, "pooling": {"of": ["cls", "mean"]}}
+    sweep(
+        tmp_path,
+        {"cls": missed(1000)},
+        counts={"width": 8, "classes": 2, "test": MANY},
+        config={**parts, "pooling": {}},
+    )
+    sweep(tmp_path, {"concat": missed(800)}, counts={"width": 16, "classes": 2, "test": MANY}, config=parts)
+    sweep(
+        tmp_path,
+        {"mean": missed(900)},
+        counts={"width": 8, "classes": 2, "test": MANY},
+        config={**parts, "pooling": {}},
+    )
+    (made,) = [part for part in composed(tmp_path).parts if len(part.section.runs) > 1]
+    names = {run.name for run in made.section.runs}
+    assert "concat(cls,mean)" in names and any("concat(cls,mean) 16" in line for line in made.verdict.more)
+    assert any("unequal widths" in cell.text for row in made.runs.rows for cell in row)

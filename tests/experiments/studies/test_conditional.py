@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.studies import conditional, geometry
+from src.pooling import parts_of
 from src.probes.protocols.base import Protocol
 from src.probes.settings import ProbeData, ProbeSettings, Rows
 from src.probes.solvers.estimators import LogisticRegression, Ridge
@@ -40,12 +41,12 @@ def test_a_record_for_each_vector_beside_cls(words: list[str]) -> None:
     conditional.main([*words, "output=beside"])
     with Path("beside/information.csv").open(newline="") as file:
         rows = {row["pooling"]: row for row in csv.DictReader(file)}
-    assert tuple(rows) == conditional.REPRESENTATIONS and "cls+pooler" in rows
+    assert list(rows) == [each.label for each in conditional.representations()] and "concat(cls,pooler)" in rows
     assert float(rows["cls"]["gain"]) == 0
     records = {name: Result.read(f"beside/files/{name}") for name in rows}
-    assert {name: record.pooling for name, record in records.items()} == {name: name for name in rows}
+    assert {name: record.pooling_label for name, record in records.items()} == {name: name for name in rows}
     assert {name: record.counts["width"] for name, record in records.items()} == {
-        name: 16 * (1 + ("+" in name)) for name in rows
+        name: 16 * len(parts_of(name)) for name in rows
     }
     assert len({record.key for record in records.values()}) == len(rows)
     digests = [read_predictions(Path("beside/files", name))["row"] for name in rows]
@@ -58,7 +59,7 @@ def test_finished_runs_are_skipped(words: list[str], capsys: pytest.CaptureFixtu
     capsys.readouterr()
     for place in ("beside", "elsewhere"):
         conditional.main([*words, f"output={place}"])
-        assert f"{len(conditional.REPRESENTATIONS)} skipped" in capsys.readouterr().out
+        assert f"{len(conditional.representations())} skipped" in capsys.readouterr().out
         assert Path(place, "information.csv").read_text() == first
 
 
@@ -70,7 +71,7 @@ def test_a_separate_pair_has_four_blocks_of_each_representation(words: list[str]
         write_csv(tmp_path / f"{name}.csv", texts, header=("text", "second", "label"))
     more = ["dataset.text_pair=second", "dataset.task=regression", "pairing=separate", "output=pairs"]
     conditional.main([*words, *more])
-    assert Result.read("pairs/files/cls+mean").counts["width"] == 4 * 2 * 16
+    assert Result.read("pairs/files/concat(cls,mean)").counts["width"] == 4 * 2 * 16
     with Path("pairs/information.csv").open(newline="") as file:
         gains = {row["pooling"]: row["low"] for row in csv.DictReader(file)}
     assert set(gains.values()) == {""}
