@@ -32,7 +32,7 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
     with (files / NEEDS[0]).open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["method"] not in UNUSED]
     quantities = [name for name in NOMINAL if any(row["quantity"] == name for row in rows)]
-    figure, axes = drawing.new_figure(drawing.WIDTH, 2.9, len(quantities))
+    figure, axes = drawing.new_figure(drawing.WIDTH, 3.2, len(quantities))
     for axis, quantity in zip(axes[0], quantities, strict=True):
         _panel(axis, quantity, [row for row in rows if row["quantity"] == quantity])
     axes[0, 0].set_ylabel("measured, %")
@@ -55,7 +55,7 @@ def _panel(axis: Axes, quantity: str, rows: Sequence[Row]) -> None:
             value, error = float(row["measured"]), 1.96 * float(row["error"])
             score = {"value": value, "low": max(0.0, value - error), "high": min(1.0, value + error)}
             drawing.draw_interval(axis, across, score, elinewidth=0.6, **look)
-    axis.set_xticks(range(len(groups)), [name for _, name in sorted(groups)])
+    axis.set_xticks(range(len(groups)), [name for _, name in sorted(groups)], rotation=90)
     axis.set_xlim(-0.6, len(groups) - 0.4)
     if not low:
         axis.set_ylim(bottom=0)
@@ -66,8 +66,8 @@ def _group(row: Row) -> tuple[int, str]:
     """Return the order and the label of a row: by test rows, then by tasks, then by units of tasks."""
     if row["method"] == METHOD:
         count = int(row["setting"].split()[0])
-        return 2 * 10**6 + count, f"{count}\nunits"
+        return 2 * 10**6 + count, f"{count} units"
     if row["metric"] == "mixed":
         count = int(row["setting"].split()[0])
-        return 10**6 + count, f"{count}\ntasks"
-    return int(row["rows"]), f"{row['rows']}\nrows"
+        return 10**6 + count, f"{count} tasks"
+    return int(row["rows"]), f"{int(row['rows']):,} rows"
