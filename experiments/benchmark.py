@@ -2,8 +2,9 @@
 
 ``python -m experiments.benchmark model.path=FOLDER data_root=FOLDER``
 
-Every figure is compared with a library that ran in the same process on the same cores:
-sentence-transformers for extraction, scikit-learn's LogisticRegressionCV for the probe.
+Every figure is compared with a library that ran in the same process on the same cores, in turns:
+sentence-transformers for extraction (batches of 32, its best batch size, and its ONNX backend where
+that is installed), scikit-learn's LogisticRegressionCV for the probe. Ratios are medians of three.
 ``part=encoder`` or ``part=probe`` runs one of them. ``part=launching`` measures the seconds per job
 of a sweep of ``jobs`` tiny jobs, without those of the probes. It also times ``fits`` fits with
 ``workers`` of joblib (the extra "joblib"). ``jobs=0`` or ``fits=0`` leaves that part out. ``rows``

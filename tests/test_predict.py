@@ -56,6 +56,20 @@ def test_labels_and_probabilities_are_the_records(run_main: RunMain, done: Any, 
     assert list(rows[0]) == ["label", "probability"]
 
 
+def test_the_label_is_the_one_at_the_threshold(run_main: RunMain, done: Any, tmp_path: Path) -> None:
+    rows = [(SENTENCES[place % 5] + " the" * (place % 7), "yes" if place % 6 == 0 else "no") for place in range(60)]
+    write_csv(tmp_path / "train.csv", rows)
+    kept = done("dataset.metric=f1", "pooling=mean")
+    threshold = json.loads(Path("run/result.json").read_text())["chosen"]["threshold"]
+    assert run_main(predict.main, "record=run", "input=test.csv", "output=out.csv").status == 0
+    found = read_csv(tmp_path / "out.csv")
+    assert [row["label"] for row in found] == [("no", "yes")[number] for number in kept["thresholded"]]
+    assert kept["thresholded"].tolist() == (softmax(kept["decision"])[:, 1] > threshold).astype(int).tolist()
+    assert kept["thresholded"].tolist() != kept["prediction"].tolist(), "the rows should tell the two apart"
+    chosen = softmax(kept["decision"])[np.arange(len(found)), kept["thresholded"]]
+    np.testing.assert_allclose([float(row["probability"]) for row in found], chosen, atol=1e-5)
+
+
 @pytest.mark.parametrize("extension", ["csv", "tsv", "jsonl", "parquet"])
 def test_blocks_change_nothing_in_any_format(
     extension: str, run_main: RunMain, done: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

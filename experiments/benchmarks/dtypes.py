@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from experiments.benchmarks.encoder import BATCH, PEER, SIDE, write_random_bert
+from experiments.benchmarks.encoder import SIDE, write_random_bert
+from experiments.benchmarks.peers import BATCH, PEER
 from experiments.configurations import dataset_config
 from src.config.schema import DTYPES, ModelConfig
 from src.data.dataset import Split

@@ -1,9 +1,9 @@
-"""Extraction against sentence-transformers and against the machine's matrix-product rate.
+"""Extraction against other libraries and against the machine's matrix-product rate.
 
-Both read the same rows with the same checkpoint, in one process on the same cores.
-sentence-transformers computes one pooling with its default batch size; the suite computes and
-stores all poolings that the checkpoint supports. They take turns over slices of the rows, so that a
-change of the machine's speed affects both.
+All read the same rows with the same checkpoint, in one process on the same cores. A peer computes
+one pooling; the suite computes and stores all poolings that the checkpoint supports. They take
+turns over slices of the rows, so that a change of the machine's speed affects all. A ratio is the
+median over the turns.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ import statistics
 import tempfile
 import time
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from experiments.benchmarks.peers import PEER, find_peers, require
 from experiments.configurations import dataset_config
 from src.config.schema import ModelConfig
 from src.data.loading import load_dataset
-from src.errors import UserError
 from src.features.extractor import FeatureExtractor
 from src.features.inputs import EncoderInput
 from src.features.loading import library_versions
@@ -32,13 +31,12 @@ from src.models import finding, tokenizer_files
 from src.models.options import EncodingOptions
 from src.runtime.clock import Clock
 from src.runtime.devices import device_kind
-from src.runtime.provenance import cores
+from src.runtime.provenance import collect, cores
 from src.storage.arrays import ArrayStore
 
-SLICES = 4
+TURNS = 3
+SAMPLE = 512  # texts on which a peer's best batch size is found
 SIDE = 2048  # rows and columns of the matrices whose product sets the machine's rate
-BATCH = 32  # sentence-transformers' default
-PEER = "sentence-transformers"
 
 
 @dataclass(frozen=True)
@@ -47,54 +45,70 @@ class Figures:
 
     Attributes
     ----------
-    ours, theirs : float
-        Seconds of the suite and of the peer.
     tokens : int
         Without padding.
+    ours : list of float
+        Seconds of the suite, by turn.
+    peers : dict of str to list of float
+        The same of each peer; the first is the one whose seconds are `theirs`.
+    unmeasured : dict of str to str
+        Why a peer was not measured.
     rate : float
         Floating-point operations a second of a matrix product, measured between the turns.
     operations : float
         Per token: 24 L H^2.
     difference : float
-        Largest one between the unit-length mean vectors of both.
+        Largest one between the unit-length mean vectors of the suite and a peer.
     """
 
     name: str
     rows: int
     poolings: int
     tokens: int
-    ours: float
-    theirs: float
+    ours: list[float]
+    peers: dict[str, list[float]]
+    unmeasured: dict[str, str]
     rate: float
     operations: float
     difference: float
 
-    @property
-    def ratio(self) -> float:
-        """Seconds of the suite by those of the peer."""
-        return self.ours / self.theirs
+    def ratio(self, peer: str) -> float:
+        """Return the median over the turns of the suite's seconds by those of a peer."""
+        return statistics.median(mine / theirs for mine, theirs in zip(self.ours, self.peers[peer], strict=True))
 
     def share(self, seconds: float) -> float:
         """Return the share of the machine's matrix-product rate that these seconds reach."""
         return self.tokens * self.operations / seconds / self.rate
 
     def record(self) -> dict[str, Any]:
-        """Return the figures by name, with the ratio and the shares."""
-        shares = {"share": self.share(self.ours), "share_peer": self.share(self.theirs)}
-        return {**asdict(self), "ratio": self.ratio, **shares, "peer": PEER}
+        """Return the figures by name: seconds are sums over the turns."""
+        first = next(iter(self.peers))
+        ours, theirs = sum(self.ours), sum(self.peers[first])
+        return {
+            **asdict(self), "ours": ours, "theirs": theirs, "turns": {"ours": self.ours, **self.peers},
+            "peers": {name: {"seconds": sum(each), "ratio": self.ratio(name)} for name, each in self.peers.items()},
+            "ratio": self.ratio(first), "share": self.share(ours), "share_peer": self.share(theirs), "peer": PEER,
+        }  # fmt: skip
 
     def lines(self) -> str:
         """Return the figures as they are printed."""
-        ours, theirs = self.share(self.ours), self.share(self.theirs)
-        return (
-            f"{self.name}: {self.rows:,} rows, {self.tokens:,} real tokens, {cores()} cores\n"
-            f"  the suite, {self.poolings} poolings stored   {self.ours:8.1f} s   "
-            f"share of the matrix-product rate {ours:.2f}\n"
-            f"  sentence-transformers, one pooling  {self.theirs:8.1f} s   "
-            f"share of the matrix-product rate {theirs:.2f}\n"
-            f"  ratio {self.ratio:.2f}   matrix product {self.rate / 1e9:.0f} GFLOP/s   "
-            f"largest difference of unit vectors {self.difference:.1e}"
+        lines = [
+            f"{self.name}: {self.rows:,} rows, {self.tokens:,} real tokens, {len(self.ours)} turns, "
+            f"{cores()} cores of {collect()['cpu']}",
+            f"  the suite, {self.poolings} poolings stored: {sum(self.ours):.1f} s, "
+            f"share of the matrix-product rate {self.share(sum(self.ours)):.2f}",
+        ]
+        for name, seconds in self.peers.items():
+            ratios = sorted(mine / theirs for mine, theirs in zip(self.ours, seconds, strict=True))
+            lines.append(
+                f"  {name}, one pooling: {sum(seconds):.1f} s, share {self.share(sum(seconds)):.2f}, "
+                f"ratio {self.ratio(name):.2f} [{ratios[0]:.2f}, {ratios[-1]:.2f}]"
+            )
+        lines += [f"  {name}: {reason}" for name, reason in self.unmeasured.items()]
+        lines.append(
+            f"  matrix product {self.rate / 1e9:.0f} GFLOP/s, largest difference of unit vectors {self.difference:.1e}"
         )
+        return "\n".join(lines)
 
 
 def product_rate(seconds: float = 1.0) -> float:
@@ -113,40 +127,39 @@ def product_rate(seconds: float = 1.0) -> float:
     return statistics.median(rates)
 
 
-def compare(name: str, folder: Path, sentences: list[str], slices: int = SLICES) -> Figures:
-    """Time both systems on the same rows, in turns."""
+def compare(name: str, folder: Path, sentences: list[str], turns: int = TURNS) -> Figures:
+    """Time all systems on the same rows, in turns."""
     import torch
-    from sentence_transformers import SentenceTransformer
 
-    peer = SentenceTransformer(str(folder), device="cpu")
+    peers, unmeasured = find_peers(folder, sentences[:SAMPLE])
     options = EncodingOptions(device_kind("auto"))
     found = finding.find_checkpoint(ModelConfig(path=str(folder)))
-    ours = theirs = difference = 0.0
+    ours, theirs = list[float](), {peer.name: list[float]() for peer in peers}
     tokens = poolings = 0
-    rates = [product_rate()]
-    peer.encode(sentences[:64], batch_size=BATCH, show_progress_bar=False)
-    for part in range(slices):
-        texts = sentences[part::slices]
+    difference, rates = 0.0, [product_rate()]
+    for part in range(turns):
+        texts = sentences[part::turns]
         with tempfile.TemporaryDirectory() as place:
             extractor = FeatureExtractor(found, options, ArrayStore(Path(place)), Clock(), cores(), False)
             target = extractor.resolve_target("mean", -1)  # loads the model before the clock starts
-            text = EncoderInput(pa.array(texts, pa.large_string()), None, f"{name} {part} of {slices}", name)
+            text = EncoderInput(pa.array(texts, pa.large_string()), None, f"{name} {part} of {turns}", name)
             began = time.perf_counter()
             features = extractor.features(text, target)
             mean = features.values
-            ours += time.perf_counter() - began
+            ours.append(time.perf_counter() - began)
             tokens += features.tokens
             poolings = len(extractor.supported_targets([target[1]]))  # stored, or computed from what is
         torch.set_num_threads(cores())
-        began = time.perf_counter()
-        vectors: Any = peer.encode(texts, batch_size=BATCH, show_progress_bar=False)
-        theirs += time.perf_counter() - began
+        for peer in peers:
+            began = time.perf_counter()
+            vectors = peer.encode(texts)
+            theirs[peer.name].append(time.perf_counter() - began)
+            difference = max(difference, float(np.abs(_unit(mean) - _unit(vectors)).max()))
         rates.append(product_rate())
-        difference = max(difference, float(np.abs(_unit(mean) - _unit(vectors)).max()))
     model = extractor.encoder.model.config
     operations = 24 * model.num_hidden_layers * model.hidden_size**2
     rate = statistics.median(rates)
-    return Figures(name, len(sentences), poolings, tokens, ours, theirs, rate, operations, difference)
+    return Figures(name, len(sentences), poolings, tokens, ours, theirs, unmeasured, rate, operations, difference)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
@@ -181,7 +194,7 @@ def run(data_root: str, model: str, rows: int | None, base_rows: int) -> list[Fi
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
     read = load_dataset(dataset_config("sst2"), data_root)
     sentences = [text for split in read.splits.values() for text in split.text.to_pylist()]
-    versions = {**library_versions(), PEER: _version(PEER)}
+    versions = {**library_versions(), PEER: require(PEER)}
     print(", ".join(f"{name} {number}" for name, number in versions.items()))
     figures = []
     if rows != 0:
@@ -190,13 +203,6 @@ def run(data_root: str, model: str, rows: int | None, base_rows: int) -> list[Fi
     if base_rows:
         with tempfile.TemporaryDirectory() as place:
             write_random_bert(Path(place), Path(model))
-            figures.append(compare("SST-2 through BERT-base's shape", Path(place), sentences[-base_rows:], slices=2))
+            figures.append(compare("SST-2 through BERT-base's shape", Path(place), sentences[-base_rows:]))
         print(figures[-1].lines(), flush=True)
     return figures
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        raise UserError(f"the benchmark times itself against {package}: pip install -e '.[benchmark]'.") from None

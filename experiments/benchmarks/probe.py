@@ -1,17 +1,19 @@
 """The probe's grid of seven values against scikit-learn's LogisticRegressionCV.
 
-Both get the same rows, grid and split, in one process. Rows are standardised float32 features with
-correlated columns, whose covariance eigenvalues span three decades. The suite carves a part, fits
-the grid, refits on all rows and predicts; the peer fits the same grid on the same part and refits.
+Both get the same rows, grid and split, in one process, in turns; seconds and ratios are medians.
+Rows are standardised float32 features with correlated columns, whose covariance eigenvalues span
+three decades. The suite carves a part, fits the grid, refits on all rows and predicts; the peer
+fits the same grid on the same part and refits.
 At every grid value, the gap is the objective in float64 at the weights found, minus that of a
 float64 solution of tolerance 1e-12.
 """
 
 from __future__ import annotations
 
+import statistics
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,8 +27,9 @@ from src.probes.solvers.estimators import LogisticRegression
 from src.probes.solvers.linear import Problem
 from src.probes.solvers.logistic import solve_logistic
 
+TURNS = 3
 GRID = [30.0, 3.0, 0.3, 0.03, 0.003, 0.0003, 0.00003]
-ALLOWED = {2: 0.60, 3: 0.35}  # largest ratio of seconds, by the number of classes
+ALLOWED = {2: 0.40, 3: 0.35}  # largest ratio of seconds, by the number of classes
 ALLOWED_GAP = 1e-8
 PEER = "scikit-learn LogisticRegressionCV"
 
@@ -88,7 +91,11 @@ class Figures:
     Attributes
     ----------
     ours, theirs : float
-        Seconds of the suite and of scikit-learn.
+        Median seconds of the suite and of scikit-learn.
+    ratios : list of float
+        Seconds of the suite by those of scikit-learn, by turn.
+    processor_ratio : float
+        Median over the turns of the same ratio of processor time, which other processes do not change.
     gap : float
         Largest one of the suite's objective to the optimum.
     chosen : (float, float)
@@ -102,14 +109,16 @@ class Figures:
     width: int
     ours: float
     theirs: float
+    ratios: list[float]
+    processor_ratio: float
     gap: float
     chosen: tuple[float, float]
     worst: list[tuple[float, float, float]]
 
     @property
     def ratio(self) -> float:
-        """Seconds of the suite by those of scikit-learn."""
-        return self.ours / self.theirs
+        """Median over the turns of the suite's seconds by those of scikit-learn."""
+        return statistics.median(self.ratios)
 
     @property
     def met(self) -> bool:
@@ -125,7 +134,8 @@ class Figures:
         allowed = f" (allowed {ALLOWED[self.classes]})" if self.classes in ALLOWED else ""
         lines = [
             f"{self.classes} classes, {self.rows} x {self.width} float32: the suite {self.ours:.2f} s, "
-            f"{PEER} {self.theirs:.2f} s, ratio {self.ratio:.3f}{allowed}",
+            f"{PEER} {self.theirs:.2f} s, ratio {self.ratio:.3f}{allowed}, "
+            f"of processor time {self.processor_ratio:.3f}",
             f"  chosen alpha: the suite {self.chosen[0]:g}, scikit-learn {self.chosen[1]:g}; "
             f"largest gap to the float64 optimum {self.gap:.1e} (allowed {ALLOWED_GAP:g})",
             *(
@@ -140,18 +150,26 @@ def compare(classes: int, rows: int, width: int) -> Figures:
     """Time both systems on the same rows."""
     x, y = make_rows(rows, width, classes)
     held = splits.RowSplitter(y, 0).holdout_mask()
-    start = time.perf_counter()
-    outcome = fit_suite(x, y, classes)
-    mine = time.perf_counter() - start
+    mine, theirs = list[tuple[float, float]](), list[tuple[float, float]]()
+    for _ in range(TURNS):
+        outcome, taken = _timed(lambda: fit_suite(x, y, classes))
+        mine.append(taken)
+        reference, taken = _timed(lambda: fit_peer(x, y, held))
+        theirs.append(taken)
     assert outcome.choice is not None
-    start = time.perf_counter()
-    reference = fit_peer(x, y, held)
-    theirs = time.perf_counter() - start
+    walls, processor = ([one[kind] / other[kind] for one, other in zip(mine, theirs, strict=True)] for kind in (0, 1))
     chosen = 1 / (float(np.ravel(reference.C_)[0]) * int((~held).sum()))
     worst = gaps(x, y, classes, held)
-    return Figures(
-        classes, rows, width, mine, theirs, max(abs(gap) for _, gap, _ in worst), (outcome.choice.value, chosen), worst
-    )
+    suite, peer = (statistics.median(wall for wall, _ in each) for each in (mine, theirs))
+    gap, choices = max(abs(gap) for _, gap, _ in worst), (outcome.choice.value, chosen)
+    return Figures(classes, rows, width, suite, peer, walls, statistics.median(processor), gap, choices, worst)
+
+
+def _timed(function: Callable[[], Any]) -> tuple[Any, tuple[float, float]]:
+    """Return what a function returns, and its seconds: by the clock, and of the processor."""
+    wall, processor = time.perf_counter(), time.process_time()
+    found = function()
+    return found, (time.perf_counter() - wall, time.process_time() - processor)
 
 
 def run(classes: Sequence[int] = (2, 3), rows: int = 67000, width: int = 768) -> list[Figures]:

@@ -26,8 +26,8 @@ from src.evaluation import geometry
 from src.features.inputs import encoder_inputs
 from src.models.pooler import marchenko_pastur
 from src.pipeline.prepare import PreparedRun, open_run
-from src.probes.solvers.linear import parallel_map
 from src.runtime import provenance
+from src.runtime.parallel import parallel_map
 
 REPRESENTATIONS = ("cls", "pooler_preactivation", "pooler", "pooler_inverse", "random_pooler", "mean", "max")
 BOUNDED = ("pooler", "random_pooler")  # by tanh

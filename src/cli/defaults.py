@@ -47,7 +47,7 @@ def complete_probe(requested: dict[str, Any] | None, task: str) -> dict[str, Any
     if isinstance(requested.get("grid"), dict):
         requested["grid"] = {name: _numbers(values) for name, values in requested["grid"].items() if values is not None}
     if "name" in requested:
-        return requested
+        return _without_extension(requested)
     one_of("dataset.task", task, TASKS)
     default = OmegaConf.to_container(_option("probe", DEFAULT_PROBE[task]))
     assert isinstance(default, dict)
@@ -55,7 +55,15 @@ def complete_probe(requested: dict[str, Any] | None, task: str) -> dict[str, Any
         del default["grid"]  # merging would keep its parameter beside the requested one
     merged = OmegaConf.to_container(OmegaConf.merge(default, requested))
     assert isinstance(merged, dict)
-    return {str(key): value for key, value in merged.items()}
+    return _without_extension({str(key): value for key, value in merged.items()})
+
+
+def _without_extension(probe: dict[str, Any]) -> dict[str, Any]:
+    """Return a probe that does not extend its grid where this is not the one of the option's file."""
+    option = _option("probe", str(probe["name"]))
+    if option is None or not probe.get("extend_grid") or probe.get("grid") == option.get("grid"):
+        return probe
+    return {**probe, "extend_grid": False}
 
 
 def _numbers(values: Any) -> list[Any]:

@@ -183,13 +183,15 @@ class ProbeConfig:
     protocol: dict[str, Any] = field(default_factory=default_protocol)
     shuffled_labels: bool = False  # a control: permute the labels of train before fitting
     similarity: str = "cosine"  # of probe=cosine; distances are negated
+    # whether the grid goes on in half-decade steps, from 1e-7 to 1e4, until its best value is inside
+    extend_grid: bool = False
 
     def as_record(self) -> dict[str, Any]:
         """Return the settings as records and keys hold them.
 
         Later fields are left out at their defaults, so that the keys of older records stay valid.
         """
-        later = {"protocol": default_protocol(), "shuffled_labels": False, "similarity": "cosine"}
+        later = {"protocol": default_protocol(), "shuffled_labels": False, "similarity": "cosine", "extend_grid": False}
         values = dataclasses.asdict(self).items()
         return with_text_keys({name: value for name, value in values if name not in later or value != later[name]})
 

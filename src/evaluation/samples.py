@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import scipy.sparse as sp
 
 from src.evaluation.metrics import Array, metrics
+from src.runtime.parallel import parallel_map
 
 CHUNK_WEIGHTS = 100_000  # weights processed at a time, so that they stay in the processor's cache
 CHUNK_NUMBERS = 1 << 25  # float64 numbers of a statistic in memory: 256 MiB
+PARALLEL_NUMBERS = 2_000_000  # of all resamples together, from which threads gain more than they cost
+GROUP = 16  # chunks of resamples that are drawn before their statistics are computed
 SPARSE = 5  # rows or predictions of a class; with fewer, resamples may miss what new rows would show
 MAX_CELLS = 1024  # kinds of rows that are listed for `unseen`
 
@@ -57,16 +61,24 @@ class Sample:
 
     def bootstrap(self, seed: int, resamples: int) -> Array:
         """Return the statistic of each of `resamples` resamples of the rows, (resamples,)."""
-        generator = np.random.default_rng([seed, 3])
-        units, values = len(self.counts), []
+        drawn = self._resamples(np.random.default_rng([seed, 3]), resamples)
+        if resamples * max(len(self.counts), self.size) < PARALLEL_NUMBERS:
+            return np.concatenate([self.statistic(weights) for weights in drawn])
+        values: list[Array] = []
+        with parallel_map() as over:
+            while group := list(islice(drawn, GROUP)):  # drawn in order, so that threads do not change a value
+                values += over(self.statistic, group)
+        return np.concatenate(values)
+
+    def _resamples(self, generator: np.random.Generator, resamples: int) -> Iterator[Array]:
+        """Yield the weights of some resamples, (count, units) float64, until all are drawn."""
+        units = len(self.counts)
         for count in self._chunks(resamples):
             if self.rows == units:
                 drawn = self._draw(generator, count) + units * np.arange(count)[:, None]
-                weights = np.bincount(drawn.ravel(), minlength=count * units).reshape(count, units).astype(np.float64)
+                yield np.bincount(drawn.ravel(), minlength=count * units).reshape(count, units).astype(np.float64)
             else:
-                weights = generator.multinomial(self.rows, self.counts / self.rows, size=count).astype(np.float64)
-            values.append(self.statistic(weights))
-        return np.concatenate(values)
+                yield generator.multinomial(self.rows, self.counts / self.rows, size=count).astype(np.float64)
 
     def _draw(self, generator: np.random.Generator, count: int) -> Array:
         """Return the rows of each resample, (count, rows)."""

@@ -167,7 +167,7 @@ class _Predictor:
 
     def columns(self, prediction: Prediction) -> Columns:
         """Return the columns of the output for some rows."""
-        values, decisions = prediction.values, prediction.decisions
+        values, decisions = prediction.labels, prediction.decisions
         if not self.stored.classes:
             return {"score" if isinstance(self.stored, StoredProbe) else "similarity": values.tolist()}
         labels = [self.stored.classes[number] for number in values]

@@ -191,5 +191,6 @@ def encoding_options(config: Config) -> EncodingOptions:
 def probe_settings(config: Config, data: Dataset) -> ProbeSettings:
     """Return the settings of the probe's fit on a dataset."""
     return ProbeSettings.from_config(
-        config.probe, selection=data.selection, folds=data.folds, seed=config.seed, draws=config.draws
-    )
+        config.probe, selection=data.selection, folds=data.folds, seed=config.seed, draws=config.draws,
+        metric=data.metrics[0],
+    )  # fmt: skip

@@ -185,7 +185,8 @@ def record_provenance(prepared: PreparedRun) -> dict[str, Any]:
 def prediction_arrays(data: Dataset, outcome: ProbeOutcome) -> dict[str, np.ndarray]:
     """Return digest, fold, label, prediction and decision value of each test row, (rows, ...).
 
-    Where rows come in sets or groups, also the number of each row's. Arrays of other roles have the role in
+    Where rows come in sets or groups, also the number of each row's; where a threshold was chosen,
+    the prediction at it, by which the headline metric is scored. Arrays of other roles have the role in
     front of their name.
     """
     arrays: dict[str, np.ndarray] = {}
@@ -197,6 +198,8 @@ def prediction_arrays(data: Dataset, outcome: ProbeOutcome) -> dict[str, np.ndar
         arrays[f"{prefix}label"] = split.label
         arrays[f"{prefix}prediction"] = scored.values
         arrays[f"{prefix}decision"] = scored.decisions
+        if scored.thresholded is not None:
+            arrays[f"{prefix}thresholded"] = scored.thresholded
         if split.set_ids is not None:
             arrays[f"{prefix}set"] = split.set_ids
         if role == "test" and data.test_groups is not None:
@@ -214,6 +217,8 @@ def _notes(prepared: PreparedRun, fitted: FittedProbe | None) -> dict[str, str]:
         "layer": str(prepared.target[1]),
         "pairing": prepared.config.pairing,
     }
+    if fitted is not None and fitted.threshold is not None:
+        notes["threshold"] = json.dumps(fitted.threshold)
     if fitted is not None and fitted.weight is None:
         kind = type(fitted.model).__name__
         notes["incomplete"] = f"{kind} has no linear coefficients that could be kept: these arrays alone cannot predict"

@@ -104,7 +104,8 @@ def score_probe(prepared: PreparedRun, outcome: ProbeOutcome) -> dict[str, dict[
         fold = outcome.fold_ids if role == "test" and outcome.fold_ids.max() >= 0 else None
         draws = [draw[role].values for draw in outcome.draws]
         for name in data.metrics:
-            score = protocol.score(name, labels, draws, fold, partial(_evaluate, prepared, name, split, fold))
+            predicted = [draw[role].labels for draw in outcome.draws] if name == data.metrics[0] else draws
+            score = protocol.score(name, labels, predicted, fold, partial(_evaluate, prepared, name, split, fold))
             scores[name if role == "test" else f"{name}_{role}"] = score
         if role == "test" and split.sets is not None and len(draws) == 1:
             scores |= score_sets(prepared, split, draws[0])

@@ -126,12 +126,14 @@ def _bag_score(
         reason = f"{width:,} word pieces x {classes:,} classes are more weights than fit into memory"
         undefined = dict.fromkeys(("value", "low", "high"))
         return {"metric": name, **undefined, "reason": reason, "method": "undefined", "converged": None}
-    settings = ProbeSettings.from_config(probe, selection=dataset.selection, folds=dataset.folds, seed=seed)
+    settings = ProbeSettings.from_config(
+        probe, selection=dataset.selection, folds=dataset.folds, seed=seed, metric=name
+    )
     data = ProbeData.from_dataset(dataset, bags)
     with progress_bar(f"{dataset.name}: bag of word pieces", show_progress) as progress:
         outcome = protocol.fit(estimator, settings, data, progress)
     estimate = evaluate(
-        name, dataset.test.label, outcome.predictions["test"].values, classes=classes, seed=seed,
+        name, dataset.test.label, outcome.predictions["test"].labels, classes=classes, seed=seed,
         resamples=probe.resamples, strata=dataset.test.set_ids, groups=dataset.test_groups,
     )  # fmt: skip
     choice = outcome.choice

@@ -13,6 +13,7 @@ from src.probes.grid_fit import unscaled
 from src.probes.scaling import normalise_rows, scale_columns
 from src.probes.sklearn_estimator import estimator_errors, log_probabilities
 from src.probes.solvers.linear import Array, Matrix, linear
+from src.probes.threshold import above
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,23 @@ class Prediction:
         Class ids int64, or regression values float64.
     decisions : array of (rows,) for one output, else (rows, classes), float32
         Decision values.
+    thresholded : array of (rows,), or None
+        Class ids at the probe's threshold, where it has one.
     """
 
     values: Array
     decisions: Array
+    thresholded: Array | None = None
+
+    @property
+    def labels(self) -> Array:
+        """The predictions at the threshold, where there is one; else `values`."""
+        return self.values if self.thresholded is None else self.thresholded
 
     def take(self, rows: Array) -> Prediction:
         """Return the predictions of some of the rows."""
-        return Prediction(self.values[rows], self.decisions[rows])
+        thresholded = None if self.thresholded is None else self.thresholded[rows]
+        return Prediction(self.values[rows], self.decisions[rows], thresholded)
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,8 @@ class FittedProbe:
         Rows that it was fitted on, in words.
     model : object
         A scikit-learn estimator without linear coefficients.
+    threshold : float, or None
+        Two classes: probability of class 1 above which it is predicted for the headline metric.
     """
 
     classes: int
@@ -62,13 +74,16 @@ class FittedProbe:
     l2: bool = False
     trained_on: str = "train"
     model: Any = field(default=None, repr=False)
+    threshold: float | None = None
 
     def predict(self, x: Matrix) -> Prediction:
         """Return the predictions of rows (rows, width)."""
         x = normalise_rows(x) if self.l2 else x
         if self.weight is not None and self.bias is not None:
             scores = linear(x, *unscaled(self.weight, self.bias, self.mean, self.scale))
-            return Prediction(predict_from_scores(scores, self.classes), squeeze_outputs(scores).astype(np.float32))
+            decisions = squeeze_outputs(scores).astype(np.float32)
+            thresholded = None if self.threshold is None else above(decisions, self.threshold)
+            return Prediction(predict_from_scores(scores, self.classes), decisions, thresholded)
         x = scale_columns(x, self.mean, self.scale)
         scores = log_probabilities(self.model, x, self.classes)
         with estimator_errors(self.model):
@@ -87,5 +102,8 @@ def predict_folds(probes: Sequence[FittedProbe], x: Matrix, fold_ids: Array) -> 
     """Return the predictions of rows (rows, width), each by the probe of its fold."""
     parts = [probe.predict(x[fold_ids == number]) for number, probe in enumerate(probes)]
     place = np.argsort(np.argsort(fold_ids, kind="stable"))
-    values = np.concatenate([part.values for part in parts])
-    return Prediction(values[place], np.concatenate([part.decisions for part in parts])[place])
+    values, decisions = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "decisions"))
+    thresholded = None
+    if all(part.thresholded is not None for part in parts):
+        thresholded = np.concatenate([part.labels for part in parts])[place]
+    return Prediction(values[place], decisions[place], thresholded)

@@ -53,6 +53,8 @@ class ProbeFitter:
     ----------
     total : int
         Number of fits that the progress counts to.
+    extends : bool
+        Whether the grid goes on until its best value is inside.
     constant_columns : int
         Number of columns that are not standardised, as they are constant up to rounding.
 
@@ -69,6 +71,7 @@ class ProbeFitter:
         self.parameter, self.values = _grid(estimator, settings)
         self.estimator, self.classes, self.y = estimator, classes, train.y
         self.has_solver = hasattr(estimator, "solve") and self.parameter == "alpha"
+        self.extends = settings.extend_grid and self.has_solver
         if settings.features not in ("none", "standardise", "l2"):
             raise UserError(f"unknown probe.features '{settings.features}'. Known: none, standardise, l2.")
         self.l2, self.standardise = settings.features == "l2", settings.features == "standardise"
@@ -174,10 +177,12 @@ class ProbeFitter:
         fit = fit_estimator(self.estimator, self.parameter, value, x, self.y[rows], self.classes)
         return replace(fit, mean=mean, scale=scale)
 
-    def fitted_probe(self, fit: GridFit, trained_on: str) -> FittedProbe:
+    def fitted_probe(self, fit: GridFit, trained_on: str, threshold: float | None = None) -> FittedProbe:
         """Return a fit as a probe that predicts; `trained_on` says on which rows it was fitted."""
         model = None if fit.weight is not None else fit.model
-        return FittedProbe(self.classes, fit.mean, fit.scale, fit.weight, fit.bias, self.l2, trained_on, model)
+        return FittedProbe(
+            self.classes, fit.mean, fit.scale, fit.weight, fit.bias, self.l2, trained_on, model, threshold
+        )
 
     def scores(self, fits: Sequence[GridFit], rows: Array | Rows) -> list[Array]:
         """Return each fit's decision values (rows, outputs) of some training rows or of another split.

@@ -1,21 +1,29 @@
-"""Search of the grid: every value is fitted, and the losses of held-out rows choose one."""
+"""Search of the grid: every value is fitted, and the losses of held-out rows choose one.
+
+A grid that may be extended goes on in half-decade steps while its best value is at an end.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from src.data.splits import RowSplitter
 from src.errors import UserError
+from src.probes.constant import fit_constant
 from src.probes.fitter import FitRequest, ProbeFitter
 from src.probes.grid_fit import GridFit
+from src.probes.held_out import HoldOut, subset_weights
 from src.probes.outcome import GridChoice
 from src.probes.settings import ProbeData, ProbeSettings, Rows
 from src.probes.solvers.linear import Array
 
 TIE = 1e-9  # losses nearer than this are equal: the stronger penalty is chosen
+# Penalties per row that an extended grid may reach, from the strongest: 1e4, 3e3, 1e3, ... 1e-7.
+HALF_DECADES = [float(f"{digit}e{power}") for power in range(4, -8, -1) for digit in (3, 1)][1:]
+EXTENSION = 2  # values that are added at once
 
 
 class Criterion:
@@ -49,13 +57,16 @@ class GridSearch:
         From the strongest penalty to the weakest.
     rows : dict of str to int
         Number of rows fitted on and held out.
-    weights : array of (rows of train,), or None
-        How often the first fit of a value counts each row; None: all once.
+    held_out : HoldOut, or None
+        Rows that chose; None if nothing was chosen by the losses of a fitted probe.
+    by_loss : bool
+        Whether log-loss or squared error chose, not another criterion.
     """
 
     candidates: list[Candidate]
     rows: dict[str, int]
-    weights: Array | None = None
+    held_out: HoldOut | None = None
+    by_loss: bool = True
 
     def best(self) -> int:
         """Return the index of the chosen candidate; see `pick`."""
@@ -105,10 +116,38 @@ class GridSearch:
 
     def _edge(self, best: int) -> str | None:
         """Return the grid's end that the choice lies at; None if all values are equally good."""
-        means = [candidate.loss for candidate in self.candidates]
-        if not max(means) > min(means) + TIE:
+        if self.is_flat or best not in (0, len(self.candidates) - 1):
             return None
-        return "strongest" if best == 0 else "weakest" if best == len(means) - 1 else None
+        values = [candidate.value for candidate in self.candidates]
+        return "high" if values[best] == max(values) else "low"
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether all values are equally good."""
+        losses = [candidate.loss for candidate in self.candidates]
+        return not max(losses) > min(losses) + TIE
+
+    def next_values(self) -> list[float]:
+        """Return the values beyond the end that the best lies at, from the nearest; none if it is inside."""
+        best, values = self.best(), [candidate.value for candidate in self.candidates]
+        if self.is_flat:
+            return []
+        stronger = [value for value in reversed(HALF_DECADES) if value > values[0]] if best == 0 else []
+        weaker = [value for value in HALF_DECADES if value < values[-1]] if best == len(values) - 1 else []
+        return (stronger or weaker)[:EXTENSION]
+
+    def with_values(self, fitter: ProbeFitter, values: Sequence[float], criterion: Criterion) -> GridSearch:
+        """Return the grid with further values, whose fits start at those of the nearest value."""
+        assert self.held_out is not None
+        fitted = {candidate.value for candidate in self.candidates}
+        added = [value for value in values if value not in fitted]
+        starts = [
+            min(self.candidates, key=lambda each: abs(np.log(max(each.value, HALF_DECADES[-1]) / value)))
+            for value in added
+        ]
+        found = _candidates(fitter, self.held_out, added, criterion, starts) if added else []
+        joined = sorted([*self.candidates, *found], key=lambda each: each.value, reverse=True)
+        return replace(self, candidates=joined)
 
 
 def pick(means: Sequence[float]) -> int:
@@ -149,24 +188,14 @@ def search_grid(
                 "selection=development needs a labelled development split. Set dataset.splits.development or "
                 "dataset.selection=carve."
             )
-        candidates = _score(fitter, None, data.development, criterion)
-        return GridSearch(candidates, {"fitted": rows, "held_out": len(data.development.y)})
+        counts = {"fitted": rows, "held_out": len(data.development.y)}
+        return _search(fitter, HoldOut([None], [data.development]), counts, criterion)
     if settings.selection == "carve":
         mask = splitter.holdout_mask()
         held_out = np.flatnonzero(mask)
-        weights = (~mask).astype(np.float64)
-        candidates = _score(fitter, weights, held_out, criterion)
-        return GridSearch(candidates, {"fitted": rows - len(held_out), "held_out": len(held_out)}, weights)
+        counts = {"fitted": rows - len(held_out), "held_out": len(held_out)}
+        return _search(fitter, HoldOut([(~mask).astype(np.float64)], [held_out]), counts, criterion)
     raise UserError(f"unknown selection '{settings.selection}'. Known: carve, development, folds, nested.")
-
-
-def _score(fitter: ProbeFitter, weights: Array | None, held_out: Array | Rows, criterion: Criterion) -> list[Candidate]:
-    """Fit every value once on weighted rows and score it on the held-out ones."""
-    fits = fitter.fit([FitRequest(value, weights) for value in fitter.values])
-    return [
-        Candidate(value, [fit], criterion.mean([losses]))
-        for value, fit, losses in zip(fitter.values, fits, criterion.losses(fitter, fits, held_out), strict=True)
-    ]
 
 
 def cross_validate(fitter: ProbeFitter, fold_ids: Array, rows: Array, criterion: Criterion) -> GridSearch:
@@ -179,26 +208,69 @@ def cross_validate(fitter: ProbeFitter, fold_ids: Array, rows: Array, criterion:
     rows : (rows,) int64
         Training rows that are used.
     """
-    folds = int(fold_ids.max()) + 1
-    weights = [subset_weights(len(fitter.y), rows[fold_ids != number]) for number in range(folds)]
-    fits = fitter.fit([FitRequest(value, kept) for kept in weights for value in fitter.values])
-    count = len(fitter.values)
+    folds = range(int(fold_ids.max()) + 1)
+    held_out = HoldOut(
+        [subset_weights(len(fitter.y), rows[fold_ids != number]) for number in folds],
+        [rows[fold_ids == number] for number in folds],
+    )
+    counts = {"fitted": len(rows) - len(rows) // len(folds), "held_out": len(rows)}
+    return _search(fitter, held_out, counts, criterion)
+
+
+def _search(fitter: ProbeFitter, held_out: HoldOut, rows: dict[str, int], criterion: Criterion) -> GridSearch:
+    """Fit the grid; where it may be extended, go on until its best value is inside."""
+    by_loss = type(criterion) is Criterion
+    search = GridSearch(_candidates(fitter, held_out, fitter.values, criterion), rows, held_out, by_loss)
+    while fitter.extends and (further := search.next_values()):
+        search = search.with_values(fitter, further, criterion)
+    return search
+
+
+def _candidates(
+    fitter: ProbeFitter,
+    held_out: HoldOut,
+    values: Sequence[float],
+    criterion: Criterion,
+    starts: Sequence[Candidate] | None = None,
+) -> list[Candidate]:
+    """Fit values in every fold and score them on the rows left out; `starts` are fitted values beside them."""
+    requests = [
+        FitRequest(value, weights, starts[column].fits[number].solution if starts else None)
+        for number, weights in enumerate(held_out.weights)
+        for column, value in enumerate(values)
+    ]
+    fits, count = fitter.fit(requests), len(values)
     losses = [
-        criterion.losses(fitter, fits[number * count : (number + 1) * count], rows[fold_ids == number])
-        for number in range(folds)
+        criterion.losses(fitter, fits[number * count : (number + 1) * count], rows)
+        for number, rows in enumerate(held_out.rows)
     ]
-    candidates = [
+    return [
         Candidate(value, fits[column::count], criterion.mean([of_fold[column] for of_fold in losses]))
-        for column, value in enumerate(fitter.values)
+        for column, value in enumerate(values)
     ]
-    return GridSearch(candidates, {"fitted": len(rows) - len(rows) // folds, "held_out": len(rows)}, weights[0])
 
 
-def subset_weights(count: int, rows: Array) -> Array:
-    """Return 1 for these rows and 0 for the others, (count,) float64."""
-    weights = np.zeros(count)
-    weights[rows] = 1
-    return weights
+def with_constants(
+    choice: GridChoice, fitter: ProbeFitter, search: GridSearch, best: int, weights: Sequence[Array | None]
+) -> GridChoice:
+    """Return the record of a choice with the losses at it, and the constants that D² compares with.
+
+    Other estimators than the suite's own, and choices by another criterion, have none of them.
+
+    Parameters
+    ----------
+    weights : sequence of arrays of (rows of train,), or None
+        Rows that each scored probe was fitted on.
+    """
+    if not (fitter.has_solver and search.by_loss and search.held_out is not None):
+        return choice
+    constants = [fit_constant(fitter.y, fitter.classes, each).tolist() for each in weights]
+    return replace(
+        choice,
+        loss=search.candidates[best].loss,
+        constant_loss=search.held_out.constant_loss(fitter),
+        constants=constants,
+    )
 
 
 def _all_converged(flags: Iterable[bool | None]) -> bool | None:

@@ -30,11 +30,21 @@ class GridChoice:
         Whether some linear probe predicts all training rows right. True if a fitted one does, False
         if equal rows have different labels, else None (unknown).
     at_edge : str, or None
-        ``strongest`` or ``weakest`` if the chosen value is that end of the grid.
+        ``high`` or ``low`` if the chosen value is that end of the grid, and the grid went no further.
     rows : dict of str to int
         Number of rows fitted on, held out for the choice, and refitted on.
     votes : list of float, or None
         Nested selection: the value chosen in each outer fold.
+    loss, constant_loss : float, or None
+        Mean loss of the rows that chose the value: at that value, and of the constant of the rows
+        that were fitted on. None for other estimators than the suite's own, and other criteria.
+    constants : list of list of float, or of float, or None
+        The constant of the rows that each scored probe was fitted on: class frequencies, or the
+        mean score. One entry; with folds one per outer fold, with draws of scores one per draw.
+    threshold : float, or None
+        Probability of class 1 above which the stored probe predicts it for the headline metric.
+    thresholds : list of float, or None
+        The same for each outer fold or draw, where there are several.
     """
 
     parameter: str
@@ -45,6 +55,11 @@ class GridChoice:
     at_edge: str | None
     rows: dict[str, int]
     votes: list[float] | None = None
+    loss: float | None = None
+    constant_loss: float | None = None
+    constants: list[Any] | None = None
+    threshold: float | None = None
+    thresholds: list[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,9 +109,11 @@ def stack(draws: Sequence[dict[str, Prediction]]) -> dict[str, Prediction]:
     """Return predictions by role whose first axis counts the draws."""
     return {
         role: Prediction(
-            np.stack([draw[role].values for draw in draws]), np.stack([draw[role].decisions for draw in draws])
+            np.stack([draw[role].values for draw in draws]),
+            np.stack([draw[role].decisions for draw in draws]),
+            None if first.thresholded is None else np.stack([draw[role].labels for draw in draws]),
         )
-        for role in draws[0]
+        for role, first in draws[0].items()
     }
 
 

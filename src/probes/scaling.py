@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from src.probes.solvers.linear import DOUBLE_BLOCK_BYTES, Array, Matrix, parallel_map, row_blocks
+from src.probes.solvers.linear import DOUBLE_BLOCK_BYTES, Array, Matrix, row_blocks
 from src.probes.solvers.moments import moments, rounding
+from src.runtime.parallel import parallel_map
 
 # Of the median standard deviation: dimensions that an encoder has switched off, as by layer norm's
 # gains of 1e-33, are not raised to unit variance.

@@ -52,6 +52,11 @@ class ProbeSettings:
     draws : int
         1 fits on train as it is. k repeats the fit on k stratified resamples of train, at the value
         chosen once.
+    extend_grid : bool
+        Whether the grid of the suite's own estimators goes on in half-decade steps until its best
+        value is inside; see `src.probes.grid`.
+    metric : str, or None
+        Headline metric, for which two classes may get a threshold. None: they get none.
     similarity : str
         Of the two texts of a row, for a protocol that fits nothing.
     """
@@ -66,15 +71,25 @@ class ProbeSettings:
     seed: int = 0
     draws: int = 1
     similarity: str = "cosine"
+    extend_grid: bool = False
+    metric: str | None = None
 
     @classmethod
     def from_config(
-        cls, config: ProbeConfig, *, selection: str = "carve", folds: int = 10, seed: int = 0, draws: int = 1
+        cls,
+        config: ProbeConfig,
+        *,
+        selection: str = "carve",
+        folds: int = 10,
+        seed: int = 0,
+        draws: int = 1,
+        metric: str | None = None,
     ) -> ProbeSettings:
-        """Return the settings of a configured probe for a dataset's selection and folds."""
+        """Return the settings of a configured probe for a dataset's selection, folds and headline metric."""
         return cls(
             config.grid, config.name, config.features, config.carve, selection, folds,
             shuffled_labels=config.shuffled_labels, seed=seed, draws=draws, similarity=config.similarity,
+            extend_grid=config.extend_grid, metric=metric,
         )  # fmt: skip
 
 

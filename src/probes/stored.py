@@ -157,5 +157,11 @@ def _build(arrays: Mapping[str, np.ndarray], notes: Mapping[str, str]) -> Stored
         if array.dtype != np.float64 or array.shape != shapes.get(name) or not np.isfinite(array).all():
             raise Unreadable(f"its array '{name}' is {array.dtype} of shape {array.shape}, or not finite")
     scaling = arrays.get("mean"), arrays.get("scale")
-    probe = FittedProbe(len(classes), *scaling, arrays["weight"], arrays["bias"], features == "l2", notes["trained_on"])
+    threshold = parse_json(notes["threshold"]) if "threshold" in notes else None
+    if threshold is not None and not (type(threshold) is float and 0 < threshold < 1 and len(classes) == 2):
+        raise Unreadable("its threshold is not a probability of two classes")
+    probe = FittedProbe(
+        len(classes), *scaling, arrays["weight"], arrays["bias"], features == "l2", notes["trained_on"],
+        threshold=threshold,
+    )  # fmt: skip
     return StoredProbe(probe, tuple(classes), (notes["pooling"], layer), notes["pairing"])

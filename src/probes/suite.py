@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from src.data.splits import RowSplitter, resample
 from src.probes.fitter import FitRequest, ProbeFitter
-from src.probes.grid import Criterion, GridSearch, search_grid
+from src.probes.grid import Candidate, Criterion, GridSearch, search_grid, with_constants
+from src.probes.held_out import HoldOut, threshold_metric
 from src.probes.nested import fit_nested
 from src.probes.outcome import ProbeOutcome, no_folds
 from src.probes.progress import Progress
 from src.probes.separability import find_separable
 from src.probes.settings import ProbeData, ProbeSettings
+from src.probes.solvers.linear import Array
 
 
 def suite_protocol(
@@ -56,16 +59,20 @@ def suite_protocol(
 
 def _refit(fitter: ProbeFitter, settings: ProbeSettings, data: ProbeData, search: GridSearch) -> ProbeOutcome:
     """Refit the chosen value on all training rows and on any resamples, and predict."""
+    assert search.held_out is not None
     best = search.best()
-    value, first = search.candidates[best].value, search.candidates[best].fits[0]
+    candidate, metric = search.candidates[best], threshold_metric(fitter, settings.metric)
+    value, first = candidate.value, candidate.fits[0]
     if settings.selection == "development":  # fitted on all training rows already
         final = first
     else:
         (final,) = fitter.fit([FitRequest(value, None, first.solution)], stage="refit")
-    separable = find_separable(fitter, final, search.candidates[-1].fits[0], search.weights)
-    fitted = fitter.fitted_probe(final, "train")
+    separable = find_separable(fitter, final, search.candidates[-1].fits[0], search.held_out.weights[0])
+    threshold = search.held_out.threshold(fitter, candidate.fits, metric) if metric else None
+    fitted = fitter.fitted_probe(final, "train", threshold)
     predictions = {role: fitted.predict(rows.x) for role, rows in data.tests.items()}
-    draws, refits = [predictions], [final]
+    draws, refits, counts = [predictions], [final], list[Array]()
+    thresholds = None
     if settings.draws > 1:
         regression = data.classes == 0
         groups = data.groups if data.groups_span_classes else None
@@ -74,9 +81,40 @@ def _refit(fitter: ProbeFitter, settings: ProbeSettings, data: ProbeData, search
             for draw in range(settings.draws)
         ]
         drawn = fitter.fit([FitRequest(value, each, final.solution) for each in counts], stage="draws")
-        probes = [fitter.fitted_probe(fit, f"draw {draw}") for draw, fit in enumerate(drawn)]
+        if metric and threshold is not None:
+            thresholds = _drawn_thresholds(fitter, search.held_out, candidate, counts, metric, threshold)
+        cuts: Sequence[float | None] = thresholds or [None] * len(drawn)
+        probes = [
+            fitter.fitted_probe(fit, f"draw {draw}", cut)
+            for draw, (fit, cut) in enumerate(zip(drawn, cuts, strict=True))
+        ]
         draws = [{role: probe.predict(rows.x) for role, rows in data.tests.items()} for probe in probes]
         refits += drawn
     choice = search.choice(fitter.parameter, len(fitter.y), best, refits=refits, separable=separable)
+    choice = replace(choice, threshold=threshold, thresholds=thresholds)
+    # A resample of rows of classes is stratified, so that their frequencies are those of all rows.
+    varied = counts if not data.classes or data.groups_span_classes else []
+    choice = with_constants(choice, fitter, search, best, varied or [None])
     fold_ids = no_folds(len(data.tests["test"].y) if "test" in data.tests else 0)
     return ProbeOutcome(predictions, fold_ids, choice, fitted, draws)
+
+
+def _drawn_thresholds(
+    fitter: ProbeFitter, held_out: HoldOut, candidate: Candidate, counts: list[Array], metric: str, threshold: float
+) -> list[float]:
+    """Return a threshold for each resample, chosen as that of all rows is.
+
+    A resample that lacks a class among the rows fitted on, or rows to choose on, gets `threshold`.
+    """
+    resampled = [held_out.resampled(each, fitter.y) for each in counts]
+    requests = [
+        FitRequest(candidate.value, weights, fit.solution)
+        for each in resampled
+        if each is not None
+        for weights, fit in zip(each.weights, candidate.fits, strict=True)
+    ]
+    fits = iter(fitter.fit(requests, stage="thresholds"))
+    return [
+        threshold if each is None else each.threshold(fitter, [next(fits) for _ in each.rows], metric)
+        for each in resampled
+    ]

@@ -42,7 +42,8 @@ def cautions(result: Result) -> list[str]:
     if chosen.get("separable") and chosen.get("value") == 0:
         found.append("the training rows are separable and the penalty is zero: the probe has no optimum.")
     if chosen.get("at_edge") and not _perfect(result.score):
-        found.append(f"the grid's {chosen['at_edge']} value was chosen; a wider grid may score higher.")
+        end = {"low": "lowest", "high": "highest"}.get(chosen["at_edge"], chosen["at_edge"])
+        found.append(f"the grid's {end} value was chosen; a wider grid may score higher.")
     if result.config.get("probe", {}).get("shuffled_labels"):
         found.append("the labels of the training rows were shuffled: a control, whose score shows chance level.")
     if counts.get("test_in_train"):

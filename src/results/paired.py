@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from src.results.predictions import Arrays
+from src.results.predictions import Arrays, headline_predictions
 from src.results.result import Result
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def make_task(result: Result, predictions: Mapping[str, Arrays], widths: Mapping
         metric=str(result.score["metric"]),
         classes=int(result.counts.get("classes") or 0),
         labels=first["label"],
-        predictions={name: arrays.get("thresholded", arrays["prediction"]) for name, arrays in predictions.items()},
+        predictions={name: headline_predictions(arrays) for name, arrays in predictions.items()},
         seed=result.seed,
         folds=int(first["fold"].max(initial=-1)) + 1,
         strata=first.get("set"),

@@ -53,7 +53,7 @@ def check_values(arrays: Arrays, classes: int) -> None:
             array.ndim != 1 or (field != "label" and array.dtype.kind not in "iu")
         ):
             raise ValueError(f"predictions: {name} is {array.dtype} of shape {array.shape}")
-        if field not in ("label", "prediction"):
+        if field not in ("label", "prediction", "thresholded"):
             continue
         if array.ndim > 2 or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
             raise ValueError(f"predictions: {name} is {array.dtype} of shape {array.shape}, or not finite")
@@ -61,6 +61,11 @@ def check_values(arrays: Arrays, classes: int) -> None:
             array.dtype.kind == "f" or (array.size and not 0 <= int(array.min()) <= int(array.max()) < classes)
         ):
             raise ValueError(f"predictions: {name} holds values that are not one of {classes} classes")
+
+
+def headline_predictions(arrays: Arrays) -> np.ndarray:
+    """Return what the headline metric was scored by: predictions at the threshold, where one was chosen."""
+    return arrays["thresholded"] if "thresholded" in arrays else arrays["prediction"]
 
 
 def pack_arrays(arrays: Arrays, metadata: Mapping[str, str]) -> bytes:

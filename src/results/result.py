@@ -48,7 +48,10 @@ class Result:
     baseline : dict
         Trivial scores on the headline metric: ``{name: value}`` or ``{name: {value, low, high}}``.
     chosen : dict
-        ``{parameter, value, grid: [{value, loss, converged}], converged, separable}``. With
+        ``{parameter, value, grid: [{value, loss, converged}], converged, separable}``. Of the
+        suite's own estimators also ``loss`` and ``constant_loss``, and ``constants``, the class
+        frequencies (scores: the mean) of the rows that each scored probe was fitted on. Two classes
+        scored by F1 or the Matthews correlation have a ``threshold``. With
         ``probe=mdl`` also ``online_code``: ``bits``, ``uniform_bits``, ``compression`` (their
         ratio), ``uniform_rows`` (sent by the uniform code) and ``blocks``, each ``{rows (fitted
         on), the strength chosen, coded (rows sent by it), bits, converged}``; and ``curve``: ``[{rows,

@@ -14,6 +14,7 @@ CHOSEN: dict[str, Any] = {
     "parameter": str, "value": float, "grid": list, "at_edge": str, "online_code": dict,
     "converged": bool, "separable": bool, "reusable": bool,
     "similarity": str, "features": str, "dropped_directions": int,
+    "loss": float, "constant_loss": float, "constants": list, "threshold": float, "thresholds": list,
 }  # fmt: skip
 STATED: dict[str, Any] = {
     "pooling": list, "dense": list, "max_length": int, "lower_case": bool, "prompts": dict, "default_prompt": str,

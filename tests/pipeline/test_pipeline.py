@@ -334,3 +334,32 @@ def test_a_real_checkpoint_on_real_rows(shared: Path, tmp_path: Path) -> None:
     expected_score = np.mean(reference.predict(z) == np.array(column(tmp_path / "test.csv", "label")))
     assert finished.result.score["low"] <= expected_score <= finished.result.score["high"]
     assert finished.result.pooler["status"] == "untrained"
+
+
+@pytest.mark.parametrize("metric", ["f1", "mcc"])
+def test_the_headline_alone_is_scored_at_the_threshold(metric: str, bert: Path, tmp_path: Path) -> None:
+    from src.evaluation.metrics import confusion_counts, metrics
+
+    finished = run(config(bert, tmp_path, **{"dataset.metric": metric, "dataset.metrics": [metric, "accuracy"]}))
+    arrays, result = finished.predictions, finished.result
+    at_threshold = confusion_counts(arrays["label"], arrays["thresholded"], 2)
+    assert result.score["value"] == pytest.approx(float(metrics[metric].function(at_threshold[None])[0]))
+    assert result.metrics["accuracy"]["value"] == pytest.approx((arrays["prediction"] == arrays["label"]).mean())
+    assert np.array_equal(arrays["prediction"], arrays["decision"] > 0) and 0 < result.chosen["threshold"] < 1
+
+
+@pytest.mark.parametrize("regression", [False, True])
+def test_a_record_holds_what_the_explained_deviance_needs(regression: bool, bert: Path, tmp_path: Path) -> None:
+    finished = run(config(bert, tmp_path, regression=regression))
+    arrays, (constant,) = finished.predictions, finished.result.chosen["constants"]
+    label, decision = arrays["label"], arrays["decision"].astype(np.float64)
+    train = column(tmp_path / "train.csv", "label")
+    if regression:
+        assert constant == pytest.approx(np.mean([float(value) for value in train]))
+        explained = 1 - np.mean((label - decision) ** 2) / np.mean((label - constant) ** 2)
+    else:
+        assert constant == pytest.approx([train.count("cat") / len(train), train.count("none") / len(train)])
+        loss = np.logaddexp(0, np.where(label == 1, -decision, decision)).mean()
+        explained = 1 - loss / -np.log(np.array(constant)[label]).mean()
+    assert 0 < explained < 1
+    assert finished.result.chosen["loss"] < finished.result.chosen["constant_loss"]

@@ -20,7 +20,7 @@ from tests.helpers.records import make_result
         ),
         ({"chosen": {"converged": False}}, "converge"),
         ({"chosen": {"separable": True, "value": 0.0}}, "no optimum"),
-        ({"chosen": {"at_edge": "weakest"}}, "weakest"),
+        ({"chosen": {"at_edge": "low"}}, "lowest"),
         ({"counts": {"test_in_train": 2}}, "2 test rows"),
     ],
 )
@@ -32,9 +32,9 @@ def test_each_flaw_gives_one_caution(changes: dict[str, Any], word: str) -> None
 @pytest.mark.parametrize(("metric", "value"), [("accuracy", 1.0), ("rmse", 0.0)])
 def test_no_wider_grid_is_recommended_for_a_perfect_score(metric: str, value: float) -> None:
     score = {"metric": metric, "value": value, "low": None, "high": None}
-    assert cautions(make_result(chosen={"at_edge": "weakest"}, score=score)) == []
-    assert cautions(make_result(chosen={"at_edge": "weakest"}, score=score | {"value": 0.5})) != []
-    assert cautions(make_result(chosen={"at_edge": "weakest"}, score=score | {"metric": "unheard of"})) != []
+    assert cautions(make_result(chosen={"at_edge": "low"}, score=score)) == []
+    assert cautions(make_result(chosen={"at_edge": "low"}, score=score | {"value": 0.5})) != []
+    assert cautions(make_result(chosen={"at_edge": "low"}, score=score | {"metric": "unheard of"})) != []
 
 
 def test_a_run_without_flaws_has_no_cautions() -> None:

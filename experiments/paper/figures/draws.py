@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from experiments import style
 from experiments.paper.figures import drawing, layout
 from src.evaluation.estimates import evaluate
+from src.results.predictions import headline_predictions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +39,12 @@ def _task(axis: Axes, records: Sequence[Record]) -> None:
         marks = drawing.marker_style(result.pooling_label, status)
         metric, classes = str(result.score["metric"]), int(result.counts.get("classes") or 0)
         rows = evaluate(
-            metric, arrays["label"], arrays["prediction"][0], classes=classes, seed=result.seed, resamples=RESAMPLES
+            metric,
+            arrays["label"],
+            headline_predictions(arrays)[0],
+            classes=classes,
+            seed=result.seed,
+            resamples=RESAMPLES,
         )
         drawing.draw_interval(
             axis, place - 0.15, vars(rows), label=style.pooling_label(result.pooling_label, status), **marks

@@ -17,9 +17,10 @@ from src.probes.outcome import ProbeOutcome
 from src.probes.progress import Progress
 from src.probes.protocols.scores import over_draws
 from src.probes.settings import ProbeData, ProbeSettings
-from src.probes.solvers.linear import Array, parallel_map
+from src.probes.solvers.linear import Array
 from src.probes.suite import suite_protocol
 from src.registry import Registry, unknown
+from src.runtime.parallel import parallel_map
 
 MAX_SEED = 2**32 - 1  # of scikit-learn's generators
 

@@ -19,7 +19,8 @@ from src.data.dataset import Dataset
 from src.data.splits import RowSplitter
 from src.errors import UserError, shortened
 from src.probes.fitter import FitRequest, ProbeFitter
-from src.probes.grid import pick, subset_weights
+from src.probes.grid import pick
+from src.probes.held_out import subset_weights
 from src.probes.outcome import CurvePoint, ProbeOutcome
 from src.probes.progress import Progress
 from src.probes.protocols.base import Protocol, protocol, require_test_split
@@ -68,6 +69,7 @@ class OnlineCode(Protocol):
     def fit_by_rules(
         self, estimator: Any, settings: ProbeSettings, data: ProbeData, progress: Progress | None
     ) -> ProbeOutcome:
+        settings = replace(settings, metric=None)  # no threshold
         outcome = suite_protocol(estimator, settings, data, progress)
         fitter = ProbeFitter(estimator, settings, data.train, data.classes, progress)
         order = np.random.default_rng([settings.seed, 6]).permutation(len(data.train.y))

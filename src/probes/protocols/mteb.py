@@ -19,7 +19,8 @@ from src.errors import UserError
 from src.evaluation.metrics import metrics
 from src.probes.fitted import predict_folds
 from src.probes.fitter import FitRequest, ProbeFitter
-from src.probes.grid import Candidate, GridSearch, subset_weights
+from src.probes.grid import Candidate, GridSearch
+from src.probes.held_out import subset_weights
 from src.probes.outcome import ProbeOutcome, no_folds, stack
 from src.probes.progress import Progress
 from src.probes.protocols.base import Evaluate, Protocol, protocol

@@ -104,6 +104,7 @@ class SentEval(Protocol):
     def fit_by_rules(
         self, estimator: Any, settings: ProbeSettings, data: ProbeData, progress: Progress | None
     ) -> ProbeOutcome:
+        settings = replace(settings, metric=None)  # no threshold
         if settings.selection not in ("nested", "development"):
             settings = replace(settings, selection="folds", grid=self.folds_grid or settings.grid)
         order = np.arange(len(data.train.y)) if data.order is None else data.order

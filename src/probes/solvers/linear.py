@@ -1,11 +1,8 @@
-"""Problems, solutions, decision values and threads over blocks of rows, for all solvers."""
+"""Problems, solutions, decision values and blocks of rows, for all solvers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +10,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from src.runtime.parallel import parallel_map
+
 Array = NDArray[Any]
 Matrix = Any  # (rows, width): a float array, or a scipy CSR matrix
-Map = Callable[..., Iterable[Any]]
 Report = Callable[[int], None]  # called with the number of problems that are solved
 
 BLOCK_BYTES = 4 << 20  # a block of rows is read from memory once and used twice while it is in the cache
@@ -84,32 +82,6 @@ class Solution:
 
 def no_report(count: int) -> None:
     """Ignore the progress."""
-
-
-_active_map: ContextVar[Map | None] = ContextVar("_active_map", default=None)
-
-
-@contextmanager
-def parallel_map() -> Iterator[Map]:
-    """Yield a `map` on as many threads as BLAS may use, and keep BLAS itself on one thread.
-
-    The threads then meet once a pass and not at every small product. On a shared machine, a BLAS
-    thread that waits for another one costs ten times the product. Nested calls yield the same
-    `map`.
-    """
-    from threadpoolctl import threadpool_info, threadpool_limits
-
-    outer = _active_map.get()
-    if outer is not None:
-        yield outer
-        return
-    number = max((library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"), default=1)
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(number) as pool:
-        token = _active_map.set(pool.map)
-        try:
-            yield pool.map
-        finally:
-            _active_map.reset(token)
 
 
 def row_blocks(x: Matrix, size: int = BLOCK_BYTES) -> list[slice]:

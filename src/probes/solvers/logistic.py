@@ -21,10 +21,11 @@ import scipy.sparse as sp
 
 from src.probes.solvers.curvature import Preconditioner
 from src.probes.solvers.lbfgs import minimise
-from src.probes.solvers.linear import Array, Matrix, Problem, Report, Solution, no_report, parallel_map
+from src.probes.solvers.linear import Array, Matrix, Problem, Report, Solution, no_report
 from src.probes.solvers.moments import moments
 from src.probes.solvers.preconditioner import Basis, CholeskyFrame, Frame
 from src.probes.solvers.softmax import SoftmaxObjective
+from src.runtime.parallel import parallel_map
 
 ROUND_LIMIT = 60  # evaluations in one frame (system of coordinates)
 LIMIT = 1000  # evaluations of one problem

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from src.probes.solvers.linear import DOUBLE_BLOCK_BYTES, Array, Matrix, parallel_map, row_blocks
+from src.probes.solvers.linear import DOUBLE_BLOCK_BYTES, Array, Matrix, row_blocks
+from src.runtime.parallel import parallel_map
 
 ROUNDINGS = 32  # units in the last place: rounding of a pooled value, which is a sum over tokens
 

@@ -8,8 +8,9 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.linalg import eigh, solve_triangular
 
-from src.probes.solvers.linear import Array, Matrix, parallel_map
+from src.probes.solvers.linear import Array, Matrix
 from src.probes.solvers.moments import moments
+from src.runtime.parallel import parallel_map
 
 
 def _gram(x: Matrix) -> tuple[Array, Array]:

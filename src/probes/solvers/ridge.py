@@ -13,7 +13,8 @@ import scipy.sparse as sp
 from scipy.linalg import eigh
 from scipy.sparse.linalg import LinearOperator, cg
 
-from src.probes.solvers.linear import Array, Matrix, Problem, Report, Solution, by_weights, no_report, parallel_map
+from src.probes.solvers.linear import Array, Matrix, Problem, Report, Solution, by_weights, no_report
+from src.runtime.parallel import parallel_map
 
 Product = Callable[[Array], Array]  # of a matrix and a vector (width,)
 

@@ -10,7 +10,6 @@ import scipy.sparse as sp
 from src.probes.solvers.linear import (
     DOUBLE_BLOCK_BYTES,
     Array,
-    Map,
     Matrix,
     Problem,
     Solution,
@@ -18,6 +17,7 @@ from src.probes.solvers.linear import (
     row_blocks,
     separates,
 )
+from src.runtime.parallel import Map
 
 Sums = tuple[Array, Array, Array]  # loss (problems,), gradient of the weights, gradient of the bias
 
