@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from omegaconf import OmegaConf
 
 from experiments.bundles import Record
+from src.config.paths import CONF
 from src.errors import UserError
 from src.evaluation.deviance import constant_losses, decodes, fold_constants, log_likelihoods, row_losses
 from src.evaluation.multiplicity import MAIN_POOLINGS
@@ -212,13 +215,30 @@ class StratumTasks:
         found = []
         for a, b in pairs:
             contrasts = [
-                row_contrast(runs, a, b)
-                for runs in self.tasks.values()
+                replace(row_contrast(runs, a, b), unit=unit_of(dataset))
+                for dataset, runs in self.tasks.items()
                 if {a, b} <= runs.keys() and (regression or self.stratum == SIMILARITY or _is_classification(runs))
             ]
             if contrasts:
                 found.append(mean_over_units(contrasts, margin=margin))
         return correct_claims(found)
+
+
+def unit_of(dataset: str) -> str | None:
+    """Return the unit that a dataset's configuration names; None for one of the user's own.
+
+    >>> unit_of("mr") == unit_of("sst2"), unit_of("trec")
+    (True, None)
+    """
+    return _units().get(dataset)
+
+
+@functools.cache
+def _units() -> dict[str, str]:
+    """Return the unit of each dataset in conf/ that has one."""
+    files = (CONF / "dataset").glob("*.yaml")
+    found = {path.stem: OmegaConf.select(OmegaConf.load(path), "unit") for path in files}
+    return {dataset: unit for dataset, unit in found.items() if unit}
 
 
 def _is_classification(runs: Mapping[str, Record]) -> bool:

@@ -128,6 +128,7 @@ class DatasetConfig:
     # choose the grid's value on 20 % of train, development, folds or nested folds
     selection: str = "carve"
     folds: int = 10
+    unit: str | None = None  # equal for tasks that share texts: claims over tasks count them once
     citation: str | None = None
     train: str | None = None
     validation: str | None = None

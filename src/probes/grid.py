@@ -152,11 +152,13 @@ class GridSearch:
         assert self.held_out is not None
         fitted = {candidate.value for candidate in self.candidates}
         added = [value for value in values if value not in fitted]
+        if not added:  # in the grid's own order, which for other parameters may be a rising one
+            return self
         starts = [
             min(self.candidates, key=lambda each: abs(np.log(max(each.value, HALF_DECADES[-1]) / value)))
             for value in added
         ]
-        found = _candidates(fitter, self.held_out, added, criterion, starts) if added else []
+        found = _candidates(fitter, self.held_out, added, criterion, starts)
         joined = sorted([*self.candidates, *found], key=lambda each: each.value, reverse=True)
         return replace(self, candidates=joined)
 
