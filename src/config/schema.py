@@ -192,9 +192,13 @@ class ProbeConfig:
 
         Later fields are left out at their defaults, so that the keys of older records stay valid.
         """
-        later = {"protocol": default_protocol(), "shuffled_labels": False, "similarity": "cosine", "extend_grid": False}
-        values = dataclasses.asdict(self).items()
+        later, values = omitted_defaults(), dataclasses.asdict(self).items()
         return with_text_keys({name: value for name, value in values if name not in later or value != later[name]})
+
+
+def omitted_defaults() -> dict[str, Any]:
+    """Return the settings of a probe that records leave out at these values."""
+    return {"protocol": default_protocol(), "shuffled_labels": False, "similarity": "cosine", "extend_grid": False}
 
 
 def with_text_keys(value: Any) -> Any:

@@ -189,6 +189,8 @@ def _load_error(config: DatasetConfig, error: Exception) -> UserError:
     path, text = config.hub.path, flatten(error.__cause__ or error, 240)
     if (config.hub.name is None and "onfig" in text) or "BuilderConfig" in text:
         way_out = "Name a configuration in dataset.hub.name=."
+    elif any(mark in str(path) for mark in "*?[") and expand_home(str(path)).is_dir():
+        way_out = "The library reads *, ? and [ in the name of a folder as a pattern. Rename the folder."
     elif "BatchSize" in text:  # pyarrow, of a Parquet file without rows
         way_out = "One of its files has no rows, which the library cannot read. Use dataset=files with the others."
     elif "script" in text:

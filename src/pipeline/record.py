@@ -160,9 +160,6 @@ def pooler_evidence(prepared: PreparedRun, features: Mapping[str, RoleFeatures])
 def record_provenance(prepared: PreparedRun) -> dict[str, Any]:
     """Return versions, machine and digests, without a path of the machine."""
     extractor, data = prepared.extractor, prepared.data
-    texts = {}
-    for name, split in sorted(data.splits.items()):
-        texts[name] = [split.text_digest, *([split.text_pair_digest] if split.text_pair is not None else [])]
     return provenance.collect(
         device=extractor.options.device,
         gpu=extractor.gpu,
@@ -171,8 +168,16 @@ def record_provenance(prepared: PreparedRun) -> dict[str, Any]:
         attention=extractor.info.attention,
         model=model_provenance(prepared),
         data=data.source,
-        texts=texts,
+        texts=text_digests(data),
     )
+
+
+def text_digests(data: Dataset) -> dict[str, list[Any]]:
+    """Return the digests of each split's texts, one a column."""
+    return {
+        name: [split.text_digest, *([split.text_pair_digest] if split.text_pair is not None else [])]
+        for name, split in sorted(data.splits.items())
+    }
 
 
 def model_provenance(prepared: PreparedRun) -> dict[str, Any]:
@@ -190,10 +195,11 @@ def model_provenance(prepared: PreparedRun) -> dict[str, Any]:
 def renamed(prepared: PreparedRun, result: Result) -> Result:
     """Return the record of an equal run with this run's names and sources of its model and its data.
 
-    Runs with equal keys have read the same weights and texts, perhaps from another folder, from other
-    columns, or beside other statements of the checkpoint.
+    Runs with equal keys have used the same weights and texts, perhaps from another folder, from other
+    columns, or beside other statements of the checkpoint and other splits that were not used.
     """
-    sources = {"model": model_provenance(prepared), "data": prepared.data.source}
+    data = prepared.data
+    sources = {"model": model_provenance(prepared), "data": data.source, "texts": text_digests(data)}
     return replace(
         result,
         **dict[str, Any](prepared.names),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from src.config.schema import omitted_defaults
 from src.results.result import Result
 from src.storage.keys import content_key
 
@@ -99,6 +100,7 @@ def group_labels(results: Sequence[Result], *, by_texts: bool = False) -> tuple[
     names = [name for name in (*IDENTITY, "metric") if len({identity[name] for identity in identities}) > 1]
     shown = [name for name in (*IDENTITY, "metric") if name in {"dataset", "metric", *names}]
     labels = [{name: identity[name] for name in shown} for identity in identities]
+    defaults = dict(_leaves({"probe": omitted_defaults()}, ""))
     for places in _equal_places(identities):
         others = [
             other_identity(results[place]) | ({"texts": texts_digest(results[place])} if by_texts else {})
@@ -106,7 +108,7 @@ def group_labels(results: Sequence[Result], *, by_texts: bool = False) -> tuple[
         ]
         differing = sorted(name for name in set().union(*others) if len({other.get(name) for other in others}) > 1)
         for place, other in zip(places, others, strict=True):
-            labels[place] |= {name: other.get(name, "unset") for name in differing}
+            labels[place] |= {name: other.get(name, defaults.get(name, "unset")) for name in differing}
     common = {name: value for name, value in identities[0].items() if name not in shown} if identities else {}
     return labels, common
 

@@ -166,6 +166,12 @@ def test_a_column_that_would_be_refused_is_not_proposed(tmp_path: Path, features
         load(folder, task=task)
 
 
+def test_a_folder_whose_name_is_a_pattern_is_to_be_renamed(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "news [v2]", NEWS, train=TRAIN, test=TEST)
+    with pytest.raises(UserError, match=r"news \[v2\](.|\n)*[Rr]ename"):
+        load(folder)
+
+
 def test_labels_that_all_splits_hide_are_refused(tmp_path: Path) -> None:
     hidden = {"text": TRAIN["text"], "label": [-1] * 12}
     with pytest.raises(UserError, match=r"'train', 'test'.*'label'(.|\n)*dataset\.label="):
