@@ -38,7 +38,7 @@ def complete_probe(requested: dict[str, Any] | None, task: str) -> dict[str, Any
     UserError
         The task is unknown.
     """
-    requested = {key: value for key, value in (requested or {}).items() if value is not None}
+    requested = _without_nulls(requested or {})
     for key, name in (("estimator", "_target_"), ("protocol", "name")):
         if isinstance(requested.get(key), dict) and requested[key].get(name) is None:
             requested[key].pop(name, None)
@@ -56,6 +56,15 @@ def complete_probe(requested: dict[str, Any] | None, task: str) -> dict[str, Any
     merged = OmegaConf.to_container(OmegaConf.merge(default, requested))
     assert isinstance(merged, dict)
     return _without_extension({str(key): value for key, value in merged.items()})
+
+
+def _without_nulls(requested: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a probe that are set; a single value that is not has that of the option's file."""
+    option = _option("probe", str(requested["name"])) if requested.get("name") is not None else None
+    own = {key: value for key, value in (option or {}).items() if not isinstance(value, DictConfig)}
+    return {str(key): value for key, value in own.items()} | {
+        key: value for key, value in requested.items() if value is not None
+    }
 
 
 def _without_extension(probe: dict[str, Any]) -> dict[str, Any]:
