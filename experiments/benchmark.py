@@ -10,7 +10,7 @@ of a sweep of ``jobs`` tiny jobs, without those of the probes. It also times ``f
 ``workers`` of joblib (the extra "joblib"). ``jobs=0`` or ``fits=0`` leaves that part out. ``rows``
 takes the first rows of SST-2 instead of all, ``base_rows`` the rows for BERT-base's shape;
 ``output`` names a file for the figures. ``part=dtypes`` compares the settings of ``runtime.dtype``,
-on a GPU if there is one.
+on a GPU if there is one; ``dtypes`` names them, and those that the device lacks are left out.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Options:
     model: ModelPath = ModelPath()
     rows: int | None = None
     base_rows: int = 2000
+    dtypes: tuple[str, ...] = ("float32", "mixed", "bfloat16", "tf32")  # with part=dtypes
     jobs: int = 200  # this and the next two with part=launching
     fits: int = 160
     workers: int = 2
@@ -60,7 +61,7 @@ def main(options: Options) -> None:
         from experiments.benchmarks import dtypes
 
         data_root, model = _folders(options)
-        compared = dtypes.run(data_root, model, options.rows, options.base_rows)
+        compared = dtypes.run(data_root, model, options.dtypes, options.rows, options.base_rows)
         if options.output:
             write_json(Path(options.output), {"dtypes": compared, "provenance": collect()})
         return

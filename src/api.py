@@ -55,7 +55,8 @@ def features(
     model : str or Path
     texts : sequence of str, (rows,)
     pooling : str, default "mean"
-        The name of a pooling, or a mapping of the keys of its group.
+        The name of a pooling, or a mapping of the keys of its group, such as
+        ``{"name": "concat", "of": ["cls", "mean"]}``.
     layer : int, default -1
         0 (embeddings) to L, or -1 (last) to -(L+1).
     pairs : sequence of str, (rows,), optional
@@ -109,6 +110,7 @@ def probe(
     scaling: str = "standardise",
     selection: str = "carve",
     folds: int = 10,
+    metric: str | None = None,
     seed: int = 0,
     quiet: bool = False,
 ) -> ProbeClassifier | ProbeRegressor:
@@ -138,6 +140,8 @@ def probe(
     selection : str, default "carve"
         ``carve`` chooses on 20 % of the rows, ``folds`` in cross-validation; all rows are refitted.
     folds : int, default 10
+    metric : str, optional
+        Headline metric: for ``f1``, ``macro_f1`` and ``mcc`` two classes get a threshold, as in a run.
     seed : int, default 0
         Of the carved part and the folds.
     quiet : bool, default False
@@ -178,8 +182,8 @@ def probe(
     kind = ProbeClassifier if task == "classification" else ProbeRegressor
     fitted = kind(
         instantiate(settings) if estimator is None else estimator,
-        settings.grid if grid is None else grid_values(grid),
-        scaling, selection, settings.carve, folds, seed, progress=not quiet,
+        grid_values(settings.grid if grid is None else grid),
+        scaling, selection, settings.carve, folds, seed, not quiet, settings.extend_grid and grid is None, metric,
     )  # fmt: skip
     together = kept_together(len(found), texts, pairs, groups)
     with single_line_errors(

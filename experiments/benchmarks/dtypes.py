@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from experiments.configurations import dataset_config
 from src.config.schema import DTYPES, ModelConfig
 from src.data.dataset import Split
 from src.data.loading import load_dataset
+from src.errors import UserError
 from src.features.extractor import FeatureExtractor
 from src.features.inputs import encoder_inputs
 from src.features.loading import load_encoder
@@ -83,33 +84,45 @@ class Figures:
         return f"  {self.name:22} {self.seconds:8.1f} s   {ratios}{share}{rest}{flips}"
 
 
-def offered(device: str) -> list[str]:
-    """Return the dtypes that a device offers, float32 first."""
-    return [name for name in DTYPES if device in DTYPE_DEVICES.get(name, (device,))]
+def offered(names: Sequence[str], device: str) -> list[str]:
+    """Return the dtypes among `names` that a device offers, after float32, the reference.
+
+    Raises
+    ------
+    UserError
+        A name is no dtype.
+    """
+    if wrong := [name for name in names if name not in DTYPES]:
+        raise UserError(f"dtypes={','.join(wrong)}: no such dtype. Choose among {', '.join(DTYPES)}.")
+    others = [name for name in names if name != REFERENCE and device in DTYPE_DEVICES.get(name, (device,))]
+    return [REFERENCE, *others]
 
 
-def run(data_root: str, model: str, rows: int | None, base_rows: int) -> list[dict[str, Any]]:
+def run(data_root: str, model: str, dtypes: Sequence[str], rows: int | None, base_rows: int) -> list[dict[str, Any]]:
     """Compare and print, on random training rows and the validation rows of each task.
 
     Parameters
     ----------
     model : str
         Folder of the checkpoint.
+    dtypes : sequence of str
+        Those that the device lacks are left out; float32 is always compared.
     rows : int or None
         Most training rows of a task; None: all, 0: leave the tasks out.
     base_rows : int
         Rows of SST-2 for BERT-base's shape with random weights; 0: leave it out.
     """
     device = device_kind("auto")
+    names = offered(dtypes, device)
     figures = []
     for task in TASKS if rows != 0 else ():
         train, test = _splits(task, data_root, rows)
-        figures += _compare(f"{task} through {Path(model).name}", Path(model), train, test, device)
+        figures += _compare(f"{task} through {Path(model).name}", Path(model), train, test, names, device)
     if base_rows:
         train, test = _splits("sst2", data_root, base_rows)
         with tempfile.TemporaryDirectory() as place:
             write_random_bert(Path(place), Path(model))
-            figures += _compare("sst2 through BERT-base's shape", Path(place), train, test, device)
+            figures += _compare("sst2 through BERT-base's shape", Path(place), train, test, names, device)
     return figures
 
 
@@ -162,9 +175,11 @@ class _Peer:
         return {"mean": vectors}
 
 
-def _compare(name: str, folder: Path, train: Split, test: Split, device: str) -> list[dict[str, Any]]:
+def _compare(
+    name: str, folder: Path, train: Split, test: Split, names: Sequence[str], device: str
+) -> list[dict[str, Any]]:
     """Return the figures of each dtype, and of the peer on single texts."""
-    suites = {dtype: _Suite(folder, dtype, device) for dtype in offered(device)}
+    suites = {dtype: _Suite(folder, dtype, device) for dtype in names}
     systems: dict[str, Callable[[Split], dict[str, np.ndarray]]] = {**suites}
     if train.text_pair is None:
         systems[PEER] = _Peer(folder, device)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 
 from src.features.derivation import PoolerWeights
@@ -44,8 +46,9 @@ class EncoderOnDemand:
             value = self.store.get("facts", key, read_info)
             if value is None:
                 self._info = self.encoder.info
-                self.store.put("facts", key, {}, {"facts": json.dumps(asdict(self._info))})
-                self.store.put("poolers", key, PoolerWeights.of(self.encoder).arrays(), {})
+                with self._storing(key):
+                    self.store.put("poolers", key, PoolerWeights.of(self.encoder).arrays(), {})
+                    self.store.put("facts", key, {}, {"facts": json.dumps(asdict(self._info))})
             else:
                 self._info = read_info(value)
         return self._info
@@ -63,8 +66,16 @@ class EncoderOnDemand:
         if value is not None:
             return read_pooler_weights(value, width)
         weights = PoolerWeights.of(self.encoder)
-        self.store.put("poolers", key, weights.arrays(), {})
+        with self._storing(key):
+            self.store.put("poolers", key, weights.arrays(), {})
         return weights
+
+    @contextmanager
+    def _storing(self, key: str) -> Iterator[None]:
+        """Store values of the model, after those that a killed process left half-written."""
+        with self.store.lock(key, f"storing facts about {self.checkpoint.label}"):
+            self.store.remove_stale([key])
+            yield
 
     def _info_key(self) -> str:
         options = {

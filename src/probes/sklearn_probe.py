@@ -49,6 +49,10 @@ class Probe(BaseEstimator):
         Of the carved part and the folds.
     progress : bool, default False
         Whether to show a progress bar.
+    extend_grid : bool, default False
+        Whether the grid goes on until its best value is inside.
+    metric : str, optional
+        Metric for which two classes get a threshold, such as ``f1`` or ``mcc``.
 
     Attributes
     ----------
@@ -60,6 +64,8 @@ class Probe(BaseEstimator):
         Each value of the grid with its ``loss`` on the rows held out.
     converged_, separable_ : bool or None
         As ``chosen`` in a record.
+    threshold_ : float or None
+        As ``chosen.threshold`` in a record.
     coef_, intercept_ : arrays of (outputs, width) and (outputs,)
         Of features as given (of length 1 with ``l2``), the standardisation included; only where the
         estimator is linear.
@@ -79,14 +85,18 @@ class Probe(BaseEstimator):
         folds: int = 10,
         seed: int = 0,
         progress: bool = False,
+        extend_grid: bool = False,
+        metric: str | None = None,
     ) -> None:
         self.estimator, self.grid, self.features = estimator, grid, features
         self.selection, self.carve, self.folds, self.seed, self.progress = selection, carve, folds, seed, progress
+        self.extend_grid, self.metric = extend_grid, metric
 
     def _fit(self, x: Array, y: Array, classes: int, groups: Any, duplicates: Any) -> None:
         settings = ProbeSettings(
-            self.grid, "probe", self.features, self.carve, self.selection, self.folds, seed=self.seed
-        )
+            self.grid, "probe", self.features, self.carve, self.selection, self.folds, seed=self.seed,
+            extend_grid=self.extend_grid, metric=self.metric,
+        )  # fmt: skip
         together = groups if groups is not None else duplicates if duplicates is not None else _equal_rows(x)
         data = ProbeData(Rows(x, y), {}, classes, groups=np.asarray(together), groups_span_classes=groups is not None)
         try:
@@ -103,6 +113,7 @@ class Probe(BaseEstimator):
         self.fitted_, self.n_features_in_ = fitted, getattr(self, "n_features_in_", 0)
         self.best_params_, self.alpha_ = {choice.parameter: choice.value}, choice.value
         self.grid_, self.converged_, self.separable_ = choice.grid, choice.converged, choice.separable
+        self.threshold_ = choice.threshold
         self.mean_, self.scale_ = fitted.mean, fitted.scale
         if fitted.weight is not None and fitted.bias is not None:
             self.coef_, self.intercept_ = unscaled(fitted.weight, fitted.bias, fitted.mean, fitted.scale)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.benchmarks.calibration import LIMITS, NOMINAL, UNUSED
+from experiments.benchmarks.unit_simulations import METHOD
 from experiments.paper.figures import drawing
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ PLACE = 17
 NEEDS = ("simulation.csv",)
 CAPTION = """Error rates of the tests and intervals used here, in simulation with known truth: a dot
 for each method, metric and population, with the 95 % interval of the simulation itself, by the
-number of test rows, or of tasks for claims over tasks. The line is what is stated, the band what is
+number of test rows, or of tasks or units of tasks for claims over them. The line is what is stated, the band what is
 asked for from 250 rows on; crosses lie outside it, and simulation.csv says of each why."""
 WITHIN: dict[str, Any] = {"color": "black", "marker": "o", "markersize": 3, "label": "within what is asked for"}
 OUTSIDE: dict[str, Any] = {"color": "#D55E00", "marker": "X", "markersize": 4.5, "label": "outside"}
@@ -31,7 +32,7 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
     with (files / NEEDS[0]).open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["method"] not in UNUSED]
     quantities = [name for name in NOMINAL if any(row["quantity"] == name for row in rows)]
-    figure, axes = drawing.new_figure(drawing.WIDTH, 2.7, len(quantities))
+    figure, axes = drawing.new_figure(drawing.WIDTH, 3.2, len(quantities))
     for axis, quantity in zip(axes[0], quantities, strict=True):
         _panel(axis, quantity, [row for row in rows if row["quantity"] == quantity])
     axes[0, 0].set_ylabel("measured, %")
@@ -54,7 +55,7 @@ def _panel(axis: Axes, quantity: str, rows: Sequence[Row]) -> None:
             value, error = float(row["measured"]), 1.96 * float(row["error"])
             score = {"value": value, "low": max(0.0, value - error), "high": min(1.0, value + error)}
             drawing.draw_interval(axis, across, score, elinewidth=0.6, **look)
-    axis.set_xticks(range(len(groups)), [name for _, name in sorted(groups)])
+    axis.set_xticks(range(len(groups)), [name for _, name in sorted(groups)], rotation=90)
     axis.set_xlim(-0.6, len(groups) - 0.4)
     if not low:
         axis.set_ylim(bottom=0)
@@ -62,8 +63,11 @@ def _panel(axis: Axes, quantity: str, rows: Sequence[Row]) -> None:
 
 
 def _group(row: Row) -> tuple[int, str]:
-    """Return the order and the label of a row: by test rows, then by tasks."""
+    """Return the order and the label of a row: by test rows, then by tasks, then by units of tasks."""
+    if row["method"] == METHOD:
+        count = int(row["setting"].split()[0])
+        return 2 * 10**6 + count, f"{count} units"
     if row["metric"] == "mixed":
         count = int(row["setting"].split()[0])
-        return 10**6 + count, f"{count}\ntasks"
-    return int(row["rows"]), f"{row['rows']}\nrows"
+        return 10**6 + count, f"{count} tasks"
+    return int(row["rows"]), f"{int(row['rows']):,} rows"

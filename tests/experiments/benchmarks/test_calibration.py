@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.benchmarks import calibration, populations, simulations
+from experiments.benchmarks import calibration, populations, simulations, unit_simulations
 from experiments.benchmarks.calibration import FIELDS, LIMITS, UNUSED, measure, note
 from experiments.benchmarks.simulations import ROWS, draw_tasks
 from src.evaluation.estimates import evaluate
@@ -103,6 +103,7 @@ def test_the_command_writes_every_outcome(
     rows = read(tmp_path / "rates.csv")
     assert {row["metric"] for row in rows} == {
         "accuracy",
+        "D2",
         "kappa",
         "f1",
         "mcc",
@@ -134,7 +135,8 @@ def test_the_committed_rates_are_within_their_limits_or_say_why_not() -> None:
     assert {(row["quantity"], row["method"]) for row in rows} >= {
         ("type-I error", "McNemar mid-p"), ("type-I error", "paired bootstrap"), ("type-I error", "over_tasks"),
         ("type-I error", "partial conjunction"), ("coverage", "Wilson"), ("coverage", "BCa"), ("coverage", "Newcombe"),
-        ("coverage", "paired bootstrap"), ("coverage", "kappa"), ("coverage", "over_tasks"), ("false equivalence",
+        ("coverage", "paired bootstrap"), ("coverage", "kappa"), ("coverage", "over_tasks"), ("coverage", "units"),
+        ("type-I error", "units"), ("false equivalence",
         "Newcombe"),
         ("false equivalence", "paired bootstrap"), ("false equivalence", "over_tasks"),
     }  # fmt: skip
@@ -150,3 +152,29 @@ def test_the_committed_rates_are_within_their_limits_or_say_why_not() -> None:
         safe = row["quantity"] == "coverage" and measured > high
         if int(row["rows"]) >= 250 and row["within"] == "no" and not safe and row["method"] not in UNUSED:
             assert row["note"] != "outside its limits"
+
+
+def test_the_rates_of_claims_over_units_hold_the_protocols_limits() -> None:
+    rows = [row for row in read(COMMITTED) if row["method"] in ("units", "row influences")]
+    assert len({row["setting"] for row in rows}) >= 30
+    for row in rows:
+        measured, slack = float(row["measured"]), 2 * float(row["error"])
+        if row["quantity"] == "coverage":
+            assert measured >= 0.93 - slack and 0 < float(row["median_width"]) < 0.2
+        else:
+            assert measured <= 0.06 + slack
+
+
+@pytest.mark.parametrize("correlations", [False, True])
+def test_a_simulated_claim_has_the_stated_effect(correlations: bool) -> None:
+    population = unit_simulations.Population((3, 2, 1, 1, 1), 0.0, 0.03, correlations=correlations)
+    generator = np.random.default_rng(0)
+    values = [[each.value for each in unit_simulations.draw_claim(generator, population)[0]] for _ in range(60)]
+    found, truth = unit_simulations.draw_claim(generator, population)
+    assert truth == pytest.approx(0.03) and np.mean(values) == pytest.approx(0.03, abs=0.008)
+    assert [each.task for each in found[:5]] == ["sst2", "sst_binary", "sst_fine", "sick_e", "sick_r"]
+    assert (
+        np.array_equal(found[0].clusters, found[1].clusters) and not np.isin(found[0].clusters, found[3].clusters).any()
+    )
+    floor = unit_simulations.Population((1,) * 6, 0.01, floor=6)
+    assert all(abs(each.value) < 0.01 for each in unit_simulations.draw_claim(generator, floor)[0])
