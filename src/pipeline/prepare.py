@@ -171,8 +171,12 @@ def open_extractor(config: Config, checkpoint: Checkpoint, store: ArrayStore, cl
 
 
 def read_rows(config: Config, *, labels: bool = True) -> Dataset:
-    """Read the task of a run, with the roles that the probe's protocol reads; `labels`: as `load_dataset`."""
-    return rows_read(config, load_dataset(config.dataset, config.data_root, labels=labels))
+    """Read the task of a run, with the roles that the probe's protocol reads; `labels`: as `load_dataset`.
+
+    Without labels nothing is scored, and all splits are read.
+    """
+    dataset = get_protocol(config.probe).splits_read(config.dataset) if labels else config.dataset
+    return rows_read(config, load_dataset(dataset, config.data_root, labels=labels))
 
 
 def rows_read(config: Config, data: Dataset) -> Dataset:
