@@ -170,7 +170,7 @@ def probe(
 
     from src.cli.composing import compose_config
     from src.data.in_memory import kept_together, looks_like_scores
-    from src.probes.estimators import instantiate
+    from src.probes.estimators import grid_values, instantiate
     from src.probes.library_errors import single_line_errors
     from src.probes.sklearn_probe import ProbeClassifier, ProbeRegressor
 
@@ -182,7 +182,7 @@ def probe(
     kind = ProbeClassifier if task == "classification" else ProbeRegressor
     fitted = kind(
         instantiate(settings) if estimator is None else estimator,
-        {name: [float(value) for value in values] for name, values in (grid or settings.grid).items()},
+        grid_values(settings.grid if grid is None else grid),
         scaling, selection, settings.carve, folds, seed, not quiet, settings.extend_grid and grid is None, metric,
     )  # fmt: skip
     together = kept_together(len(found), texts, pairs, groups)
@@ -259,7 +259,7 @@ def compare(
         As for `features` and `probe`; no forward pass has been made where that can be known before.
     """
     from src.cli.composing import compose_config
-    from src.data.in_memory import looks_like_scores, memory_table, scored_dataset
+    from src.data.in_memory import entries, looks_like_scores, memory_table, scored_dataset
     from src.pipeline.prepare import prepare
     from src.pipeline.run import run_into
     from src.pipeline.threads import resolved_threads
@@ -276,10 +276,10 @@ def compare(
         compose_config(
             model, pooling, encoder={"max_length": max_length, "revision": revision}, dataset=dataset,
             probe={**({"name": probe} if probe else {}), **(probe_options or {})},
-            runtime={"progress": not quiet, "also_layers": list(dict.fromkeys(layers)), **runtime},
+            runtime={"progress": not quiet, "also_layers": list(dict.fromkeys(entries("layers", layers))), **runtime},
             layer=layer, pairing=pairing, seed=seed, draws=draws,
         )
-        for layer in layers for pooling in poolings
+        for layer in entries("layers", layers) for pooling in entries("poolings", poolings)
     ]  # fmt: skip
     if not configs:
         raise UserError("poolings and layers name nothing to compare. Give one of each or more.")

@@ -237,6 +237,13 @@ def test_equal_rows_are_held_out_together() -> None:
     assert api.probe(x, y, texts=[str(row) for row in range(120)], quiet=True).alpha_ < strongest
 
 
+def test_numbers_of_numpy_are_numbers(quick: dict[str, Any]) -> None:
+    whole = api.features("bert-books", ["a", "b"], layer=1, pooling={"name": "concat", "of": ["cls", "mean"]}, **quick)
+    pooling = {"name": "concat", "of": np.array(["cls", "mean"])}
+    found = api.features("bert-books", np.array(["a", "b"]), layer=np.int64(1), pooling=pooling, **quick)
+    np.testing.assert_array_equal(found, whole)
+
+
 @pytest.mark.parametrize(
     ("call", "named"),
     [
@@ -246,6 +253,10 @@ def test_equal_rows_are_held_out_together() -> None:
         (lambda: api.features("bert-books", ["a", None]), ["row 2", "None"]),
         (lambda: api.features("bert-books", ["a", "\ud800"]), ["texts"]),
         (lambda: api.features("bert-books", []), ["no rows"]),
+        (lambda: api.features("bert-books", 5), ["texts=5"]),  # type: ignore[arg-type]
+        (lambda: api.features("bert-books", {"b", "a"}), ["texts="]),  # type: ignore[arg-type]
+        (lambda: api.features("bert-books", {"a": 1}), ["texts="]),  # type: ignore[arg-type]
+        (lambda: api.features("bert-books", ["a"], layer=object()), ["object"]),  # type: ignore[arg-type]
         (lambda: api.features("bert-books", ["a"], pairs=["b", "c"]), ["1", "2"]),
         (lambda: api.features("bert-books", ["a"], pooling="men"), ["men", "mean"]),
         (lambda: api.features("bert-books", ["a"], pooling=None), ["None"]),  # type: ignore[arg-type]
@@ -260,7 +271,17 @@ def test_equal_rows_are_held_out_together() -> None:
         (lambda: api.probe(np.ones((40, 2)), ["a", "b"] * 20, pairs=["x"] * 40), ["texts"]),
         (lambda: api.probe(np.ones((40, 2)), ["a", "b"] * 20, scaling="log"), ["log", "standardise"]),
         (lambda: api.probe(np.ones((40, 2)), ["a", "b"] * 20, task="sorting"), ["sorting"]),
+        (lambda: api.probe(np.ones((40, 2)), None), ["labels"]),  # type: ignore[arg-type]
+        (lambda: api.probe(np.ones((40, 2)), ["a", "b"] * 20, grid={"alpha": ["x"]}), ["grid", "alpha"]),
+        (lambda: api.probe(np.ones((40, 2)), ["a", "b"] * 20, grid={"alpha": 1}), ["grid", "alpha"]),  # type: ignore[dict-item]
+        (lambda: api.probe(np.ones((40, 2)), ["a", "b"] * 20, grid=[1]), ["grid", "alpha"]),  # type: ignore[arg-type]
         (lambda: api.compare("bert-books", ["a"], ["x", "y"]), ["1", "2"]),
+        (lambda: api.compare("bert-books", ["a"], None), ["labels"]),  # type: ignore[arg-type]
+        (lambda: api.compare("bert-books", ["a", "b"], ["x", "y"], poolings="cls"), ["poolings", "cls"]),
+        (lambda: api.compare("bert-books", ["a", "b"], ["x", "y"], layers=2), ["layers=2"]),  # type: ignore[arg-type]
+        (lambda: api.compare("bert-books", ["a", "b"], ["x", "y"], test=["a"]), ["test"]),  # type: ignore[arg-type]
+        (lambda: api.compare("bert-books", ["a", "b"], ["x", "y"], test={"texts": None}), ["texts"]),  # type: ignore[dict-item]
+        (lambda: api.compare("bert-books", ["a", "b"], ["x", "y"], test_fraction="a"), ["test_fraction=a"]),  # type: ignore[arg-type]
         (lambda: api.compare("bert-books", ["a", "b"], ["x", None]), ["label"]),
         (lambda: api.compare("bert-books", ["a", "b"], ["x", "y"], poolings=[]), ["poolings"]),
         (

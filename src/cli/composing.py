@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import OmegaConf
 
 from src.cli.validation import parse_config
@@ -56,7 +57,7 @@ def compose_config(
         "probe": _option("probe", _keys(probe or {})),
         "runtime": _option("runtime", {"name": "auto"}) | dict(runtime or {}),
     }
-    return parse_config(OmegaConf.create({**_literal(groups), "tracker": {"name": "none"}, **values}))
+    return parse_config(OmegaConf.create(_literal({**groups, "tracker": {"name": "none"}, **values})))
 
 
 def _keys(named: Named) -> dict[str, Any]:
@@ -92,7 +93,15 @@ def options(group: str) -> list[str]:
 
 
 def _literal(value: Any) -> Any:
-    """Return values in which OmegaConf replaces nothing."""
+    """Return values in which OmegaConf replaces nothing, in its own types; UserError for any other type."""
     if isinstance(value, Mapping):
-        return {key: _literal(each) for key, each in value.items()}
-    return value.replace("${", "\\${") if isinstance(value, str) else value
+        return {str(key): _literal(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [_literal(each) for each in value]
+    if isinstance(value, np.generic | np.ndarray):
+        return _literal(value.tolist())
+    if isinstance(value, str):
+        return value.replace("${", "\\${")
+    if value is None or isinstance(value, bool | int | float | Path):
+        return str(value) if isinstance(value, Path) else value
+    raise UserError(f"{shortened(repr(value), 60)} is no value of an option. Give a text, a number or a list of them.")

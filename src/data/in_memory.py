@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from typing import Any
 
@@ -46,7 +46,7 @@ def memory_table(
         columns["text_pair"] = _texts("pairs", pairs)
     for name, values in (("label", labels), ("group", groups)):
         if values is not None:
-            columns[name] = pa.array([_cell(value) for value in values], pa.large_string())
+            columns[name] = pa.array([_cell(value) for value in entries(f"{name}s", values)], pa.large_string())
     for name, column in columns.items():
         if len(column) != len(columns["text"]):
             raise UserError(
@@ -94,13 +94,17 @@ def scored_dataset(
         raise UserError(f"{' and '.join(several)} both say which rows are scored. Give one of them.")
     if not fitted and several:
         raise UserError(f"{several[0]}: nothing is fitted, so all rows are scored. Leave it out.")
-    if test_fraction is not None and not 0 < test_fraction < 1:
+    if test_fraction is not None and not (_is_number(test_fraction) and 0 < test_fraction < 1):
         raise UserError(f"test_fraction={test_fraction} is a share between 0 and 1, such as 0.2.")
     if not fitted:
         return memory_dataset(config, {"test": table})
     tables = {"train": table}
     if test is not None:
         known = ("texts", "labels", "pairs")
+        if not isinstance(test, Mapping):
+            raise UserError(
+                f"test={shortened(repr(test), 60)} is no mapping. Give test={{'texts': [...], 'labels': [...]}}."
+            )
         if wrong := sorted(set(test) - set(known)):
             raise unknown("key", wrong[0], known, where="test: ")
         tables["test"] = memory_table(test.get("texts", ()), pairs=test.get("pairs"), labels=test.get("labels", ()))
@@ -117,7 +121,7 @@ def looks_like_scores(labels: Iterable[Any]) -> bool:
     >>> looks_like_scores([0.5, 3.0]), looks_like_scores([0.0, 1.0]), looks_like_scores(["0.5"])
     (True, False, False)
     """
-    found = list(labels)
+    found = entries("labels", labels)
     if not all(_is_number(value) for value in found):
         return False
     return any(not float(value).is_integer() for value in found)
@@ -155,6 +159,18 @@ def kept_together(
     return {"groups": linked_units(digests, ids.astype(np.int64))}
 
 
+def entries(name: str, values: Any) -> list[Any]:
+    """Return the entries of a sequence; UserError for a single value, and for what has no order."""
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return values.to_pylist()
+    try:
+        if not isinstance(values, str | bytes | Mapping | Set):
+            return list(values)
+    except TypeError:
+        pass  # it has no entries
+    raise UserError(f"{name}={shortened(repr(values), 60)} is no sequence. Give a list: {name}=[...].")
+
+
 def _is_number(value: Any) -> bool:
     if isinstance(value, str | bool) or not hasattr(value, "__float__"):
         return False
@@ -163,9 +179,7 @@ def _is_number(value: Any) -> bool:
 
 def _texts(name: str, values: Iterable[Any]) -> pa.Array:
     """Return a column of texts."""
-    if isinstance(values, str):
-        raise UserError(f"{name} is one text, and a sequence of texts is needed: {name}=[...].")
-    found = values.to_pylist() if isinstance(values, pa.Array | pa.ChunkedArray) else list(values)
+    found = entries(name, values)
     for row, text in enumerate(found, 1):
         if not isinstance(text, str):
             raise UserError(

@@ -96,7 +96,7 @@ class ForwardPass:
         UserError
             The disk has too little room, or the model returns NaN or infinite values.
         """
-        rows, finished = len(self.column), self.shard_store.verified()
+        rows, finished = len(self.column), self.shard_store.verified(self._shapes())
         self.store.remove_stale(keys.values())
         written = sum(path.stat().st_size for path in finished.values())
         todo = [number for number in range(len(self.shards)) if number not in finished]
@@ -290,6 +290,10 @@ class ForwardPass:
             "device": self.options.device,
             "poolings": len(self.targets),
         }
+
+    def _shapes(self) -> dict[int, tuple[int, ...]]:
+        """Return the shape of each shard's array, by number."""
+        return {number: (len(self.targets), self._count_rows(number), self.width) for number in range(len(self.shards))}
 
     def _count_tokens(self, number: int) -> int:
         return int(sum(self.tokens.lengths[batch].sum() for batch in self.shards[number]))

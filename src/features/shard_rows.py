@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from src.errors import UserError, flatten
 from src.features.batching import deal_shards, plan_batches
 from src.storage.files import Unreadable, require_fields
 from src.storage.shards import ShardStore
@@ -20,6 +21,8 @@ FIELDS = {"shards": str, "place": int, "targets": int, "sha256": str}  # of a va
 @dataclass(frozen=True)
 class ShardRows:
     """Vectors of one target in the shards of a pass; a slice of rows reads those rows.
+
+    A slice raises a UserError if a shard has been removed or changed since it was checked.
 
     Attributes
     ----------
@@ -48,10 +51,16 @@ class ShardRows:
     def __getitem__(self, wanted: slice) -> np.ndarray:
         start, stop, _ = wanted.indices(self.shape[0])
         found = np.empty((max(0, stop - start), self.width), np.float32)
-        for number, mine in enumerate(self.rows):
-            inside = np.flatnonzero((mine >= start) & (mine < stop))
-            if len(inside):
-                found[mine[inside] - start] = self._shard(number)[inside]
+        try:
+            for number, mine in enumerate(self.rows):
+                inside = np.flatnonzero((mine >= start) & (mine < stop))
+                if len(inside):
+                    found[mine[inside] - start] = self._shard(number)[inside]
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"stored vectors in '{self.shard_store.folder}' cannot be read any more ({flatten(error, 120)}). "
+                "Run the same command again: what is damaged is computed again."
+            ) from error
         return found
 
     def digest(self) -> str:

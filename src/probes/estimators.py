@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from src.config.schema import ProbeConfig
-from src.errors import UserError, flatten
+from src.errors import UserError, flatten, shortened
 from src.probes.estimator_lookup import WAY_OUT, find_class
 from src.probes.library_errors import single_line_errors
 
@@ -45,6 +45,18 @@ def instantiate(probe: ProbeConfig) -> Any:
     _check_task(estimator, probe.task, where)
     check_values(estimator, parameter, values)
     return estimator
+
+
+def grid_values(grid: Any) -> dict[str, list[float]]:
+    """Return a grid that a user gave in Python, its values as floats; UserError if it is not one."""
+    try:
+        if isinstance(grid, Mapping):
+            return {str(name): [float(value) for value in values] for name, values in grid.items()}
+    except (TypeError, ValueError):
+        pass  # values that are no sequence, or no numbers
+    raise UserError(
+        f"grid={shortened(repr(grid))} is no grid. Give one parameter and its values: {{'alpha': [0.1, 1]}}."
+    )
 
 
 def with_value(estimator: Any, parameter: str, value: float) -> Any:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from src.errors import UserError, flatten
-from src.storage.files import DAMAGE, open_digest, open_regular, read_json, require_fields
+from src.storage.files import DAMAGE, Unreadable, open_digest, open_regular, read_json, require_fields
 from src.storage.folders import StoreFolder, is_file, opener_within, unlink, unlink_matching
 from src.storage.npy import ArrayWriter, map_array
 
@@ -59,7 +59,7 @@ class ShardStore:
 
     @contextmanager
     def _open_shard(self, path: Path) -> Iterator[BufferedReader]:
-        with self._open() as folder, open_regular(path.name, folder=folder) as file:
+        with self.store.open(*self.names) as folder, open_regular(path.name, folder=folder) as file:
             yield file
 
     def listed(self) -> dict[int, Path]:
@@ -69,13 +69,19 @@ class ShardStore:
             return {int(name.partition("-")[0]): self.folder / name for name in names}
         return {}
 
-    def verified(self) -> dict[int, Path]:
-        """Return number and file of every intact shard; remove damaged ones."""
+    def verified(self, shapes: Mapping[int, tuple[int, ...]] | None = None) -> dict[int, Path]:
+        """Return number and file of every intact shard; remove damaged ones.
+
+        Parameters
+        ----------
+        shapes : mapping of int to tuple of int, optional
+            Shapes of the shards by number. A shard of another shape is damaged, too.
+        """
         found = {}
         for number, path in self.listed().items():
             # Another process may just have removed a damaged shard.
-            with suppress(FileNotFoundError), self._open_shard(path) as file:
-                if open_digest(file) == path.stem.partition("-")[2] and _is_array(file):
+            with self.store.explain_errors(), suppress(FileNotFoundError), self._open_shard(path) as file:
+                if open_digest(file) == path.stem.partition("-")[2] and _is_shard(file, (shapes or {}).get(number)):
                     found[number] = path
                     continue
                 with self._open() as folder:
@@ -95,17 +101,13 @@ class ShardStore:
 
         Raises
         ------
-        UserError
-            The file holds an array of another shape or type.
+        OSError
+            The file is missing or cannot be read.
+        ValueError
+            The file holds no array, or one of another shape or type.
         """
         with self._open_shard(path) as file:
-            array = map_array(file)
-        if array.shape != shape or array.dtype != np.float32:
-            raise UserError(
-                f"'{path}' is not a shard of this pass: {array.shape} {array.dtype}, not {shape} float32. "
-                "Remove it and run the same command again."
-            )
-        return array
+            return _map_shard(file, shape)
 
     def claim(self, number: int, *, wait: bool = False) -> BaseFileLock | None:
         """Acquire the right to compute a shard, or return None if another process has it.
@@ -201,9 +203,17 @@ class ShardStore:
         return self.folder / f"{number}.tmp"
 
 
-def _is_array(file: BufferedReader) -> bool:
+def _map_shard(file: BufferedReader, shape: tuple[int, ...] | None) -> np.ndarray:
+    """Return the array of an open file; Unreadable if it is not float32 of this shape, None being any."""
+    array = map_array(file)
+    if array.dtype != np.float32 or shape not in (None, array.shape):
+        raise Unreadable(f"a shard is {array.shape} {array.dtype}, not {shape} float32")
+    return array
+
+
+def _is_shard(file: BufferedReader, shape: tuple[int, ...] | None) -> bool:
     try:
-        map_array(file)
+        _map_shard(file, shape)
     except DAMAGE:
         return False
     return True

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from src.errors import UserError
+from src.storage.files import file_digest
 from src.storage.keys import content_key
 from tests.helpers.extraction import make_column, make_extractor
 
@@ -28,6 +32,40 @@ def test_damaged_values_are_computed_again_to_the_same_bits(
     again = make_extractor(bert, tmp_path).features(text, ("mean", 2))
     assert "damaged" in caplog.text
     np.testing.assert_array_equal(again.values, values)
+
+
+def flip_bit_of_dtype(shard: Path) -> None:
+    shard.write_bytes(shard.read_bytes().replace(b"<f4", b"<i4", 1))
+
+
+def give_another_shape(shard: Path) -> None:
+    """Replace a shard by a sound file of another shape, under its own digest."""
+    np.save(shard, np.zeros((2, 3, 4), np.float32))
+    shard.rename(shard.with_name(f"{shard.name[:6]}-{file_digest(shard)}.npy"))
+
+
+@pytest.mark.parametrize(
+    "damage", [flip_bit_of_dtype, give_another_shape, Path.unlink, lambda path: os.truncate(path, 0)]
+)
+def test_a_shard_that_holds_another_array_is_encoded_again(
+    damage: Callable[[Path], object], bert: Path, tmp_path: Path
+) -> None:
+    text = make_column(300)
+    values = np.array(make_extractor(bert, tmp_path).features(text, ("mean", 2)).values)
+    damage(min(tmp_path.glob("passes/*/*.npy")))
+    for target in (("mean", 2), ("cls", 2)):  # each is stored of its own
+        again = make_extractor(bert, tmp_path)
+        again.features(text, target)
+        assert again.encoded < 300  # sound shards are kept
+    np.testing.assert_array_equal(make_extractor(bert, tmp_path).features(text, ("mean", 2)).values, values)
+
+
+def test_a_shard_that_is_removed_between_check_and_reading_is_an_error(bert: Path, tmp_path: Path) -> None:
+    found = make_extractor(bert, tmp_path).features(make_column(300), ("mean", 2))
+    shard = min(tmp_path.glob("passes/*/*.npy"))
+    shard.unlink()
+    with pytest.raises(UserError, match="passes"):
+        _ = found.values
 
 
 INFO = [

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.errors import UserError
 from src.storage.arrays import ArrayStore
-from src.storage.files import file_digest
+from src.storage.files import Unreadable, file_digest
 from tests.helpers.records import fill
 
 
@@ -86,8 +85,22 @@ def test_an_array_whose_header_is_no_literal_is_damaged(store: ArrayStore, heade
     assert parts.verified() == {}
 
 
-def test_a_shard_of_another_shape_is_refused(store: ArrayStore) -> None:
+def test_a_shard_of_another_shape_is_damaged(store: ArrayStore) -> None:
     parts = store.shards("pass")
     path = fill(parts, 0, np.ones((2, 2), np.float32))
-    with pytest.raises(UserError, match=str(path)):
+    with pytest.raises(Unreadable):
         parts.read(path, (3, 2))
+    assert parts.verified({0: (2, 2)}) == {0: path}
+    assert parts.verified({0: (3, 2)}) == parts.listed() == {}
+
+
+def test_a_shard_that_another_process_removes_meanwhile_is_missing(
+    store: ArrayStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = store.shards("pass")
+    path = fill(parts, 0, np.ones((2, 2), np.float32))
+    path.unlink()
+    monkeypatch.setattr(type(parts), "listed", lambda self: {0: path})
+    assert parts.verified() == {}
+    with pytest.raises(FileNotFoundError):
+        parts.read(path, (2, 2))
