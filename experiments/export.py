@@ -68,15 +68,17 @@ class Options:
 
 @command(Options)
 def main(options: Options) -> None:
-    """Write the folder and print how far its embeddings are from the run's features."""
+    """Write the folder; print how far its embeddings are from the run's features, and what its user has to know."""
     record, output = Path(options.record).expanduser(), Path(options.output).expanduser()
     record = record.parent if record.name == RECORD else record
     difference = export(
         record, output, {f"model.{key}": value for key, value in asdict(options.model).items() if value}
     )
+    remarks = "".join(f"\nnote: {note}" for note in notes(read_run(record)))
     print_text(
         f"{output}: read back, and {len(SAMPLES) + 1} texts differ from the suite's vectors by at most "
         f"{difference:.1e}\nuse it: SentenceTransformer('{output}').encode(texts)"
+        f"{remarks}"
     )
 
 
@@ -108,7 +110,7 @@ def export(record: Path, output: Path, places: dict[str, str] | None = None) -> 
         _write_modules(part, encoder, result, max_length)
         names = {"record": record.resolve().name, "output": output.name}
         card = model_card(
-            result, pooling=" and ".join(pooling_parts(result)), **names, max_length=max_length, notes=[*_notes(result)]
+            result, pooling=" and ".join(pooling_parts(result)), **names, max_length=max_length, notes=[*notes(result)]
         )
         (part / "README.md").write_text(card, encoding="utf-8")
         return _compare(part, encoder, result, max_length)
@@ -209,7 +211,7 @@ def _write_modules(part: Path, encoder: Encoder, result: Result, max_length: int
     )
 
 
-def _notes(result: Result) -> Iterator[str]:
+def notes(result: Result) -> Iterator[str]:
     """Yield what a user of the folder has to know."""
     if result.pairing == "joint" and has_pairs(result):
         yield "The score is that of pairs read together; this folder encodes each text by itself."

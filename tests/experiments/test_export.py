@@ -334,12 +334,21 @@ def test_pairs_read_together_are_noted(bert: Path, run_main: Any, tmp_path: Path
     data = ["dataset=files", "dataset.train=train.csv", "dataset.test=test.csv", "dataset.text_pair=other"]
     words = [*data, "dataset.task=regression", "tracker=none", f"model.path={bert}", "pooling=mean"]
     assert run_main(run.main, *words, "hydra.run.dir=joint", "probe.resamples=100").status == 0
-    assert run_main(export.main, "record=joint", "output=one").status == 0
-    assert "pairs read together" in Path("one/README.md").read_text()
-    cosine = [*words, "probe=cosine", "probe.similarity=dot", "hydra.run.dir=apart", "probe.resamples=100"]
+    ended = run_main(export.main, "record=joint", "output=one")
+    assert ended.status == 0, ended.err
+    assert "pairs read together" in Path("one/README.md").read_text() and "pairs read together" in ended.out
+    cosine = [
+        *words,
+        "probe=cosine",
+        "probe.similarity=dot",
+        "probe.features=whiten",
+        "hydra.run.dir=apart",
+        "probe.resamples=100",
+    ]
     ended = run_main(run.main, *cosine)
     assert ended.status == 0, ended.err
-    assert run_main(export.main, "record=apart", "output=two").status == 0
+    ended = run_main(export.main, "record=apart", "output=two")
+    assert ended.status == 0 and "features=whiten" in ended.out
     assert "pairs read together" not in Path("two/README.md").read_text()
     assert library.SentenceTransformer("two", device="cpu").similarity_fn_name == "dot"
 
