@@ -83,7 +83,7 @@ def predict(config: Config, files: PredictionFiles, report: Callable[[str], None
     extractor = _open_checkpoint(config, result, stored)
     with unstored_encoder(extractor, stored.target) as encoder:
         _write(output, rows, count, _Predictor(config, stored, encoder))
-    (pooling, layer), by = stored.target, f"the probe of {result.dataset}" if fitted else f"{config.probe.similarity}"
+    (pooling, layer), by = stored.target, f"the probe of {result.dataset}" if fitted else config.probe.similarity
     report(f"{output}: {count:,} rows by {by} ({pooling}, layer {layer}, fitted on {stored.trained_on})")
     return output
 

@@ -79,7 +79,7 @@ class Cosine(Protocol):
         """Return the task with both correlations as its metrics, Spearman's first unless asked otherwise."""
         return replace(dataset, metrics=sorted(METRICS, key=lambda name: name != (dataset.metric or METRICS[0])))
 
-    def rows_read(self, dataset: Dataset) -> Dataset:
+    def select_roles(self, dataset: Dataset) -> Dataset:
         """Return the task without its training and development rows."""
         roles = {role: name for role, name in dataset.roles.items() if role not in FITTING}
         return replace(dataset, roles=roles)
