@@ -59,8 +59,8 @@ def predict(config: Config, files: PredictionFiles, report: Callable[[str], None
     """Write the stored probe's predictions of new rows, in their order, and return the file's path.
 
     The output has the columns ``label`` and ``probability`` (of that label), or ``decision`` where
-    the estimator gives no probabilities, ``score`` for regression, or ``similarity`` where the run
-    fitted nothing. The rows are read, encoded and written in blocks. Their features are not stored.
+    the estimator gives no probabilities. It is ``score`` for regression, and ``similarity`` where
+    the run fitted nothing. The rows are read, encoded and written in blocks. Their features are not stored.
 
     Parameters
     ----------
