@@ -17,16 +17,19 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from src.cli.application import run_app
-from src.cli.messages import print_text
+from src.cli.messages import exit_on_error, print_text
+from src.cli.streams import configure_process
 from src.cli.validation import parse_config
-from src.errors import UserError
+from src.errors import UserError, shortened
 from src.sweeps.checks import check_shards
 from src.sweeps.job_process import SweepJob
 
 
 def main() -> None:
     """Extract what the command line asks for; exit with status 1 if that fails or a job of a sweep fails."""
-    sys.argv[1:] = expand_input(sys.argv[1:])
+    configure_process()
+    with exit_on_error("stopped."):
+        sys.argv[1:] = expand_input(sys.argv[1:])
     run_app(task)
 
 
@@ -35,14 +38,24 @@ def expand_input(arguments: Sequence[str]) -> list[str]:
 
     >>> expand_input(["pooling=cls", "input=new.csv"])
     ['pooling=cls', 'dataset=files', 'dataset.train=new.csv', 'dataset.label=null']
+
+    Raises
+    ------
+    UserError
+        `input` names no file or several, or another dataset is named beside it.
     """
-    files = [] if any(word.startswith("dataset=") for word in arguments) else ["dataset=files"]
-    expanded = []
-    for word in arguments:
-        key, equals, value = word.partition("=")
-        is_input = key == "input" and equals
-        expanded += [*files, f"dataset.train={value}", "dataset.label=null"] if is_input else [word]
-    return expanded
+    given = [word for word in arguments if word.startswith("input=")]
+    if not given:
+        return list(arguments)
+    if given[1:] or given[0] == "input=":
+        raise UserError(f"{shortened(' '.join(given))}: input names one file. Give input=FILE.")
+    named = [word for word in arguments if word.startswith("dataset=")]
+    if other := [word for word in named if word != "dataset=files"]:
+        raise UserError(f"{shortened(other[0])} and {given[0]} both name the rows. Leave one of them out.")
+    files = [] if named else ["dataset=files"]
+    meant = [*files, f"dataset.train={given[0].partition('=')[2]}", "dataset.label=null"]
+    place = arguments.index(given[0])
+    return [*arguments[:place], *meant, *arguments[place + 1 :]]
 
 
 def task(composed: DictConfig) -> None:

@@ -147,6 +147,19 @@ def test_an_untrained_pooler_is_warned_of(
     assert "never trained" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["input=a.csv", "dataset=demo_sentiment"], ["input=a.csv", "dataset=demo_sentiment"]),
+        (["input=a.csv", "input=b.csv"], ["input=a.csv", "input=b.csv"]),
+        (["input="], ["input=FILE"]),
+    ],
+)
+def test_an_input_is_one_file(words: list[str], named: list[str], run_main: RunMain) -> None:
+    ended = run_main(extract.main, *words, "output=out")
+    assert ended.status == 1 and all(text in ended.err for text in named), ended.err
+
+
 def test_rows_without_labels_have_features_alone(run_main: RunMain, files: list[str], tmp_path: Path) -> None:
     """The features are those of the same rows with labels; the labelled file beside them keeps its labels."""
     assert run_main(extract.main, *files, "output=labelled").status == 0

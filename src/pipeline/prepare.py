@@ -170,8 +170,12 @@ def open_extractor(config: Config, checkpoint: Checkpoint, store: ArrayStore, cl
 
 
 def read_data(config: Config, *, labels: bool = True) -> Dataset:
-    """Read the task of a run, with the roles that the probe's protocol reads; `labels`: as `load_dataset`."""
-    return select_roles(config, load_dataset(config.dataset, config.data_root, labels=labels))
+    """Read the task of a run, with the roles that the probe's protocol reads; `labels`: as `load_dataset`.
+
+    Without labels nothing is scored, and all splits are read.
+    """
+    dataset = get_protocol(config.probe).select_splits(config.dataset) if labels else config.dataset
+    return select_roles(config, load_dataset(dataset, config.data_root, labels=labels))
 
 
 def select_roles(config: Config, data: Dataset) -> Dataset:

@@ -218,6 +218,6 @@ class ArrayStore:
         free = shutil.disk_usage(self.root).free
         if size > free:
             raise UserError(
-                f"the store has {free / 1e9:.2f} GB free and this pass writes {size / 1e9:.2f} GB. "
+                f"the store has {free / 1e6:,.1f} MB free and this pass writes {size / 1e6:,.1f} MB. "
                 "Free some space, or set runtime.cache_dir to a larger disk."
             )
