@@ -1,4 +1,4 @@
-"""Builds claims over tasks from records: which tasks can answer, their stratum, D² and its contrasts."""
+"""Build claims over tasks from records: which tasks can answer, their stratum, D² and its contrasts."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from src.evaluation.units import MARGIN, MeanContrast, correct_claims, mean_over
 from src.results.groups import weights_digest
 from src.results.paired import have_same_rows
 from src.results.result import Result
+from src.results.statements import has_pairs
 
 SINGLE, TOGETHER, APART, SIMILARITY = "single texts", "pairs read together", "pairs read apart", "similarity"
 STRATA = (SINGLE, TOGETHER, APART, SIMILARITY)
@@ -40,8 +41,7 @@ def stratum_of(result: Result) -> str | None:
         return SIMILARITY
     if result.probe not in WITH_DEVIANCE:
         return None
-    texts: Mapping[str, Any] = result.provenance.get("texts") or {}
-    if not any(len(columns) > 1 for columns in texts.values()):
+    if not has_pairs(result):
         return SINGLE
     return APART if result.pairing == "separate" else TOGETHER
 
@@ -284,8 +284,7 @@ def build_strata(records: Sequence[Record], *, layer: int | None = None) -> list
             if record.result.pooling_label in runs:
                 raise UserError(
                     f"{dataset}: two runs have pooling={record.result.pooling_label}, so a claim over tasks cannot "
-                    "choose. "
-                    "Leave one of them out."
+                    "choose. Leave one of them out."
                 )
             runs[record.result.pooling_label] = record
         found[stratum].tasks[dataset] = runs

@@ -144,8 +144,8 @@ class DatasetConfig:
         return {role: split for role, split in self.splits.items() if split is not None}
 
     @property
-    def is_any_of_hub(self) -> bool:
-        """Whether this is a dataset of the hub alone, whose columns and splits may have to be found."""
+    def is_hub_only(self) -> bool:
+        """Whether the rows come from the hub alone, so that columns and splits may have to be found."""
         return self.hub.path is not None and self.local is None and self.generated is None
 
 

@@ -59,8 +59,8 @@ def run_probe(prepared: PreparedRun, estimator: Any) -> FinishedRun:
     return finished
 
 
-def run_into(prepared: PreparedRun, folder: Path) -> None:
-    """Write the record of a run into a folder, which is made; the store's copy, if it has one."""
+def run_or_copy(prepared: PreparedRun, folder: Path) -> None:
+    """Write the record of a run into a new folder: the store's copy if it has one, else run the probe."""
     cache = ResultCache(prepared.extractor.store.root)
     folder.mkdir(parents=True, exist_ok=True)
     if cache.get(prepared.key, folder, partial(renamed, prepared)) is None:
