@@ -24,7 +24,7 @@ COMMANDS = {
     "extract": ("src.extract", "write the pooled features themselves"),
     "predict": ("src.predict", "apply the probe of a run to new rows"),
     "report": ("experiments.report.__main__", "write the page about a sweep: which pooling to use, and why"),
-    "export": ("experiments.export", "write the winner of a run as a sentence-transformers folder"),
+    "export": ("experiments.export", "write a run's encoder and pooling as a sentence-transformers folder"),
     "paper": ("experiments.paper.__main__", "write every figure and table from the committed records"),
     "pretrain": ("experiments.pretrain", "train a small BERT"),
     "convert": ("experiments.convert", "write a TensorFlow checkpoint as a Hugging Face folder"),

@@ -32,6 +32,7 @@ from src.errors import UserError
 from src.models.options import EncodingOptions
 from src.pipeline.recorded import check_recorded, find_recorded_checkpoint
 from src.pipeline.threads import resolved_threads
+from src.pooling import parts_of
 from src.results.result import RECORD, Result
 from src.results.statements import has_pairs
 
@@ -139,9 +140,7 @@ def read_run(folder: Path) -> Result:
 
 def pooling_parts(result: Result) -> tuple[str, ...]:
     """Return the pooling of a record, or the poolings that it concatenates."""
-    settings = result.config.get("pooling")
-    parts = settings.get("of") if isinstance(settings, dict) else None
-    return tuple(map(str, parts)) if isinstance(parts, list) and parts else (result.pooling,)
+    return parts_of(result.pooling_label)
 
 
 def check_output(output: Path, record: Path) -> None:

@@ -1,15 +1,18 @@
-"""Builds claims over tasks from records: which tasks can answer, their stratum, D² and its contrasts."""
+"""Build claims over tasks from records: which tasks can answer, their stratum, D² and its contrasts."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from omegaconf import OmegaConf
 
 from experiments.bundles import Record
+from src.config.paths import CONF
 from src.errors import UserError
 from src.evaluation.deviance import constant_losses, decodes, fold_constants, log_likelihoods, row_losses
 from src.evaluation.multiplicity import MAIN_POOLINGS
@@ -24,6 +27,7 @@ from src.evaluation.units import MARGIN, MeanContrast, correct_claims, mean_over
 from src.results.groups import weights_digest
 from src.results.paired import have_same_rows
 from src.results.result import Result
+from src.results.statements import has_pairs
 
 SINGLE, TOGETHER, APART, SIMILARITY = "single texts", "pairs read together", "pairs read apart", "similarity"
 STRATA = (SINGLE, TOGETHER, APART, SIMILARITY)
@@ -37,8 +41,7 @@ def stratum_of(result: Result) -> str | None:
         return SIMILARITY
     if result.probe not in WITH_DEVIANCE:
         return None
-    texts: Mapping[str, Any] = result.provenance.get("texts") or {}
-    if not any(len(columns) > 1 for columns in texts.values()):
+    if not has_pairs(result):
         return SINGLE
     return APART if result.pairing == "separate" else TOGETHER
 
@@ -212,13 +215,30 @@ class StratumTasks:
         found = []
         for a, b in pairs:
             contrasts = [
-                row_contrast(runs, a, b)
-                for runs in self.tasks.values()
+                replace(row_contrast(runs, a, b), unit=unit_of(dataset))
+                for dataset, runs in self.tasks.items()
                 if {a, b} <= runs.keys() and (regression or self.stratum == SIMILARITY or _is_classification(runs))
             ]
             if contrasts:
                 found.append(mean_over_units(contrasts, margin=margin))
         return correct_claims(found)
+
+
+def unit_of(dataset: str) -> str | None:
+    """Return the unit that a dataset's configuration names; None for one of the user's own.
+
+    >>> unit_of("mr") == unit_of("sst2"), unit_of("trec")
+    (True, None)
+    """
+    return _units().get(dataset)
+
+
+@functools.cache
+def _units() -> dict[str, str]:
+    """Return the unit of each dataset in conf/ that has one."""
+    files = (CONF / "dataset").glob("*.yaml")
+    found = {path.stem: OmegaConf.select(OmegaConf.load(path), "unit") for path in files}
+    return {dataset: unit for dataset, unit in found.items() if unit}
 
 
 def _is_classification(runs: Mapping[str, Record]) -> bool:
@@ -264,8 +284,7 @@ def build_strata(records: Sequence[Record], *, layer: int | None = None) -> list
             if record.result.pooling_label in runs:
                 raise UserError(
                     f"{dataset}: two runs have pooling={record.result.pooling_label}, so a claim over tasks cannot "
-                    "choose. "
-                    "Leave one of them out."
+                    "choose. Leave one of them out."
                 )
             runs[record.result.pooling_label] = record
         found[stratum].tasks[dataset] = runs

@@ -261,7 +261,7 @@ def compare(
     from src.cli.composing import compose_config
     from src.data.in_memory import entries, looks_like_scores, memory_table, scored_dataset
     from src.pipeline.prepare import prepare
-    from src.pipeline.run import run_into
+    from src.pipeline.run import run_or_copy
     from src.pipeline.threads import resolved_threads
     from src.probes.protocols.base import get_protocol
     from src.sweeps.comparison import compare_records
@@ -292,7 +292,7 @@ def compare(
             prepare(config, data)  # all are checked before the first forward pass
         folders = [Path(folder, str(number)) for number in range(len(configs))]
         for config, place in zip(configs, folders, strict=True):
-            run_into(prepare(config, data), place)
+            run_or_copy(prepare(config, data), place)
         return ComparisonTable(compare_records(folders))
 
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,7 @@ def run_single(config: Config, folder: Path) -> None:
 
 def run_job(composed: DictConfig, job: SweepJob) -> None:
     """Do the run of a sweep's job, or copy the record of an equal run that is done."""
+    from src.pipeline.record import renamed
     from src.pipeline.threads import resolved_threads
     from src.results.cache import ResultCache
     from src.results.display import result_summary
@@ -85,7 +87,8 @@ def run_job(composed: DictConfig, job: SweepJob) -> None:
         with _refusals_tracked(composed, job):
             tracker, estimator, prepared = _prepare(resolved)
         prepared = _with_layers(prepared, job.sweep.layers)
-        copied = ResultCache(prepared.extractor.store.root).get(prepared.key, job.folder, prepared.names)
+        rename = partial(renamed, prepared)
+        copied = ResultCache(prepared.extractor.store.root).get(prepared.key, job.folder, rename)
         if copied is None:
             job.discard_earlier_result()
             _run_probe(tracker, prepared, estimator, job.folder, result_summary)  # one line: a table ends the sweep

@@ -32,7 +32,7 @@ from src.models.forward import PRODUCTS
 from src.models.options import DTYPE_DEVICES, TOKEN_BUDGETS, EncodingOptions
 from src.probes.solvers.estimators import LogisticRegression
 from src.runtime.clock import Clock
-from src.runtime.devices import device_kind
+from src.runtime.devices import device_kind, synchronise
 from src.runtime.provenance import cores
 from src.storage.arrays import ArrayStore
 
@@ -261,13 +261,3 @@ def _product_rate(device: str, name: str) -> float:
         synchronise(device)
         rates.append(2 * side**3 / (time.perf_counter() - began))
     return statistics.median(rates)
-
-
-def synchronise(device: str) -> None:
-    """Wait until the device has finished its queued work."""
-    import torch
-
-    if device == "cuda":
-        torch.cuda.synchronize()
-    elif device == "mps":
-        torch.mps.synchronize()

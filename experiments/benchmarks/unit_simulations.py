@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from experiments.benchmarks.populations import Array, draw_normal
 from src.evaluation.differences import Difference
 from src.evaluation.row_contrasts import RowContrast, TaskLosses, deviance_contrast, spearman_contrast
-from src.evaluation.units import FEWEST_UNITS, MARGIN, UNITS, mean_over_units
+from src.evaluation.units import FEWEST_UNITS, MARGIN, mean_over_units
 
 Outcomes = dict[tuple[str, str], float]
 SIZES = (250, 277, 408, 872, 1043, 1500, 2000)  # test rows of tasks, in turn
@@ -115,15 +115,15 @@ def draw_claim(generator: np.random.Generator, population: Population) -> tuple[
     The tasks of a unit are scored on the same texts, with nearly the same losses.
     """
     effects, found = population.effects(generator), []
-    named = iter(UNITS.values())
     for place, (count, effect) in enumerate(zip(population.units, effects, strict=True)):
         rows, floor = SIZES[place % len(SIZES)], place >= len(effects) - population.floor
         draw = draw_correlations if population.correlations else draw_losses
         more = {} if population.correlations else {"floor": floor}
         one = draw(generator, f"task {place}", rows, effect, **more)
         offset = np.uint64(10_000 * place)
-        for name in next(named)[:count] if count > 1 else (f"task {place}",):
-            found.append(RowContrast(name, "a", "b", one.value, one.influence, one.clusters + offset, one.error))
+        for number in range(count):
+            contrast = replace(one, task=f"task {place}.{number}", clusters=one.clusters + offset, unit=f"unit {place}")
+            found.append(contrast)
     return found, population.true_mean(effects)
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from experiments.formatting import format_difference, format_margin, join_names
 from experiments.report.sections import Run, Section, higher_is_better
 from src.evaluation.differences import BETTER, INCONCLUSIVE, NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE
+from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.results.display import format_score, format_value
 from src.results.groups import unequal_widths
 
-MAIN_POOLINGS = ("mean", "cls", "pooler")  # preferred if a list is cut to `NAMES_SHOWN`
-NAMES_SHOWN = 3
+NAMES_SHOWN = 3  # in a list; the main poolings come before others
 
 
 @dataclass(frozen=True)

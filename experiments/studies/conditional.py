@@ -20,6 +20,7 @@ Hewitt et al. (2021), Conditional probing: measuring usable information beyond a
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from src.cli.messages import print_text
 from src.config.schema import Config, PoolingConfig
 from src.errors import UserError
 from src.pipeline.prepare import prepare
+from src.pipeline.record import renamed
 from src.pipeline.run import run_probe
 from src.pooling import CONCAT
 from src.probes.decisions import losses
@@ -75,7 +77,7 @@ def run(config: Config, folder: Path) -> Result:
     prepared = prepare(config)
     folder.mkdir(parents=True, exist_ok=True)
     cache = ResultCache(prepared.extractor.store.root)
-    if cache.get(prepared.key, folder, prepared.names):
+    if cache.get(prepared.key, folder, partial(renamed, prepared)):
         write_status(folder, "skipped")
         return Result.read(folder)
     finished = run_probe(prepared, instantiate(config.probe))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
+from src.cli.defaults import read_option
 from src.cli.validation import parse_config
 from src.config.paths import CONF
 from src.config.schema import Config
@@ -80,9 +81,10 @@ def _option(group: str, keys: Mapping[str, Any]) -> dict[str, Any]:
     name = keys.get("name")
     if name is None:
         return dict(keys)
-    if name not in options(group):
+    option = read_option(group, name) if name in options(group) else None
+    if option is None:
         raise unknown(group, name, options(group))
-    found = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{name}.yaml"))
+    found = OmegaConf.to_container(option)
     assert isinstance(found, dict)
     return {str(key): value for key, value in found.items()} | {key: keys[key] for key in keys if key != "name"}
 

@@ -38,7 +38,7 @@ def complete_probe(requested: dict[str, Any] | None, task: str) -> dict[str, Any
     UserError
         The task is unknown.
     """
-    requested = {key: value for key, value in (requested or {}).items() if value is not None}
+    requested = _without_nulls(requested or {})
     for key, name in (("estimator", "_target_"), ("protocol", "name")):
         if isinstance(requested.get(key), dict) and requested[key].get(name) is None:
             requested[key].pop(name, None)
@@ -49,7 +49,7 @@ def complete_probe(requested: dict[str, Any] | None, task: str) -> dict[str, Any
     if "name" in requested:
         return _without_extension(requested)
     one_of("dataset.task", task, TASKS)
-    default = OmegaConf.to_container(_option("probe", DEFAULT_PROBE[task]))
+    default = OmegaConf.to_container(read_option("probe", DEFAULT_PROBE[task]))
     assert isinstance(default, dict)
     if requested.get("grid"):
         del default["grid"]  # merging would keep its parameter beside the requested one
@@ -58,9 +58,18 @@ def complete_probe(requested: dict[str, Any] | None, task: str) -> dict[str, Any
     return _without_extension({str(key): value for key, value in merged.items()})
 
 
+def _without_nulls(requested: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a probe; a single value that is null gets that of the option's file."""
+    option = read_option("probe", str(requested["name"])) if requested.get("name") is not None else None
+    own = {key: value for key, value in (option or {}).items() if not isinstance(value, DictConfig)}
+    return {str(key): value for key, value in own.items()} | {
+        key: value for key, value in requested.items() if value is not None
+    }
+
+
 def _without_extension(probe: dict[str, Any]) -> dict[str, Any]:
-    """Return a probe that does not extend its grid where this is not the one of the option's file."""
-    option = _option("probe", str(probe["name"]))
+    """Return a probe whose grid may be extended only if it is the grid of the option's file."""
+    option = read_option("probe", str(probe["name"]))
     if option is None or not probe.get("extend_grid") or probe.get("grid") == option.get("grid"):
         return probe
     return {**probe, "extend_grid": False}
@@ -73,8 +82,11 @@ def _numbers(values: Any) -> list[Any]:
 
 
 @functools.cache
-def _option(group: str, name: str) -> DictConfig | None:
-    """Return an option's file in conf/, or None. A sweep of hundreds of jobs reads it once."""
+def read_option(group: str, name: str) -> DictConfig | None:
+    """Return the values of an option's file in conf/, or None if there is none.
+
+    A sweep of hundreds of jobs reads it once, so the values are not to be changed.
+    """
     path = CONF / group / f"{Path(name).name}.yaml"
     if not path.is_file():
         return None
@@ -85,7 +97,7 @@ def _option(group: str, name: str) -> DictConfig | None:
 
 def named_after_path(model: ModelConfig) -> ModelConfig:
     """Return a model without its option's name if its path is not the option's own."""
-    option = _option("model", model.name)
+    option = read_option("model", model.name)
     if option is None or OmegaConf.select(option, "path") == model.path:
         return model
     return replace(model, name=ModelConfig.name, license=None, citation=None)
@@ -99,7 +111,7 @@ def named_after_hub(dataset: DatasetConfig) -> DatasetConfig:
     UserError
         The path is not set.
     """
-    option = _option("dataset", dataset.name)
+    option = read_option("dataset", dataset.name)
     if option is None or "hub" not in option or not OmegaConf.is_missing(option.hub, "path"):
         return dataset
     if not dataset.hub.path:

@@ -109,9 +109,11 @@ def check(config: Config, pairing: str | None) -> Config:
             "dataset.text_pair."
         )
     if probe.task != dataset.task:
+        # The task of a dataset that states no metrics is the user's to name.
+        other_task = "" if dataset.metrics else f"Set dataset.task={probe.task} if its labels are of that kind, or "
         raise UserError(
             f"probe={probe.name} is for {probe.task}, and {dataset.name} is {dataset.task}. "
-            f"Leave probe out, or use probe={schema.DEFAULT_PROBE[dataset.task]}."
+            f"{other_task or 'Leave probe out, or '}use probe={schema.DEFAULT_PROBE[dataset.task]}."
         )
     return check_probe(config, pairing)
 

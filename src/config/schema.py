@@ -128,6 +128,7 @@ class DatasetConfig:
     # choose the grid's value on 20 % of train, development, folds or nested folds
     selection: str = "carve"
     folds: int = 10
+    unit: str | None = None  # equal for tasks that share texts: claims over tasks count them once
     citation: str | None = None
     train: str | None = None
     validation: str | None = None
@@ -143,8 +144,8 @@ class DatasetConfig:
         return {role: split for role, split in self.splits.items() if split is not None}
 
     @property
-    def is_any_of_hub(self) -> bool:
-        """Whether this is a dataset of the hub alone, whose columns and splits may have to be found."""
+    def is_hub_only(self) -> bool:
+        """Whether the rows come from the hub alone, so that columns and splits may have to be found."""
         return self.hub.path is not None and self.local is None and self.generated is None
 
 

@@ -79,8 +79,9 @@ def _check_selection(data: Dataset) -> None:
             "Name a labelled split, or use carve."
         )
     if (data.selection == "nested") != (data.roles["test"] == data.roles["train"]):
+        way_out = "Leave dataset.selection out" if data.selection == "nested" else "Set dataset.selection=nested"
         raise UserError(
             f"{data.name}: dataset.selection=nested needs one split as train and test, another selection needs two: "
             f"train is '{data.train.name}', test is '{data.test.name}', the selection is {data.selection}. "
-            "Leave dataset.selection out."
+            f"{way_out}, or change dataset.splits."
         )

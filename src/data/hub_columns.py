@@ -18,6 +18,7 @@ PAIRS = (
 TEXTS = ("text", "sentence", "content", "review", "tweet", "document")
 LABELS = ("label", "labels", "score", "class", "category", "target", "rating", "stars")
 MAX_LISTED = 220  # characters
+FILES = "write its rows into a file (dataset=files)"
 
 
 def find_columns(config: DatasetConfig, features: Mapping[str, Any]) -> dict[str, str]:
@@ -112,26 +113,45 @@ def _unknown_columns(
 ) -> UserError:
     """Return the error that asks for the names of columns, with names that may be right."""
     free = [name for name in kinds if name not in columns.values()]
-    texts = [name for name in free if kinds[name] == TEXT]
-    advice = {}
+    advice: dict[str, str | None] = {}
     if "text" in missing:
+        texts = [name for name in free if _is_usable(config, "text", name, kinds)]
         pair = next((pair for pair in PAIRS if set(pair) <= set(texts)), None)
         advice["text"] = pair[0] if pair else _usual(TEXTS, texts)
         if pair and "text_pair" not in columns:
             advice["text_pair"] = pair[1]
     if "label" in missing:
-        others = [name for name in free if name not in advice.values()]
-        advice["label"] = _usual(LABELS, others)
+        others = [name for name in free if name not in advice.values() and _is_usable(config, "label", name, kinds)]
+        advice["label"] = label = _usual(LABELS, others)
+        if config.task == "classification" and kinds.get(str(label)) in FLOATS:
+            advice["task"] = "regression"
     wanted = " and ".join({"text": "the text", "label": "the label"}[role] for role in missing)
-    given = " ".join(f"dataset.{role}={name}" for role, name in advice.items())
-    return UserError(
-        f"{config.name}: which column holds {wanted}? There are: {_listed(kinds)}.\nName them, for example: {given}"
-    )
+    way_out = "Name them, for example: " + " ".join(f"dataset.{role}={name}" for role, name in advice.items())
+    if None in advice.values():
+        role = next(role for role, name in advice.items() if name is None)
+        way_out = f"None of the others can be dataset.{role}{_needed(config, role)}. Use another dataset, or {FILES}."
+    return UserError(f"{config.name}: which column holds {wanted}? There are: {_listed(kinds)}.\n{way_out}")
 
 
-def _usual(usual: Iterable[str], names: list[str]) -> str:
-    """Return the first usual name among `names`, else the first of them."""
-    return next((name for name in usual if name in names), names[0] if names else "COLUMN")
+def _needed(config: DatasetConfig, role: str) -> str:
+    """Return what a column of a role must hold, for a message."""
+    if role != "label":
+        return ", which holds texts"
+    return ", one score a row (dataset.task=regression)" if config.task == "regression" else ", one class a row"
+
+
+def _is_usable(config: DatasetConfig, role: str, name: str, kinds: Mapping[str, str]) -> bool:
+    """Return whether a column can have a role."""
+    try:
+        _check_kind(config, role, name, kinds[name])
+    except UserError:
+        return False
+    return True
+
+
+def _usual(usual: Iterable[str], names: list[str]) -> str | None:
+    """Return the first usual name among `names`, else the first of them; None without any."""
+    return next((name for name in usual if name in names), names[0] if names else None)
 
 
 def _listed(kinds: Mapping[str, str]) -> str:

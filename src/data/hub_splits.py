@@ -72,9 +72,15 @@ def choose_splits(
     Raises
     ------
     UserError
-        ``dataset.test_fraction`` is given, and there is a test split.
+        All splits hide their labels; or ``dataset.test_fraction`` is given, and there is a test split.
     """
     chosen = {role: name for role, name in roles.items() if tables[name] is not None or role in config.roles}
+    if not chosen:
+        listed = ", ".join(f"'{name}'" for name in dict.fromkeys(roles.values()))
+        raise UserError(
+            f"{config.name}: all labels of {listed} in column '{config.label}' are missing or -1. Name another column "
+            "in dataset.label=, or use another dataset."
+        )
     remark = f"split '{roles['test']}' hides its labels" if "test" in roles and "test" not in chosen else ""
     if "test" not in chosen and "development" in chosen and config.test_fraction is None:
         chosen["test"] = chosen.pop("development")

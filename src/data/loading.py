@@ -36,7 +36,7 @@ def load_dataset(config: DatasetConfig, data_root: str | None, *, labels: bool =
         A file, split or column is missing, a text is not UTF-8, a label is missing, unknown or
         hidden, or the hub cannot be reached.
     """
-    if config.is_any_of_hub:
+    if config.is_hub_only:
         return load_hub_task(config)
     own_files = config.local is None and config.hub.path is None and config.generated is None
     if config.text is None or (config.label is None and (labels or not own_files)):

@@ -158,7 +158,7 @@ def _predictions(task: Task, run: str) -> Array:
 def metric_margin(task: Task, margin: float = MARGIN) -> float:
     """Return the margin in the unit of a task's metric.
 
-    For a metric in the label's unit it is that share of the labels' standard deviation.
+    For a metric in the unit of the labels, `margin` is a share of their standard deviation.
     """
     if metrics[task.metric].high <= 1:
         return margin

@@ -9,6 +9,9 @@ import numpy as np
 from src.errors import UserError
 from src.evaluation.metrics import Array
 
+MAIN_POOLINGS = ("cls", "pooler", "mean")
+FIRST_FAMILY, SECOND_FAMILY = "cls, pooler, mean", "other pairs"
+
 
 def _checked(pvalues: Sequence[float]) -> Array:
     values = np.asarray(pvalues, dtype=np.float64)
@@ -29,10 +32,6 @@ def holm(pvalues: Sequence[float]) -> list[float]:
     out = np.empty_like(values)
     out[order] = np.minimum(adjusted, 1)
     return [float(value) for value in out]
-
-
-MAIN_POOLINGS = ("cls", "pooler", "mean")
-FIRST_FAMILY, SECOND_FAMILY = "cls, pooler, mean", "other pairs"
 
 
 def family_of(a: str, b: str) -> str:

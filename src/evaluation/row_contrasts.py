@@ -48,6 +48,8 @@ class RowContrast:
         Equal for rows that are resampled together.
     error : float
         Standard error for new rows, at least 1 / rows.
+    unit : str or None
+        Equal for tasks that share texts; None for a task that shares none.
     """
 
     task: str
@@ -57,6 +59,7 @@ class RowContrast:
     influence: Array
     clusters: Array
     error: float
+    unit: str | None = None
 
     @property
     def difference(self) -> Difference:

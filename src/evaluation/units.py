@@ -16,20 +16,6 @@ from src.evaluation.row_contrasts import RowContrast, clustered_variance
 FEWEST_UNITS = 5  # of a claim about tasks in general
 MARGIN = 0.01  # 1 point of D² or of Spearman's correlation, fixed beforehand
 LEVEL = 0.05
-UNITS = {  # tasks that share texts or pairs
-    "reviews": ("sst2", "sst_binary", "sst_fine", "mr", "subj"),
-    "sick": ("sick_e", "sick_r", "sick_sts"),
-    "sts": ("stsb", "sts12", "sts13", "sts14", "sts15", "sts16"),
-}
-
-
-def unit_of(task: str) -> str:
-    """Return the unit of a dataset: one of `UNITS`, else the dataset itself.
-
-    >>> unit_of("mr"), unit_of("trec")
-    ('reviews', 'trec')
-    """
-    return next((unit for unit, tasks in UNITS.items() if task in tasks), task)
 
 
 @dataclass(frozen=True)
@@ -101,8 +87,8 @@ def mean_over_units(found: Sequence[RowContrast], *, margin: float = MARGIN) -> 
     tasks = [each.task for each in found]
     if not tasks or len(set(tasks)) < len(tasks) or len({(each.a, each.b) for each in found}) > 1:
         raise UserError(f"a mean over tasks needs one contrast of the same two runs per task, got {tasks or 'none'}.")
-    units = list(dict.fromkeys(unit_of(task) for task in tasks))
-    members = np.array([units.index(unit_of(task)) for task in tasks])
+    units = list(dict.fromkeys(each.unit or each.task for each in found))
+    members = np.array([units.index(each.unit or each.task) for each in found])
     weights = 1 / (np.bincount(members)[members] * len(units))
     values = np.array([each.value for each in found])
     value, of_rows = float(weights @ values), _rows_error(found, weights)

@@ -20,7 +20,7 @@ from src.models.pooler import Pooler, diagnose_pooler
 from src.models.tokenizer import load_tokenizer
 from src.models.wordpieces import inspect_tokenizer
 from src.pooling import EncoderOutput
-from src.runtime.devices import resolve_device
+from src.runtime.devices import resolve_device, synchronise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,8 +107,7 @@ class Encoder:
         if not isinstance(stated, int | float) or not min(table, stated) >= MIN_LENGTH:
             raise UserError(
                 f"'{self.checkpoint.label}' has model_max_length={stated} in its tokenizer_config.json and positions "
-                f"for {table} word "
-                f"pieces: {MIN_LENGTH} or more of both are needed. Set model.max_length."
+                f"for {table} word pieces: {MIN_LENGTH} or more of both are needed. Set model.max_length."
             )
         return int(min(table, stated))
 
@@ -164,18 +163,12 @@ class Encoder:
         if len(ids) and ids.max() >= table:
             raise UserError(
                 f"the tokenizer of '{self.checkpoint.label}' gives word piece {ids.max()}, and its weights embed "
-                f"{table} of them (0 to "
-                f"{table - 1}). Get tokenizer and weights of one checkpoint."
+                f"{table} of them (0 to {table - 1}). Get tokenizer and weights of one checkpoint."
             )
 
     def synchronise(self) -> None:
         """Wait until the device has finished its queued work."""
-        import torch
-
-        if self.device == "cuda":
-            torch.cuda.synchronize()
-        elif self.device == "mps":
-            torch.mps.synchronize()
+        synchronise(self.device)
 
     def forward(
         self,

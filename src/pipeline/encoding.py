@@ -63,12 +63,12 @@ class SplitsEncoder:
         """Return an extractor without its model, the texts to encode, and those whose words the baseline counts."""
         from src.features.inputs import encoder_inputs
         from src.models.finding import find_checkpoint
-        from src.pipeline.prepare import open_extractor, read_rows
+        from src.pipeline.prepare import open_extractor, read_data
         from src.runtime.clock import Clock
         from src.storage.arrays import ArrayStore
 
         store = ArrayStore(cache_folder(config.runtime.cache_dir))
-        read = read_rows(config, labels=not config.output)
+        read = read_data(config, labels=not config.output)
         extractor = open_extractor(config, find_checkpoint(config.model), store, Clock())
         names = list(read.splits) if config.output else list(dict.fromkeys(read.roles.values()))
 

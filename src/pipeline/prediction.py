@@ -59,8 +59,8 @@ def predict(config: Config, files: PredictionFiles, report: Callable[[str], None
     """Write the stored probe's predictions of new rows, in their order, and return the file's path.
 
     The output has the columns ``label`` and ``probability`` (of that label), or ``decision`` where
-    the estimator gives no probabilities, ``score`` for regression, or ``similarity`` where the run
-    fitted nothing. The rows are read, encoded and written in blocks. Their features are not stored.
+    the estimator gives no probabilities. It is ``score`` for regression, and ``similarity`` where
+    the run fitted nothing. The rows are read, encoded and written in blocks. Their features are not stored.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def predict(config: Config, files: PredictionFiles, report: Callable[[str], None
     extractor = _open_checkpoint(config, result, stored)
     with unstored_encoder(extractor, stored.target) as encoder:
         _write(output, rows, count, _Predictor(config, stored, encoder))
-    (pooling, layer), by = stored.target, f"the probe of {result.dataset}" if fitted else f"{config.probe.similarity}"
+    (pooling, layer), by = stored.target, f"the probe of {result.dataset}" if fitted else config.probe.similarity
     report(f"{output}: {count:,} rows by {by} ({pooling}, layer {layer}, fitted on {stored.trained_on})")
     return output
 

@@ -134,7 +134,6 @@ def prepare(config: Config, data: Dataset | None = None) -> PreparedRun:
     UserError
         The data or the checkpoint cannot be used, or the probe's protocol cannot be followed on the data.
     """
-
     check_training_split(config.probe, config.dataset)
 
     def check(data: Dataset) -> None:
@@ -155,7 +154,7 @@ def open_run(
     with clock.phase("load"):
         store = ArrayStore(cache_folder(config.runtime.cache_dir))
         checkpoint = None if is_remote(config.model) else find_checkpoint(config.model)
-        data = read_rows(config, labels=check is not None) if data is None else rows_read(config, data)
+        data = read_data(config, labels=check is not None) if data is None else select_roles(config, data)
         if check is not None:
             check(data)
         checkpoint = checkpoint or find_checkpoint(config.model)
@@ -170,14 +169,18 @@ def open_extractor(config: Config, checkpoint: Checkpoint, store: ArrayStore, cl
     return FeatureExtractor(checkpoint, encoding_options(config), store, clock, workers, config.runtime.progress)
 
 
-def read_rows(config: Config, *, labels: bool = True) -> Dataset:
-    """Read the task of a run, with the roles that the probe's protocol reads; `labels`: as `load_dataset`."""
-    return rows_read(config, load_dataset(config.dataset, config.data_root, labels=labels))
+def read_data(config: Config, *, labels: bool = True) -> Dataset:
+    """Read the task of a run, with the roles that the probe's protocol reads; `labels`: as `load_dataset`.
+
+    Without labels nothing is scored, and all splits are read.
+    """
+    dataset = get_protocol(config.probe).select_splits(config.dataset) if labels else config.dataset
+    return select_roles(config, load_dataset(dataset, config.data_root, labels=labels))
 
 
-def rows_read(config: Config, data: Dataset) -> Dataset:
+def select_roles(config: Config, data: Dataset) -> Dataset:
     """Return a task with the roles that the probe's protocol reads."""
-    return get_protocol(config.probe).rows_read(data)
+    return get_protocol(config.probe).select_roles(data)
 
 
 def encoding_options(config: Config) -> EncodingOptions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -160,7 +160,6 @@ def pooler_evidence(prepared: PreparedRun, features: Mapping[str, RoleFeatures])
 def record_provenance(prepared: PreparedRun) -> dict[str, Any]:
     """Return versions, machine and digests, without a path of the machine."""
     extractor, data = prepared.extractor, prepared.data
-    checkpoint = extractor.checkpoint
     texts = {}
     for name, split in sorted(data.splits.items()):
         texts[name] = [split.text_digest, *([split.text_pair_digest] if split.text_pair is not None else [])]
@@ -170,15 +169,36 @@ def record_provenance(prepared: PreparedRun) -> dict[str, Any]:
         threads=extractor.workers,
         dtype=prepared.config.runtime.dtype,
         attention=extractor.info.attention,
-        model={
-            "path": checkpoint.label,
-            "commit": checkpoint.commit,
-            "weights": checkpoint.weights,
-            "tokenizer": checkpoint.tokenizer,
-            **({"stated": checkpoint.stated} if checkpoint.stated else {}),
-        },
+        model=model_provenance(prepared),
         data=data.source,
         texts=texts,
+    )
+
+
+def model_provenance(prepared: PreparedRun) -> dict[str, Any]:
+    """Return a checkpoint's name and commit, the digests of its files, and what it states of itself."""
+    checkpoint = prepared.extractor.checkpoint
+    return {
+        "path": checkpoint.label,
+        "commit": checkpoint.commit,
+        "weights": checkpoint.weights,
+        "tokenizer": checkpoint.tokenizer,
+        **({"stated": checkpoint.stated} if checkpoint.stated else {}),
+    }
+
+
+def renamed(prepared: PreparedRun, result: Result) -> Result:
+    """Return the record of an equal run with this run's names and sources of its model and its data.
+
+    Runs with equal keys have read the same weights and texts, perhaps from another folder, from other
+    columns, or beside other statements of the checkpoint.
+    """
+    sources = {"model": model_provenance(prepared), "data": prepared.data.source}
+    return replace(
+        result,
+        **dict[str, Any](prepared.names),
+        config={**result.config, "model": prepared.resolved_settings["model"]},
+        provenance={**result.provenance, **sources},
     )
 
 

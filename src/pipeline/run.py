@@ -16,7 +16,7 @@ from src.evaluation.sets import set_estimates
 from src.features.inputs import encoder_inputs
 from src.features.text_losses import warn_once
 from src.pipeline.prepare import PreparedRun
-from src.pipeline.record import FinishedRun, RoleFeatures, assemble_record
+from src.pipeline.record import FinishedRun, RoleFeatures, assemble_record, renamed
 from src.probes.baseline import baseline_scores
 from src.probes.estimators import instantiate
 from src.probes.outcome import ProbeOutcome
@@ -59,11 +59,11 @@ def run_probe(prepared: PreparedRun, estimator: Any) -> FinishedRun:
     return finished
 
 
-def run_into(prepared: PreparedRun, folder: Path) -> None:
-    """Write the record of a run into a folder, which is made; the store's copy, if it has one."""
+def run_or_copy(prepared: PreparedRun, folder: Path) -> None:
+    """Write the record of a run into a new folder: the store's copy if it has one, else run the probe."""
     cache = ResultCache(prepared.extractor.store.root)
     folder.mkdir(parents=True, exist_ok=True)
-    if cache.get(prepared.key, folder, prepared.names) is None:
+    if cache.get(prepared.key, folder, partial(renamed, prepared)) is None:
         finished = run_probe(prepared, instantiate(prepared.config.probe))
         cache.put(prepared.key, finished.files)
         finished.write(folder)

@@ -61,12 +61,15 @@ class GridSearch:
         Rows that chose; None if nothing was chosen by the losses of a fitted probe.
     by_loss : bool
         Whether log-loss or squared error chose, not another criterion.
+    bounds : (float, float)
+        Smallest and largest useful value: a choice there is at no edge.
     """
 
     candidates: list[Candidate]
     rows: dict[str, int]
     held_out: HoldOut | None = None
     by_loss: bool = True
+    bounds: tuple[float, float] = (-np.inf, np.inf)
 
     def best(self) -> int:
         """Return the index of the chosen candidate; see `pick`."""
@@ -118,8 +121,16 @@ class GridSearch:
         """Return the grid's end that the choice lies at; None if all values are equally good."""
         if self.is_flat or best not in (0, len(self.candidates) - 1):
             return None
-        values = [candidate.value for candidate in self.candidates]
-        return "high" if values[best] == max(values) else "low"
+        values, (smallest, largest) = [candidate.value for candidate in self.candidates], self.bounds
+        end, at_bound = (
+            ("high", values[best] >= largest)
+            if values[best] == max(values)
+            else (
+                "low",
+                values[best] <= smallest,
+            )
+        )
+        return None if at_bound else end
 
     @property
     def is_flat(self) -> bool:
@@ -141,11 +152,13 @@ class GridSearch:
         assert self.held_out is not None
         fitted = {candidate.value for candidate in self.candidates}
         added = [value for value in values if value not in fitted]
+        if not added:  # in the grid's own order, which for other parameters may be a rising one
+            return self
         starts = [
             min(self.candidates, key=lambda each: abs(np.log(max(each.value, HALF_DECADES[-1]) / value)))
             for value in added
         ]
-        found = _candidates(fitter, self.held_out, added, criterion, starts) if added else []
+        found = _candidates(fitter, self.held_out, added, criterion, starts)
         joined = sorted([*self.candidates, *found], key=lambda each: each.value, reverse=True)
         return replace(self, candidates=joined)
 

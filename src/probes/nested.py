@@ -97,4 +97,5 @@ def joined_searches(searches: Sequence[GridSearch], outer: Array) -> GridSearch:
     for loss, *same in zip(losses, *(search.candidates for search in searches), strict=True):
         candidates.append(Candidate(same[0].value, [fit for each in same for fit in each.fits], float(loss)))
     fitted = np.mean([(outer != number).sum() for number in range(folds)]) * (folds - 1) / folds
-    return GridSearch(candidates, {"fitted": int(fitted), "held_out": len(outer)})
+    rows = {"fitted": int(fitted), "held_out": len(outer)}
+    return GridSearch(candidates, rows, bounds=searches[0].bounds)

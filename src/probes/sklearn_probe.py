@@ -31,7 +31,7 @@ class UnfitRows(UserError, ValueError):
 
 
 class Probe(BaseEstimator):
-    """What the probes for classes and for scores share.
+    """Probe that scales features, chooses a value of its grid and refits it: the base of both kinds.
 
     Parameters
     ----------
@@ -74,6 +74,7 @@ class Probe(BaseEstimator):
     """
 
     fitted_: FittedProbe
+    n_features_in_: int
 
     def __init__(
         self,
@@ -110,7 +111,7 @@ class Probe(BaseEstimator):
         self._keep(outcome.fitted, outcome.choice)
 
     def _keep(self, fitted: FittedProbe, choice: GridChoice) -> None:
-        self.fitted_, self.n_features_in_ = fitted, getattr(self, "n_features_in_", 0)
+        self.fitted_ = fitted
         self.best_params_, self.alpha_ = {choice.parameter: choice.value}, choice.value
         self.grid_, self.converged_, self.separable_ = choice.grid, choice.converged, choice.separable
         self.threshold_ = choice.threshold
@@ -139,13 +140,13 @@ class ProbeClassifier(ClassifierMixin, Probe):
 
     Parameters
     ----------
-    estimator, grid, features, selection, carve, folds, seed, progress
+    estimator, grid, features, selection, carve, folds, seed, progress, extend_grid, metric
         See `Probe`; as in conf/probe/.
 
     Attributes
     ----------
     classes_ : array of (classes,)
-    best_params_, alpha_, grid_, converged_, separable_, coef_, intercept_, mean_, scale_
+    best_params_, alpha_, grid_, converged_, separable_, threshold_, coef_, intercept_, mean_, scale_
         See `Probe`.
     """
 
@@ -202,12 +203,12 @@ class ProbeRegressor(RegressorMixin, Probe):
 
     Parameters
     ----------
-    estimator, grid, features, selection, carve, folds, seed, progress
+    estimator, grid, features, selection, carve, folds, seed, progress, extend_grid, metric
         See `Probe`; as in conf/probe/.
 
     Attributes
     ----------
-    best_params_, alpha_, grid_, converged_, separable_, coef_, intercept_, mean_, scale_
+    best_params_, alpha_, grid_, converged_, separable_, threshold_, coef_, intercept_, mean_, scale_
         See `Probe`.
     """
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from src.errors import UserError, flatten
 from src.results.display import result_table
@@ -56,7 +54,7 @@ class ResultCache:
         except (UserError, OSError) as error:
             log.warning("this run's record is not kept in the store: %s", flatten(error))
 
-    def get(self, key: str, folder: Path, names: Mapping[str, str]) -> Result | None:
+    def get(self, key: str, folder: Path, rename: Callable[[Result], Result]) -> Result | None:
         """Copy the record with this key into a folder, and return it or None.
 
         Damaged records are not copied.
@@ -67,8 +65,8 @@ class ResultCache:
             The record's key.
         folder : Path
             An existing folder.
-        names : mapping of str to str
-            Names of dataset, model and probe for the copy. The stored run may have had other names.
+        rename : callable
+            Returns a stored record under the names of this run: the stored run may have had others.
 
         Raises
         ------
@@ -79,7 +77,7 @@ class ResultCache:
         if found is None:
             return None
         result, contents = found
-        named = replace(result, **dict[str, Any](names))
+        named = rename(result)
         try:
             replace_files(folder, contents | {RECORD: named.to_json().encode()})
             if PROBE not in contents:

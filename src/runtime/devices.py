@@ -31,6 +31,16 @@ def resolve_device(requested: str) -> str:
     return requested
 
 
+def synchronise(device: str) -> None:
+    """Wait until a device has finished its queued work."""
+    import torch
+
+    if device == "cuda":
+        torch.cuda.synchronize()
+    elif device == "mps":
+        torch.mps.synchronize()
+
+
 def device_kind(requested: str) -> str:
     """Return the device as `resolve_device` does, without importing torch if only the CPU is possible."""
     if requested != "auto":

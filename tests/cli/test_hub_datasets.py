@@ -6,12 +6,14 @@ import csv
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from src import extract, predict, run
 from tests.cli.refusals import Command, assert_refused
 from tests.config.test_conf import composed
 from tests.conftest import SENTENCES
+from tests.helpers.checkpoints import copy_checkpoint
 from tests.helpers.hub import COMMIT, cache_repository, write_dataset
 
 FEATURES = {"review": "string", "label": ["bad", "good"]}
@@ -73,6 +75,42 @@ def test_columns_that_were_found_are_known_to_later_commands(
     ended = run_main(extract.main, *quick, "dataset.hub.path=me/one", "output=features")
     assert ended.status == 0, ended.err
     assert sorted(path.name for path in (tmp_path / "features").iterdir()) == ["test.safetensors", "train.safetensors"]
+
+
+def test_the_record_of_an_equal_run_is_copied_under_the_names_of_this_one(
+    run_main: Command, quick: list[str], bert: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    read = pq.read_table(tmp_path / "me-one" / "train.parquet").to_pydict()
+    rows = {"body": read["review"], "mark": read["label"]}
+    write_dataset(
+        other, {"body": "string", "mark": ["bad", "good"]}, train=rows, test={k: v[:20] for k, v in rows.items()}
+    )
+    stating = copy_checkpoint(bert, tmp_path / "stating")
+    modules = [{"type": "sentence_transformers.models.Transformer", "path": ""}]
+    modules.append({"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"})
+    (stating / "modules.json").write_text(json.dumps(modules))
+    (stating / "1_Pooling").mkdir()
+    (stating / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": "mean"}))
+    for place, folder in (("me-one", bert), ("other", stating)):
+        words = [quick[0], *quick[2:], f"model.path={folder}", f"dataset.hub.path={tmp_path / place}"]
+        ended = run_main(run.main, "-m", *words, "pooling=cls,mean", f"hydra.sweep.dir={place}-sweep")
+        assert ended.status == 0, ended.err
+    assert "2 skipped" in ended.out, "the second sweep copies the records of the first"
+    for job in ("0", "1"):
+        first, copied = (
+            json.loads((tmp_path / f"{name}-sweep" / job / "result.json").read_text()) for name in ("me-one", "other")
+        )
+        assert first["key"] == copied["key"] and first["score"] == copied["score"]
+        assert (copied["dataset"], copied["model"]) == ("other", "stating")
+        assert copied["config"]["model"]["path"] == copied["provenance"]["model"]["path"] == "stating"
+        assert copied["provenance"]["model"]["stated"]["pooling"] == ["mean"]
+        assert "stated" not in first["provenance"]["model"]
+        assert copied["provenance"]["data"]["columns"] == {"text": "body", "label": "mark"}
+    new = tmp_path / "new.csv"
+    new.write_text("body\nthe cat sat\nthe mat\n")
+    ended = run_main(predict.main, "record=other-sweep/1", f"input={new}", "output=out.csv")
+    assert ended.status == 0, ended.err
 
 
 def test_a_name_holds_the_configuration_of_the_hub() -> None:

@@ -116,6 +116,22 @@ def test_a_configuration_without_its_schema_is_parsed_alike() -> None:
     assert config.layer == 2 and config.probe.grid == {"alpha": [3.0]}
 
 
+@pytest.mark.parametrize("probe", ["logistic", "ridge", "senteval", "mteb", "cosine", "knn"])
+def test_an_unset_value_of_a_probe_is_that_of_its_option(probe: str) -> None:
+    words = ["dataset=stsb" if probe in ("ridge", "cosine") else "dataset=mrpc", f"probe={probe}"]
+    nulls = [f"probe.{key}=null" for key in ("features", "carve", "resamples", "similarity", "extend_grid")]
+    assert parse_config(composed(*words, *nulls)).probe == parse_config(composed(*words)).probe
+
+
+def test_the_task_of_the_users_own_rows_is_a_way_out(run_main: Command, no_forward_pass: None) -> None:
+    pairs = ["dataset.text_pair=b", "probe=cosine"]
+    assert_refused(run_main(run.main, "dataset=files", "dataset.test=x.csv", *pairs), "dataset.task=regression")
+    assert_refused(run_main(run.main, "dataset=hub", "dataset.hub.path=me/x", *pairs), "dataset.task=regression")
+    ended = run_main(run.main, "dataset=mrpc", "probe=cosine")
+    assert_refused(ended, "probe=logistic")
+    assert "dataset.task" not in ended.err
+
+
 def test_a_protocol_may_set_the_pairing() -> None:
     assert parse_config(composed("dataset=mrpc")).pairing == "joint"
     assert parse_config(composed("dataset=mrpc", "probe=senteval")).pairing == "separate"

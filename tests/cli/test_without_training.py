@@ -39,6 +39,18 @@ def test_a_fitted_probe_is_refused_before_any_file_is_read(
     assert len(ended.lines) == 1
 
 
+def test_a_similarity_needs_no_file_of_a_training_split(
+    run_main: Command, bert: Path, words: list[str], tmp_path: Path
+) -> None:
+    rows = "".join(f"g\tf\t2015\t{row}\t{row % 5}\t{SENTENCES[row % 4]}\t{SENTENCES[row % 7]}\n" for row in range(20))
+    write_files(tmp_path / "data/glue_data/STS-B", {"original/sts-test.tsv": rows})
+    words = ["dataset=stsb", "dataset.splits.test=test", *words[1:5], "probe.resamples=200"]
+    ended = run_main(run.main, *words, "probe=cosine", "hydra.run.dir=run")
+    assert ended.status == 0, ended.err
+    assert json.loads((tmp_path / "run" / RECORD).read_text())["counts"]["test"] == 20
+    assert_refused(run_main(run.main, *words, "probe=ridge"), "train.tsv", "data_root")
+
+
 def test_features_are_extracted_without_a_training_split(run_main: Command, words: list[str], tmp_path: Path) -> None:
     ended = run_main(extract.main, *words, "pairing=separate", "output=out")
     assert ended.status == 0, ended.err

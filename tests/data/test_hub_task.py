@@ -137,7 +137,7 @@ def test_splits_may_be_named(tmp_path: Path) -> None:
             ["dataset.text=premise dataset.text_pair=hypothesis", "label (class label (2))"],
         ),
         ({"text": "string", "label": ["a"], "topic": ["b"]}, ["dataset.label=label", "topic (class label (1))"]),
-        ({"body": "string", "stars": "float32"}, ["stars (float32)", "dataset.label=stars"]),
+        ({"body": "string", "stars": "float32"}, ["dataset.label=stars dataset.task=regression"]),
     ],
 )
 def test_columns_that_cannot_be_found_are_asked_for(tmp_path: Path, features: Any, named: list[str]) -> None:
@@ -148,6 +148,28 @@ def test_columns_that_cannot_be_found_are_asked_for(tmp_path: Path, features: An
         load(folder)
     assert all(text in str(caught.value) for text in named), caught.value
     assert str(caught.value).count("\n") <= 2
+
+
+@pytest.mark.parametrize(
+    ("features", "task", "role"),
+    [
+        ({"text": "string", "label": ["a", "b"]}, "regression", "label"),
+        ({"text": "string", "tags": {"list": "int64"}}, "classification", "label"),
+        ({"number": "int64", "label": ["a", "b"]}, "classification", "text"),
+    ],
+)
+def test_a_column_that_would_be_refused_is_not_proposed(tmp_path: Path, features: Any, task: str, role: str) -> None:
+    rows = {name: [0] if kind != {"list": "int64"} else [[0]] for name, kind in features.items()}
+    rows |= {"text": ["x"]} if "text" in features else {}
+    folder = write_dataset(tmp_path / "asks", features, train=rows, test=rows)
+    with pytest.raises(UserError, match=rf"dataset\.{role}\b(?!=)(.|\n)*dataset=files"):
+        load(folder, task=task)
+
+
+def test_labels_that_all_splits_hide_are_refused(tmp_path: Path) -> None:
+    hidden = {"text": TRAIN["text"], "label": [-1] * 12}
+    with pytest.raises(UserError, match=r"'train', 'test'.*'label'(.|\n)*dataset\.label="):
+        load(write_dataset(tmp_path / "hidden", NEWS, train=hidden, test=hidden))
 
 
 def test_named_columns_of_every_type_of_label(tmp_path: Path) -> None:

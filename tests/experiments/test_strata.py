@@ -19,6 +19,7 @@ from experiments.strata import (
     row_contrast,
     stratum_of,
     task_answer,
+    unit_of,
 )
 from src.errors import UserError
 from src.evaluation.units import mean_over_units
@@ -100,7 +101,9 @@ def test_claims_are_the_means_over_units_of_the_tasks_that_count():
     assert set(strata) == {SINGLE, TOGETHER} and set(strata[SINGLE].tasks) == set(names)
     assert set(strata[SINGLE].failed) == {"cola"} and strata[SINGLE].failed["cola"].gain == 0
     claim, _ = strata[SINGLE].claims([("mean", "cls"), ("pooler", "cls")])
-    by_hand = mean_over_units([row_contrast(strata[SINGLE].tasks[name], "mean", "cls") for name in names])
+    by_hand = mean_over_units(
+        [replace(row_contrast(strata[SINGLE].tasks[name], "mean", "cls"), unit=unit_of(name)) for name in names]
+    )
     assert claim.value == by_hand.value and claim.units == ("reviews", "cr", "mpqa", "trec") and not claim.is_general
     assert claim.verdict == "better" and claim.p == min(1, 2 * by_hand.p) and "on these 6 tasks" in claim.scope
     assert strata[TOGETHER].claims([("mean", "cls")])[0].tasks == ("mrpc",)

@@ -82,7 +82,11 @@ class Protocol:
         """Return the task with the metrics that the protocol scores by: its own, unless the rules fix them."""
         return dataset
 
-    def rows_read(self, dataset: Dataset) -> Dataset:
+    def select_splits(self, dataset: DatasetConfig) -> DatasetConfig:
+        """Return the task with the splits that a scored run reads: all of them, if a probe is fitted."""
+        return dataset
+
+    def select_roles(self, dataset: Dataset) -> Dataset:
         """Return the task with the roles that the protocol reads: all of them, if it fits a probe."""
         return dataset
 

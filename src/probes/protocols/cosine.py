@@ -79,7 +79,11 @@ class Cosine(Protocol):
         """Return the task with both correlations as its metrics, Spearman's first unless asked otherwise."""
         return replace(dataset, metrics=sorted(METRICS, key=lambda name: name != (dataset.metric or METRICS[0])))
 
-    def rows_read(self, dataset: Dataset) -> Dataset:
+    def select_splits(self, dataset: DatasetConfig) -> DatasetConfig:
+        """Return the task without the splits of training and development rows: their files may be missing."""
+        return replace(dataset, splits={role: name for role, name in dataset.splits.items() if role not in FITTING})
+
+    def select_roles(self, dataset: Dataset) -> Dataset:
         """Return the task without its training and development rows."""
         roles = {role: name for role, name in dataset.roles.items() if role not in FITTING}
         return replace(dataset, roles=roles)

@@ -122,7 +122,9 @@ class _Vote:
             Candidate(float(k), [GridFit(float(k), None, None)], float(loss))
             for k, loss in zip(self.values, errors, strict=True)
         ]
-        return GridSearch(candidates, {"fitted": fitted, "held_out": held_out})
+        # With fewer rows than k all of them vote: a larger k changes nothing.
+        bounds = (1.0, float(min(fitted, MAX_NEIGHBOURS)))
+        return GridSearch(candidates, {"fitted": fitted, "held_out": held_out}, bounds=bounds)
 
 
 def _search(vote: _Vote, splitter: RowSplitter, rows: Array) -> GridSearch:

@@ -172,7 +172,7 @@ def test_a_simulated_claim_has_the_stated_effect(correlations: bool) -> None:
     values = [[each.value for each in unit_simulations.draw_claim(generator, population)[0]] for _ in range(60)]
     found, truth = unit_simulations.draw_claim(generator, population)
     assert truth == pytest.approx(0.03) and np.mean(values) == pytest.approx(0.03, abs=0.008)
-    assert [each.task for each in found[:5]] == ["sst2", "sst_binary", "sst_fine", "sick_e", "sick_r"]
+    assert [each.unit for each in found[:6]] == 3 * ["unit 0"] + 2 * ["unit 1"] + ["unit 2"]
     assert (
         np.array_equal(found[0].clusters, found[1].clusters) and not np.isin(found[0].clusters, found[3].clusters).any()
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from src.evaluation.comparisons import compare
 from src.evaluation.metrics import metrics
 from src.features.inputs import encoder_inputs
 from src.pipeline.prepare import prepare
+from src.pipeline.record import renamed
 from src.pipeline.run import extract_features, fit_probe, run_probe
 from src.results.cache import ResultCache
 from src.results.display import result_table
@@ -80,7 +82,7 @@ def test_no_probe_is_written_and_an_earlier_one_is_removed(bert: Path, tmp_path:
     cache = ResultCache(prepared.extractor.store.root)
     cache.put(prepared.key, finished.files)
     (folder / PROBE).write_bytes(b"of another run")
-    copied = cache.get(prepared.key, folder, prepared.names)
+    copied = cache.get(prepared.key, folder, partial(renamed, prepared))
     assert copied is not None and copied.chosen == finished.result.chosen
     assert not (folder / PROBE).exists()
 

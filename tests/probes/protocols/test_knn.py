@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,23 @@ def test_k_is_chosen_on_a_development_split() -> None:
     outcome = fit(probe_config("knn"), train, {"test": test}, development=development, selection="development")
     expected = {k: peer(k).fit(train.x, train.y).score(development.x, development.y) for k in GRID}
     assert accuracies(outcome) == pytest.approx(expected)
+
+
+def test_k_at_its_own_limits_is_at_no_edge() -> None:
+    train, tests = make(200, noise=4.0), {"test": make(50, seed=1)}
+    development = Rows(train.x.copy(), train.y.copy())  # each row's nearest is itself: one neighbour is right
+    nearest = fit(probe_config("knn"), train, tests, development=development, selection="development")
+    assert nearest.choice is not None and (nearest.choice.value, nearest.choice.at_edge) == (1, None)
+    inside = replace(probe_config("knn"), grid={"n_neighbors": [51.0, 5.0]})
+    fewer = fit(inside, train, tests, development=development, selection="development")
+    assert fewer.choice is not None and (fewer.choice.value, fewer.choice.at_edge) == (5, "low")
+    # All rows vote for the larger class, which is the only one on the rows that choose.
+    y = (np.arange(200) % 10 > 6).astype(train.y.dtype)
+    larger = Rows(development.x, np.zeros_like(y))
+    for most, edge in ((101.0, "high"), (200.0, None), (500.0, None)):
+        config = replace(probe_config("knn"), grid={"n_neighbors": [most, 1.0]})
+        found = fit(config, Rows(train.x, y), tests, development=larger, selection="development").choice
+        assert found is not None and (found.value, found.at_edge) == (most, edge)
 
 
 def test_k_is_chosen_in_folds() -> None:
