@@ -184,7 +184,9 @@ def test_joint_and_separate_pairs_differ_in_width_and_key(bert: Path, tmp_path: 
     assert joint.result.counts["width"] == 16
     assert separate.result.counts["width"] == 64
     assert joint.result.key != separate.result.key
-    assert joint.result.baseline == separate.result.baseline, "the bag knows no pairing"
+    bags = [each.result.baseline["bag_of_word_pieces"]["width"] for each in (joint, separate)]
+    assert bags[1] == 4 * bags[0], "the bag reads pairs as the features do"
+    assert joint.result.baseline["constant"] == separate.result.baseline["constant"]
 
 
 def test_draws_widen_the_interval(bert: Path, tmp_path: Path) -> None:
@@ -228,9 +230,8 @@ def test_a_probe_without_coefficients_is_reported_once(
         (KNeighborsClassifier(), {"n_neighbors": [3.0]}, False),
         (Linear(), {"C": [0.1]}, True),
     ):
-        finished = run_probe(
-            prepare(config(bert, tmp_path, probe={**load_probe(), "estimator": {}, "grid": grid})), estimator
-        )
+        probe = {**load_probe(), "estimator": {"_target_": type(estimator).__qualname__}, "grid": grid}
+        finished = run_probe(prepare(config(bert, tmp_path, probe=probe)), estimator)
         assert finished.result.chosen["reusable"] is reusable
         assert ("weight" in finished.probe) is reusable
         assert ("incomplete" in finished.notes) is not reusable
@@ -295,11 +296,14 @@ def test_layer_zero_cls_is_a_constant_and_scores_chance(bert: Path, tmp_path: Pa
     assert len(set(finished.predictions["prediction"].tolist())) == 1
 
 
+RIDGE = {"_target_": "src.probes.solvers.estimators.Ridge"}
+
+
 def test_a_linear_probe_scores_cls_and_its_affine_image_alike(bert: Path, tmp_path: Path) -> None:
     """Law of the ladder: least squares on W h + b predicts as on h, since W can be inverted."""
     settings = {
         "regression": True,
-        "probe": {**load_probe(), "name": "ridge", "task": "regression", "estimator": {}, "grid": {"alpha": [0.0]}},
+        "probe": {**load_probe(), "name": "ridge", "task": "regression", "estimator": RIDGE, "grid": {"alpha": [0.0]}},
     }
     cls = run(config(bert, tmp_path, **settings, **{"pooling.name": "cls"}))
     image = run(config(bert, tmp_path, **settings, **{"pooling.name": "pooler_preactivation"}))

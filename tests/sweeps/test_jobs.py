@@ -83,7 +83,7 @@ def test_a_damaged_file_of_a_job_affects_that_job_alone(tmp_path, name, damage):
     for text in (render(comparison), to_markdown(comparison), to_csv(comparison)):
         assert "cls" in text
     assert all(
-        marks(group).get("mean") in (None, "untested" if name == PREDICTIONS else "lower")
+        marks(group).get("mean") in (None, "untested" if name == PREDICTIONS else "worse")
         for group in comparison.groups
     )
 

@@ -114,7 +114,7 @@ def test_the_commands_reader_says_the_same(swept: SimpleNamespace) -> None:
 def test_grid_and_examples_are_tables(swept: SimpleNamespace) -> None:
     (run,) = runs(swept.jobs[5])
     (grid,) = (json.loads(path.read_text()) for path in run.glob("files/media/table/grid*.json"))
-    assert {"value", "loss", "converged"} <= {*grid["columns"]} and len(grid["data"]) == 7
+    assert {"value", "loss", "converged"} <= {*grid["columns"]} and len(grid["data"]) > 7
     (examples,) = (json.loads(path.read_text()) for path in run.glob("files/media/table/examples*.json"))
     right = [row[examples["columns"].index("correct")] for row in examples["data"]]
     assert len(right) == 20 and sum(right) / 20 == pytest.approx(
