@@ -19,6 +19,7 @@ from experiments.tasks import labelled_tasks, paired_tasks
 from src.errors import UserError, flatten
 from src.evaluation.contrasts import Contrast, Task, contrasts
 from src.evaluation.hierarchical import Overall, as_family, over_tasks
+from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.results.result import Result
 from src.storage.files import read_json
 
@@ -26,7 +27,6 @@ from src.storage.files import read_json
 # of SST-2.
 PRIMARY = ("cola", "sst2", "mrpc", "stsb", "rte", "wnli", "mr", "cr", "mpqa", "sick_e", "sick_r")
 SHARING = ("sst2", "sick_r")  # share their texts with MR and SICK-E
-COMPARED = ("cls", "pooler", "mean")
 PAIRS = (("pooler", "cls"), ("mean", "cls"), ("mean", "pooler"))
 LADDER = {  # steps from [CLS] to the pooler, and a control
     "pooler_preactivation": "W h + b",
@@ -136,7 +136,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
     def primary_tasks(self, model: str) -> list[Task]:
         """Return the tasks of the primary claim, the same objects at each call."""
         if model not in self._primary:
-            found = {task.name: task for task in self.tasks(f"poolings/{model}", pooling=COMPARED)}
+            found = {task.name: task for task in self.tasks(f"poolings/{model}", pooling=MAIN_POOLINGS)}
             if missing := [name for name in PRIMARY if name not in found]:
                 names = ", ".join(missing)
                 raise UserError(
@@ -215,7 +215,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
         for experiment in ("pairs", "similarity"):
             if (name := f"{experiment}/{model}") in self:
                 records += [each for each in self[name] if each.result.pairing == "separate"]
-        return build_strata([each for each in records if each.result.pooling in COMPARED])
+        return build_strata([each for each in records if each.result.pooling in MAIN_POOLINGS])
 
     def ladder(self, model: str, strength: str) -> list[Overall]:
         """Return each step of `LADDER` against [CLS], at one of `STRENGTHS`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,6 +28,7 @@ from src.config.schema import (
 from src.errors import UserError, refuse_credentials
 from src.pooling import CONCAT, poolings
 from src.registry import unknown
+from src.runtime.logs import log_once
 
 FEWEST_PARTS, MOST_PARTS = 2, 3  # of a concatenation
 
@@ -235,7 +235,7 @@ def check_probe(config: Config, asked: str | None) -> Config:
     protocol.validate(probe.grid)
     pairing = protocol.pairing(asked, dataset.text_pair is not None) or config.pairing
     if pairing != (asked or config.pairing):
-        log_once(f"probe={probe.name} reads the two texts of a row with pairing={pairing}")
+        log_once(log, f"probe={probe.name} reads the two texts of a row with pairing={pairing}", logging.INFO)
     if not 0 < probe.carve < 1:
         raise UserError(
             f"probe.carve={probe.carve}: a fraction of the training rows between 0 and 1 is needed, such as 0.2."
@@ -245,9 +245,3 @@ def check_probe(config: Config, asked: str | None) -> Config:
     if protocol.FITTED:
         limits.check_grid("probe.grid", probe.grid)
     return replace(config, pairing=pairing, dataset=protocol.scored_by(dataset))
-
-
-@functools.cache
-def log_once(line: str) -> None:
-    """Log a line once per process, not for every job of a sweep."""
-    log.info(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,14 +19,17 @@ from src.features.on_demand import EncoderOnDemand
 from src.features.passes import ForwardPass
 from src.features.shard_rows import PassPlan, ShardRows
 from src.features.stored_values import check_timing, read_tokens
-from src.features.text_losses import count_losses, loss_warnings, warn_once
+from src.features.text_losses import count_losses, loss_warnings
 from src.features.vectors import PooledFeatures, check_finite
 from src.models.pooler import pooler_error
 from src.models.tokenizer import Tokenizer, Tokens
 from src.pooling import Pooling, parts_of, poolings
+from src.runtime.logs import log_once
 from src.storage.arrays import Value
 from src.storage.files import Unreadable, require_fields
 from src.storage.shards import ShardStore
+
+log = logging.getLogger(__name__)
 
 PASS_KEY = re.compile(r"[0-9a-f]{64}")
 
@@ -169,7 +173,7 @@ class FeatureExtractor(EncoderOnDemand):
         found = {base: self._value(column, tokens, plan, (base, layer), also_layers) for base in bases}
         losses = count_losses(column, tokens, self.info)
         for line in loss_warnings(losses, column, self.info):
-            warn_once(line)
+            log_once(log, line)
         stored = {base: self._rows(value, plan) for base, (value, _) in found.items()}
         parts = tuple(self._part(column, tokens, part, stored) for part in parts_of(name))
         hit = all(was_stored for _, was_stored in found.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -73,9 +72,3 @@ def loss_warnings(losses: TextLosses, column: EncoderInput, info: EncoderInfo) -
             f"{column.label}: {losses.empty:,} of {rows:,} rows hold no word piece; their features are those of the "
             "special tokens alone."
         )
-
-
-@functools.cache
-def warn_once(line: str) -> None:
-    """Log a warning once per process: the jobs of a sweep read the same texts."""
-    log.warning(line)

@@ -5,13 +5,13 @@ These files change no feature here: they say what the checkpoint was made for.
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from src.errors import flatten
+from src.runtime.logs import log_once
 from src.storage.files import Unreadable, read_json, require_fields
 
 MODULES = "modules.json"
@@ -63,17 +63,12 @@ def read_statements(folder: Path, given: str) -> dict[str, Any] | None:
     try:
         return _read(folder)
     except (OSError, Unreadable) as error:
-        _warn_once(
+        log_once(
+            log,
             f"model.path={given}: {MODULES} and the files that it names are ignored ({flatten(error, 160)}). The "
-            "record will not say which pooling the checkpoint was made for."
+            "record will not say which pooling the checkpoint was made for.",
         )
         return None
-
-
-@functools.cache
-def _warn_once(line: str) -> None:
-    """Log a warning once per process: each job of a sweep reads the same files."""
-    log.warning(line)
 
 
 def _read(folder: Path) -> dict[str, Any]:

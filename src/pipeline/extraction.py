@@ -15,13 +15,13 @@ from src.config.schema import Config
 from src.data.in_memory import memory_dataset
 from src.errors import UserError
 from src.features.inputs import encoder_inputs
-from src.features.text_losses import warn_once
 from src.features.vectors import PooledFeatures, pair_features
 from src.pipeline.feature_files import write_features
 from src.pipeline.prepare import PreparedRun, open_run
 from src.pipeline.threads import resolved_threads
 from src.pooling import needs_pooler
 from src.results.statements import joint_reading_caution
+from src.runtime.logs import log_once
 
 log = logging.getLogger("src.extract")
 
@@ -62,7 +62,7 @@ def warn_of_reading(prepared: PreparedRun) -> None:
         )
     stated, pairing = extractor.checkpoint.stated or {}, prepared.config.pairing
     if caution := joint_reading_caution(stated, pairing=pairing, pairs=prepared.data.has_pairs):
-        warn_once(f"{extractor.checkpoint.label}: {caution}")
+        log_once(log, f"{extractor.checkpoint.label}: {caution}")
 
 
 def _encode_shard(prepared: PreparedRun, report: Callable[[str], None]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,21 +17,25 @@ from src.data.unlabelled import UnlabelledFile
 from src.errors import UserError
 from src.features.extractor import FeatureExtractor
 from src.features.inputs import EncoderInput, encoder_inputs
-from src.features.text_losses import TextLosses, loss_warnings, warn_once
+from src.features.text_losses import TextLosses, loss_warnings
 from src.features.unstored import UnstoredEncoder, unstored_encoder
 from src.pipeline.prediction_files import Columns, check_output, prediction_writer
 from src.pipeline.prepare import open_extractor
 from src.pipeline.recorded import check_recorded, find_recorded_checkpoint
-from src.probes.decisions import probabilities
+from src.probes.decisions import are_logits, probabilities
 from src.probes.fitted import Prediction
 from src.probes.protocols.base import get_protocol
 from src.probes.stored import StoredProbe, StoredSimilarity, read_probe, read_similarity
 from src.results.result import Result
 from src.runtime.clock import Clock
+from src.runtime.logs import log_once
 from src.runtime.terminal import hides_bar
 from src.storage.arrays import ArrayStore
 
 Stored = StoredProbe | StoredSimilarity
+
+log = logging.getLogger(__name__)
+
 
 BLOCK_ROWS = 4096  # read, encoded and written at once: bounds the memory
 
@@ -143,7 +148,7 @@ def _write(output: Path, rows: UnlabelledFile, count: int, predictor: _Predictor
             write(predictor.columns(prediction))
     total = TextLosses(*(sum(column) for column in zip(*map(dataclasses.astuple, losses), strict=True)))
     for line in loss_warnings(total, EncoderInput(range(texts), None, "", name), predictor.encoder.extractor.info):
-        warn_once(line)
+        log_once(log, line)
 
 
 @dataclass(frozen=True)
@@ -180,4 +185,4 @@ class _Predictor:
 
 def _has_probabilities(config: Config) -> bool:
     """Return whether the softmax of the probe's decision values is its probabilities."""
-    return str(config.probe.estimator.get("_target_")).rpartition(".")[2] == "LogisticRegression"
+    return are_logits(str(config.probe.estimator.get("_target_")).rpartition(".")[2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
@@ -14,7 +15,6 @@ from src.data.dataset import Split
 from src.evaluation.estimates import Estimate, evaluate
 from src.evaluation.sets import set_estimates
 from src.features.inputs import encoder_inputs
-from src.features.text_losses import warn_once
 from src.pipeline.prepare import PreparedRun
 from src.pipeline.record import FinishedRun, RoleFeatures, assemble_record, renamed
 from src.probes.baseline import baseline_scores
@@ -24,6 +24,9 @@ from src.probes.progress import progress_bar
 from src.probes.protocols.base import get_protocol
 from src.probes.settings import ProbeData
 from src.results.cache import ResultCache
+from src.runtime.logs import log_once
+
+log = logging.getLogger(__name__)
 
 
 def run_probe(prepared: PreparedRun, estimator: Any) -> FinishedRun:
@@ -52,9 +55,10 @@ def run_probe(prepared: PreparedRun, estimator: Any) -> FinishedRun:
     rows = data.splits[data.roles.get("train", data.roles["test"])]
     if finished.result.counts["one_vector"] and len(np.unique(rows.row_digests())) > 1:
         pooling, layer = prepared.target
-        warn_once(
+        log_once(
+            log,
             f"{data.name}: pooling={pooling} layer={layer} gives the same vector for all texts, so a probe can read "
-            "nothing from it. Choose another pooling or layer, unless this is a control."
+            "nothing from it. Choose another pooling or layer, unless this is a control.",
         )
     return finished
 

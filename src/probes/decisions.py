@@ -7,6 +7,11 @@ import numpy as np
 from src.probes.solvers.linear import Array
 
 
+def are_logits(estimator: str) -> bool:
+    """Return whether the softmax of decision values is the probabilities of an estimator of this class name."""
+    return estimator == "LogisticRegression"
+
+
 def predict_from_scores(scores: Array, classes: int) -> Array:
     """Return predictions (rows,) from decision values (rows, outputs).
 

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, check_X_y
 
 from src.data.labels import sorted_labels
 from src.errors import UserError
-from src.probes.decisions import probabilities
+from src.probes.decisions import are_logits, probabilities
 from src.probes.fitted import FittedProbe, Prediction
 from src.probes.grid_fit import unscaled
 from src.probes.outcome import GridChoice
@@ -132,7 +132,7 @@ class Probe(BaseEstimator):
 
 def _has_probabilities(probe: Probe) -> bool:
     """Return whether the softmax of the decision values is the estimator's probabilities."""
-    return type(probe.estimator).__name__ == "LogisticRegression"
+    return are_logits(type(probe.estimator).__name__)
 
 
 class ProbeClassifier(ClassifierMixin, Probe):

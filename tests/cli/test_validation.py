@@ -10,11 +10,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from src import run
-from src.cli import validation
 from src.cli.application import register
 from src.cli.validation import parse_config
 from src.config.paths import CONF
 from src.config.schema import LocalFiles
+from src.runtime.logs import log_once
 from tests.cli.refusals import Command, assert_refused
 
 
@@ -139,7 +139,7 @@ def test_a_protocol_may_set_the_pairing() -> None:
 
 
 def test_jobs_of_one_process_log_the_pairing_of_a_read_out_once(caplog: pytest.LogCaptureFixture) -> None:
-    validation.log_once.cache_clear()
+    log_once.cache_clear()
     with caplog.at_level(logging.INFO, "src.cli.validation"):
         for dataset in ("stsb", "sts12", "sick_r"):
             assert parse_config(composed(f"dataset={dataset}", "probe=cosine")).pairing == "separate"

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from src import extract, run
-from src.features.text_losses import warn_once
+from src.runtime.logs import log_once
 from tests.cli.refusals import Command, assert_refused
 from tests.conftest import Ended
 from tests.helpers.checkpoints import copy_with_tokenizer
@@ -19,7 +19,7 @@ from tests.test_run import record
 
 @pytest.fixture(autouse=True)
 def _repeat_warnings() -> None:
-    warn_once.cache_clear()
+    log_once.cache_clear()
 
 
 def test_a_row_without_any_token_is_refused(run_main: Command, bert: Path, tmp_path: Path) -> None:

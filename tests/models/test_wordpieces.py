@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from src import run
 from src.config.schema import ModelConfig
 from src.errors import UserError
-from src.features.text_losses import warn_once
 from src.models import wordpieces
 from src.models.encoder import Encoder
 from src.models.finding import find_checkpoint
 from src.models.options import EncodingOptions
 from src.models.tokenizer import Tokenizer, load_tokenizer
 from src.models.wordpieces import inspect_tokenizer, row_blocks, truncate_texts
+from src.runtime.logs import log_once
 from tests.cli.refusals import Command, assert_refused
 from tests.conftest import SMALL
 from tests.helpers.checkpoints import copy_with_tokenizer
@@ -41,7 +41,7 @@ def tokenizer(bert: Path) -> Tokenizer:
 
 @pytest.fixture(autouse=True)
 def _repeat_warnings() -> None:
-    warn_once.cache_clear()
+    log_once.cache_clear()
 
 
 WORDS = st.sampled_from(["cat", "dog", " ", "\n", "  ", ".", "x" * 150, "café", "☃", "\u200b", "mat"])

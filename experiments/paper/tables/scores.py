@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from experiments import style
 from experiments.bundles import Record
 from experiments.formatting import format_points, format_score_points
-from experiments.paper.evidence import COMPARED, Evidence
+from experiments.paper.evidence import Evidence
 from experiments.paper.tables.cells import model_cell, score_rows, task_cell
 from experiments.paper.tables.table import Row, Table
+from src.evaluation.multiplicity import MAIN_POOLINGS
 
 POOLINGS = ("cls", "pooler", "mean", "max")
 Group = Callable[[Row], tuple[str, ...]]
@@ -184,15 +185,15 @@ def nsp_pooler(evidence: Evidence) -> Table:
 
 def finetune(evidence: Evidence) -> Table:
     """Return the scores of a head on each pooling, all weights tuned, and of the frozen probe."""
-    tuned = by_pooling("", "", evidence["finetune/bert-books"], COMPARED, baselines=False)
+    tuned = by_pooling("", "", evidence["finetune/bert-books"], MAIN_POOLINGS, baselines=False)
     tasks = {row["dataset"] for row in tuned.rows}
     records = [*evidence["poolings/bert-books"], *evidence["demo/bert-books"]]
     frozen = by_pooling(
-        "", "", [record for record in records if record.result.dataset in tasks], COMPARED, baselines=False
+        "", "", [record for record in records if record.result.dataset in tasks], MAIN_POOLINGS, baselines=False
     )
     by_name = {line[0]: line[1:] for line in frozen.cells}
     cells = [(*line, *by_name.get(line[0], ("", "", ""))) for line in tuned.cells]
-    labels = [style.LABELS[name] for name in COMPARED]
+    labels = [style.LABELS[name] for name in MAIN_POOLINGS]
     columns = ("task", *(f"{label}, tuned" for label in labels), *(f"{label}, frozen" for label in labels))
     caption = (
         "The embedded model with all weights tuned, on at most 1,500 training rows, and frozen, on all; "

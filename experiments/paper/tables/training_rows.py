@@ -6,10 +6,11 @@ import numpy as np
 
 from experiments import style
 from experiments.formatting import format_points
-from experiments.paper.evidence import COMPARED, Evidence
+from experiments.paper.evidence import Evidence
 from experiments.paper.tables.cells import score_rows
 from experiments.paper.tables.scores import POOLINGS, by_task, group_lines, records_of
 from experiments.paper.tables.table import Table
+from src.evaluation.multiplicity import MAIN_POOLINGS
 
 
 def draws(evidence: Evidence, model: str) -> Table:
@@ -37,10 +38,10 @@ def mdl(evidence: Evidence) -> Table:
         rows.append(identity | {name: code[name] for name in ("bits", "uniform_bits", "compression")})
     cells = []
     for line, members in group_lines(rows, lambda row: (row["model"], row["dataset"])).items():
-        runs = [members.get(pooling) for pooling in COMPARED]
+        runs = [members.get(pooling) for pooling in MAIN_POOLINGS]
         cells.append((*line, *(f"{run['bits']:,.0f} ({run['compression']:.3f})" if run else "" for run in runs)))
     caption = (
         "Bits that the training labels cost by the online code, and compression "
         "(the uniform code over them; more is better)."
     )
-    return Table("mdl", caption, ("model", "task", *COMPARED), cells, rows)
+    return Table("mdl", caption, ("model", "task", *MAIN_POOLINGS), cells, rows)
