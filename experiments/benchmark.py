@@ -15,7 +15,7 @@ the seconds per job of a sweep of ``jobs`` tiny jobs, without those of the probe
 part out. ``rows`` takes the first rows of SST-2 instead of all, ``base_rows`` the rows for
 BERT-base's shape, ``probe_rows`` the probe's. ``part=dtypes`` compares the settings of
 ``runtime.dtype``, on a GPU if there is one; ``dtypes`` names them, and those that the device lacks
-are left out.
+are left out. ``peers=false`` leaves sentence-transformers out of it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class Options:
     rows: int | None = None
     base_rows: int = 2000
     probe_rows: int = 67000
-    dtypes: tuple[str, ...] = ("float32", "mixed", "bfloat16", "tf32")  # with part=dtypes
+    dtypes: tuple[str, ...] = ("float32", "mixed", "bfloat16", "tf32")  # this and the next one with part=dtypes
+    peers: bool = True
     jobs: int = 200  # this and the next two with part=launching
     fits: int = 160
     workers: int = 2
@@ -112,7 +113,10 @@ def _dtypes(options: Options) -> tuple[dict[str, Any], list[Bar]]:
     from experiments.benchmarks import dtypes
 
     data_root, model = _folders(options)
-    return {"dtypes": dtypes.run(data_root, model, options.dtypes, options.rows, options.base_rows)}, []
+    compared = dtypes.run(
+        data_root, model, options.dtypes, rows=options.rows, base_rows=options.base_rows, peers=options.peers
+    )
+    return {"dtypes": compared}, []
 
 
 def _folders(options: Options) -> tuple[str, str]:

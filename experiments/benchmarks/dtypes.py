@@ -115,7 +115,9 @@ def offered(names: Sequence[str], device: str) -> list[str]:
     return [REFERENCE, *others]
 
 
-def run(data_root: str, model: str, dtypes: Sequence[str], rows: int | None, base_rows: int) -> list[dict[str, Any]]:
+def run(
+    data_root: str, model: str, dtypes: Sequence[str], *, rows: int | None, base_rows: int, peers: bool = True
+) -> list[dict[str, Any]]:
     """Compare and print, on random training rows and the validation rows of each task.
 
     Parameters
@@ -128,18 +130,20 @@ def run(data_root: str, model: str, dtypes: Sequence[str], rows: int | None, bas
         Most training rows of a task; None: all, 0: leave the tasks out.
     base_rows : int
         Rows of SST-2 for BERT-base's shape with random weights; 0: leave it out.
+    peers : bool
+        Whether sentence-transformers is timed beside the dtypes.
     """
     device = device_kind("auto")
     names = offered(dtypes, device)
     figures = []
     for task in TASKS if rows != 0 else ():
         train, test = _splits(task, data_root, rows)
-        figures += _compare(f"{task} through {Path(model).name}", Path(model), train, test, names, device)
+        figures += _compare(f"{task} through {Path(model).name}", Path(model), train, test, names, device, peers)
     if base_rows:
         train, test = _splits("sst2", data_root, base_rows)
         with tempfile.TemporaryDirectory() as place:
             write_random_bert(Path(place), Path(model))
-            figures += _compare("sst2 through BERT-base's shape", Path(place), train, test, names, device)
+            figures += _compare("sst2 through BERT-base's shape", Path(place), train, test, names, device, peers)
     return figures
 
 
@@ -213,13 +217,13 @@ class _Peer:
 
 
 def _compare(
-    name: str, folder: Path, train: Split, test: Split, names: Sequence[str], device: str
+    name: str, folder: Path, train: Split, test: Split, names: Sequence[str], device: str, with_peers: bool
 ) -> list[dict[str, Any]]:
-    """Return the figures of each dtype, and of the peers on single texts."""
+    """Return the figures of each dtype, and of the peers on single texts if they are asked for."""
     with tempfile.TemporaryDirectory() as place:
         suites = {dtype: _Suite(folder, dtype, device, Path(place)) for dtype in names}
         peers = []
-        if train.text_pair is None:
+        if with_peers and train.text_pair is None:
             peers = sentence_transformers(folder, train.text.slice(0, SAMPLES[device]).to_pylist(), device)
         systems: dict[str, Callable[[Split], dict[str, np.ndarray]]] = {
             **suites, **{peer.name: _Peer(peer.encode) for peer in peers}

@@ -48,7 +48,9 @@ def test_dtypes_take_turns_and_no_model_is_loaded_meanwhile(
     texts = pa.array([f"{SENTENCES[number % 5]} {'the ' * (number % 4)}" for number in range(24)], pa.large_string())
     train = Split("train", texts, None, np.arange(24) % 2)
     test = Split("test", texts.slice(0, 8), None, np.arange(8) % 2)
-    found = {each["name"]: each for each in dtypes._compare("task", bert, train, test, ["float32", "bfloat16"], "cpu")}
+    found = {
+        each["name"]: each for each in dtypes._compare("task", bert, train, test, ["float32", "bfloat16"], "cpu", True)
+    }
     assert loaded == ["float32", "bfloat16"] and set(found) == {*loaded, "ones"} and not any(allowed)
     reference, half, other = found["float32"], found["bfloat16"], found["ones"]
     assert reference["difference"] == 0 and set(reference["flips"].values()) == {0}
