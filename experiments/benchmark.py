@@ -72,12 +72,13 @@ def main(options: Options) -> None:
 def _compare(options: Options) -> tuple[dict[str, Any], list[Bar]]:
     """Return the figures and the bars of extraction, probe and whole commands."""
     from experiments.benchmarks import bars, encoder, probe, startup
+    from experiments.benchmarks.timing import load_average
 
     def asked(part: str) -> bool:
         return options.part in ("all", part)
 
     data_root, model = (None, None) if options.part == "probe" else _folders(options)
-    figures: dict[str, Any] = {}
+    figures: dict[str, Any] = {"load_average": load_average()}
     found: list[Bar] = []
     if asked("encoder"):
         assert data_root is not None and model is not None
@@ -94,7 +95,8 @@ def _compare(options: Options) -> tuple[dict[str, Any], list[Bar]]:
         figures["startup"] = started.record()
         found += bars.startup_bars(started)
     figures["bars"] = [each.record() for each in found]
-    print_text(f"bars, on {collect()['cores']} cores of {collect()['cpu']}:")
+    load = "not known" if figures["load_average"] is None else f"{figures['load_average']:.1f}"
+    print_text(f"bars, on {collect()['cores']} cores of {collect()['cpu']}; load average before: {load}")
     return figures, found
 
 

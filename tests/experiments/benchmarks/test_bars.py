@@ -51,7 +51,7 @@ def test_the_command_writes_figures_and_bars_and_fails_if_one_is_missed(
     words = ["data_root=data", f"model.path={tmp_path}", f"output={output}"]
     benchmark.main(words)
     written = json.loads(output.read_text())
-    assert set(written) == {"encoder", "probe", "startup", "bars", "provenance"}
+    assert set(written) == {"encoder", "probe", "startup", "bars", "load_average", "provenance"}
     assert {each["verdict"] for each in written["bars"]} == {"met", "unmeasured"}
     assert written["encoder"][0]["product"] == "product" and written["startup"]["ratio"] == 0.15
     printed = capsys.readouterr().out
