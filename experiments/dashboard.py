@@ -79,7 +79,7 @@ def workspace(
                 expr.Ordering(expr.Metric("CreatedTimestamp"), ascending=False),
             ],
             # A tag, because a sweep's own run has one for each of its datasets.
-            filters=[expr.Tags().isin(list(datasets))] if datasets else [],
+            filters=expr.And(expr.Tags().isin(list(datasets))) if datasets else "",
             pinned_columns=COLUMNS,
         ),
     )
