@@ -73,4 +73,4 @@ def _compression(axis: Axes, tasks: Mapping[str, Sequence[Record]]) -> None:
     axis.set_ylim(len(tasks) - 0.5, -0.5)
     axis.tick_params(axis="y", length=0)
     axis.set_title("all tasks\nonline code")
-    axis.set_xlabel("compression")
+    axis.set_xlabel("uniform code / bits")
