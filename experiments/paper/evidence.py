@@ -14,11 +14,12 @@ import numpy as np
 from experiments.bundles import Record
 from experiments.manifest import RECORDS_DIR, read_committed
 from experiments.paper.labels import by_dtype, regularisation
+from experiments.paper.resampling import Resampling
 from experiments.strata import WITH_DEVIANCE, StratumTasks, build_strata, record_losses
 from experiments.tasks import labelled_tasks, paired_tasks
 from src.errors import UserError, flatten
-from src.evaluation.contrasts import Contrast, Task, contrasts
-from src.evaluation.hierarchical import Overall, as_family, over_tasks
+from src.evaluation.contrasts import Contrast, Task
+from src.evaluation.hierarchical import Overall, as_family
 from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.results.result import Result
 from src.storage.files import read_json
@@ -47,11 +48,19 @@ class Evidence(UserDict[str, Sequence[Record]]):
     bundles : mapping of str to sequence of Record
     files : Path
         Folder of the records that are no bundles.
+    resampling : Resampling, optional
+        Computes what is resampled; default: without stored results.
     """
 
-    def __init__(self, bundles: Mapping[str, Sequence[Record]], files: Path = RECORDS_DIR) -> None:
+    def __init__(
+        self,
+        bundles: Mapping[str, Sequence[Record]],
+        files: Path = RECORDS_DIR,
+        resampling: Resampling | None = None,
+    ) -> None:
         super().__init__(bundles)
         self.files = files
+        self.resampling = Resampling() if resampling is None else resampling
         self._contrasts: dict[tuple[str, tuple[tuple[str, str], ...]], list[Contrast]] = {}
         self._primary: dict[str, list[Task]] = {}
         self._ladders: dict[tuple[str, ...], list[Overall]] = {}
@@ -66,7 +75,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
         UserError
             A file that the manifest lists is missing or has changed.
         """
-        return cls(read_committed(records), records)
+        return cls(read_committed(records), records, Resampling.read(records))
 
     @classmethod
     def of(cls, data: Mapping[str, Sequence[Record]], files: Path) -> Evidence:
@@ -149,13 +158,14 @@ class Evidence(UserDict[str, Sequence[Record]]):
         """Return the paired differences on the primary tasks; Holm over the pairs of a task."""
         key = (model, tuple(pairs))
         if key not in self._contrasts:
-            self._contrasts[key] = contrasts(self.primary_tasks(model), pairs, resamples=RESAMPLES)
+            self._contrasts[key] = self.resampling.contrasts(self.primary_tasks(model), pairs, resamples=RESAMPLES)
         return self._contrasts[key]
 
     def overall(self, model: str, a: str, b: str) -> Overall:
         """Return a against b over the primary tasks; Holm over `PAIRS`."""
         if (model, a, b) not in self._overall:
-            found = [over_tasks(self.primary_tasks(model), *pair, resamples=RESAMPLES) for pair in PAIRS]
+            tasks = self.primary_tasks(model)
+            found = [self.resampling.over_tasks(tasks, *pair, resamples=RESAMPLES) for pair in PAIRS]
             self._overall |= {(model, each.a, each.b): each for each in as_family(found)}
         return self._overall[model, a, b]
 
@@ -163,7 +173,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
         """Return a against b over those primary tasks that share no text with each other."""
         if (model, a, b, "disjoint") not in self._overall:
             tasks = [task for task in self.primary_tasks(model) if task.name not in SHARING]
-            self._overall[model, a, b, "disjoint"] = over_tasks(tasks, a, b, resamples=FEWER)
+            self._overall[model, a, b, "disjoint"] = self.resampling.over_tasks(tasks, a, b, resamples=FEWER)
         return self._overall[model, a, b, "disjoint"]
 
     def over_tasks(
@@ -188,7 +198,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
                 return _matches(result, only) and label(result) in (a, b)
 
             found = self.labelled_tasks(bundles, label, keep)
-            self._overall[key] = over_tasks(found, a, b, resamples=resamples(found))
+            self._overall[key] = self.resampling.over_tasks(found, a, b, resamples=resamples(found))
         return self._overall[key]
 
     def means(self, bundle: str, label: Callable[[Result], str], **only: Container[Any]) -> dict[str, float]:
@@ -222,7 +232,9 @@ class Evidence(UserDict[str, Sequence[Record]]):
         if (model, strength) not in self._ladders:
             records = self[f"ladder/{model}"]
             found = paired_tasks(record for record in records if regularisation(record.result) == strength)
-            self._ladders[model, strength] = [over_tasks(found, step, "cls", resamples=FEWER) for step in LADDER]
+            self._ladders[model, strength] = [
+                self.resampling.over_tasks(found, step, "cls", resamples=FEWER) for step in LADDER
+            ]
         return self._ladders[model, strength]
 
     def precision(self, model: str) -> list[Overall]:

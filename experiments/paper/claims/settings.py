@@ -15,7 +15,6 @@ from experiments.paper.claims.sentences import (
 )
 from experiments.paper.evidence import FEWER, Evidence, resamples
 from experiments.paper.labels import by_layer, by_pairing, by_pooling
-from src.evaluation.contrasts import contrasts
 
 PROTOCOLS = ("logistic", "senteval", "mteb")
 
@@ -55,7 +54,7 @@ def coherence(evidence: Evidence) -> Claim:
         own = evidence.tasks("pairs/bert-books", pairing=[pairing], dataset=["demo_coherence"])
         tasks += [(pairing, task) for task in own]
     compared = [("pooler", "cls"), ("mean", "cls")]
-    found = contrasts([task for _, task in tasks], compared, resamples=FEWER)
+    found = evidence.resampling.contrasts([task for _, task in tasks], compared, resamples=FEWER)
     named = list(zip([pairing for pairing, _ in tasks for _ in compared], found, strict=True))
     numbers = [contrast_number(each, f"{each.task}, {pairing}: {each.a} − {each.b}") for pairing, each in named]
     lines = []
@@ -142,7 +141,7 @@ def protocol(evidence: Evidence) -> Claim:
                 found = evidence.over_tasks([f"protocol/{model}"], by_pooling, a, b, probe=[probe])
                 numbers.append(overall_number(found, f"{model}, {probe}: {a} − {b}"))
             tasks = evidence.tasks(f"protocol/{model}", probe=[probe])
-            for each in contrasts(tasks, [("mean", "cls")], resamples=resamples(tasks)):
+            for each in evidence.resampling.contrasts(tasks, [("mean", "cls")], resamples=resamples(tasks)):
                 verdicts.setdefault(each.task, set()).add(each.verdict)
         opposed = [task for task, found_verdicts in verdicts.items() if {"better", "worse"} <= found_verdicts]
         moved = [task for task, found_verdicts in verdicts.items() if len(found_verdicts) > 1]
