@@ -2,7 +2,8 @@
 
 Draws every figure (PDF and PNG) and table (Markdown, LaTeX, CSV) and writes report.md, from the
 committed records alone. Equal records give equal bytes: no date, machine or order of files enters
-them. Needs neither torch nor git, and writes nowhere else.
+them. Results of resampling are read from resampling.json beside the records; what is missing there
+is computed and added. Needs neither torch nor git, and writes nowhere else.
 """
 
 from __future__ import annotations
@@ -33,12 +34,19 @@ class Options:
 @command(Options)
 def main(options: Options) -> None:
     """Build the paper."""
-    written = build(Path(options.output), Path(options.records))
+    written = build(Path(options.output), Path(options.records), store=Path(options.records))
     print_text(f"{options.output}: report.md and {len(written) - 1} files of figures and tables")
 
 
-def build(output: Path, records: Path = RECORDS_DIR) -> list[Path]:
+def build(output: Path, records: Path = RECORDS_DIR, *, store: Path | None = None) -> list[Path]:
     """Write ``report.md``, ``figures/`` and ``tables/`` into a folder, and return the files.
+
+    Parameters
+    ----------
+    output, records : Path
+        Folders.
+    store : Path, optional
+        Folder where the results of resampling are kept; default: they are not.
 
     Raises
     ------
@@ -72,6 +80,8 @@ def build(output: Path, records: Path = RECORDS_DIR) -> list[Path]:
         written += [_write(output / "tables" / f"{table.name}.{kind}", text) for kind, text in contents.items()]
     for path in {*output.glob("figures/*.p[dn][fg]"), *output.glob("tables/*.*")} - set(written):
         path.unlink()  # of an earlier paper
+    if store is not None:
+        evidence.resampling.write(store)
     return [_write(output / "report.md", page), *written]
 
 

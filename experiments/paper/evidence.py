@@ -15,10 +15,11 @@ import numpy as np
 from experiments.bundles import Record
 from experiments.manifest import RECORDS_DIR, read_committed
 from experiments.paper.labels import by_dtype, by_pooling, regularisation
+from experiments.paper.resampling import Resampling
 from experiments.strata import STRATA, WITH_DEVIANCE, Answer, StratumTasks, record_losses, stratum_of, task_answer
 from experiments.tasks import labelled_tasks, paired_tasks
 from src.errors import UserError, flatten
-from src.evaluation.contrasts import Contrast, Task, contrasts
+from src.evaluation.contrasts import Contrast, Task
 from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.evaluation.units import MeanContrast
 from src.results.result import Result
@@ -52,11 +53,19 @@ class Evidence(UserDict[str, Sequence[Record]]):
     bundles : mapping of str to sequence of Record
     files : Path
         Folder of the records that are no bundles.
+    resampling : Resampling, optional
+        Computes what is resampled; default: without stored results.
     """
 
-    def __init__(self, bundles: Mapping[str, Sequence[Record]], files: Path = RECORDS_DIR) -> None:
+    def __init__(
+        self,
+        bundles: Mapping[str, Sequence[Record]],
+        files: Path = RECORDS_DIR,
+        resampling: Resampling | None = None,
+    ) -> None:
         super().__init__(bundles)
         self.files = files
+        self.resampling = Resampling() if resampling is None else resampling
         self._contrasts: dict[str, list[Contrast]] = {}
         self._answers: dict[str, dict[tuple[str, str], Answer]] = {}
 
@@ -69,7 +78,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
         UserError
             A file that the manifest lists is missing or has changed.
         """
-        return cls(read_committed(records), records)
+        return cls(read_committed(records), records, Resampling.read(records))
 
     @classmethod
     def of(cls, data: Mapping[str, Sequence[Record]], files: Path) -> Evidence:
@@ -140,7 +149,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
         """Return the paired differences of `PAIRS` on each real task, in its own metric; Holm over a task's pairs."""
         if model not in self._contrasts:
             found = self.tasks(f"poolings/{model}", pooling=MAIN_POOLINGS)
-            self._contrasts[model] = contrasts(sort_tasks(found), PAIRS, resamples=RESAMPLES)
+            self._contrasts[model] = self.resampling.contrasts(sort_tasks(found), PAIRS, resamples=RESAMPLES)
         return self._contrasts[model]
 
     def similarity_contrasts(self, model: str) -> list[Contrast]:
@@ -149,7 +158,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
         if name not in self._contrasts:
             records = [each for each in self[name] if _is_unscaled(each.result)]
             found = paired_tasks(each for each in records if each.result.pooling_label in MAIN_POOLINGS)
-            self._contrasts[name] = contrasts(found, PAIRS, resamples=FEWER)
+            self._contrasts[name] = self.resampling.contrasts(found, PAIRS, resamples=FEWER)
         return self._contrasts[name]
 
     def answer(self, model: str, records: Sequence[Record]) -> Answer:

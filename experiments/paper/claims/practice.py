@@ -22,7 +22,7 @@ from experiments.paper.labels import by_model
 from experiments.paper.tables.cells import score_rows
 from experiments.paper.tables.table import Row
 from experiments.style import pair_label
-from src.evaluation.contrasts import FEW_ROWS, Contrast, Task, contrasts
+from src.evaluation.contrasts import FEW_ROWS, Contrast, Task
 from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.results.result import Result
 
@@ -34,7 +34,7 @@ def finetuning(evidence: Evidence) -> Claim:
     """Return the claim on fine-tuned encoders."""
     bundle = f"finetune/{TRAINED}"
     tasks = evidence.tasks(bundle, pooling=MAIN_POOLINGS)
-    tuned = _contrasts(tasks)
+    tuned = _contrasts(evidence, tasks)
     numbers = [contrast_number(each, f"tuned, {each.task}: {pair_label(each.a, each.b)}") for each in tuned]
     described = [f"{pair_label(a, b)}: {describe_tasks(tuned, a, b)}" for a, b in PAIRS]
     rows, seeds = (max(record.result.counts["train"] for record in evidence[bundle]), evidence[bundle][0].result.draws)
@@ -49,8 +49,8 @@ def finetuning(evidence: Evidence) -> Claim:
     return Claim("If you fine-tune", text, numbers, command, ["figures/finetune", "tables/finetune"])
 
 
-def _contrasts(tasks: list[Task]) -> list[Contrast]:
-    return contrasts(sort_tasks(tasks), PAIRS, resamples=resamples(tasks))
+def _contrasts(evidence: Evidence, tasks: list[Task]) -> list[Contrast]:
+    return evidence.resampling.contrasts(sort_tasks(tasks), PAIRS, resamples=resamples(tasks))
 
 
 def cost(evidence: Evidence) -> Claim:
@@ -106,7 +106,7 @@ def draws(evidence: Evidence) -> Claim:
     """Return the claim on resamples of the training rows."""
     lines, numbers = [], []
     for model in evidence.models_of("draws"):
-        found = _contrasts(evidence.tasks(f"draws/{model}", pooling=MAIN_POOLINGS))
+        found = _contrasts(evidence, evidence.tasks(f"draws/{model}", pooling=MAIN_POOLINGS))
         numbers += [contrast_number(each, f"{model}, {each.task}: {pair_label(each.a, each.b)}") for each in found]
         described = [f"{pair_label(a, b)}: {describe_tasks(found, a, b)}" for a, b in PAIRS[:2]]
         scores = [record.result.score for record in evidence[f"draws/{model}"]]

@@ -19,7 +19,6 @@ from experiments.paper.claims.sentences import (
 from experiments.paper.evidence import FEWER, PAIRS, Evidence, is_real, resamples
 from experiments.paper.labels import by_pairing, by_pooling, layer_and_pooling
 from experiments.strata import StratumTasks, explained
-from src.evaluation.contrasts import contrasts
 from src.evaluation.units import mean_over_units
 
 PROTOCOLS = ("logistic", "senteval", "mteb")
@@ -80,7 +79,7 @@ def coherence(evidence: Evidence) -> Claim:
         own = evidence.tasks("pairs/bert-books", pairing=[pairing], dataset=["demo_coherence"])
         tasks += [(pairing, task) for task in own]
     compared = [("pooler", "cls"), ("mean", "cls")]
-    found = contrasts([task for _, task in tasks], compared, resamples=FEWER)
+    found = evidence.resampling.contrasts([task for _, task in tasks], compared, resamples=FEWER)
     named = list(zip([pairing for pairing, _ in tasks for _ in compared], found, strict=True))
     numbers = [
         contrast_number(each, f"{each.task}, {pairing}: {style.pair_label(each.a, each.b)}") for pairing, each in named
@@ -183,7 +182,7 @@ def protocol(evidence: Evidence) -> Claim:
         verdicts: dict[str, set[str]] = {}
         for probe in PROTOCOLS:
             tasks = evidence.tasks(f"protocol/{model}", probe=[probe])
-            found = contrasts(tasks, PAIRS[:2], resamples=resamples(tasks))
+            found = evidence.resampling.contrasts(tasks, PAIRS[:2], resamples=resamples(tasks))
             numbers += [
                 contrast_number(each, f"{model}, {probe}, {each.task}: {style.pair_label(each.a, each.b)}")
                 for each in found

@@ -37,7 +37,7 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
     for axis, quantity in zip(axes[0], quantities, strict=True):
         _panel(axis, quantity, [row for row in rows if row["quantity"] == quantity])
     axes[0, 0].set_ylabel("measured rate, %")
-    figure.supxlabel("test rows, or units of tasks", fontsize=8)
+    axes[0, len(quantities) // 2].set_xlabel("test rows, or units of tasks")
     drawing.add_legend(figure)
     return figure
 

@@ -30,6 +30,7 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
     panels = layout.draw_panels(data, NEEDS, columns=3, height=1.65, spare=1)
     for name, (axis,) in zip(NEEDS, panels.spare.values(), strict=True):
         _compression(axis, layout.by_dataset(data[name]))
+        axis.set_ylabel(f"{name.partition('/')[2]}\ntask")
     return panels.fill(_curves, legend=6)
 
 

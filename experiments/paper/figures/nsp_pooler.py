@@ -9,7 +9,7 @@ from experiments import style
 from experiments.paper.evidence import FEWER, Evidence
 from experiments.paper.figures import drawing, layout
 from experiments.paper.labels import by_model
-from src.evaluation.contrasts import MARGIN, contrasts
+from src.evaluation.contrasts import MARGIN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,7 +38,7 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
             for kind, shift, status in zip(KINDS, (-0.17, 0.17), ("untrained", "trained"), strict=True):
                 pair = (f"{step}, {kind}", f"cls, {kind}")
                 marks = {**drawing.marker_style(step, status), "label": style.pooling_label(step, status)}
-                for contrast in contrasts(tasks, [pair], resamples=FEWER):
+                for contrast in evidence.resampling.contrasts(tasks, [pair], resamples=FEWER):
                     drawing.draw_interval(
                         axis, names.index(contrast.task) + shift, vars(contrast.difference), horizontal=True, **marks
                     )
