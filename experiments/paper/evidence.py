@@ -156,7 +156,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
         """Return the paired differences of `PAIRS` where the cosine of unscaled vectors is the score."""
         name = f"similarity/{model}"
         if name not in self._contrasts:
-            records = [each for each in self[name] if _is_unscaled(each.result)]
+            records = [each for each in self[name] if is_unscaled(each.result)]
             found = paired_tasks(each for each in records if each.result.pooling_label in MAIN_POOLINGS)
             self._contrasts[name] = self.resampling.contrasts(found, PAIRS, resamples=FEWER)
         return self._contrasts[name]
@@ -191,7 +191,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
         records = [*self[f"poolings/{model}"]]
         for experiment in ("pairs", "similarity"):
             records += [each for each in self.get(f"{experiment}/{model}", ()) if each.result.pairing == "separate"]
-        kept = [each for each in records if is_real(each.result) and _is_unscaled(each.result)]
+        kept = [each for each in records if is_real(each.result) and is_unscaled(each.result)]
         return self.group(model, kept, by_pooling)
 
     def group(self, model: str, records: Iterable[Record], label: Label, stratum: str = "") -> list[StratumTasks]:
@@ -290,7 +290,7 @@ def sort_tasks(tasks: Iterable[Task]) -> list[Task]:
     return sorted(tasks, key=lambda task: task_place(task.name))
 
 
-def _is_unscaled(result: Result) -> bool:
+def is_unscaled(result: Result) -> bool:
     """Return whether a run scores something other than the cosine of scaled vectors."""
     return not result.chosen.get("similarity") or result.config["probe"].get("features") == "none"
 

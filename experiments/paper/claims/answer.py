@@ -75,7 +75,7 @@ def scope(evidence: Evidence) -> str:
 
 
 def answer(evidence: Evidence) -> list[str]:
-    """Return the answer in five sentences, each with a number and its verdict, on the encoder whose pooler is trained."""
+    """Return the answer in five sentences, each with a number and its verdict, on `trained_model`."""
     model = trained_model(evidence)
     claims = {stratum.stratum: stratum.claims(PAIRS) for stratum in evidence.strata(model)}
     found = []
@@ -104,10 +104,22 @@ def _missing(stratum: str, pair: tuple[str, str]) -> str:
     return f"{PLACES[stratum].capitalize()}: {' − '.join(LABELS[name] for name in pair)} is not measured."
 
 
+def lead(evidence: Evidence) -> str:
+    """Return the line above the answer: the encoder that it is about, and the poolings that no test excludes."""
+    model = trained_model(evidence)
+    parts = []
+    for stratum in evidence.strata(model):
+        names = [LABELS[name] for name in not_shown_worse(stratum.claims(PAIRS))]
+        if names:
+            parts.append(f"{stratum.stratum}: {join_names(names)}")
+    left = f" Not shown to be worse than another of the three, over the tasks of {'; '.join(parts)}." if parts else ""
+    status = evidence.pooler_status(model)
+    return f"For **{model}**, whose pooler is {status}; difference with 95 % interval, margin 1 point.{left}"
+
+
 def not_shown_worse(claims: list[MeanContrast]) -> list[str]:
-    """Return those of cls, pooler and mean that no claim shows to be worse than another, or less by a small difference."""
-    lesser = {
-        each.b if each.value > 0 else each.a for each in claims if each.verdict in (BETTER, WORSE, SMALL_DIFFERENCE)
-    }
+    """Return those of cls, pooler and mean that no verdict places below another."""
+    shown = [each for each in claims if each.verdict in (BETTER, WORSE, SMALL_DIFFERENCE)]
+    lesser = {each.b if each.value > 0 else each.a for each in shown}
     compared = {name for each in claims for name in (each.a, each.b)}
     return [name for name in MAIN_POOLINGS if name in compared - lesser]

@@ -8,7 +8,7 @@ from experiments import style
 from experiments.formatting import format_score_points, join_names
 from experiments.paper.claims.sentences import SWEEP, Claim, claim_numbers, describe_claims, no_claim
 from experiments.paper.evidence import STRENGTHS, Evidence
-from experiments.paper.labels import by_dtype, by_model, by_pooling
+from experiments.paper.labels import by_model, by_pooling
 from src.evaluation.differences import BETTER, SMALL_DIFFERENCE, WORSE
 
 CKA = ("pooler", "random_pooler", "mean")  # compared with [CLS]

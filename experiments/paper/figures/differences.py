@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 PLACE = 1
 NEEDS = ("poolings/bert-books", "poolings/all-MiniLM-L6-v2")
 CAPTION = f"""The pooler and the mean against [CLS] of the same encoder: the difference in points of D²
-(similarity: of Spearman's correlation) with its 95 % interval. Diamonds are the mean over a stratum's tasks
-that can answer, dots the tasks of the first two strata. Grey tasks cannot answer and enter no mean. The band is the margin of
-{100 * MARGIN:g} point. The axis is linear inside the band and logarithmic outside. Intervals of tasks are not
-corrected for their number."""
+(similarity: of Spearman's correlation) with its 95 % interval. Diamonds are the average over a stratum's
+tasks that can answer, dots the tasks of the first two strata. Grey tasks cannot answer and enter no
+average. The band is the margin of {100 * MARGIN:g} point. The axis is linear inside the band and
+logarithmic outside. Intervals of tasks are not corrected for their number."""
 COMPARED = ("pooler", "mean")  # each less [CLS]
 TICKS = (-30, -5, -1, 0, 1, 5, 30)
 LARGE, SMALL = 13, 11.5  # sizes of text, legible where the figure is shown at half its width
