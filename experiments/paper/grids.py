@@ -9,7 +9,7 @@ from typing import Any
 from experiments import style
 from experiments.formatting import format_points
 from experiments.paper.evidence import PAIRS, Evidence, is_unscaled, task_place
-from experiments.paper.published import MTEB
+from experiments.paper.published import MTEB, OTHER_ROWS
 from experiments.strata import SIMILARITY, SINGLE, STRATA, TOGETHER, StratumTasks, stratum_of
 from src.evaluation.contrasts import Contrast
 from src.evaluation.differences import BETTER, INCONCLUSIVE, NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE, WORSE
@@ -24,8 +24,9 @@ LEGEND = (
     f"the task's three pairs: {MARKS[INCONCLUSIVE]} inconclusive, {MARKS[NO_RELEVANT_DIFFERENCE]} no relevant "
     f"difference (within 1 point), {MARKS[SMALL_DIFFERENCE]} small difference (real, within 1 point), no mark: worse. "
     "Grey (in Markdown: struck out): nothing is decoded, in no mean. Lines in italics: difference to [CLS] over the "
-    f"tasks that can answer, in points of D² (similarity: Spearman), with the same marks. {ABOVE}: a trivial score "
-    "above all three; trivial scores are not tested. Intervals: [tables](tables/), and the figure."
+    "tasks that can answer, in points of D² (similarity: Spearman), with the same marks. Constant: the best single "
+    "answer. Bag: word-piece counts under the same probe, or their cosine; "
+    f"{ABOVE} above all three. Neither is tested. Intervals: the figure, and the tables in the appendix."
 )
 
 
@@ -79,7 +80,7 @@ def similarity_grid(evidence: Evidence, model: str) -> Grid:
     lines = _claim_lines(SIMILARITY, strata.get(SIMILARITY))
     for task, runs in scores.items():
         line = _task_line(task, runs, verdicts, ("bag_of_word_pieces",), counts=True)
-        known = f"{published[task]:.1f}" if task in published else ""
+        known = f"{published[task]:.1f}{'‡' * (task in OTHER_ROWS)}" if task in published else ""
         lines.append(Line(line.kind, (*line.cells, Cell(known))))
     pooler = "pooler†" if evidence.pooler_status(model) == "untrained" else "pooler"
     columns = ("cosine", "metric", "[CLS]", pooler, "mean", "bag", "MTEB, mean")
