@@ -88,6 +88,10 @@ class Evidence(UserDict[str, Sequence[Record]]):
     def __missing__(self, name: str) -> Sequence[Record]:
         raise UserError(f"the records of {name} are missing. experiments/README.md names the command that makes them.")
 
+    def _optional(self, name: str) -> Sequence[Record]:
+        """Return a bundle, empty if it is not among the records."""
+        return self.data.get(name, ())
+
     def json(self, name: str) -> Any:
         """Return the content of a JSON file among the records."""
         try:
@@ -177,7 +181,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
         by_task: dict[tuple[str, str], list[Record]] = {}
         for experiment in ("pairs", "poolings"):  # the second replaces the first
             found: dict[tuple[str, str], list[Record]] = {}
-            for record in self.get(f"{experiment}/{model}", ()):
+            for record in self._optional(f"{experiment}/{model}"):
                 found.setdefault((record.result.dataset, record.result.pairing), []).append(record)
             by_task |= found
         return {task: task_answer(members) for task, members in by_task.items()}
@@ -190,7 +194,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
         """Return the strata of a model: its real tasks, pairs also read apart, and similarity of unscaled vectors."""
         records = [*self[f"poolings/{model}"]]
         for experiment in ("pairs", "similarity"):
-            records += [each for each in self.get(f"{experiment}/{model}", ()) if each.result.pairing == "separate"]
+            records += [each for each in self._optional(f"{experiment}/{model}") if each.result.pairing == "separate"]
         kept = [each for each in records if is_real(each.result) and is_unscaled(each.result)]
         return self.group(model, kept, by_pooling)
 
