@@ -186,10 +186,6 @@ class Evidence(UserDict[str, Sequence[Record]]):
             by_task |= found
         return {task: task_answer(members) for task, members in by_task.items()}
 
-    def has_deviance(self, model: str) -> bool:
-        """Return whether a model's records hold the loss of every test row, as D² needs."""
-        return not any(map(_lacks_losses, self[f"poolings/{model}"]))
-
     def strata(self, model: str) -> list[StratumTasks]:
         """Return the strata of a model: its real tasks, pairs also read apart, and similarity of unscaled vectors."""
         records = [*self[f"poolings/{model}"]]
@@ -201,8 +197,8 @@ class Evidence(UserDict[str, Sequence[Record]]):
     def group(self, model: str, records: Iterable[Record], label: Label, stratum: str = "") -> list[StratumTasks]:
         """Return records as the tasks of each stratum, each with its runs by label.
 
-        Read-outs without D² or a similarity are left out. There are no strata if a probe's record lacks
-        the log-likelihoods of its rows, as those of older versions do.
+        Read-outs without D² or a similarity are left out, and so is a stratum in which a probe's record
+        lacks the log-likelihoods of its rows, as those of older versions do.
 
         Parameters
         ----------
@@ -220,11 +216,11 @@ class Evidence(UserDict[str, Sequence[Record]]):
             Two runs of a task have the same label.
         """
         records = [record for record in records if record.result.draws == 1]
-        if any(map(_lacks_losses, records)):
-            return []
+        lacking = {stratum or stratum_of(record.result) for record in records if _lacks_losses(record)}
         by_task: dict[tuple[str, str], list[Record]] = {}
         for record in records:
-            if (own := stratum_of(record.result)) is not None:
+            own = stratum_of(record.result)
+            if own is not None and (stratum or own) not in lacking:
                 by_task.setdefault((stratum or own, record.result.dataset), []).append(record)
         found = {name: StratumTasks(name, {}, {}) for name in ([stratum] if stratum else STRATA)}
         approximate: dict[str, tuple[str, ...]] = dict.fromkeys(found, ())

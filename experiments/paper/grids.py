@@ -83,7 +83,7 @@ def similarity_grid(evidence: Evidence, model: str) -> Grid:
         known = f"{published[task]:.1f}{'‡' * (task in OTHER_ROWS)}" if task in published else ""
         lines.append(Line(line.kind, (*line.cells, Cell(known))))
     pooler = "pooler†" if evidence.pooler_status(model) == "untrained" else "pooler"
-    columns = ("cosine", "in", "[CLS]", pooler, "mean", "bag", "MTEB")
+    columns: tuple[str, ...] = ("cosine", "in", "[CLS]", pooler, "mean", "bag", "MTEB")
     if not published:
         lines = [Line(line.kind, line.cells[:6]) for line in lines]
         columns = columns[:6]
