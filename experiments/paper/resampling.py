@@ -112,7 +112,7 @@ class Resampling:
             lambda: _pack(over_tasks(tasks, a, b, margin=margin, resamples=resamples)),
         )
         named = _unpack(Overall, values)
-        return Overall(**{name: tuple(each) if name in TUPLES else each for name, each in named.items()})
+        return Overall(**named | {name: tuple(named[name]) for name in TUPLES})
 
     def evaluate(
         self, metric: str, labels: Array, predictions: Array, *, classes: int, seed: int = 0, resamples: int = RESAMPLES
@@ -171,9 +171,18 @@ def _array_identity(array: Array | None) -> list[Any] | None:
 
 @cache
 def method_digest() -> str:
-    """Return the digest of the functions that compute the results, without comments and docstrings."""
+    """Return the digest of the functions that compute the results."""
     folder = Path(bootstrap.__file__).parent
-    trees = [_plain_tree(ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))) for name in METHOD]
+    return source_digest((folder / f"{name}.py").read_text(encoding="utf-8") for name in METHOD)
+
+
+def source_digest(sources: Iterable[str]) -> str:
+    """Return the digest of the source of some modules, whatever their comments, docstrings and layout.
+
+    >>> source_digest(["def f():\\n    return 1  # one"]) == source_digest(['def f():\\n    "One."\\n    return 1'])
+    True
+    """
+    trees = [_plain_tree(ast.parse(source)) for source in sources]
     return hashlib.sha256(_compact(trees).encode()).hexdigest()[:SHORT]
 
 

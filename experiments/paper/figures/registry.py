@@ -60,11 +60,19 @@ def save(figure: Figure, path: Path) -> list[Path]:
     The best compression depends on the version of zlib. The PDF is therefore not compressed, and the
     PNG is compressed by run lengths.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+
     path.parent.mkdir(parents=True, exist_ok=True)
     files = [path.with_name(f"{path.name}.{kind}") for kind in ("pdf", "png")]
     with drawing.project_style():
-        figure.draw_without_rendering()
+        if engine := figure.get_layout_engine():
+            engine.execute(figure)
         figure.set_layout_engine("none")  # laid out once: each format alone would round differently
-        figure.savefig(files[0], metadata={"Creator": None, "Producer": None, "CreationDate": None})
-        figure.savefig(files[1], dpi=DPI, metadata={"Software": None}, pil_kwargs={"compress_type": RUN_LENGTHS})
+        # `Figure.savefig` would draw each file twice, first for a layout.
+        FigureCanvasPdf(figure).print_pdf(files[0], metadata={"Creator": None, "Producer": None, "CreationDate": None})
+        figure.set_dpi(DPI)
+        FigureCanvasAgg(figure).print_png(
+            files[1], metadata={"Software": None}, pil_kwargs={"compress_type": RUN_LENGTHS}
+        )
     return files
