@@ -92,14 +92,13 @@ class Resampling:
         """Return what `src.evaluation.contrasts.contrasts` does, without the intervals at other levels."""
         found: list[Contrast] = []
         for task in tasks:
+
+            def compute(task: Task = task) -> list[Any]:
+                return [_pack(each) for each in contrasts([task], pairs, margin=margin, resamples=resamples)]
+
             inputs = {"tasks": [_task_identity(task)], "pairs": [list(pair) for pair in pairs]}
-            stored = self._find(
-                {"kind": "contrasts", **inputs, "margin": margin, "resamples": resamples},
-                lambda task=task: [
-                    _pack(each) for each in contrasts([task], pairs, margin=margin, resamples=resamples)
-                ],
-            )
-            found += [_unpack_contrast(values) for values in stored]
+            settings = {"kind": "contrasts", "margin": margin, "resamples": resamples}
+            found += [_unpack_contrast(values) for values in self._find({**settings, **inputs}, compute)]
         return found
 
     def over_tasks(

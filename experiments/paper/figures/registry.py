@@ -71,8 +71,9 @@ def save(figure: Figure, path: Path) -> list[Path]:
         figure.set_layout_engine("none")  # laid out once: each format alone would round differently
         # `Figure.savefig` would draw each file twice, first for a layout.
         FigureCanvasPdf(figure).print_pdf(files[0], metadata={"Creator": None, "Producer": None, "CreationDate": None})
+        resolution = figure.get_dpi()
         figure.set_dpi(DPI)
-        FigureCanvasAgg(figure).print_png(
-            files[1], metadata={"Software": None}, pil_kwargs={"compress_type": RUN_LENGTHS}
-        )
+        options = {"compress_type": RUN_LENGTHS}
+        FigureCanvasAgg(figure).print_png(files[1], metadata={"Software": None}, pil_kwargs=options)
+        figure.set_dpi(resolution)
     return files
