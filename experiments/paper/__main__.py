@@ -1,9 +1,9 @@
 """Build the paper: ``python -m experiments.paper [output=paper] [records=FOLDER]``.
 
-Draws every figure (PDF and PNG) and table (Markdown, LaTeX, CSV) and writes report.md, from the
-committed records alone. Equal records give equal bytes: no date, machine or order of files enters
-them. Results of resampling are read from resampling.json beside the records; what is missing there
-is computed and added. Needs neither torch nor git, and writes nowhere else.
+Draws every figure (PDF and PNG) and table (Markdown, LaTeX, CSV) and writes report.md and
+report.html, from the committed records alone. Equal records give equal bytes: no date, machine or
+order of files enters them. Results of resampling are read from resampling.json beside the records;
+what is missing there is computed and added. Needs neither torch nor git, and writes nowhere else.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class Options:
 def main(options: Options) -> None:
     """Build the paper."""
     written = build(Path(options.output), Path(options.records), store=Path(options.records))
-    print_text(f"{options.output}: report.md and {len(written) - 1} files of figures and tables")
+    print_text(f"{options.output}: report.md, report.html and {len(written) - 2} files of figures and tables")
 
 
 def build(output: Path, records: Path = RECORDS_DIR, *, store: Path | None = None) -> list[Path]:
-    """Write ``report.md``, ``figures/`` and ``tables/`` into a folder, and return the files.
+    """Write ``report.md``, ``report.html``, ``figures/`` and ``tables/`` into a folder, and return the files.
 
     Parameters
     ----------
@@ -56,6 +56,8 @@ def build(output: Path, records: Path = RECORDS_DIR, *, store: Path | None = Non
     """
     from tqdm import tqdm
 
+    from experiments.paper.html import to_html
+    from experiments.paper.markdown import to_markdown
     from experiments.paper.page import compose_page
     from experiments.paper.tables.catalogue import all_tables
 
@@ -72,6 +74,10 @@ def build(output: Path, records: Path = RECORDS_DIR, *, store: Path | None = Non
         captions = {name: figure.CAPTION for name, figure in registry.FIGURES.items()}
         page = compose_page(evidence, captions, {table.name: table.caption for table in tables})
         images = [path for each in saving for path in each.result()]
+        texts = {
+            "report.md": to_markdown(page),
+            "report.html": to_html(page, {path.stem: path for path in images if path.suffix == ".png"}),
+        }
         for folder in ("figures", "tables"):
             (output / folder).mkdir(parents=True, exist_ok=True)
         written = [Path(shutil.copyfile(path, output / "figures" / path.name)) for path in images]
@@ -82,7 +88,7 @@ def build(output: Path, records: Path = RECORDS_DIR, *, store: Path | None = Non
         path.unlink()  # of an earlier paper
     if store is not None:
         evidence.resampling.write(store)
-    return [_write(output / "report.md", page), *written]
+    return [*(_write(output / name, text) for name, text in texts.items()), *written]
 
 
 def _write(path: Path, text: str) -> Path:

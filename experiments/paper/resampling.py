@@ -25,7 +25,6 @@ from src.evaluation.bootstrap import RESAMPLES
 from src.evaluation.contrasts import MARGIN, Contrast, Task, contrasts
 from src.evaluation.differences import Difference
 from src.evaluation.estimates import Estimate, evaluate
-from src.evaluation.hierarchical import Overall, over_tasks
 from src.evaluation.metrics import Array
 from src.storage.atomic import replace_files
 from src.storage.files import DAMAGE, read_json
@@ -33,7 +32,7 @@ from src.storage.keys import content_key
 
 # Modules of src/evaluation that decide the results.
 METHOD = (
-    *("bootstrap", "comparisons", "contrasts", "differences", "estimates", "hierarchical", "metrics"),
+    *("bootstrap", "comparisons", "contrasts", "differences", "estimates", "metrics"),
     *("multiplicity", "proportions", "resampled_runs", "samples"),
 )
 SHORT = 20  # hexadecimal digits of a digest that are kept
@@ -101,18 +100,6 @@ class Resampling:
             found += [_unpack_contrast(values) for values in self._find({**settings, **inputs}, compute)]
         return found
 
-    def over_tasks(
-        self, tasks: Sequence[Task], a: str, b: str, *, margin: float = MARGIN, resamples: int = RESAMPLES
-    ) -> Overall:
-        """Return what `src.evaluation.hierarchical.over_tasks` does."""
-        inputs = {"tasks": list(map(_task_identity, tasks)), "pairs": [[a, b]]}
-        values = self._find(
-            {"kind": "over tasks", **inputs, "margin": margin, "resamples": resamples},
-            lambda: _pack(over_tasks(tasks, a, b, margin=margin, resamples=resamples)),
-        )
-        named = _unpack(Overall, values)
-        return Overall(**named | {name: tuple(named[name]) for name in TUPLES})
-
     def evaluate(
         self, metric: str, labels: Array, predictions: Array, *, classes: int, seed: int = 0, resamples: int = RESAMPLES
     ) -> Estimate:
@@ -131,9 +118,6 @@ class Resampling:
         if key not in self._used:
             self._used[key] = self._stored[key] if key in self._stored else json.loads(_compact(compute()))
         return self._used[key]
-
-
-TUPLES = ("tasks", "differences", "without")  # fields of `Overall`; JSON makes them lists
 
 
 def _pack(value: Any) -> list[Any]:

@@ -53,5 +53,6 @@ def _task(resampling: Resampling, axis: Axes, records: Sequence[Record]) -> None
             axis, place - 0.15, vars(rows), label=style.pooling_label(result.pooling_label, status), **marks
         )
         drawing.draw_dots(axis, place + 0.2, result.score["draws"], marks["color"])
-    axis.set_xticks([])
+    labels = [style.pooling_label(record.result.pooling_label, "") for record in records]
+    axis.set_xticks(range(len(labels)), labels, rotation=25)
     axis.margins(x=0.15)

@@ -19,11 +19,10 @@ MODELS = ("bert-books", "all-MiniLM-L6-v2")
 KINDS = ("random", "nsp")
 NEEDS = tuple(f"nsp_pooler/{model}-{kind}" for model in MODELS for kind in KINDS)
 STEPS = ("pooler_preactivation", "pooler")
-CAPTION = f"""The difference to [CLS], in points with 95 % intervals, of two poolers on one frozen
+CAPTION = f"""The difference to [CLS], in points of each task's metric with 95 % intervals, of two poolers on one frozen
 encoder, whose [CLS] is therefore the same: hollow, the random start; filled, the same pooler after
 next-sentence prediction on books has trained it and nothing else. Left W h + b, right with its
-tanh. Below, the mean over tasks by a bootstrap over tasks and rows. The band is the margin of
-{100 * MARGIN:g} point."""
+tanh. The band is the margin of {100 * MARGIN:g} point."""
 
 
 @drawing.requires(NEEDS)
@@ -36,7 +35,6 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
         names = [task.name for task in tasks]
         for axis, step in zip(line, STEPS, strict=True):
             drawing.draw_margin(axis, horizontal=True)
-            axis.axhline(len(names) - 0.5, color=drawing.GREY, linewidth=0.6)
             for kind, shift, status in zip(KINDS, (-0.17, 0.17), ("untrained", "trained"), strict=True):
                 pair = (f"{step}, {kind}", f"cls, {kind}")
                 marks = {**drawing.marker_style(step, status), "label": style.pooling_label(step, status)}
@@ -44,11 +42,9 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
                     drawing.draw_interval(
                         axis, names.index(contrast.task) + shift, vars(contrast.difference), horizontal=True, **marks
                     )
-                mean = evidence.resampling.over_tasks(tasks, *pair, resamples=FEWER)
-                drawing.draw_interval(axis, len(names) + shift, vars(mean), horizontal=True, **marks)
             axis.set_title(f"{model}\n{style.pooling_label(step, '')} − [CLS]")
-        line[0].set_yticks(range(len(names) + 1), [*names, f"mean of {len(names)} tasks"])
-        line[0].set_ylim(len(names) + 0.5, -0.5)
-    layout.label_columns(axes, "difference, points")
+        line[0].set_yticks(range(len(names)), names)
+        line[0].set_ylim(len(names) - 0.5, -0.5)
+    layout.label_columns(axes, "difference to [CLS], points of the metric")
     drawing.add_legend(figure, 4)
     return figure

@@ -16,7 +16,6 @@ from experiments.paper.resampling import METHOD, Resampling, source_digest
 from src.evaluation import bootstrap
 from src.evaluation.contrasts import Task, contrasts
 from src.evaluation.estimates import evaluate
-from src.evaluation.hierarchical import over_tasks
 
 ROWS, FEW = 80, 200
 PAIRS = (("mean", "cls"), ("pooler", "cls"))
@@ -41,7 +40,6 @@ def ask(store: Resampling, tasks: tuple[Task, ...] = TASKS) -> list[Any]:
     first = tasks[0]
     return [
         *store.contrasts(tasks, PAIRS, resamples=FEW),
-        store.over_tasks(tasks, "mean", "cls", resamples=FEW),
         store.evaluate("f1", first.labels, first.predictions["mean"], classes=2, resamples=FEW),
     ]
 
@@ -62,7 +60,7 @@ def frozen(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*given: Any, **named: Any) -> None:
         raise AssertionError("computed anew")
 
-    for name in ("contrasts", "over_tasks", "evaluate"):
+    for name in ("contrasts", "evaluate"):
         monkeypatch.setattr(resampling, name, fail)
 
 
@@ -70,7 +68,6 @@ def test_a_stored_result_equals_a_new_one(stored: Path) -> None:
     first = TASKS[0]
     new = [
         *contrasts(TASKS, PAIRS, resamples=FEW),
-        over_tasks(TASKS, "mean", "cls", resamples=FEW),
         evaluate("f1", first.labels, first.predictions["mean"], classes=2, resamples=FEW),
     ]
     assert ask(Resampling.read(stored)) == new == ask(Resampling())
@@ -107,13 +104,9 @@ def _flip(task: Task) -> Task:
 )
 def test_a_changed_input_is_computed_again(stored: Path, change: Any) -> None:
     store = Resampling.read(stored)
-    for question in (
-        lambda task: store.contrasts([task], PAIRS, resamples=FEW),
-        lambda task: store.over_tasks([task, *TASKS[1:]], "mean", "cls", resamples=FEW),
-    ):
-        question(TASKS[0])
-        with pytest.raises(AssertionError, match="computed anew"):
-            question(change(TASKS[0]))
+    store.contrasts(TASKS[:1], PAIRS, resamples=FEW)
+    with pytest.raises(AssertionError, match="computed anew"):
+        store.contrasts([change(TASKS[0])], PAIRS, resamples=FEW)
 
 
 @pytest.mark.usefixtures("frozen")
