@@ -79,7 +79,7 @@ class LayersChart:
     series : dict
         Name of a pooling to its mark at each layer, None without a score.
     chosen : (str, int)
-        Pooling and layer that are marked.
+        Pooling and layer that are marked; no pooling if none is to be.
     """
 
     name: str
@@ -157,7 +157,7 @@ def layers_chart(group: LayerGroup, name: str, *, faded: bool = False) -> Layers
         tuple(map(layer_of, group.sections)),
         {pooling: tuple(marks.get(pooling) for marks in scored) for pooling in names},
         _baselines(section),
-        (run.name, layer_of(section)),
+        ("", 0) if faded else (run.name, layer_of(section)),
         faded,
     )
 

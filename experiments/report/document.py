@@ -99,20 +99,18 @@ def _compose_part(found: Section | LayerGroup, answers: Mapping[Section, Answer 
     group = found if isinstance(found, LayerGroup) else None
     section = found.chosen[0] if isinstance(found, LayerGroup) else found
     answer = answers[section]
-    if answer is not None and not answer.counts:
-        verdict = judge_failed(answer)
-    else:
-        verdict = judge_layers(group) if group else judge(section)
+    fails = answer is not None and not answer.counts
+    verdict = judge_layers(group) if group else judge(section)
     return Part(
         found.title,
         section,
-        verdict,
+        judge_failed(answer) if answer is not None and fails else verdict,
         runs_table(section),
         pairs_table(section),
         tuple(_notes(section)),
         group,
-        layers_table(group) if group else None,
-        answer is not None and not answer.counts,
+        layers_table(group, fails=fails) if group else None,
+        fails,
     )
 
 

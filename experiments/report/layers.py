@@ -47,10 +47,10 @@ class LayerGroup:
     @property
     def sentence(self) -> str:
         """The choice, its test score, and how it was made."""
-        how = "on these test rows, so the score is an upper estimate"
+        how = "by these test scores, so its own is an upper estimate"
         if self.by_loss:
-            how = "by the loss on the rows that chose the penalty, so the test score had no part in the choice"
-        return f"Use {_describe(self.chosen)}: chosen among {self.scores} layers and poolings {how}."
+            how = "by the loss on the rows that chose the penalty, not by test scores"
+        return f"Use {_describe(self.chosen)}; chosen among {self.scores} layers and poolings {how}."
 
     @property
     def more(self) -> tuple[str, ...]:

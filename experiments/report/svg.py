@@ -72,7 +72,8 @@ def _draw_layers(chart: LayersChart) -> str:
     ends = [end for mark in known for end in (mark.low, mark.high)] + [line.value for line in chart.lines]
     ticks = _ticks(ends)
     left, right, bottom = 44, NAMES + PLOT + MARGIN - 12, 220
-    legend = len(chart.series) + len(chart.lines)
+    lines = [*chart.lines, *([Line("ring", "the chosen layer and pooling", 0.0)] if chart.chosen[0] else [])]
+    legend = len(chart.series) + len(lines)
 
     def y(value: float) -> float:
         return round(bottom - (bottom - 10) * (value - ticks[0]) / (ticks[-1] - ticks[0]), 1)
@@ -106,9 +107,7 @@ def _draw_layers(chart: LayersChart) -> str:
     for row, mark in enumerate(shown):
         parts += _draw_mark(replace(mark, text=""), bottom + AXIS + LEGEND * row + 8, lambda _: f"{NAMES + 20}")
     rows = range(len(shown), legend)
-    parts += [
-        _draw_legend(line, bottom + AXIS + LEGEND * row + 12) for row, line in zip(rows, chart.lines, strict=True)
-    ]
+    parts += [_draw_legend(line, bottom + AXIS + LEGEND * row + 12) for row, line in zip(rows, lines, strict=True)]
     return "\n".join([*parts, "</svg></figure>"])
 
 
@@ -137,6 +136,8 @@ def _draw_legend(line: Line, y: int) -> str:
     shape = f'<line class="base {escape_html(line.kind)}" x1="{NAMES}" x2="{NAMES + 30}" y1="{y - 4}" y2="{y - 4}"/>'
     if line.kind == "band":
         shape = f'<rect class="band" x="{NAMES}" y="{y - 10}" width="30" height="12"/>'
+    if line.kind == "ring":
+        shape = f'<circle class="ring" cx="{NAMES + 20}" cy="{y - 4}" r="7"/>'
     return f'{shape}<text class="soft" x="{NAMES + 38}" y="{y}">{escape_html(line.text)}</text>'
 
 

@@ -160,8 +160,8 @@ def _p_cells(*values: float | None) -> tuple[Cell, ...]:
     return tuple(Cell(format_p_value(value), value) for value in values)
 
 
-def layers_table(group: LayerGroup) -> Table:
-    """Return the score of each pooling at each layer."""
+def layers_table(group: LayerGroup, *, fails: bool) -> Table:
+    """Return the score of each pooling at each layer; the choice is marked unless the task `fails` to answer."""
     metric = group.sections[0].metric
     names = style.sort_poolings(run.name for section in group.sections for run in section.runs)
     rows = []
@@ -172,7 +172,7 @@ def layers_table(group: LayerGroup) -> Table:
             if name not in runs:
                 cells.append(Cell(""))
                 continue
-            mark = " (chosen)" if (section, runs[name]) == group.chosen else ""
+            mark = " (chosen)" if not fails and (section, runs[name]) == group.chosen else ""
             cells.append(Cell(format_score(metric, runs[name].result.score) + mark, runs[name].value))
         rows.append((Cell(str(layer_of(section)), layer_of(section)), *cells))
     return Table(f"{group.title}: {metric} by layer", ("layer", *names), tuple(rows))

@@ -78,11 +78,12 @@ def judge_layers(group: LayerGroup) -> Verdict:
 
 def judge_failed(answer: Answer) -> Verdict:
     """Return the verdict on a task that cannot answer."""
-    approximately = " (approximately: the constant is that of the test labels)" if answer.approximate else ""
+    share = f"{100 * (answer.gain or 0):z.1f} % of the constant's loss"
+    more = ("The constant is approximate, that of the test labels: the records hold none.",)
     return Verdict(
         "",
-        f"Nothing is decoded here, so no pooling is recommended: the best probe removes {100 * (answer.gain or 0):.1f} % "
-        f"of the constant's loss, and a task counts from 5 % on{approximately}.",
+        f"Nothing is decoded here, so none is recommended: the best probe removes {share}; a task counts from 5 % on.",
+        more if answer.approximate else (),
     )
 
 
