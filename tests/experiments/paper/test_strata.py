@@ -11,7 +11,6 @@ from experiments.strata import APART
 from src.evaluation.differences import VERDICTS
 from tests.experiments.test_strata import PAIR_TEXTS, make_tasks
 
-
 PEARSON = {"metric": "pearson", "value": 0.5, "low": 0.4, "high": 0.6}
 
 
