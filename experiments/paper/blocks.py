@@ -1,0 +1,129 @@
+"""Blocks of the README and of docs/ about limits, hours, machines and intervals, from the records."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from experiments.bundles import Record
+from experiments.formatting import join_names
+from experiments.paper.evidence import Evidence
+from experiments.strata import task_answer
+from src.evaluation.multiplicity import MAIN_POOLINGS
+
+WIDTH = 98  # columns of prose
+BASE = "BERT-base"
+BASE_WIDTH, BASE_MODEL = 768, "bert-base-uncased"
+COMMAND = f"python -m src.run -m +experiment=poolings data_root=FOLDER model={BASE_MODEL}"
+BERT_PIECES = "all-MiniLM-L6-v2"  # has the word pieces of bert-base-uncased
+
+
+def wrap(text: str, first: str = "", further: str = "") -> list[str]:
+    """Return a paragraph as lines that break no code; `first` and `further` begin the first line and the others."""
+    kept = re.sub(r"`[^`]*`", lambda code: code[0].replace(" ", "\0"), text)
+    lines = textwrap.wrap(
+        kept, WIDTH, initial_indent=first, subsequent_indent=further, break_long_words=False, break_on_hyphens=False
+    )
+    return [line.replace("\0", " ") for line in lines]
+
+
+def limits(evidence: Evidence) -> str:
+    """Return what the answer does not show, as a quotation."""
+    behind = [f"on {count} of {total} tasks in {model}" for model, (count, total) in bag_wins(evidence).items()]
+    found = base_hours(evidence)
+    text = (
+        "**What this does not show.** Encoders are small, frozen and English. Of the tasks that a probe learns at "
+        f"all, a bag of word pieces scores higher than [CLS], pooler and mean {join_names(behind)}. {BASE} is not "
+        f"measured here; `{COMMAND}` does it, in about {found['cpu']:.1f} hours on two CPU cores and "
+        f"{found['probes']:.1f} with a GPU ([estimates](docs/speed.md#hours-for-bert-base))."
+    )
+    return "\n".join(wrap(text, "> ", "> "))
+
+
+def bag_wins(evidence: Evidence) -> dict[str, tuple[int, int]]:
+    """Return by model on how many tasks the bag of word pieces scores highest, and of how many that can answer."""
+    return {model: _count_wins(evidence[f"poolings/{model}"]) for model in evidence.models}
+
+
+def _count_wins(records: Iterable[Record]) -> tuple[int, int]:
+    tasks: dict[str, list[Record]] = {}
+    for record in records:
+        tasks.setdefault(record.result.dataset, []).append(record)
+    answering = [runs for runs in tasks.values() if task_answer(runs).counts]
+    return sum(map(_bag_wins, answering)), len(answering)
+
+
+def _bag_wins(runs: Iterable[Record]) -> bool:
+    main = [record.result for record in runs if record.result.pooling in MAIN_POOLINGS]
+    return max(_bag(each.baseline) for each in main) > max(each.score["value"] for each in main)
+
+
+def _bag(baseline: Mapping[str, Any]) -> float:
+    return float(baseline["bag_of_word_pieces"]["value"])
+
+
+def base_hours(evidence: Evidence) -> dict[str, float]:
+    """Return estimated hours of the sweep `poolings` with BERT-base, and what they follow from.
+
+    Returns
+    -------
+    dict
+        ``tokens`` are the word pieces of all tasks, ``rate`` the measured word pieces a second
+        through BERT-base's shape, ``encode`` the hours of the forward passes on two cores.
+        ``probes`` are the hours of everything else, those of the narrower model in proportion to
+        the width. ``cpu`` is the sum.
+    """
+    records = [record.result for record in evidence[f"poolings/{BERT_PIECES}"]]
+    tokens = sum({each.dataset: each.counts["tokens"] for each in records}.values())
+    shape = next(each for each in evidence.json("benchmark.json")["encoder"] if BASE in each["name"])
+    rate = shape["tokens"] / shape["ours"]
+    rest = sum((each.timing["total"] - each.timing["encode"]) * BASE_WIDTH / each.counts["width"] for each in records)
+    encode, probes = tokens / rate / 3600, rest / 3600
+    return {"tokens": tokens, "rate": rate, "encode": encode, "probes": probes, "cpu": encode + probes}
+
+
+def hours(evidence: Evidence) -> str:
+    """Return how the hours for BERT-base are estimated."""
+    found = base_hours(evidence)
+    lines = wrap(
+        f"`{COMMAND}` encodes {found['tokens'] / 1e6:.1f} million word pieces, as counted with BERT's vocabulary. At "
+        f"the {found['rate']:,.0f} a second that {BASE}'s shape reached in the table above, its forward passes take "
+        f"{found['encode']:.1f} hours. The rest of such a sweep took {found['probes'] * 30:.0f} minutes at width 384, "
+        f"and takes {found['probes']:.1f} hours at width {BASE_WIDTH} in proportion."
+    )
+    return "\n".join(lines)
+
+
+def compute(evidence: Evidence) -> str:
+    """Return what a pass takes on a CPU, as an item of a list."""
+    found, launching = evidence.json("benchmark.json"), evidence.json("overhead.json")["jobs"]
+    machine = found["provenance"]
+    passes = [
+        f"{each['name']} ({each['rows']:,} rows, {each['poolings']} poolings stored) {each['ours']:.0f} s"
+        for each in found["encoder"]
+    ]
+    text = (
+        f"**Time** on {machine['cores']} cores of an {machine['cpu']}: {join_names(passes)}. A sweep adds "
+        f"{launching['overhead']:.2f} s a job. Another pooling of the same texts is read from the store."
+    )
+    return "\n".join(wrap(text, "- ", "  "))
+
+
+def coverage(evidence: Evidence) -> str:
+    """Return how often paired intervals of Spearman's differences contain the truth."""
+    kept = [
+        row
+        for row in evidence.csv("simulation.csv")
+        if (row["quantity"], row["method"], row["metric"]) == ("coverage", "paired bootstrap", "spearman")
+        and "correlations" in row["setting"]
+    ]
+    values = [100 * float(row["measured"]) for row in kept]
+    rows = join_names([f"{size}" for size in sorted({int(row["rows"]) for row in kept})])
+    text = (
+        f"In simulation, paired 95 % intervals of differences contain the truth in {min(values):.1f} to "
+        f"{max(values):.1f} % of {int(kept[0]['trials']):,} trials, at {rows} rows, with and without sets "
+        "(`python -m experiments.benchmarks.calibration`)."
+    )
+    return "\n".join(wrap(text))
