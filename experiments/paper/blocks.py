@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Mapping
-from typing import Any
 
-from experiments.bundles import Record
 from experiments.formatting import join_names
+from experiments.paper.claims.practice import tasks_below_bag
 from experiments.paper.evidence import Evidence
-from experiments.strata import task_answer
-from src.evaluation.multiplicity import MAIN_POOLINGS
+from experiments.paper.page import BERT_BASE
 
 WIDTH = 98  # columns of prose
 BASE = "BERT-base"
-BASE_WIDTH, BASE_MODEL = 768, "bert-base-uncased"
-COMMAND = f"python -m src.run -m +experiment=poolings data_root=FOLDER model={BASE_MODEL}"
+BASE_WIDTH = 768
 BERT_PIECES = "all-MiniLM-L6-v2"  # has the word pieces of bert-base-uncased
 
 
@@ -31,37 +27,18 @@ def wrap(text: str, first: str = "", further: str = "") -> list[str]:
 
 def limits(evidence: Evidence) -> str:
     """Return what the answer does not show, as a quotation."""
-    behind = [f"on {count} of {total} tasks in {model}" for model, (count, total) in bag_wins(evidence).items()]
+    tasks = {model: {each.result.dataset for each in evidence[f"poolings/{model}"]} for model in evidence.models}
+    behind = [
+        f"{len(tasks_below_bag(evidence, model))} of {len(names)} tasks in {model}" for model, names in tasks.items()
+    ]
     found = base_hours(evidence)
     text = (
-        "**What this does not show.** Encoders are small, frozen and English. Of the tasks that a probe learns at "
-        f"all, a bag of word pieces scores higher than [CLS], pooler and mean {join_names(behind)}. {BASE} is not "
-        f"measured here; `{COMMAND}` does it, in about {found['cpu']:.1f} hours on two CPU cores and "
-        f"{found['probes']:.1f} with a GPU ([estimates](docs/speed.md#hours-for-bert-base))."
+        "**What this does not show.** Encoders are small, frozen and English. A bag of word pieces scores higher than "
+        f"[CLS], pooler and mean on {join_names(behind)}. {BASE} is not measured here; `{BERT_BASE}` does it, in about "
+        f"{found['cpu']:.1f} hours on two CPU cores and {found['probes']:.1f} with a GPU "
+        "([estimates](docs/speed.md#hours-for-bert-base))."
     )
     return "\n".join(wrap(text, "> ", "> "))
-
-
-def bag_wins(evidence: Evidence) -> dict[str, tuple[int, int]]:
-    """Return by model on how many tasks the bag of word pieces scores highest, and of how many that can answer."""
-    return {model: _count_wins(evidence[f"poolings/{model}"]) for model in evidence.models}
-
-
-def _count_wins(records: Iterable[Record]) -> tuple[int, int]:
-    tasks: dict[str, list[Record]] = {}
-    for record in records:
-        tasks.setdefault(record.result.dataset, []).append(record)
-    answering = [runs for runs in tasks.values() if task_answer(runs).counts]
-    return sum(map(_bag_wins, answering)), len(answering)
-
-
-def _bag_wins(runs: Iterable[Record]) -> bool:
-    main = [record.result for record in runs if record.result.pooling in MAIN_POOLINGS]
-    return max(_bag(each.baseline) for each in main) > max(each.score["value"] for each in main)
-
-
-def _bag(baseline: Mapping[str, Any]) -> float:
-    return float(baseline["bag_of_word_pieces"]["value"])
 
 
 def base_hours(evidence: Evidence) -> dict[str, float]:
@@ -88,7 +65,7 @@ def hours(evidence: Evidence) -> str:
     """Return how the hours for BERT-base are estimated."""
     found = base_hours(evidence)
     lines = wrap(
-        f"`{COMMAND}` encodes {found['tokens'] / 1e6:.1f} million word pieces, as counted with BERT's vocabulary. At "
+        f"`{BERT_BASE}` encodes {found['tokens'] / 1e6:.1f} million word pieces, as counted with BERT's vocabulary. At "
         f"the {found['rate']:,.0f} a second that {BASE}'s shape reached in the table above, its forward passes take "
         f"{found['encode']:.1f} hours. The rest of such a sweep took {found['probes'] * 30:.0f} minutes at width 384, "
         f"and takes {found['probes']:.1f} hours at width {BASE_WIDTH} in proportion."

@@ -18,15 +18,28 @@ LONG = 40  # characters from which a text column keeps a width of its own
 
 def to_html(report: Report) -> str:
     """Return the report as a page whose content security policy allows its own script alone."""
+    return compose_html(report.title, "\n".join(_body(report)))
+
+
+def compose_html(title: str, body: str, style: str = "") -> str:
+    """Return a page of some body whose content security policy allows its own style, script and images alone.
+
+    Parameters
+    ----------
+    title, body : str
+        Text, and HTML.
+    style : str
+        Rules of a style sheet after the report's own.
+    """
     css, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     page = Template((TEMPLATES / "report.html").read_text(encoding="utf-8"))
     return page.substitute(
-        title=escape_html(report.title),
-        style=css,
-        style_digest=_policy_digest(css),
+        title=escape_html(title),
+        style=css + style,
+        style_digest=_policy_digest(css + style),
         script=script,
         script_digest=_policy_digest(script),
-        body="\n".join(_body(report)),
+        body=body,
     )
 
 

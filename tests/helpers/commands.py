@@ -23,6 +23,7 @@ from src.config.paths import CONF
 from src.config.schema import Config
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+VARIABLES = re.compile(r"^(?:[A-Z]+=\S+ )+")  # of the environment, before a command
 INLINE = re.compile(r"`((?:python -m|probes|pip install|wandb|hf) [^`]+)`")
 
 
@@ -51,7 +52,8 @@ def without_fences(page: str) -> str:
 def block_commands(page: str) -> list[list[str]]:
     """Return the words of each command in a page's code blocks."""
     lines = [line for block in fences(page, "bash") for line in block.splitlines()]
-    return [words for line in lines if (words := shlex.split(line, comments=True))]
+    found = [shlex.split(VARIABLES.sub("", line), comments=True) for line in lines]
+    return [words for words in found if words]
 
 
 def prose_commands(page: str) -> list[list[str]]:

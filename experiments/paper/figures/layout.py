@@ -72,7 +72,7 @@ def draw_panels(
     filled = []
     free: dict[str, list[Axes]] = {model: [] for model in tasks}
     for line, (model, names) in zip(axes, lines, strict=True):
-        line[0].set_ylabel(f"{model}\nscore, %")
+        line[0].set_ylabel(f"{model}\nscore × 100")
         for axis in line[len(names) :]:
             axis.set_axis_off()
         for axis, task in zip(line, names, strict=False):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from experiments.bundles import Record
 
-PLACE = 1
+PLACE = 2
 NEEDS = ("poolings/bert-books",)
 CAPTION = """Scores of each pooling of the frozen bert-books with 95 % intervals over test rows.
 Broken lines are the trivial baselines: a bag of word pieces under the same probe, and the best
@@ -55,6 +55,6 @@ def panels(tasks: Mapping[str, Sequence[Record]]) -> Figure:
         axis.set_yticks(range(len(names)), [style.pooling_label(name, status) for name in names])
         axis.tick_params(axis="y", length=0)
     axes[0, 0].invert_yaxis()
-    layout.label_columns(axes, "score, %")
+    layout.label_columns(axes, "score × 100")
     drawing.add_legend(figure)
     return figure
