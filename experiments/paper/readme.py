@@ -93,8 +93,8 @@ def fill(text: str, evidence: Evidence) -> str:
 
 
 def _answer(evidence: Evidence) -> str:
-    lines = [*wrap(lead(evidence)), ""]
-    return "\n".join([*lines, *(line for item in numbered(answer(evidence)) for line in wrap(item, further="   "))])
+    items = [line for item in numbered(answer(evidence)) for line in wrap(item, further="   ")]
+    return "\n".join([*wrap(lead(evidence)), *items])
 
 
 def _claims(evidence: Evidence) -> str:
