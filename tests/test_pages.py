@@ -70,6 +70,13 @@ def test_a_command_is_accepted(shown: tuple[str, ...]) -> None:
         assert all(word in ended.stdout for word in words if word.startswith("--"))
 
 
+@pytest.mark.parametrize("page", MAIN)
+def test_blocks_are_read_by_bash_as_they_stand(page: str) -> None:
+    for block in fences(TEXTS[page], "bash"):
+        ended = subprocess.run(["bash", "-n", "-c", block], capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+
+
 def check_module(module: str, words: list[str]) -> None:
     """Parse the arguments of ``python -m module`` as it would; refusals are raised."""
     if module in ("src.run", "src.extract"):

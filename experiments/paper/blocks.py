@@ -1,4 +1,4 @@
-"""Blocks of the README and of docs/ about limits, hours, machines and intervals, from the records."""
+"""Write blocks of the README and of docs/: limits, hours, machines and intervals, from the records."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ def wrap(text: str, first: str = "", further: str = "") -> list[str]:
         kept, WIDTH, initial_indent=first, subsequent_indent=further, break_long_words=False, break_on_hyphens=False
     )
     return [line.replace("\0", " ") for line in lines]
+
+
+def table_alone(block: str) -> str:
+    """Return a block of code with the rows of its table alone."""
+    first, *lines, last = block.splitlines()
+    return "\n".join([first, *(line for line in lines if line.startswith("|")), last])
 
 
 def limits(evidence: Evidence) -> str:

@@ -20,7 +20,7 @@ from experiments.bundles import Record
 from experiments.cli import command
 from experiments.formatting import markdown_table
 from experiments.manifest import RECORDS_DIR
-from experiments.paper.blocks import compute, coverage, hours, limits, wrap
+from experiments.paper.blocks import compute, coverage, hours, limits, table_alone, wrap
 from experiments.paper.claims.answer import all_claims, answer, lead
 from experiments.paper.claims.sentences import Number
 from experiments.paper.evidence import Evidence
@@ -109,7 +109,7 @@ def _claims(evidence: Evidence) -> str:
 
 
 def _first(evidence: Evidence) -> str:
-    """Return the table that the README's first command prints, from the committed records of its runs."""
+    """Return what the README's first command prints, from the committed records of its runs."""
     records = [
         each
         for each in evidence["demo/bert-books"]
@@ -118,8 +118,8 @@ def _first(evidence: Evidence) -> str:
     records.sort(key=lambda each: tuple(kept.index(getattr(each.result, name)) for name, kept in FIRST.items()))
     with tempfile.TemporaryDirectory() as place:
         folders = [_write_run(record, Path(place) / str(number)) for number, record in enumerate(records)]
-        lines = render(compare_records(folders)).splitlines()
-    return "\n".join(["```", *(line for line in lines if line.startswith("|")), "```"])
+        text = render(compare_records(folders))
+    return f"```\n{text}```"
 
 
 def _write_run(record: Record, folder: Path) -> Path:
@@ -184,7 +184,7 @@ BLOCKS: dict[str, Callable[[Evidence], str]] = {
     "claims": _claims,
     "compute": compute,
     "coverage": coverage,
-    "first": _first,
+    "first": lambda evidence: table_alone(_first(evidence)),
     "hours": hours,
     "limits": limits,
     "parity": _parity,

@@ -6,7 +6,8 @@ import importlib
 import inspect
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, takewhile
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -53,7 +54,15 @@ def block_commands(page: str) -> list[list[str]]:
     """Return the words of each command in a page's code blocks."""
     lines = [line for block in fences(page, "bash") for line in block.splitlines()]
     found = [shlex.split(VARIABLES.sub("", line), comments=True) for line in lines]
-    return [words for words in found if words]
+    return [command for words in found for command in _separated(words) if command]
+
+
+def _separated(words: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the commands of a line: those of a pipe, without redirections."""
+    is_end = [word in ("|", "&&") for word in words]
+    ends = [-1, *(place for place, ended in enumerate(is_end) if ended), len(words)]
+    for start, end in pairwise(ends):
+        yield list(takewhile(lambda word: word != ">", words[start + 1 : end]))
 
 
 def prose_commands(page: str) -> list[list[str]]:
