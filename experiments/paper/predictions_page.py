@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from experiments.formatting import markdown_table
 from experiments.predictions import Predictions
 from experiments.report.predicted import describe_size
@@ -9,8 +11,15 @@ from experiments.report.predicted import describe_size
 COLUMNS = ("prediction", "where", "difference", "predicted, points", "because")
 
 
-def predictions_page(predictions: Predictions) -> str:
-    """Return predictions.md."""
+def predictions_page(predictions: Predictions, hours: Mapping[str, float]) -> str:
+    """Return predictions.md.
+
+    Parameters
+    ----------
+    predictions : Predictions
+    hours : mapping
+        Estimates, as `experiments.paper.blocks.base_hours` returns them.
+    """
     rows = [
         (each.id, each.stratum or each.task, f"{each.a} − {each.b}", describe_size(each), each.because)
         for each in predictions.found
@@ -31,8 +40,10 @@ def predictions_page(predictions: Predictions) -> str:
         "python -m experiments.report records=SWEEP",
         "```",
         "",
-        "Its hours are estimated in [docs/speed.md](../docs/speed.md). A stratum that the sweep does not hold is "
-        "reported as not tested; name a folder above several sweeps to compare them all.",
+        f"It takes about {hours['cpu']:.1f} hours on two CPU cores, of which the forward passes take "
+        f"{hours['encode']:.1f}. With a GPU they take minutes, and the probes {hours['probes']:.1f} hours. These are "
+        "estimates ([docs/speed.md](../docs/speed.md#hours-for-bert-base)). A stratum that the sweep does not hold "
+        "is reported as not tested; `records=` may be a folder above several sweeps.",
         "",
         "A prediction *held* if its sign is shown by the 95 % interval and the difference lies within the predicted "
         "sizes. It *did not hold* if the interval lies outside them, or shows the opposite sign. Else it is "

@@ -93,5 +93,5 @@ def test_the_committed_predictions_are_about_known_tasks_and_stand_on_their_page
     assert committed.model == "bert-base-uncased" and f"model={committed.model}" in committed.command
     tasks = {path.stem for path in (CONF / "dataset").glob("*.yaml")}
     assert all(each.stratum or each.task in tasks for each in committed.found)
-    page = predictions_page(committed)
+    page = predictions_page(committed, {"cpu": 1.5, "encode": 0.5, "probes": 1.0})
     assert committed.command in page and all(f"| {each.id} |" in page for each in committed.found)
