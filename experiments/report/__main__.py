@@ -54,6 +54,8 @@ def main(options: Options) -> None:
     replace_files(output, {MARKDOWN: to_markdown(report).encode(), PAGE: to_html(report).encode()})
     for part in report.parts:
         print_text(f"{part.title}: {part.verdict.sentence}")
+    for sentence in report.over_layers:
+        print_text(sentence)
     if report.predicted:
         print_text(f"predictions: {report.predicted.sentence}")
     for each in (MARKDOWN, PAGE):

@@ -9,7 +9,7 @@ from experiments.bundles import Record
 from experiments.formatting import format_margin
 from experiments.report.claims import Setting, build_settings, describe_setting, section_answers
 from experiments.report.introduction import introduction
-from experiments.report.layers import LayerGroup, group_layers
+from experiments.report.layers import LayerGroup, describe_over_tasks, group_layers
 from experiments.report.predicted import Predicted, choose_predictions, judge_predictions
 from experiments.report.sections import Section, build_sections
 from experiments.report.tables import Table, claims_table, layers_table, overview_table, pairs_table, runs_table
@@ -65,6 +65,7 @@ class Report:
     left_out: tuple[str, ...]  # jobs without a record
     reading: tuple[str, ...]  # how to read the numbers
     predicted: Predicted | None = None
+    over_layers: tuple[str, ...] = ()  # the best layer and pooling over the tasks of each stratum
 
 
 def compose(
@@ -103,6 +104,9 @@ def compose(
         parts=parts,
         left_out=tuple(left_out),
         reading=tuple(line.format(margin=_describe_margin(sections, margin)) for line in EXPLANATIONS),
+        over_layers=tuple(
+            describe_over_tasks(part.layers for part in parts if part.layers is not None and not part.fails)
+        ),
         predicted=judge_predictions(expected, sections, settings) if expected else None,
     )
 

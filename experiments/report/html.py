@@ -61,6 +61,7 @@ def _body(report: Report) -> Iterable[str]:
         yield f'<p class="verdict">{escape_html(setting_prefix(setting.label) + sentence)}</p>'
         if table:
             yield draw(claims_chart(setting, f"over-{place}")) + _table(table)
+    yield from (f'<p class="verdict">{escape_html(sentence)}</p>' for sentence in report.over_layers)
     yield "</section>"
     yield from (_part(part, f"task-{place}") for place, part in enumerate(report.parts, 1))
     if report.left_out:

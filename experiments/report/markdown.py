@@ -20,6 +20,8 @@ def to_markdown(report: Report) -> str:
     lines += ["## Over the tasks", ""]
     for setting, sentence, table in report.across:
         lines += [markdown(f"{setting_prefix(setting.label)}{sentence}"), ""] + ([*_table(table), ""] if table else [])
+    for sentence in report.over_layers:
+        lines += [markdown(sentence), ""]
     for part in report.parts:
         lines += [f"## {markdown(part.title)}", "", f"**{markdown(part.verdict.sentence)}**", ""]
         lines += [*_list(part.verdict.more), ""] if part.verdict.more else []
