@@ -79,7 +79,7 @@ def task_answer(records: Sequence[Record]) -> Answer:
     """
     if any(stratum_of(record.result) == SIMILARITY for record in records):
         return Answer(True)
-    fitted = [record for record in records if record.result.probe in WITH_DEVIANCE and _selection_loss(record.result)]
+    fitted = [record for record in records if record.result.probe in WITH_DEVIANCE and selection_loss(record.result)]
     if not fitted:
         raise UserError(
             f"{records[0].result.dataset}: whether it can answer is decided by probe=logistic or probe=ridge, "
@@ -94,7 +94,7 @@ def task_answer(records: Sequence[Record]) -> Answer:
     return Answer(counts, gain, any(approximate for *_, approximate in pairs))
 
 
-def _selection_loss(result: Result) -> float | None:
+def selection_loss(result: Result) -> float | None:
     """Return the loss at the grid's choice, on the rows that chose it."""
     chosen = result.chosen
     if chosen.get("loss") is not None:
@@ -105,7 +105,7 @@ def _selection_loss(result: Result) -> float | None:
 
 def _losses_of_choice(record: Record) -> tuple[float, float, bool]:
     """Return the loss at the grid's choice, that of the constant, and whether the latter is approximate."""
-    loss, constant = _selection_loss(record.result), record.result.chosen.get("constant_loss")
+    loss, constant = selection_loss(record.result), record.result.chosen.get("constant_loss")
     assert loss is not None
     if constant is not None:
         return loss, float(constant), False

@@ -91,14 +91,13 @@ class Resampling:
         """Return what `src.evaluation.contrasts.contrasts` does, without the intervals at other levels."""
         found: list[Contrast] = []
         for task in tasks:
+
+            def compute(task: Task = task) -> list[Any]:
+                return [_pack(each) for each in contrasts([task], pairs, margin=margin, resamples=resamples)]
+
             inputs = {"tasks": [_task_identity(task)], "pairs": [list(pair) for pair in pairs]}
-            stored = self._find(
-                {"kind": "contrasts", **inputs, "margin": margin, "resamples": resamples},
-                lambda task=task: [
-                    _pack(each) for each in contrasts([task], pairs, margin=margin, resamples=resamples)
-                ],
-            )
-            found += [_unpack_contrast(values) for values in stored]
+            settings = {"kind": "contrasts", "margin": margin, "resamples": resamples}
+            found += [_unpack_contrast(values) for values in self._find({**settings, **inputs}, compute)]
         return found
 
     def evaluate(
@@ -155,9 +154,18 @@ def _array_identity(array: Array | None) -> list[Any] | None:
 
 @cache
 def method_digest() -> str:
-    """Return the digest of the functions that compute the results, without comments and docstrings."""
+    """Return the digest of the functions that compute the results."""
     folder = Path(bootstrap.__file__).parent
-    trees = [_plain_tree(ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))) for name in METHOD]
+    return source_digest((folder / f"{name}.py").read_text(encoding="utf-8") for name in METHOD)
+
+
+def source_digest(sources: Iterable[str]) -> str:
+    """Return the digest of the source of some modules, whatever their comments, docstrings and layout.
+
+    >>> source_digest(["def f():\\n    return 1  # one"]) == source_digest(['def f():\\n    "One."\\n    return 1'])
+    True
+    """
+    trees = [_plain_tree(ast.parse(source)) for source in sources]
     return hashlib.sha256(_compact(trees).encode()).hexdigest()[:SHORT]
 
 
