@@ -79,7 +79,7 @@ def workspace(
                 expr.Ordering(expr.Metric("CreatedTimestamp"), ascending=False),
             ],
             # A tag, because a sweep's own run has one for each of its datasets.
-            filters=[expr.Tags().isin(list(datasets))] if datasets else [],
+            filters=expr.And(expr.Tags().isin(list(datasets))) if datasets else "",
             pinned_columns=COLUMNS,
         ),
     )
@@ -213,8 +213,8 @@ def _ladder() -> Section:
     from wandb_workspaces.reports import v2 as wr
     from wandb_workspaces.workspaces import Section
 
-    configs = (wr.Config(name) for name in ("dataset", "pooling", "layer"))
-    metrics = (*configs, wr.SummaryMetric("chosen/value"), wr.SummaryMetric("score"))
+    metrics: list[Any] = [wr.Config(name) for name in ("dataset", "pooling", "layer")]
+    metrics += [wr.SummaryMetric("chosen/value"), wr.SummaryMetric("score")]
     columns = [wr.interface.ParallelCoordinatesPlotColumn(metric=metric) for metric in metrics]
     panels: list[Any] = [
         wr.ParallelCoordinatesPlot(title="Dataset, pooling, layer, penalty chosen (knn: k), score", columns=columns),
@@ -250,7 +250,7 @@ class Options:
     """Options of the command."""
 
     project: str = required("the W&B project, as ENTITY/PROJECT")
-    dataset: str | None = None  # names of datasets, with commas between them
+    dataset: tuple[str, ...] = ()  # shows the runs of these alone
     dry_run: bool = False
 
 
@@ -258,13 +258,12 @@ class Options:
 def main(options: Options) -> None:
     """Save the workspace, or print it."""
     entity, project = split_project(options.project)
-    datasets = [name.strip() for name in (options.dataset or "").split(",") if name.strip()]
     try:
-        built = workspace(entity, project, datasets)
+        built = workspace(entity, project, options.dataset)
         if options.dry_run:
             print_text(json.dumps(specification(built), indent=2))
         else:
-            print_text(save(entity, project, datasets))
+            print_text(save(entity, project, options.dataset))
     except ImportError as error:
         raise UserError(
             f"{flatten(error)}: dashboards need wandb-workspaces. Run pip install -e '.[dashboard]'."

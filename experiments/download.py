@@ -64,7 +64,7 @@ def _runs(options: Options) -> Iterable[Any]:
 
     api = wandb.Api()
     if options.sweep:
-        return api.sweep(f"{options.project}/{options.sweep}").runs  # type: ignore[no-any-return]
+        return api.sweep(f"{options.project}/{options.sweep}").runs
     return api.runs(options.project, filters={"group": options.group} if options.group else {})
 
 

@@ -8,6 +8,7 @@ out.
 from __future__ import annotations
 
 import logging
+import uuid
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -49,7 +50,7 @@ class SweepRun(Callback):
 
 def log_sweep(folder: Path, config: TrackerConfig) -> list[str]:
     """Log the sweep in `folder`, and return the lines for the user: the address of a run that was sent."""
-    plan = SweepPlan.read(folder) or SweepPlan(folder, "")
+    plan = SweepPlan.read(folder) or SweepPlan(folder, uuid.uuid4().hex)
     tracker = build_tracker(config) if config.comparison else None
     if tracker is None or tracker.holds(folder, plan.identifier):
         return []

@@ -88,6 +88,10 @@ class Evidence(UserDict[str, Sequence[Record]]):
     def __missing__(self, name: str) -> Sequence[Record]:
         raise UserError(f"the records of {name} are missing. experiments/README.md names the command that makes them.")
 
+    def _optional(self, name: str) -> Sequence[Record]:
+        """Return a bundle, empty if it is not among the records."""
+        return self.data.get(name, ())
+
     def json(self, name: str) -> Any:
         """Return the content of a JSON file among the records."""
         try:
@@ -177,28 +181,24 @@ class Evidence(UserDict[str, Sequence[Record]]):
         by_task: dict[tuple[str, str], list[Record]] = {}
         for experiment in ("pairs", "poolings"):  # the second replaces the first
             found: dict[tuple[str, str], list[Record]] = {}
-            for record in self.get(f"{experiment}/{model}", ()):
+            for record in self._optional(f"{experiment}/{model}"):
                 found.setdefault((record.result.dataset, record.result.pairing), []).append(record)
             by_task |= found
         return {task: task_answer(members) for task, members in by_task.items()}
-
-    def has_deviance(self, model: str) -> bool:
-        """Return whether a model's records hold the loss of every test row, as D² needs."""
-        return not any(map(_lacks_losses, self[f"poolings/{model}"]))
 
     def strata(self, model: str) -> list[StratumTasks]:
         """Return the strata of a model: its real tasks, pairs also read apart, and similarity of unscaled vectors."""
         records = [*self[f"poolings/{model}"]]
         for experiment in ("pairs", "similarity"):
-            records += [each for each in self.get(f"{experiment}/{model}", ()) if each.result.pairing == "separate"]
+            records += [each for each in self._optional(f"{experiment}/{model}") if each.result.pairing == "separate"]
         kept = [each for each in records if is_real(each.result) and is_unscaled(each.result)]
         return self.group(model, kept, by_pooling)
 
     def group(self, model: str, records: Iterable[Record], label: Label, stratum: str = "") -> list[StratumTasks]:
         """Return records as the tasks of each stratum, each with its runs by label.
 
-        Read-outs without D² or a similarity are left out. There are no strata if a probe's record lacks
-        the log-likelihoods of its rows, as those of older versions do.
+        Read-outs without D² or a similarity are left out, and so is a stratum in which a probe's record
+        lacks the log-likelihoods of its rows, as those of older versions do.
 
         Parameters
         ----------
@@ -216,11 +216,11 @@ class Evidence(UserDict[str, Sequence[Record]]):
             Two runs of a task have the same label.
         """
         records = [record for record in records if record.result.draws == 1]
-        if any(map(_lacks_losses, records)):
-            return []
+        lacking = {stratum or stratum_of(record.result) for record in records if _lacks_losses(record)}
         by_task: dict[tuple[str, str], list[Record]] = {}
         for record in records:
-            if (own := stratum_of(record.result)) is not None:
+            own = stratum_of(record.result)
+            if own is not None and (stratum or own) not in lacking:
                 by_task.setdefault((stratum or own, record.result.dataset), []).append(record)
         found = {name: StratumTasks(name, {}, {}) for name in ([stratum] if stratum else STRATA)}
         approximate: dict[str, tuple[str, ...]] = dict.fromkeys(found, ())

@@ -24,7 +24,7 @@ LEGEND = (
     f"the task's three pairs: {MARKS[INCONCLUSIVE]} inconclusive, {MARKS[NO_RELEVANT_DIFFERENCE]} no relevant "
     f"difference (within 1 point), {MARKS[SMALL_DIFFERENCE]} small difference (real, within 1 point), no mark: worse. "
     "Grey (in Markdown: struck out): nothing is decoded, in no mean. Lines in italics: difference to [CLS] over the "
-    "tasks that can answer, in points of D² (similarity: Spearman), with the same marks. Constant: the best single "
+    "tasks that can answer, in points of D² (similarity: Spearman), with the same marks. Const.: the best single "
     "answer. Bag: word-piece counts under the same probe, or their cosine; "
     f"{ABOVE} above all three. Neither is tested. Intervals: the figure, and the tables in the appendix."
 )
@@ -68,7 +68,7 @@ def task_grid(evidence: Evidence, model: str) -> Grid:
                                                  if each.result.dataset == task])  # fmt: skip
                 lines.append(_task_line(task, runs, verdicts, ("constant", "bag_of_word_pieces"), answer.counts))
     pooler = "pooler†" if evidence.pooler_status(model) == "untrained" else "pooler"
-    return Grid(("task", "metric", "[CLS]", pooler, "mean", "constant", "bag"), tuple(lines))
+    return Grid(("task", "in", "[CLS]", pooler, "mean", "const.", "bag"), tuple(lines))
 
 
 def similarity_grid(evidence: Evidence, model: str) -> Grid:
@@ -83,7 +83,7 @@ def similarity_grid(evidence: Evidence, model: str) -> Grid:
         known = f"{published[task]:.1f}{'‡' * (task in OTHER_ROWS)}" if task in published else ""
         lines.append(Line(line.kind, (*line.cells, Cell(known))))
     pooler = "pooler†" if evidence.pooler_status(model) == "untrained" else "pooler"
-    columns = ("cosine", "metric", "[CLS]", pooler, "mean", "bag", "MTEB, mean")
+    columns: tuple[str, ...] = ("cosine", "in", "[CLS]", pooler, "mean", "bag", "MTEB")
     if not published:
         lines = [Line(line.kind, line.cells[:6]) for line in lines]
         columns = columns[:6]
@@ -109,7 +109,7 @@ def _claim_lines(name: str, stratum: StratumTasks | None) -> list[Line]:
     claims = {(each.a, each.b): each for each in stratum.claims(PAIRS)} if stratum else {}
     if not claims:
         return []
-    scope = next(iter(claims.values())).scope.removeprefix("on these ").removeprefix("over ").removeprefix("on ")
+    scope = next(iter(claims.values())).scope.removeprefix("on these ").removeprefix("over ")
     cells = ["0"]
     for pooling in MAIN_POOLINGS[1:]:
         claim = claims.get((pooling, "cls"))

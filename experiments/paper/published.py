@@ -22,6 +22,6 @@ SBERT = (
     "(table 1). Neither is averaged with a number of this page."
 )
 MTEB_NOTE = (
-    "MTEB: the published score of the mean (embeddings-benchmark/results); ‡ on other rows: STS-B's test split (here "
-    "the development split), all of SICK-R (here its test part)."
+    "MTEB: the published score of the same encoder's mean (embeddings-benchmark/results); ‡ on other rows: STS-B's "
+    "test split (here the development split), all of SICK-R (here its test part)."
 )

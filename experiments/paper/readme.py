@@ -103,7 +103,8 @@ def _claims(evidence: Evidence) -> str:
         for place, one in enumerate(each.numbers[:3] or [Number("see the page", "", "", "")]):
             first = (each.title, f"`paper/{each.see[0]}`", f"`{each.command}`") if place == 0 else ("", "", "")
             verdict = f"; {one.verdict}" if one.verdict else ""
-            rows.append((first[0], f"{one.what}: {one.value}{verdict}", one.interval, *first[1:]))
+            number = f"{one.what}: {one.value}{verdict}" if one.value else one.what
+            rows.append((first[0], number, one.interval, *first[1:]))
     columns = ("claim", "number", "95 % interval", "output", "command")
     return "\n".join(markdown_table(columns, rows, [False, False, True, False, False]))
 

@@ -63,9 +63,7 @@ class MeanContrast:
     def scope(self) -> str:
         """The tasks that the claim is about, in words."""
         tasks = f"{len(self.tasks)} task{'s' * (len(self.tasks) != 1)}"
-        if self.is_general:
-            return f"over {tasks} of {len(self.units)} units"
-        return f"on these {tasks}" if len(self.tasks) > 1 else "on this task"
+        return f"over {tasks} of {len(self.units)} units" if self.is_general else f"on these {tasks}"
 
     @property
     def verdict(self) -> str:

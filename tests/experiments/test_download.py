@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from experiments import download
+from experiments import dashboard, download
 from experiments.report.reading import read_sweeps
 from src.errors import UserError
 from src.results.result import PREDICTIONS, PROBE, RECORD
@@ -100,6 +102,31 @@ def test_the_runs_of_a_project_a_group_or_a_sweep_are_asked_for(
     monkeypatch.setattr("wandb.Api", lambda: api)
     download.main(["me/mine", f"output={tmp_path / 'output'}", *words])
     assert seen == [asked] and "1 run\n" in capsys.readouterr().out
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "wandb.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^python -m experiments\.(dashboard|download) (.*?)(?:\s+#.*)?$", PAGE, re.MULTILINE)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of pydantic, in the library
+@pytest.mark.parametrize(("name", "words"), COMMANDS)
+def test_the_pages_commands_are_read_and_end_where_there_is_no_key(
+    name: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if name == "dashboard":
+        pytest.importorskip("wandb_workspaces", reason="needs wandb-workspaces: pip install -e '.[dashboard]'")
+    monkeypatch.setattr("src.trackers.wandb_server.offline_reason", lambda: "no key here")
+    main = {"dashboard": dashboard.main, "download": download.main}[name]
+    if "--dry-run" in words:
+        main(shlex.split(words))
+    else:
+        with pytest.raises(SystemExit):
+            main(shlex.split(words))
+        assert "no key here" in capsys.readouterr().err
+
+
+def test_the_page_names_its_commands() -> None:
+    assert {name for name, _ in COMMANDS} == {"dashboard", "download"}
 
 
 def test_a_server_that_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

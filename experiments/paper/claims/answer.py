@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from experiments.formatting import join_names
 from experiments.paper.claims import ladder, practice, primary, settings, strata
-from experiments.paper.claims.sentences import Claim, format_claim, scale_of
+from experiments.paper.claims.sentences import Claim, format_claim, scale_of, scope_of
 from experiments.paper.evidence import PAIRS, Evidence
 from experiments.strata import SIMILARITY, SINGLE, TOGETHER
 from experiments.style import LABELS
@@ -95,9 +95,8 @@ def _sentence(stratum: str, claim: MeanContrast) -> str:
     better, worse = (claim.a, claim.b) if claim.value > 0 else (claim.b, claim.a)
     named = {"a": claim.a, "b": claim.b, "winner": better, "loser": worse}
     words = WORDS[claim.verdict].format(**{key: NAMES[name] for key, name in named.items()})
-    return (
-        f"{PLACES[stratum].capitalize()}: {words}, {format_claim(claim)} points of {scale_of(stratum)} {claim.scope}."
-    )
+    number = f"{format_claim(claim)} points of {scale_of(stratum)} {scope_of(claim)}"
+    return f"{PLACES[stratum].capitalize()}: {words}, {number}."
 
 
 def _missing(stratum: str, pair: tuple[str, str]) -> str:

@@ -56,6 +56,11 @@ def format_claim(claim: MeanContrast) -> str:
     return f"{format_points(claim.value, signed=True)} {interval}"
 
 
+def scope_of(claim: MeanContrast) -> str:
+    """Return the tasks that a claim is about, in words."""
+    return claim.scope if len(claim.tasks) > 1 else "on this task"
+
+
 def claim_number(claim: MeanContrast, what: str) -> Number:
     """Return a difference over tasks as a number with its test.
 
@@ -92,7 +97,7 @@ def describe_claims(found: Sequence[tuple[str, MeanContrast]], *, pair: bool = T
             f"{style.pair_label(each.a, each.b) + ' ' if pair else ''}{format_claim(each)}, {each.verdict}"
             for each in mine
         ]
-        parts.append(f"{stratum}, {mine[0].scope}: {'; '.join(named)}")
+        parts.append(f"{stratum}, {scope_of(mine[0])}: {'; '.join(named)}")
     return ". ".join(parts)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from experiments import style
 from experiments.formatting import format_points, join_names
@@ -20,6 +20,7 @@ from experiments.paper.evidence import FEWER, PAIRS, Evidence, is_real, resample
 from experiments.paper.labels import by_pairing, by_pooling, layer_and_pooling
 from experiments.strata import StratumTasks, explained
 from src.evaluation.units import mean_over_units
+from src.results.result import Result
 
 PROTOCOLS = ("logistic", "senteval", "mteb")
 SCALINGS = ("none", "centre", "standardise", "whiten")
@@ -51,13 +52,7 @@ def similarity(evidence: Evidence) -> Claim:
     lines, numbers = [], []
     for model in evidence.models_of("similarity"):
         for scaling in SCALINGS:
-            found = evidence.claims(
-                model,
-                [f"similarity/{model}"],
-                by_pooling,
-                PAIRS,
-                keep=lambda run, scaling=scaling: run.config["probe"].get("features") == scaling,
-            )
+            found = evidence.claims(model, [f"similarity/{model}"], by_pooling, PAIRS, keep=_has_scaling(scaling))
             numbers += claim_numbers(found, f"{model}, scaling {scaling}, ")
             if scaling in (SCALINGS[0], SCALINGS[-1]) and found:
                 lines.append(f"**{model}**, scaling {scaling}: {describe_claims(found)}.")
@@ -69,6 +64,11 @@ def similarity(evidence: Evidence) -> Claim:
         SWEEP.format("similarity"),
         ["figures/similarity", *(f"tables/similarity-{model}" for model in evidence.models_of("similarity"))],
     )
+
+
+def _has_scaling(scaling: str) -> Callable[[Result], bool]:
+    """Return a function that says whether a run scaled its vectors so."""
+    return lambda result: result.config["probe"].get("features") == scaling
 
 
 def coherence(evidence: Evidence) -> Claim:
@@ -107,7 +107,8 @@ def coherence(evidence: Evidence) -> Claim:
 
 def layers(evidence: Evidence) -> Claim:
     """Return the claim on the best layer and pooling of each stratum."""
-    lines, numbers = [], []
+    lines: list[str] = []
+    numbers: list[Number] = []
     for model in evidence.models_of("layers"):
         kept = [each for each in evidence[f"layers/{model}"] if is_real(each.result)]
         found = evidence.group(model, kept, layer_and_pooling)

@@ -96,7 +96,7 @@ def _panel(axis: Axes, found: Sequence[Line], order: Sequence[str], status: str)
     axis.tick_params(axis="y", length=0)
     ends = max(abs(_place(TICKS[0])), *axis.get_xlim())
     axis.set_xlim(-ends, ends)
-    axis.set_xlabel("← [CLS] better    other better →\npoints of D² (similarity: Spearman)", fontsize=SMALL - 1)
+    axis.set_xlabel("← [CLS] better    other better →\npoints of D² (similarity: ρ)", fontsize=SMALL - 1)
 
 
 def _mark(axis: Axes, height: float, line: Line, name: str, status: str) -> None:
