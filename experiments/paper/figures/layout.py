@@ -95,6 +95,12 @@ def by_dataset(records: Iterable[Record]) -> dict[str, list[Record]]:
     return {name: sorted(found[name], key=lambda record: place[record.result.pooling_label]) for name in ordered}
 
 
+def by_title(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Return records by the title of their task's panel, as `by_dataset` orders them."""
+    tasks = by_dataset(records)
+    return {panel_title(task, str(members[0].result.score["metric"])): members for task, members in tasks.items()}
+
+
 def spread_poolings(records: Iterable[Record], step: float) -> Iterator[tuple[str, float, dict[str, Any]]]:
     """Yield each pooling of some records with its shift and its options for `draw_interval`.
 
