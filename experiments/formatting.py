@@ -24,10 +24,20 @@ def format_points(value: float | None, *, signed: bool = False) -> str:
 
 
 def format_interval(low: float | None, high: float | None, *, signed: bool = False) -> str:
-    """Return an interval of fractions in points, empty if an end is undefined."""
+    """Return an interval of fractions in points, empty if an end is undefined.
+
+    An end that would round to zero has two decimals if the interval excludes zero.
+
+    >>> format_interval(-0.024, -0.0003, signed=True), format_interval(-0.024, 0.0003, signed=True)
+    ('[−2.4, −0.03]', '[−2.4, 0.0]')
+    """
     if low is None or high is None:
         return ""
-    return f"[{format_points(low, signed=signed)}, {format_points(high, signed=signed)}]"
+    ends = [format_points(end, signed=signed) for end in (low, high)]
+    if low * high > 0:
+        fine = [f"{100 * end:{'+' * signed}.2f}".replace("-", "−") for end in (low, high)]
+        ends = [exact if end == "0.0" else end for end, exact in zip(ends, fine, strict=True)]
+    return f"[{', '.join(ends)}]"
 
 
 def format_score_points(score: Mapping[str, Any]) -> str:
