@@ -109,8 +109,8 @@ def _first(evidence: Evidence) -> str:
     records.sort(key=lambda each: tuple(kept.index(getattr(each.result, name)) for name, kept in FIRST.items()))
     with tempfile.TemporaryDirectory() as place:
         folders = [_write_run(record, Path(place) / str(number)) for number, record in enumerate(records)]
-        lines = render(compare_records(folders)).splitlines()
-    return "\n".join(["```", *(line for line in lines if not re.search(r"\b(hit|miss|partial) \d+ s", line)), "```"])
+        text = render(compare_records(folders))
+    return f"```\n{text}```"
 
 
 def _write_run(record: Record, folder: Path) -> Path:

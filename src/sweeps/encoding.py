@@ -53,7 +53,7 @@ def encode_missing(plan: SweepPlan, context: HydraContext, config: DictConfig) -
     if not needed:
         return
     log.info("forward passes that the jobs need: %d, made before the jobs", len(planned))
-    if launcher_kind(config) == "joblib" and all(encoder.shards == 1 for _, encoder in needed):
+    if launcher_kind(config.hydra.launcher) == "joblib" and all(encoder.shards == 1 for _, encoder in needed):
         for _, encoder in needed:
             _try_encode(encoder)
         return

@@ -18,6 +18,7 @@ from src.errors import UserError, mask
 from src.pooling import CONCAT
 from src.storage.atomic import write_json
 from src.sweeps.checks import check_compositions, check_has_jobs, check_outputs
+from src.sweeps.progress import PROGRESS
 from src.sweeps.status import PLAN, JobStatus, read_mapping
 
 OF, CONCATENATION = "pooling.of=", f"pooling={CONCAT}"
@@ -45,6 +46,8 @@ class SweepPlan:
     # values of ``layer`` that the jobs have; a forward pass stores them all
     layers: tuple[int, ...] = ()
     jobs: tuple[PlannedJob, ...] = ()  # empty where the plan was read from its file
+    number: int = 0  # of jobs
+    varying: tuple[str, ...] = ()  # keys whose values differ between the jobs
 
     def write(self) -> None:
         """Write ``sweep.json``, from which the processes of the jobs read the plan."""
@@ -53,7 +56,9 @@ class SweepPlan:
             "overrides": [mask(word) for word in self.overrides],
             "layers": list(self.layers),
             "jobs": len(self.jobs),
+            "varying": list(self.varying),
         }
+        (self.folder / PROGRESS).unlink(missing_ok=True)  # of an earlier sweep
         write_json(self.folder / PLAN, content, indent=2)
 
     @classmethod
@@ -63,12 +68,24 @@ class SweepPlan:
         identifier, layers = content.get("identifier"), content.get("layers")
         if not isinstance(identifier, str) or not isinstance(layers, list):
             return None
-        return cls(folder, identifier, layers=tuple(layer for layer in layers if isinstance(layer, int)))
+        number, varying = content.get("jobs"), content.get("varying")
+        return cls(
+            folder,
+            identifier,
+            layers=tuple(layer for layer in layers if isinstance(layer, int)),
+            number=number if isinstance(number, int) else 0,
+            varying=tuple(map(str, varying)) if isinstance(varying, list) else (),
+        )
 
     def status(self, job: PlannedJob) -> JobStatus | None:
         """Return the status of a job, or None if this sweep has not started it."""
         status = JobStatus.read(job.folder)
         return status if status is not None and status.sweep == self.identifier else None
+
+    def has_ended(self, job: PlannedJob) -> bool:
+        """Return whether this sweep has ended a job."""
+        status = self.status(job)
+        return status is not None and status.ended
 
     def started(self) -> tuple[PlannedJob, ...]:
         """Return the jobs that this sweep has started."""
@@ -108,7 +125,10 @@ def plan_sweep(overrides: Sequence[str], config: DictConfig, loader: ConfigLoade
         PlannedJob(number, job, folder) for number, (job, folder) in enumerate(zip(combinations, folders, strict=True))
     ]
     folder = Path(config.hydra.sweep.dir)
-    return SweepPlan(folder, uuid.uuid4().hex, tuple(overrides), swept_layers(overrides), tuple(jobs))
+    return SweepPlan(
+        folder, uuid.uuid4().hex, tuple(overrides), swept_layers(overrides), tuple(jobs), len(jobs),
+        varying_keys(combinations),
+    )  # fmt: skip
 
 
 def expand(overrides: Iterable[Override]) -> list[tuple[str, ...]]:
@@ -146,6 +166,23 @@ def _without_parts(jobs: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
         return jobs
     kept = [job if CONCATENATION in job else tuple(word for word in job if not word.startswith(OF)) for job in jobs]
     return list(dict.fromkeys(kept))
+
+
+def varying_keys(jobs: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Return the keys whose values differ between the jobs, in their order.
+
+    >>> varying_keys([("layer=0", "seed=1"), ("layer=1", "seed=1")])
+    ('layer',)
+    """
+    values: dict[str, set[str]] = {}
+    for word in itertools.chain.from_iterable(jobs):
+        values.setdefault(override_key(word), set()).add(word)
+    return tuple(key for key, found in values.items() if len(found) > 1)
+
+
+def override_key(word: str) -> str:
+    """Return the key of an override, without a sign before it."""
+    return word.partition("=")[0].lstrip("+~")
 
 
 def swept_layers(overrides: Sequence[str]) -> tuple[int, ...]:

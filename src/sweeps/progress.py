@@ -1,0 +1,60 @@
+"""The jobs of a sweep that have ended, and the time that is left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from src.storage.files import DAMAGE, open_regular
+
+PROGRESS = "progress.jsonl"  # in the sweep's folder: a line per job that has ended
+
+
+def add_ended(folder: Path, number: int, status: str, seconds: float) -> None:
+    """Add a job that has ended to the sweep's progress; without effect where the file cannot be written."""
+    line = json.dumps({"job": number, "status": status, "seconds": round(seconds, 3)})
+    try:
+        with (folder / PROGRESS).open("a", encoding="utf-8") as file:  # a short line is appended as a whole
+            file.write(f"{line}\n")
+    except OSError:
+        return
+
+
+def seconds_left(folder: Path, jobs: int, workers: int) -> float | None:
+    """Return an estimate of the seconds until a sweep ends, None before its first job has ended.
+
+    Every job that is left is taken to need the mean seconds of those that were run, so that skipped
+    jobs do not shorten the estimate.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the sweep.
+    jobs : int
+        Of the sweep.
+    workers : int
+        Jobs that run at once.
+    """
+    ended = {line["job"]: line for line in _lines(folder)}
+    run = [line["seconds"] for line in ended.values() if line["status"] != "skipped"]
+    if not run:
+        return None
+    return sum(run) / len(run) * max(0, jobs - len(ended)) / max(1, workers)
+
+
+def _lines(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a sweep's progress that can be read."""
+    try:
+        with open_regular(folder / PROGRESS) as file:
+            lines = file.read().decode().splitlines()
+    except (OSError, *DAMAGE):
+        return
+    for line in lines:
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(found, dict) and isinstance(found.get("seconds"), (int, float)) and {"job", "status"} <= {*found}:
+            yield found
