@@ -74,7 +74,7 @@ def format_difference(metric: str, difference: Difference) -> str:
 
 
 def _unsigned_zero(metric: str, value: float) -> str:
-    text = format_value(metric, value)
+    text = f"{100 * value:.1f}" if is_fraction(metric) else format_value(metric, value)
     return text if float(text) else text.removeprefix("-")
 
 

@@ -86,7 +86,7 @@ def run_job(composed: DictConfig, job: SweepJob) -> None:
     from src.pipeline.record import renamed
     from src.pipeline.threads import resolved_threads
     from src.results.cache import ResultCache
-    from src.results.display import score_summary
+    from src.results.display import format_score, score_summary
     from src.trackers.registry import run_group
 
     has_result = job.start()
@@ -105,12 +105,13 @@ def run_job(composed: DictConfig, job: SweepJob) -> None:
             job.discard_earlier_result()
             _run_probe(tracker, prepared, estimator, job.folder, lambda result: _log_job(job, score_summary(result)))
         else:
-            _log_job(job, f"skipped, since the record of an equal run is in the store: {score_summary(copied)}")
+            score = f"{copied.score['metric']} {format_score(copied.score['metric'], copied.score)}"
+            _log_job(job, f"skipped, an equal run is in the store: {score}")
             if not (has_result and tracker.holds(job.folder, prepared.key)):
                 _start(tracker, prepared, job.folder)
                 tracker.log(copied)
                 tracker.finish(failed=False)
-    job.finish("done" if copied is None else "skipped")
+    job.finish("done" if copied is None else "skipped", encoded=bool(prepared.extractor.encoded))
 
 
 def _log_job(job: SweepJob, text: str) -> None:

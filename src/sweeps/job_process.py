@@ -18,7 +18,7 @@ from src.runtime.provenance import cores
 from src.runtime.terminal import time_left
 from src.sweeps.launching import launcher_kind
 from src.sweeps.plan import SweepPlan, override_key
-from src.sweeps.progress import add_ended, seconds_left
+from src.sweeps.progress import ENCODED, add_ended, seconds_left
 from src.sweeps.status import discard_earlier_result, start_job, write_failure, write_status
 
 log = logging.getLogger("src.sweeps")
@@ -74,8 +74,10 @@ class SweepJob:
 
     def start(self) -> bool:
         """Write and log that the job runs; return whether its folder holds the complete result of an earlier job."""
-        folder, number = self.sweep.folder, self.sweep.number
-        left = seconds_left(folder, number, self.workers) if number and self.workers else None
+        plan = self.sweep
+        left = (
+            seconds_left(plan.folder, plan.number, plan.passes, self.workers) if plan.number and self.workers else None
+        )
         log.info("%s%s", self.label, time_left(left))
         return start_job(self.folder, self.sweep.identifier)
 
@@ -83,10 +85,10 @@ class SweepJob:
         """Write that the files in the folder are about to be replaced."""
         discard_earlier_result(self.folder, self.sweep.identifier)
 
-    def finish(self, status: str) -> None:
-        """Write how the job ended: done or skipped."""
+    def finish(self, status: str, *, encoded: bool = False) -> None:
+        """Write how the job ended: done or skipped; `encoded`: whether it made a forward pass."""
         write_status(self.folder, status, sweep=self.sweep.identifier)
-        self._add_ended(status)
+        self._add_ended(ENCODED if encoded else status)
 
     def _add_ended(self, status: str) -> None:
         if self.sweep.identifier:

@@ -18,6 +18,7 @@ from src.errors import UserError, mask
 from src.pooling import CONCAT
 from src.storage.atomic import write_json
 from src.sweeps.checks import check_compositions, check_has_jobs, check_outputs
+from src.sweeps.passes import passes
 from src.sweeps.progress import PROGRESS
 from src.sweeps.status import PLAN, JobStatus, read_mapping
 
@@ -48,6 +49,7 @@ class SweepPlan:
     jobs: tuple[PlannedJob, ...] = ()  # empty where the plan was read from its file
     number: int = 0  # of jobs
     varying: tuple[str, ...] = ()  # keys whose values differ between the jobs
+    passes: int = 0  # forward passes that the jobs need, if the store has none of them
 
     def write(self) -> None:
         """Write ``sweep.json``, from which the processes of the jobs read the plan."""
@@ -57,6 +59,7 @@ class SweepPlan:
             "layers": list(self.layers),
             "jobs": len(self.jobs),
             "varying": list(self.varying),
+            "passes": self.passes,
         }
         (self.folder / PROGRESS).unlink(missing_ok=True)  # of an earlier sweep
         write_json(self.folder / PLAN, content, indent=2)
@@ -68,13 +71,15 @@ class SweepPlan:
         identifier, layers = content.get("identifier"), content.get("layers")
         if not isinstance(identifier, str) or not isinstance(layers, list):
             return None
-        number, varying = content.get("jobs"), content.get("varying")
+        varying = content.get("varying")
+        number, shared = (found if isinstance(found := content.get(name), int) else 0 for name in ("jobs", "passes"))
         return cls(
             folder,
             identifier,
             layers=tuple(layer for layer in layers if isinstance(layer, int)),
-            number=number if isinstance(number, int) else 0,
+            number=number,
             varying=tuple(map(str, varying)) if isinstance(varying, list) else (),
+            passes=shared,
         )
 
     def status(self, job: PlannedJob) -> JobStatus | None:
@@ -127,7 +132,7 @@ def plan_sweep(overrides: Sequence[str], config: DictConfig, loader: ConfigLoade
     folder = Path(config.hydra.sweep.dir)
     return SweepPlan(
         folder, uuid.uuid4().hex, tuple(overrides), swept_layers(overrides), tuple(jobs), len(jobs),
-        varying_keys(combinations),
+        varying_keys(combinations), len(passes(combinations)),
     )  # fmt: skip
 
 
