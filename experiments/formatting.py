@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from src.evaluation.differences import Difference
-from src.evaluation.hierarchical import Overall
 from src.results.display import format_value, is_fraction
 
 
@@ -36,12 +35,6 @@ def format_score_points(score: Mapping[str, Any]) -> str:
     return f"{format_points(score['value'])} {format_interval(score['low'], score['high'])}".rstrip()
 
 
-def format_overall(overall: Overall) -> str:
-    """Return a mean difference over tasks in points with its 95 % interval."""
-    interval = format_interval(overall.low, overall.high, signed=True)
-    return f"{format_points(overall.value, signed=True)} points {interval}"
-
-
 def format_p_value(value: float | None) -> str:
     """Return a p-value with three decimals.
 
@@ -59,7 +52,7 @@ def format_signed(metric: str, value: float) -> str:
     >>> format_signed("accuracy", 0.0312), format_signed("accuracy", -0.0004), format_signed("rmse", -0.25)
     ('+3.1', '0.0', '-0.25')
     """
-    text = _unsigned_zero(metric, value)
+    text = format_unsigned(metric, value)
     return f"{'+' * (float(text) > 0)}{text}"
 
 
@@ -70,10 +63,11 @@ def format_difference(metric: str, difference: Difference) -> str:
     text = format_signed(metric, difference.value)
     if difference.low is None or difference.high is None:
         return f"{text} (no interval)"
-    return f"{text} [{_unsigned_zero(metric, difference.low)}, {_unsigned_zero(metric, difference.high)}]"
+    return f"{text} [{format_unsigned(metric, difference.low)}, {format_unsigned(metric, difference.high)}]"
 
 
-def _unsigned_zero(metric: str, value: float) -> str:
+def format_unsigned(metric: str, value: float) -> str:
+    """Return a difference without a plus sign, in points if the metric is a fraction."""
     text = f"{100 * value:.1f}" if is_fraction(metric) else format_value(metric, value)
     return text if float(text) else text.removeprefix("-")
 

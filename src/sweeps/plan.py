@@ -18,6 +18,7 @@ from src.errors import UserError, mask
 from src.pooling import CONCAT
 from src.storage.atomic import write_json
 from src.sweeps.checks import check_compositions, check_has_jobs, check_outputs
+from src.sweeps.naming import sweep_name
 from src.sweeps.passes import passes
 from src.sweeps.progress import PROGRESS
 from src.sweeps.status import PLAN, JobStatus, read_mapping
@@ -47,9 +48,15 @@ class SweepPlan:
     # values of ``layer`` that the jobs have; a forward pass stores them all
     layers: tuple[int, ...] = ()
     jobs: tuple[PlannedJob, ...] = ()  # empty where the plan was read from its file
+    group: str = ""  # name of the sweep in its tracker
     number: int = 0  # of jobs
     varying: tuple[str, ...] = ()  # keys whose values differ between the jobs
     passes: int = 0  # forward passes that the jobs need, if the store has none of them
+
+    @property
+    def label(self) -> str:
+        """Name of the sweep in its tracker, which is that of its folder if the plan has none."""
+        return self.group or self.folder.name
 
     def write(self) -> None:
         """Write ``sweep.json``, from which the processes of the jobs read the plan."""
@@ -60,6 +67,7 @@ class SweepPlan:
             "jobs": len(self.jobs),
             "varying": list(self.varying),
             "passes": self.passes,
+            "group": self.group,
         }
         (self.folder / PROGRESS).unlink(missing_ok=True)  # of an earlier sweep
         write_json(self.folder / PLAN, content, indent=2)
@@ -68,7 +76,7 @@ class SweepPlan:
     def read(cls, folder: Path) -> SweepPlan | None:
         """Return the plan of the sweep in `folder` without its jobs, or None if there is none."""
         content = read_mapping(folder / PLAN)
-        identifier, layers = content.get("identifier"), content.get("layers")
+        identifier, layers, group = (content.get(name) for name in ("identifier", "layers", "group"))
         if not isinstance(identifier, str) or not isinstance(layers, list):
             return None
         varying = content.get("varying")
@@ -77,6 +85,7 @@ class SweepPlan:
             folder,
             identifier,
             layers=tuple(layer for layer in layers if isinstance(layer, int)),
+            group=group if isinstance(group, str) else "",
             number=number,
             varying=tuple(map(str, varying)) if isinstance(varying, list) else (),
             passes=shared,
@@ -131,9 +140,16 @@ def plan_sweep(overrides: Sequence[str], config: DictConfig, loader: ConfigLoade
     ]
     folder = Path(config.hydra.sweep.dir)
     return SweepPlan(
-        folder, uuid.uuid4().hex, tuple(overrides), swept_layers(overrides), tuple(jobs), len(jobs),
-        varying_keys(combinations), len(passes(combinations)),
-    )  # fmt: skip
+        folder,
+        uuid.uuid4().hex,
+        tuple(overrides),
+        swept_layers(overrides),
+        tuple(jobs),
+        group=sweep_name(folder, combinations, config),
+        number=len(jobs),
+        varying=varying_keys(combinations),
+        passes=len(passes(combinations)),
+    )
 
 
 def expand(overrides: Iterable[Override]) -> list[tuple[str, ...]]:

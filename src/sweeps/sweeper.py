@@ -119,7 +119,7 @@ class ProbeSweeper(Sweeper):
         except (Exception, KeyboardInterrupt) as error:
             self._report_stopped(plan, interrupted=isinstance(error, KeyboardInterrupt))
             raise
-        return self._report(plan)
+        return self._write_report(plan)
 
     def _run(self, plan: SweepPlan) -> None:
         """Make the forward passes that several jobs need, then launch the jobs and wait for them.
@@ -134,17 +134,18 @@ class ProbeSweeper(Sweeper):
         launcher = Plugins.instance().instantiate_launcher(self.hydra_context, self.task_function, self.config)
         launch_jobs(plan, launcher, self.config, self.max_batch_size)
 
-    def _report(self, plan: SweepPlan) -> Comparison:
-        """Write and print the comparison, then print where the tracker's runs are."""
-        has_records = self._has_records()
-        as_json = bool(self.config.runtime.json)
-        comparison = write_report(plan, has_records=has_records, as_json=as_json)
-        if has_records and comparison.jobs and not as_json:
+    def _write_report(self, plan: SweepPlan) -> Comparison:
+        """Write and print the comparison."""
+        return write_report(plan, has_records=self._has_records(), as_json=bool(self.config.runtime.json))
+
+    def _report(self, plan: SweepPlan) -> None:
+        """Write and print the comparison, then print where the tracker's runs are, which a callback does otherwise."""
+        comparison = self._write_report(plan)
+        if self._has_records() and comparison.jobs and not self.config.runtime.json:
             from src.trackers.wandb_runs import sync_hints
 
             for line in sync_hints([job.folder for job in comparison.jobs]):
                 print_text(line)
-        return comparison
 
     def _report_stopped(self, plan: SweepPlan, *, interrupted: bool) -> None:
         """Report on a sweep that an error ended, or the jobs it has started if the user interrupted it."""
