@@ -62,7 +62,7 @@ def format_signed(metric: str, value: float) -> str:
     >>> format_signed("accuracy", 0.0312), format_signed("accuracy", -0.0004), format_signed("rmse", -0.25)
     ('+3.1', '0.0', '-0.25')
     """
-    text = _unsigned_zero(metric, value)
+    text = format_unsigned(metric, value)
     return f"{'+' * (float(text) > 0)}{text}"
 
 
@@ -73,11 +73,12 @@ def format_difference(metric: str, difference: Difference) -> str:
     text = format_signed(metric, difference.value)
     if difference.low is None or difference.high is None:
         return f"{text} (no interval)"
-    return f"{text} [{_unsigned_zero(metric, difference.low)}, {_unsigned_zero(metric, difference.high)}]"
+    return f"{text} [{format_unsigned(metric, difference.low)}, {format_unsigned(metric, difference.high)}]"
 
 
-def _unsigned_zero(metric: str, value: float) -> str:
-    text = format_value(metric, value)
+def format_unsigned(metric: str, value: float) -> str:
+    """Return a difference without a plus sign, in points if the metric is a fraction."""
+    text = f"{100 * value:.1f}" if is_fraction(metric) else format_value(metric, value)
     return text if float(text) else text.removeprefix("-")
 
 
