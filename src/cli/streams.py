@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import io
 import logging
 import os
@@ -26,6 +28,9 @@ def configure_process() -> None:
     logging.raiseExceptions = False  # on a full disk, a library's log would print a traceback
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of libraries; this package logs its warnings
+    # Otherwise the interpreter, as it ends, walks twice over all objects of torch and transformers.
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)
 
 
 def set_log_level(level: Any) -> None:
