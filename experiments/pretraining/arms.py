@@ -38,7 +38,7 @@ ENVIRONMENT = {
     # fill gigabytes.
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256",
     # Large tensors keep their memory from step to step, in large pages, rather than get new pages.
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=1073741824"
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=67108864"
     ":glibc.malloc.trim_threshold=4294967296",
 }
 POLL_INTERVAL = 0.2  # seconds
