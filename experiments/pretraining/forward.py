@@ -38,7 +38,7 @@ def read_states(model: BertForPreTraining, ids: Tensor, segments: Tensor, places
         Those of `places`, then rows without meaning.
     pooled : (rows, width)
     """
-    bert = model.bert
+    bert: Any = model.bert
     if not follows(model, ids.device.type):
         output = bert(input_ids=ids, token_type_ids=segments)
         return output.last_hidden_state.flatten(0, 1)[places], output.pooler_output
@@ -106,7 +106,8 @@ def finish_layer(layer: Any, context: Tensor, states: Tensor) -> Tensor:
     output, wide, narrow = layer.attention.output, layer.intermediate, layer.output
     attended = output.LayerNorm(apply(output.dense, context) + states)
     inner = wide.intermediate_act_fn(apply(wide.dense, attended))
-    return narrow.LayerNorm(apply(narrow.dense, inner) + attended)  # type: ignore[no-any-return]
+    found: Tensor = narrow.LayerNorm(apply(narrow.dense, inner) + attended)
+    return found
 
 
 def apply(layer: nn.Linear, x: Tensor) -> Tensor:
@@ -118,7 +119,7 @@ def product(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return ``x @ weight.T + bias``, computed by oneDNN where that is possible."""
     if not can_pack(x.device.type, x.dtype):
         return linear(x, weight, bias)
-    found: Tensor = Product.apply(x.flatten(0, -2), weight, bias)  # type: ignore[no-untyped-call]
+    found: Tensor = Product.apply(x.flatten(0, -2), weight, bias)
     return found.unflatten(0, x.shape[:-1])
 
 
