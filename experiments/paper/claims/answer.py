@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from experiments.formatting import format_overall, join_names
-from experiments.paper.claims import ladder, practice, primary, settings, strata
+from experiments.paper.claims import arms, ladder, practice, primary, settings, strata
 from experiments.paper.claims.sentences import REAL_PAIRS, Claim, describe_overall, tasks_with_verdict
 from experiments.paper.evidence import Evidence
 from experiments.paper.labels import by_pooling
@@ -38,7 +38,8 @@ CLAIMS: tuple[Callable[[Evidence], Claim], ...] = (  # in their order on the pag
 def all_claims(evidence: Evidence) -> list[Claim]:
     """Return the claims in their order on the page, those in D² first where the records allow them."""
     by_deviance = any(map(evidence.has_deviance, evidence.models))
-    return [*([strata.by_stratum(evidence)] if by_deviance else []), *(claim(evidence) for claim in CLAIMS)]
+    first = [strata.by_stratum(evidence)] if by_deviance else []
+    return [*first, *(claim(evidence) for claim in CLAIMS), *arms.claims(evidence)]
 
 
 def scope(evidence: Evidence) -> str:
