@@ -152,10 +152,11 @@ class Study:
             same = _holm([p_equivalence(each, MARGIN) for each in differences])
             found += [
                 SeedContrast(
-                    self.name, stratum, a, b, quantity, regression, tuple(tasks), tuple(names), self.seeds, *numbers
+                    self.name, stratum, a, b, quantity, regression, tuple(tasks), tuple(names), self.seeds,
+                    difference, own, equal,
                 )
-                for quantity, *numbers in zip(QUANTITIES, differences, p, same, strict=True)
-            ]
+                for quantity, difference, own, equal in zip(QUANTITIES, differences, p, same, strict=True)
+            ]  # fmt: skip
         return found
 
     def all_contrasts(self) -> Iterator[SeedContrast]:

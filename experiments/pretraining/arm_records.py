@@ -31,7 +31,7 @@ from src.errors import UserError, flatten
 from src.storage.files import file_digest, read_json
 
 MAIN = "pooling=cls,pooler,mean"
-SWEEPS = {  # of a study's arms, by name
+SWEEPS: dict[str, dict[str, tuple[str, ...]]] = {  # of a study's arms, by name
     "nsp": {"probes": ("+experiment=arms",)},
     "continued": {
         "probes": ("+experiment=arms", "dataset=sst2,mr,cr,mpqa,trec,mrpc,stsb,sick_e"),
