@@ -30,6 +30,7 @@ COMMANDS = {
     "convert": ("experiments.convert", "write a TensorFlow checkpoint as a Hugging Face folder"),
     "collect": ("experiments.collect", "put the records of a sweep into a bundle"),
     "dashboard": ("experiments.dashboard", "save a Weights & Biases workspace"),
+    "download": ("experiments.download", "fetch the files of runs from Weights & Biases, to compare them here"),
     "benchmark": ("experiments.benchmark", "time the suite beside other libraries"),
     "parity": ("experiments.parity.__main__", "compare the same weights in other systems"),
 }

@@ -1,18 +1,22 @@
-"""Save a dashboard in W&B: ``python -m experiments.dashboard ENTITY/PROJECT [--dry-run]``.
+"""Save a dashboard in W&B: ``python -m experiments.dashboard ENTITY/PROJECT [dataset=NAME,...] [--dry-run]``.
 
 The dashboard is a new workspace view that shows only names which `src.trackers.wandb` sends.
-``--dry-run`` prints its specification and needs no server.
+``dataset=`` shows the runs of these datasets alone. ``--dry-run`` prints the specification and needs
+no server.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
 import signal
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from experiments.cli import command, required
+from experiments.vega_charts import DISPLAY_NAMES, INTERVALS, LAYERS, charts
 from src.cli.messages import print_text
 from src.errors import UserError, flatten
 
@@ -31,10 +35,10 @@ COLUMNS = [
     *(f"summary:{name}" for name in INTERVAL),
 ]
 MOST = 200  # runs in a panel; the default of W&B is 10
+TABLES = "Tables and figures are those of the newest sweep that is shown; a sweep logs them in a run of its own."
 DIFFERENCES = (
-    "**a − b, paired on the same test rows**: a row per task and pair with its 95 % interval, and the p-values of the "
-    "difference and of equivalence within one point, after Holm over the sweep. A sweep logs the tables and figures "
-    "if it was started with `hydra/callbacks=wandb`."
+    "**a − b, paired on the same test rows**: a row per group and pair with its 95 % interval, and the p-values of the "
+    f"difference and of equivalence within one point, after Holm over the pairs of the group. {TABLES}"
 )
 FAILED = (
     "**Runs that failed** come first in the list of runs. A crashed run was killed. A failed run ended with an error; "
@@ -43,16 +47,30 @@ FAILED = (
 )
 
 
-def workspace(entity: str, project: str) -> Workspace:
-    """Return the workspace of a project, not yet saved."""
+log = logging.getLogger("experiments.dashboard")
+
+
+def workspace(
+    entity: str, project: str, datasets: Sequence[str] = (), *, chart_ids: Mapping[str, str] | None = None
+) -> Workspace:
+    """Return the workspace of a project, not yet saved.
+
+    Parameters
+    ----------
+    entity, project : str
+    datasets : sequence of str
+        Shows the runs of these alone, and the sweeps that have one of them; empty: all.
+    chart_ids : mapping, optional
+        Identifier of each chart of `experiments.vega_charts`. Default: as if the entity had them.
+    """
     from wandb_workspaces import expr
     from wandb_workspaces import workspaces as ws
 
     return ws.Workspace(
         entity=entity,
         project=project,
-        name=NAME,
-        sections=sections(),
+        name=f"{NAME}: {', '.join(datasets)}" if datasets else NAME,
+        sections=sections(chart_ids or {name: f"{entity}/{name}" for name in charts()}),
         settings=ws.WorkspaceSettings(max_runs=MOST),
         runset_settings=ws.RunsetSettings(
             # In alphabetical order of the state: crashed and failed before finished.
@@ -60,17 +78,19 @@ def workspace(entity: str, project: str) -> Workspace:
                 expr.Ordering(expr.Metric("State")),
                 expr.Ordering(expr.Metric("CreatedTimestamp"), ascending=False),
             ],
+            # A tag, because a sweep's own run has one for each of its datasets.
+            filters=expr.And(expr.Tags().isin(list(datasets))) if datasets else "",
             pinned_columns=COLUMNS,
         ),
     )
 
 
-def sections() -> list[Section]:
-    """Return the sections from top to bottom."""
+def sections(chart_ids: Mapping[str, str]) -> list[Section]:
+    """Return the sections from top to bottom; `chart_ids` as in `workspace`, empty where the entity has no charts."""
     return [
-        _scores(),
-        _differences(),
-        _layers(),
+        _scores(chart_ids),
+        _differences(chart_ids),
+        _layers(chart_ids),
         _costs(),
         _ladder(),
         _failures(),
@@ -92,13 +112,29 @@ def _scatter(title: str, metric: str, **options: Any) -> Any:
     return wr.ScatterPlot(title=title, x=wr.SummaryMetric(metric), y=wr.SummaryMetric("score"), **options)
 
 
-def _scores() -> Section:
+def _interval_chart(table: str, chart: str, title: str, **fields: str) -> Any:
+    """Return a chart of the newest table of this name, its fields given as columns of the table."""
+    from wandb_workspaces.reports import v2 as wr
+
+    bounds = {"low": "low", "high": "high"}
+    return wr.CustomChart(
+        query={"summaryTable": {"tableKey": table}},
+        chart_name=chart,
+        chart_fields={**bounds, **fields},
+        chart_strings={"title": title},
+    )
+
+
+def _scores(chart_ids: Mapping[str, str]) -> Section:
     from wandb_workspaces.reports import v2 as wr
     from wandb_workspaces.workspaces import Section
 
     every: dict[str, Any] = {"legend_template": LEGEND, "max_runs_to_show": MOST, "max_bars_to_show": MOST}
-    interval = wr.BarPlot(
-        title="Score with its 95 % interval: low, value, high", metrics=list(INTERVAL), title_x="fraction", **every
+    bars = wr.BarPlot(
+        title="Score of each run and the bounds of its 95 % interval",
+        metrics=list(INTERVAL),
+        title_x="fraction",
+        **every,
     )
     mean = wr.BarPlot(
         title="Mean score and its range over the runs shown", metrics=["score"], title_x="fraction", **_by_pooling()
@@ -110,10 +146,14 @@ def _scores() -> Section:
         **_by_pooling(groupby=wr.Config("probe")),
     )
     figure = wr.MediaBrowser(title="Scores with intervals and baselines", media_keys=["figures/scores"], num_columns=1)
-    return Section(name="Score by pooling and task", is_open=True, panels=[interval, mean, kinds, figure])
+    panels: list[Any] = [figure, bars, mean, kinds]
+    if chart := chart_ids.get(INTERVALS):
+        fields = {"panel": "group", "label": "pooling", "value": "value"}
+        panels.insert(0, _interval_chart("comparison", chart, "score, fraction", **fields))
+    return Section(name="Score by pooling and task", is_open=True, panels=panels)
 
 
-def _differences() -> Section:
+def _differences(chart_ids: Mapping[str, str]) -> Section:
     from wandb_workspaces.reports import v2 as wr
     from wandb_workspaces.workspaces import Section
 
@@ -123,19 +163,37 @@ def _differences() -> Section:
         chart_fields={"label": "contrast", "value": "difference"},
         chart_strings={"title": "Difference of the scores"},
     )
+    if found := chart_ids.get(INTERVALS):
+        fields = {"panel": "group", "label": "pair", "value": "difference"}
+        chart = _interval_chart("differences", found, "difference of the scores, fraction", **fields)
     tables = [wr.WeavePanelSummaryTable(table_name=name) for name in ("differences", "comparison")]
     panels: list[Any] = [wr.MarkdownPanel(markdown=DIFFERENCES), tables[0], chart, tables[1]]
     return Section(name="Pooling differences", is_open=True, panels=panels)
 
 
-def _layers() -> Section:
+def _layers(chart_ids: Mapping[str, str]) -> Section:
     from wandb_workspaces.reports import v2 as wr
     from wandb_workspaces.workspaces import Section
 
     layer, score = wr.Config("layer"), wr.SummaryMetric("score")
-    scores = wr.ScatterPlot(title="Score by layer", x=layer, y=score, legend_template=LEGEND)
-    mean = wr.BarPlot(title="Mean score by layer", metrics=["score"], **_by_pooling(groupby=layer))
-    return Section(name="Layers", panels=[scores, mean])
+    # A run has one point; the runs of a pooling make its line.
+    lines = wr.LinePlot(
+        title="Score by layer: mean and range over the runs shown",
+        x="layer",
+        y=["score"],
+        title_x="layer",
+        groupby=wr.Config("pooling"),
+        groupby_aggfunc="mean",
+        groupby_rangefunc="minmax",
+        max_runs_to_show=MOST,
+    )
+    scores = wr.ScatterPlot(title="Score by layer, a point per run", x=layer, y=score, legend_template=LEGEND)
+    figure = wr.MediaBrowser(title="Scores by layer with intervals", media_keys=["figures/layers"], num_columns=1)
+    panels: list[Any] = [lines, figure, scores]
+    if chart := chart_ids.get(LAYERS):
+        fields = {"panel": "panel", "label": "pooling", "layer": "layer", "value": "value"}
+        panels.insert(0, _interval_chart("comparison", chart, "score, fraction", **fields))
+    return Section(name="Layers", panels=panels)
 
 
 def _costs() -> Section:
@@ -155,10 +213,11 @@ def _ladder() -> Section:
     from wandb_workspaces.reports import v2 as wr
     from wandb_workspaces.workspaces import Section
 
-    metrics = (wr.Config("dataset"), wr.Config("pooling"), wr.SummaryMetric("chosen/value"), wr.SummaryMetric("score"))
+    metrics: list[Any] = [wr.Config(name) for name in ("dataset", "pooling", "layer")]
+    metrics += [wr.SummaryMetric("chosen/value"), wr.SummaryMetric("score")]
     columns = [wr.interface.ParallelCoordinatesPlotColumn(metric=metric) for metric in metrics]
     panels: list[Any] = [
-        wr.ParallelCoordinatesPlot(title="Pooling, penalty chosen (knn: k), score", columns=columns),
+        wr.ParallelCoordinatesPlot(title="Dataset, pooling, layer, penalty chosen (knn: k), score", columns=columns),
         _scatter("Score by penalty (knn: k)", "chosen/value", legend_template=LEGEND),
     ]
     return Section(name="Ladder from [CLS] to the pooler", panels=panels)
@@ -191,25 +250,36 @@ class Options:
     """Options of the command."""
 
     project: str = required("the W&B project, as ENTITY/PROJECT")
+    dataset: tuple[str, ...] = ()  # shows the runs of these alone
     dry_run: bool = False
 
 
 @command(Options, positional="project", aliases={"--dry-run": "dry_run=true"})
 def main(options: Options) -> None:
     """Save the workspace, or print it."""
-    if not re.fullmatch(r"[^/\s]+/[^/\s]+", options.project):
-        raise UserError(f"'{options.project}' is no ENTITY/PROJECT, such as my-team/bert-pooling-probes.")
+    entity, project = split_project(options.project)
     try:
-        built = workspace(*options.project.split("/"))
+        built = workspace(entity, project, options.dataset)
+        if options.dry_run:
+            print_text(json.dumps(specification(built), indent=2))
+        else:
+            print_text(save(entity, project, options.dataset))
     except ImportError as error:
         raise UserError(
             f"{flatten(error)}: dashboards need wandb-workspaces. Run pip install -e '.[dashboard]'."
         ) from error
-    print_text(json.dumps(specification(built), indent=2) if options.dry_run else save(built))
 
 
-def save(built: Workspace) -> str:
-    """Send a workspace, and return its address.
+def split_project(text: str) -> tuple[str, str]:
+    """Return entity and project of ``ENTITY/PROJECT``; raise a UserError if the text is of another form."""
+    if not re.fullmatch(r"[^/\s]+/[^/\s]+", text):
+        raise UserError(f"'{text}' is no ENTITY/PROJECT, such as my-team/bert-pooling-probes.")
+    entity, _, project = text.partition("/")
+    return entity, project
+
+
+def save(entity: str, project: str, datasets: Sequence[str] = ()) -> str:
+    """Send the charts and the workspace of a project, and return its address.
 
     Raises
     ------
@@ -221,14 +291,35 @@ def save(built: Workspace) -> str:
     reason = offline_reason()
     if reason is None:
         try:
+            built = workspace(entity, project, datasets, chart_ids=save_charts(entity))
             built.save()
             return str(built.url)
         except Exception as error:
             reason = f"the server refused it: {flatten(error)}"
     raise UserError(
-        f"the dashboard of {built.entity}/{built.project} was not saved: {reason}.\nRun `wandb login`; --dry-run "
-        "needs no server."
+        f"the dashboard of {entity}/{project} was not saved: {reason}.\nRun `wandb login`; --dry-run needs no server."
     )
+
+
+def save_charts(entity: str) -> dict[str, str]:
+    """Create the charts of `experiments.vega_charts` in an entity, and return the identifier of each.
+
+    A chart that the entity has already is used as it is. One that the server refuses is left out with a warning.
+    """
+    import wandb
+
+    found = {}
+    for name, specification in charts().items():
+        try:
+            found[name] = wandb.Api().create_custom_chart(
+                entity, name, DISPLAY_NAMES[name], "vega2", "private", specification
+            )
+        except Exception as error:
+            if "exist" in str(error).lower() or "duplicate" in str(error).lower():
+                found[name] = f"{entity}/{name}"
+            else:
+                log.warning("no chart '%s': the server refused it: %s", DISPLAY_NAMES[name], flatten(error))
+    return found
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from src.evaluation.differences import Difference
-from src.evaluation.hierarchical import Overall
 from src.results.display import format_value, is_fraction
 
 
@@ -34,12 +33,6 @@ def format_interval(low: float | None, high: float | None, *, signed: bool = Fal
 def format_score_points(score: Mapping[str, Any]) -> str:
     """Return a score in points with its interval."""
     return f"{format_points(score['value'])} {format_interval(score['low'], score['high'])}".rstrip()
-
-
-def format_overall(overall: Overall) -> str:
-    """Return a mean difference over tasks in points with its 95 % interval."""
-    interval = format_interval(overall.low, overall.high, signed=True)
-    return f"{format_points(overall.value, signed=True)} points {interval}"
 
 
 def format_p_value(value: float | None) -> str:

@@ -13,6 +13,7 @@ from src.storage.files import Unreadable, file_digest, read_json, require_fields
 
 RECORDS_DIR = Path(__file__).parent / "records"
 MANIFEST = "manifest.json"
+RESAMPLING = "resampling.json"  # written by experiments.paper, not by a run
 NAMED = ("dataset", "pooling", "layer", "pairing", "probe", "draws")  # of a run
 
 
@@ -26,7 +27,7 @@ def write_manifest(records: Path) -> None:
                 "digests": {each: _digest(path.parent / each) for each in (RECORDS_FILE, PREDICTIONS_FILE)},
                 "runs": {record.result.key: _describe(record.result) for record in read_records(path.parent)},
             }
-        elif name not in (MANIFEST, "README.md") and path.name != PREDICTIONS_FILE:
+        elif name not in (MANIFEST, RESAMPLING, "README.md") and path.name != PREDICTIONS_FILE:
             files[name] = _digest(path)
     write_json(records / MANIFEST, {"bundles": bundles, "files": files})
 

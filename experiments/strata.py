@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -79,7 +79,7 @@ def task_answer(records: Sequence[Record]) -> Answer:
     """
     if any(stratum_of(record.result) == SIMILARITY for record in records):
         return Answer(True)
-    fitted = [record for record in records if record.result.probe in WITH_DEVIANCE and _selection_loss(record.result)]
+    fitted = [record for record in records if record.result.probe in WITH_DEVIANCE and selection_loss(record.result)]
     if not fitted:
         raise UserError(
             f"{records[0].result.dataset}: whether it can answer is decided by probe=logistic or probe=ridge, "
@@ -94,7 +94,7 @@ def task_answer(records: Sequence[Record]) -> Answer:
     return Answer(counts, gain, any(approximate for *_, approximate in pairs))
 
 
-def _selection_loss(result: Result) -> float | None:
+def selection_loss(result: Result) -> float | None:
     """Return the loss at the grid's choice, on the rows that chose it."""
     chosen = result.chosen
     if chosen.get("loss") is not None:
@@ -105,7 +105,7 @@ def _selection_loss(result: Result) -> float | None:
 
 def _losses_of_choice(record: Record) -> tuple[float, float, bool]:
     """Return the loss at the grid's choice, that of the constant, and whether the latter is approximate."""
-    loss, constant = _selection_loss(record.result), record.result.chosen.get("constant_loss")
+    loss, constant = selection_loss(record.result), record.result.chosen.get("constant_loss")
     assert loss is not None
     if constant is not None:
         return loss, float(constant), False
@@ -180,6 +180,26 @@ def row_contrast(records: Mapping[str, Record], a: str, b: str) -> RowContrast:
     return deviance_contrast(TaskLosses(result.dataset, kept, record_constant(first), clusters, folds), a, b)
 
 
+def explained(record: Record) -> RowContrast:
+    """Return the D² of a run with its error: the contrast with the constant of its fitted rows.
+
+    Raises
+    ------
+    UserError
+        The record does not hold the losses of its rows.
+    """
+    losses, predictions = record_losses(record), record.predictions
+    if losses is None:
+        raise UserError(f"{record.result.dataset}: the record holds no log-likelihoods, so it has no D². Run it again.")
+    constant = record_constant(record)
+    clusters = row_clusters(predictions["row"], predictions.get("group"))
+    folds = predictions["fold"] if predictions["fold"].max(initial=-1) >= 0 else None
+    both = {record.result.pooling_label: losses, "constant": constant}
+    task = TaskLosses(record.result.dataset, both, constant, clusters, folds)
+    found = deviance_contrast(task, record.result.pooling_label, "constant")
+    return replace(found, unit=unit_of(record.result.dataset))
+
+
 @dataclass(frozen=True)
 class StratumTasks:
     """Tasks of one encoder, stratum, layer and read-out.
@@ -193,12 +213,15 @@ class StratumTasks:
         Dataset that does not count to its `Answer`.
     approximate : tuple of str
         Datasets that were decided by the test labels.
+    floors : dict
+        Dataset that does not count to its records by pooling, where they are kept to be shown.
     """
 
     stratum: str
     tasks: dict[str, dict[str, Record]]
     failed: dict[str, Answer]
     approximate: tuple[str, ...] = ()
+    floors: dict[str, dict[str, Record]] = field(default_factory=dict)
 
     def claims(
         self, pairs: Iterable[tuple[str, str]], *, margin: float = MARGIN, regression: bool = True

@@ -61,6 +61,11 @@ def task_label(task: str, metric: str) -> str:
     return f"{task} ({METRICS.get(metric, metric)})"
 
 
+def pair_label(a: str, b: str) -> str:
+    """Return the label of the difference of two runs: a less b."""
+    return " − ".join(LABELS.get(name, name) for name in (a, b))
+
+
 def needs_pooler(pooling: str) -> bool:
     """Return whether a pooling, or a part of ``a+b``, passes through the pooler's weights."""
     return any(map(pooling_needs_pooler, _parts(pooling)))

@@ -81,7 +81,7 @@ def run_job(composed: DictConfig, job: SweepJob) -> None:
     with _refusals_tracked(composed, job):
         config = parse_config(composed)
         check_shards(config.runtime, sweep=True, extracts=False)
-    group = run_group(config.tracker, job.sweep.folder.name)
+    group = run_group(config.tracker, job.sweep.label)
     config = replace(config, tracker=replace(config.tracker, group=group))
     with resolved_threads(config) as resolved:
         with _refusals_tracked(composed, job):
@@ -95,8 +95,8 @@ def run_job(composed: DictConfig, job: SweepJob) -> None:
         else:
             log.info("[%s] already done: the earlier record is copied", job.number)
             if not (has_result and tracker.holds(job.folder, prepared.key)):
-                _start(tracker, prepared, job.folder)
-                tracker.log(copied)
+                _start(tracker, prepared, job.folder, copied.provenance)
+                _log(tracker, prepared, copied, job.folder)
                 tracker.finish(failed=False)
     job.finish("done" if copied is None else "skipped")
 
@@ -113,20 +113,21 @@ def _run_probe(
     tracker: Tracker, prepared: PreparedRun, estimator: object, folder: Path, show: Callable[[Result], str]
 ) -> str | None:
     """Fit and score the probe, then write, print and track the record; return the tracker's hint for the user."""
+    from src.pipeline.record import record_provenance
     from src.pipeline.run import run_probe
     from src.probes.protocols.base import get_protocol
     from src.results.cache import ResultCache
     from src.trackers.examples import examples
 
     failed, settings = True, prepared.config.tracker
-    _start(tracker, prepared, folder)
+    _start(tracker, prepared, folder, record_provenance(prepared))
     try:
         finished = run_probe(prepared, estimator)
         # First, so that the result is kept even if the folder cannot be written.
         ResultCache(prepared.extractor.store.root).put(prepared.key, finished.files)
         finished.write(folder)
         print_text(show(finished.result))
-        tracker.log(finished.result)
+        _log(tracker, prepared, finished.result, folder)
         if settings.examples:
             compared = get_protocol(prepared.probe).FITTED  # a similarity has another unit than the gold scores
             table = examples(finished.predictions, prepared.data, text=settings.text, errors=compared)
@@ -148,6 +149,7 @@ def _with_layers(prepared: PreparedRun, layers: tuple[int, ...]) -> PreparedRun:
 @contextmanager
 def _refusals_tracked(composed: DictConfig, job: SweepJob) -> Iterator[None]:
     """Track a failed run if the job is refused before it begins, under the requested names."""
+    from src.trackers.naming import run_name, run_tags
     from src.trackers.registry import build_tracker, run_group
 
     try:
@@ -158,9 +160,9 @@ def _refusals_tracked(composed: DictConfig, job: SweepJob) -> Iterator[None]:
             groups["pooling"] = _requested_pooling(composed)
             shown = groups | {name: _requested(composed, name) for name in ("layer", "pairing", "seed", "draws")}
             settings = parse_tracker(composed)
-            tracker, group = build_tracker(settings), run_group(settings, job.sweep.folder.name)
-            tags = [str(groups["dataset"]), str(groups["pooling"])]
-            tracker.start(shown, name=_name(shown), group=group, job_type="probe", tags=tags, folder=job.folder)
+            tracker, group = build_tracker(settings), run_group(settings, job.sweep.label)
+            about: dict[str, Any] = {"name": run_name(shown), "tags": run_tags(shown), "group": group}
+            tracker.start(shown, **about, job_type="probe", folder=job.folder)
             tracker.finish(failed=True)
         raise
 
@@ -177,16 +179,20 @@ def _requested_pooling(composed: DictConfig) -> Any:
     return f"{name}({','.join(mask(str(part)) for part in parts)})" if parts else name
 
 
-def _start(tracker: Tracker, prepared: PreparedRun, folder: Path) -> None:
-    """Start the tracker's run."""
-    shown, group = prepared.resolved, prepared.config.tracker.group
-    tags = [prepared.data.name, prepared.target[0]]
-    tracker.start(shown, name=_name(shown), group=group, job_type="probe", tags=tags, folder=folder)
+def _start(tracker: Tracker, prepared: PreparedRun, folder: Path, provenance: Mapping[str, Any]) -> None:
+    """Start the tracker's run; `provenance` is that of its record."""
+    from src.trackers.naming import run_name, run_tags, shown_provenance
+
+    shown = {**prepared.resolved, "provenance": shown_provenance(provenance)}
+    about: dict[str, Any] = {"name": run_name(shown), "tags": run_tags(shown), "group": prepared.config.tracker.group}
+    tracker.start(shown, **about, job_type="probe", folder=folder)
 
 
-def _name(shown: Mapping[str, Any]) -> str:
-    """Return the name of a run in its tracker."""
-    return f"{shown['dataset']}-{shown['model']}-{shown['pooling']}-L{shown['layer']}-{shown['probe']}-s{shown['seed']}"
+def _log(tracker: Tracker, prepared: PreparedRun, result: Result, folder: Path) -> None:
+    """Log a record that lies in `folder`, and its files if they are asked for."""
+    tracker.log(result)
+    if prepared.config.tracker.artifacts:
+        tracker.attach(result, folder)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Build the paper: ``python -m experiments.paper [output=paper] [records=FOLDER]``.
 
-Draws every figure (PDF and PNG) and table (Markdown, LaTeX, CSV) and writes report.md, from the
-committed records alone. Equal records give equal bytes: no date, machine or order of files enters
-them. Needs neither torch nor git, and writes nowhere else.
+Draws every figure (PDF and PNG) and table (Markdown, LaTeX, CSV) and writes report.md and
+report.html, from the committed records alone. Equal records give equal bytes: no date, machine or
+order of files enters them. Results of resampling are read from resampling.json beside the records;
+what is missing there is computed and added. Needs neither torch nor git, and writes nowhere else.
 """
 
 from __future__ import annotations
@@ -33,12 +34,19 @@ class Options:
 @command(Options)
 def main(options: Options) -> None:
     """Build the paper."""
-    written = build(Path(options.output), Path(options.records))
-    print_text(f"{options.output}: report.md and {len(written) - 1} files of figures and tables")
+    written = build(Path(options.output), Path(options.records), store=Path(options.records))
+    print_text(f"{options.output}: report.md, report.html and {len(written) - 2} files of figures and tables")
 
 
-def build(output: Path, records: Path = RECORDS_DIR) -> list[Path]:
-    """Write ``report.md``, ``figures/`` and ``tables/`` into a folder, and return the files.
+def build(output: Path, records: Path = RECORDS_DIR, *, store: Path | None = None) -> list[Path]:
+    """Write ``report.md``, ``report.html``, ``figures/`` and ``tables/`` into a folder, and return the files.
+
+    Parameters
+    ----------
+    output, records : Path
+        Folders.
+    store : Path, optional
+        Folder where the results of resampling are kept; default: they are not.
 
     Raises
     ------
@@ -48,6 +56,8 @@ def build(output: Path, records: Path = RECORDS_DIR) -> list[Path]:
     """
     from tqdm import tqdm
 
+    from experiments.paper.html import to_html
+    from experiments.paper.markdown import to_markdown
     from experiments.paper.page import compose_page
     from experiments.paper.tables.catalogue import all_tables
 
@@ -64,6 +74,10 @@ def build(output: Path, records: Path = RECORDS_DIR) -> list[Path]:
         captions = {name: figure.CAPTION for name, figure in registry.FIGURES.items()}
         page = compose_page(evidence, captions, {table.name: table.caption for table in tables})
         images = [path for each in saving for path in each.result()]
+        texts = {
+            "report.md": to_markdown(page),
+            "report.html": to_html(page, {path.stem: path for path in images if path.suffix == ".png"}),
+        }
         for folder in ("figures", "tables"):
             (output / folder).mkdir(parents=True, exist_ok=True)
         written = [Path(shutil.copyfile(path, output / "figures" / path.name)) for path in images]
@@ -72,7 +86,9 @@ def build(output: Path, records: Path = RECORDS_DIR) -> list[Path]:
         written += [_write(output / "tables" / f"{table.name}.{kind}", text) for kind, text in contents.items()]
     for path in {*output.glob("figures/*.p[dn][fg]"), *output.glob("tables/*.*")} - set(written):
         path.unlink()  # of an earlier paper
-    return [_write(output / "report.md", page), *written]
+    if store is not None:
+        evidence.resampling.write(store)
+    return [*(_write(output / name, text) for name, text in texts.items()), *written]
 
 
 def _write(path: Path, text: str) -> Path:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 from collections import UserDict
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,24 @@ import numpy as np
 
 from experiments.bundles import Record
 from experiments.manifest import RECORDS_DIR, read_committed
-from experiments.paper.labels import by_dtype, regularisation
-from experiments.strata import WITH_DEVIANCE, StratumTasks, build_strata, record_losses
+from experiments.paper.labels import by_dtype, by_pooling, regularisation
+from experiments.paper.resampling import Resampling
+from experiments.strata import STRATA, WITH_DEVIANCE, Answer, StratumTasks, record_losses, stratum_of, task_answer
 from experiments.tasks import labelled_tasks, paired_tasks
 from src.errors import UserError, flatten
-from src.evaluation.contrasts import Contrast, Task, contrasts
-from src.evaluation.hierarchical import Overall, as_family, over_tasks
+from src.evaluation.contrasts import Contrast, Task
 from src.evaluation.multiplicity import MAIN_POOLINGS
+from src.evaluation.units import MeanContrast
 from src.results.result import Result
 from src.storage.files import read_json
 
-# The tasks of the primary claim: all real ones but SST with five classes, whose sentences are those
-# of SST-2.
-PRIMARY = ("cola", "sst2", "mrpc", "stsb", "rte", "wnli", "mr", "cr", "mpqa", "sick_e", "sick_r")
-SHARING = ("sst2", "sick_r")  # share their texts with MR and SICK-E
+# Real tasks in the order of the page: single texts, then pairs. Tasks that are not named follow.
+SINGLE_TASKS = (
+    *("sst2", "sst_fine", "mr", "cr", "mpqa", "subj", "trec", "banking77"),
+    *("tweet_offensive", "tweet_irony", "cola"),
+)
+PAIR_TASKS = ("mrpc", "stsb", "sick_e", "sick_r", "rte", "wnli")
+TASKS = (*SINGLE_TASKS, *PAIR_TASKS)
 PAIRS = (("pooler", "cls"), ("mean", "cls"), ("mean", "pooler"))
 LADDER = {  # steps from [CLS] to the pooler, and a control
     "pooler_preactivation": "W h + b",
@@ -35,8 +40,9 @@ LADDER = {  # steps from [CLS] to the pooler, and a control
     "random_pooler": "a random pooler",
 }
 STRENGTHS = ("none", "weak", "tuned")  # of the ladder's penalty
-RESAMPLES = 10_000  # of the primary claim
-FEWER = 1_000  # of every other claim
+RESAMPLES = 10_000  # of the real tasks' contrasts
+FEWER = 1_000  # of all other contrasts
+Label = Callable[[Result], str]
 
 
 class Evidence(UserDict[str, Sequence[Record]]):
@@ -47,15 +53,21 @@ class Evidence(UserDict[str, Sequence[Record]]):
     bundles : mapping of str to sequence of Record
     files : Path
         Folder of the records that are no bundles.
+    resampling : Resampling, optional
+        Computes what is resampled; default: without stored results.
     """
 
-    def __init__(self, bundles: Mapping[str, Sequence[Record]], files: Path = RECORDS_DIR) -> None:
+    def __init__(
+        self,
+        bundles: Mapping[str, Sequence[Record]],
+        files: Path = RECORDS_DIR,
+        resampling: Resampling | None = None,
+    ) -> None:
         super().__init__(bundles)
         self.files = files
-        self._contrasts: dict[tuple[str, tuple[tuple[str, str], ...]], list[Contrast]] = {}
-        self._primary: dict[str, list[Task]] = {}
-        self._ladders: dict[tuple[str, ...], list[Overall]] = {}
-        self._overall: dict[tuple[str, ...], Overall] = {}
+        self.resampling = Resampling() if resampling is None else resampling
+        self._contrasts: dict[str, list[Contrast]] = {}
+        self._answers: dict[str, dict[tuple[str, str], Answer]] = {}
 
     @classmethod
     def read(cls, records: Path = RECORDS_DIR) -> Evidence:
@@ -66,7 +78,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
         UserError
             A file that the manifest lists is missing or has changed.
         """
-        return cls(read_committed(records), records)
+        return cls(read_committed(records), records, Resampling.read(records))
 
     @classmethod
     def of(cls, data: Mapping[str, Sequence[Record]], files: Path) -> Evidence:
@@ -75,6 +87,10 @@ class Evidence(UserDict[str, Sequence[Record]]):
 
     def __missing__(self, name: str) -> Sequence[Record]:
         raise UserError(f"the records of {name} are missing. experiments/README.md names the command that makes them.")
+
+    def _optional(self, name: str) -> Sequence[Record]:
+        """Return a bundle, empty if it is not among the records."""
+        return self.data.get(name, ())
 
     def json(self, name: str) -> Any:
         """Return the content of a JSON file among the records."""
@@ -133,104 +149,150 @@ class Evidence(UserDict[str, Sequence[Record]]):
         names = {name for task in found for name in task.predictions}
         return [task for task in found if set(task.predictions) == names]
 
-    def primary_tasks(self, model: str) -> list[Task]:
-        """Return the tasks of the primary claim, the same objects at each call."""
-        if model not in self._primary:
-            found = {task.name: task for task in self.tasks(f"poolings/{model}", pooling=MAIN_POOLINGS)}
-            if missing := [name for name in PRIMARY if name not in found]:
-                names = ", ".join(missing)
-                raise UserError(
-                    f"poolings/{model} lacks {names}. Run the experiment on all its tasks, then collect it."
-                )
-            self._primary[model] = [found[name] for name in PRIMARY]
-        return self._primary[model]
+    def contrasts(self, model: str) -> list[Contrast]:
+        """Return the paired differences of `PAIRS` on each real task, in its own metric; Holm over a task's pairs."""
+        if model not in self._contrasts:
+            found = self.tasks(f"poolings/{model}", pooling=MAIN_POOLINGS)
+            self._contrasts[model] = self.resampling.contrasts(sort_tasks(found), PAIRS, resamples=RESAMPLES)
+        return self._contrasts[model]
 
-    def contrasts(self, model: str, pairs: Sequence[tuple[str, str]] = PAIRS) -> list[Contrast]:
-        """Return the paired differences on the primary tasks; Holm over the pairs of a task."""
-        key = (model, tuple(pairs))
-        if key not in self._contrasts:
-            self._contrasts[key] = contrasts(self.primary_tasks(model), pairs, resamples=RESAMPLES)
-        return self._contrasts[key]
+    def similarity_contrasts(self, model: str) -> list[Contrast]:
+        """Return the paired differences of `PAIRS` where the cosine of unscaled vectors is the score."""
+        name = f"similarity/{model}"
+        if name not in self._contrasts:
+            records = [each for each in self[name] if is_unscaled(each.result)]
+            found = paired_tasks(each for each in records if each.result.pooling_label in MAIN_POOLINGS)
+            self._contrasts[name] = self.resampling.contrasts(found, PAIRS, resamples=FEWER)
+        return self._contrasts[name]
 
-    def overall(self, model: str, a: str, b: str) -> Overall:
-        """Return a against b over the primary tasks; Holm over `PAIRS`."""
-        if (model, a, b) not in self._overall:
-            found = [over_tasks(self.primary_tasks(model), *pair, resamples=RESAMPLES) for pair in PAIRS]
-            self._overall |= {(model, each.a, each.b): each for each in as_family(found)}
-        return self._overall[model, a, b]
+    def answer(self, model: str, records: Sequence[Record]) -> Answer:
+        """Return whether the task of some runs can answer.
 
-    def disjoint_overall(self, model: str, a: str, b: str) -> Overall:
-        """Return a against b over those primary tasks that share no text with each other."""
-        if (model, a, b, "disjoint") not in self._overall:
-            tasks = [task for task in self.primary_tasks(model) if task.name not in SHARING]
-            self._overall[model, a, b, "disjoint"] = over_tasks(tasks, a, b, resamples=FEWER)
-        return self._overall[model, a, b, "disjoint"]
+        It is decided once for a model, dataset and pairing, by the runs of the poolings experiment, or
+        of the pairs experiment; by the runs themselves if neither holds the task.
+        """
+        if model not in self._answers:
+            self._answers[model] = self._decide(model)
+        result = records[0].result
+        known = self._answers[model].get((result.dataset, result.pairing))
+        return known if known and not result.chosen.get("similarity") else task_answer(records)
 
-    def over_tasks(
-        self, bundles: Sequence[str], label: Callable[[Result], str], a: str, b: str, **only: Container[Any]
-    ) -> Overall:
-        """Return the runs labelled a against those labelled b, over the tasks of some bundles.
+    def _decide(self, model: str) -> dict[tuple[str, str], Answer]:
+        by_task: dict[tuple[str, str], list[Record]] = {}
+        for experiment in ("pairs", "poolings"):  # the second replaces the first
+            found: dict[tuple[str, str], list[Record]] = {}
+            for record in self._optional(f"{experiment}/{model}"):
+                found.setdefault((record.result.dataset, record.result.pairing), []).append(record)
+            by_task |= found
+        return {task: task_answer(members) for task, members in by_task.items()}
+
+    def strata(self, model: str) -> list[StratumTasks]:
+        """Return the strata of a model: its real tasks, pairs also read apart, and similarity of unscaled vectors."""
+        records = [*self[f"poolings/{model}"]]
+        for experiment in ("pairs", "similarity"):
+            records += [each for each in self._optional(f"{experiment}/{model}") if each.result.pairing == "separate"]
+        kept = [each for each in records if is_real(each.result) and is_unscaled(each.result)]
+        return self.group(model, kept, by_pooling)
+
+    def group(self, model: str, records: Iterable[Record], label: Label, stratum: str = "") -> list[StratumTasks]:
+        """Return records as the tasks of each stratum, each with its runs by label.
+
+        Read-outs without D² or a similarity are left out, and so is a stratum in which a probe's record
+        lacks the log-likelihoods of its rows, as those of older versions do.
 
         Parameters
         ----------
-        bundles : sequence of str
+        model : str
+            Whose runs decide which tasks can answer.
+        records : iterable of Record
         label : callable
             Returns the label of a run (`experiments.paper.labels`).
-        a, b : str
-            Labels.
-        **only
-            Fields of the record and the values that are kept, as in ``pairing=["joint"]``.
+        stratum : str, optional
+            One name for all, where runs of several strata are compared.
+
+        Raises
+        ------
+        UserError
+            Two runs of a task have the same label.
         """
-        key = (*bundles, label.__name__, a, b, *(f"{name}={values}" for name, values in only.items()))
-        if key not in self._overall:
+        records = [record for record in records if record.result.draws == 1]
+        lacking = {stratum or stratum_of(record.result) for record in records if _lacks_losses(record)}
+        by_task: dict[tuple[str, str], list[Record]] = {}
+        for record in records:
+            own = stratum_of(record.result)
+            if own is not None and (stratum or own) not in lacking:
+                by_task.setdefault((stratum or own, record.result.dataset), []).append(record)
+        found = {name: StratumTasks(name, {}, {}) for name in ([stratum] if stratum else STRATA)}
+        approximate: dict[str, tuple[str, ...]] = dict.fromkeys(found, ())
+        for (name, dataset), members in sorted(by_task.items(), key=lambda item: task_place(item[0][1])):
+            answer = self.answer(model, members)
+            if not answer.counts:
+                found[name].failed[dataset] = answer
+            approximate[name] += (dataset,) * (answer.counts and answer.approximate)
+            runs = (found[name].tasks if answer.counts else found[name].floors).setdefault(dataset, {})
+            for record in members:
+                if label(record.result) in runs:
+                    raise UserError(
+                        f"{dataset}: two runs are labelled {label(record.result)}. Choose runs that differ in it."
+                    )
+                runs[label(record.result)] = record
+        kept = [each for each in found.values() if each.tasks or each.failed]
+        return [replace(each, approximate=approximate[each.stratum]) for each in kept]
 
-            def keep(result: Result) -> bool:
-                return _matches(result, only) and label(result) in (a, b)
+    def claims(
+        self,
+        model: str,
+        bundles: Sequence[str],
+        label: Label,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        keep: Callable[[Result], bool] | None = None,
+        stratum: str = "",
+    ) -> list[tuple[str, MeanContrast]]:
+        """Return each stratum of some bundles with its claims over tasks, after Holm; see `group`."""
+        records = (record for name in bundles for record in self[name])
+        kept = [each for each in records if is_real(each.result) and (keep is None or keep(each.result))]
+        found = self.group(model, kept, label, stratum)
+        return [(each.stratum, claim) for each in found for claim in each.claims(pairs)]
 
-            found = self.labelled_tasks(bundles, label, keep)
-            self._overall[key] = over_tasks(found, a, b, resamples=resamples(found))
-        return self._overall[key]
-
-    def means(self, bundle: str, label: Callable[[Result], str], **only: Container[Any]) -> dict[str, float]:
-        """Return the mean score over a bundle's tasks for each label; `only` as in `over_tasks`."""
-        scores: dict[str, list[float]] = {}
-        for record in self[bundle]:
-            if _matches(record.result, only) and record.result.score["value"] is not None:
-                scores.setdefault(label(record.result), []).append(record.result.score["value"])
-        return {name: sum(values) / len(values) for name, values in scores.items()}
-
-    def has_deviance(self, model: str) -> bool:
-        """Return whether a model's records hold the loss of every test row, as D² needs."""
-        return all(
-            record_losses(record) is not None
-            for record in self[f"poolings/{model}"]
-            if record.result.probe in WITH_DEVIANCE
+    def ladder(self, model: str, strength: str) -> list[tuple[str, MeanContrast]]:
+        """Return each step of `LADDER` against [CLS], at one of `STRENGTHS`, by stratum."""
+        pairs = [(step, "cls") for step in LADDER]
+        return self.claims(
+            model, [f"ladder/{model}"], by_pooling, pairs, keep=lambda run: regularisation(run) == strength
         )
 
-    def strata(self, model: str) -> list[StratumTasks]:
-        """Return the strata of a model, with the tasks that can answer; none if its records lack D²."""
-        if not self.has_deviance(model):
-            return []
-        records = list(self[f"poolings/{model}"])
-        for experiment in ("pairs", "similarity"):
-            if (name := f"{experiment}/{model}") in self:
-                records += [each for each in self[name] if each.result.pairing == "separate"]
-        return build_strata([each for each in records if each.result.pooling in MAIN_POOLINGS])
-
-    def ladder(self, model: str, strength: str) -> list[Overall]:
-        """Return each step of `LADDER` against [CLS], at one of `STRENGTHS`."""
-        if (model, strength) not in self._ladders:
-            records = self[f"ladder/{model}"]
-            found = paired_tasks(record for record in records if regularisation(record.result) == strength)
-            self._ladders[model, strength] = [over_tasks(found, step, "cls", resamples=FEWER) for step in LADDER]
-        return self._ladders[model, strength]
-
-    def precision(self, model: str) -> list[Overall]:
-        """Return each pooling in half precision against itself in float32."""
+    def precision(self, model: str) -> list[tuple[str, MeanContrast]]:
+        """Return each pooling in half precision against itself in float32, by stratum."""
         bundle = f"precision/{model}"
         labels = {by_dtype(record.result) for record in self[bundle]}
         halves = sorted(label for label in labels if not label.endswith("float32"))
-        return [self.over_tasks([bundle], by_dtype, half, f"{half.partition(',')[0]}, float32") for half in halves]
+        pairs = [(half, f"{half.partition(',')[0]}, float32") for half in halves]
+        return self.claims(model, [bundle], by_dtype, pairs)
+
+
+def _lacks_losses(record: Record) -> bool:
+    return record.result.probe in WITH_DEVIANCE and record_losses(record) is None
+
+
+def is_real(result: Result) -> bool:
+    """Return whether a task is none of the suite's own."""
+    return not result.dataset.startswith("demo_")
+
+
+def task_place(dataset: str) -> tuple[int, str]:
+    """Return the place of a task on the page."""
+    return (TASKS.index(dataset) if dataset in TASKS else len(TASKS), dataset)
+
+
+def sort_tasks(tasks: Iterable[Task]) -> list[Task]:
+    """Return tasks in the order of the page."""
+    return sorted(tasks, key=lambda task: task_place(task.name))
+
+
+def is_unscaled(result: Result) -> bool:
+    """Return whether a run scores something other than the cosine of scaled vectors."""
+    return not result.chosen.get("similarity") or result.config["probe"].get("features") == "none"
 
 
 def resamples(tasks: Sequence[Task]) -> int:

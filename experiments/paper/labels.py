@@ -35,3 +35,8 @@ def regularisation(result: Result) -> str:
     """Return the penalty of a run: none, weak (one value above zero), or tuned (several values)."""
     (grid,) = result.config["probe"]["grid"].values()
     return "tuned" if len(grid) > 1 else "weak" if grid[0] else "none"
+
+
+def layer_and_pooling(result: Result) -> str:
+    """Return the label of a run that differs from the others in its layer and its pooling."""
+    return f"{by_pooling(result)}, layer {result.layer}"

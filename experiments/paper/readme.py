@@ -20,10 +20,10 @@ from experiments.bundles import Record
 from experiments.cli import command
 from experiments.formatting import markdown_table
 from experiments.manifest import RECORDS_DIR
-from experiments.paper.claims.answer import all_claims, answer
+from experiments.paper.claims.answer import all_claims, answer, lead
 from experiments.paper.claims.sentences import Number
 from experiments.paper.evidence import Evidence
-from experiments.paper.page import numbered
+from experiments.paper.markdown import numbered
 from src.cli.messages import print_text
 from src.errors import UserError
 from src.sweeps.comparison import compare_records
@@ -86,7 +86,7 @@ def fill(text: str, evidence: Evidence) -> str:
 
 
 def _answer(evidence: Evidence) -> str:
-    return "\n".join(numbered(answer(evidence)))
+    return "\n".join([lead(evidence), "", *numbered(answer(evidence))])
 
 
 def _claims(evidence: Evidence) -> str:
@@ -94,7 +94,9 @@ def _claims(evidence: Evidence) -> str:
     for each in all_claims(evidence):
         for place, one in enumerate(each.numbers[:3] or [Number("see the page", "", "", "")]):
             first = (each.title, f"`paper/{each.see[0]}`", f"`{each.command}`") if place == 0 else ("", "", "")
-            rows.append((first[0], f"{one.what}: {one.value}", one.interval, *first[1:]))
+            verdict = f"; {one.verdict}" if one.verdict else ""
+            number = f"{one.what}: {one.value}{verdict}" if one.value else one.what
+            rows.append((first[0], number, one.interval, *first[1:]))
     columns = ("claim", "number", "95 % interval", "output", "command")
     return "\n".join(markdown_table(columns, rows, [False, False, True, False, False]))
 

@@ -1,8 +1,10 @@
 """Report on a sweep: ``python -m experiments.report records=FOLDER [output=FOLDER] [margin=0.01]``.
 
 Reads the records below a sweep's folder, or a committed bundle. Writes ``report.md`` and
-``report.html``, one page without further files. It states which pooling to use on each task, by how
-much it is better, and which differences the rows could have shown.
+``report.html``, one page without further files, and its figures as PNG and PDF into
+``report-figures/`` (``figures=false`` leaves them out, as does a missing matplotlib). The page states
+which pooling to use on each task, by how much it is better, and which differences the rows could
+have shown.
 """
 
 from __future__ import annotations
@@ -11,16 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.cli import command, required
-from experiments.report.document import compose
+from experiments.report import plots
+from experiments.report.charts import report_charts
+from experiments.report.document import Report, compose
 from experiments.report.html import to_html
 from experiments.report.markdown import to_markdown
 from experiments.report.reading import read_sweeps
 from src.cli.messages import print_text
-from src.errors import UserError
+from src.errors import UserError, flatten
 from src.evaluation.contrasts import MARGIN
 from src.storage.atomic import replace_files
 
-MARKDOWN, PAGE = "report.md", "report.html"
+MARKDOWN, PAGE, FIGURES = "report.md", "report.html", "report-figures"
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Options:
     records: str = required("a sweep's folder, such as multirun/2026-01-31/12-00-00.000000")
     output: str | None = None
     margin: float = MARGIN
+    figures: bool = True
 
 
 @command(Options)
@@ -46,9 +51,25 @@ def main(options: Options) -> None:
     output.mkdir(parents=True, exist_ok=True)
     replace_files(output, {MARKDOWN: to_markdown(report).encode(), PAGE: to_html(report).encode()})
     for part in report.parts:
-        print_text(f"{part.section.title}: {part.verdict.sentence}")
+        print_text(f"{part.title}: {part.verdict.sentence}")
     for each in (MARKDOWN, PAGE):
         print_text(str(output / each))
+    if options.figures:
+        print_text(_write_figures(report, output / FIGURES))
+
+
+def _write_figures(report: Report, folder: Path) -> str:
+    """Write the figures as files, and return a line about them."""
+    if not plots.has_matplotlib():
+        return "no PNG and PDF files: matplotlib is not installed. Run pip install -e '.[paper]'."
+    try:
+        files = plots.write_figures(report_charts(report), folder)
+    except OSError as error:
+        raise UserError(
+            f"output={folder.parent}: the figures cannot be written: {flatten(error)}. The page is complete; "
+            "figures=false leaves them out."
+        ) from error
+    return f"{folder}: {len(files) // 2} figures, as PNG and PDF"
 
 
 if __name__ == "__main__":

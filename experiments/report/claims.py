@@ -8,6 +8,7 @@ from itertools import combinations
 
 from experiments.bundles import Record
 from experiments.formatting import format_difference, format_margin, join_names
+from experiments.report.layers import key_without_layer, layer_of
 from experiments.report.sections import Section
 from experiments.strata import SIMILARITY, STRATA, Answer, StratumTasks, stratum_of, task_answer
 from src.errors import UserError, flatten
@@ -64,11 +65,9 @@ def build_settings(sections: Sequence[Section], *, margin: float = MARGIN) -> li
     margin : float, default 0.01
         Margin of equivalence as a fraction.
     """
-    by_task: dict[tuple[str, str, str, str], list[Record]] = {}
-    for section in sections:
-        by_task.setdefault(_task_key(section), []).extend(section.records.values())
+    by_task = _records_by_task(sections)
     groups: dict[tuple[tuple[str, str], ...], list[Section]] = {}
-    for section in sections:
+    for section in _at_last_layer(sections):
         key = tuple((name, value) for name, value in section.label.items() if name not in ("dataset", "metric"))
         groups.setdefault(key, []).append(section)
     found = []
@@ -78,6 +77,34 @@ def build_settings(sections: Sequence[Section], *, margin: float = MARGIN) -> li
             if inside := [section for section in members if strata[section] == stratum]:
                 found.append(_build_setting(dict(label), stratum, inside, by_task, margin))
     return found
+
+
+def section_answers(sections: Sequence[Section]) -> dict[Section, Answer | None]:
+    """Return whether the task of each section can answer; None where no probe with a loss was fitted."""
+    by_task = _records_by_task(sections)
+    found: dict[Section, Answer | None] = {}
+    for section in sections:
+        try:
+            found[section] = task_answer(by_task[_task_key(section)])
+        except UserError:
+            found[section] = None
+    return found
+
+
+def _records_by_task(sections: Sequence[Section]) -> dict[tuple[str, str, str, str], list[Record]]:
+    found: dict[tuple[str, str, str, str], list[Record]] = {}
+    for section in sections:
+        found.setdefault(_task_key(section), []).extend(section.records.values())
+    return found
+
+
+def _at_last_layer(sections: Sequence[Section]) -> list[Section]:
+    """Return the sections without those for which a later layer was run: layers are not tested one by one."""
+    last: dict[tuple[tuple[str, str], ...], int] = {}
+    for section in sections:
+        key = key_without_layer(section)
+        last[key] = max(last.get(key, layer_of(section)), layer_of(section))
+    return [section for section in sections if layer_of(section) == last[key_without_layer(section)]]
 
 
 def _task_key(section: Section) -> tuple[str, str, str, str]:
@@ -147,7 +174,7 @@ def describe_setting(setting: Setting) -> str:
     """Return the claims of cls, pooler and mean in sentences, else the first one, and the tasks left out."""
     left_out = ""
     if setting.failed:
-        named = [f"{name} ({100 * (answer.gain or 0):.1f} %)" for name, answer in setting.failed.items()]
+        named = [f"{name} ({100 * (answer.gain or 0):z.1f} %)" for name, answer in setting.failed.items()]
         left_out = f" Left out, since no probe beats the constant's loss by 5 %: {join_names(named)}."
     if setting.approximate:
         left_out += " The constant of older records is that of the test labels."

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from experiments.bundles import Record
 from experiments.formatting import format_margin
-from experiments.report.claims import Setting, build_settings, describe_setting
+from experiments.report.claims import Setting, build_settings, describe_setting, section_answers
 from experiments.report.introduction import introduction
+from experiments.report.layers import LayerGroup, group_layers
 from experiments.report.sections import Section, build_sections
-from experiments.report.tables import Table, claims_table, overview_table, pairs_table, runs_table
-from experiments.report.verdicts import Verdict, judge
+from experiments.report.tables import Table, claims_table, layers_table, overview_table, pairs_table, runs_table
+from experiments.report.verdicts import Verdict, judge, judge_failed, judge_layers
+from experiments.strata import Answer
 from src.evaluation.contrasts import MARGIN
 from src.results.display import is_fraction
 
@@ -26,6 +28,8 @@ EXPLANATIONS = (
     "Over tasks the scale is D², the share of the constant's log-loss (scores: squared error) that a probe removes, in "
     "points. Tasks on which no probe beats the constant by 5 % on the rows that chose its penalty are left out. Tasks "
     "that share texts are one unit; with fewer than five units a claim is about these tasks alone.",
+    "Of several layers one is chosen together with its pooling, by the loss on the rows that chose the penalty where "
+    "all records hold it, else by the test score. Claims over tasks are made at the last layer.",
     "Where tests leave several, the preferred pooling is no random projection, takes fewer bytes per row, needs no "
     "pooler's weights, and then scores highest. Bytes are those of float32; all poolings come out of one forward pass, "
     "so the seconds are those of the probe or read-out.",
@@ -36,11 +40,15 @@ EXPLANATIONS = (
 class Part:
     """A section with its verdict, its tables and its notes."""
 
-    section: Section
+    title: str
+    section: Section  # that of the chosen layer, where several were run
     verdict: Verdict
     runs: Table
     pairs: Table | None
     notes: tuple[str, ...]
+    layers: LayerGroup | None = None
+    by_layer: Table | None = None
+    fails: bool = False  # whether the task cannot answer
 
 
 @dataclass(frozen=True)
@@ -69,10 +77,8 @@ def compose(records: Sequence[Record], left_out: Sequence[str] = (), *, margin: 
         Margin of equivalence as a fraction: 0.01 is a point.
     """
     sections = build_sections(records, margin=margin)
-    parts = tuple(
-        Part(section, judge(section), runs_table(section), pairs_table(section), tuple(_notes(section)))
-        for section in sections
-    )
+    answers = section_answers(sections)
+    parts = tuple(_compose_part(each, answers) for each in group_layers(sections))
     models = list(dict.fromkeys(section.runs[0].result.model for section in sections))
     datasets = list(dict.fromkeys(section.label["dataset"] for section in sections))
     named = ", ".join(datasets) if len(datasets) <= 3 else f"{len(datasets)} tasks"
@@ -80,11 +86,31 @@ def compose(records: Sequence[Record], left_out: Sequence[str] = (), *, margin: 
     return Report(
         title=f"Which pooling? {' and '.join(models)} on {named}",
         head=tuple(introduction(sections, left_out)),
-        overview=overview_table([(part.section, part.verdict) for part in parts]),
+        overview=overview_table([(part.title, part.section, part.verdict, part.fails) for part in parts]),
         across=tuple((each, describe_setting(each), claims_table(each)) for each in settings),
         parts=parts,
         left_out=tuple(left_out),
         reading=tuple(line.format(margin=_describe_margin(sections, margin)) for line in EXPLANATIONS),
+    )
+
+
+def _compose_part(found: Section | LayerGroup, answers: Mapping[Section, Answer | None]) -> Part:
+    """Return the part on a section, or on the layers of a task."""
+    group = found if isinstance(found, LayerGroup) else None
+    section = found.chosen[0] if isinstance(found, LayerGroup) else found
+    answer = answers[section]
+    fails = answer is not None and not answer.counts
+    verdict = judge_layers(group) if group else judge(section)
+    return Part(
+        found.title,
+        section,
+        judge_failed(answer) if answer is not None and fails else verdict,
+        runs_table(section),
+        pairs_table(section),
+        tuple(_notes(section)),
+        group,
+        layers_table(group, fails=fails) if group else None,
+        fails,
     )
 
 

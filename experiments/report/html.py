@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import Template
 
+from experiments.report.charts import claims_chart, part_charts
 from experiments.report.document import Part, Report, setting_prefix
-from experiments.report.svg import claims_figure, escape_html, scores_figure
+from experiments.report.svg import draw, escape_html
 from experiments.report.tables import Cell, Table
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -18,15 +19,28 @@ LONG = 40  # characters from which a text column keeps a width of its own
 
 def to_html(report: Report) -> str:
     """Return the report as a page whose content security policy allows its own script alone."""
+    return compose_html(report.title, "\n".join(_body(report)))
+
+
+def compose_html(title: str, body: str, style: str = "") -> str:
+    """Return a page of some body whose content security policy allows its own style, script and images alone.
+
+    Parameters
+    ----------
+    title, body : str
+        Text, and HTML.
+    style : str
+        Rules of a style sheet after the report's own.
+    """
     css, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     page = Template((TEMPLATES / "report.html").read_text(encoding="utf-8"))
     return page.substitute(
-        title=escape_html(report.title),
-        style=css,
-        style_digest=_policy_digest(css),
+        title=escape_html(title),
+        style=css + style,
+        style_digest=_policy_digest(css + style),
         script=script,
         script_digest=_policy_digest(script),
-        body="\n".join(_body(report)),
+        body=body,
     )
 
 
@@ -43,7 +57,7 @@ def _body(report: Report) -> Iterable[str]:
     for place, (setting, sentence, table) in enumerate(report.across, 1):
         yield f'<p class="verdict">{escape_html(setting_prefix(setting.label) + sentence)}</p>'
         if table:
-            yield claims_figure(setting, f"over-{place}") + _table(table)
+            yield draw(claims_chart(setting, f"over-{place}")) + _table(table)
     yield "</section>"
     yield from (_part(part, f"task-{place}") for place, part in enumerate(report.parts, 1))
     if report.left_out:
@@ -56,11 +70,13 @@ def _list(lines: Iterable[str]) -> str:
 
 
 def _part(part: Part, name: str) -> str:
+    kind = ' class="failed"' if part.fails else ""
     blocks = [
-        f'<section id="{name}"><h2>{escape_html(part.section.title)}</h2>',
+        f'<section id="{name}"{kind}><h2>{escape_html(part.title)}</h2>',
         f'<p class="verdict">{escape_html(part.verdict.sentence)}</p>',
         *(f"<p>{escape_html(line)}</p>" for line in part.verdict.more),
-        scores_figure(part.section, name),
+        *map(draw, part_charts(part.section, part.layers, name, faded=part.fails)),
+        *([_table(part.by_layer)] if part.by_layer else []),
         _table(part.runs),
         *([_list(part.notes)] if part.notes else []),
         *([f"<details><summary>Every pair</summary>{_table(part.pairs)}</details>"] if part.pairs else []),
@@ -84,7 +100,8 @@ def _table(table: Table, anchors: Sequence[str] = ()) -> str:
             f"<td{kind}{_value(cell)}>{escape_html(cell.text)}</td>"
             for kind, cell in zip(kinds[1:], row[1:], strict=True)
         )
-        rows.append(f'<tr><th scope="row">{linked}</th>{cells}</tr>')
+        faded = ' class="faded"' if place in table.faded else ""
+        rows.append(f'<tr{faded}><th scope="row">{linked}</th>{cells}</tr>')
     caption, stacked = escape_html(table.caption), ' class="stack"' if anchors else ""
     return (
         ("" if anchors else f'<p class="small">{caption}</p>')

@@ -17,9 +17,10 @@ def to_markdown(report: Report) -> str:
     for setting, sentence, table in report.across:
         lines += [markdown(f"{setting_prefix(setting.label)}{sentence}"), ""] + ([*_table(table), ""] if table else [])
     for part in report.parts:
-        lines += [f"## {markdown(part.section.title)}", "", f"**{markdown(part.verdict.sentence)}**", ""]
+        lines += [f"## {markdown(part.title)}", "", f"**{markdown(part.verdict.sentence)}**", ""]
         lines += [*_list(part.verdict.more), ""] if part.verdict.more else []
-        lines += [markdown(f"{part.runs.caption}."), "", *_table(part.runs), ""]
+        for table in filter(None, (part.by_layer, part.runs)):
+            lines += [markdown(f"{table.caption}."), "", *_table(table), ""]
         lines += [*_list(part.notes), ""] if part.notes else []
     lines += ["## Left out", "", *_list(report.left_out), ""] if report.left_out else []
     return "\n".join([*lines, "## How to read this", "", *_list(report.reading)]) + "\n"

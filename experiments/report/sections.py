@@ -88,8 +88,7 @@ class Section:
     @property
     def title(self) -> str:
         """The dataset, then the rest of the label."""
-        rest = [f"{name}={value}" for name, value in self.label.items() if name not in ("dataset", "metric")]
-        return ", ".join([self.label["dataset"], *rest])
+        return label_title(self.label)
 
     @property
     def scored(self) -> list[Run]:
@@ -116,6 +115,12 @@ class Section:
         """Return metric(a) - metric(b)."""
         found = self.contrast(a, b)
         return found.difference if found.a == a else _negate(found.difference)
+
+
+def label_title(label: Mapping[str, str]) -> str:
+    """Return a label as a title: the dataset, then the rest without the metric."""
+    rest = [f"{name}={value}" for name, value in label.items() if name not in ("dataset", "metric")]
+    return ", ".join([label["dataset"], *rest])
 
 
 def build_sections(records: Iterable[Record], *, margin: float = MARGIN) -> list[Section]:

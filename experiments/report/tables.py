@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from experiments import style
 from experiments.formatting import format_difference, format_p_value, format_signed
 from experiments.report.claims import Setting, width_mark
+from experiments.report.layers import LayerGroup, layer_of
 from experiments.report.sections import Run, Section, higher_is_better
-from experiments.report.verdicts import Verdict
+from experiments.report.verdicts import AT_LAYER, Verdict
 from src.evaluation.contrasts import unequal_widths
 from src.results.display import format_score, format_value, is_fraction
 
@@ -39,6 +41,7 @@ class Table:
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    faded: frozenset[int] = frozenset()  # places of rows whose task cannot answer
 
     @property
     def numeric(self) -> list[bool]:
@@ -46,17 +49,19 @@ class Table:
         return [any(row[place].value is not None for row in self.rows) for place in range(len(self.columns))]
 
 
-def overview_table(judged: Iterable[tuple[Section, Verdict]]) -> Table:
-    """Return a row per section with its verdict."""
-    return Table("Verdicts", OVERVIEW, tuple(_overview_row(section, verdict) for section, verdict in judged))
+def overview_table(judged: Iterable[tuple[str, Section, Verdict, bool]]) -> Table:
+    """Return a row per part of the report: its title, section, verdict, and whether its task cannot answer."""
+    judged = list(judged)
+    faded = frozenset(place for place, (*_, fails) in enumerate(judged) if fails)
+    return Table("Verdicts", OVERVIEW, tuple(_overview_row(*each) for each in judged), faded)
 
 
-def _overview_row(section: Section, verdict: Verdict) -> tuple[Cell, ...]:
+def _overview_row(title: str, section: Section, verdict: Verdict, fails: bool) -> tuple[Cell, ...]:
     rows = len(section.task.labels)
-    used = next((run for run in section.runs if run.name == verdict.use), None)
+    used = next((run for run in section.runs if run.name == verdict.use.partition(AT_LAYER)[0]), None)
     score = Cell("") if used is None else Cell(format_score(section.metric, used.result.score), used.value)
     return (
-        Cell(section.title),
+        Cell(f"{title} (cannot answer)" if fails else title),
         Cell(f"{rows:,}", rows),
         Cell(section.metric),
         Cell(verdict.use),
@@ -67,7 +72,7 @@ def _overview_row(section: Section, verdict: Verdict) -> tuple[Cell, ...]:
 
 def runs_table(section: Section) -> Table:
     """Return a row per run against the best one, then a row per baseline."""
-    unit = " in %, differences in points" if is_fraction(section.metric) else " in the label's unit"
+    unit = ", differences in points (0.01)" if is_fraction(section.metric) else " in the label's unit"
     direction = "" if higher_is_better(section.metric) else ", lower is better"
     runs = (_run_row(section, run) for run in section.runs)
     baselines = (_baseline_row(section, name) for name in section.baseline)
@@ -153,6 +158,24 @@ def claims_table(setting: Setting) -> Table | None:
 
 def _p_cells(*values: float | None) -> tuple[Cell, ...]:
     return tuple(Cell(format_p_value(value), value) for value in values)
+
+
+def layers_table(group: LayerGroup, *, fails: bool) -> Table:
+    """Return the score of each pooling at each layer; the choice is marked unless the task `fails` to answer."""
+    metric = group.sections[0].metric
+    names = style.sort_poolings(run.name for section in group.sections for run in section.runs)
+    rows = []
+    for section in group.sections:
+        runs = {run.name: run for run in section.runs}
+        cells = []
+        for name in names:
+            if name not in runs:
+                cells.append(Cell(""))
+                continue
+            mark = " (chosen)" if not fails and (section, runs[name]) == group.chosen else ""
+            cells.append(Cell(format_score(metric, runs[name].result.score) + mark, runs[name].value))
+        rows.append((Cell(str(layer_of(section)), layer_of(section)), *cells))
+    return Table(f"{group.title}: {metric} by layer", ("layer", *names), tuple(rows))
 
 
 def _kappa_cell(value: float | None) -> Cell:

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.formatting import format_difference, format_margin, join_names
+from experiments.report.layers import LayerGroup, layer_of
 from experiments.report.sections import Run, Section, higher_is_better
+from experiments.strata import Answer
 from src.evaluation.differences import BETTER, INCONCLUSIVE, NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE
 from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.results.display import format_score, format_value
 from src.results.groups import unequal_widths
 
+AT_LAYER = ", layer "  # between the names of a pooling and of its layer
 NAMES_SHOWN = 3  # in a list; the main poolings come before others
 
 
@@ -58,6 +61,30 @@ def judge(section: Section) -> Verdict:
         *_explain_power(section, use.name, inconclusive),
     )
     return Verdict(use.name, sentence[0].upper() + sentence[1:], more)
+
+
+def judge_layers(group: LayerGroup) -> Verdict:
+    """Return the choice of a layer and a pooling; tests are made within the chosen layer alone."""
+    section, run = group.chosen
+    layer = layer_of(section)
+    within = judge(section)
+    more = (
+        *group.more,
+        f"Layers are not tested against each other. Within layer {layer}: {within.sentence}",
+        *within.more,
+    )
+    return Verdict(f"{run.name}{AT_LAYER}{layer}", group.sentence, more)
+
+
+def judge_failed(answer: Answer) -> Verdict:
+    """Return the verdict on a task that cannot answer."""
+    share = f"{100 * (answer.gain or 0):z.1f} % of the constant's loss"
+    more = ("The constant is approximate, that of the test labels: the records hold none.",)
+    return Verdict(
+        "",
+        f"Nothing is decoded here, so none is recommended: the best probe removes {share}; a task counts from 5 % on.",
+        more if answer.approximate else (),
+    )
 
 
 def _is_better(section: Section, a: Run, b: Run) -> bool:

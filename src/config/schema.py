@@ -246,6 +246,8 @@ class TrackerConfig:
     group: str | None = None  # unset: WANDB_RUN_GROUP, else the sweep
     examples: bool = False  # log a table with a row per test row: label, prediction, correct
     text: bool = False  # add the texts to that table
+    artifacts: bool = False  # log each run's files: record, predictions, probe
+    comparison: bool = True  # a sweep: log its comparison as one more run
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from src.errors import UserError, mask
 from src.pooling import CONCAT
 from src.storage.atomic import write_json
 from src.sweeps.checks import check_compositions, check_has_jobs, check_outputs
+from src.sweeps.naming import sweep_name
 from src.sweeps.status import PLAN, JobStatus, read_mapping
 
 OF, CONCATENATION = "pooling.of=", f"pooling={CONCAT}"
@@ -45,6 +46,12 @@ class SweepPlan:
     # values of ``layer`` that the jobs have; a forward pass stores them all
     layers: tuple[int, ...] = ()
     jobs: tuple[PlannedJob, ...] = ()  # empty where the plan was read from its file
+    group: str = ""  # name of the sweep in its tracker
+
+    @property
+    def label(self) -> str:
+        """Name of the sweep in its tracker, which is that of its folder if the plan has none."""
+        return self.group or self.folder.name
 
     def write(self) -> None:
         """Write ``sweep.json``, from which the processes of the jobs read the plan."""
@@ -53,6 +60,7 @@ class SweepPlan:
             "overrides": [mask(word) for word in self.overrides],
             "layers": list(self.layers),
             "jobs": len(self.jobs),
+            "group": self.group,
         }
         write_json(self.folder / PLAN, content, indent=2)
 
@@ -60,10 +68,11 @@ class SweepPlan:
     def read(cls, folder: Path) -> SweepPlan | None:
         """Return the plan of the sweep in `folder` without its jobs, or None if there is none."""
         content = read_mapping(folder / PLAN)
-        identifier, layers = content.get("identifier"), content.get("layers")
+        identifier, layers, group = (content.get(name) for name in ("identifier", "layers", "group"))
         if not isinstance(identifier, str) or not isinstance(layers, list):
             return None
-        return cls(folder, identifier, layers=tuple(layer for layer in layers if isinstance(layer, int)))
+        numbers = tuple(layer for layer in layers if isinstance(layer, int))
+        return cls(folder, identifier, layers=numbers, group=group if isinstance(group, str) else "")
 
     def status(self, job: PlannedJob) -> JobStatus | None:
         """Return the status of a job, or None if this sweep has not started it."""
@@ -108,7 +117,8 @@ def plan_sweep(overrides: Sequence[str], config: DictConfig, loader: ConfigLoade
         PlannedJob(number, job, folder) for number, (job, folder) in enumerate(zip(combinations, folders, strict=True))
     ]
     folder = Path(config.hydra.sweep.dir)
-    return SweepPlan(folder, uuid.uuid4().hex, tuple(overrides), swept_layers(overrides), tuple(jobs))
+    group = sweep_name(folder, combinations, config)
+    return SweepPlan(folder, uuid.uuid4().hex, tuple(overrides), swept_layers(overrides), tuple(jobs), group)
 
 
 def expand(overrides: Iterable[Override]) -> list[tuple[str, ...]]:

@@ -100,7 +100,7 @@ class ProbeSweeper(Sweeper):
         except (Exception, KeyboardInterrupt) as error:
             self._report_stopped(plan, interrupted=isinstance(error, KeyboardInterrupt))
             raise
-        return self._report(plan)
+        return write_report(plan, has_records=self._has_records())
 
     def _run(self, plan: SweepPlan) -> None:
         """Make the forward passes that several jobs need, then launch the jobs and wait for them."""
@@ -111,8 +111,8 @@ class ProbeSweeper(Sweeper):
         launcher = Plugins.instance().instantiate_launcher(self.hydra_context, self.task_function, self.config)
         launch_jobs(plan, launcher, self.config, self.max_batch_size)
 
-    def _report(self, plan: SweepPlan) -> Comparison:
-        """Write and print the comparison, then print where the tracker's runs are."""
+    def _report(self, plan: SweepPlan) -> None:
+        """Write and print the comparison, then print where the tracker's runs are, which a callback does otherwise."""
         has_records = self._has_records()
         comparison = write_report(plan, has_records=has_records)
         if has_records and comparison.jobs:
@@ -120,7 +120,6 @@ class ProbeSweeper(Sweeper):
 
             for line in sync_hints([job.folder for job in comparison.jobs]):
                 print_text(line)
-        return comparison
 
     def _report_stopped(self, plan: SweepPlan, *, interrupted: bool) -> None:
         """Report on a sweep that an error ended, or the jobs it has started if the user interrupted it."""

@@ -34,6 +34,9 @@ class NoTracker:
     def show(self, tables: Mapping[str, Table], images: Mapping[str, Path] | None = None) -> None:
         """Do nothing."""
 
+    def attach(self, result: Result, folder: Path) -> None:
+        """Do nothing."""
+
     def measure(self, values: dict[str, float], step: int) -> None:
         """Do nothing."""
 

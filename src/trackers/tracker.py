@@ -45,5 +45,8 @@ class Tracker(Protocol):
     def measure(self, values: dict[str, float], step: int) -> None:
         """Add one point to the run's curves, during long work."""
 
+    def attach(self, result: Result, folder: Path) -> None:
+        """Add the files of a record in `folder` to the run: record, predictions and fitted probe."""
+
     def finish(self, failed: bool) -> str | None:
         """Close the run, also after a failure, and return a line for the user or None."""

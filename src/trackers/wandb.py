@@ -5,12 +5,15 @@ A run contains the following and nothing else. Dashboards and sweeps rely on the
 ==================================== ===========================================================
 name                                 dataset-model-pooling-Llayer-probe-sseed, as in
                                      ``sst2-bert-base-uncased-mean-L12-logistic-s0``
-group                                ``tracker.group``, or ``WANDB_RUN_GROUP``, or the name of the
-                                     sweep's folder; none for a single run
+group                                ``tracker.group``, or ``WANDB_RUN_GROUP``, or the name that the
+                                     user gave the sweep's folder, or date, time, models and datasets
+                                     (``2026-01-31 12-00-00 bert-books mrpc,rte``); none for a single
+                                     run
 job type                             ``probe``, also for the read-outs cosine and knn;
-                                     ``comparison`` for a sweep's last table;
+                                     ``comparison`` for a sweep's own run;
                                      ``pretrain`` for pre-training
-tags                                 dataset, pooling, and those of ``WANDB_TAGS``
+tags                                 dataset, pooling, model, probe, and those of ``WANDB_TAGS``; of a
+                                     sweep's own run ``comparison`` and its datasets
 id                                   8 digits of the record's key and 8 random ones; a job done
                                      again in its folder continues its run. ``refused`` and 8
                                      random digits for a job that was refused before it began;
@@ -22,6 +25,9 @@ config                               model, dataset, pooling, probe (names), lay
                                      pairing, seed, draws, key, and ``settings``: the rest as
                                      resolved, without a path of the machine. ``stated``: what a
                                      checkpoint of sentence-transformers says of itself
+config: provenance                   commit, dirty (src and conf differ from it), device, gpu, python
+                                     and packages (versions), as in the record
+history                              one row: layer, score, score_low, score_high, metric/NAME
 summary: score, _low, _high          headline metric with its 95 % interval: a fraction (MCC and
                                      correlations -1 to 1); errors in the label's unit
 summary: score_metric                its name
@@ -42,8 +48,23 @@ table: examples                      with ``tracker.examples=true``, a row per t
                                      row (digest), fold, label, prediction, correct (with draws
                                      the share that is right) or error (not for cosine); with
                                      ``tracker.text=true`` the texts too
-table: comparison, image: figures/   a sweep's last table and its figures, in the run that
-                                     ``hydra/callbacks=wandb`` adds
+artifact: record-KEY                 with ``tracker.artifacts=true``, of type ``record``: result.json,
+                                     predictions.safetensors and, if anything was fitted,
+                                     probe.safetensors; KEY is the start of the record's key
+==================================== ===========================================================
+
+A sweep's own run (``tracker.comparison=false`` leaves it out) contains the following. A later one
+of the same folder replaces it while it is offline and unsent:
+
+==================================== ===========================================================
+history: layers/GROUP/POOLING,       scores with the layer as step, where a sweep has several layers;
+_low, _high; layer                   GROUP is the dataset, the metric and what else differs
+history: jobs/STATUS                 number of jobs: done, skipped, failed
+table: comparison                    a row per run: the columns of comparison.csv; ``group`` and
+                                     ``panel``, its settings but for the pooling, and for the layer
+table: differences                   a row per group and pair: a - b with its interval; p-values
+                                     after Holm over the group's pairs; model, layer, probe ...
+image: figures/scores, /layers       a panel per group, intervals as error bars (with matplotlib)
 ==================================== ===========================================================
 
 W&B's environment variables apply unless an option of the command line says otherwise:
@@ -67,17 +88,26 @@ from typing import Any
 from src.config.limits import check_wandb_name
 from src.config.schema import TrackerConfig
 from src.errors import UserError, flatten
+from src.results.groups import IDENTITY
 from src.results.result import Result
 from src.trackers.registry import tracker
 from src.trackers.tracker import Table
+from src.trackers.wandb_artifacts import ARTIFACT_FILES, ARTIFACT_TYPE, artifact_name
 from src.trackers.wandb_files import has_ended
-from src.trackers.wandb_runs import note_run_folder, remove_empty_runs, run_identity, runs_of_key
+from src.trackers.wandb_runs import (
+    note_run_folder,
+    remove_empty_runs,
+    remove_replaced_runs,
+    run_identity,
+    runs_of_key,
+)
 from src.trackers.wandb_server import shared_server
 from src.trackers.wandb_settings import RUN_SETTINGS, quiet_service, staging_folder
-from src.trackers.wandb_summary import wandb_summary
+from src.trackers.wandb_summary import wandb_history, wandb_summary
 
 PROJECT = "bert-pooling-probes"  # unless an option or W&B's settings name one
 LONGEST_TAG = 64  # characters that the server accepts
+COMPARISON = "comparison"  # job type of a sweep's own run
 
 log = logging.getLogger(__name__)
 
@@ -151,13 +181,15 @@ class WandbTracker:
             "job_type": variables.get("WANDB_JOB_TYPE") or job_type,
             "tags": [tag[:LONGEST_TAG] for tag in dict.fromkeys([*tags, *more])],
         }
-        if job_type == "probe":
+        if job_type in ("probe", COMPARISON):
             arguments |= run_identity(folder, str(config.get("key", "")))
             remove_empty_runs(folder, refused=True)
         try:
             self._open(arguments)
             if other_folder and self._folder:
                 note_run_folder(folder, self._folder)
+            if job_type == COMPARISON and self._folder:
+                remove_replaced_runs(folder, self._folder)
         except Exception as error:
             if self.mode == "offline":
                 self._give_up("could not open an offline run", error)
@@ -194,6 +226,7 @@ class WandbTracker:
             return
         with self._guarded("could not log the record"):
             self._run.summary.update(wandb_summary(result))
+            self._run.log(wandb_history(result))
         if grid := result.chosen.get("grid"):
             columns = list(grid[0])
             self.show({"grid": (columns, [[row.get(name) for name in columns] for row in grid])})
@@ -210,6 +243,20 @@ class WandbTracker:
             }
             values |= {f"figures/{name}": wandb.Image(str(path)) for name, path in (images or {}).items()}
             self._run.log(values)
+
+    def attach(self, result: Result, folder: Path) -> None:
+        """Add the files of a record as an artifact, of which W&B keeps each content once."""
+        if self._run is None:
+            return
+        with self._guarded("could not log the files"), staging_folder(self._folder):
+            import wandb
+
+            about = {name: getattr(result, name) for name in ("key", *IDENTITY)}
+            artifact = wandb.Artifact(artifact_name(result.key), ARTIFACT_TYPE, metadata=about)
+            for name in ARTIFACT_FILES:
+                if (folder / name).is_file():
+                    artifact.add_file(str(folder / name), name=name)
+            self._run.log_artifact(artifact)
 
     def measure(self, values: dict[str, float], step: int) -> None:
         """Add one point to the run's curves."""

@@ -66,16 +66,26 @@ def remove_empty_runs(job: Path, *, refused: bool = False) -> None:
             shutil.rmtree(run, ignore_errors=True)
 
 
-def sync_hints(jobs: Sequence[Path]) -> list[str]:
+def remove_replaced_runs(folder: Path, run: Path) -> None:
+    """Remove a sweep's own offline runs before its last one, `run`, unless they were sent."""
+    for earlier in run_folders(folder):
+        sent = any(earlier.glob("*.synced"))
+        if earlier.name.startswith("offline-run-") and earlier.name != run.name and not sent:
+            shutil.rmtree(earlier, ignore_errors=True)
+
+
+def sync_hints(jobs: Sequence[Path], sweep: Path | None = None) -> list[str]:
     """Return lines that say how many runs a sweep has, and how to send the offline ones.
 
     Parameters
     ----------
     jobs : sequence of Path
         The jobs' folders.
+    sweep : Path, optional
+        Folder of the sweep, which may have a run of its own.
     """
-    for job in jobs:
-        remove_empty_runs(job)
+    for folder in [*jobs, *([sweep] if sweep else [])]:
+        remove_empty_runs(folder)
     runs = [path for job in jobs for path in run_folders(job)]
     names = {path.name for path in runs}
     sent, offline = (
@@ -87,6 +97,11 @@ def sync_hints(jobs: Sequence[Path]) -> list[str]:
         others = dict.fromkeys(path.parent for path in runs if not any(path.is_relative_to(each) for each in sweeps))
         patterns = [*(f"{shlex.quote(str(each))}/*/wandb/offline-run-*" for each in sweeps)]
         patterns += [f"{shlex.quote(str(each))}/offline-run-*" for each in others]
-        what = "1 offline run; send it" if len(offline) == 1 else f"{len(offline)} offline runs; send them"
-        lines.append(f"W&B: {what} with: wandb sync {' '.join(patterns)}")
+        what = "1 offline run" if len(offline) == 1 else f"{len(offline)} offline runs"
+        if sweep and (own := [run for run in run_folders(sweep) if run.name.startswith("offline-")]):
+            what += " and the sweep's own"
+            below = [run.parent for run in own if run.is_relative_to(sweep)]
+            patterns += [f"{shlex.quote(str(folder))}/offline-run-*" for folder in dict.fromkeys(below)]
+        them = "it" if what == "1 offline run" else "them"
+        lines.append(f"W&B: {what}; send {them} with: wandb sync {' '.join(patterns)}")
     return lines

@@ -1,4 +1,4 @@
-"""A record as W&B's flat summary."""
+"""A record as W&B's flat summary, and as one row of its history."""
 
 from __future__ import annotations
 
@@ -25,6 +25,17 @@ def wandb_summary(result: Result) -> dict[str, Any]:
     values |= {f"seconds/{name}": seconds for name, seconds in phase_seconds(result.timing).items()}
     values |= {f"counts/{name}": value for name, value in result.counts.items()}
     values |= {f"chosen/{name}": result.chosen.get(name) for name in CHOSEN}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def wandb_history(result: Result) -> dict[str, Any]:
+    """Return a record as one row of a history, because W&B draws charts of histories alone.
+
+    The layer is in it so that a chart of several runs can have the layers as its horizontal axis.
+    """
+    values = {"layer": result.layer, **_with_interval("score", result.score)}
+    for name, value in result.metrics.items():
+        values[f"metric/{name}"] = value.get("value")
     return {name: value for name, value in values.items() if value is not None}
 
 

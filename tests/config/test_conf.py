@@ -22,7 +22,10 @@ from src.errors import UserError
 from src.pooling import poolings
 
 ROOT = CONF.parent
-PAGES = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/cluster.md", "docs/hub.md")]
+PAGES = [
+    (ROOT / name).read_text(encoding="utf-8")
+    for name in ("README.md", "docs/cluster.md", "docs/hub.md", "docs/wandb.md")
+]
 
 
 def composed(*overrides: str) -> Config:

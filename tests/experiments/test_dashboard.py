@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from experiments import dashboard
-from experiments.sweep_run import tables
+from experiments.sweep_charts import tables
+from experiments.vega_charts import INTERVALS, charts
 from src.sweeps.comparison import compare_records
 from src.sweeps.jobs import find_jobs
 from src.sweeps.status import STATUSES
-from src.trackers.wandb_summary import wandb_summary
+from src.trackers.wandb_summary import wandb_history, wandb_summary
 from tests.helpers.records import make_four, make_result
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of pydantic, in the library
@@ -66,13 +68,48 @@ def test_every_shown_name_is_sent_by_a_run(tmp_path: Path) -> None:
         re.findall(r'"groupBy": "([a-z]+)\.value"', text)
     )
     assert configured == {"dataset", "pooling", "layer", "probe"}
+    assert '"xAxis": "layer"' in text and "layer" in wandb_history(make_result())
     shown = set(re.findall(r'"val": "([^"]+)"', text)) | set(
         re.findall(r'"name": "tableKey", "value": "([^"]+)"', text)
     )
     logged = tables(compare_records(find_jobs(make_four(tmp_path))))
     assert shown == set(logged)
-    assert {"contrast", "difference"} <= set(logged["differences"][0])
-    assert set(re.findall(r'"mediaKeys": \["([^"]+)"\]', text)) == {"figures/scores"}
+    assert set(re.findall(r'"mediaKeys": \["([^"]+)"\]', text)) == {"figures/scores", "figures/layers"}
+
+
+def interval_charts(specification: dict[str, Any]) -> list[dict[str, Any]]:
+    sections = specification["spec"]["section"]["panelBankConfig"]["sections"]
+    return [panel["config"] for section in sections for panel in section["panels"] if panel["viewType"] == "Vega2"]
+
+
+def test_a_chart_gets_columns_of_its_table_for_all_its_fields(tmp_path: Path) -> None:
+    logged = tables(compare_records(find_jobs(make_four(tmp_path))))
+    found = interval_charts(dashboard.specification(dashboard.workspace("me", "mine")))
+    assert len(found) == 3
+    for chart in found:
+        fields = set(re.findall(r"\$\{field:(\w+)\}", json.dumps(charts()[chart["panelDefId"].removeprefix("me/")])))
+        (table,) = re.findall(r'"name": "tableKey", "value": "([^"]+)"', json.dumps(chart))
+        assert set(chart["fieldSettings"]) == fields and {"low", "high", "value"} <= fields
+        assert set(chart["fieldSettings"].values()) <= set(logged[table][0])
+
+
+def test_the_runs_of_some_datasets_alone_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    text = json.dumps(printed(capsys, "me/mine", "dataset=sst2,cola", "--dry-run"))
+    assert '"op": "IN", "value": ["sst2", "cola"]' in text and "Poolings: sst2, cola" in text
+    assert '"op": "IN"' not in json.dumps(printed(capsys, "me/mine", "--dry-run"))
+
+
+def test_without_the_charts_the_bars_of_wandb_are_shown(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(name: str) -> str:
+        raise RuntimeError("chart already exists" if name == INTERVALS else "permission denied")
+
+    api = SimpleNamespace(create_custom_chart=lambda entity, name, *_: refuse(name))
+    monkeypatch.setattr("wandb.Api", lambda: api)
+    known = dashboard.save_charts("me")
+    assert known == {INTERVALS: f"me/{INTERVALS}"} and "permission denied" in caplog.text
+    assert len(interval_charts(dashboard.specification(dashboard.workspace("me", "mine", chart_ids=known)))) == 2
 
 
 @pytest.mark.parametrize(
@@ -97,12 +134,15 @@ def test_bad_input_ends_with_one_line(
 def test_the_workspace_is_saved(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from wandb_workspaces.workspaces import Workspace
 
-    saved = []
+    saved, created = [], []
+    api = SimpleNamespace(create_custom_chart=lambda entity, name, *_: created.append(name) or f"{entity}/{name}")
+    monkeypatch.setattr("wandb.Api", lambda: api)
     monkeypatch.setattr("src.trackers.wandb_server.offline_reason", lambda: None)
     monkeypatch.setattr(Workspace, "save", lambda made: saved.append(made.name))
     monkeypatch.setattr(Workspace, "url", property(lambda made: f"https://server/{made.entity}/{made.project}"))
     dashboard.main(["me/mine"])
     assert capsys.readouterr().out == "https://server/me/mine\n" and saved == ["Poolings"]
+    assert created == list(charts())
 
     def refuse(made: Workspace) -> None:
         raise RuntimeError("permission denied")

@@ -97,6 +97,10 @@ def head(records: list[dict[str, Any]]) -> dict[str, Any]:
     return dict(found)
 
 
+def history(run: Path) -> list[dict[str, Any]]:
+    return [record["history"]["item"] for record in read(run) if record["type"] == "history"]
+
+
 def exits(records: list[dict[str, Any]]) -> list[int]:
     return [record["exit"]["exit_code"] for record in records if record["type"] == "exit"]
 

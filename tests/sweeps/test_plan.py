@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,10 @@ def test_a_process_of_a_job_reads_the_identifier_and_the_layers(planned: Any) ->
     plan.write()
     read = SweepPlan.read(plan.folder)
     assert read is not None and (read.identifier, read.layers, read.jobs) == (plan.identifier, (0, 1), ())
+    assert read.label == plan.label == plan.folder.name
+    replace(plan, group="2026-01-31 bert rte").write()
+    named = SweepPlan.read(plan.folder)
+    assert named is not None and named.label == "2026-01-31 bert rte"
     (plan.folder / "sweep.json").write_text('{"identifier": 3}')
     assert SweepPlan.read(plan.folder) is None
 

@@ -49,7 +49,7 @@ def test_the_environment_applies_to_a_single_run_unless_an_option_does(words: li
         "run_id": "chosen",
         "display_name": "mine",
     }
-    assert about["tags"] == ["files", "mean", "first", "second"]
+    assert about["tags"] == ["files", "mean", "tiny-bert", "logistic", "first", "second"]
     asked = ["tracker.project=ours", "tracker.entity=us", "tracker.group=day", "hydra.run.dir=two"]
     assert process(tmp_path, *words, *asked, **ABOUT).returncode == 0
     about = head(read(*runs(tmp_path / "two")))
@@ -86,10 +86,10 @@ def test_runs_in_the_environments_folder_are_found_again(words: list[str], tmp_p
     for _ in range(2):
         ended = process(tmp_path, *words, *sweep, WANDB_DIR=str(far))
         assert ended.returncode == 0, ended.stderr
-    assert len(runs(far)) == 2 and not list((tmp_path / "sweep").glob("*/wandb"))
+    assert len(runs(far)) == 2 + 1 and not list((tmp_path / "sweep").rglob("wandb"))
     assert "2 offline runs" in ended.stdout and f"'{far}/wandb'/offline-run-*" in ended.stdout
     other = process(tmp_path, *words, "-m", "hydra.sweep.dir=other", "pooling=cls,mean", WANDB_DIR=str(far))
-    assert other.returncode == 0 and len(runs(far)) == 4
+    assert other.returncode == 0 and len(runs(far)) == 2 * (2 + 1)
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,15 @@ from types import SimpleNamespace
 import pytest
 from omegaconf import OmegaConf
 
-from experiments.sweep_run import SweepRun, figures, tables
-from src.results.result import Result
+from experiments.sweep_charts import figures, tables
+from experiments.sweep_run import SweepRun
+from src.results.result import PREDICTIONS, PROBE, RECORD, Result
 from src.sweeps.comparison import compare_records
 from src.sweeps.jobs import find_jobs
+from src.trackers.wandb_artifacts import artifact_name
 from tests.conftest import SENTENCES, write_csv
 from tests.helpers.records import make_four
-from tests.helpers.wandb import KEY, ROOT, config, exits, head, inspect, merged, process, read, runs
+from tests.helpers.wandb import KEY, ROOT, config, exits, head, history, inspect, merged, process, read, runs
 
 KILLED = 3
 SWEEP = ["-m", "hydra.sweep.dir=sweep", "dataset.label=first,second", "pooling=cls,pooler,mean,max", "seed=0,1,2"]
@@ -41,7 +43,7 @@ run.main()
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory, bert: Path) -> Iterator[SimpleNamespace]:
-    """24 jobs on two tasks, the fourth killed; then the same command with a run of the sweep's own."""
+    """24 jobs on two tasks, the fourth killed; then the same command."""
     folder = tmp_path_factory.mktemp("swept")
     (folder / "home").mkdir()
     for name, number in (("train", 40), ("test", 20)):
@@ -58,11 +60,12 @@ def swept(tmp_path_factory: pytest.TempPathFactory, bert: Path) -> Iterator[Simp
         "probe.resamples=200",
         "tracker.mode=auto",
         "tracker.examples=true",
+        "tracker.artifacts=true",
     ]
     words = [f"model.path={bert}", "dataset=files", "dataset.train=train.csv", "dataset.test=test.csv", *quick, *SWEEP]
     first = process(folder, *words, script=KILL)
     before = {job.name: runs(job) for job in find_jobs(folder / "sweep")}
-    second = process(folder, *words, "hydra/callbacks=wandb")
+    second = process(folder, *words)
     yield SimpleNamespace(
         folder=folder, first=first, before=before, second=second, words=words, jobs=find_jobs(folder / "sweep")
     )
@@ -103,12 +106,39 @@ def test_24_runs_each_with_its_own_config_and_score(swept: SimpleNamespace) -> N
         )
         assert shown["settings"]["dataset"]["classes"] == result.config["dataset"]["classes"]
         assert about["display_name"] == f"files-tiny-bert-{result.pooling}-L2-logistic-s{result.seed}"
-        assert (about["run_group"], about["job_type"], about["tags"]) == ("sweep", "probe", ["files", result.pooling])
+        assert (about["run_group"], about["job_type"]) == ("sweep", "probe")
+        assert about["tags"] == ["files", result.pooling, "tiny-bert", "logistic"]
+        assert shown["provenance"]["packages"]["torch"] == result.provenance["packages"]["torch"]
+        assert shown["provenance"]["device"] == result.provenance["device"] == "cpu"
     assert len(ids) == len(swept.jobs) == 24
 
 
 def test_the_commands_reader_says_the_same(swept: SimpleNamespace) -> None:
     assert inspect(runs(swept.jobs[0])[0]) == read(runs(swept.jobs[0])[0])
+
+
+def test_the_score_is_a_point_of_the_history_by_layer(swept: SimpleNamespace) -> None:
+    for job in swept.jobs[::8]:
+        result = Result.read(job)
+        (point,) = [row for row in history(runs(job)[-1]) if "score" in row]
+        assert point["layer"] == result.layer == 2
+        assert [point[name] for name in ("score", "score_low", "score_high")] == pytest.approx(
+            [result.score[name] for name in ("value", "low", "high")]
+        )
+        assert point["metric/accuracy"] == pytest.approx(result.metrics["accuracy"]["value"])
+
+
+def test_the_files_of_a_run_are_an_artifact(swept: SimpleNamespace) -> None:
+    job = swept.jobs[7]
+    key = Result.read(job).key
+    (found,) = [
+        record["artifact"] for record in read(runs(job)[-1])
+        if record["type"] == "artifact" and record["artifact"]["type"] == "record"
+    ]  # fmt: skip
+    assert found["name"] == artifact_name(key) and key in json.dumps(found["metadata"])
+    staged = {path.read_bytes() for path in runs(job)[-1].glob("artifacts/staging/*") if path.is_file()}
+    for name in (PREDICTIONS, PROBE, RECORD):
+        assert name in json.dumps(found["manifest"]) and (job / name).read_bytes() in staged
 
 
 def test_grid_and_examples_are_tables(swept: SimpleNamespace) -> None:
@@ -123,9 +153,10 @@ def test_grid_and_examples_are_tables(swept: SimpleNamespace) -> None:
     assert SENTENCES[0] not in str(examples) and "text" not in examples["columns"]
 
 
-def test_the_sweep_has_a_run_of_its_own_where_it_was_asked_for(swept: SimpleNamespace) -> None:
+def test_the_sweep_has_a_run_of_its_own(swept: SimpleNamespace) -> None:
     (run,) = runs(swept.folder / "sweep")
     records = read(run)
+    assert head(records)["tags"] == ["comparison", "files"]
     assert (head(records)["run_group"], head(records)["job_type"], exits(records)) == ("sweep", "comparison", [0])
     assert Counter({name: value for name, value in merged(records, "summary").items() if name.startswith("jobs/")}) == {
         "jobs/done": 24 - KILLED, "jobs/skipped": KILLED, "jobs/failed": 0,
@@ -140,7 +171,8 @@ def test_the_sweep_has_a_run_of_its_own_where_it_was_asked_for(swept: SimpleName
     pytest.importorskip("matplotlib", reason="figures need matplotlib")
     (image,) = run.glob("files/media/images/figures/scores*.png")
     assert image.read_bytes().startswith(b"\x89PNG")
-    assert "W&B: offline run (127.0.0.1 cannot be reached" in swept.second.stdout
+    assert "W&B: 24 offline runs and the sweep's own; send them with: wandb sync " in swept.second.stdout
+    assert "sweep/*/wandb/offline-run-* sweep/wandb/offline-run-*" in swept.second.stdout
 
 
 def test_the_key_is_in_no_file_and_on_no_stream(swept: SimpleNamespace) -> None:
@@ -202,8 +234,13 @@ def test_a_job_whose_record_is_copied_has_a_run(swept: SimpleNamespace) -> None:
         (run,) = runs(job)
         found = merged(read(run), "summary")
         assert found["score"] == pytest.approx(Result.read(job).score["value"]) and exits(read(run)) == [0]
+    (before,) = runs(swept.folder / "elsewhere")
     more = process(swept.folder, *swept.words, "hydra.sweep.dir=elsewhere", "seed=0,2", "pooling=cls")
     assert "0 done, 4 skipped, 0 failed" in more.stdout
+    (after,) = runs(swept.folder / "elsewhere")  # it has replaced the earlier one, which was not sent
+    assert before.name != after.name
+    none = process(swept.folder, *swept.words, "hydra.sweep.dir=without", "seed=0", "tracker.comparison=false")
+    assert none.returncode == 0 and not runs(swept.folder / "without") and "sweep's own" not in none.stdout
     assert [len(runs(job)) for job in find_jobs(swept.folder / "elsewhere")] == [1] * 4
 
 
@@ -214,12 +251,9 @@ def test_a_failure_of_the_sweeps_own_run_is_a_warning(tmp_path: Path, caplog: py
     assert [record.getMessage()[:40] for record in caplog.records] == ["the sweep's own run could not be logged:"]
 
 
-def test_without_matplotlib_there_are_no_figures_and_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_without_matplotlib_there_are_no_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert figures(compare_records(find_jobs(make_four(tmp_path))), tmp_path) == {}
-    assert "pip install -e '.[paper]'" in caplog.text
 
 
 def test_runs_on_other_rows_have_no_table_of_differences(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
+
 from src.trackers import wandb
-from src.trackers.wandb_summary import wandb_summary
+from src.trackers.wandb_summary import wandb_history, wandb_summary
 from tests.helpers.records import make_result
 
 
@@ -21,6 +23,15 @@ def test_the_summary_is_flat_and_without_undefined_values():
     assert (flat["seconds/encode"], flat["seconds/total"], flat["cache"]) == (30.0, 36.0, "miss")
     assert (flat["counts/train"], flat["pooler/status"], flat["key"]) == (1000, "trained", make_result().key)
     assert all(isinstance(value, str | int | float | bool) for value in flat.values())
+
+
+def test_a_point_of_the_history_holds_the_layer_and_the_scores_that_are_defined():
+    point = wandb_history(make_result(layer=3))
+    assert point == {
+        "layer": 3, "score": 0.8, "score_low": pytest.approx(0.78), "score_high": pytest.approx(0.82),
+        "metric/accuracy": 0.8,
+    }  # fmt: skip
+    assert set(wandb_history(make_result(value=None))) == {"layer"}
 
 
 def test_the_documentation_lists_all_names_of_a_summary():

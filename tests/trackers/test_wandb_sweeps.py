@@ -56,6 +56,22 @@ def found_in(config: Config, key: str) -> Any:
     return value.name if dataclasses.is_dataclass(value) else value
 
 
+@pytest.fixture(autouse=True)
+def files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files that an agent's environment names."""
+    monkeypatch.setenv("TRAIN", "my folder/train.csv")
+    monkeypatch.setenv("TEST", "my folder/test.csv")
+
+
+def test_the_sweep_of_a_users_files_reads_them_from_the_environment() -> None:
+    sweep = load(CONF.parent / "experiments" / "sweeps" / "own_data.yaml")
+    register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = parse_config(compose("config", check_overrides(words(sweep, next(jobs(sweep)))[4:])))
+    assert (config.dataset.train, config.dataset.test) == ("my folder/train.csv", "my folder/test.csv")
+    assert config.tracker.artifacts and "my folder" not in str(sweep)
+
+
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_every_job_composes_with_the_values_of_its_sweep(path: Path) -> None:
     sweep = load(path)

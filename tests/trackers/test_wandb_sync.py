@@ -31,8 +31,9 @@ SERVER = os.environ.get("OPENWANDB", "")
 KEY = "local" + 40 * "0"  # the server's own, for demonstrations
 RESULT = make_result()
 JOB = """
+from tests.helpers.records import LABELS, make_job
 def start(folder, mode):
-    tracker = build(TrackerConfig(mode=mode))
+    tracker = build_tracker(TrackerConfig(mode=mode))
     config = {"key": make_result().key, "pooling": "mean", "layer": 2}
     tracker.start(config, name=folder, group="sweep", job_type="probe", tags=["tiny"], folder=Path(folder))
     return tracker
@@ -40,6 +41,8 @@ def whole(folder, mode):
     tracker = start(folder, mode)
     tracker.log(make_result())
     tracker.show({"examples": (["row", "correct"], [["0a", 1.0], ["0b", 0.0]])})
+    result = make_job(Path(folder), LABELS, LABELS, value=0.8)
+    tracker.attach(result, Path(folder))
     print(tracker.finish(False))
 """
 
@@ -118,6 +121,12 @@ def sent(server: SimpleNamespace, name: str) -> list[dict[str, Any]]:
     return [run for run in found if run["display_name"] == name]
 
 
+def points(server: SimpleNamespace, run: dict[str, Any], name: str) -> list[float]:
+    """Return the values of a curve in the order of its steps."""
+    rows = ask(server.address, f"/api/v2/runs/{run['run_id']}/metrics")["metrics_by_key"][name]
+    return [row["value"] for row in sorted(rows, key=lambda row: row["step"])]
+
+
 def holds_the_record(server: SimpleNamespace, run: dict[str, Any]) -> None:
     assert run["state"] == "finished" and run["tags"] == ["tiny"] and not run["host"]
     assert {name: value["value"] for name, value in run["config"].items() if name != "_wandb"} == {
@@ -130,6 +139,9 @@ def holds_the_record(server: SimpleNamespace, run: dict[str, Any]) -> None:
     )
     files = json.dumps(ask(server.address, f"/api/v1/runs/{run['run_id']}/files"))
     assert "media/table/grid_" in files and "media/table/examples_" in files
+    assert RESULT.score["value"] in points(server, run, "score")
+    artifacts = json.dumps(ask(server.address, f"/api/v2/runs/{run['run_id']}/artifacts"))
+    assert '"record-' in artifacts, artifacts
 
 
 @pytest.mark.parametrize("mode", ["online", "auto"])
@@ -149,6 +161,21 @@ def test_an_offline_run_is_sent_by_the_command_that_it_names(server: SimpleNames
     (found,) = sent(server, "offline")
     holds_the_record(server, found)
     assert list(run.glob("*.synced"))
+
+
+def test_a_sweeps_own_run_has_the_layers_as_steps(server: SimpleNamespace) -> None:
+    script = """
+from experiments.sweep_run import log_sweep
+from tests.helpers.records import job, wrong
+for layer in (2, 0, 1):
+    job(Path("swept"), layer, wrong(40 * layer + 40), layer=layer)
+print(log_sweep(Path("swept"), TrackerConfig()))
+"""
+    assert python(server, script).stdout == "[]\n"
+    sync(server, *offline_runs(server.folder / "swept"))
+    (run,) = sent(server, "swept comparison")
+    assert points(server, run, "layers/tiny_accuracy/mean") == [0.9, 0.8, 0.7]
+    assert "media/images/figures/layers_" in json.dumps(ask(server.address, f"/api/v1/runs/{run['run_id']}/files"))
 
 
 def test_a_killed_run_and_the_one_that_goes_on_from_it_arrive_as_one(server: SimpleNamespace) -> None:

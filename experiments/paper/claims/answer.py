@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
-from experiments.formatting import format_overall, join_names
+from experiments.formatting import join_names
 from experiments.paper.claims import arms, ladder, practice, primary, settings, strata
-from experiments.paper.claims.sentences import REAL_PAIRS, Claim, describe_overall, tasks_with_verdict
-from experiments.paper.evidence import Evidence
-from experiments.paper.labels import by_pooling
+from experiments.paper.claims.sentences import Claim, format_claim, scale_of, scope_of
+from experiments.paper.evidence import PAIRS, Evidence
+from experiments.strata import SIMILARITY, SINGLE, TOGETHER
+from experiments.style import LABELS
+from src.evaluation.differences import BETTER, INCONCLUSIVE, NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE, WORSE
+from src.evaluation.multiplicity import MAIN_POOLINGS
+from src.evaluation.units import MeanContrast
 
 CLAIMS: tuple[Callable[[Evidence], Claim], ...] = (  # in their order on the page
+    strata.by_stratum,
+    primary.task_by_task,
     primary.values,
-    primary.pooler_against_cls,
-    primary.mean_against_both,
     ladder.ladder,
     ladder.geometry,
-    ladder.precision,
     ladder.nsp_pooler,
     ladder.conditional,
     settings.coherence,
     settings.pairs,
+    settings.similarity,
     settings.layers,
     settings.data,
     settings.protocol,
+    ladder.precision,
     practice.draws,
     practice.finetuning,
     practice.cost,
@@ -33,80 +36,89 @@ CLAIMS: tuple[Callable[[Evidence], Claim], ...] = (  # in their order on the pag
     practice.controls,
     practice.calibration,
 )
+SENTENCES = (  # stratum and pair of each sentence of the answer
+    (SINGLE, ("pooler", "cls")),
+    (TOGETHER, ("pooler", "cls")),
+    (SINGLE, ("mean", "cls")),
+    (TOGETHER, ("mean", "cls")),
+    (SIMILARITY, ("mean", "cls")),
+)
+PLACES = {
+    SINGLE: "single texts under a linear probe",
+    TOGETHER: "pairs read together under a linear probe",
+    SIMILARITY: "similarity by cosine, nothing fitted",
+}
+NAMES = {"cls": "[CLS]", "pooler": "the pooler", "mean": "the mean"}
+WORDS = {
+    BETTER: "{a} is better than {b}",
+    WORSE: "{a} is worse than {b}",
+    NO_RELEVANT_DIFFERENCE: "there is no relevant difference between {a} and {b}",
+    SMALL_DIFFERENCE: "there is a small difference, less than 1 point, in favour of {winner} over {loser}",
+    INCONCLUSIVE: "{a} against {b} is inconclusive",
+}
 
 
 def all_claims(evidence: Evidence) -> list[Claim]:
-    """Return the claims in their order on the page, those in D² first where the records allow them."""
-    by_deviance = any(map(evidence.has_deviance, evidence.models))
-    first = [strata.by_stratum(evidence)] if by_deviance else []
-    return [*first, *(claim(evidence) for claim in CLAIMS), *arms.claims(evidence)]
+    """Return the claims in their order on the page."""
+    return [*(claim(evidence) for claim in CLAIMS), *arms.claims(evidence)]
 
 
 def scope(evidence: Evidence) -> str:
-    """Return the scope of the paper."""
+    """Return what was measured, in a paragraph."""
     models = [f"{model} (pooler {evidence.pooler_status(model)})" for model in evidence.models]
     total = sum(len(records) for records in evidence.values())
     return (
-        "Scope: **frozen** features. A linear probe was fitted on each pooling of an encoder that was not trained "
-        f"further; a small control fine-tunes. {total:,} runs; encoders: {join_names(models)}, small ones; the "
-        "experiment files run with `model=bert-base-uncased` too. Differences are in points of each task's own "
-        "metric, intervals are 95 %, the margin of equivalence is 1 point, fixed beforehand. Every number here is "
-        "computed from the committed records by `python -m experiments.paper`."
+        "BERT returns `sequence_output`, whose first vector is [CLS], and `pooled_output` = tanh(W·[CLS] + b), "
+        "the pooler. Do they serve the same purpose, and how do they compare with the mean of all vectors? "
+        f"Encoders are **frozen** and small: {join_names(models)}; {total:,} runs."
     )
 
 
 def answer(evidence: Evidence) -> list[str]:
-    """Return the answer in five sentences, on a trained pooler and, beside it, an untrained one."""
-    model = next(model for model in evidence.models if evidence.pooler_status(model) == "trained")
-    tasks = evidence.contrasts(model)
-    better, worse = (tasks_with_verdict(tasks, "mean", "cls", verdict) for verdict in ("better", "worse"))
-    joint, separate = (
-        evidence.over_tasks([f"pairs/{model}"], by_pooling, "mean", "cls", pairing=[pairing], dataset=REAL_PAIRS)
-        for pairing in ("joint", "separate")
-    )
-    tuned = evidence.over_tasks(["finetune/bert-books"], by_pooling, "pooler", "cls")
-    steps = {found.a: describe_overall(found) for found in evidence.ladder(model, "tuned")}
-    return [
-        _values(evidence, model),
-        _pooler(evidence, model),
-        f"Step by step, relative to [CLS]: W h + b {steps['pooler_preactivation']}, its tanh {steps['pooler']}, and "
-        f"atanh of that {steps['pooler_inverse']}.",
-        f"Mean pooling in {model} is better than [CLS] on {join_names(better, 'no task')} and worse on "
-        f"{join_names(worse, 'no task')}; on {len(joint.tasks)} real pair tasks mean − [CLS] is "
-        f"{format_overall(joint)} where the texts are read together and {format_overall(separate)} where they are "
-        f"read apart ({separate.verdict}).",
-        f"{_advice(better, worse, separate.verdict)} With all weights tuned, pooler − [CLS] is "
-        f"{format_overall(tuned)}: {tuned.verdict}.",
-    ]
+    """Return the answer in five sentences, each with a number and its verdict, on `trained_model`."""
+    model = trained_model(evidence)
+    claims = {stratum.stratum: stratum.claims(PAIRS) for stratum in evidence.strata(model)}
+    found = []
+    for stratum, pair in SENTENCES:
+        claim = next((each for each in claims.get(stratum, ()) if (each.a, each.b) == pair), None)
+        found.append(_missing(stratum, pair) if claim is None else _sentence(stratum, claim))
+    return found
 
 
-def _values(evidence: Evidence, model: str) -> str:
-    tasks = evidence.json(f"diagnostics/{model}.json")["tasks"].values()
-    cosine = float(np.mean([task["difference"]["pooler"]["mean_cosine"] for task in tasks]))
-    return (
-        "`sequence_output[:, 0]` ([CLS]) and `pooled_output` = tanh(W·[CLS] + b) are different vectors of the same "
-        f"size: in {model} a text's two vectors have a mean cosine of {cosine:z.2f}."
-    )
+def trained_model(evidence: Evidence) -> str:
+    """Return the first model whose pooler was trained; the first of all if there is none."""
+    trained = [model for model in evidence.models if evidence.pooler_status(model) == "trained"]
+    return (trained or list(evidence.models))[0]
 
 
-def _pooler(evidence: Evidence, model: str) -> str:
-    found, comparison = evidence.overall(model, "pooler", "cls"), ""
-    untrained = next((model for model in evidence.models if evidence.pooler_status(model) == "untrained"), None)
-    if untrained is not None:
-        other = evidence.overall(untrained, "pooler", "cls")
-        comparison = f", and {format_overall(other)} in {untrained}, whose pooler is untrained ({other.verdict})"
-    return (
-        f"As frozen features, over {len(found.tasks)} tasks, the pooler scores "
-        f"{format_overall(found)} relative to [CLS] in {model}, where next-sentence prediction trained it "
-        f"({found.verdict}){comparison}."
-    )
+def _sentence(stratum: str, claim: MeanContrast) -> str:
+    better, worse = (claim.a, claim.b) if claim.value > 0 else (claim.b, claim.a)
+    named = {"a": claim.a, "b": claim.b, "winner": better, "loser": worse}
+    words = WORDS[claim.verdict].format(**{key: NAMES[name] for key, name in named.items()})
+    number = f"{format_claim(claim)} points of {scale_of(stratum)} {scope_of(claim)}"
+    return f"{PLACES[stratum].capitalize()}: {words}, {number}."
 
 
-def _advice(better: list[str], worse: list[str], separate: str) -> str:
-    """Return the advice that the verdicts on mean pooling support."""
-    first = "take the mean" if better and separate == "better" else "measure the mean"
-    second = f", measure [CLS] beside it where a pair is read together ({join_names(worse)})" if worse else ""
-    return (
-        f"So {first} for single texts and for texts encoded apart{second}; use the pooler only where you measured "
-        "that it helps."
-    )
+def _missing(stratum: str, pair: tuple[str, str]) -> str:
+    return f"{PLACES[stratum].capitalize()}: {' − '.join(LABELS[name] for name in pair)} is not measured."
+
+
+def lead(evidence: Evidence) -> str:
+    """Return the line above the answer: the encoder that it is about, and the poolings that no test excludes."""
+    model = trained_model(evidence)
+    parts = []
+    for stratum in evidence.strata(model):
+        names = [LABELS[name] for name in not_shown_worse(stratum.claims(PAIRS))]
+        if names:
+            parts.append(f"{stratum.stratum}: {join_names(names)}")
+    left = f" Not shown to be worse than another of the three, over the tasks of {'; '.join(parts)}." if parts else ""
+    status = evidence.pooler_status(model)
+    return f"For **{model}**, whose pooler is {status}; difference with 95 % interval, margin 1 point.{left}"
+
+
+def not_shown_worse(claims: list[MeanContrast]) -> list[str]:
+    """Return those of cls, pooler and mean that no verdict places below another."""
+    shown = [each for each in claims if each.verdict in (BETTER, WORSE, SMALL_DIFFERENCE)]
+    lesser = {each.b if each.value > 0 else each.a for each in shown}
+    compared = {name for each in claims for name in (each.a, each.b)}
+    return [name for name in MAIN_POOLINGS if name in compared - lesser]

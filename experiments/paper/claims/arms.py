@@ -54,16 +54,19 @@ def _checks(evidence: Evidence, study: Study) -> str:
 def _scopes(found: list[SeedContrast]) -> str:
     """Return the tasks of each stratum."""
     scopes = {each.stratum: f"{each.stratum}: {join_names(each.tasks)}" for each in found}
-    return f"In points of D², {'; '.join(scopes.values())}."
+    return (
+        f"In points of D², {'; '.join(scopes.values())}. The error is that of seeds and units; Holm is over the five "
+        "rows of a stratum and pair of arms."
+    )
 
 
 def _number(each: SeedContrast) -> Number:
-    """Return a contrast as a number with its test."""
-    difference = each.difference
+    """Return a contrast as a number; its size is tasks / units and seeds, p-values are after Holm."""
+    difference, size = each.difference, f"{len(each.tasks)} / {len(each.units)}, {len(each.seeds)} seeds"
     return Number(
         f"{each.stratum}: {each.quantity}, {each.a} − {each.b}",
-        f"{format_points(difference.value, signed=True)}; {each.verdict}",
+        format_points(difference.value, signed=True),
         format_interval(difference.low, difference.high, signed=True),
-        f"{len(each.seeds)} seeds, {len(each.units)} units of {len(each.tasks)} tasks, {each.freedom} degrees; "
-        f"p {format_p_value(each.p)}, equivalence p {format_p_value(each.p_equivalence)} (Holm over five)",
+        f"{size}; p {format_p_value(each.p)}, eq {format_p_value(each.p_equivalence)}",
+        each.verdict,
     )

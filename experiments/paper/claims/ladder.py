@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from experiments import style
-from experiments.formatting import format_overall, format_score_points, join_names
-from experiments.paper.claims.sentences import SWEEP, Claim, describe_overall, overall_number
-from experiments.paper.evidence import LADDER, STRENGTHS, Evidence
+from experiments.formatting import format_score_points, join_names
+from experiments.paper.claims.sentences import SWEEP, Claim, claim_numbers, describe_claims, no_claim
+from experiments.paper.evidence import STRENGTHS, Evidence
 from experiments.paper.labels import by_model, by_pooling
+from src.evaluation.differences import BETTER, SMALL_DIFFERENCE, WORSE
 
 CKA = ("pooler", "random_pooler", "mean")  # compared with [CLS]
+BESIDE = ("cls+pooler", "cls+random_pooler", "cls+mean")
 
 
 def ladder(evidence: Evidence) -> Claim:
@@ -18,16 +20,13 @@ def ladder(evidence: Evidence) -> Claim:
     lines, numbers = [], []
     for model in evidence.models_of("ladder"):
         for strength in STRENGTHS:
-            for found in evidence.ladder(model, strength):
-                numbers.append(overall_number(found, f"{model}, {strength} regularisation: {LADDER[found.a]} − [CLS]"))
-        tuned = {found.a: found for found in evidence.ladder(model, "tuned")}
-        described = [f"{LADDER[name]} {describe_overall(found)}" for name, found in tuned.items()]
-        lines.append(f"**{model}**, tuned regularisation, relative to [CLS]: {join_names(described)}.")
+            numbers += claim_numbers(evidence.ladder(model, strength), f"{model}, penalty {strength}, ")
+        tuned = evidence.ladder(model, "tuned")
+        lines.append(f"**{model}**, tuned penalty: {describe_claims(tuned)}." if tuned else no_claim(model))
     return Claim(
         "The ladder: which step from [CLS] to the pooler costs what",
         "Without a penalty a linear probe sees the same in h and in W h + b, as W is invertible; what differs is "
-        "regularisation and "
-        "rounding. " + " ".join(lines),
+        "regularisation and rounding. " + " ".join(lines),
         numbers,
         SWEEP.format("ladder"),
         ["figures/ladder", "tables/ladder"],
@@ -37,26 +36,23 @@ def ladder(evidence: Evidence) -> Claim:
 def nsp_pooler(evidence: Evidence) -> Claim:
     """Return the claim on a pooler that next-sentence prediction trained alone."""
     lines, numbers = [], []
+    pairs = [("pooler, nsp", "pooler, random"), *((f"pooler, {kind}", f"cls, {kind}") for kind in ("nsp", "random"))]
     for model in evidence.models_of("nsp_pooler"):
         bundles = [f"nsp_pooler/{model}-{kind}" for kind in ("nsp", "random")]
-        apart = evidence.over_tasks(bundles, by_model, "pooler, nsp", "pooler, random")
-        numbers.append(overall_number(apart, f"{model}: its own NSP-trained pooler − its random start"))
-        for kind in ("nsp", "random"):
-            found = evidence.over_tasks(bundles, by_model, f"pooler, {kind}", f"cls, {kind}")
-            numbers.append(overall_number(found, f"{model}: {kind} pooler − [CLS]"))
+        found = evidence.claims(model, bundles, by_model, pairs)
+        numbers += claim_numbers(found, f"{model}, ")
         right = evidence.json(f"nsp_pooler/{model}.json")["held_out_accuracy"]
-        head, probe = right["head of nsp"], right["probe on cls"]
+        trained = [(stratum, each) for stratum, each in found if (each.a, each.b) == pairs[0]]
+        moved = f"Trained − random start: {describe_claims(trained, pair=False)}." if trained else no_claim(model)
         lines.append(
             f"**{model}**, encoder frozen, W and b trained by next-sentence prediction alone: right on "
-            f"{format_score_points(head)} % of held-out pairs (a linear probe straight on [CLS]: "
-            f"{format_score_points(probe)} %). On the tasks that training moved the pooler's score by "
-            f"{format_overall(apart)}: {apart.verdict}."
+            f"{format_score_points(right['head of nsp'])} % of held-out pairs (a linear probe on [CLS]: "
+            f"{format_score_points(right['probe on cls'])} %). {moved}"
         )
     return Claim(
         "What next-sentence prediction teaches the pooler itself",
         "The same frozen encoder with a random pooler and with one that only next-sentence prediction has trained, "
-        "from one random start, "
-        "whose luck the intervals do not hold. " + " ".join(lines),
+        "from one random start, whose luck the intervals do not hold. " + " ".join(lines),
         numbers,
         "python -m experiments.studies.nsp_pooler text=FOLDER output=FOLDER, then " + SWEEP.format("nsp_pooler"),
         ["figures/nsp_pooler", "tables/nsp_pooler"],
@@ -66,20 +62,16 @@ def nsp_pooler(evidence: Evidence) -> Claim:
 def conditional(evidence: Evidence) -> Claim:
     """Return the claim on what another vector adds to [CLS]."""
     lines, numbers = [], []
-    beside = ("cls+pooler", "cls+random_pooler", "cls+mean")
+    pairs = [*((name, "cls") for name in BESIDE), ("cls+pooler", "cls+random_pooler")]
     for model in evidence.models_of("conditional"):
-        for name in beside:
-            found = evidence.over_tasks([f"conditional/{model}"], by_pooling, name, "cls")
-            numbers.append(overall_number(found, f"{model}: [{name.replace('+', '; ')}] − [cls]"))
-        extra = evidence.over_tasks([f"conditional/{model}"], by_pooling, "cls+pooler", "cls+random_pooler")
-        numbers.append(overall_number(extra, f"{model}: [cls; pooler] − [cls; random_pooler]"))
-        lines.append(
-            f"**{model}**: [cls; pooler] scores {format_overall(extra)} relative to [cls; random pooler], which is as "
-            f"wide: {extra.verdict}."
-        )
+        found = evidence.claims(model, [f"conditional/{model}"], by_pooling, pairs)
+        numbers += claim_numbers(found, f"{model}, ")
+        extra = [(stratum, each) for stratum, each in found if (each.a, each.b) == pairs[-1]]
+        lines.append(f"**{model}**: {describe_claims(extra)}." if extra else no_claim(model))
     return Claim(
         "Does the pooler add anything to [CLS]?",
-        "Conditional probing: [CLS] and another vector side by side, under the same protocol. " + " ".join(lines),
+        "Conditional probing: [CLS] and another vector side by side, under the same protocol; a random pooler is as "
+        "wide. " + " ".join(lines),
         numbers,
         "python -m experiments.studies.conditional dataset=cola,mrpc,stsb,rte,sick_e data_root=FOLDER output=FOLDER",
         ["tables/conditional"],
@@ -88,16 +80,20 @@ def conditional(evidence: Evidence) -> Claim:
 
 def precision(evidence: Evidence) -> Claim:
     """Return the claim on half precision."""
-    found = [(model, each) for model in evidence.models_of("precision") for each in evidence.precision(model)]
-    largest = max(found, key=lambda one: abs(one[1].value))
-    different = [f"{model} {each.a}" for model, each in found if each.verdict in ("better", "worse")]
-    text = (
-        f"Of {len(found)} combinations of pooling and half-precision type, {join_names(different)} are better or "
-        "worse than float32; the largest of these means is "
-        f"{format_overall(largest[1])} ({largest[0]}, {largest[1].a})."
-    )
-    numbers = [overall_number(each, f"{model}: {each.a} − {each.b}") for model, each in found]
-    return Claim("Half precision", text, numbers, SWEEP.format("precision"), ["figures/precision", "tables/precision"])
+    lines, numbers = [], []
+    for model in evidence.models_of("precision"):
+        found = evidence.precision(model)
+        numbers += claim_numbers(found, f"{model}, ")
+        if not found:
+            lines.append(no_claim(model))
+            continue
+        shown = [(stratum, each) for stratum, each in found if each.verdict in (BETTER, WORSE, SMALL_DIFFERENCE)]
+        lines.append(
+            f"**{model}**: {len(shown)} of {len(found)} comparisons with float32 show a difference"
+            + (f": {describe_claims(shown)}." if shown else ".")
+        )
+    see = ["figures/precision", "tables/precision"]
+    return Claim("Half precision", " ".join(lines), numbers, SWEEP.format("precision"), see)
 
 
 def geometry(evidence: Evidence) -> Claim:
@@ -115,18 +111,17 @@ def geometry(evidence: Evidence) -> Claim:
             rank = np.mean([task["representations"][name]["effective_rank"] for task in tasks])
             ranks.append(f"{style.pooling_label(name, '')} {rank:.0f}")
         lines.append(
-            f"**{model}** (means over {len(tasks)} tasks): W's largest singular value is "
-            f"{weight['singular_max']:.2f}, noise of its variance ends at {weight['singular_edge']:.2f}, its "
-            f"condition number is {weight['condition_number']:,.0f}; effective rank of {join_names(ranks)}; "
-            f"{100 * saturated:.1f} % of the pooler's entries lie beyond 0.99; linear CKA with [CLS] is "
-            f"{cka['pooler']:.2f} for the pooler, {cka['random_pooler']:.2f} for a random one and {cka['mean']:.2f} "
-            "for the mean."
+            f"**{model}** (means over {len(tasks)} tasks' texts): linear CKA with [CLS] is {cka['pooler']:.2f} for the "
+            f"pooler, {cka['random_pooler']:.2f} for a random one and {cka['mean']:.2f} for the mean. W's largest "
+            f"singular value is {weight['singular_max']:.2f}, noise of its variance ends at "
+            f"{weight['singular_edge']:.2f}, its condition number is {weight['condition_number']:,.0f}; effective rank "
+            f"of {join_names(ranks)}; {100 * saturated:.1f} % of the pooler's entries lie beyond 0.99."
         )
     return Claim(
         "Why: what each step does to the representation",
-        "W squeezes some directions of [CLS]: a probe without a penalty can stretch them again, a penalised one pays "
-        "for it; tanh then rounds off "
-        "what it saturates. " + " ".join(lines),
+        "[CLS] and the pooler have different bases, so that coordinates cannot be compared; linear CKA compares what "
+        "a basis does not change. W squeezes some directions of [CLS]: a probe without a penalty can stretch them "
+        "again, a penalised one pays for it; tanh then rounds off what it saturates. " + " ".join(lines),
         [],
         "python -m experiments.studies.geometry dataset=cola,mrpc,stsb,rte,mr,sick_e data_root=FOLDER output=FILE",
         ["figures/spectrum", "tables/diagnostics"],

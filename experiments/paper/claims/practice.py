@@ -4,40 +4,53 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.formatting import format_overall, format_points, join_names
-from experiments.paper.claims.sentences import SWEEP, Claim, Number, describe_overall, overall_number
-from experiments.paper.evidence import PAIRS, PRIMARY, Evidence
-from experiments.paper.labels import by_model, by_pooling
+from experiments.benchmarks.calibration import UNUSED
+from experiments.formatting import format_points, join_names
+from experiments.paper.claims.sentences import (
+    SWEEP,
+    Claim,
+    Number,
+    claim_numbers,
+    contrast_number,
+    describe_claims,
+    describe_tasks,
+    no_claim,
+)
+from experiments.paper.evidence import PAIRS, Evidence, resamples, sort_tasks, task_place
+from experiments.paper.figures.calibration import RETIRED
+from experiments.paper.labels import by_model
 from experiments.paper.tables.cells import score_rows
 from experiments.paper.tables.table import Row
-from src.evaluation.contrasts import FEW_ROWS
-from src.evaluation.hierarchical import Overall
+from experiments.style import pair_label
+from src.evaluation.contrasts import FEW_ROWS, Contrast, Task
+from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.results.result import Result
+
+TRAINED, RANDOM = "bert-books", "bert-books-random"
+AGAINST_RANDOM = ("cls", "pooler", "mean", "max")
 
 
 def finetuning(evidence: Evidence) -> Claim:
     """Return the claim on fine-tuned encoders."""
-    bundle = "finetune/bert-books"
-    tuned = {pair: evidence.over_tasks([bundle], by_pooling, *pair) for pair in PAIRS}
-    tasks = tuned["mean", "cls"].tasks
-    frozen = {
-        pair: evidence.over_tasks(["poolings/bert-books", "demo/bert-books"], by_pooling, *pair, dataset=tasks)
-        for pair in PAIRS
-    }
-    numbers = [overall_number(found, f"tuned: {found.a} − {found.b}") for found in tuned.values()]
-    numbers += [overall_number(found, f"frozen, the same tasks: {found.a} − {found.b}") for found in frozen.values()]
+    bundle = f"finetune/{TRAINED}"
+    tasks = evidence.tasks(bundle, pooling=MAIN_POOLINGS)
+    tuned = _contrasts(evidence, tasks)
+    numbers = [contrast_number(each, f"tuned, {each.task}: {pair_label(each.a, each.b)}") for each in tuned]
+    described = [f"{pair_label(a, b)}: {describe_tasks(tuned, a, b)}" for a, b in PAIRS]
     rows, seeds = (max(record.result.counts["train"] for record in evidence[bundle]), evidence[bundle][0].result.draws)
     text = (
-        f"All weights tuned on at most {rows:,} training rows of {len(tasks)} tasks, {seeds} seeds; the frozen probes "
-        f"beside them had all rows. mean − [CLS]: tuned {describe_overall(tuned['mean', 'cls'])}, frozen "
-        f"{format_overall(frozen['mean', 'cls'])}; pooler − [CLS]: tuned {describe_overall(tuned['pooler', 'cls'])}, "
-        f"frozen {format_overall(frozen['pooler', 'cls'])}."
+        f"All weights tuned on at most {rows:,} training rows of {len(tasks)} tasks, {seeds} seeds; task by task, "
+        f"each in its own metric. {'. '.join(described)}. The frozen probes beside them had all rows."
     )
     command = (
         "python -m experiments.studies.finetune rows=1500 rate=0.0001,0.0003,0.001 tune=sick_e dataset=... "
         "output=FOLDER"
     )
     return Claim("If you fine-tune", text, numbers, command, ["figures/finetune", "tables/finetune"])
+
+
+def _contrasts(evidence: Evidence, tasks: list[Task]) -> list[Contrast]:
+    return evidence.resampling.contrasts(sort_tasks(tasks), PAIRS, resamples=resamples(tasks))
 
 
 def cost(evidence: Evidence) -> Claim:
@@ -93,16 +106,14 @@ def draws(evidence: Evidence) -> Claim:
     """Return the claim on resamples of the training rows."""
     lines, numbers = [], []
     for model in evidence.models_of("draws"):
-        for a, b in PAIRS[:2]:
-            found = evidence.over_tasks([f"draws/{model}"], by_pooling, a, b)
-            numbers.append(overall_number(found, f"{model}, ten draws of train: {a} − {b}"))
+        found = _contrasts(evidence, evidence.tasks(f"draws/{model}", pooling=MAIN_POOLINGS))
+        numbers += [contrast_number(each, f"{model}, {each.task}: {pair_label(each.a, each.b)}") for each in found]
+        described = [f"{pair_label(a, b)}: {describe_tasks(found, a, b)}" for a, b in PAIRS[:2]]
         scores = [record.result.score for record in evidence[f"draws/{model}"]]
-        spread = [np.std(score["draws"], ddof=1) for score in scores if score["value"] is not None]
-        widths = [score["high"] - score["low"] for score in scores if score["low"] is not None]
+        spread = [float(np.std(score["draws"], ddof=1)) for score in scores if score["value"] is not None]
         lines.append(
-            f"**{model}**: resampling the training rows moves a score by {format_points(float(np.median(spread)))} "
-            "points (the median standard deviation over tasks and poolings); the 95 % interval for new rows and a new "
-            f"draw is {format_points(float(np.median(widths)))} wide."
+            f"**{model}**, intervals for new rows and a new draw. {'. '.join(described)}. A score's standard deviation "
+            f"between draws is {format_points(min(spread))} to {format_points(max(spread))} points of its metric."
         )
     see = ["figures/draws", *(f"tables/draws-{model}" for model in evidence.models_of("draws"))]
     return Claim("The luck of the training rows", " ".join(lines), numbers, SWEEP.format("draws"), see)
@@ -119,43 +130,40 @@ def controls(evidence: Evidence) -> Claim:
             f"{len(hits)} have the best constant's score in their 95 % interval, or stay below it."
         )
     for model in evidence.models:
+        above = tasks_below_bag(evidence, model)
         lines.append(
-            f"**{model}**: a bag of word pieces under the same probe scores above every pooling on "
-            f"{join_names(_tasks_below_bag(evidence, model), 'no task')}."
+            f"**{model}**: a bag of word pieces under the same probe scores above [CLS], pooler and mean on "
+            f"{len(above)} of {len({each.result.dataset for each in evidence[f'poolings/{model}']})} tasks: "
+            f"{join_names(above)}."
         )
-    found = [_against_random_weights(evidence, pooling) for pooling in ("cls", "pooler", "mean", "max")]
-    numbers = [overall_number(each, f"{each.a.split(',')[0]}: pre-trained − random weights") for each in found]
-    lines.append(
-        "Over the primary tasks pre-training is better than one draw of random weights for "
-        f"{sum(each.verdict == 'better' for each in found)} of {len(numbers)} poolings."
-    )
+    bundles = [f"poolings/{TRAINED}", f"poolings/{RANDOM}"]
+    pairs = [(f"{pooling}, {TRAINED}", f"{pooling}, {RANDOM}") for pooling in AGAINST_RANDOM]
+    found = evidence.claims(TRAINED, bundles, by_model, pairs)
+    numbers = claim_numbers(found)
+    described = f"{describe_claims(found)}." if found else no_claim(TRAINED)
+    lines.append(f"Pre-trained less one draw of random weights: {described}")
     return Claim(
         "Controls",
         " ".join(lines),
         numbers,
-        f"{SWEEP.format('controls')}; python -m experiments.studies.random_weights output=FOLDER/bert-books-random, "
-        f"then {SWEEP.format('poolings')} model=checkpoint model.path=FOLDER/bert-books-random",
-        ["tables/controls", "tables/poolings-bert-books-random"],
+        f"{SWEEP.format('controls')}; python -m experiments.studies.random_weights output=FOLDER/{RANDOM}, "
+        f"then {SWEEP.format('poolings')} model=checkpoint model.path=FOLDER/{RANDOM}",
+        ["tables/controls", f"tables/poolings-{RANDOM}"],
     )
 
 
-def _tasks_below_bag(evidence: Evidence, model: str) -> list[str]:
-    """Return the primary tasks on which a bag of word pieces scores above every pooling."""
+def tasks_below_bag(evidence: Evidence, model: str) -> list[str]:
+    """Return the real tasks on which a bag of word pieces scores above [CLS], the pooler and the mean."""
     scores: dict[str, list[Row]] = {}
     for row in score_rows(evidence[f"poolings/{model}"]):
-        if row["value"] is not None:
+        if row["value"] is not None and row["pooling"] in MAIN_POOLINGS:
             scores.setdefault(row["dataset"], []).append(row)
-    return [
+    above = [
         task
-        for task in PRIMARY
-        if task in scores and (scores[task][0]["bag_of_word_pieces"] or 0) > max(row["value"] for row in scores[task])
+        for task, rows in scores.items()
+        if (rows[0]["bag_of_word_pieces"] or 0) > max(row["value"] for row in rows)
     ]
-
-
-def _against_random_weights(evidence: Evidence, pooling: str) -> Overall:
-    trained, random = "bert-books", "bert-books-random"
-    bundles = [f"poolings/{trained}", f"poolings/{random}"]
-    return evidence.over_tasks(bundles, by_model, f"{pooling}, {trained}", f"{pooling}, {random}", dataset=PRIMARY)
+    return sorted(above, key=task_place)
 
 
 def _is_control(result: Result) -> bool:
@@ -172,7 +180,7 @@ def _is_at_chance(result: Result) -> bool:
 
 def calibration(evidence: Evidence) -> Claim:
     """Return the claim on the error rates of the statistics in simulation."""
-    rows = [row for row in evidence.csv("simulation.csv") if not row["note"].startswith("a form that was not chosen")]
+    rows = [row for row in evidence.csv("simulation.csv") if row["method"] not in (*UNUSED, RETIRED)]
     wide = [row for row in rows if int(row["rows"]) >= FEW_ROWS]
     outside = [row for row in wide if row["within"] != "yes"]
     few = [row for row in rows if int(row["rows"]) < FEW_ROWS and row["within"] != "yes"]

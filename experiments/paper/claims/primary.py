@@ -1,82 +1,30 @@
-"""States the primary claims on [CLS], the pooler and mean pooling."""
+"""States the claims on [CLS], the pooler and mean pooling, task by task."""
 
 from __future__ import annotations
 
-from experiments.formatting import format_overall, format_points
-from experiments.paper.claims.sentences import (
-    HOLM,
-    SWEEP,
-    Claim,
-    describe_tasks,
-    overall_number,
-    tasks_with_verdict,
-)
-from experiments.paper.evidence import Evidence
-from src.evaluation.hierarchical import Overall
+from experiments.paper.claims.sentences import SWEEP, Claim, contrast_number, describe_tasks
+from experiments.paper.evidence import PAIRS, Evidence
+from experiments.style import pair_label
 
 
-def pooler_against_cls(evidence: Evidence) -> Claim:
-    """Return the primary claim on the pooler and [CLS]."""
-    lines, numbers = [], []
+def task_by_task(evidence: Evidence) -> Claim:
+    """Return the claim on each real task, in its own metric."""
+    lines = []
     for model in evidence.models:
-        found, tasks = evidence.overall(model, "pooler", "cls"), evidence.contrasts(model)
-        lines.append(
-            f"**{model}** (pooler {evidence.pooler_status(model)}): over {len(found.tasks)} tasks the pooler scores "
-            f"{format_overall(found)} relative to [CLS]: {found.verdict}; "
-            f"{_describe_sensitivity(found)} Task by task, after Holm, it is {describe_tasks(tasks, 'pooler', 'cls')}."
-        )
-        numbers.append(overall_number(found, f"{model}: pooler − cls", HOLM))
-        numbers.append(
-            overall_number(
-                evidence.disjoint_overall(model, "pooler", "cls"),
-                f"{model}: pooler − cls, tasks that share no sentence",
-            )
-        )
+        found = evidence.contrasts(model)
+        described = [f"{pair_label(a, b)}: {describe_tasks(found, a, b)}" for a, b in PAIRS]
+        lines.append(f"**{model}** (pooler {evidence.pooler_status(model)}). {'. '.join(described)}.")
     return Claim(
-        "pooled_output against [CLS]",
-        " ".join(lines),
-        numbers,
-        SWEEP.format("poolings"),
-        ["figures/differences", "tables/overall", *(f"tables/verdicts-{model}" for model in evidence.models)],
-    )
-
-
-def mean_against_both(evidence: Evidence) -> Claim:
-    """Return the primary claim on mean pooling against [CLS] and the pooler."""
-    lines, numbers = [], []
-    for model in evidence.models:
-        tasks, found = evidence.contrasts(model), evidence.overall(model, "mean", "cls")
-        both = all(tasks_with_verdict(tasks, "mean", "cls", verdict) for verdict in ("better", "worse"))
-        lines.append(
-            f"**{model}**: {format_overall(found)} relative to [CLS] over all tasks "
-            f"({found.verdict}; {_describe_sensitivity(found)[:-1]}). "
-            f"{'The tasks disagree' if both else 'Task by task'}: mean pooling is "
-            f"{describe_tasks(tasks, 'mean', 'cls')}."
-        )
-        for other in ("cls", "pooler"):
-            numbers.append(overall_number(evidence.overall(model, "mean", other), f"{model}: mean − {other}", HOLM))
-            numbers.append(
-                overall_number(
-                    evidence.disjoint_overall(model, "mean", other),
-                    f"{model}: mean − {other}, tasks that share no sentence",
-                )
-            )
-    return Claim(
-        "Mean pooling against both",
-        " ".join(lines),
-        numbers,
+        "Task by task",
+        "Each task in its own metric, after Holm over its three pairs. " + " ".join(lines),
+        [
+            contrast_number(each, f"{model}, {each.task}: {pair_label(each.a, each.b)}")
+            for model in evidence.models
+            for each in evidence.contrasts(model)
+            if (each.a, each.b) == PAIRS[0]
+        ],
         SWEEP.format("poolings"),
         ["figures/differences", *(f"tables/verdicts-{model}" for model in evidence.models)],
-    )
-
-
-def _describe_sensitivity(found: Overall) -> str:
-    """Return the range of a difference without any one task, and its smallest margin."""
-    ends = format_points(min(found.without), signed=True), format_points(max(found.without), signed=True)
-    margin = max(abs(found.low90), abs(found.high90))
-    return (
-        f"without any one task between {ends[0]} and {ends[1]}; the 90 % interval lies within {format_points(margin)} "
-        "points of zero."
     )
 
 

@@ -1,11 +1,13 @@
-"""Holds the parts of a claim; a number chooses the phrase that describes it."""
+"""Holds the parts of a claim; a verdict chooses the words that describe its number."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from experiments.formatting import format_interval, format_overall, format_p_value, format_points, join_names
+from experiments import style
+from experiments.formatting import format_interval, format_p_value, format_points, join_names
+from experiments.strata import SIMILARITY
 from src.evaluation.contrasts import Contrast
 from src.evaluation.differences import (
     BETTER,
@@ -13,24 +15,23 @@ from src.evaluation.differences import (
     NO_RELEVANT_DIFFERENCE,
     SMALL_DIFFERENCE,
     WORSE,
-    Difference,
 )
-from src.evaluation.hierarchical import Overall
+from src.evaluation.multiplicity import FIRST_FAMILY
+from src.evaluation.units import MeanContrast
 
 SWEEP = "python -m src.run -m +experiment={} data_root=FOLDER"
-REAL_PAIRS = ("mrpc", "stsb", "rte", "sick_e", "sick_r")  # without the suite's own tasks
-OVER_TASKS = "hierarchical bootstrap over {} tasks and their rows; equivalence: two one-sided tests at 1 point"
-HOLM, ALONE = "after Holm over the pairs of a model", "uncorrected"
+SECOND = "²"  # marks the corrected p-values of the second family
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number of a claim: its description, value, interval and test."""
+    """A number of a claim: its description, value, interval, test and verdict."""
 
     what: str
     value: str
     interval: str
     test: str
+    verdict: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,29 +45,60 @@ class Claim:
     see: list[str] = field(default_factory=list)
 
 
-def describe_overall(overall: Overall) -> str:
-    """Return a difference over tasks with its verdict."""
-    return f"{format_overall(overall)} ({overall.verdict})"
+def scale_of(stratum: str) -> str:
+    """Return what the points of a stratum are points of."""
+    return "Spearman" if stratum == SIMILARITY else "D²"
 
 
-def overall_number(overall: Overall, what: str, family: str = ALONE) -> Number:
-    """Return a difference over tasks as a number; `family` names the correction of its p-values."""
-    p, equivalence = format_p_value(overall.p), format_p_value(overall.p_equivalence)
-    test = f"{OVER_TASKS.format(len(overall.tasks))}; p {p}, equivalence p {equivalence} ({family})"
-    test += "; unequal widths" if overall.flag else ""
-    return _number(what, overall, overall.verdict, test)
+def format_claim(claim: MeanContrast) -> str:
+    """Return a difference over tasks in points with its 95 % interval."""
+    interval = format_interval(claim.difference.low, claim.difference.high, signed=True)
+    return f"{format_points(claim.value, signed=True)} {interval}"
+
+
+def scope_of(claim: MeanContrast) -> str:
+    """Return the tasks that a claim is about, in words."""
+    return claim.scope if len(claim.tasks) > 1 else "on this task"
+
+
+def claim_number(claim: MeanContrast, what: str) -> Number:
+    """Return a difference over tasks as a number with its test.
+
+    The test holds the numbers of tasks and of units, the p-value of the difference and that of the
+    equivalence, both after Holm; `SECOND` marks those of the second family.
+    """
+    mark = "" if claim.family == FIRST_FAMILY else SECOND
+    tests = f"p{mark} {format_p_value(claim.p)}, eq{mark} {format_p_value(claim.p_equivalence)}"
+    interval = format_interval(claim.difference.low, claim.difference.high, signed=True)
+    size = f"{len(claim.tasks)} / {len(claim.units)}"
+    return Number(what, format_points(claim.value, signed=True), interval, f"{size}; {tests}", claim.verdict)
 
 
 def contrast_number(contrast: Contrast, what: str) -> Number:
-    """Return a difference on one task as a number."""
-    p, equivalence = format_p_value(contrast.p_holm), format_p_value(contrast.p_equivalence_holm)
-    test = f"{contrast.difference.method}; p {p} (Holm), equivalence p {equivalence} (Holm)"
-    return _number(what, contrast.difference, contrast.verdict, test)
+    """Return a difference on one task, in its own metric, as a number with its test."""
+    difference = contrast.difference
+    mark = "" if contrast.family == FIRST_FAMILY else SECOND
+    tests = f"p{mark} {format_p_value(contrast.p_holm)}, eq{mark} {format_p_value(contrast.p_equivalence_holm)}"
+    interval = format_interval(difference.low, difference.high, signed=True)
+    return Number(what, format_points(difference.value, signed=True), interval, f"1 / 1; {tests}", contrast.verdict)
 
 
-def _number(what: str, difference: Overall | Difference, verdict: str, test: str) -> Number:
-    value = f"{format_points(difference.value, signed=True)}; {verdict}"
-    return Number(what, value, format_interval(difference.low, difference.high, signed=True), test)
+def claim_numbers(found: Iterable[tuple[str, MeanContrast]], prefix: str = "") -> list[Number]:
+    """Return the claims of strata as numbers, named by stratum and pair."""
+    return [claim_number(each, f"{prefix}{stratum}: {style.pair_label(each.a, each.b)}") for stratum, each in found]
+
+
+def describe_claims(found: Sequence[tuple[str, MeanContrast]], *, pair: bool = True) -> str:
+    """Return claims in words: the pair unless all are of one, its difference, verdict and scope, by stratum."""
+    parts = []
+    for stratum in dict.fromkeys(stratum for stratum, _ in found):
+        mine = [each for own, each in found if own == stratum]
+        named = [
+            f"{style.pair_label(each.a, each.b) + ' ' if pair else ''}{format_claim(each)}, {each.verdict}"
+            for each in mine
+        ]
+        parts.append(f"{stratum}, {scope_of(mine[0])}: {'; '.join(named)}")
+    return ". ".join(parts)
 
 
 def tasks_with_verdict(contrasts: Sequence[Contrast], a: str, b: str, verdict: str) -> list[str]:
@@ -75,13 +107,12 @@ def tasks_with_verdict(contrasts: Sequence[Contrast], a: str, b: str, verdict: s
 
 
 def describe_tasks(contrasts: Sequence[Contrast], a: str, b: str) -> str:
-    """Return the tasks by the verdict of a against b."""
-    better, worse, same, small = (
-        tasks_with_verdict(contrasts, a, b, verdict)
-        for verdict in (BETTER, WORSE, NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE)
-    )
-    rest = len({each.task for each in contrasts}) - len(better) - len(worse) - len(same) - len(small)
-    return (
-        f"better on {join_names(better)}, worse on {join_names(worse)}; {SMALL_DIFFERENCE} on {join_names(small)}, "
-        f"{NO_RELEVANT_DIFFERENCE} on {join_names(same)}; {INCONCLUSIVE} on {rest} of the tasks"
-    )
+    """Return the tasks by the verdict of a against b; verdicts of no task are left out."""
+    terms = (BETTER, WORSE, SMALL_DIFFERENCE, NO_RELEVANT_DIFFERENCE, INCONCLUSIVE)
+    found = {term: tasks_with_verdict(contrasts, a, b, term) for term in terms}
+    return "; ".join(f"{term} on {join_names(tasks)}" for term, tasks in found.items() if tasks)
+
+
+def no_claim(model: str) -> str:
+    """Return the sentence on a model whose records allow no claim over tasks."""
+    return f"**{model}**: no claim over tasks, its records hold no log-likelihoods."

@@ -1,43 +1,43 @@
-"""States the claims on the encoding of pairs, the layer, the training rows and the protocol."""
+"""States the claims on the encoding of pairs, similarity, the layer, the training rows and the protocol."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable, Sequence
 
-from experiments.formatting import format_overall, format_points, join_names
+from experiments import style
+from experiments.formatting import format_points, join_names
 from experiments.paper.claims.sentences import (
-    REAL_PAIRS,
     SWEEP,
     Claim,
+    Number,
+    claim_numbers,
     contrast_number,
-    describe_overall,
-    overall_number,
+    describe_claims,
+    describe_tasks,
+    no_claim,
 )
-from experiments.paper.evidence import FEWER, Evidence, resamples
-from experiments.paper.labels import by_layer, by_pairing, by_pooling
-from src.evaluation.contrasts import contrasts
+from experiments.paper.evidence import FEWER, PAIRS, Evidence, is_real, resamples
+from experiments.paper.labels import by_pairing, by_pooling, layer_and_pooling
+from experiments.strata import StratumTasks, explained
+from src.evaluation.units import mean_over_units
+from src.results.result import Result
 
 PROTOCOLS = ("logistic", "senteval", "mteb")
+SCALINGS = ("none", "centre", "standardise", "whiten")
+RECIPES = "pairs, apart against together"
 
 
 def pairs(evidence: Evidence) -> Claim:
     """Return the claim on pairs encoded jointly and separately."""
     lines, numbers = [], []
+    recipe = [("mean, separate", "cls, joint"), ("mean, separate", "mean, joint")]
     for model in evidence.models_of("pairs"):
-        found = {}
-        for pairing in ("joint", "separate"):
-            for a, b in (("mean", "cls"), ("pooler", "cls")):
-                only = {"pairing": [pairing], "dataset": REAL_PAIRS}
-                found[a, pairing] = evidence.over_tasks([f"pairs/{model}"], by_pooling, a, b, **only)
-                numbers.append(overall_number(found[a, pairing], f"{model}, {pairing}: {a} − {b}"))
-        recipe = evidence.over_tasks([f"pairs/{model}"], by_pairing, "mean, separate", "cls, joint", dataset=REAL_PAIRS)
-        numbers.append(overall_number(recipe, f"{model}: mean, texts apart − [CLS], texts together"))
-        lines.append(
-            f"**{model}**, {len(recipe.tasks)} real pair tasks: mean − [CLS] is "
-            f"{format_overall(found['mean', 'joint'])} where both texts are read together and "
-            f"{format_overall(found['mean', 'separate'])} where they are read apart. The mean of texts apart against "
-            f"[CLS] of texts together: {describe_overall(recipe)}."
-        )
+        bundle = [f"pairs/{model}"]
+        found = evidence.claims(model, bundle, by_pooling, PAIRS)
+        apart = evidence.claims(model, bundle, by_pairing, recipe, stratum=RECIPES)
+        numbers += claim_numbers([*found, *apart], f"{model}, ")
+        mean = [(stratum, each) for stratum, each in [*found, *apart] if each.a.startswith("mean") and "cls" in each.b]
+        lines.append(f"**{model}**: {describe_claims(mean)}." if mean else no_claim(model))
     return Claim(
         "Pairs, read together and apart",
         " ".join(lines),
@@ -45,6 +45,30 @@ def pairs(evidence: Evidence) -> Claim:
         SWEEP.format("pairs"),
         ["figures/pairs", *(f"tables/pairs-{model}" for model in evidence.models_of("pairs"))],
     )
+
+
+def similarity(evidence: Evidence) -> Claim:
+    """Return the claim on the cosine of two texts, by the scaling of their vectors."""
+    lines, numbers = [], []
+    for model in evidence.models_of("similarity"):
+        for scaling in SCALINGS:
+            found = evidence.claims(model, [f"similarity/{model}"], by_pooling, PAIRS, keep=_has_scaling(scaling))
+            numbers += claim_numbers(found, f"{model}, scaling {scaling}, ")
+            if scaling in (SCALINGS[0], SCALINGS[-1]) and found:
+                lines.append(f"**{model}**, scaling {scaling}: {describe_claims(found)}.")
+    return Claim(
+        "Similarity: the cosine of two texts, nothing fitted",
+        "Spearman's correlation with the gold scores, texts encoded apart; scalings are fitted on the evaluated texts, "
+        "without labels. " + " ".join(lines),
+        numbers,
+        SWEEP.format("similarity"),
+        ["figures/similarity", *(f"tables/similarity-{model}" for model in evidence.models_of("similarity"))],
+    )
+
+
+def _has_scaling(scaling: str) -> Callable[[Result], bool]:
+    """Return a function that says whether a run scaled its vectors so."""
+    return lambda result: result.config["probe"].get("features") == scaling
 
 
 def coherence(evidence: Evidence) -> Claim:
@@ -55,9 +79,11 @@ def coherence(evidence: Evidence) -> Claim:
         own = evidence.tasks("pairs/bert-books", pairing=[pairing], dataset=["demo_coherence"])
         tasks += [(pairing, task) for task in own]
     compared = [("pooler", "cls"), ("mean", "cls")]
-    found = contrasts([task for _, task in tasks], compared, resamples=FEWER)
+    found = evidence.resampling.contrasts([task for _, task in tasks], compared, resamples=FEWER)
     named = list(zip([pairing for pairing, _ in tasks for _ in compared], found, strict=True))
-    numbers = [contrast_number(each, f"{each.task}, {pairing}: {each.a} − {each.b}") for pairing, each in named]
+    numbers = [
+        contrast_number(each, f"{each.task}, {pairing}: {style.pair_label(each.a, each.b)}") for pairing, each in named
+    ]
     lines = []
     for pairing, way in (("joint", "together"), ("separate", "apart")):
         described = [
@@ -80,26 +106,21 @@ def coherence(evidence: Evidence) -> Claim:
 
 
 def layers(evidence: Evidence) -> Claim:
-    """Return the claim on the best layer of each pooling."""
-    lines, numbers = [], []
+    """Return the claim on the best layer and pooling of each stratum."""
+    lines: list[str] = []
+    numbers: list[Number] = []
     for model in evidence.models_of("layers"):
-        bundle = [f"layers/{model}"]
-        last = max(record.result.layer for record in evidence[bundle[0]])
-        for pooling in ("cls", "mean", "max"):
-            mine = {"pooling": [pooling], "layer": range(1, last + 1)}
-            means = evidence.means(bundle[0], by_layer, **mine)
-            best = max(means, key=lambda name: means[name])
-            described = (
-                f"**{model}** {pooling}: best at layer {best} of {last} (mean over tasks {format_points(means[best])})"
-            )
-            if int(best) != last:
-                found = evidence.over_tasks(bundle, by_layer, best, str(last), **mine)
-                numbers.append(overall_number(found, f"{model}, {pooling}: layer {best} − layer {last}"))
-                described += f", {format_overall(found)} relative to the last ({found.verdict})"
-            lines.append(f"{described}.")
+        kept = [each for each in evidence[f"layers/{model}"] if is_real(each.result)]
+        found = evidence.group(model, kept, layer_and_pooling)
+        for stratum in found:
+            means = layer_means(stratum)
+            if means:
+                numbers += _layer_numbers(model, stratum, means)
+        lines += [] if found else [no_claim(model)]
     return Claim(
         "Layers: where each pooling is best",
-        "The best layer is picked on the same scores that it is compared with, so that its lead is an upper estimate. "
+        "Mean D² over the tasks that can answer. The best layer and pooling is chosen on these test rows among all "
+        "that were scored, so that its D² is an upper estimate; layers are not tested against each other. "
         + " ".join(lines),
         numbers,
         SWEEP.format("layers") + " layer='range(0,L+1)'",
@@ -107,25 +128,48 @@ def layers(evidence: Evidence) -> Claim:
     )
 
 
+def layer_means(stratum: StratumTasks) -> dict[tuple[int, str], float]:
+    """Return the mean D² of each layer and pooling that all tasks of a stratum have."""
+    runs = list(stratum.tasks.values())
+    labels = [name for name in runs[0] if all(name in each for each in runs)] if runs else []
+    found = {}
+    for name in labels:
+        result = runs[0][name].result
+        over = mean_over_units([explained(each[name]) for each in runs])
+        found[result.layer, result.pooling_label] = over.value
+    return found
+
+
+def _layer_numbers(model: str, stratum: StratumTasks, means: dict[tuple[int, str], float]) -> Sequence[Number]:
+    last = max(layer for layer, _ in means)
+    best = max(means, key=lambda name: means[name])
+    chosen = f"best of {len(means)}"
+    of_last = {pooling: value for (layer, pooling), value in means.items() if layer == last}
+    lines = [(f"layer {best[0]}, {best[1]}", means[best], chosen)]
+    lines += [(f"layer {last} (last), {pooling}", value, "") for pooling, value in of_last.items()]
+    return [
+        Number(f"{model}, {stratum.stratum}: {what}", format_points(value), "", f"{len(stratum.tasks)} tasks", note)
+        for what, value, note in lines
+    ]
+
+
 def data(evidence: Evidence) -> Claim:
     """Return the claim on the online code."""
     lines = []
     for model in evidence.models_of("mdl"):
-        compression: dict[str, list[float]] = {}
+        tasks: dict[str, dict[str, float]] = {}
         for record in evidence[f"mdl/{model}"]:
-            compression.setdefault(record.result.pooling_label, []).append(
-                record.result.chosen["online_code"]["compression"]
-            )
-        mean = {pooling: float(np.mean(values)) for pooling, values in compression.items()}
-        order = sorted(mean, key=lambda pooling: -mean[pooling])
-        lines.append(
-            f"**{model}**: mean compression {join_names([f'{pooling} {mean[pooling]:.3f}' for pooling in order])}."
-        )
+            code = record.result.chosen["online_code"]
+            tasks.setdefault(record.result.dataset, {})[record.result.pooling_label] = code["compression"]
+        named = [
+            f"{task} {max(found, key=lambda name: found[name])} ({max(found.values()):.2f})"
+            for task, found in tasks.items()
+        ]
+        lines.append(f"**{model}**, most compression: {join_names(named)}.")
     return Claim(
         "How much data: the online code",
         "Bits that the labels cost to somebody who has the features; uniform code over these bits is the compression, "
-        "more is better; "
-        "one order of the rows, so without an interval. " + " ".join(lines),
+        "more is better; one order of the rows, so without an interval. " + " ".join(lines),
         [],
         SWEEP.format("mdl"),
         ["figures/data", "tables/mdl"],
@@ -138,21 +182,21 @@ def protocol(evidence: Evidence) -> Claim:
     for model in evidence.models_of("protocol"):
         verdicts: dict[str, set[str]] = {}
         for probe in PROTOCOLS:
-            for a, b in (("mean", "cls"), ("pooler", "cls")):
-                found = evidence.over_tasks([f"protocol/{model}"], by_pooling, a, b, probe=[probe])
-                numbers.append(overall_number(found, f"{model}, {probe}: {a} − {b}"))
             tasks = evidence.tasks(f"protocol/{model}", probe=[probe])
-            for each in contrasts(tasks, [("mean", "cls")], resamples=resamples(tasks)):
-                verdicts.setdefault(each.task, set()).add(each.verdict)
-        opposed = [task for task, found_verdicts in verdicts.items() if {"better", "worse"} <= found_verdicts]
-        moved = [task for task, found_verdicts in verdicts.items() if len(found_verdicts) > 1]
-        lines.append(
-            f"**{model}**, {len(verdicts)} tasks under {len(PROTOCOLS)} protocols: mean is better than [CLS] under one "
-            f"and worse under another on {join_names(opposed)}; the verdict changes at all on {join_names(moved)}."
-        )
+            found = evidence.resampling.contrasts(tasks, PAIRS[:2], resamples=resamples(tasks))
+            numbers += [
+                contrast_number(each, f"{model}, {probe}, {each.task}: {style.pair_label(each.a, each.b)}")
+                for each in found
+            ]
+            described = describe_tasks(found, *PAIRS[1])
+            lines.append(f"**{model}**, {probe}, mean − [CLS]: {described}.")
+            for each in found:
+                verdicts.setdefault(f"{each.task} {style.pair_label(each.a, each.b)}", set()).add(each.verdict)
+        opposed = [name for name, each in verdicts.items() if {"better", "worse"} <= each]
+        lines.append(f"Better under one and worse under another: {join_names(opposed)}.")
     return Claim(
         "How much of the disagreement is protocol",
-        " ".join(lines),
+        "SentEval's and MTEB's rules give no D², so tasks are compared one by one. " + " ".join(lines),
         numbers,
         f"{SWEEP.format('protocol')}, and again with dataset=mrpc,sick_e pairing=separate",
         ["figures/protocol", "tables/protocol"],

@@ -36,7 +36,7 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
     _nsp(panels["nsp"], training)
     for task in tasks:
         _task(panels[task], [row for row in probes if row["dataset"] == task])
-    panels[tasks[0]].set_ylabel("score, %")
+    panels[tasks[0]].set_ylabel("score × 100")
     panels[tasks[len(tasks) // 2]].set_xlabel("steps of pre-training, thousands")
     drawing.add_legend(figure)
     return figure

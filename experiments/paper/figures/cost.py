@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import hypot
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from experiments import style
+from experiments.paper.evidence import Evidence, is_real
 from experiments.paper.figures import drawing, layout
+from experiments.paper.labels import by_pooling, layer_and_pooling
+from experiments.strata import APART, SINGLE, TOGETHER, explained
+from src.evaluation.units import mean_over_units
 from src.storage.files import read_json
 
 if TYPE_CHECKING:
@@ -21,29 +24,36 @@ if TYPE_CHECKING:
 PLACE = 10
 MODELS = ("bert-books", "all-MiniLM-L6-v2")
 NEEDS = tuple(
-    f"{kind}/{model}{suffix}" for model in MODELS for kind, suffix in (("cost", ".json"), ("layers", ""), ("pairs", ""))
+    f"{kind}/{model}{suffix}"
+    for model in MODELS
+    for kind, suffix in (("cost", ".json"), ("layers", ""), ("pairs", ""), ("poolings", ""))
 )
-CAPTION = """What a representation costs against the mean score over tasks, with 95 % intervals over
-test rows. Left: leaving the encoder early; seconds on one core for 1,000 rows (tokenising, the pass
-up to the layer, pooling), below them the quickest and the slowest repeat. Right: pairs read
-together or apart, with seconds for 1,000 pairs and the bytes that a stored row takes in float32."""
+CAPTION = """What a representation costs against what a probe explains: the mean D² of the tasks that can
+answer, with 95 % intervals over these tasks' test rows. Left: single texts, leaving the encoder
+early; seconds on one core for 1,000 rows (tokenising, the pass up to the layer, pooling), below them
+the quickest and the slowest repeat. Right: the pair tasks that can answer both together and apart,
+with seconds for 1,000 pairs and the bytes that a stored row takes in float32."""
 PAIRINGS = ("joint", "separate")
 
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a row of panels per model: scores by layer, and pairs joint and separate."""
-    figure, axes = drawing.new_figure(drawing.WIDTH, 5.6, 2, len(MODELS), width_ratios=(3, 2))
+    evidence = Evidence.of(data, files)
+    figure, axes = drawing.new_figure(drawing.WIDTH, 5.8, 2, len(MODELS), width_ratios=(3, 2))
     for (left, right), model in zip(axes, MODELS, strict=True):
         costs = read_json(files / f"cost/{model}.json")
-        layers, pairs = data[f"layers/{model}"], data[f"pairs/{model}"]
         measured = list(costs["tasks"].values())
+        layers = single_texts(evidence, model)
         _layers(left, measured, layers)
-        left.set_title(f"{model}\nby layer, mean of {len(layout.by_dataset(layers))} tasks")
+        left.set_title(f"{model}\nby layer, {len(layout.by_dataset(layers))} tasks of single texts")
+        pairs = answering_pairs(evidence, model)
         _pairs(right, [each for each in measured if set(PAIRINGS) <= set(each["seconds"]["forward"])], pairs)
-        right.set_title(f"{model}\npairs, mean of {len(layout.by_dataset(pairs))} tasks")
-        left.set_ylabel("mean score, %")
+        right.set_title(f"{model}\n{len(layout.by_dataset(pairs))} pair tasks")
+        left.set_ylabel("mean D² × 100")
         left.set_xlabel("seconds for 1,000 rows")
+        right.set_ylabel("mean D² × 100")
+        right.set_xlabel("encoding of 1,000 pairs")
     drawing.add_legend(figure, 6)
     return figure
 
@@ -116,10 +126,31 @@ def seconds(costs: Iterable[Mapping[str, Any]], pairing: str, pooling: str, laye
 
 
 def mean_score(records: Iterable[Record]) -> dict[str, Any]:
-    """Return the mean score of tasks with independent rows, with its 95 % interval."""
-    scores = [record.result.score for record in records]
-    if not scores or any(score["value"] is None for score in scores):
+    """Return the mean D² of some tasks with its 95 % interval for new rows of these tasks; undefined for none."""
+    found = [explained(record) for record in records]
+    if not found:
         return {"value": None, "low": None, "high": None}
-    mean = fmean(score["value"] for score in scores)
-    below, above = (hypot(*(score[end] - score["value"] for score in scores)) / len(scores) for end in ("low", "high"))
-    return {"value": mean, "low": mean - below, "high": mean + above}
+    mean = mean_over_units(found)
+    half = 1.96 * mean.rows_error
+    return {"value": mean.value, "low": mean.value - half, "high": mean.value + half}
+
+
+def single_texts(evidence: Evidence, model: str) -> list[Record]:
+    """Return the runs of each layer on the single texts that can answer."""
+    strata = evidence.group(model, evidence[f"layers/{model}"], layer_and_pooling)
+    return [
+        record
+        for stratum in strata
+        if stratum.stratum == SINGLE
+        for runs in stratum.tasks.values()
+        for record in runs.values()
+    ]
+
+
+def answering_pairs(evidence: Evidence, model: str) -> list[Record]:
+    """Return the runs on the real pairs that can answer both when read together and when read apart."""
+    kept = [record for record in evidence[f"pairs/{model}"] if is_real(record.result)]
+    strata = evidence.group(model, kept, by_pooling)
+    tasks = [stratum.tasks for stratum in strata if stratum.stratum in (TOGETHER, APART)]
+    both = set.intersection(*map(set, tasks)) if len(tasks) == len(PAIRINGS) else set()
+    return [record for each in tasks for name in each if name in both for record in each[name].values()]

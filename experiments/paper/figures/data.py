@@ -30,6 +30,7 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
     panels = layout.draw_panels(data, NEEDS, columns=3, height=1.65, spare=1)
     for name, (axis,) in zip(NEEDS, panels.spare.values(), strict=True):
         _compression(axis, layout.by_dataset(data[name]))
+        axis.set_ylabel(f"{name.partition('/')[2]}\ntask")
     return panels.fill(_curves, legend=6)
 
 
@@ -73,4 +74,4 @@ def _compression(axis: Axes, tasks: Mapping[str, Sequence[Record]]) -> None:
     axis.set_ylim(len(tasks) - 0.5, -0.5)
     axis.tick_params(axis="y", length=0)
     axis.set_title("all tasks\nonline code")
-    axis.set_xlabel("compression")
+    axis.set_xlabel("uniform code / bits")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments import style
+from experiments.paper.evidence import Evidence
 from experiments.paper.figures import drawing, layout
-from src.evaluation.estimates import evaluate
 from src.results.predictions import headline_predictions
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from experiments.bundles import Record
+    from experiments.paper.resampling import Resampling
 
 PLACE = 16
 NEEDS = ("draws/bert-books", "draws/all-MiniLM-L6-v2")
@@ -29,16 +31,17 @@ RESAMPLES = 1000
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a panel per model and task, a column per pooling."""
-    return layout.draw_panels(data, NEEDS, columns=4, height=1.5).fill(_task, legend=6)
+    task = partial(_task, Evidence.of(data, files).resampling)
+    return layout.draw_panels(data, NEEDS, columns=4, height=1.5).fill(task, legend=6)
 
 
-def _task(axis: Axes, records: Sequence[Record]) -> None:
+def _task(resampling: Resampling, axis: Axes, records: Sequence[Record]) -> None:
     status = drawing.pooler_status(records)
     for place, record in enumerate(records):
         result, arrays = record.result, record.predictions
         marks = drawing.marker_style(result.pooling_label, status)
         metric, classes = str(result.score["metric"]), int(result.counts.get("classes") or 0)
-        rows = evaluate(
+        rows = resampling.evaluate(
             metric,
             arrays["label"],
             headline_predictions(arrays)[0],
@@ -50,5 +53,6 @@ def _task(axis: Axes, records: Sequence[Record]) -> None:
             axis, place - 0.15, vars(rows), label=style.pooling_label(result.pooling_label, status), **marks
         )
         drawing.draw_dots(axis, place + 0.2, result.score["draws"], marks["color"])
-    axis.set_xticks([])
+    labels = [style.pooling_label(record.result.pooling_label, "") for record in records]
+    axis.set_xticks(range(len(labels)), labels, rotation=25)
     axis.margins(x=0.15)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,14 +19,32 @@ NEEDS = ("layers/bert-books", "layers/all-MiniLM-L6-v2")
 CAPTION = """Score by layer, 0 being the embeddings, with 95 % intervals over test rows. The dotted
 line is the best constant prediction (no correlation: 0), where [CLS] of layer 0, a constant, has to
 lie; its correlation is undefined and left out. Each panel has its own scale."""
+COLUMNS = 4
 
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a panel per model and task, a line per pooling over the layers."""
-    panels = layout.draw_panels(data, NEEDS, columns=4, height=1.5)
-    layout.label_columns(panels.axes, "layer")
-    return panels.fill(_task)
+    found = layout.draw_panels(data, NEEDS, columns=COLUMNS, height=1.5)
+    layout.label_columns(found.axes, "layer")
+    return found.fill(_task)
+
+
+def panels(tasks: Mapping[str, Sequence[Record]]) -> Figure:
+    """Return a figure with a panel per task, under its title, and a line per pooling over the layers."""
+    columns = min(COLUMNS, len(tasks))
+    rows = -(-len(tasks) // columns)
+    figure, axes = drawing.new_figure(drawing.WIDTH, 0.7 + 1.7 * rows, columns, rows)
+    for axis in axes.flat[len(tasks) :]:
+        axis.set_axis_off()
+    for axis, (title, members) in zip(axes.flat, tasks.items(), strict=False):
+        _task(axis, members)
+        axis.set_title(title)
+    layout.label_columns(axes, "layer")
+    for line in axes:
+        line[0].set_ylabel("score, %")
+    drawing.add_legend(figure)
+    return figure
 
 
 def _task(axis: Axes, records: Sequence[Record]) -> None:

@@ -72,7 +72,7 @@ def draw_panels(
     filled = []
     free: dict[str, list[Axes]] = {model: [] for model in tasks}
     for line, (model, names) in zip(axes, lines, strict=True):
-        line[0].set_ylabel(f"{model}\nscore, %")
+        line[0].set_ylabel(f"{model}\nscore × 100")
         for axis in line[len(names) :]:
             axis.set_axis_off()
         for axis, task in zip(line, names, strict=False):
@@ -93,6 +93,12 @@ def by_dataset(records: Iterable[Record]) -> dict[str, list[Record]]:
     place = {name: number for number, name in enumerate(poolings)}
     ordered = sorted(found, key=lambda name: (name.startswith("demo_"), name))
     return {name: sorted(found[name], key=lambda record: place[record.result.pooling_label]) for name in ordered}
+
+
+def by_title(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Return records by the title of their task's panel, as `by_dataset` orders them."""
+    tasks = by_dataset(records)
+    return {panel_title(task, str(members[0].result.score["metric"])): members for task, members in tasks.items()}
 
 
 def spread_poolings(records: Iterable[Record], step: float) -> Iterator[tuple[str, float, dict[str, Any]]]:

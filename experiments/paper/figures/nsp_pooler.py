@@ -9,8 +9,7 @@ from experiments import style
 from experiments.paper.evidence import FEWER, Evidence
 from experiments.paper.figures import drawing, layout
 from experiments.paper.labels import by_model
-from src.evaluation.contrasts import MARGIN, contrasts
-from src.evaluation.hierarchical import over_tasks
+from src.evaluation.contrasts import MARGIN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,11 +19,10 @@ MODELS = ("bert-books", "all-MiniLM-L6-v2")
 KINDS = ("random", "nsp")
 NEEDS = tuple(f"nsp_pooler/{model}-{kind}" for model in MODELS for kind in KINDS)
 STEPS = ("pooler_preactivation", "pooler")
-CAPTION = f"""The difference to [CLS], in points with 95 % intervals, of two poolers on one frozen
+CAPTION = f"""The difference to [CLS], in points of each task's metric with 95 % intervals, of two poolers on one frozen
 encoder, whose [CLS] is therefore the same: hollow, the random start; filled, the same pooler after
 next-sentence prediction on books has trained it and nothing else. Left W h + b, right with its
-tanh. Below, the mean over tasks by a bootstrap over tasks and rows. The band is the margin of
-{100 * MARGIN:g} point."""
+tanh. The band is the margin of {100 * MARGIN:g} point."""
 
 
 @drawing.requires(NEEDS)
@@ -37,20 +35,16 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
         names = [task.name for task in tasks]
         for axis, step in zip(line, STEPS, strict=True):
             drawing.draw_margin(axis, horizontal=True)
-            axis.axhline(len(names) - 0.5, color=drawing.GREY, linewidth=0.6)
             for kind, shift, status in zip(KINDS, (-0.17, 0.17), ("untrained", "trained"), strict=True):
                 pair = (f"{step}, {kind}", f"cls, {kind}")
                 marks = {**drawing.marker_style(step, status), "label": style.pooling_label(step, status)}
-                for contrast in contrasts(tasks, [pair], resamples=FEWER):
+                for contrast in evidence.resampling.contrasts(tasks, [pair], resamples=FEWER):
                     drawing.draw_interval(
                         axis, names.index(contrast.task) + shift, vars(contrast.difference), horizontal=True, **marks
                     )
-                drawing.draw_interval(
-                    axis, len(names) + shift, vars(over_tasks(tasks, *pair, resamples=FEWER)), horizontal=True, **marks
-                )
             axis.set_title(f"{model}\n{style.pooling_label(step, '')} − [CLS]")
-        line[0].set_yticks(range(len(names) + 1), [*names, f"mean of {len(names)} tasks"])
-        line[0].set_ylim(len(names) + 0.5, -0.5)
-    layout.label_columns(axes, "difference, points")
+        line[0].set_yticks(range(len(names)), names)
+        line[0].set_ylim(len(names) - 0.5, -0.5)
+    layout.label_columns(axes, "difference to [CLS], points of the metric")
     drawing.add_legend(figure, 4)
     return figure

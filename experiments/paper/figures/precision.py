@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from experiments import style
 from experiments.paper.evidence import Evidence
 from experiments.paper.figures import drawing
-from experiments.paper.figures.ladder import steps
+from experiments.paper.figures.ladder import label_poolings, steps
 from src.evaluation.contrasts import MARGIN
 
 if TYPE_CHECKING:
@@ -16,26 +16,29 @@ if TYPE_CHECKING:
 
 PLACE = 5
 NEEDS = ("precision/bert-books",)
-CAPTION = f"""What half precision costs each pooling of bert-books: the difference to its own score
-in float32 in points, as the mean over tasks with the 95 % interval of a bootstrap over tasks and
-rows; faint dots are the tasks. The band is the margin of {100 * MARGIN:g} point."""
+CAPTION = f"""What half precision costs each pooling of bert-books: the difference to its own D² in
+float32 in points, as the mean over a stratum's tasks that can answer with its 95 % interval; faint
+dots are the tasks. The band is the margin of {100 * MARGIN:g} point."""
 
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
-    """Draw a panel per dtype, a mark per pooling."""
+    """Draw a column per dtype, a row per stratum, a mark per pooling."""
     found = Evidence.of(data, files).precision("bert-books")
     status = drawing.pooler_status(data[NEEDS[0]])
-    kinds = sorted({overall.a.partition(", ")[2] for overall in found})
-    figure, axes = drawing.new_figure(drawing.WIDTH, 2.6, len(kinds), sharey=True)
-    for axis, kind in zip(axes[0], kinds, strict=True):
-        mine = {overall.a.partition(", ")[0]: overall for overall in found if overall.a.endswith(f", {kind}")}
-        names = style.sort_poolings(mine)
-        steps(axis, [mine[name] for name in names], names, status)
-        axis.set_xticks(
-            range(len(names)),
-            [style.pooling_label(name, "").replace(" pooler", "\npooler").replace("(", "\n(") for name in names],
-        )
-        axis.set_title(kind)
-    axes[0, 0].set_ylabel("difference to float32, points")
+    strata = list(dict.fromkeys(stratum for stratum, _ in found)) or [""]
+    kinds = sorted({claim.a.partition(", ")[2] for _, claim in found}) or [""]
+    figure, axes = drawing.new_figure(
+        drawing.WIDTH, 0.5 + 1.9 * len(strata), len(kinds), len(strata), sharey=True, sharex=True
+    )
+    for line, stratum in zip(axes, strata, strict=True):
+        for axis, kind in zip(line, kinds, strict=True):
+            ends = f", {kind}"
+            mine = {c.a.partition(", ")[0]: c for own, c in found if own == stratum and c.a.endswith(ends)}
+            names = style.sort_poolings(mine)
+            steps(axis, [mine[name] for name in names], names, status)
+            label_poolings(axis, names)
+            axis.tick_params(axis="x", labelrotation=90)
+            axis.set_title(f"{kind}, {stratum}")
+        line[0].set_ylabel("− float32, points of D²")
     return figure

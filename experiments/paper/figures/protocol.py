@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments import style
-from experiments.paper.evidence import resamples
+from experiments.paper.evidence import Evidence, resamples
 from experiments.paper.figures import drawing, layout
 from experiments.tasks import paired_tasks
-from src.evaluation.contrasts import MARGIN, contrasts
+from src.evaluation.contrasts import MARGIN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,6 +28,7 @@ PROTOCOLS = {"logistic": ("black", "o"), "senteval": ("#6A6A6A", "^"), "mteb": (
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a row of panels per model, a column per pair of poolings, a mark per protocol."""
+    evidence = Evidence.of(data, files)
     names = {need: sorted({record.result.dataset for record in data[need]}) for need in NEEDS}
     height = 0.5 + sum(0.5 + 0.36 * len(each) for each in names.values())
     figure, axes = drawing.new_figure(drawing.WIDTH, height, len(PAIRS), len(MODELS), sharey="row", sharex="col")
@@ -37,7 +38,7 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
             drawing.draw_margin(axis, horizontal=True)
             for number, (protocol, (colour, marker)) in enumerate(PROTOCOLS.items()):
                 under = paired_tasks(record for record in data[need] if record.result.probe == protocol)
-                for contrast in contrasts(under, [(a, b)], resamples=resamples(under)):
+                for contrast in evidence.resampling.contrasts(under, [(a, b)], resamples=resamples(under)):
                     place = each.index(contrast.task) + 0.24 * (number - 1)
                     look: dict[str, Any] = {"color": colour, "marker": marker, "label": protocol}
                     drawing.draw_interval(axis, place, vars(contrast.difference), horizontal=True, **look)

@@ -12,14 +12,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from experiments.paper.figures import drawing
+from experiments.paper.figures import saving
 from src.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DPI = 150
-RUN_LENGTHS = 3  # Z_RLE of zlib
+DPI = saving.DPI
 PACKAGE = __name__.rpartition(".")[0]
 
 
@@ -47,24 +46,5 @@ def require_matplotlib() -> None:
 
 
 def save(figure: Figure, path: Path) -> list[Path]:
-    """Write a figure as PDF and PNG, with the same bytes at every run and on every machine.
-
-    Parameters
-    ----------
-    figure : Figure
-    path : Path
-        Without a suffix.
-
-    Notes
-    -----
-    The best compression depends on the version of zlib. The PDF is therefore not compressed, and the
-    PNG is compressed by run lengths.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files = [path.with_name(f"{path.name}.{kind}") for kind in ("pdf", "png")]
-    with drawing.project_style():
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once: each format alone would round differently
-        figure.savefig(files[0], metadata={"Creator": None, "Producer": None, "CreationDate": None})
-        figure.savefig(files[1], dpi=DPI, metadata={"Software": None}, pil_kwargs={"compress_type": RUN_LENGTHS})
-    return files
+    """Write a figure as PDF and PNG files; `path` has no suffix."""
+    return saving.save(figure, path, dpi=DPI)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from experiments.bundles import Record
 
-PLACE = 1
+PLACE = 2
 NEEDS = ("poolings/bert-books",)
 CAPTION = """Scores of each pooling of the frozen bert-books with 95 % intervals over test rows.
 Broken lines are the trivial baselines: a bag of word pieces under the same probe, and the best
@@ -25,12 +25,12 @@ COLUMNS = 4
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a panel per task, a row per pooling."""
-    return panels(data[NEEDS[0]])
+    return panels(layout.by_title(data[NEEDS[0]]))
 
 
-def panels(records: Sequence[Record]) -> Figure:
-    """Return a figure with a panel per task and a row per pooling."""
-    tasks = layout.by_dataset(records)
+def panels(tasks: Mapping[str, Sequence[Record]]) -> Figure:
+    """Return a figure with a panel per task, under its title, and a row per pooling."""
+    records = [record for members in tasks.values() for record in members]
     names = style.sort_poolings(record.result.pooling_label for record in records)
     status = drawing.pooler_status(records)
     rows = -(-len(tasks) // COLUMNS)
@@ -39,7 +39,7 @@ def panels(records: Sequence[Record]) -> Figure:
     )
     for axis in axes.flat[len(tasks) :]:
         axis.set_axis_off()
-    for axis, (task, members) in zip(axes.flat, tasks.items(), strict=False):
+    for axis, (title, members) in zip(axes.flat, tasks.items(), strict=False):
         axis.grid(axis="y")
         drawing.draw_baselines(axis, members[0], horizontal=True)
         for record in members:
@@ -51,10 +51,10 @@ def panels(records: Sequence[Record]) -> Figure:
                 horizontal=True,
                 **drawing.marker_style(pooling, status),
             )
-        axis.set_title(layout.panel_title(task, record.result.score["metric"]))
+        axis.set_title(title)
         axis.set_yticks(range(len(names)), [style.pooling_label(name, status) for name in names])
         axis.tick_params(axis="y", length=0)
     axes[0, 0].invert_yaxis()
-    layout.label_columns(axes, "score, %")
+    layout.label_columns(axes, "score × 100")
     drawing.add_legend(figure)
     return figure

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.paper.figures import drawing, scores
+from experiments.paper.figures import drawing, layout, scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PLACE = 2
+PLACE = 3
 NEEDS = ("poolings/all-MiniLM-L6-v2",)
 CAPTION = scores.CAPTION.replace("bert-books", "all-MiniLM-L6-v2") + (
     " The pooler of this checkpoint was never trained: what goes through it is hollow and called so."
@@ -20,4 +20,4 @@ CAPTION = scores.CAPTION.replace("bert-books", "all-MiniLM-L6-v2") + (
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a panel per task, a row per pooling."""
-    return scores.panels(data[NEEDS[0]])
+    return scores.panels(layout.by_title(data[NEEDS[0]]))

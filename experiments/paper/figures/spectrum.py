@@ -35,9 +35,10 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
         if found["pooler"].get("weight"):
             _draw_spectrum(left, found["pooler"]["weight"], status)
         left.set_title(f"{found['model']}\nsingular values of W")
+        left.set_ylabel("singular value")
+        left.set_xlabel("rank of the singular value")
         _draw_similarity(right, list(found["tasks"].values()), status)
         right.set_title(f"{found['model']}\nlinear CKA, %, mean of {len(found['tasks'])} tasks")
-    axes[-1, 0].set_xlabel("place")
     drawing.add_legend(figure, 4)
     return figure
 

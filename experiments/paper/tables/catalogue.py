@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from experiments.paper.evidence import Evidence
 from experiments.paper.tables.arms import arms
-from experiments.paper.tables.comparisons import ladder, overall, precision, verdicts
+from experiments.paper.tables.comparisons import ladder, precision, strata, verdicts
 from experiments.paper.tables.reference import diagnostics, runs, simulation
 from experiments.paper.tables.scores import (
     conditional,
@@ -28,7 +28,7 @@ def all_tables(evidence: Evidence) -> list[Table]:
         *(scores(evidence, model) for model in models),
         scores(evidence, "bert-books-random"),
         *(scores(evidence, model, "demo") for model in evidence.models_of("demo")),
-        overall(evidence),
+        strata(evidence),
         *(verdicts(evidence, model) for model in models),
         ladder(evidence),
         precision(evidence),

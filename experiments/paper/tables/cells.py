@@ -11,7 +11,7 @@ from experiments.formatting import format_interval, format_p_value, format_point
 from experiments.paper.labels import by_pooling
 from experiments.paper.tables.table import Row
 from src.evaluation.contrasts import Contrast
-from src.evaluation.hierarchical import Overall
+from src.evaluation.units import MeanContrast
 
 CONTRAST = (
     "difference",
@@ -24,7 +24,7 @@ CONTRAST = (
     "kappa",
     "care",
 )
-OVERALL = ("difference", "95 %", "90 %", "p", "p equivalence", "verdict", "shown to differ on at least")
+CLAIM = ("difference", "95 %", "p", "p equivalence", "verdict", "tasks", "units")
 
 
 def score_rows(records: Iterable[Record]) -> list[Row]:
@@ -101,30 +101,35 @@ def contrast_row(contrast: Contrast) -> Row:
     }
 
 
-def overall_cells(overall: Overall) -> tuple[str, ...]:
-    """Return the cells of a difference over tasks, in the order of `OVERALL`."""
+def claim_cells(claim: MeanContrast) -> tuple[str, ...]:
+    """Return the cells of a difference over tasks, in the order of `CLAIM`."""
+    difference = claim.difference
     return (
-        format_points(overall.value, signed=True),
-        format_interval(overall.low, overall.high, signed=True),
-        format_interval(overall.low90, overall.high90, signed=True),
-        format_p_value(overall.p),
-        format_p_value(overall.p_equivalence),
-        overall.verdict,
-        f"{overall.at_least} of {len(overall.tasks)}",
+        format_points(claim.value, signed=True),
+        format_interval(difference.low, difference.high, signed=True),
+        format_p_value(claim.p),
+        format_p_value(claim.p_equivalence),
+        claim.verdict,
+        str(len(claim.tasks)),
+        str(len(claim.units)),
     )
 
 
-def overall_row(overall: Overall, **named: Any) -> Row:
+def claim_row(claim: MeanContrast, **named: Any) -> Row:
     """Return all numbers of a difference over tasks, after the columns `named`."""
     return {
         **named,
-        "a": overall.a,
-        "b": overall.b,
-        "tasks": len(overall.tasks),
-        "difference": overall.value,
-        **{name: getattr(overall, name) for name in ("low", "high", "low90", "high90", "p", "p_equivalence")},
-        "verdict": overall.verdict,
-        "shown_on_at_least": overall.at_least,
-        "without_one_low": min(overall.without),
-        "without_one_high": max(overall.without),
+        "a": claim.a,
+        "b": claim.b,
+        "difference": claim.value,
+        **{name: getattr(claim.difference, name) for name in ("low", "high", "low90", "high90")},
+        "error": claim.error,
+        "rows_error": claim.rows_error,
+        "p": claim.p,
+        "p_equivalence": claim.p_equivalence,
+        "family": claim.family,
+        "verdict": claim.verdict,
+        "tasks": " ".join(claim.tasks),
+        "units": len(claim.units),
+        "method": claim.difference.method,
     }

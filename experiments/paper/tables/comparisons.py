@@ -1,63 +1,78 @@
-"""Builds the tables of paired differences: the primary claim, the ladder, half precision."""
+"""Builds the tables of paired differences: task by task, over tasks, the ladder, half precision."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from experiments import style
+from experiments.paper.claims.sentences import scale_of
 from experiments.paper.evidence import PAIRS, STRENGTHS, Evidence
-from experiments.paper.tables.cells import CONTRAST, OVERALL, contrast_cells, contrast_row, overall_cells, overall_row
+from experiments.paper.tables.cells import CLAIM, CONTRAST, claim_cells, claim_row, contrast_cells, contrast_row
 from experiments.paper.tables.table import Table
+from src.evaluation.units import MeanContrast
+
+Found = tuple[dict[str, Any], MeanContrast]  # the columns before a claim, and the claim
 
 
 def verdicts(evidence: Evidence, model: str) -> Table:
-    """Return every primary pair on every primary task."""
+    """Return every pair of cls, pooler and mean on every real task."""
     found = evidence.contrasts(model)
     cells = [(f"{each.a} − {each.b}", each.task, *contrast_cells(each)) for each in found]
     caption = (
-        f"{model}: paired differences on the same rows, in points. Holm over the three pairs of a task, "
-        "separately for differences and equivalences; equivalence by two one-sided tests at 1 point. Smallest margin: "
-        "at which these rows show equivalence. Smallest difference: that they show with a power of 80 %; both "
-        "before Holm's correction."
+        f"{model}: paired differences on the same rows, in points of the task's metric. Holm over the three pairs of "
+        "a task, separately for differences and equivalences; margin 1 point. Smallest margin: at which these rows "
+        "show equivalence. Smallest difference: that they show with a power of 80 %; both before Holm's correction."
     )
     return Table(f"verdicts-{model}", caption, ("pair", "task", *CONTRAST), cells, list(map(contrast_row, found)))
 
 
-def overall(evidence: Evidence) -> Table:
-    """Return the primary claim: each pair over all primary tasks, for each model."""
-    found = [(model, evidence.overall(model, *pair)) for model in evidence.models for pair in PAIRS]
-    cells = [(model, f"{each.a} − {each.b}", *overall_cells(each)) for model, each in found]
+def strata(evidence: Evidence) -> Table:
+    """Return each pair of cls, pooler and mean over the tasks of each stratum, for each model."""
+    found = [
+        ({"model": model, "stratum": stratum.stratum, "scale": scale_of(stratum.stratum)}, claim)
+        for model in evidence.models
+        for stratum in evidence.strata(model)
+        for claim in stratum.claims(PAIRS)
+    ]
     caption = (
-        "The primary claim, over tasks: mean difference in points by a hierarchical bootstrap over tasks and rows; "
-        "margin 1 point, fixed beforehand; Holm over the pairs of a model. SST-2 shares sentences with MR, and SICK-R "
-        "has SICK-E's pairs: the tasks are not quite independent."
+        "Over the tasks that can answer, by stratum: mean difference over units of tasks, in points of D² or of "
+        "Spearman's correlation; margin 1 point; Holm over the three pairs of a model and stratum."
     )
-    rows = [overall_row(each, model=model) for model, each in found]
-    return Table("overall", caption, ("model", "pair", *OVERALL), cells, rows)
+    return _claims("strata", caption, ("model", "stratum", "scale"), found)
 
 
 def ladder(evidence: Evidence) -> Table:
-    """Return each step from [CLS] to the pooler, over the ladder's tasks, under each penalty."""
+    """Return each step from [CLS] to the pooler, under each penalty, by stratum."""
     found = [
-        (model, strength, each)
+        ({"model": model, "penalty": strength, "stratum": stratum}, claim)
         for model in evidence.models_of("ladder")
         for strength in STRENGTHS
-        for each in evidence.ladder(model, strength)
-    ]
-    cells = [
-        (model, strength, style.pooling_label(each.a, evidence.pooler_status(model)), *overall_cells(each))
-        for model, strength, each in found
+        for stratum, claim in evidence.ladder(model, strength)
     ]
     caption = (
-        "The ladder: each step's score less that of [CLS], over the tasks of experiment=ladder, in points. No penalty, "
-        "a weak one (0.0001 per row) and the one tuned on held-out training rows."
+        "The ladder: each step less [CLS], over the tasks of experiment=ladder that can answer, in points of D². No "
+        "penalty, a weak one (0.0001 per row) and the one tuned on held-out training rows. Holm: pooler − [CLS] by "
+        "itself, the other steps as second family."
     )
-    rows = [overall_row(each, model=model, regularisation=strength) for model, strength, each in found]
-    return Table("ladder", caption, ("model", "regularisation", "step", *OVERALL), cells, rows)
+    return _claims("ladder", caption, ("model", "penalty", "stratum"), found)
 
 
 def precision(evidence: Evidence) -> Table:
-    """Return each pooling in half precision against itself in float32."""
-    found = [(model, each) for model in evidence.models_of("precision") for each in evidence.precision(model)]
-    cells = [(model, f"{each.a} − {each.b}", *overall_cells(each)) for model, each in found]
-    caption = "Half precision (encoder and pooling) against float32, over the tasks of experiment=precision, in points."
-    rows = [overall_row(each, model=model) for model, each in found]
-    return Table("precision", caption, ("model", "pair", *OVERALL), cells, rows)
+    """Return each pooling in half precision against itself in float32, by stratum."""
+    found = [
+        ({"model": model, "stratum": stratum}, claim)
+        for model in evidence.models_of("precision")
+        for stratum, claim in evidence.precision(model)
+    ]
+    caption = (
+        "Half precision (encoder and pooling) against float32, over the tasks of experiment=precision that can "
+        "answer, in points of D²; Holm over all of a stratum, a second family."
+    )
+    return _claims("precision", caption, ("model", "stratum"), found)
+
+
+def _claims(name: str, caption: str, columns: Sequence[str], found: Sequence[Found]) -> Table:
+    cells = [(*named.values(), style.pair_label(claim.a, claim.b), *claim_cells(claim)) for named, claim in found]
+    rows = [claim_row(claim, **named) for named, claim in found]
+    return Table(name, caption, (*columns, "pair", *CLAIM), cells, rows)

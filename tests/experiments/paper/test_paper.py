@@ -12,7 +12,7 @@ import pytest
 
 from experiments.bundles import RECORDS_FILE, Record
 from experiments.formatting import format_interval, join_names
-from experiments.manifest import MANIFEST, RECORDS_DIR
+from experiments.manifest import MANIFEST, RECORDS_DIR, RESAMPLING
 from experiments.paper import readme
 from experiments.paper.__main__ import build, main
 from experiments.paper.evidence import Evidence
@@ -34,11 +34,17 @@ def built(tmp_path_factory) -> Path:
     """The paper built anew, in a process that must do without torch."""
     output = tmp_path_factory.mktemp("paper")
     code = (
-        "import sys; from pathlib import Path; from experiments.paper.__main__ import build; build(Path(sys.argv[1]));"
+        "import sys; from pathlib import Path; from experiments.paper.__main__ import build;"
+        "output = Path(sys.argv[1]); build(output, store=output.parent);"
         "assert 'torch' not in sys.modules and 'transformers' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code, str(output)], check=True, cwd=ROOT)
-    return output
+    subprocess.run([sys.executable, "-c", code, str(output / "paper")], check=True, cwd=ROOT)
+    return output / "paper"
+
+
+def test_the_committed_results_of_resampling_are_those_of_the_paper(built):
+    committed, made = ((folder / RESAMPLING).read_bytes() for folder in (RECORDS_DIR, built.parent))
+    assert committed == made, "python -m experiments.paper writes them anew"
 
 
 def test_the_committed_paper_equals_a_new_one(built):

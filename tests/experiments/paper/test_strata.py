@@ -7,14 +7,18 @@ from pathlib import Path
 from experiments.bundles import Record, read_records, write_bundle
 from experiments.paper.claims.strata import by_stratum
 from experiments.paper.evidence import Evidence
+from experiments.strata import APART
+from src.evaluation.differences import VERDICTS
 from tests.experiments.test_strata import PAIR_TEXTS, make_tasks
+
+PEARSON = {"metric": "pearson", "value": 0.5, "low": 0.4, "high": 0.6}
 
 
 def make_evidence(folder: Path, *, bare: bool = False) -> Evidence:
     """Write the records of one model as bundles and read them, `bare` without decision values."""
     records = make_tasks(["sst2", "mr", "cr", "trec", "mpqa", "subj", "tweet_irony"])
     records += make_tasks(["cola"], loss=0.69)
-    records += make_tasks(["stsb", "sick_r"], provenance=PAIR_TEXTS, classes=0, constant=3.0)
+    records += make_tasks(["stsb", "sick_r"], provenance=PAIR_TEXTS, classes=0, constant=3.0, score=PEARSON)
     records += make_tasks(["mrpc"], provenance=PAIR_TEXTS)
     if bare:
         records = [
@@ -30,14 +34,15 @@ def make_evidence(folder: Path, *, bare: bool = False) -> Evidence:
 
 def test_claims_are_made_by_stratum_from_committed_bundles(tmp_path: Path) -> None:
     claim = by_stratum(make_evidence(tmp_path))
-    assert "single texts, over 7 tasks of 5 units" in claim.text and "Nothing is decoded from cola" in claim.text
-    assert "pairs read together, on these 3 tasks" in claim.text and "pairs read apart, on these 1 task" in claim.text
-    named = [each.what for each in claim.numbers]
-    assert sum("single texts" in what for what in named) == 3
-    assert sum("together, without scores" in what for what in named) == 3
-    assert all("Student" in each.test for each in claim.numbers if "single" in each.what)
+    assert "cannot answer: cola (0.0 %)" in claim.text
+    sizes = {each.what: each.test.split(";")[0] for each in claim.numbers}
+    assert sizes["bert-books, single texts: mean − [CLS]"] == "7 / 5"
+    assert sizes["bert-books, pairs read together: mean − [CLS]"] == "3 / 3"
+    assert sizes["bert-books, pairs read together, no regression: mean − [CLS]"] == "1 / 1"
+    assert sizes["bert-books, pairs read apart: mean − [CLS]"] == "1 / 1"
+    assert all(each.verdict in VERDICTS for each in claim.numbers)
 
 
 def test_records_without_log_likelihoods_make_no_claim_in_deviance(tmp_path: Path) -> None:
     evidence = make_evidence(tmp_path, bare=True)
-    assert not evidence.has_deviance("bert-books") and evidence.strata("bert-books") == []
+    assert [each.stratum for each in evidence.strata("bert-books")] == [APART]

@@ -1,0 +1,151 @@
+"""Builds the tables of the page: tasks by [CLS], pooler and mean, marked with the verdicts of their pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from experiments import style
+from experiments.formatting import format_points
+from experiments.paper.evidence import PAIRS, Evidence, is_unscaled, task_place
+from experiments.paper.published import MTEB, OTHER_ROWS
+from experiments.strata import SIMILARITY, SINGLE, STRATA, TOGETHER, StratumTasks, stratum_of
+from src.evaluation.contrasts import Contrast
+from src.evaluation.differences import BETTER, INCONCLUSIVE, NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE, WORSE
+from src.evaluation.multiplicity import MAIN_POOLINGS
+from src.results.result import Result
+
+METRICS = {"accuracy": "acc", "mcc": "MCC", "f1": "F1", "macro_f1": "mF1", "pearson": "r", "spearman": "ρ"}
+MARKS = {BETTER: "", WORSE: "", INCONCLUSIVE: "°", NO_RELEVANT_DIFFERENCE: "≈", SMALL_DIFFERENCE: "~"}
+ABOVE = "▲"  # a trivial score above all poolings
+LEGEND = (
+    "**Bold**: the best of [CLS], pooler and mean. Beside another score, its verdict against the best, after Holm over "
+    f"the task's three pairs: {MARKS[INCONCLUSIVE]} inconclusive, {MARKS[NO_RELEVANT_DIFFERENCE]} no relevant "
+    f"difference (within 1 point), {MARKS[SMALL_DIFFERENCE]} small difference (real, within 1 point), no mark: worse. "
+    "Grey (in Markdown: struck out): nothing is decoded, in no mean. Lines in italics: difference to [CLS] over the "
+    "tasks that can answer, in points of D² (similarity: Spearman), with the same marks. Const.: the best single "
+    "answer. Bag: word-piece counts under the same probe, or their cosine; "
+    f"{ABOVE} above all three. Neither is tested. Intervals: the figure, and the tables in the appendix."
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a grid."""
+
+    text: str
+    is_best: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a grid; `kind` is task, floor (a task that cannot answer) or claim (over tasks)."""
+
+    kind: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of the page; the first column holds names."""
+
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+
+def task_grid(evidence: Evidence, model: str) -> Grid:
+    """Return the real tasks of a model with the differences over them, by stratum."""
+    strata = {each.stratum: each for each in evidence.strata(model)}
+    scores = _scores(evidence, f"poolings/{model}")
+    verdicts = _verdicts(evidence.contrasts(model))
+    lines: list[Line] = []
+    for name in STRATA[:3]:
+        lines += _claim_lines(name, strata.get(name))
+        for task, runs in scores.items():
+            if name in (SINGLE, TOGETHER) and stratum_of(next(iter(runs.values()))) == name:
+                answer = evidence.answer(model, [each for each in evidence[f"poolings/{model}"]
+                                                 if each.result.dataset == task])  # fmt: skip
+                lines.append(_task_line(task, runs, verdicts, ("constant", "bag_of_word_pieces"), answer.counts))
+    pooler = "pooler†" if evidence.pooler_status(model) == "untrained" else "pooler"
+    return Grid(("task", "in", "[CLS]", pooler, "mean", "const.", "bag"), tuple(lines))
+
+
+def similarity_grid(evidence: Evidence, model: str) -> Grid:
+    """Return the similarity tasks of a model, vectors as they are, beside published scores."""
+    strata = {each.stratum: each for each in evidence.strata(model)}
+    scores = _scores(evidence, f"similarity/{model}")
+    verdicts = _verdicts(evidence.similarity_contrasts(model))
+    published = MTEB.get(model, {})
+    lines = _claim_lines(SIMILARITY, strata.get(SIMILARITY))
+    for task, runs in scores.items():
+        line = _task_line(task, runs, verdicts, ("bag_of_word_pieces",), counts=True)
+        known = f"{published[task]:.1f}{'‡' * (task in OTHER_ROWS)}" if task in published else ""
+        lines.append(Line(line.kind, (*line.cells, Cell(known))))
+    pooler = "pooler†" if evidence.pooler_status(model) == "untrained" else "pooler"
+    columns: tuple[str, ...] = ("cosine", "in", "[CLS]", pooler, "mean", "bag", "MTEB")
+    if not published:
+        lines = [Line(line.kind, line.cells[:6]) for line in lines]
+        columns = columns[:6]
+    return Grid(columns, tuple(lines))
+
+
+def _scores(evidence: Evidence, bundle: str) -> dict[str, dict[str, Result]]:
+    """Return the runs of cls, pooler and mean of each task, in the order of the page."""
+    found: dict[str, dict[str, Result]] = {}
+    for record in evidence[bundle]:
+        result = record.result
+        if result.pooling_label in MAIN_POOLINGS and is_unscaled(result):
+            found.setdefault(result.dataset, {})[result.pooling_label] = result
+    return {task: found[task] for task in sorted(found, key=task_place)}
+
+
+def _verdicts(found: Sequence[Contrast]) -> dict[tuple[str, frozenset[str]], str]:
+    return {(each.task, frozenset((each.a, each.b))): each.verdict for each in found}
+
+
+def _claim_lines(name: str, stratum: StratumTasks | None) -> list[Line]:
+    """Return the line of the differences to [CLS] over a stratum's tasks; none if there is no claim."""
+    claims = {(each.a, each.b): each for each in stratum.claims(PAIRS)} if stratum else {}
+    if not claims:
+        return []
+    scope = next(iter(claims.values())).scope.removeprefix("on these ").removeprefix("over ")
+    cells = ["0"]
+    for pooling in MAIN_POOLINGS[1:]:
+        claim = claims.get((pooling, "cls"))
+        cells.append("" if claim is None else format_points(claim.value, signed=True) + MARKS[claim.verdict])
+    scale = "ρ" if name == SIMILARITY else "D²"
+    texts = [f"{name}, {scope}", scale, *cells]
+    return [Line("claim", tuple(map(Cell, [*texts, "", ""])))]
+
+
+def _task_line(
+    task: str, runs: dict[str, Result], verdicts: dict[tuple[str, frozenset[str]], str], trivial: Sequence[str],
+    counts: bool,
+) -> Line:  # fmt: skip
+    values = {name: run.score["value"] for name, run in runs.items() if run.score["value"] is not None}
+    best = max(values, key=lambda name: values[name]) if values else ""
+    cells = []
+    for pooling in MAIN_POOLINGS:
+        verdict = verdicts.get((task, frozenset((best, pooling))), BETTER)
+        mark = "" if pooling == best or pooling not in values else MARKS[verdict]
+        text = format_points(values[pooling]) + mark if pooling in values else "–"
+        cells.append(Cell(text, is_best=pooling == best))
+    first = next(iter(runs.values()))
+    metric = str(first.score["metric"])
+    for name in trivial:
+        value = _trivial(first.baseline.get(name))
+        above = value is not None and bool(values) and value > values[best]
+        cells.append(Cell("–" if value is None else format_points(value) + ABOVE * above))
+    return Line("task" if counts else "floor", (Cell(task), Cell(METRICS.get(metric, metric)), *cells))
+
+
+def _trivial(value: Any) -> float | None:
+    found = value.get("value") if isinstance(value, dict) else value
+    return None if found is None else float(found)
+
+
+def pooler_note(evidence: Evidence, model: str) -> str:
+    """Return the note on a model's untrained pooler, empty if it was trained."""
+    untrained = evidence.pooler_status(model) == "untrained"
+    return f"† {style.model_label(model, 'untrained')}: says nothing of trained poolers." if untrained else ""
