@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from experiments.formatting import join_names
-from experiments.paper.claims import ladder, practice, primary, settings, strata
+from experiments.paper.claims import arms, ladder, practice, primary, settings, strata
 from experiments.paper.claims.sentences import Claim, format_claim, scale_of, scope_of
 from experiments.paper.evidence import PAIRS, Evidence
 from experiments.strata import SIMILARITY, SINGLE, TOGETHER
@@ -60,7 +60,7 @@ WORDS = {
 
 def all_claims(evidence: Evidence) -> list[Claim]:
     """Return the claims in their order on the page."""
-    return [claim(evidence) for claim in CLAIMS]
+    return [*(claim(evidence) for claim in CLAIMS), *arms.claims(evidence)]
 
 
 def scope(evidence: Evidence) -> str:
