@@ -1,9 +1,11 @@
-"""Add one of each thing that docs/architecture.md lists, in a temporary folder, and use it."""
+"""Make the additions of docs/extending.md in a temporary folder, and use them."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,76 +16,10 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-ADDITIONS = """
-import sys
-from pathlib import Path
-
-from src.data.generated.grammars import grammar
-from src.evaluation.metrics import metric
-from src.pooling import pooling
-from src.probes.protocols.base import Protocol, protocol
-from src.run import main
-from src.trackers.none import NoTracker
-from src.trackers.registry import tracker
-
-
-@pooling()
-def last_token(output, layer):
-    return output.hidden[layer][:, -1].float()
-
-
-@metric(low=0.0, higher_is_better=False)
-def error_rate(counts):
-    return 1 - counts.trace(axis1=-2, axis2=-1) / counts.sum(axis=(-2, -1))
-
-
-@grammar("first", "second")
-def order(draw, label):
-    number = f"{draw.below(10_000)} and {draw.below(10_000)}"
-    return (f"before {number}" if label == "first" else f"{number} after",)
-
-
-@protocol("separate")
-class Separate(Protocol):
-    def pairing(self, requested, has_pairs):
-        return "separate" if has_pairs else requested
-
-
-@tracker("notes")
-class Notes(NoTracker):
-    def log(self, result):
-        with open("notes.txt", "a") as file:
-            file.write(f"{result.pooling} {result.score['metric']}\\n")
-
-
-if __name__ == "__main__":
-    main()
-"""
-CONF = {
-    "dataset/order.yaml": """
-name: order
-metrics: [error_rate, accuracy]
-classes: [first, second]
-text: sentence
-label: label
-generated: {grammar: order, seed: 0, rows: {train: 120, test: 60}}
-splits: {train: train, test: test}
-""",
-    "model/small.yaml": "name: small\npath: embedded:bert-books\nmax_length: 32\n",
-    "probe/centroids.yaml": """
-name: centroids
-task: classification
-estimator: {_target_: sklearn.neighbors.NearestCentroid}
-grid: {shrink_threshold: [0.1, 1.0]}
-protocol: {name: separate}
-resamples: 100
-""",
-    "tracker/notes.yaml": "name: notes\n",
-    "hydra/launcher/two_workers.yaml": """
-_target_: hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher
-n_jobs: 2
-""",
-}
+PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+ADDITIONS = "\n\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
+CONF = {Path(path): content for path, content in re.findall(r"```yaml\n# (conf/\S+)\n(.*?)```", PAGE, re.DOTALL)}
+(COMMAND,) = re.findall(r"^python (additions\.py .*)$", PAGE, re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -92,14 +28,11 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("additions")
     (folder / "additions.py").write_text(ADDITIONS, encoding="utf-8")
     for name, content in CONF.items():
-        path = folder / "conf" / name
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
-    words = [
-        "--config-dir", "conf", "-m", "pooling=cls,last_token", "dataset=order", "model=small", "probe=centroids",
-        "tracker=notes", "hydra.sweep.dir=sweep", "runtime.cache_dir=store", "runtime.progress=false",
-    ]  # fmt: skip
-    run_command(folder, "additions.py", *words)
+    words = ["hydra.sweep.dir=sweep", "runtime.cache_dir=store", "runtime.progress=false"]
+    run_command(folder, *shlex.split(COMMAND), *words)
     return folder
 
 

@@ -56,10 +56,13 @@ def build(output: Path, records: Path = RECORDS_DIR, *, store: Path | None = Non
     """
     from tqdm import tqdm
 
+    from experiments.paper.blocks import base_hours
     from experiments.paper.html import to_html
     from experiments.paper.markdown import to_markdown
     from experiments.paper.page import compose_page
+    from experiments.paper.predictions_page import predictions_page
     from experiments.paper.tables.catalogue import all_tables
+    from experiments.predictions import read_predictions
 
     registry.require_matplotlib()
     evidence = Evidence.read(records)
@@ -76,6 +79,7 @@ def build(output: Path, records: Path = RECORDS_DIR, *, store: Path | None = Non
         images = [path for each in saving for path in each.result()]
         texts = {
             "report.md": to_markdown(page),
+            "predictions.md": predictions_page(read_predictions(), base_hours(evidence)),
             "report.html": to_html(page, {path.stem: path for path in images if path.suffix == ".png"}),
         }
         for folder in ("figures", "tables"):

@@ -1,4 +1,4 @@
-"""Write the numbers of the READMEs: ``python -m experiments.paper.readme``.
+"""Write the numbers of the README and of docs/: ``python -m experiments.paper.readme``.
 
 The numbers come from the committed records. With ``check=true`` the command only compares. A block
 of numbers lies between the comments ``<!-- NAME: python -m experiments.paper.readme -->`` and
@@ -20,6 +20,7 @@ from experiments.bundles import Record
 from experiments.cli import command
 from experiments.formatting import markdown_table
 from experiments.manifest import RECORDS_DIR
+from experiments.paper.blocks import compute, coverage, hours, limits, table_alone, wrap
 from experiments.paper.claims.answer import all_claims, answer, lead
 from experiments.paper.claims.sentences import Number
 from experiments.paper.evidence import Evidence
@@ -46,7 +47,13 @@ SYSTEMS = {
 class Options:
     """Options of the command."""
 
-    pages: tuple[str, ...] = ("README.md", "experiments/README.md")
+    pages: tuple[str, ...] = (
+        "README.md",
+        "docs/probes.md",
+        "docs/question.md",
+        "docs/speed.md",
+        "experiments/README.md",
+    )
     records: str = str(RECORDS_DIR)
     check: bool = False
 
@@ -86,7 +93,8 @@ def fill(text: str, evidence: Evidence) -> str:
 
 
 def _answer(evidence: Evidence) -> str:
-    return "\n".join([lead(evidence), "", *numbered(answer(evidence))])
+    items = [line for item in numbered(answer(evidence)) for line in wrap(item, further="   ")]
+    return "\n".join([*wrap(lead(evidence)), *items])
 
 
 def _claims(evidence: Evidence) -> str:
@@ -111,8 +119,8 @@ def _first(evidence: Evidence) -> str:
     records.sort(key=lambda each: tuple(kept.index(getattr(each.result, name)) for name, kept in FIRST.items()))
     with tempfile.TemporaryDirectory() as place:
         folders = [_write_run(record, Path(place) / str(number)) for number, record in enumerate(records)]
-        lines = render(compare_records(folders)).splitlines()
-    return "\n".join(["```", *(line for line in lines if not re.search(r"\b(hit|miss|partial) \d+ s", line)), "```"])
+        text = render(compare_records(folders))
+    return f"```\n{text}```"
 
 
 def _write_run(record: Record, folder: Path) -> Path:
@@ -130,8 +138,10 @@ def _speed(evidence: Evidence) -> str:
     lines = [
         *markdown_table(columns, rows, [False, True, True, True]),
         "",
-        f"{machine['cores']} cores of an {machine['cpu']}. "
-        f"Share of the machine's own matrix-product rate: {', '.join(shares)}.",
+        *wrap(
+            f"{machine['cores']} cores of an {machine['cpu']}. "
+            f"Share of the machine's own matrix-product rate: {', '.join(shares)}."
+        ),
         "",
         f"A sweep of {jobs['jobs']} tiny jobs takes {jobs['overhead']:.2f} s a job beyond what the probes take, "
         "start-up included.",
@@ -173,7 +183,11 @@ def _parity(evidence: Evidence) -> str:
 BLOCKS: dict[str, Callable[[Evidence], str]] = {
     "answer": _answer,
     "claims": _claims,
-    "first": _first,
+    "compute": compute,
+    "coverage": coverage,
+    "first": lambda evidence: table_alone(_first(evidence)),
+    "hours": hours,
+    "limits": limits,
     "parity": _parity,
     "speed": _speed,
 }

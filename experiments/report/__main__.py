@@ -4,7 +4,8 @@ Reads the records below a sweep's folder, or a committed bundle. Writes ``report
 ``report.html``, one page without further files, and its figures as PNG and PDF into
 ``report-figures/`` (``figures=false`` leaves them out, as does a missing matplotlib). The page states
 which pooling to use on each task, by how much it is better, and which differences the rows could
-have shown.
+have shown. ``predictions=FILE`` compares the sweep with predictions, a file like
+experiments/paper/predictions.yaml, which is the default for a sweep of its encoder.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Options:
     output: str | None = None
     margin: float = MARGIN
     figures: bool = True
+    predictions: str | None = None
 
 
 @command(Options)
@@ -46,12 +48,16 @@ def main(options: Options) -> None:
         )
     folder = Path(options.records)
     records, left_out = read_sweeps(folder)
-    report = compose(records, left_out, margin=options.margin)
+    report = compose(records, left_out, margin=options.margin, predictions=options.predictions)
     output = Path(options.output) if options.output else folder
     output.mkdir(parents=True, exist_ok=True)
     replace_files(output, {MARKDOWN: to_markdown(report).encode(), PAGE: to_html(report).encode()})
     for part in report.parts:
         print_text(f"{part.title}: {part.verdict.sentence}")
+    for sentence in report.over_layers:
+        print_text(sentence)
+    if report.predicted:
+        print_text(f"predictions: {report.predicted.sentence}")
     for each in (MARKDOWN, PAGE):
         print_text(str(output / each))
     if options.figures:

@@ -67,7 +67,7 @@ def build_settings(sections: Sequence[Section], *, margin: float = MARGIN) -> li
     """
     by_task = _records_by_task(sections)
     groups: dict[tuple[tuple[str, str], ...], list[Section]] = {}
-    for section in _at_last_layer(sections):
+    for section in at_last_layer(sections):
         key = tuple((name, value) for name, value in section.label.items() if name not in ("dataset", "metric"))
         groups.setdefault(key, []).append(section)
     found = []
@@ -98,7 +98,7 @@ def _records_by_task(sections: Sequence[Section]) -> dict[tuple[str, str, str, s
     return found
 
 
-def _at_last_layer(sections: Sequence[Section]) -> list[Section]:
+def at_last_layer(sections: Sequence[Section]) -> list[Section]:
     """Return the sections without those for which a later layer was run: layers are not tested one by one."""
     last: dict[tuple[tuple[str, str], ...], int] = {}
     for section in sections:

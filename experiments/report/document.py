@@ -9,7 +9,8 @@ from experiments.bundles import Record
 from experiments.formatting import format_margin
 from experiments.report.claims import Setting, build_settings, describe_setting, section_answers
 from experiments.report.introduction import introduction
-from experiments.report.layers import LayerGroup, group_layers
+from experiments.report.layers import LayerGroup, describe_over_tasks, group_layers
+from experiments.report.predicted import Predicted, choose_predictions, judge_predictions
 from experiments.report.sections import Section, build_sections
 from experiments.report.tables import Table, claims_table, layers_table, overview_table, pairs_table, runs_table
 from experiments.report.verdicts import Verdict, judge, judge_failed, judge_layers
@@ -63,9 +64,17 @@ class Report:
     parts: tuple[Part, ...]
     left_out: tuple[str, ...]  # jobs without a record
     reading: tuple[str, ...]  # how to read the numbers
+    predicted: Predicted | None = None
+    over_layers: tuple[str, ...] = ()  # the best layer and pooling over the tasks of each stratum
 
 
-def compose(records: Sequence[Record], left_out: Sequence[str] = (), *, margin: float = MARGIN) -> Report:
+def compose(
+    records: Sequence[Record],
+    left_out: Sequence[str] = (),
+    *,
+    margin: float = MARGIN,
+    predictions: str | None = None,
+) -> Report:
     """Return the report on some records.
 
     Parameters
@@ -75,8 +84,12 @@ def compose(records: Sequence[Record], left_out: Sequence[str] = (), *, margin: 
         A line per job without a record.
     margin : float, default 0.01
         Margin of equivalence as a fraction: 0.01 is a point.
+    predictions : str, optional
+        File of predictions to compare with; default: the committed ones, if they are about an encoder of
+        these records.
     """
     sections = build_sections(records, margin=margin)
+    expected = choose_predictions(predictions, sections)
     answers = section_answers(sections)
     parts = tuple(_compose_part(each, answers) for each in group_layers(sections))
     models = list(dict.fromkeys(section.runs[0].result.model for section in sections))
@@ -91,6 +104,10 @@ def compose(records: Sequence[Record], left_out: Sequence[str] = (), *, margin: 
         parts=parts,
         left_out=tuple(left_out),
         reading=tuple(line.format(margin=_describe_margin(sections, margin)) for line in EXPLANATIONS),
+        over_layers=tuple(
+            describe_over_tasks(part.layers for part in parts if part.layers is not None and not part.fails)
+        ),
+        predicted=judge_predictions(expected, sections, settings) if expected else None,
     )
 
 

@@ -53,11 +53,15 @@ def _body(report: Report) -> Iterable[str]:
     yield f"<header><h1>{escape_html(report.title)}</h1>{_list(report.head)}</header>"
     anchors = [f"#task-{place}" for place in range(1, len(report.parts) + 1)]
     yield f"<section><h2>{escape_html(report.overview.caption)}</h2>{_table(report.overview, anchors)}</section>"
+    if report.predicted:
+        yield f'<section><h2>Predictions</h2><p class="verdict">{escape_html(report.predicted.sentence)}</p>'
+        yield f"{_table(report.predicted.table)}</section>"
     yield "<section><h2>Over the tasks</h2>"
     for place, (setting, sentence, table) in enumerate(report.across, 1):
         yield f'<p class="verdict">{escape_html(setting_prefix(setting.label) + sentence)}</p>'
         if table:
             yield draw(claims_chart(setting, f"over-{place}")) + _table(table)
+    yield from (f'<p class="verdict">{escape_html(sentence)}</p>' for sentence in report.over_layers)
     yield "</section>"
     yield from (_part(part, f"task-{place}") for place, part in enumerate(report.parts, 1))
     if report.left_out:

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from experiments.report.sections import Run, Section, higher_is_better, label_title
-from experiments.strata import WITH_DEVIANCE, selection_loss
+from experiments.strata import WITH_DEVIANCE, selection_loss, stratum_of
 from src.results.display import format_score
 
 Choice = tuple[Section, Run]
+FEWEST_TASKS = 2  # of a choice over tasks
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,3 +108,43 @@ def _loss(run: Run) -> float | None:
 def _describe(choice: Choice) -> str:
     section, run = choice
     return f"{run.name} at layer {layer_of(section)}, {format_score(section.metric, run.result.score)}"
+
+
+def describe_over_tasks(groups: Iterable[LayerGroup]) -> list[str]:
+    """Return a sentence per stratum with the layer and pooling that are best over its tasks.
+
+    The scale is the share of the constant's loss that a probe removes on the rows that chose its penalty,
+    so that test scores have no part. Groups without it, and strata of a single task, are left out.
+    """
+    strata: dict[tuple[str, ...], list[dict[tuple[int, str], float]]] = {}
+    for group in groups:
+        gains = _gains(group)
+        others = [f"{name}={value}" for name, value in group.label.items() if name not in ("dataset", "metric")]
+        if gains:
+            strata.setdefault((*others, str(stratum_of(group.chosen[1].result))), []).append(gains)
+    found = []
+    for key, tasks in strata.items():
+        common = set.intersection(*(set(gains) for gains in tasks))
+        if len(tasks) < FEWEST_TASKS or not common:
+            continue
+        means = {choice: sum(gains[choice] for gains in tasks) / len(tasks) for choice in sorted(common)}
+        layer, pooling = max(means, key=lambda choice: means[choice])
+        found.append(
+            f"{', '.join(key)}: over {len(tasks)} tasks {pooling} at layer {layer} is the best of {len(means)} layers "
+            f"and poolings. On the rows that chose the penalty it removes {100 * means[layer, pooling]:z.1f} % of the "
+            "constant's loss on average; test scores had no part in this choice."
+        )
+    return found
+
+
+def _gains(group: LayerGroup) -> dict[tuple[int, str], float]:
+    """Return the share of the constant's loss that each layer and pooling removes; nothing if one is unknown."""
+    found = {}
+    for section in group.sections:
+        for run in section.scored:
+            loss, constant = _loss(run), run.result.chosen.get("constant_loss")
+            if loss is None or not constant:
+                return {}
+            if not run.is_random:
+                found[layer_of(section), run.name] = 1 - loss / float(constant)
+    return found

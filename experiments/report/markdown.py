@@ -13,9 +13,15 @@ from src.results.escaping import markdown
 def to_markdown(report: Report) -> str:
     """Return the report as Markdown."""
     lines = [f"# {markdown(report.title)}", "", *_list(report.head), ""]
-    lines += ["## Verdicts", "", *_table(report.overview), "", "## Over the tasks", ""]
+    lines += ["## Verdicts", "", *_table(report.overview), ""]
+    if report.predicted:
+        lines += ["## Predictions", "", f"**{markdown(report.predicted.sentence)}**", ""]
+        lines += [*_table(report.predicted.table), ""]
+    lines += ["## Over the tasks", ""]
     for setting, sentence, table in report.across:
         lines += [markdown(f"{setting_prefix(setting.label)}{sentence}"), ""] + ([*_table(table), ""] if table else [])
+    for sentence in report.over_layers:
+        lines += [markdown(sentence), ""]
     for part in report.parts:
         lines += [f"## {markdown(part.title)}", "", f"**{markdown(part.verdict.sentence)}**", ""]
         lines += [*_list(part.verdict.more), ""] if part.verdict.more else []

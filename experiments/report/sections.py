@@ -114,7 +114,7 @@ class Section:
     def difference(self, a: str, b: str) -> Difference:
         """Return metric(a) - metric(b)."""
         found = self.contrast(a, b)
-        return found.difference if found.a == a else _negate(found.difference)
+        return found.difference if found.a == a else negate(found.difference)
 
 
 def label_title(label: Mapping[str, str]) -> str:
@@ -196,7 +196,7 @@ def higher_is_better(metric: str) -> bool:
     return metric not in metrics or metrics[metric].higher_is_better
 
 
-def _negate(difference: Difference) -> Difference:
+def negate(difference: Difference) -> Difference:
     """Return the difference of b and a in place of that of a and b."""
 
     def minus(value: float | None) -> float | None:

@@ -11,6 +11,7 @@ import sys
 import warnings
 from typing import Any
 
+from src.config.schema import LOG_LEVELS
 from src.errors import printable
 
 
@@ -30,6 +31,12 @@ def configure_process() -> None:
     # Otherwise the interpreter, as it ends, walks twice over all objects of torch and transformers.
     atexit.unregister(gc.freeze)
     atexit.register(gc.freeze)
+
+
+def set_log_level(level: Any) -> None:
+    """Set the lowest level of the lines that this process logs; without effect if it is none of `LOG_LEVELS`."""
+    if level in LOG_LEVELS:
+        logging.getLogger("src").setLevel(str(level).upper())
 
 
 class PrintableFormatter(logging.Formatter):

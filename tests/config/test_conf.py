@@ -1,37 +1,23 @@
-"""Every file below conf/ composes and is accepted, and every command that the README shows means something."""
+"""Every file below conf/ composes and is accepted."""
 
 from __future__ import annotations
 
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from src.cli.application import register
 from src.cli.structured import load_option
-from src.cli.validation import parse_config
 from src.config.paths import CONF
-from src.config.schema import Config, ProbeConfig
+from src.config.schema import ProbeConfig
 from src.errors import UserError
 from src.pooling import poolings
+from tests.helpers.commands import composed
 
 ROOT = CONF.parent
-PAGES = [
-    (ROOT / name).read_text(encoding="utf-8")
-    for name in ("README.md", "docs/cluster.md", "docs/hub.md", "docs/wandb.md")
-]
-
-
-def composed(*overrides: str) -> Config:
-    register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return parse_config(compose("config", list(overrides)))
 
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -82,28 +68,6 @@ def test_no_yaml_holds_a_path_of_one_machine_and_no_python_names_a_dataset() -> 
     for path in (ROOT / "src").rglob("*.py"):
         code = re.sub(r'"""[\s\S]*?"""|#.*', "", path.read_text())
         assert not [name for name in names if re.search(rf"['\"]{name}['\"]", code)], path
-
-
-COMMANDS = [
-    line for line in re.findall(r"^(python -m src\.(?:run|extract).*?)(?:\s+#.*)?$", "".join(PAGES), re.MULTILINE)
-]
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_readmes_commands_compose(command: str) -> None:
-    words = [word for word in shlex.split(command)[3:] if word != "-m"]
-    sweep = OverridesParser.create().parse_overrides(words)
-    singles = []
-    for override in sweep:
-        value = (
-            next(iter(override.sweep_string_iterator()))
-            if override.is_sweep_override()
-            else override.get_value_element_as_str()
-        )
-        singles.append(f"{override.key_or_group}={value}")
-    config = composed(*singles)
-    assert config.dataset.name
-    assert config.model.path
 
 
 def test_help_is_quick_to_load_and_brings_in_no_torch() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from experiments.bundles import read_records, write_bundle
-from experiments.report.__main__ import PAGE, main
+from experiments.report.__main__ import FIGURES, PAGE, main
 from src.results.result import RECORD
 from src.sweeps.status import write_failure
 from tests.experiments.report.conftest import TRUTH, missed, sweep, written
@@ -40,17 +40,44 @@ def test_names_of_jobs_do_not_change_the_bytes(question: Path, tmp_path: Path) -
 
 def test_only_the_two_files_are_written(question: Path, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in question.rglob("*") if path.is_file()}
-    main([f"records={question}", f"output={tmp_path / 'out'}"])
+    main([f"records={question}", f"output={tmp_path / 'out'}", "figures=false"])
     assert before == {path: path.read_bytes() for path in question.rglob("*") if path.is_file()}
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "report.md"]
 
 
-def test_it_needs_neither_torch_nor_matplotlib(question: Path) -> None:
+@pytest.mark.parametrize("missing", ["matplotlib", ""])
+def test_it_needs_neither_torch_nor_matplotlib(question: Path, missing: str) -> None:
     code = (
-        "import sys; from experiments.report.__main__ import main; main(sys.argv[1:]); "
-        "assert not {'torch', 'matplotlib'} & set(sys.modules)"
+        "import sys, importlib.util as util; from experiments.report.__main__ import main; find = util.find_spec; "
+        f"util.find_spec = lambda name: None if name == '{missing}' else find(name); main(sys.argv[1:]); "
+        f"assert not {{'torch', '{missing}'}} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code, f"records={question}"], check=True, capture_output=True)
+    command = [sys.executable, "-c", code, f"records={question}"]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert ("pip install -e '.[paper]'" in ended.stdout) == bool(missing)
+    assert (question / PAGE).is_file() and (question / FIGURES).is_dir() == (not missing)
+
+
+def test_figures_are_written_and_those_of_an_earlier_report_removed(question: Path) -> None:
+    pytest.importorskip("matplotlib")
+    folder = question / FIGURES
+    folder.mkdir()
+    for name in ("task-9-gone.png", "mine.png"):
+        (folder / name).touch()
+    written(question)
+    assert sorted(path.name for path in folder.iterdir()) == ["mine.png", "task-1-tiny.pdf", "task-1-tiny.png"]
+    first = {path: path.read_bytes() for path in folder.iterdir()}
+    assert first[folder / "task-1-tiny.png"].startswith(b"\x89PNG")
+    written(question)
+    assert first == {path: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_figures_that_cannot_be_written_leave_the_page(question: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    (question / FIGURES).touch()
+    with pytest.raises(SystemExit):
+        main([f"records={question}"])
+    assert "figures=false" in capsys.readouterr().err and (question / PAGE).is_file()
 
 
 def test_two_schema_versions_are_refused(question: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,6 +97,7 @@ def test_two_schema_versions_are_refused(question: Path, capsys: pytest.CaptureF
         (["record=."], "did you mean 'records'"),
         (["records=.", "margin=0"], "margin=0"),
         (["records=.", "margin=wide"], "margin=wide"),
+        (["records=sweep", "predictions=nowhere.yaml"], "predictions=nowhere.yaml"),
         (["records=sweep", "output=file"], "'file' cannot be written"),
     ],
 )
