@@ -24,10 +24,20 @@ def format_points(value: float | None, *, signed: bool = False) -> str:
 
 
 def format_interval(low: float | None, high: float | None, *, signed: bool = False) -> str:
-    """Return an interval of fractions in points, empty if an end is undefined."""
+    """Return an interval of fractions in points, empty if an end is undefined.
+
+    An end that would round to zero has two decimals if the interval excludes zero.
+
+    >>> format_interval(-0.024, -0.0003, signed=True), format_interval(-0.024, 0.0003, signed=True)
+    ('[−2.4, −0.03]', '[−2.4, 0.0]')
+    """
     if low is None or high is None:
         return ""
-    return f"[{format_points(low, signed=signed)}, {format_points(high, signed=signed)}]"
+    ends = [format_points(end, signed=signed) for end in (low, high)]
+    if low * high > 0:
+        fine = [f"{100 * end:{'+' * signed}.2f}".replace("-", "−") for end in (low, high)]
+        ends = [exact if end == "0.0" else end for end, exact in zip(ends, fine, strict=True)]
+    return f"[{', '.join(ends)}]"
 
 
 def format_score_points(score: Mapping[str, Any]) -> str:
@@ -52,7 +62,7 @@ def format_signed(metric: str, value: float) -> str:
     >>> format_signed("accuracy", 0.0312), format_signed("accuracy", -0.0004), format_signed("rmse", -0.25)
     ('+3.1', '0.0', '-0.25')
     """
-    text = _unsigned_zero(metric, value)
+    text = format_unsigned(metric, value)
     return f"{'+' * (float(text) > 0)}{text}"
 
 
@@ -63,11 +73,12 @@ def format_difference(metric: str, difference: Difference) -> str:
     text = format_signed(metric, difference.value)
     if difference.low is None or difference.high is None:
         return f"{text} (no interval)"
-    return f"{text} [{_unsigned_zero(metric, difference.low)}, {_unsigned_zero(metric, difference.high)}]"
+    return f"{text} [{format_unsigned(metric, difference.low)}, {format_unsigned(metric, difference.high)}]"
 
 
-def _unsigned_zero(metric: str, value: float) -> str:
-    text = format_value(metric, value)
+def format_unsigned(metric: str, value: float) -> str:
+    """Return a difference without a plus sign, in points if the metric is a fraction."""
+    text = f"{100 * value:.1f}" if is_fraction(metric) else format_value(metric, value)
     return text if float(text) else text.removeprefix("-")
 
 

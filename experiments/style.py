@@ -40,7 +40,14 @@ LABELS = {
     "last4_mean": "mean, last 4",
     "cls_mean": "[CLS] + mean",
 }
-METRICS = {"mcc": "Matthews corr.", "f1": "F1", "accuracy": "accuracy", "pearson": "Pearson corr."}
+METRICS = {
+    "mcc": "Matthews corr.",
+    "f1": "F1",
+    "accuracy": "accuracy",
+    "pearson": "Pearson corr.",
+    "spearman": "Spearman corr.",
+    "macro_f1": "macro F1",
+}
 BASELINES = {"bag_of_word_pieces": "bag of word pieces", "constant": "best constant"}
 OTHER_COLOUR, OTHER_MARKER = "#000000", "."
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from src.errors import UserError
 from src.sweeps.comparison import Comparison, Group
 from src.sweeps.export import to_rows
-from src.sweeps.rendering import label_text
+from src.sweeps.remarks import label_text
 from src.trackers.tracker import Table
 
 if TYPE_CHECKING:

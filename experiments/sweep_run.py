@@ -44,8 +44,9 @@ class SweepRun(Callback):
             lines = log_sweep(folder, parse_tracker(config))
         except Exception as error:
             log.warning("the sweep's own run could not be logged: %s", flatten(error))
-        for line in [*sync_hints(jobs_of_last_sweep(folder), folder), *lines]:
-            print_text(line)
+        if not OmegaConf.select(config, "runtime.json"):  # then stdout has nothing else
+            for line in [*sync_hints(jobs_of_last_sweep(folder), folder), *lines]:
+                print_text(line)
 
 
 def log_sweep(folder: Path, config: TrackerConfig) -> list[str]:

@@ -11,18 +11,21 @@ import sys
 if not __package__:  # python src/extract.py would put this folder's modules in the place of the standard library's
     sys.exit("error: call it as a module, from the folder that holds src/: python -m src.extract ...")
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from src.cli.application import run_app
-from src.cli.messages import exit_on_error, print_text
+from src.cli.messages import exit_on_error, print_json, print_text, short_path
 from src.cli.streams import configure_process
 from src.cli.validation import parse_config
 from src.errors import UserError, shortened
 from src.sweeps.checks import check_shards
 from src.sweeps.job_process import SweepJob
+
+log = logging.getLogger("src.extract")  # __main__ when run
 
 
 def main() -> None:
@@ -82,7 +85,10 @@ def _extract_checked(composed: DictConfig, *, sweep: bool) -> None:
         raise UserError("src.extract needs output=FOLDER, where <split>.safetensors goes.")
     check_shards(config.runtime, sweep=sweep, extracts=True)
     with resolved_threads(config) as resolved:
-        extract(resolved, Path(config.output).expanduser(), print_text)
+        as_json = config.runtime.json
+        paths = extract(resolved, Path(config.output).expanduser(), log.info if as_json else print_text)
+    if as_json and not sweep:  # a sweep ends with its own line
+        print_json({"results": [short_path(path) for path in paths]})
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import sys
 if not __package__:  # python src/run.py would put this folder's modules in the place of the standard library's
     sys.exit("error: call it as a module, from the folder that holds src/: python -m src.run ...")
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,11 +20,12 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from src.cli.application import run_app
-from src.cli.messages import print_text
+from src.cli.messages import print_json, print_text, short_path, terminal_width
 from src.cli.validation import parse_config, parse_tracker
 from src.config.schema import Config
 from src.errors import mask
 from src.probes.estimators import instantiate
+from src.results.result import RECORD
 from src.sweeps.checks import check_shards
 from src.sweeps.job_process import SweepJob
 from src.sweeps.status import discard_earlier_result, write_status
@@ -47,7 +49,6 @@ def task(composed: DictConfig) -> None:
     if job is None:
         run_single(parse_config(composed), Path(HydraConfig.get().runtime.output_dir))
         return
-    log.info("[%s] %s", job.number, " ".join(job.overrides))
     try:
         run_job(composed, job)
     except Exception as error:
@@ -57,16 +58,27 @@ def task(composed: DictConfig) -> None:
 def run_single(config: Config, folder: Path) -> None:
     """Do one run and write its record into `folder`."""
     from src.pipeline.threads import resolved_threads
-    from src.results.display import result_table
 
     check_shards(config.runtime, sweep=False, extracts=False)
     with resolved_threads(config) as resolved:
         tracker, estimator, prepared = _prepare(resolved)
         discard_earlier_result(folder, None)
-        hint = _run_probe(tracker, prepared, estimator, folder, result_table)
+        hint = _run_probe(tracker, prepared, estimator, folder, partial(_show, folder, as_json=config.runtime.json))
     write_status(folder, "done")
-    if hint:
+    if hint and not config.runtime.json:
         print_text(hint)
+
+
+def _show(folder: Path, result: Result, *, as_json: bool) -> None:
+    """Print a run's scores and where its record is; log all its values for ``runtime.log=debug``."""
+    from src.results.display import result_lines, result_table
+
+    path = short_path(folder / RECORD)
+    log.debug("%s", result_table(result))
+    if as_json:
+        print_json({"results": path, **json.loads(result.to_json())})
+    else:
+        print_text(f"{result_lines(result, width=terminal_width())}\nresults: {path}")
 
 
 def run_job(composed: DictConfig, job: SweepJob) -> None:
@@ -74,7 +86,7 @@ def run_job(composed: DictConfig, job: SweepJob) -> None:
     from src.pipeline.record import renamed
     from src.pipeline.threads import resolved_threads
     from src.results.cache import ResultCache
-    from src.results.display import result_summary
+    from src.results.display import format_score, score_summary
     from src.trackers.registry import run_group
 
     has_result = job.start()
@@ -91,14 +103,20 @@ def run_job(composed: DictConfig, job: SweepJob) -> None:
         copied = ResultCache(prepared.extractor.store.root).get(prepared.key, job.folder, rename)
         if copied is None:
             job.discard_earlier_result()
-            _run_probe(tracker, prepared, estimator, job.folder, result_summary)  # one line: a table ends the sweep
+            _run_probe(tracker, prepared, estimator, job.folder, lambda result: _log_job(job, score_summary(result)))
         else:
-            log.info("[%s] already done: the earlier record is copied", job.number)
+            score = f"{copied.score['metric']} {format_score(copied.score['metric'], copied.score)}"
+            _log_job(job, f"skipped, an equal run is in the store: {score}")
             if not (has_result and tracker.holds(job.folder, prepared.key)):
                 _start(tracker, prepared, job.folder, copied.provenance)
                 _log(tracker, prepared, copied, job.folder)
                 tracker.finish(failed=False)
-    job.finish("done" if copied is None else "skipped")
+    job.finish("done" if copied is None else "skipped", encoded=bool(prepared.extractor.encoded))
+
+
+def _log_job(job: SweepJob, text: str) -> None:
+    """Log a line about a job of a sweep."""
+    log.info("%s: %s", job.label, text)
 
 
 def _prepare(config: Config) -> tuple[Tracker, object, PreparedRun]:
@@ -110,9 +128,9 @@ def _prepare(config: Config) -> tuple[Tracker, object, PreparedRun]:
 
 
 def _run_probe(
-    tracker: Tracker, prepared: PreparedRun, estimator: object, folder: Path, show: Callable[[Result], str]
+    tracker: Tracker, prepared: PreparedRun, estimator: object, folder: Path, show: Callable[[Result], None]
 ) -> str | None:
-    """Fit and score the probe, then write, print and track the record; return the tracker's hint for the user."""
+    """Fit and score the probe, then write, show and track the record; return the tracker's hint for the user."""
     from src.pipeline.record import record_provenance
     from src.pipeline.run import run_probe
     from src.probes.protocols.base import get_protocol
@@ -126,7 +144,7 @@ def _run_probe(
         # First, so that the result is kept even if the folder cannot be written.
         ResultCache(prepared.extractor.store.root).put(prepared.key, finished.files)
         finished.write(folder)
-        print_text(show(finished.result))
+        show(finished.result)
         _log(tracker, prepared, finished.result, folder)
         if settings.examples:
             compared = get_protocol(prepared.probe).FITTED  # a similarity has another unit than the gold scores

@@ -41,8 +41,8 @@ def test_features_are_those_that_a_run_probes(
     ended = run_main(extract.main, *files, "pooling=cls", "output=out")
     assert ended.status == 0, ended.err
     assert ended.out.splitlines() == [
-        "out/train.safetensors: 40 rows, encoded",
-        "out/test.safetensors: 20 rows, encoded",
+        "out/train.safetensors: 40 rows, cache miss",
+        "out/test.safetensors: 20 rows, cache miss",
     ]
     monkeypatch.setattr(FeatureExtractor, "features", watched)
     assert run_main(run.main, *files, "pooling=cls").status == 0
@@ -51,7 +51,7 @@ def test_features_are_those_that_a_run_probes(
         assert written["features"].dtype == np.float32
         np.testing.assert_array_equal(written["features"], values)
     again = run_main(extract.main, *files, "pooling=cls", "output=again")
-    assert again.out.count("from the store") == 2
+    assert again.out.count("cache hit") == 2
 
 
 def test_rows_keep_their_order_and_labels_their_names(run_main: RunMain, files: list[str], tmp_path: Path) -> None:

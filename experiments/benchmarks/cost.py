@@ -9,7 +9,6 @@ median is given with the quickest and the slowest repeat.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from experiments.benchmarks.passes import passes, stops_early, targets
-from experiments.benchmarks.timing import Measurements, format_seconds, measure, nested, one_core
+from experiments.benchmarks.timing import Measurements, format_seconds, load_average, measure, nested, one_core
 from experiments.cli import ModelPath, at_least, command, required
 from experiments.configurations import dataset_config, probe_config
 from experiments.files import write_json
@@ -60,7 +59,7 @@ class Options:
 def main(options: Options) -> None:
     """Measure every dataset, print its medians and write the file."""
     prepared = {name: prepare(name, options) for name in options.dataset}
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # shows whether other work ran meanwhile
+    load = load_average()
     measured = {}
     for name, each in prepared.items():
         measured[name] = cost(each, options)

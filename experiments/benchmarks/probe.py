@@ -120,11 +120,6 @@ class Figures:
         """Median over the turns of the suite's seconds by those of scikit-learn."""
         return statistics.median(self.ratios)
 
-    @property
-    def met(self) -> bool:
-        """Whether ratio and gap are within their limits."""
-        return self.gap <= ALLOWED_GAP and self.ratio <= ALLOWED.get(self.classes, float("inf"))
-
     def record(self) -> dict[str, Any]:
         """Return the figures by name."""
         return {**asdict(self), "ratio": self.ratio, "peer": PEER}

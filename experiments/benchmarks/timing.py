@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +27,11 @@ def one_core() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads)
+
+
+def load_average() -> float | None:
+    """Return the load of the last minute, which shows whether other work runs; None if it is not known."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def measure(

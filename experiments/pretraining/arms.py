@@ -32,6 +32,15 @@ ARMS = {
     "nsp_same_document": ("schedule.objective=mlm_nsp", "schedule.negatives=same_document"),
 }
 PACE = ("pace.workers=1", "pace.threads=1", "pace.device=cpu", "pace.save=100", "pace.progress=false", "tracker=none")
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    # In bfloat16, each number of masked pieces compiles its own oneDNN product; all of them would
+    # fill gigabytes.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256",
+    # Large tensors keep their memory from step to step, in large pages, rather than get new pages.
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=67108864"
+    ":glibc.malloc.trim_threshold=4294967296",
+}
 POLL_INTERVAL = 0.2  # seconds
 
 
@@ -166,9 +175,7 @@ def start_training(arm: Arm, text: Path, start: str | None) -> subprocess.Popen[
     ]  # fmt: skip
     if start is not None:
         overrides.append(f'model.path="{start}"')
-    # Each number of masked pieces compiles its own oneDNN product; all of them would fill
-    # gigabytes.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
+    environment = {**os.environ, **ENVIRONMENT}
     arguments = [sys.executable, "-m", "experiments.pretrain", *overrides]
     with (arm.folder / "log.txt").open("ab") as log:
         return subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, pad
 from transformers import BertConfig, BertForPreTraining
 
 from experiments.pretraining.corpus import Corpus
 from experiments.pretraining.embeddings import embeddings, sinusoids
+from experiments.pretraining.forward import apply, read_states
 from experiments.pretraining.recipe import Schedule, Shape
 from src.errors import UserError
 from src.models.checkpoint import Checkpoint
@@ -22,6 +23,7 @@ from src.models.restricted_folder import restricted_folder
 # BERT-base's 0.02 at width 768, scaled by the width: 0.02 at a small width leaves attention flat
 # for thousands of steps.
 DEVIATION = 0.02 * math.sqrt(768)
+IGNORED = -100  # target of rows without meaning
 
 
 def new_model(shape: Shape, dropout: float, seed: int) -> BertForPreTraining:
@@ -98,10 +100,13 @@ def logits_and_losses(
     pair_logits : (rows, 2)
     mlm_loss, nsp_loss : scalars, in nats
     """
-    output = model.bert(input_ids=ids, token_type_ids=segments)
-    words = model.cls.predictions(output.last_hidden_state.flatten(0, 1)[places])
-    pairs = model.cls.seq_relationship(output.pooler_output)
-    return words, pairs, cross_entropy(words.float(), targets), cross_entropy(pairs.float(), random)
+    states, pooled = read_states(model, ids, segments, places)
+    head = model.cls.predictions
+    words = apply(head.decoder, head.transform(states))
+    pairs = model.cls.seq_relationship(pooled)
+    padded = pad(targets, (0, len(words) - len(targets)), value=IGNORED)
+    mlm, nsp = cross_entropy(words.float(), padded, ignore_index=IGNORED), cross_entropy(pairs.float(), random)
+    return words[: len(targets)], pairs, mlm, nsp
 
 
 class Loss(nn.Module):

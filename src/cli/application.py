@@ -15,11 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.cli.messages import exit_with_error, format_error, is_unwritable
 from src.cli.overrides import check_overrides
-from src.cli.streams import configure_process
+from src.cli.streams import configure_process, set_log_level
 from src.cli.structured import Schema
 from src.config.paths import CONF
 from src.errors import UserError
 from src.pooling import CONCAT, poolings
+
+ROOT = "config"  # file in conf/ of the configuration of a run
 
 
 def register() -> None:
@@ -30,7 +32,7 @@ def register() -> None:
         store.store(group="pooling", name=name, node={"name": name}, provider="src.pooling")
 
 
-def run_app(task: Callable[[DictConfig], Any], *, sweeps: bool = True, config: str = "config") -> None:
+def run_app(task: Callable[[DictConfig], Any], *, sweeps: bool = True, config: str = ROOT) -> None:
     """Run a task under Hydra, and exit if it fails.
 
     Bad input ends with its lines on stderr and status 1, an interruption with status 130. Only
@@ -53,6 +55,7 @@ def run_app(task: Callable[[DictConfig], Any], *, sweeps: bool = True, config: s
     def guarded(composed: DictConfig) -> None:
         # Keeps the task's errors apart from Hydra's, which leave hydra.main.
         configure_process()  # a launcher's process starts here
+        set_log_level(OmegaConf.select(composed, "runtime.log"))
         try:
             leave_job_folder()
             task(composed)
@@ -60,7 +63,7 @@ def run_app(task: Callable[[DictConfig], Any], *, sweeps: bool = True, config: s
             failure.append(error)
 
     try:
-        sys.argv[1:] = check_overrides(sys.argv[1:], sweeps=sweeps)
+        sys.argv[1:] = check_overrides(sys.argv[1:], sweeps=sweeps, runs=config == ROOT)
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config)(guarded)()
     except KeyboardInterrupt:
         print("stopped. What is stored is kept: the same command goes on from there.", file=sys.stderr)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import errno
 import itertools
+import json
+import shutil
 import sys
 import typing
 from collections.abc import Iterator, Sequence
@@ -51,6 +53,22 @@ def print_text(text: str) -> None:
     print(printable(text))
 
 
+def print_json(value: Any) -> None:
+    """Print plain values as one line of JSON on stdout."""
+    print(printable(json.dumps(value, allow_nan=False)))
+
+
+def terminal_width() -> int | None:
+    """Return the columns of the terminal that shows stdout; None if a file or another program reads it."""
+    return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else None
+
+
+def short_path(path: Path) -> str:
+    """Return a path relative to the current folder if it lies below it, else as it is."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path)
+
+
 def exit_with_error(message: str, status: int = 1) -> NoReturn:
     """Print an error's lines on stderr and exit."""
     print(f"error: {printable(message)}", file=sys.stderr)
@@ -93,6 +111,8 @@ def format_error(error: Exception) -> str:
             return missing
         if isinstance(cause, OmegaConfBaseException):
             return str(explain(cause))
+    if isinstance(error, AssertionError) and "Unexpected type" in str(error):  # OmegaConf, of a key below null
+        return _null_parent(sys.argv[1:])
     if isinstance(error, OverrideParseException):
         return f"cannot read '{mask(str(error.override))[:100]}'. {QUOTING}"
     if isinstance(error, OSError) and error.filename is not None:
@@ -109,6 +129,24 @@ def format_error(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     # A line that ends with a colon announces a dump.
     return "\n".join(itertools.islice(itertools.takewhile(lambda line: not line.endswith(":"), lines), 2)) or lines[0]
+
+
+def _null_parent(arguments: Sequence[str]) -> str:
+    """Return the text for a key below one that may be null, and is."""
+    keys = [word.partition("=")[0].lstrip("+~") for word in arguments]
+    below = [key for key in keys if any(parent and key.startswith(f"{parent}.") for parent in _optional_sections())]
+    named = mask(", ".join(below or [key for key in keys if "." in key]))
+    return f"cannot set {named}: the section above it is null in this option of its group. Choose another option."
+
+
+def _optional_sections(kind: Any = Config, prefix: str = "") -> Iterator[str]:
+    """Yield the keys of sections and mappings that may be null."""
+    for name, hint in typing.get_type_hints(kind).items():
+        inner, key = not_none(hint), f"{prefix}{name}"
+        if inner is not hint and (dataclasses.is_dataclass(inner) or typing.get_origin(inner) is dict):
+            yield key
+        if dataclasses.is_dataclass(inner):
+            yield from _optional_sections(inner, f"{key}.")
 
 
 def _missing_option(error: MissingConfigException) -> str | None:
@@ -165,6 +203,8 @@ def explain(error: OmegaConfBaseException) -> UserError:
     if isinstance(error, (ConfigKeyError, ConfigAttributeError)) and isinstance(error.parent_node, DictConfig):
         parent, _, name = key.rpartition(".")
         known = sorted(set(map(str, error.parent_node)) - {"hydra"})
+        if not known:
+            return UserError(f"unknown key '{key}': {parent} is empty. With a plus sign it is added: +{key}=...")
         return unknown("key", name, known, where=f"{parent}: " if parent else "")
     if "is not a subclass of" in first:  # names a class
         first = f"Got {first.rpartition('value: ')[2]}"

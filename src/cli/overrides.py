@@ -6,15 +6,18 @@ import argparse
 import dataclasses
 import math
 import re
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString, RangeSweep
 
-from src.cli.messages import QUOTING, exit_with_error, help_command, not_an_option
+from src.cli.messages import KINDS, QUOTING, exit_with_error, help_command, not_an_option
+from src.cli.structured import field_type
 from src.config.paths import CONF
 from src.config.schema import Config
 from src.errors import UserError, refuse_credentials
+from src.registry import unknown
 
 KEYS = tuple(each.name for each in dataclasses.fields(Config))
 GROUPS = tuple(name for name in KEYS if (CONF / name).is_dir() or name == "pooling")
@@ -29,16 +32,18 @@ OPTIONS = (
     ("--package", "-p"), ("--config-path", "-cp"), ("--config-name", "-cn"), ("--config-dir", "-cd"),
     ("--experimental-rerun",),
 )  # fmt: skip
+# Flags of this suite: the overrides that they stand for.
+SHORTHANDS = {"--quiet": ("runtime.log=warning", "runtime.progress=false"), "--json": ("runtime.json=true",)}
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
 class FlagParser(argparse.ArgumentParser):
     """Parser that separates Hydra's flags from overrides; Hydra itself evaluates the flags."""
 
-    def __init__(self) -> None:
+    def __init__(self, shorthands: Iterable[str] = ()) -> None:
         super().__init__(add_help=False)
         self.add_argument("overrides", nargs="*")
-        for names in SWITCHES:
+        for names in (*SWITCHES, *((name,) for name in shorthands)):
             self.add_argument(*names, action="store_true")
         for names in OPTIONS:
             self.add_argument(*names)
@@ -51,8 +56,8 @@ class FlagParser(argparse.ArgumentParser):
         exit_with_error(f"{message}. {help_command()} lists what is allowed.", status)
 
 
-def check_overrides(arguments: list[str], *, sweeps: bool = True) -> list[str]:
-    """Check the arguments of a command line, and return them with the flags first.
+def check_overrides(arguments: list[str], *, sweeps: bool = True, runs: bool = True) -> list[str]:
+    """Check the arguments of a command line, and return them with the flags first, `SHORTHANDS` replaced.
 
     Parameters
     ----------
@@ -60,6 +65,8 @@ def check_overrides(arguments: list[str], *, sweeps: bool = True) -> list[str]:
         Flags and overrides in any order.
     sweeps : bool
         Whether the command can run several jobs.
+    runs : bool
+        Whether the keys are those of `Config`, and `SHORTHANDS` are flags.
 
     Raises
     ------
@@ -68,10 +75,10 @@ def check_overrides(arguments: list[str], *, sweeps: bool = True) -> list[str]:
     hydra.errors.HydraException
         An argument that Hydra cannot parse.
     """
-    parser = FlagParser()
+    parser = FlagParser(SHORTHANDS if runs else ())
     flags, rest = parser.parse_known_args(arguments)  # the rest are overrides that follow a flag
-    if unknown := [argument for argument in rest if argument.startswith("-")]:
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if unread := [argument for argument in rest if argument.startswith("-")]:
+        parser.error(f"unrecognized arguments: {' '.join(unread)}")
     overrides = [*flags.overrides, *rest]
     for argument in arguments:
         check_argument(argument)
@@ -83,10 +90,46 @@ def check_overrides(arguments: list[str], *, sweeps: bool = True) -> list[str]:
     jobs = 1
     for override in OverridesParser.create().parse_overrides(overrides):
         check_override(override, sweep=flags.multirun or mode)
+        if runs:
+            check_key(str(override.key_or_group))
         jobs *= count_values(override)
         if jobs > MAX_JOBS:
             raise UserError(f"'{override.input_line}' makes more than {MAX_JOBS:,} jobs. Sweep over fewer values.")
-    return [*(argument for argument in arguments if argument not in overrides), *overrides]
+    given = [name for name in SHORTHANDS if runs and getattr(flags, name.lstrip("-"))]
+    short = [word for name in given for word in SHORTHANDS[name]]  # first, so that a key that is named beside wins
+    kept = [word for word in arguments if word not in overrides and not _is_shorthand(word, given)]
+    return [*kept, *short, *overrides]
+
+
+def _is_shorthand(argument: str, given: Sequence[str]) -> bool:
+    """Return whether an argument is one of the given shorthands, perhaps abbreviated as argparse allows."""
+    return len(argument) > 2 and argument.startswith("--") and any(name.startswith(argument) for name in given)
+
+
+def check_key(key: str) -> None:
+    """Refuse a dotted key below a group of `Config` if no such key is known.
+
+    Keys of mappings, such as ``probe.grid.alpha``, are checked against their content by OmegaConf.
+
+    Raises
+    ------
+    UserError
+        There is no such key, or a key above it holds a single value.
+    """
+    first, *names = key.split(".")
+    if first not in KEYS or not names:
+        return
+    parent, kind = first, field_type(Config, first)
+    for name in names:
+        if dataclasses.is_dataclass(kind):
+            known = [each.name for each in dataclasses.fields(kind)]
+            if name not in known:
+                raise unknown("key", name, known, where=f"{parent}: ")
+            parent, kind = f"{parent}.{name}", field_type(kind, name)
+        elif kind in (str, int, float, bool) or (kind is list and not name.isdecimal()):
+            raise UserError(f"'{key}' is no key: {parent} is {KINDS[kind]}. Write {parent}=...")
+        else:
+            return
 
 
 def check_override(override: Override, *, sweep: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import io
 import logging
 import os
@@ -9,6 +11,7 @@ import sys
 import warnings
 from typing import Any
 
+from src.config.schema import LOG_LEVELS
 from src.errors import printable
 
 
@@ -25,6 +28,15 @@ def configure_process() -> None:
     logging.raiseExceptions = False  # on a full disk, a library's log would print a traceback
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of libraries; this package logs its warnings
+    # Otherwise the interpreter, as it ends, walks twice over all objects of torch and transformers.
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)
+
+
+def set_log_level(level: Any) -> None:
+    """Set the lowest level of the lines that this process logs; without effect if it is none of `LOG_LEVELS`."""
+    if level in LOG_LEVELS:
+        logging.getLogger("src").setLevel(str(level).upper())
 
 
 class PrintableFormatter(logging.Formatter):

@@ -33,6 +33,16 @@ def not_none(hint: Any) -> Any:
     return hint
 
 
+def field_type(kind: Any, name: str) -> Any:
+    """Return the type of a dataclass's field without its parameters and without None, such as list for a list of str.
+
+    >>> field_type(Config, "layer"), field_type(ProbeConfig, "grid")
+    (<class 'int'>, <class 'dict'>)
+    """
+    hint = not_none(typing.get_type_hints(kind).get(name))
+    return typing.get_origin(hint) or hint
+
+
 @functools.cache
 def nested(kind: Any) -> dict[str, type]:
     """Return the fields of a dataclass that hold a dataclass: name and class."""

@@ -186,6 +186,7 @@ def check_runtime(runtime: RuntimeConfig) -> None:
     """Check where and how fast to compute; raise a UserError."""
     one_of("runtime.device", runtime.device, schema.DEVICES)
     one_of("runtime.dtype", runtime.dtype, schema.DTYPES)
+    one_of("runtime.log", runtime.log, schema.LOG_LEVELS)
     at_least("runtime.token_budget", runtime.token_budget, 1)
     at_least("runtime.threads", runtime.threads, 1)
     at_least("runtime.shards", runtime.shards, 1)

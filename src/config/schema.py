@@ -16,6 +16,7 @@ SCALINGS = ("none", "standardise", "l2")
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")  # of probe=cosine
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("float32", "bfloat16", "float16", "mixed", "tf32")
+LOG_LEVELS = ("debug", "info", "warning", "error")
 MODES = ("offline", "auto", "online")
 FORMATS = ("huggingface", "tensorflow")
 # names of transformers; gelu is by the error function
@@ -231,7 +232,9 @@ class RuntimeConfig:
     shards: int = 1  # jobs that share a forward pass
     # number of this job's shard, for src.extract; unset: a sweep assigns shards itself
     shard: int | None = None
-    progress: bool = True
+    progress: bool = True  # bars on a terminal, elsewhere a line a minute
+    log: str = "info"  # lowest level of the lines on stderr, one of `LOG_LEVELS`
+    json: bool = False  # print the result as one line of JSON
 
 
 @dataclass(frozen=True)

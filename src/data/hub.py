@@ -14,7 +14,7 @@ from src.data.official import top_folder
 from src.data.reading.cells import text_table
 from src.data.reading.columns import find_column, rename_columns, role_columns, trimmed
 from src.errors import UserError, flatten
-from src.runtime.hub import go_offline_unless_reachable
+from src.runtime.hub import go_offline_unless_reachable, log_request
 
 COMMIT = "[0-9a-f]{40}"
 
@@ -50,6 +50,12 @@ def read_hub(config: DatasetConfig) -> tuple[dict[str, pa.Table | None], dict[st
     return tables, source
 
 
+def check_cached(config: DatasetConfig) -> None:
+    """Check, where the hub cannot be reached, that its cache has the dataset; raise a UserError if not."""
+    if not go_offline_unless_reachable():
+        _download(config, str(config.hub.path), config.hub.name, config.hub.revision)
+
+
 def _commit(loaded: Any, revision: str) -> str | None:
     """Return the commit of a loaded dataset: the addresses of its files hold that of a branch."""
     addresses = " ".join(next(iter(loaded.values())).info.download_checksums or {})
@@ -64,6 +70,8 @@ def _download(config: DatasetConfig, path: str, name: str | None, revision: str)
     import datasets
 
     datasets.disable_progress_bars()
+    if online:
+        log_request(path)
     try:
         return datasets.load_dataset(path, name, revision=revision)
     except Exception as error:  # the library's errors have no common class

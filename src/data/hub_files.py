@@ -73,6 +73,20 @@ def load_hub_data(config: DatasetConfig, check: Check) -> HubData:
     return _load_id(config, check)
 
 
+def check_hub_data(config: DatasetConfig) -> None:
+    """Check that there is a dataset's folder or, where the hub cannot be reached, a copy in its cache.
+
+    For errors see `load_hub_data`.
+    """
+    files, given = config.hub, str(config.hub.path)
+    folder = expand_home(given)
+    if folder.is_dir():
+        return
+    _check_id(given, folder)
+    if not hub.go_offline_unless_reachable() and _cached_snapshot(given, files.revision) is None:
+        load_hub_data(config, lambda _: None)
+
+
 def _check_id(given: str, folder: Path) -> None:
     """Raise a UserError if a path that is no folder is no id of the hub either."""
     if folder.is_file():
@@ -92,6 +106,8 @@ def _load_id(config: DatasetConfig, check: Check) -> HubData:
     if path.isidentifier() and importlib.util.find_spec(f"datasets.packaged_modules.{path}"):
         raise UserError(f"dataset.hub.path={path} is a format, not a dataset. Use dataset=files dataset.train=FILE.")
     failure: Exception | None = None
+    if online:
+        hub.log_request(path)
     try:
         builder = _builder(path, files.name, revision=files.revision)
         commit = builder.hash if COMMIT.fullmatch(str(builder.hash)) else None

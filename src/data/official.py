@@ -38,38 +38,67 @@ def read_official(
     UserError
         The folder or the file of a split that is used is missing, or a file cannot be read.
     """
+    source: dict[str, Any] = {"from": "folder", "path": local.folder, "revision": None, "files": {}}
+    if local.format == "sts":
+        return {split: _read_sets(config, local, data_root, split, source) for split in local.files}, source
+    tables: dict[str, pa.Table | None] = {}
+    for split, files in official_files(config, local, data_root).items():
+        for path, given, _ in files:
+            source["files"][given.removeprefix(f"{local.folder}/")] = file_sha256(path, given)
+        tables[split] = _read_split(config, local, files)
+    return tables, source
+
+
+def find_root(config: DatasetConfig, data_root: str) -> Path:
+    """Return ``data_root`` as a path; UserError if it is not a folder."""
     root = expand_home(data_root)
     if not root.is_dir():
         raise UserError(
             f"data_root '{data_root}' is not a folder. "
             f"It holds {top_folder(config)}/ in the layout of the official download."
         )
-    source: dict[str, Any] = {"from": "folder", "path": local.folder, "revision": None, "files": {}}
-    if local.format == "sts":
-        return {split: _read_sets(config, local, data_root, split, source) for split in local.files}, source
+    return root
+
+
+def official_files(config: DatasetConfig, local: LocalFiles, data_root: str) -> dict[str, list[tuple[Path, str, str]]]:
+    """Return the files of each split, none where its labels are hidden, without reading them.
+
+    A file comes with its name for messages, and with its class (parallel_lines: its column).
+
+    Raises
+    ------
+    UserError
+        The folder or the file of a split that is used is missing.
+    """
+    root = find_root(config, data_root)
     # A split is one file, several in a row, or one for each class; null where labels are hidden.
     parts = {split: _parts(named) for split, named in local.files.items()}
     if local.labelled is not None and local.labelled.split in config.roles.values():
         parts[local.labelled.split] = [("", local.labelled.file)]
     expected = ", ".join(file for named in parts.values() for _, file in named if file)
-    tables: dict[str, pa.Table | None] = {}
+    found: dict[str, list[tuple[Path, str, str]]] = {}
     for split, named in parts.items():
-        read = []
+        found[split] = []
         for label, file in named:
             if file is None:
                 continue
             path, given = root / local.folder / file, f"{local.folder}/{file}"
-            if not path.exists():
-                if split not in config.roles.values():
-                    continue
+            if path.exists():
+                found[split].append((path, given, label))
+            elif split in config.roles.values():
                 raise UserError(
                     f"{config.name}: there is no {given} in data_root={data_root}.\n"
                     f"The official download keeps in {local.folder}: {expected}."
                 )
-            source["files"][file] = file_sha256(path, given)
-            read.append((path, given, label))
-        tables[split] = _read_split(config, local, read)
-    return tables, source
+    return found
+
+
+def check_sets(config: DatasetConfig, local: LocalFiles, data_root: str) -> Path:
+    """Return the folder of a task that comes in sets; UserError if it is missing."""
+    folder = find_root(config, data_root) / local.folder
+    if not folder.is_dir():
+        raise UserError(f"{config.name}: there is no folder {local.folder} in data_root={data_root}.")
+    return folder
 
 
 def _read_split(config: DatasetConfig, local: LocalFiles, files: list[tuple[Path, str, str]]) -> pa.Table | None:
@@ -113,9 +142,7 @@ def _read_sets(
     config: DatasetConfig, local: LocalFiles, data_root: str, split: str, source: dict[str, Any]
 ) -> pa.Table:
     """Return the sets of a split, by name; add its files and left-out rows to `source`."""
-    folder, given, known = expand_home(data_root) / local.folder, local.folder, local.files[split] or []
-    if not folder.is_dir():
-        raise UserError(f"{config.name}: there is no folder {given} in data_root={data_root}.")
+    folder, given, known = check_sets(config, local, data_root), local.folder, local.files[split] or []
     names = find_sets(folder, given, known)
     if known and set(names) != set(known):
         log.warning(

@@ -31,6 +31,7 @@ from src.storage.shards import ShardStore
 
 log = logging.getLogger(__name__)
 
+MANY_ROWS = 20_000  # rows whose tokenizing takes seconds
 PASS_KEY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -148,6 +149,8 @@ class FeatureExtractor(EncoderOnDemand):
 
     def tokenize(self, column: EncoderInput) -> Tokens:
         """Return the word pieces of a column, which are not stored; for errors see `tokens`."""
+        if len(column) > MANY_ROWS:
+            log.info("%s: tokenizing %s rows", column.label, f"{len(column):,}")
         with self.clock.phase("tokenise"):
             if self._tokenizer is None:
                 self._tokenizer = Tokenizer(self.checkpoint, self.info.max_length)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from src.models.checkpoint import Checkpoint
 from src.models.encoder import Encoder
 from src.models.options import EncodingOptions
+from src.runtime.garbage import garbage_collection_paused
 from src.runtime.provenance import version
 from src.storage.keys import content_key
 
@@ -25,7 +26,8 @@ def load_encoder(checkpoint: Checkpoint, options: EncodingOptions) -> Encoder:
     if key not in _kept:
         _kept.clear()
         log.info("loading %s", checkpoint.label)
-        _kept[key] = Encoder(checkpoint, options)
+        with garbage_collection_paused():  # torch and transformers are imported here
+            _kept[key] = Encoder(checkpoint, options)
     return _kept[key]
 
 

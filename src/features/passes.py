@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,7 +22,7 @@ from src.models.encoder import Encoder
 from src.models.options import EncodingOptions
 from src.models.tokenizer import Tokens
 from src.runtime.clock import Clock
-from src.runtime.terminal import hides_bar
+from src.runtime.terminal import progress_bar
 from src.storage.arrays import ArrayStore
 from src.storage.shards import ShardStore
 
@@ -102,8 +102,10 @@ class ForwardPass:
         todo = [number for number in range(len(self.shards)) if number not in finished]
         needed = len(self.targets) * rows * self.width * 4
         self.store.require_space(needed - written - self.shard_store.partial_size(todo))
+        if finished and todo:
+            log.info("%s: resumed, %d of %d shards are stored", self.column.label, len(finished), len(self.shards))
         while todo:
-            finished |= self._encode_timed(todo)
+            finished |= self._encode_timed(todo, range(len(self.shards)))
             if todo := [number for number in todo if number not in finished]:
                 log.info("%s: waiting for another process, which encodes the last shards", self.column.label)
                 self.shard_store.wait_for(todo[0])
@@ -114,12 +116,12 @@ class ForwardPass:
 
     def encode_shard(self, shard: int, shards: int) -> None:
         """Encode and store every `shards`-th shard of the pass, from number `shard` on."""
-        stored = self.shard_store.listed()
-        todo = [number for number in range(shard, len(self.shards), shards) if number not in stored]
+        stored, own = self.shard_store.listed(), range(shard, len(self.shards), shards)
+        todo = [number for number in own if number not in stored]
         if todo:
             rows = sum(self._count_rows(number) for number in todo)
             self.store.require_space(len(self.targets) * rows * self.width * 4 - self.shard_store.partial_size(todo))
-            self._encode_timed(todo)
+            self._encode_timed(todo, own)
             if self._encoded_shards:
                 self.shard_store.add_timing(self._seconds)
 
@@ -136,8 +138,10 @@ class ForwardPass:
             for phase in known:
                 self._seconds[phase] += timing[phase]
 
-    def _encode_timed(self, todo: list[int]) -> dict[int, Path]:
+    def _encode_timed(self, todo: list[int], wanted: Iterable[int]) -> dict[int, Path]:
         """Encode shards, add their seconds to the clock and log the speed.
+
+        `wanted` are the shards of which `todo` are not stored yet.
 
         Returns
         -------
@@ -152,7 +156,7 @@ class ForwardPass:
         self._seconds = dict.fromkeys(self._seconds, 0.0)
         started = time.perf_counter()
         _ = self.needed  # computed once, before workers start
-        with self._progress_bar(todo) as bar:
+        with self._progress_bar(todo, wanted) as bar:
             done = self._encode(encoder, todo, bar)
         wall = time.perf_counter() - started
         if new := self._encoded_shards - before:
@@ -301,13 +305,13 @@ class ForwardPass:
     def _count_rows(self, number: int) -> int:
         return sum(len(batch) for batch in self.shards[number])
 
-    def _progress_bar(self, todo: list[int]) -> Any:
-        from tqdm import tqdm
-
-        return tqdm(
-            total=sum(self._count_tokens(number) for number in todo), unit="tok", unit_scale=True,
-            desc=self.column.label, disable=hides_bar(self.progress), dynamic_ncols=True, smoothing=0,
-        )  # fmt: skip
+    def _progress_bar(self, todo: list[int], wanted: Iterable[int]) -> Any:
+        """Return the bar of the shards that this process wants; it starts at those that are stored already."""
+        total = sum(self._count_tokens(number) for number in wanted)
+        done = total - sum(self._count_tokens(number) for number in todo)
+        return progress_bar(
+            self.column.label, self.progress, total=total, initial=done, unit="tok", unit_scale=True, smoothing=0
+        )
 
 
 def use_one_thread() -> None:

@@ -27,6 +27,23 @@ def find_checkpoint(config: ModelConfig) -> Checkpoint:
     """
     if config.format == "tensorflow":
         return tensorflow.read_checkpoint(config)
+    folder, commit = _locate(config)
+    path = str(config.path)
+    label = path if commit else folder.resolve().name
+    return huggingface.read_checkpoint(folder, path, label, commit, config.do_lower_case)
+
+
+def check_model(config: ModelConfig) -> None:
+    """Check that a checkpoint's folder is there or, where the hub cannot be reached, a copy in its cache.
+
+    For errors see `find_checkpoint`; the files themselves are not read.
+    """
+    if config.format != "tensorflow" and not (is_remote(config) and hub.go_offline_unless_reachable()):
+        _locate(config)
+
+
+def _locate(config: ModelConfig) -> tuple[Path, str | None]:
+    """Return the folder of a checkpoint in the Hugging Face layout, and its commit if it comes from the hub."""
     if not config.path:
         raise UserError(
             "no model is named. Use model=checkpoint model.path=<hub id or folder>, or one by name: "
@@ -40,14 +57,13 @@ def find_checkpoint(config: ModelConfig) -> Checkpoint:
                 "revision. "
                 "Set model.revision=null, or give model.path a hub id."
             )
-        return huggingface.read_checkpoint(folder, config.path, folder.resolve().name, None, config.do_lower_case)
+        return folder, None
     if hub.looks_like_path(config.path):
         raise UserError(
             f"model.path={config.path}: no such folder. Give a folder that holds config.json and model.safetensors, "
             "or a hub id such as google-bert/bert-base-uncased."
         )
-    folder, commit = _download(config.path, config.revision)
-    return huggingface.read_checkpoint(folder, config.path, config.path, commit, config.do_lower_case)
+    return _download(config.path, config.revision)
 
 
 def _download(path: str, revision: str | None) -> tuple[Path, str]:

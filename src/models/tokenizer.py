@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +14,7 @@ from src.errors import UserError, flatten
 from src.models.checkpoint import Checkpoint
 from src.models.restricted_folder import restricted_folder
 from src.models.wordpieces import row_blocks, set_lower_case, tokenizer_error, truncate_texts
+from src.runtime.garbage import garbage_collection_paused
 
 ROWS = 8192  # given to the tokenizer at once: bounds the memory of its Python objects
 
@@ -175,18 +174,6 @@ def explain_load_error(error: Exception) -> tuple[str, str] | None:
             "Get config.json and the weights of one checkpoint.",
         )
     return None
-
-
-@contextmanager
-def garbage_collection_paused() -> Iterator[None]:
-    """Disable the garbage collector, which takes a third of tokenizing to walk the lists of ids."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _flat(rows: Sequence[Sequence[int]] | None, dtype: Any) -> np.ndarray:

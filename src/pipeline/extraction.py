@@ -124,5 +124,5 @@ def _write_split(prepared: PreparedRun, name: str, folder: Path, report: Callabl
     }
     path = folder / f"{name}.safetensors"
     write_features(path, sides, split.label if split.is_labelled else None, metadata)
-    report(f"{path}: {len(split):,} rows, {'encoded' if extractor.encoded > before else 'from the store'}")
+    report(f"{path}: {len(split):,} rows, cache {'miss' if extractor.encoded > before else 'hit'}")
     return path

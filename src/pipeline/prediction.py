@@ -29,7 +29,7 @@ from src.probes.stored import StoredProbe, StoredSimilarity, read_probe, read_si
 from src.results.result import Result
 from src.runtime.clock import Clock
 from src.runtime.logs import log_once
-from src.runtime.terminal import hides_bar
+from src.runtime.terminal import progress_bar
 from src.storage.arrays import ArrayStore
 
 Stored = StoredProbe | StoredSimilarity
@@ -132,15 +132,12 @@ def _open_checkpoint(config: Config, result: Result, stored: Stored) -> FeatureE
 
 
 def _write(output: Path, rows: UnlabelledFile, count: int, predictor: _Predictor) -> None:
-    """Write the predictions of all rows, with a progress bar on a terminal."""
-    from tqdm import tqdm
-
-    disable = hides_bar(predictor.config.runtime.progress)
+    """Write the predictions of all rows, and show the progress."""
     name, losses = Path(rows.path).name, list[TextLosses]()
     texts = count * (2 if predictor.reads_apart(rows) else 1)
     with (
         prediction_writer(output) as write,
-        tqdm(total=texts, unit="text", desc=name, disable=disable, dynamic_ncols=True) as bar,
+        progress_bar(name, predictor.config.runtime.progress, total=texts, unit="text") as bar,
     ):
         for block in rows.blocks(BLOCK_ROWS):
             prediction, lost = predictor.predict(block, name, bar.update)

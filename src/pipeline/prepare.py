@@ -10,10 +10,11 @@ from src.config.paths import cache_folder
 from src.config.schema import Config, ProbeConfig
 from src.data.dataset import Dataset
 from src.data.loading import load_dataset
+from src.data.presence import check_data
 from src.features.extractor import FeatureExtractor
 from src.features.inputs import PoolingTarget
 from src.models.checkpoint import Checkpoint
-from src.models.finding import find_checkpoint, is_remote
+from src.models.finding import check_model, find_checkpoint, is_remote
 from src.models.options import TOKEN_BUDGETS, EncodingOptions
 from src.pooling import parts_of, poolings
 from src.probes.checks import check_training_split
@@ -161,6 +162,19 @@ def open_run(
     extractor = open_extractor(config, checkpoint, store, clock)
     target = extractor.resolve_target(config.pooling.label, config.layer, config.runtime.also_layers)
     return PreparedRun(config, data, extractor, target, clock)
+
+
+def check_inputs(config: Config) -> None:
+    """Check that the data and the model of a run are there, without reading them.
+
+    Raises
+    ------
+    UserError
+        A file or folder is missing, or the hub cannot be reached and its cache lacks the data or the model.
+    """
+    select = get_protocol(config.probe).select_splits
+    check_data(config.dataset if config.output else select(config.dataset), config.data_root)
+    check_model(config.model)
 
 
 def open_extractor(config: Config, checkpoint: Checkpoint, store: ArrayStore, clock: Clock) -> FeatureExtractor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from src.runtime.terminal import hides_bar
+from src.runtime import terminal
 
 BAR_DELAY = 3.0  # seconds of fitting before a bar is shown
 Progress = Callable[[str, int, int], None]  # stage of the fit, number of fits that are done, total number
@@ -17,18 +17,8 @@ def no_progress(stage: str, done: int, total: int) -> None:
 
 @contextmanager
 def progress_bar(label: str, wanted: bool) -> Iterator[Progress]:
-    """Yield a callback that counts fits on a bar, on a terminal alone and after `BAR_DELAY`."""
-    from tqdm import tqdm
-
-    with tqdm(
-        desc=label,
-        unit="fit",
-        delay=BAR_DELAY,
-        leave=False,
-        miniters=0,
-        dynamic_ncols=True,
-        disable=hides_bar(wanted),
-    ) as bar:
+    """Yield a callback that counts fits: on a bar after `BAR_DELAY`, without a terminal in the log."""
+    with terminal.progress_bar(label, wanted, unit="fit", delay=BAR_DELAY, leave=False, miniters=0) as bar:
 
         def progress(stage: str, done: int, total: int) -> None:
             bar.total = total

@@ -8,6 +8,7 @@ import if possible. If the hub does not answer, cached copies load at once and o
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import re
 import ssl
@@ -17,12 +18,20 @@ from pathlib import Path
 
 from src.errors import UserError, flatten, shortened
 from src.runtime.connection import send_request
+from src.runtime.logs import log_once
+
+log = logging.getLogger(__name__)
 
 ENDPOINT = "https://huggingface.co"
 CONVERTER = "SFconvertbot"  # account of the hub; transformers loads its conversions too
 SWITCHES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 REPOSITORY = re.compile(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?", re.ASCII)  # the rest: `is_hub_id`
 REVISION = re.compile(r"[A-Za-z0-9][\w./+-]{0,254}")
+
+
+def log_request(path: str) -> None:
+    """Log that the hub is asked for a model or a dataset, which may take long."""
+    log_once(log, f"{path}: asking the hub; files that its cache lacks are downloaded", logging.INFO)
 
 
 def is_hub_id(text: str) -> bool:
@@ -141,6 +150,8 @@ def snapshot(path: str, revision: str | None, patterns: list[str]) -> tuple[Path
     import huggingface_hub
     from huggingface_hub import errors
 
+    if online:
+        log_request(path)
     try:
         folder = huggingface_hub.snapshot_download(
             path, revision=revision, allow_patterns=patterns, local_files_only=not online

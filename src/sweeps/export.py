@@ -6,23 +6,22 @@ import csv
 import io
 from typing import Any
 
+from src.results.display import score_value
 from src.results.escaping import csv_cell, markdown
 from src.results.groups import IDENTITY
+from src.sweeps.cells import COLUMNS, run_rows
 from src.sweeps.comparison import Comparison
-from src.sweeps.rendering import (
-    COLUMNS,
-    LEGEND,
-    TESTS,
-    baseline_names,
-    baseline_texts,
+from src.sweeps.remarks import (
+    bag_lines,
     caption,
+    group_baselines,
     group_title,
     layer_lines,
-    run_rows,
-    score_value,
+    legend_text,
     tally,
     warnings,
 )
+from src.sweeps.status import STATUSES
 
 MEASUREMENTS = (
     "value", "low", "high", "mark", "difference", "p", "p_holm", "p_equivalence_holm", "family", "width", "wider",
@@ -32,16 +31,14 @@ MEASUREMENTS = (
 
 def to_markdown(comparison: Comparison) -> str:
     """Return the comparison as a Markdown document with a row per run."""
-    lines = ["# Comparison", "", markdown(f"{caption(comparison)}."), ""]
+    lines = ["# Comparison", "", markdown(caption(comparison)), ""]
     for group in comparison.groups:
-        trivial = ", ".join(baseline_texts(group))
+        trivial = ", ".join(group_baselines(group))
         lines += [f"## {markdown(group_title(group))}", "", *([markdown(f"Trivial: {trivial}"), ""] if trivial else [])]
         lines += ["| " + " | ".join(COLUMNS) + " |", "| --- " * len(COLUMNS) + "|"]
         lines += ["| " + " | ".join(map(markdown, row)) + " |" for row in run_rows(group)] + [""]
-    lines += [f"- `{symbol.strip()}`: {meaning}" for symbol, meaning in LEGEND.items()]
-    lines += ["", TESTS, *(f"\n{markdown(line)}" for line in layer_lines(comparison))]
-    if found := warnings(comparison):
-        lines += ["", *map(markdown, found)]
+    notes = [*legend_text(comparison).splitlines(), *bag_lines(comparison), *layer_lines(comparison)]
+    lines += [f"- {markdown(line)}" for line in (*notes, *warnings(comparison))]
     return "\n".join([*lines, "", *map(markdown, tally(comparison))]) + "\n"
 
 
@@ -57,7 +54,7 @@ def to_rows(comparison: Comparison) -> list[list[Any]]:
     labels = list(
         dict.fromkeys(name for group in comparison.groups for name in group.label if name not in (*IDENTITY, "metric"))
     )
-    trivial = baseline_names(comparison.groups)
+    trivial = list(dict.fromkeys(name for group in comparison.groups for name in group.baseline))
     rows: list[list[Any]] = [
         [*IDENTITY, *labels, "pooling", "metric", *MEASUREMENTS, *(f"baseline_{name}" for name in trivial)]
     ]
@@ -85,3 +82,16 @@ def to_rows(comparison: Comparison) -> list[list[Any]]:
                 ]
             )
     return rows
+
+
+def to_values(comparison: Comparison) -> dict[str, Any]:
+    """Return the comparison as plain values: number of jobs by status, a mapping per run, the failed jobs."""
+    names, *rows = to_rows(comparison)
+    return {
+        "jobs": {status: comparison.count(status) for status in STATUSES},
+        "runs": [dict(zip(names, row, strict=True)) for row in rows],
+        "failed": [
+            {"folder": str(job.folder), "overrides": list(job.overrides), "error": job.error}
+            for job in comparison.failed
+        ],
+    }

@@ -21,15 +21,15 @@ KINDS = {"BasicLauncher": "basic", "JoblibLauncher": "joblib", "LocalLauncher": 
 log = logging.getLogger("src.sweeps")
 
 
-def launcher_kind(config: DictConfig) -> str:
+def launcher_kind(launcher: DictConfig) -> str:
     """Return basic, joblib or submitit; for another launcher its class."""
-    target = str(config.hydra.launcher._target_)
+    target = str(launcher._target_)
     return KINDS.get(target.rpartition(".")[2], target)
 
 
 def prepare_environment(config: DictConfig, jobs: int) -> None:
     """Set the environment variables of the processes that a launcher starts; `jobs` is the number of jobs."""
-    if launcher_kind(config) == "basic":
+    if launcher_kind(config.hydra.launcher) == "basic":
         return
     os.environ.setdefault("PYTHONWARNINGS", "ignore")  # libraries warn of what users cannot change
     if config.hydra.launcher._target_.endswith(".LocalLauncher"):  # starts all jobs at once
@@ -71,7 +71,7 @@ def launch_and_wait(launcher: Launcher, jobs: Sequence[Sequence[str]], first: in
 
     If the user interrupts, the jobs that submitit has started are cancelled.
     """
-    if launcher_kind(config) != "submitit":
+    if launcher_kind(config.hydra.launcher) != "submitit":
         for result in launcher.launch(jobs, first):
             _ = result.return_value  # raises what the job raised
         return

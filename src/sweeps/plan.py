@@ -19,6 +19,8 @@ from src.pooling import CONCAT
 from src.storage.atomic import write_json
 from src.sweeps.checks import check_compositions, check_has_jobs, check_outputs
 from src.sweeps.naming import sweep_name
+from src.sweeps.passes import passes
+from src.sweeps.progress import PROGRESS
 from src.sweeps.status import PLAN, JobStatus, read_mapping
 
 OF, CONCATENATION = "pooling.of=", f"pooling={CONCAT}"
@@ -47,6 +49,9 @@ class SweepPlan:
     layers: tuple[int, ...] = ()
     jobs: tuple[PlannedJob, ...] = ()  # empty where the plan was read from its file
     group: str = ""  # name of the sweep in its tracker
+    number: int = 0  # of jobs
+    varying: tuple[str, ...] = ()  # keys whose values differ between the jobs
+    passes: int = 0  # forward passes that the jobs need, if the store has none of them
 
     @property
     def label(self) -> str:
@@ -60,8 +65,11 @@ class SweepPlan:
             "overrides": [mask(word) for word in self.overrides],
             "layers": list(self.layers),
             "jobs": len(self.jobs),
+            "varying": list(self.varying),
+            "passes": self.passes,
             "group": self.group,
         }
+        (self.folder / PROGRESS).unlink(missing_ok=True)  # of an earlier sweep
         write_json(self.folder / PLAN, content, indent=2)
 
     @classmethod
@@ -71,13 +79,27 @@ class SweepPlan:
         identifier, layers, group = (content.get(name) for name in ("identifier", "layers", "group"))
         if not isinstance(identifier, str) or not isinstance(layers, list):
             return None
-        numbers = tuple(layer for layer in layers if isinstance(layer, int))
-        return cls(folder, identifier, layers=numbers, group=group if isinstance(group, str) else "")
+        varying = content.get("varying")
+        number, shared = (found if isinstance(found := content.get(name), int) else 0 for name in ("jobs", "passes"))
+        return cls(
+            folder,
+            identifier,
+            layers=tuple(layer for layer in layers if isinstance(layer, int)),
+            group=group if isinstance(group, str) else "",
+            number=number,
+            varying=tuple(map(str, varying)) if isinstance(varying, list) else (),
+            passes=shared,
+        )
 
     def status(self, job: PlannedJob) -> JobStatus | None:
         """Return the status of a job, or None if this sweep has not started it."""
         status = JobStatus.read(job.folder)
         return status if status is not None and status.sweep == self.identifier else None
+
+    def has_ended(self, job: PlannedJob) -> bool:
+        """Return whether this sweep has ended a job."""
+        status = self.status(job)
+        return status is not None and status.ended
 
     def started(self) -> tuple[PlannedJob, ...]:
         """Return the jobs that this sweep has started."""
@@ -117,8 +139,17 @@ def plan_sweep(overrides: Sequence[str], config: DictConfig, loader: ConfigLoade
         PlannedJob(number, job, folder) for number, (job, folder) in enumerate(zip(combinations, folders, strict=True))
     ]
     folder = Path(config.hydra.sweep.dir)
-    group = sweep_name(folder, combinations, config)
-    return SweepPlan(folder, uuid.uuid4().hex, tuple(overrides), swept_layers(overrides), tuple(jobs), group)
+    return SweepPlan(
+        folder,
+        uuid.uuid4().hex,
+        tuple(overrides),
+        swept_layers(overrides),
+        tuple(jobs),
+        group=sweep_name(folder, combinations, config),
+        number=len(jobs),
+        varying=varying_keys(combinations),
+        passes=len(passes(combinations)),
+    )
 
 
 def expand(overrides: Iterable[Override]) -> list[tuple[str, ...]]:
@@ -156,6 +187,23 @@ def _without_parts(jobs: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
         return jobs
     kept = [job if CONCATENATION in job else tuple(word for word in job if not word.startswith(OF)) for job in jobs]
     return list(dict.fromkeys(kept))
+
+
+def varying_keys(jobs: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Return the keys whose values differ between the jobs, in their order.
+
+    >>> varying_keys([("layer=0", "seed=1"), ("layer=1", "seed=1")])
+    ('layer',)
+    """
+    values: dict[str, set[str]] = {}
+    for word in itertools.chain.from_iterable(jobs):
+        values.setdefault(override_key(word), set()).add(word)
+    return tuple(key for key, found in values.items() if len(found) > 1)
+
+
+def override_key(word: str) -> str:
+    """Return the key of an override, without a sign before it."""
+    return word.partition("=")[0].lstrip("+~")
 
 
 def swept_layers(overrides: Sequence[str]) -> tuple[int, ...]:

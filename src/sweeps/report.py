@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
-from src.cli.messages import print_text
+from src.cli.messages import print_json, print_text, short_path, terminal_width
 from src.errors import UserError
 from src.results.escaping import option
 from src.storage.atomic import replace_files
 from src.sweeps.comparison import Comparison, compare_jobs
-from src.sweeps.export import to_csv, to_markdown
+from src.sweeps.export import to_csv, to_markdown, to_values
 from src.sweeps.jobs import Job, read_job
 from src.sweeps.plan import PlannedJob, SweepPlan
 from src.sweeps.rendering import render
 from src.sweeps.status import INTERRUPTED, NOT_STARTED, JobStatus, read_failure, write_failure
 
+MANY_RUNS = 20  # the tests of more runs may take a while
 
-def write_report(plan: SweepPlan, *, has_records: bool = True) -> Comparison:
+log = logging.getLogger("src.sweeps")
+
+
+def write_report(plan: SweepPlan, *, has_records: bool = True, as_json: bool = False) -> Comparison:
     """Compare the jobs of a sweep, and write and print the comparison.
 
     Parameters
@@ -27,6 +31,8 @@ def write_report(plan: SweepPlan, *, has_records: bool = True) -> Comparison:
         A job without a status of this sweep counts as failed, even if an earlier sweep wrote one.
     has_records : bool, default True
         False for a sweep of src.extract, whose jobs are counted and not compared.
+    as_json : bool, default False
+        Print one line of JSON in place of the text.
 
     Raises
     ------
@@ -37,34 +43,47 @@ def write_report(plan: SweepPlan, *, has_records: bool = True) -> Comparison:
     """
     jobs = [_read_job(plan, job, has_records=has_records) for job in plan.jobs]
     if has_records:
-        return write_comparison(compare_jobs(jobs), plan.folder)
+        if sum(job.result is not None for job in jobs) > MANY_RUNS:
+            log.info("comparing %d runs", len(jobs))
+        return write_comparison(compare_jobs(jobs), plan.folder, as_json=as_json)
     comparison = Comparison(tuple(jobs), ())
-    print(render(comparison), end="", flush=True)
+    _print(comparison, [], as_json=as_json)
     return comparison
 
 
-def write_comparison(comparison: Comparison, folder: Path) -> Comparison:
-    """Write ``comparison.csv`` and ``comparison.md`` into a sweep's folder, print the comparison and return it.
+def write_comparison(comparison: Comparison, folder: Path, *, as_json: bool = False) -> Comparison:
+    """Write ``comparison.md`` and ``comparison.csv`` into a sweep's folder, print the comparison and return it.
 
     Raises
     ------
     UserError
         The files cannot be written; the comparison has been printed.
     """
-    terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size((100, 24)).columns if terminal else 100
-    files = {"comparison.csv": to_csv(comparison).encode(), "comparison.md": to_markdown(comparison).encode()}
+    files = {"comparison.md": to_markdown(comparison).encode(), "comparison.csv": to_csv(comparison).encode()}
+    written: list[str] = []
     try:
         replace_files(folder, files)
+        written = [short_path(folder / name) for name in files]
     except OSError as error:
         raise UserError(
             f"cannot write the comparison into {folder}: {error.strerror}. Set hydra.sweep.dir to another folder."
         ) from error
     finally:  # print the table even if the files cannot be written
-        print(render(comparison, width=width, terminal=terminal), end="", flush=True)
-    if comparison.groups:
+        _print(comparison, written, as_json=as_json)
+    if comparison.groups and not as_json:
         print_text(f"Which pooling to use, and why: python -m experiments.report {option('records', str(folder))}")
     return comparison
+
+
+def _print(comparison: Comparison, written: Sequence[str], *, as_json: bool) -> None:
+    """Print a comparison and where its files are."""
+    if as_json:
+        print_json({**to_values(comparison), "results": list(written)})
+        return
+    width = terminal_width()
+    print(render(comparison, width=width, terminal=width is not None), end="", flush=True)
+    for path in written if comparison.groups else ():
+        print_text(f"results: {path}")
 
 
 def _read_job(plan: SweepPlan, job: PlannedJob, *, has_records: bool) -> Job:

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from src.results.result import Result
+from src.sweeps.cells import COLUMNS, run_rows
 from src.sweeps.comparison import Comparison
 from src.sweeps.export import to_rows
-from src.sweeps.rendering import (
-    COLUMNS,
-    baseline_texts,
+from src.sweeps.remarks import (
+    bag_lines,
     caption,
+    group_baselines,
     group_title,
     layer_lines,
     legend_text,
-    render,
-    run_rows,
     warnings,
-)  # fmt: skip
+)
+from src.sweeps.rendering import render
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,11 +65,12 @@ class ComparisonTable:
         """Return the tables as HTML, for notebooks."""
         parts = [f"<p>{html.escape(caption(self.comparison))}</p>"]
         for group in self.comparison.groups:
-            title = "; ".join([group_title(group), *baseline_texts(group)])
+            title = "; ".join([group_title(group), *group_baselines(group)])
             rows = [f"<tr>{_cells('th', COLUMNS)}</tr>", *(f"<tr>{_cells('td', row)}</tr>" for row in run_rows(group))]
             parts.append(f"<table><caption>{html.escape(title)}</caption>{''.join(rows)}</table>")
         comparison = self.comparison
-        notes = [*legend_text(comparison).splitlines(), *layer_lines(comparison), *warnings(comparison)]
+        notes = [*bag_lines(comparison), *legend_text(comparison).splitlines(), *layer_lines(comparison)]
+        notes += warnings(comparison)
         return f"{''.join(parts)}<p>{'<br>'.join(map(html.escape, notes))}</p>"
 
 

@@ -75,14 +75,14 @@ def remove_replaced_runs(folder: Path, run: Path) -> None:
 
 
 def sync_hints(jobs: Sequence[Path], sweep: Path | None = None) -> list[str]:
-    """Return lines that say how many runs a sweep has, and how to send the offline ones.
+    """Return lines that say how many runs a sweep's jobs have, and how to send the offline ones.
 
     Parameters
     ----------
     jobs : sequence of Path
         The jobs' folders.
     sweep : Path, optional
-        Folder of the sweep, which may have a run of its own.
+        Folder of the sweep, whose own run is sent by the same command.
     """
     for folder in [*jobs, *([sweep] if sweep else [])]:
         remove_empty_runs(folder)
@@ -97,11 +97,9 @@ def sync_hints(jobs: Sequence[Path], sweep: Path | None = None) -> list[str]:
         others = dict.fromkeys(path.parent for path in runs if not any(path.is_relative_to(each) for each in sweeps))
         patterns = [*(f"{shlex.quote(str(each))}/*/wandb/offline-run-*" for each in sweeps)]
         patterns += [f"{shlex.quote(str(each))}/offline-run-*" for each in others]
-        what = "1 offline run" if len(offline) == 1 else f"{len(offline)} offline runs"
-        if sweep and (own := [run for run in run_folders(sweep) if run.name.startswith("offline-")]):
-            what += " and the sweep's own"
-            below = [run.parent for run in own if run.is_relative_to(sweep)]
-            patterns += [f"{shlex.quote(str(folder))}/offline-run-*" for folder in dict.fromkeys(below)]
-        them = "it" if what == "1 offline run" else "them"
-        lines.append(f"W&B: {what}; send {them} with: wandb sync {' '.join(patterns)}")
+        what = "1 offline run; send it" if len(offline) == 1 else f"{len(offline)} offline runs; send them"
+        own = [run for run in run_folders(sweep) if run.name.startswith("offline-")] if sweep else []
+        below = dict.fromkeys(run.parent for run in own if run.is_relative_to(sweep or ""))
+        patterns += [f"{shlex.quote(str(folder))}/offline-run-*" for folder in below]
+        lines.append(f"W&B: {what} with: wandb sync {' '.join(patterns)}")
     return lines

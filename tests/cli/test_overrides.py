@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from src import extract, run
-from src.cli.overrides import GROUPS
+from src.cli.overrides import GROUPS, check_overrides
 from tests.cli.refusals import Command, assert_refused
 
 OPTIONS = {
@@ -55,6 +56,14 @@ def test_an_unknown_option_names_the_nearest(run_main: Command, group: str) -> N
         ("--run -m", ["--multirun"]),
         ("-m pooling=cls,clss", ["unknown pooling 'clss'"]),
         ("-m seed=0,x", ["seed: a whole number", "'x'"]),
+        # experiments that are sweeps, and keys below others
+        ("+experiment=demo", ["+experiment=demo", "is a sweep", "-m"]),
+        ("dataset.local.foo=3", ["dataset.local", "'foo'", "Known: ", "folder"]),
+        ("dataset.local.folder=x", ["dataset.local.folder", "null"]),
+        ("seed.foo=1", ["seed.foo", "whole number"]),
+        ("dataset.metrics.foo=f1", ["dataset.metrics.foo", "a list"]),
+        ("hydra.job.env_set.foo=1", ["'hydra.job.env_set.foo'", "is empty", "+hydra.job.env_set.foo="]),
+        ("runtime.log=loud", ["runtime.log", "'loud'", "debug", "warning"]),
         # folders
         ("hydra.run.dir=/dev/null/x", ["'/dev/null/x'", "hydra.run.dir"]),
         ("hydra.run.dir=/proc/x", ["'/proc/x'", "hydra.run.dir"]),
@@ -127,3 +136,31 @@ def test_paths_may_hold_commas_equals_signs_and_spaces(
 def test_a_flag_may_stand_between_overrides(run_main: Command, files: list[str], tmp_path: Path) -> None:
     ended = run_main(run.main, *files, "-m", f"hydra.sweep.dir={tmp_path / 'sweep'}", "pooling=cls")
     assert ended.status == 0 and "1 done" in ended.out
+
+
+def test_shorthands_stand_for_overrides_that_others_replace() -> None:
+    assert check_overrides(["--json", "-m", "seed=1,2"]) == ["-m", "runtime.json=true", "seed=1,2"]
+    quiet = ["runtime.log=warning", "runtime.progress=false"]
+    assert check_overrides(["runtime.log=debug", "--quiet"]) == [*quiet, "runtime.log=debug"]
+    with pytest.raises(SystemExit) as ended:
+        check_overrides(["--quiet"], runs=False)
+    assert ended.value.code == 2
+
+
+def test_a_quiet_run_prints_its_result_alone_and_json_is_one_line(
+    run_main: Command, files: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = run_main(run.main, *files, "--quiet", "hydra.run.dir=out")
+    assert (
+        ended.status == 0
+        and not ended.err
+        and not caplog.records
+        and ended.out.splitlines()[-1] == "results: out/result.json"
+    )
+    ended = run_main(run.main, *files, "--json", "hydra.run.dir=out")
+    printed = json.loads(ended.out)
+    assert printed.pop("results") == "out/result.json" and printed == json.loads(Path("out/result.json").read_text())
+    ended = run_main(run.main, "-m", *files, "--json", "--quiet", "pooling=cls,mean", "hydra.sweep.dir=sweep")
+    printed = json.loads(ended.out)
+    assert [each["pooling"] for each in printed["runs"]] == ["cls", "mean"]
+    assert printed["results"] == ["sweep/comparison.md", "sweep/comparison.csv"]

@@ -54,7 +54,7 @@ def test_a_similarity_needs_no_file_of_a_training_split(
 def test_features_are_extracted_without_a_training_split(run_main: Command, words: list[str], tmp_path: Path) -> None:
     ended = run_main(extract.main, *words, "pairing=separate", "output=out")
     assert ended.status == 0, ended.err
-    assert ended.out.splitlines() == ["out/test.safetensors: 23 rows, encoded"]
+    assert ended.out.splitlines() == ["out/test.safetensors: 23 rows, cache miss"]
     written = load_file(tmp_path / "out" / "test.safetensors")
     assert written["features"].shape == (23, 64) and written["labels"][12] == 1
 

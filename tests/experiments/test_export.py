@@ -55,7 +55,7 @@ def make_run(run_main: Callable[..., Ended], task: list[str]) -> Callable[..., P
 def stored(run_main: Callable[..., Ended], *words: str) -> np.ndarray:
     """Return the features of the test file that the store holds."""
     ended = run_main(extract.main, *words, "output=features")
-    assert ended.status == 0 and "from the store" in ended.out, ended
+    assert ended.status == 0 and "cache hit" in ended.out, ended
     return load_file("features/test.safetensors")["features"]
 
 

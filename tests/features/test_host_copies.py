@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from src.features.host_copies import HostCopy, needed_layers, pool_batch
-from src.pooling import poolings
+from src.models.bert_forward import BertForward
+from src.pooling import EncoderOutput, poolings
 from tests.helpers.checkpoints import load_encoder
 
 IDS = np.array([[2, 7, 8, 9, 3], [2, 9, 7, 7, 3]])
@@ -46,3 +47,26 @@ def test_a_batch_is_pooled_from_the_needed_layers_alone(bert: Path) -> None:
 def test_a_copy_holds_the_values(tmp_path: Path) -> None:
     tensor = torch.arange(6.0).view(2, 3)
     np.testing.assert_array_equal(HostCopy(tensor).numpy(), tensor.numpy())
+
+
+def test_nothing_between_word_pieces_and_pooled_vectors_waits_for_the_device(bert: Path) -> None:
+    from transformers import BertModel
+
+    # Values on the device "meta" cannot be read: whatever would wait for them raises.
+    model = BertModel.from_pretrained(bert).eval().to("meta")
+    ids = torch.zeros((3, 5), dtype=torch.int64, device="meta")
+    mask = torch.ones((3, 5), dtype=torch.bool, device="meta")
+    with torch.inference_mode():
+        hidden, pooled = BertForward(model, torch.float32, None)(ids, ids)
+        weight, bias = model.pooler.dense.weight, model.pooler.dense.bias
+        output = EncoderOutput(hidden, mask, mask, pooled, weight, bias, weight)
+        stored = [
+            pooling
+            for pooling in poolings.values()
+            if not pooling.of and pooling.unsupported_reason(layers=2, pooler=True, first=None) is None
+        ]
+        assert len(stored) > 3
+        for pooling in stored:
+            assert pooling.function(output, 2).shape == (3, model.config.hidden_size), pooling.name
+        with pytest.raises((NotImplementedError, RuntimeError)):
+            output.mask.any().item()

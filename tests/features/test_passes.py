@@ -155,3 +155,23 @@ def test_the_progress_bar_counts_tokens(
     shown = capsys.readouterr().err
     assert f"{total / 1000:.2f}k" in shown
     assert "tok/s" in shown
+
+
+def test_a_resumed_bar_starts_at_what_is_stored(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from contextlib import nullcontext
+    from types import SimpleNamespace
+
+    shown: list[dict[str, Any]] = []
+
+    def bar(*_: object, **options: Any) -> Any:
+        shown.append(options)
+        return nullcontext(SimpleNamespace(update=lambda done: None))
+
+    monkeypatch.setattr("src.features.passes.progress_bar", bar)
+    one, text, target = make_extractor(bert, tmp_path), make_column(), ("mean", 2)
+    one.encode_shard(text, target, [], 0, 2)
+    one.features(text, target)
+    half, rest = shown
+    total = int(one.tokens(text).offsets[-1])
+    assert half["initial"] == 0 and 0 < half["total"] < total
+    assert rest["total"] == total and rest["initial"] == half["total"]

@@ -126,12 +126,12 @@ def test_an_untested_run_is_marked_with_the_reason(tmp_path):
     assert marks(comparison.groups[0]) == {"cls": "best", "mean": "untested", "max": "untested", "cls_mean": "untested"}
     assert best.score["value"] == comparison.groups[0].runs[0].result.score["value"]
     text = " ".join(render(comparison).split())
-    assert "! not tested" in text
+    assert "untested: not tested" in text
     for reason in (
         "cannot read the predictions",
         "its test rows are not those of the best",
         "its score is undefined",
-        "undefined !",
+        "undefined | | untested",
     ):
         assert reason in text
 
@@ -157,7 +157,7 @@ def test_one_vector_for_all_texts_is_never_best(tmp_path):
         job(tmp_path, number, wrong(misses), pooling=pooling, **({"counts": one_vector} if pooling == "cls" else {}))
     comparison = compared(tmp_path)
     assert marks(comparison.groups[0]) == {"cls": "one vector", "mean": "best", "max": "worse"}
-    assert "0 all texts have one and the same vector" in " ".join(render(comparison).split())
+    assert "one vector: all texts have one and the same vector" in " ".join(render(comparison).split())
 
 
 def test_the_scores_of_several_draws_need_the_predictions_of_all(tmp_path):

@@ -13,7 +13,8 @@ from hydra.types import HydraContext
 from omegaconf import OmegaConf
 
 from src.pipeline.encoding import SplitsEncoder
-from src.sweeps.encoding import encode_missing, passes
+from src.sweeps.encoding import encode_missing
+from src.sweeps.passes import passes
 
 
 def context() -> HydraContext:

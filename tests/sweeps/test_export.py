@@ -2,9 +2,11 @@
 
 import csv
 import io
+import json
 
 from src.results.result import Result
-from src.sweeps.export import to_csv, to_markdown
+from src.sweeps.export import to_csv, to_markdown, to_values
+from src.sweeps.status import write_failure
 from tests.helpers.records import job, wrong
 from tests.sweeps.helpers import compared
 
@@ -51,6 +53,15 @@ def test_markdown_has_a_row_per_run_and_escapes_bars(tmp_path, four):
     assert len(rows) == 8
     assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
     assert "8 done, 0 skipped, 0 failed" in text
-    (caption,) = [line for line in text.splitlines() if line.startswith("Score in %")]
+    (caption,) = [line for line in text.splitlines() if line.startswith("All runs: ")]
     for piece in ("model checkpoint", "seed 0", "draws 1"):
         assert piece in caption
+
+
+def test_the_values_of_a_comparison_are_plain(four):
+    write_failure(four / "8", ["pooling=pooler"], "no", "user")
+    values = json.loads(json.dumps(to_values(compared(four)), allow_nan=False))
+    assert values["jobs"] == {"done": 8, "skipped": 0, "failed": 1}
+    (first, *_) = values["runs"]
+    assert (len(values["runs"]), first["pooling"], first["value"]) == (8, "cls", Result.read(four / "0").score["value"])
+    assert values["failed"] == [{"folder": str(four / "8"), "overrides": ["pooling=pooler"], "error": "no"}]

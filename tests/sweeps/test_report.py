@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,21 @@ def test_an_earlier_result_stays_valid_until_a_job_replaces_it(tmp_path: Path) -
 
 def test_the_comparison_is_printed_and_written(four: Path, capsys: pytest.CaptureFixture[str]) -> None:
     comparison = write_comparison(compared(four), four)
-    table, _, hint = capsys.readouterr().out.rpartition("Which pooling to use")
-    assert table == render(comparison) and f"experiments.report records={four}" in hint
+    table, _, rest = capsys.readouterr().out.partition("results: ")
+    assert table == render(comparison) and f"experiments.report records={four}" in rest
+    assert [line for line in f"results: {rest}".splitlines() if line.startswith("results: ")] == [
+        f"results: {four / name}" for name in ("comparison.md", "comparison.csv")
+    ]
     assert (four / "comparison.csv").read_text() == to_csv(comparison)
     assert (four / "comparison.md").read_text() == to_markdown(comparison)
+
+
+def test_a_comparison_is_printed_as_one_line_of_json(four: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_comparison(compared(four), four, as_json=True)
+    (line,) = capsys.readouterr().out.splitlines()
+    values = json.loads(line)
+    assert values["jobs"]["done"] == len(values["runs"]) == 8
+    assert [Path(path).is_file() for path in values["results"]] == [True, True]
 
 
 def test_the_files_are_written_before_anything_is_printed(four: Path, monkeypatch: pytest.MonkeyPatch) -> None:

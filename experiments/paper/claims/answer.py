@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from experiments.formatting import join_names
-from experiments.paper.claims import ladder, practice, primary, settings, strata
+from experiments.paper.claims import arms, ladder, practice, primary, settings, strata
 from experiments.paper.claims.sentences import Claim, format_claim, scale_of, scope_of
 from experiments.paper.evidence import PAIRS, Evidence
 from experiments.strata import SIMILARITY, SINGLE, TOGETHER
@@ -60,7 +60,7 @@ WORDS = {
 
 def all_claims(evidence: Evidence) -> list[Claim]:
     """Return the claims in their order on the page."""
-    return [claim(evidence) for claim in CLAIMS]
+    return [*(claim(evidence) for claim in CLAIMS), *arms.claims(evidence)]
 
 
 def scope(evidence: Evidence) -> str:
@@ -110,10 +110,13 @@ def lead(evidence: Evidence) -> str:
     for stratum in evidence.strata(model):
         names = [LABELS[name] for name in not_shown_worse(stratum.claims(PAIRS))]
         if names:
-            parts.append(f"{stratum.stratum}: {join_names(names)}")
-    left = f" Not shown to be worse than another of the three, over the tasks of {'; '.join(parts)}." if parts else ""
+            parts.append(f"{join_names(names)} for {stratum.stratum}")
+    left = f" Poolings that no other of the three is shown to beat: {'; '.join(parts)}." if parts else ""
     status = evidence.pooler_status(model)
-    return f"For **{model}**, whose pooler is {status}; difference with 95 % interval, margin 1 point.{left}"
+    return (
+        f"For **{model}**, whose pooler is {status}. D² is the share of a constant answer's loss that a probe removes. "
+        f"Differences have 95 % intervals; the margin is 1 point.{left}"
+    )
 
 
 def not_shown_worse(claims: list[MeanContrast]) -> list[str]:

@@ -57,6 +57,7 @@ def _nsp(axis: Axes, rows: list[Row]) -> None:
     axis.axhline(50, color=drawing.GREY, linewidth=0.9, linestyle=drawing.DASHES["constant"])
     axis.set_title("next-sentence prediction, held out")
     axis.set_ylabel("accuracy, %")
+    axis.set_xlabel("steps of pre-training, thousands")
 
 
 def _task(axis: Axes, rows: list[Row]) -> None:

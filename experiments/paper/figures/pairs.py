@@ -26,7 +26,9 @@ PAIRINGS = ("joint", "separate")
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a panel per model and task, a line per pooling from joint to separate."""
-    return layout.draw_panels(data, NEEDS, columns=5, height=1.75).fill(_task, legend=6)
+    panels = layout.draw_panels(data, NEEDS, columns=5, height=1.75)
+    layout.label_columns(panels.axes, "encoding of pairs")
+    return panels.fill(_task, legend=6)
 
 
 def _task(axis: Axes, records: Sequence[Record]) -> None:

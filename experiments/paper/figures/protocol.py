@@ -47,6 +47,6 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
             )
         line[0].set_yticks(range(len(each)), each)
         line[0].set_ylim(len(each) - 0.4, -0.6)
-    layout.label_columns(axes, "difference to [CLS], points")
+    layout.label_columns(axes, "difference to [CLS], points of the metric")
     drawing.add_legend(figure)
     return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from experiments.paper.evidence import Evidence
+from experiments.paper.tables.arms import arms
 from experiments.paper.tables.comparisons import ladder, precision, strata, verdicts
 from experiments.paper.tables.reference import diagnostics, runs, simulation
 from experiments.paper.tables.scores import (
@@ -33,6 +34,7 @@ def all_tables(evidence: Evidence) -> list[Table]:
         precision(evidence),
         diagnostics(evidence),
         nsp_pooler(evidence),
+        *arms(evidence),
         conditional(evidence),
         *(pairs(evidence, model) for model in evidence.models_of("pairs")),
         *(similarity(evidence, model) for model in evidence.models_of("similarity")),

@@ -12,20 +12,11 @@ import pytest
 from experiments.benchmarks import cost
 from experiments.benchmarks.passes import POOLINGS, forward_to, stops_early
 from experiments.benchmarks.timing import measure
-from src.config.schema import Config, Generated, ModelConfig
-from src.models import finding
+from src.config.schema import Config, Generated
 from src.models.encoder import Encoder
-from src.models.options import EncodingOptions
 from src.pipeline.prepare import PreparedRun
 
 BATCH = (np.arange(10, 26).reshape(2, 8), np.zeros((2, 8), np.int8), np.zeros((2, 8), np.bool_))
-
-
-@pytest.fixture(params=[None, "eager"], ids=["own", "library"])
-def encoder(bert: Path, request: pytest.FixtureRequest) -> Encoder:
-    """An encoder with each of the two kinds of forward pass."""
-    model = ModelConfig(path=str(bert))
-    return Encoder(finding.find_checkpoint(model), EncodingOptions(attention=request.param))
 
 
 def test_measurements_take_turns() -> None:

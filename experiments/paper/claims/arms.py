@@ -1,0 +1,72 @@
+"""States the claims on pre-training arms; there are none before their records exist."""
+
+from __future__ import annotations
+
+from experiments.formatting import format_interval, format_p_value, format_points, join_names
+from experiments.paper.arms import SeedContrast, Study, conditions, studies
+from experiments.paper.claims.sentences import Claim, Number
+from experiments.paper.evidence import Evidence
+
+TITLES = {
+    "nsp": "Does next-sentence prediction do it?",
+    "continued": "A strong encoder whose pooler was trained",
+}
+COMMANDS = (
+    "python -m experiments.pretraining.arms study={0} text=FOLDER output=ARMS, then "
+    "python -m experiments.pretraining.arm_records study={0} arms=ARMS data_root=FOLDER"
+)
+
+
+def claims(evidence: Evidence) -> list[Claim]:
+    """Return a claim for each study whose records are there."""
+    return [_claim(evidence, study) for study in studies(evidence)]
+
+
+def _claim(evidence: Evidence, study: Study) -> Claim:
+    found = [each for each in study.all_contrasts() if each.regression]
+    text = [_trainings(study), _checks(evidence, study)]
+    see = ["tables/arms-checks"]
+    if found:
+        text.append(_scopes(found))
+        see.insert(0, "tables/arms")
+    if study.name == "continued":
+        see += ["tables/arms-conditions", "tables/arms-similarity"]
+    numbers = [_number(each) for each in found]
+    return Claim(TITLES[study.name], " ".join(text), numbers, COMMANDS.format(study.name), see)
+
+
+def _trainings(study: Study) -> str:
+    return (
+        f"{len(study.facts)} trainings of {join_names(study.arms)} differ in their objective alone; "
+        f"{len(study.seeds)} of their seeds have all arms. The pooler of mlm is untrained."
+    )
+
+
+def _checks(evidence: Evidence, study: Study) -> str:
+    """Return which arms learnt next sentences, or which conditions failed."""
+    if study.name == "nsp":
+        failed = [label for label in study.facts if study.learnt(label) is False]
+        return f"Not learnt next sentences: {join_names(failed, 'no arm that was to')}."
+    failed = [f"{each.what} ({each.label})" for each in conditions(evidence, study) if not each.held]
+    return f"Conditions that failed: {join_names(failed)}."
+
+
+def _scopes(found: list[SeedContrast]) -> str:
+    """Return the tasks of each stratum."""
+    scopes = {each.stratum: f"{each.stratum}: {join_names(each.tasks)}" for each in found}
+    return (
+        f"In points of D², {'; '.join(scopes.values())}. The error is that of seeds and units; Holm is over the five "
+        "rows of a stratum and pair of arms."
+    )
+
+
+def _number(each: SeedContrast) -> Number:
+    """Return a contrast as a number; its size is tasks / units and seeds, p-values are after Holm."""
+    difference, size = each.difference, f"{len(each.tasks)} / {len(each.units)}, {len(each.seeds)} seeds"
+    return Number(
+        f"{each.stratum}: {each.quantity}, {each.a} − {each.b}",
+        format_points(difference.value, signed=True),
+        format_interval(difference.low, difference.high, signed=True),
+        f"{size}; p {format_p_value(each.p)}, eq {format_p_value(each.p_equivalence)}",
+        each.verdict,
+    )

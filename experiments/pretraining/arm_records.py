@@ -1,0 +1,174 @@
+"""Measure the arms of a study, and write their records.
+
+``python -m experiments.pretraining.arm_records arms=FOLDER [study=nsp] [data_root=FOLDER]``
+
+Each complete arm gets its sweeps, which are not run again once they are finished. Their records
+become bundles ``arms/STUDY/ARM`` among the committed records, beside ``arms.json`` (each training's
+identity, digest and figures) and ``training.csv`` (all training curves). For ``study=continued``,
+``text=`` and ``other_text=`` name the books and a folder of text of another kind, on which the
+next-sentence heads are measured. docs/protocol.md states what the records answer.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from safetensors import SafetensorError, safe_open
+
+from experiments.bundles import Record, read_records, write_bundle
+from experiments.cli import ModelPath, at_least, command, required
+from experiments.files import write_csv, write_json
+from experiments.manifest import RECORDS_DIR, write_manifest
+from experiments.pretraining.arms import STUDIES, Arm
+from src.cli.messages import print_text
+from src.errors import UserError, flatten
+from src.storage.files import file_digest, read_json
+
+MAIN = "pooling=cls,pooler,mean"
+SWEEPS: dict[str, dict[str, tuple[str, ...]]] = {  # of a study's arms, by name
+    "nsp": {"probes": ("+experiment=arms",)},
+    "continued": {
+        "probes": ("+experiment=arms", "dataset=sst2,mr,cr,mpqa,trec,mrpc,stsb,sick_e"),
+        "similarity": ("+experiment=similarity", "dataset=sts12,sts13,sts14,sts15", "probe.features=none", MAIN),
+    },
+}
+HELD_OUT_LENGTH = 128  # word pieces of a pair
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    arms: str = required("the folder that experiments.pretraining.arms wrote")
+    study: Literal["nsp", "continued"] = "nsp"
+    data_root: str | None = None
+    text: str | None = None  # study=continued: the books that the arms were trained on
+    other_text: str | None = None  # study=continued: text of another kind
+    rows: int = at_least(100, 4096)  # pairs of each text
+    overrides: tuple[str, ...] = ()  # of the sweeps, after their own
+    work: str = "multirun/arms"  # folder of the sweeps
+    records: str = str(RECORDS_DIR)
+
+
+@command(Options)
+def main(options: Options) -> None:
+    """Measure the arms that are complete, and write the records and their manifest."""
+    study, source = STUDIES[options.study], Path(options.arms)
+    planned = [Arm(study, name, seed, source) for seed in range(study.seeds) for name in study.arms]
+    arms = [arm for arm in planned if arm.is_complete()]
+    if not arms:
+        raise UserError(
+            f"arms={options.arms}: no complete training of study={options.study}. Train them first: "
+            "python -m experiments.pretraining.arms"
+        )
+    if options.study == "continued" and not (options.text and options.other_text):
+        raise UserError(
+            "text and other_text are not both set. study=continued measures next sentences on the books and on text "
+            "of another kind: text=FOLDER other_text=FOLDER."
+        )
+    output = Path(options.records) / "arms" / options.study
+    facts, curves = {}, []
+    for arm in arms:
+        records = sweep(arm, options)
+        write_bundle(records, output / arm.label)
+        facts[arm.label] = {**describe(arm, records), **measure_heads(arm, options)}
+        curves += [{"arm": arm.name, "seed": arm.seed, **row} for row in training_rows(arm)]
+        print_text(f"{arm.label}: {len(records)} runs")
+    write_csv(output / "training.csv", list(dict.fromkeys(name for row in curves for name in row)), curves)
+    write_json(output / "arms.json", {"study": options.study, "planned": len(planned), "arms": facts})
+    write_manifest(Path(options.records))
+
+
+def sweep(arm: Arm, options: Options) -> list[Record]:
+    """Run an arm's sweeps, or continue them, and return their records.
+
+    Raises
+    ------
+    UserError
+        A job failed.
+    """
+    place = Path(options.work) / options.study / arm.label
+    for name, words in SWEEPS[options.study].items():
+        given = [*words, "tracker=none", "model=checkpoint", f'model.path="{arm.folder}"']
+        if options.data_root:
+            given.append(f'data_root="{options.data_root}"')
+        given += [*options.overrides, f'hydra.sweep.dir="{place / name}"']
+        ended = subprocess.run([sys.executable, "-m", "src.run", "-m", *given], check=False)
+        if ended.returncode:
+            raise UserError(f"{arm.label}: a sweep failed: see above. Run the same command again to continue it.")
+    return read_records(place)
+
+
+def describe(arm: Arm, records: list[Record]) -> dict[str, Any]:
+    """Return a training's identity, the digest of its weights and its last held-out figures."""
+    last = training_rows(arm)[-1]
+    identity = read_identity(arm)
+    return {
+        "arm": arm.name,
+        "seed": arm.seed,
+        "steps": int(last["step"]),
+        "tokens": int(last["tokens"]),
+        "seconds": float(last["seconds"]),
+        "identity": identity,
+        "weights": file_digest(arm.folder / "model.safetensors"),
+        "pooler": records[0].result.pooler,
+        "nsp_accuracy": float(last["nsp_accuracy"]) if last["nsp_accuracy"] else None,
+        "mlm_accuracy": float(last["mlm_accuracy"]),
+    }
+
+
+def read_identity(arm: Arm) -> dict[str, Any]:
+    """Return the identity that the state of a training holds.
+
+    Raises
+    ------
+    UserError
+        The state is missing or damaged.
+    """
+    path = arm.folder / "state.safetensors"
+    try:
+        with safe_open(path, "np") as file:
+            identity: dict[str, Any] = json.loads(file.metadata()["facts"])["identity"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {flatten(error, 120)}. Train {arm.label} again.") from error
+    return identity
+
+
+def training_rows(arm: Arm) -> list[dict[str, str]]:
+    """Return the rows of a training's curve."""
+    with (arm.folder / "training.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def measure_heads(arm: Arm, options: Options) -> dict[str, Any]:
+    """Return an arm's held-out figures on both texts, kept beside its sweeps; none for ``study=nsp``."""
+    if options.text is None or options.other_text is None:
+        return {}
+    from experiments.pretraining import held_out
+
+    digest = file_digest(arm.folder / "model.safetensors")[:12]
+    found = {}
+    for name, text, share in (("books", options.text, 0.02), ("other_text", options.other_text, 1.0)):
+        kept = Path(options.work) / options.study / arm.label / f"{name}-{options.rows}-{digest}.json"
+        if not kept.is_file():
+            asked = held_out.Options(
+                text=text,
+                model=ModelPath(str(arm.folder)),
+                held_out=share,
+                rows=options.rows,
+                lengths=(HELD_OUT_LENGTH,),
+            )
+            write_json(kept, held_out.measure(asked))
+        measured = read_json(kept)
+        found[name] = {"rows": measured["rows"], **measured["held_out"][str(HELD_OUT_LENGTH)]}
+    return found
+
+
+if __name__ == "__main__":
+    main()

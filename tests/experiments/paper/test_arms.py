@@ -1,0 +1,185 @@
+"""Tests of the contrasts between pre-training arms and of the conditions that were fixed beforehand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import t as student
+
+from experiments.bundles import Record
+from experiments.paper.arms import QUANTITIES, Study, conditions, studies
+from experiments.paper.claims.arms import claims
+from experiments.paper.evidence import Evidence
+from experiments.paper.tables.arms import arms
+from experiments.strata import SINGLE
+from tests.helpers.records import make_result
+
+ARMS = ("mlm", "nsp_other_document", "nsp_same_document")
+TASKS = ("mr", "subj", "cr", "mpqa", "trec", "cola")  # mr and subj are one unit; cola does not count
+SEEDS, ROWS = 3, 90
+LABELS = np.arange(ROWS) % 2
+
+
+def make_record(label: str, dataset: str, pooling: str, **changes: Any) -> Record:
+    generator = np.random.default_rng(list(f"{label} {dataset} {pooling}".encode()))
+    decision = (2 * LABELS - 1) + generator.standard_normal(ROWS)
+    chosen = {"loss": 0.69 if dataset == "cola" else 0.4, "constant_loss": 0.693, "constants": [[0.4, 0.6]]}
+    accuracy = {"value": float(np.mean((decision > 0) == LABELS))}
+    result = make_result(dataset=dataset, pooling=pooling, chosen=chosen, metrics={"accuracy": accuracy}, **changes)
+    predictions = {
+        "row": np.arange(ROWS, dtype=np.uint64), "label": LABELS, "fold": np.full(ROWS, -1),
+        "prediction": (decision > 0).astype(int), "decision": decision,
+    }  # fmt: skip
+    return Record("arms", result, predictions)
+
+
+def similarity(label: str, dataset: str, pooling: str) -> Record:
+    record = make_record(label, dataset, pooling, probe="cosine", value=0.6, config={"probe": {"features": "none"}})
+    return replace(record, result=replace(record.result, chosen={"similarity": "cosine"}))
+
+
+def write_facts(folder: Path, study: str, facts: dict[str, Any]) -> None:
+    path = folder / "arms" / study / "arms.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"study": study, "planned": 15, "arms": facts}))
+
+
+def describe(arm: str, seed: int, accuracy: float | None, **more: Any) -> dict[str, Any]:
+    return {"arm": arm, "seed": seed, "steps": 3000, "tokens": 12_288_000, "nsp_accuracy": accuracy,
+            "mlm_accuracy": 0.3, "weights": "ab", **more}  # fmt: skip
+
+
+@pytest.fixture
+def evidence(tmp_path: Path) -> Evidence:
+    """The records of study=nsp: three seeds of all arms, and a fourth of one arm alone."""
+    labels = [(arm, seed) for seed in range(SEEDS) for arm in ARMS] + [("mlm", SEEDS)]
+    accuracy = {"mlm": None, "nsp_other_document": 0.7, "nsp_same_document": 0.6}
+    write_facts(tmp_path, "nsp", {f"{arm}-{seed}": describe(arm, seed, accuracy[arm]) for arm, seed in labels})
+    bundles = {
+        f"arms/nsp/{arm}-{seed}": [
+            make_record(f"{arm}-{seed}", task, pooling) for task in TASKS for pooling in ("cls", "pooler", "mean")
+        ]
+        for arm, seed in labels
+    }
+    return Evidence(bundles, tmp_path)
+
+
+def test_there_is_nothing_before_the_records_exist(tmp_path: Path) -> None:
+    empty = Evidence({}, tmp_path)
+    assert arms(empty) == [] and claims(empty) == [] and studies(empty) == []
+
+
+def by_hand(evidence: Evidence, a: str, b: str, weights: dict[str, float]) -> tuple[float, float, float, float]:
+    """Return value, error and 95 % interval of a contrast, from the decision values alone."""
+    values = np.zeros((SEEDS, 4))
+    units = (("mr", "subj"), ("cr",), ("mpqa",), ("trec",))
+    for seed in range(SEEDS):
+        for place, tasks in enumerate(units):
+            for task in tasks:
+                for pooling, weight in weights.items():
+                    for sign, arm in ((1, a), (-1, b)):
+                        (decision,) = (
+                            record.predictions["decision"]
+                            for record in evidence[f"arms/nsp/{arm}-{seed}"]
+                            if (record.result.dataset, record.result.pooling) == (task, pooling)
+                        )
+                        right = np.where(LABELS == 1, 1 / (1 + np.exp(-decision)), 1 / (1 + np.exp(decision)))
+                        constant = np.where(LABELS == 1, 0.6, 0.4)
+                        share = 1 - np.log(right).sum() / np.log(constant).sum()
+                        values[seed, place] += sign * weight * share / len(tasks)
+    of_seeds, of_units = values.mean(axis=1), values.mean(axis=0)
+    squared = sum(((each - each.mean()) ** 2).sum() / (len(each) - 1) / len(each) for each in (of_seeds, of_units))
+    half = squared**0.5 * student.ppf(0.975, min(SEEDS, 4) - 1)
+    return values.mean(), squared**0.5, values.mean() - half, values.mean() + half
+
+
+def test_a_contrast_between_arms_equals_one_by_hand(evidence: Evidence) -> None:
+    (study,) = studies(evidence)
+    found = {(each.a, each.b, each.quantity): each for each in study.contrasts(SINGLE)}
+    assert study.seeds == (0, 1, 2) and len(found) == 3 * len(QUANTITIES)
+    for (a, b), quantity in (
+        (("nsp_other_document", "mlm"), "pooler"),
+        (("nsp_other_document", "mlm"), "pooler − cls"),
+        (("nsp_same_document", "nsp_other_document"), "mean"),
+    ):
+        each = found[a, b, quantity]
+        value, error, low, high = by_hand(evidence, a, b, QUANTITIES[quantity])
+        assert each.difference.value == pytest.approx(value, abs=1e-9)
+        assert (each.difference.low, each.difference.high) == pytest.approx((low, high), abs=1e-9)
+        assert each.difference.p == pytest.approx(2 * student.sf(abs(value) / error, 2), abs=1e-9)
+        assert each.freedom == 2 and each.units == ("reviews", "cr", "mpqa", "trec") and "cola" not in each.tasks
+    family = [found["nsp_other_document", "mlm", name] for name in QUANTITIES]
+    smallest = min(each.difference.p or 0.0 for each in family)
+    assert min(each.p or 0.0 for each in family) == pytest.approx(min(1, 5 * smallest))
+
+
+def test_a_task_counts_if_it_does_for_most_seeds_of_one_arm(evidence: Evidence) -> None:
+    def with_losses(decoding: Callable[[str], bool]) -> list[str]:
+        changed = dict(evidence)
+        for name, records in evidence.items():
+            loss = 0.4 if decoding(name.rpartition("/")[2]) else 0.69
+            changed[name] = [
+                replace(each, result=replace(each.result, chosen={**each.result.chosen, "loss": loss}))
+                if each.result.dataset == "cola" else each
+                for each in records
+            ]  # fmt: skip
+        return Study(Evidence(changed, evidence.files), "nsp").tasks(SINGLE)
+
+    assert "cola" in with_losses(lambda label: label in ("mlm-0", "mlm-1"))
+    assert "cola" not in with_losses(lambda label: label in ("mlm-0", "nsp_same_document-1"))
+
+
+def test_the_tables_say_what_was_learnt_and_what_is_untrained(evidence: Evidence) -> None:
+    tables = {table.name: table for table in arms(evidence)}
+    assert set(tables) == {"arms", "arms-checks"}
+    checked = {(row["arm"], row["seed"]): (row["learnt"], row["pooler"]) for row in tables["arms-checks"].rows}
+    assert checked["mlm", 0] == (None, "untrained") and checked["nsp_other_document", 0] == (True, "trained")
+    assert checked["nsp_same_document", 0] == (False, "trained")  # 60 % is not above 60 %
+    assert all(table.markdown() and table.latex() and table.csv() for table in tables.values())
+    (claim,) = claims(evidence)
+    assert len(claim.numbers) == 3 * len(QUANTITIES) and "tables/arms" in claim.see
+    assert "nsp_same_document" in claim.text
+
+
+def test_one_seed_has_no_contrasts(tmp_path: Path, evidence: Evidence) -> None:
+    kept = {name: records for name, records in evidence.items() if name.endswith("-0")}
+    write_facts(tmp_path / "one", "nsp", {f"{arm}-0": describe(arm, 0, 0.7) for arm in ARMS})
+    one = Evidence(kept, tmp_path / "one")
+    assert [table.name for table in arms(one)] == ["arms-checks"] and not claims(one)[0].numbers
+
+
+def test_conditions_are_held_or_failed(tmp_path: Path) -> None:
+    heads = {"books": {"nsp_accuracy": 0.71, "rows": 400}, "other_text": {"nsp_accuracy": 0.52, "rows": 400}}
+    facts = {"mlm-0": describe("mlm", 0, None), "nsp_other_document-0": describe("nsp_other_document", 0, 0.7, **heads)}
+    write_facts(tmp_path, "continued", facts)
+
+    def runs(label: str, accuracy: float) -> list[Record]:
+        probed = [make_record(label, task, "mean", value=accuracy) for task in ("sst2", "mr", "cr", "mpqa")]
+        for each in probed:
+            each.result.metrics["accuracy"]["value"] = accuracy
+        return [*probed, *(similarity(label, "sts12", pooling) for pooling in ("cls", "pooler", "mean"))]
+
+    bundles = {
+        "poolings/all-MiniLM-L6-v2": runs("a", 0.80), "similarity/all-MiniLM-L6-v2": runs("a", 0.80),
+        "arms/continued/mlm-0": runs("b", 0.77), "arms/continued/nsp_other_document-0": runs("c", 0.769),
+    }  # fmt: skip
+    evidence = Evidence(bundles, tmp_path)
+    (study,) = studies(evidence)
+    found = conditions(evidence, study)
+    held = {(each.label, each.what): each.held for each in found}
+    assert len(found) == 4 + 4 + 2
+    assert [held["nsp_other_document-0", f"next sentences, {text}"] for text in ("held-out books", "other text")] == [
+        True, False,  # 208 of 400 is not above chance
+    ]  # fmt: skip
+    assert all(value for (label, _), value in held.items() if label == "mlm-0")  # 3.0 points below
+    assert sum(held["nsp_other_document-0", each.what] for each in found if "mean on" in each.what) == 0  # 3.1
+    tables = {table.name: table for table in arms(evidence)}
+    assert set(tables) == {"arms-checks", "arms-conditions", "arms-similarity"}
+    lines = {(row["training"], row["pooling"]): row["sts12"] for row in tables["arms-similarity"].rows}
+    assert len(lines) == 9 and set(lines.values()) == {0.6}

@@ -1,0 +1,110 @@
+"""Tests of the arms' records: what is swept, measured and written, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from experiments.manifest import MANIFEST
+from experiments.paper.arms import studies
+from experiments.paper.evidence import Evidence
+from experiments.pretraining import arm_records, held_out
+from experiments.pretraining.arms import STUDIES
+from tests.helpers.records import job
+
+FIGURES = {"nsp_accuracy": 0.75, "mlm_accuracy": 0.4}
+
+
+@pytest.fixture
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One seed of two arms that are complete, and one that is not; a sweep is three runs."""
+    for name in ("nsp", "continued"):
+        monkeypatch.setitem(STUDIES, name, replace(STUDIES[name], steps=2, seeds=1))
+    for label, step in (("mlm-0", 2), ("nsp_other_document-0", 2), ("nsp_same_document-0", 1)):
+        folder = tmp_path / "arms" / label
+        folder.mkdir(parents=True)
+        accuracy = "" if label == "mlm-0" else "0.65"
+        head = "step,tokens,seconds,nsp_accuracy,mlm_accuracy"
+        (folder / "training.csv").write_text(f"{head}\n{step},8192,3.5,{accuracy},0.25\n")
+        (folder / "model.safetensors").write_bytes(label.encode())
+        facts = {"identity": {"schedule": {"objective": label.partition("-")[0]}}}
+        save_file({"x": torch.zeros(1)}, folder / "state.safetensors", metadata={"facts": json.dumps(facts)})
+
+    def sweep(words: list[str], **_: Any) -> SimpleNamespace:
+        folder = Path(words[-1].split('"')[1])
+        for number, pooling in enumerate(("cls", "pooler", "mean")):
+            job(folder, number, np.arange(400) % 2, dataset=folder.name, pooling=pooling)
+        asked.append(words)
+        return SimpleNamespace(returncode=0)
+
+    asked: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "run", sweep)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_complete_arms_become_bundles_with_their_facts(trained: Path) -> None:
+    arm_records.main(["arms=arms", "records=records", "data_root=my, data", "overrides=[probe.resamples=200]"])
+    found = json.loads(Path("records/arms/nsp/arms.json").read_text())
+    assert found["planned"] == 3 and set(found["arms"]) == {"mlm-0", "nsp_other_document-0"}
+    facts = found["arms"]["nsp_other_document-0"]
+    assert (facts["arm"], facts["seed"], facts["steps"], facts["nsp_accuracy"]) == ("nsp_other_document", 0, 2, 0.65)
+    assert found["arms"]["mlm-0"]["nsp_accuracy"] is None and len(facts["weights"]) == 64
+    assert facts["identity"]["schedule"] == {"objective": "nsp_other_document"} and "books" not in facts
+    assert Path("records/arms/nsp/training.csv").read_text().splitlines()[1].startswith("mlm,0,2,8192")
+    listed = json.loads(Path("records", MANIFEST).read_text())
+    assert "arms/nsp/mlm-0" in listed["bundles"] and "arms/nsp/arms.json" in listed["files"]
+    (study,) = studies(Evidence.read(Path("records")))
+    assert study.seeds == (0,) and len(study.records["mlm-0"]) == 3
+
+
+def test_the_heads_of_continued_arms_are_measured_once(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def measure(options: held_out.Options) -> dict[str, Any]:
+        asked.append((Path(str(options.model.path)).name, options.text, options.held_out))
+        return {"rows": options.rows, "held_out": {"128": FIGURES}}
+
+    monkeypatch.setattr(held_out, "measure", measure)
+    words = ["arms=arms", "study=continued", "records=records", "text=books", "other_text=news", "rows=200"]
+    arm_records.main(words)
+    assert sorted(set(asked)) == [
+        (label, *text) for label in ("mlm-0", "nsp_other_document-0") for text in (("books", 0.02), ("news", 1.0))
+    ]
+    facts = json.loads(Path("records/arms/continued/arms.json").read_text())["arms"]["mlm-0"]
+    assert facts["other_text"] == {"rows": 200, **FIGURES}
+    arm_records.main(words)
+    assert len(asked) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["arms=nowhere"], ["arms=nowhere", "study=nsp", "experiments.pretraining.arms"]),
+        (["arms=arms", "study=continued", "text=books"], ["other_text"]),
+        (["study=nsp"], ["arms"]),
+    ],
+)
+def test_a_refusal_names_the_option(
+    trained: Path, words: list[str], named: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        arm_records.main(words)
+    said = capsys.readouterr().err
+    assert ended.value.code == 1 and all(each in said for each in named)
+
+
+def test_a_damaged_state_is_named(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("arms/mlm-0/state.safetensors").write_bytes(b"x")
+    with pytest.raises(SystemExit):
+        arm_records.main(["arms=arms", "records=records"])
+    assert "mlm-0/state.safetensors" in capsys.readouterr().err
