@@ -80,7 +80,9 @@ class Study:
         self.facts: Mapping[str, Mapping[str, Any]] = content["arms"]
         self.planned = int(content["planned"])
         self.arms = tuple(dict.fromkeys(each["arm"] for each in self.facts.values()))
-        self.records = {label: evidence[f"arms/{name}/{label}"] for label in self.facts}
+        self.records: dict[str, list[Record]] = {label: [] for label in self.facts}
+        for record in evidence[f"arms/{name}"]:
+            self.records[record.result.model].append(record)  # a model is named by its training's folder
 
     @cached_property
     def seeds(self) -> tuple[int, ...]:

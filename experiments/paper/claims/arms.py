@@ -29,6 +29,8 @@ def _claim(evidence: Evidence, study: Study) -> Claim:
     if found:
         text.append(_scopes(found))
         see.insert(0, "tables/arms")
+    else:
+        text.append("No contrast: two seeds of all arms and two units of tasks that count are needed.")
     if study.name == "continued":
         see += ["tables/arms-conditions", "tables/arms-similarity"]
     numbers = [_number(each) for each in found]
