@@ -37,6 +37,17 @@ def test_the_command_says_that_jobs_are_left_out(question: Path, capsys: pytest.
     assert "left out: 1 job without a record" in capsys.readouterr().out
 
 
+def test_a_damaged_bundle_is_named_by_its_folder(
+    question: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(question.parent)
+    Path("bundle").mkdir()
+    Path("bundle", "records.jsonl").write_bytes(b"\xff\n")
+    with pytest.raises(SystemExit):
+        main(["records=bundle"])
+    assert "in bundle" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs Linux's /proc")
 def test_an_output_that_cannot_be_made_is_one_line(question: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (question / "loop").symlink_to("loop")
