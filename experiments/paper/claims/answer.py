@@ -10,6 +10,7 @@ from experiments.paper.claims.sentences import Claim, format_claim, scale_of, sc
 from experiments.paper.evidence import PAIRS, Evidence
 from experiments.strata import SIMILARITY, SINGLE, TOGETHER
 from experiments.style import LABELS
+from src.errors import UserError
 from src.evaluation.differences import BETTER, INCONCLUSIVE, NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE, WORSE
 from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.evaluation.units import MeanContrast
@@ -86,7 +87,18 @@ def answer(evidence: Evidence) -> list[str]:
 
 
 def trained_model(evidence: Evidence) -> str:
-    """Return the first model whose pooler was trained; the first of all if there is none."""
+    """Return the first model whose pooler was trained; the first of all if there is none.
+
+    Raises
+    ------
+    UserError
+        No bundle is one of the experiment poolings.
+    """
+    if not evidence.models:
+        raise UserError(
+            "no bundle poolings/MODEL is among the records, so there is no answer. experiments/README.md names the "
+            "command that makes one."
+        )
     trained = [model for model in evidence.models if evidence.pooler_status(model) == "trained"]
     return (trained or list(evidence.models))[0]
 

@@ -69,7 +69,7 @@ def cost(evidence: Evidence) -> Claim:
                 f"{each['bytes']['joint']['cls']['float32']:,} bytes whatever the pooling."
             )
     return Claim(
-        "Cost: the pooling is free, the pass is not",
+        "Cost of the pass and of the pooling",
         " ".join(lines),
         [],
         "python -m experiments.benchmarks.cost dataset=sst2,mrpc data_root=FOLDER output=FILE",
