@@ -116,6 +116,8 @@ def _read_bundle(folder: Path) -> list[Record]:
         raise UserError(
             f"the records in {name} cannot be read: {flatten(error)}. Get them again from version control."
         ) from error
+    if not entries:
+        raise UserError(f"{name} holds no record. Get it again from version control.")
     records = []
     for number, entry in enumerate(entries, 1):
         where = f"{name}/{RECORDS_FILE}, line {number}"

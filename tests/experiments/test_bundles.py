@@ -99,3 +99,10 @@ def test_arrays_that_do_not_fit_their_record_are_refused(tmp_path, changed):
     _bundle_with(tmp_path, **changed)
     with pytest.raises(UserError, match=f"{RECORDS_FILE}, line 1.*{next(iter(changed))}"):
         read_records(tmp_path)
+
+
+def test_a_bundle_without_a_record_is_refused(tmp_path):
+    _bundle_with(tmp_path)
+    (tmp_path / RECORDS_FILE).write_text("")
+    with pytest.raises(UserError, match=f"{tmp_path.name} holds no record"):
+        read_records(tmp_path)
