@@ -49,6 +49,7 @@ PLACES = {
     TOGETHER: "pairs read together under a linear probe",
     SIMILARITY: "similarity by cosine, nothing fitted",
 }
+BASE_SHAPE = (12, 768)  # layers and width of BERT-base
 NAMES = {"cls": "[CLS]", "pooler": "the pooler", "mean": "the mean"}
 WORDS = {
     BETTER: "{a} is better than {b}",
@@ -71,8 +72,14 @@ def scope(evidence: Evidence) -> str:
     return (
         "BERT returns `sequence_output`, whose first vector is [CLS], and `pooled_output` = tanh(W·[CLS] + b), "
         "the pooler. Do they serve the same purpose, and how do they compare with the mean of all vectors? "
-        f"Encoders are **frozen** and small: {join_names(models)}; {total:,} runs."
+        f"Encoders are **frozen**{'' if has_base(evidence) else ' and small'}: {join_names(models)}; {total:,} runs."
     )
+
+
+def has_base(evidence: Evidence) -> bool:
+    """Return whether an encoder of BERT-base's shape is among the models."""
+    results = [evidence[f"poolings/{model}"][0].result for model in evidence.models]
+    return any((result.layer, result.counts["width"]) == BASE_SHAPE for result in results)
 
 
 def answer(evidence: Evidence) -> list[str]:
