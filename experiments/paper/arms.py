@@ -199,13 +199,15 @@ class Condition:
 
     label: str  # of the training
     what: str
-    value: float
+    value: float | None  # None if it was not measured
     bound: float
     interval: tuple[float, float] | None = None
 
     @property
-    def held(self) -> bool:
-        """Whether the value, or the lower end of its interval, lies above the bound."""
+    def held(self) -> bool | None:
+        """Whether the value, or the lower end of its interval, lies above the bound; None if not measured."""
+        if self.value is None:
+            return None
         return (self.value if self.interval is None else self.interval[0]) > self.bound
 
 
@@ -224,9 +226,13 @@ def conditions(evidence: Evidence, study: Study) -> list[Condition]:
         before, after = (accuracies(records) for records in (original(evidence, "poolings"), study.records[label]))
         found += [
             # At most three points below is allowed, also exactly three.
-            Condition(label, f"mean on {task} less the original's", after[task] - before[task], -LARGEST_LOSS - 1e-9)
+            Condition(
+                label,
+                f"mean on {task} less the original's",
+                after[task] - before[task] if task in after and task in before else None,
+                -LARGEST_LOSS - 1e-9,
+            )
             for task in PROBED
-            if task in after and task in before
         ]
     return found
 

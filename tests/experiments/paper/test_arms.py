@@ -179,8 +179,11 @@ def test_conditions_are_held_or_failed(tmp_path: Path) -> None:
         True, False,  # 208 of 400 is not above chance
     ]  # fmt: skip
     assert all(value for (label, _), value in held.items() if label == "mlm-0")  # 3.0 points below
-    assert sum(held["nsp_other_document-0", each.what] for each in found if "mean on" in each.what) == 0  # 3.1
+    assert not any(held["nsp_other_document-0", each.what] for each in found if "mean on" in each.what)  # 3.1
+    without = Evidence({"arms/continued": bundles["arms/continued"]}, tmp_path)
+    assert sum(each.held is None for each in conditions(without, studies(without)[0])) == 8
     tables = {table.name: table for table in arms(evidence)}
     assert set(tables) == {"arms-checks", "arms-conditions", "arms-similarity"}
+    assert {row["held"] for row in tables["arms-conditions"].rows} == {True, False}
     lines = {(row["training"], row["pooling"]): row["sts12"] for row in tables["arms-similarity"].rows}
     assert len(lines) == 9 and set(lines.values()) == {0.6}
