@@ -8,7 +8,7 @@ from src.sweeps.cells import symbols
 from src.sweeps.comparison import compare_records
 from src.sweeps.export import to_markdown
 from src.sweeps.jobs import find_jobs
-from src.sweeps.remarks import bag_lines, tally
+from src.sweeps.remarks import bag_lines, baseline_lines, tally
 from src.sweeps.rendering import render
 from src.sweeps.status import write_failure, write_status
 from tests.helpers.records import LABELS, job, make_job, wrong
@@ -103,6 +103,16 @@ def test_a_bag_that_scores_higher_than_every_pooling_is_named(tmp_path, bag, sai
     assert [all(name in line for name in said) for line in lines] == [True] * bool(said)
     assert all(("two" in line) == ("two" in said) for line in lines)
     assert all(" ".join(line.split()) in " ".join(render(comparison).split()) for line in lines)
+
+
+def test_baselines_that_differ_within_a_task_name_their_settings(tmp_path):
+    places = [(pairing, pooling) for pairing in ("joint", "separate") for pooling in ("cls", "mean")]
+    for number, (pairing, pooling) in enumerate(places):
+        bag = {"value": {"joint": 0.5, "separate": 0.6}[pairing], "low": None, "high": None}
+        job(tmp_path, number, wrong(64), pooling=pooling, pairing=pairing, baseline={"bag_of_word_pieces": bag})
+    lines = baseline_lines(compared(tmp_path))
+    assert [("pairing=joint" in line, "50.0 %" in line) for line in lines] == [(True, True), (False, False)]
+    assert "pairing=separate" in lines[1] and "60.0 %" in lines[1]
 
 
 @pytest.fixture(scope="module")
