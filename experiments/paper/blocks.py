@@ -6,6 +6,7 @@ import re
 import textwrap
 
 from experiments.formatting import join_names
+from experiments.paper.claims.answer import has_base
 from experiments.paper.claims.practice import tasks_below_bag
 from experiments.paper.evidence import Evidence
 from experiments.paper.page import BERT_BASE
@@ -37,14 +38,18 @@ def limits(evidence: Evidence) -> str:
     behind = [
         f"{len(tasks_below_bag(evidence, model))} of {len(names)} tasks in {model}" for model, names in tasks.items()
     ]
-    found = base_hours(evidence)
+    measured = has_base(evidence)
     text = (
-        "**What this does not show.** Encoders are small, frozen and English. A bag of word pieces scores higher than "
-        f"[CLS], pooler and mean on {join_names(behind)}. {BASE} is not measured here, only "
-        f"[predicted](paper/predictions.md); `{BERT_BASE}` does it, in about "
-        f"{found['cpu']:.1f} hours on two CPU cores and {found['probes']:.1f} with a GPU "
-        "([estimates](docs/speed.md#hours-for-bert-base))."
+        f"**What this does not show.** Encoders are {'' if measured else 'small, '}frozen and English. A bag of word "
+        f"pieces scores higher than [CLS], pooler and mean on {join_names(behind)}."
     )
+    if not measured:
+        found = base_hours(evidence)
+        text += (
+            f" {BASE} is not measured here, only [predicted](paper/predictions.md); `{BERT_BASE}` does it, in about "
+            f"{found['cpu']:.1f} hours on two CPU cores and {found['probes']:.1f} with a GPU "
+            "([estimates](docs/speed.md#hours-for-bert-base))."
+        )
     return "\n".join(wrap(text, "> ", "> "))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from experiments.formatting import join_names
-from experiments.paper.claims.answer import all_claims, answer, lead, scope
+from experiments.paper.claims.answer import all_claims, answer, has_base, lead, scope
 from experiments.paper.claims.practice import tasks_below_bag
 from experiments.paper.claims.sentences import Claim
 from experiments.paper.evidence import Evidence
@@ -117,7 +117,8 @@ def limits(evidence: Evidence) -> list[str]:
         shapes.append(f"{model} has {result.layer} layers of width {result.counts['width']}")
     untrained = [model for model in evidence.models if evidence.pooler_status(model) == "untrained"]
     found = [
-        f"**Small encoders**: {join_names(shapes)}. BERT-base is untested here; `{BERT_BASE}` tests it.",
+        f"**{'Encoders' if has_base(evidence) else 'Small encoders'}**: {join_names(shapes)}."
+        + ("" if has_base(evidence) else f" BERT-base is untested here; `{BERT_BASE}` tests it."),
         "**Frozen** features, **English** texts. Fine-tuning can move any of this; a small control is in the appendix.",
     ]
     if untrained:

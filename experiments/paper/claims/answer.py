@@ -10,6 +10,7 @@ from experiments.paper.claims.sentences import Claim, format_claim, scale_of, sc
 from experiments.paper.evidence import PAIRS, Evidence
 from experiments.strata import SIMILARITY, SINGLE, TOGETHER
 from experiments.style import LABELS
+from src.errors import UserError
 from src.evaluation.differences import BETTER, INCONCLUSIVE, NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE, WORSE
 from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.evaluation.units import MeanContrast
@@ -48,6 +49,7 @@ PLACES = {
     TOGETHER: "pairs read together under a linear probe",
     SIMILARITY: "similarity by cosine, nothing fitted",
 }
+BASE_SHAPE = (12, 768)  # layers and width of BERT-base
 NAMES = {"cls": "[CLS]", "pooler": "the pooler", "mean": "the mean"}
 WORDS = {
     BETTER: "{a} is better than {b}",
@@ -70,8 +72,14 @@ def scope(evidence: Evidence) -> str:
     return (
         "BERT returns `sequence_output`, whose first vector is [CLS], and `pooled_output` = tanh(W·[CLS] + b), "
         "the pooler. Do they serve the same purpose, and how do they compare with the mean of all vectors? "
-        f"Encoders are **frozen** and small: {join_names(models)}; {total:,} runs."
+        f"Encoders are **frozen**{'' if has_base(evidence) else ' and small'}: {join_names(models)}; {total:,} runs."
     )
+
+
+def has_base(evidence: Evidence) -> bool:
+    """Return whether an encoder of BERT-base's shape is among the models."""
+    results = [evidence[f"poolings/{model}"][0].result for model in evidence.models]
+    return any((result.layer, result.counts["width"]) == BASE_SHAPE for result in results)
 
 
 def answer(evidence: Evidence) -> list[str]:
@@ -86,7 +94,18 @@ def answer(evidence: Evidence) -> list[str]:
 
 
 def trained_model(evidence: Evidence) -> str:
-    """Return the first model whose pooler was trained; the first of all if there is none."""
+    """Return the first model whose pooler was trained; the first of all if there is none.
+
+    Raises
+    ------
+    UserError
+        No bundle is one of the experiment poolings.
+    """
+    if not evidence.models:
+        raise UserError(
+            "no bundle poolings/MODEL is among the records, so there is no answer. experiments/README.md names the "
+            "command that makes one."
+        )
     trained = [model for model in evidence.models if evidence.pooler_status(model) == "trained"]
     return (trained or list(evidence.models))[0]
 
