@@ -24,7 +24,7 @@ LEGEND = (
     f"the task's three pairs: {MARKS[INCONCLUSIVE]} inconclusive, {MARKS[NO_RELEVANT_DIFFERENCE]} no relevant "
     f"difference (within 1 point), {MARKS[SMALL_DIFFERENCE]} small difference (real, within 1 point), no mark: worse. "
     "Grey (in Markdown: struck out): nothing is decoded, in no mean. Lines in italics: difference to [CLS] over the "
-    "tasks that can answer, in points of D² (similarity: Spearman), with the same marks. Const.: the best single "
+    "tasks that count, in points of D² (similarity: Spearman), with the same marks. Const.: the best single "
     "answer. Bag: word-piece counts under the same probe, or their cosine; "
     f"{ABOVE} above all three. Neither is tested. Intervals: the figure, and the tables in the appendix."
 )
@@ -40,7 +40,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a grid; `kind` is task, floor (a task that cannot answer) or claim (over tasks)."""
+    """A line of a grid; `kind` is task, floor (a task that does not count) or claim (over tasks)."""
 
     kind: str
     cells: tuple[Cell, ...]

@@ -18,7 +18,7 @@ FIRST = "differences"  # the page's figure
 METHOD = (
     "**Read-out.** One linear probe per pooling, frozen features, its penalty chosen on held-out training rows. "
     "**D²** is the share of the constant's log-loss that a probe removes (scores: of its squared error), in points; "
-    "it can be averaged over tasks, their metrics cannot. **A task can answer** if the best of [CLS], pooler and mean "
+    "it can be averaged over tasks, their metrics cannot. **A task counts** if the best of [CLS], pooler and mean "
     "removes at least 5 % of the constant's loss on the rows that chose the penalty. Tasks that share texts are one "
     "**unit**; with five units or more a claim is about tasks in general (Student's quantiles over units), with fewer "
     "about these tasks (the error of their rows). Intervals are 95 %. Equivalence: two one-sided tests at 1 point. "

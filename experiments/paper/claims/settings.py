@@ -119,7 +119,7 @@ def layers(evidence: Evidence) -> Claim:
         lines += [] if found else [no_claim(model)]
     return Claim(
         "Layers: where each pooling is best",
-        "Mean D² over the tasks that can answer. The best layer and pooling is chosen on these test rows among all "
+        "Mean D² over the tasks that count. The best layer and pooling is chosen on these test rows among all "
         "that were scored, so that its D² is an upper estimate; layers are not tested against each other. "
         + " ".join(lines),
         numbers,

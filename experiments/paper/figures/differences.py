@@ -23,7 +23,7 @@ PLACE = 1
 NEEDS = ("poolings/bert-books", "poolings/all-MiniLM-L6-v2")
 CAPTION = f"""The pooler and the mean against [CLS] of the same encoder: the difference in points of D²
 (similarity: of Spearman's correlation) with its 95 % interval. Diamonds are the average over a stratum's
-tasks that can answer, dots the tasks of the first two strata. Grey tasks cannot answer and enter no
+tasks that count, dots the tasks of the first two strata. From grey tasks nothing is decoded, and they enter no
 average. The band is the margin of {100 * MARGIN:g} point. The axis is linear inside the band and
 logarithmic outside. Intervals of tasks are not corrected for their number."""
 COMPARED = ("pooler", "mean")  # each less [CLS]
@@ -63,7 +63,7 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
 
 
 def find_lines(evidence: Evidence, model: str) -> list[Line]:
-    """Return the lines of a model: each stratum, then its tasks, those that cannot answer last."""
+    """Return the lines of a model: each stratum, then its tasks, those that do not count last."""
     found = []
     for stratum in evidence.strata(model):
         claims = stratum.claims([(name, "cls") for name in COMPARED])
@@ -108,7 +108,7 @@ def _mark(axis: Axes, height: float, line: Line, name: str, status: str) -> None
     label = f"{style.pooling_label(name, status)} − [CLS]"
     if line.is_floor:
         look |= {"color": "#B0B0B0", "markerfacecolor": "#B0B0B0"}
-        label = "cannot answer"
+        label = "nothing decoded"
     elif line.is_mean:
         label = "_none"  # the diamond and the colour stand in the legend
     axis.errorbar(value, height, xerr=[[value - low], [high - value]], linestyle="none", label=label, **WIDTHS, **look)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PLACE = 4
 NEEDS = ("ladder/bert-books", "ladder/all-MiniLM-L6-v2")
 CAPTION = f"""What each step from [CLS] to the pooler costs: the difference to [CLS] in points of D², as
-the mean over a stratum's tasks that can answer with its 95 % interval; faint dots are the tasks.
+the mean over a stratum's tasks that count with its 95 % interval; faint dots are the tasks.
 Columns differ in the probe's penalty: none, a weak one (0.0001 per row), and the one tuned on
 held-out training rows. The band is the margin of {100 * MARGIN:g} point. Each row has its own scale."""
 

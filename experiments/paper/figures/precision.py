@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PLACE = 5
 NEEDS = ("precision/bert-books",)
 CAPTION = f"""What half precision costs each pooling of bert-books: the difference to its own D² in
-float32 in points, as the mean over a stratum's tasks that can answer with its 95 % interval; faint
+float32 in points, as the mean over a stratum's tasks that count with its 95 % interval; faint
 dots are the tasks. The band is the margin of {100 * MARGIN:g} point."""
 
 
