@@ -9,7 +9,7 @@ not hold* if the 95 % interval lies outside them, or shows the opposite sign. El
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ PREDICTIONS = Path(__file__).parent / "paper" / "predictions.yaml"
 HIGHER, LOWER, NONE = "higher", "lower", "none"
 HELD, FAILED, INCONCLUSIVE, UNTESTED = "held", "did not hold", "inconclusive", "not tested"
 OUTCOMES = (HELD, FAILED, INCONCLUSIVE, UNTESTED)
-FIELDS = ("id", "stratum", "task", "contrast", "sign", "lower", "upper", "because")
+FIELDS = ("id", "stratum", "task", "options", "contrast", "sign", "lower", "upper", "because")
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class Prediction:
         Smallest and largest difference, in points.
     because : str
         What the prediction follows from.
+    options : dict
+        Values of options, as ``{"probe.features": "none"}``, for sweeps that vary them.
     """
 
     id: str
@@ -58,6 +60,11 @@ class Prediction:
     lower: float
     upper: float
     because: str = ""
+    options: dict[str, str] = field(default_factory=dict)
+
+    def fits(self, label: Mapping[str, str]) -> bool:
+        """Return whether settings with this label are those of the prediction."""
+        return all(label.get(name, value) == value for name, value in self.options.items())
 
     def judge(self, found: Difference) -> str:
         """Return one of `OUTCOMES` for a difference, in fractions."""
@@ -127,8 +134,21 @@ def _read_one(values: Any, where: str) -> Prediction:
     a, b = _read_contrast(values["contrast"], where)
     sign, lower, upper = str(values["sign"]), values["lower"], values["upper"]
     _check_sizes(sign, lower, upper, where)
-    name, because = str(values["id"]), str(values.get("because") or "")
-    return Prediction(name, stratum, str(values.get("task") or ""), a, b, sign, float(lower), float(upper), because)
+    options = values.get("options") or {}
+    if not isinstance(options, dict):
+        raise UserError(f"{where}: options={options} is no mapping, as {{probe.features: none}}.")
+    return Prediction(
+        id=str(values["id"]),
+        stratum=stratum,
+        task=str(values.get("task") or ""),
+        a=a,
+        b=b,
+        sign=sign,
+        lower=float(lower),
+        upper=float(upper),
+        because=str(values.get("because") or ""),
+        options={str(name): str(value) for name, value in options.items()},
+    )
 
 
 def _read_contrast(value: Any, where: str) -> tuple[str, str]:

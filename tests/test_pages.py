@@ -52,6 +52,8 @@ def test_a_command_is_accepted(shown: tuple[str, ...]) -> None:
     page, first, *words = shown
     if first == "python" and words[0] == "-m":
         check_module(words[1], words[2:])
+    elif first == "python" and words[0] == "-c":
+        compile(words[1], page, "exec")
     elif first == "python":
         assert (page, words[0]) == ("docs/extending.md", "additions.py")  # tests/test_extending.py runs it
     elif first == "pip":

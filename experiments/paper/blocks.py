@@ -40,7 +40,8 @@ def limits(evidence: Evidence) -> str:
     found = base_hours(evidence)
     text = (
         "**What this does not show.** Encoders are small, frozen and English. A bag of word pieces scores higher than "
-        f"[CLS], pooler and mean on {join_names(behind)}. {BASE} is not measured here; `{BERT_BASE}` does it, in about "
+        f"[CLS], pooler and mean on {join_names(behind)}. {BASE} is not measured here, only "
+        f"[predicted](paper/predictions.md); `{BERT_BASE}` does it, in about "
         f"{found['cpu']:.1f} hours on two CPU cores and {found['probes']:.1f} with a GPU "
         "([estimates](docs/speed.md#hours-for-bert-base))."
     )

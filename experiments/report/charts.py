@@ -12,8 +12,7 @@ from experiments.formatting import format_difference
 from experiments.report.claims import Setting
 from experiments.report.layers import LayerGroup, layer_of
 from experiments.report.sections import Run, Section
-from src.evaluation.metrics import metrics
-from src.results.display import format_score, format_value
+from src.results.display import format_score, format_value, is_percent
 
 if TYPE_CHECKING:
     from experiments.report.document import Report
@@ -124,8 +123,7 @@ def scale_of(metric: str) -> float:
     >>> scale_of("accuracy"), scale_of("mcc"), scale_of("rmse")
     (100.0, 1.0, 1.0)
     """
-    registered = metrics.get(metric)
-    return 100.0 if registered is None or (registered.low >= 0 and registered.high <= 1) else 1.0
+    return 100.0 if is_percent(metric) else 1.0
 
 
 def unit_of_metric(metric: str) -> str:

@@ -119,7 +119,7 @@ def _table(table: Table, anchors: Sequence[str] = ()) -> str:
 def _column_class(table: Table, place: int, numeric: bool) -> str:
     if numeric:
         return ' class="number"'
-    return ' class="long"' if any(len(row[place].text) > LONG for row in table.rows) else ""
+    return ' class="long"' if place and any(len(row[place].text) > LONG for row in table.rows) else ""
 
 
 def _value(cell: Cell) -> str:

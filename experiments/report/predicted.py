@@ -78,7 +78,7 @@ def _over_stratum(prediction: Prediction, settings: Sequence[Setting]) -> tuple[
     found = [
         claim
         for setting in settings
-        if setting.stratum == prediction.stratum
+        if setting.stratum == prediction.stratum and prediction.fits(setting.label)
         for claim in setting.claims
         if {claim.a, claim.b} == pair
     ]
@@ -96,6 +96,7 @@ def _on_task(prediction: Prediction, sections: Sequence[Section]) -> tuple[Diffe
         for section in sections
         if section.runs[0].result.dataset == prediction.task
         and stratum_of(section.runs[0].result) is not None
+        and prediction.fits(section.label)
         and names <= {run.name for run in section.runs}
     ]
     if len(found) != 1:

@@ -46,6 +46,12 @@ def test_a_difference_is_judged(sign: str, lower: float, upper: float, differenc
     assert prediction(sign, lower, upper).judge(difference) == outcome
 
 
+def test_options_choose_among_settings() -> None:
+    one = Prediction("one", "", "trec", "a", "b", "none", -1, 1, options={"probe.features": "none"})
+    assert one.fits({"dataset": "trec"}) and one.fits({"probe.features": "none"})
+    assert not one.fits({"probe.features": "whiten"})
+
+
 def write(folder: Path, *entries: str) -> Path:
     path = folder / "predictions.yaml"
     path.write_text("model: tiny\npredictions:\n" + "".join(f"  - {each}\n" for each in entries))
@@ -67,6 +73,7 @@ def write(folder: Path, *entries: str) -> Path:
         (GOOD.replace("id: one, ", ""), "'id'"),
         (GOOD.replace("id: one", "id: one, size: 3"), "'size'"),
         ("7", "number 1"),
+        (GOOD.replace("id: one", "id: one, options: none"), "options=none"),
     ],
 )
 def test_an_entry_that_is_not_allowed_is_refused(tmp_path: Path, entry: str, said: str) -> None:

@@ -24,7 +24,7 @@ from src.config.paths import CONF
 from src.config.schema import Config
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-VARIABLES = re.compile(r"^(?:[A-Z]+=\S+ )+")  # of the environment, before a command
+VARIABLES = re.compile(r"^(?:[A-Z_]+=\S+ )*(?:taskset -c \d+ )?")  # of the environment, and a core
 INLINE = re.compile(r"`((?:python -m|probes|pip install|wandb|hf) [^`]+)`")
 
 
