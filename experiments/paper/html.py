@@ -58,7 +58,8 @@ def inline(text: str) -> str:
 def _body(page: Page, images: Mapping[str, str]) -> Iterable[str]:
     yield f"<header><h1>{escape_html(page.title)}</h1><p>{inline(page.scope)}</p></header>"
     yield f'<div class="screens"><section class="answer"><h2>The answer</h2><p>{inline(page.lead)}</p>'
-    yield f"{_list(page.answer, 'ol')}</section>"
+    reading = f'<p class="small">{inline(page.reading)}</p>' if page.reading else ""
+    yield f"{_list(page.answer, 'ol')}{reading}</section>"
     yield f'<section class="limits"><h2>What this does not show</h2>{_list(page.limits)}</section>'
     yield f'<section class="shown">{_figure(page, FIRST, images)}</section>'
     yield '<section class="tables"><div class="encoders">'

@@ -16,9 +16,7 @@ def by_stratum(evidence: Evidence) -> Claim:
         lines.append(f"**{model}**: {'. '.join(map(_describe, found))}." if found else no_claim(model))
         for stratum in found:
             numbers += _numbers(stratum, model)
-    return Claim(
-        "Over the tasks that count", " ".join(lines), numbers, SWEEP.format("poolings"), ["tables/strata"]
-    )
+    return Claim("Over the tasks that count", " ".join(lines), numbers, SWEEP.format("poolings"), ["tables/strata"])
 
 
 def _numbers(stratum: StratumTasks, model: str) -> list[Number]:

@@ -48,6 +48,9 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
         _layers(left, measured, layers)
         left.set_title(f"{model}\nby layer, {len(layout.by_dataset(layers))} tasks of single texts")
         pairs = answering_pairs(evidence, model)
+        for axis, records in ((left, layers), (right, pairs)):
+            if not records:
+                drawing.write_no_data(axis)
         _pairs(right, [each for each in measured if set(PAIRINGS) <= set(each["seconds"]["forward"])], pairs)
         right.set_title(f"{model}\n{len(layout.by_dataset(pairs))} pair tasks")
         left.set_ylabel("mean D² × 100")

@@ -41,7 +41,7 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
             claims = [claim for own, claim in found[model, strength] if own == stratum]
             steps(axis, claims, [claim.a for claim in claims], status)
             axis.set_title(f"{style.model_label(model, status)}\n{stratum}, {_penalty(strength)}")
-        line[0].set_ylabel("− [CLS], points of D²")
+        line[0].set_ylabel("difference to [CLS],\npoints of D²")
     for axis in axes[-1]:
         label_poolings(axis, list(LADDER))
     return figure
@@ -60,6 +60,8 @@ def label_poolings(axis: Axes, poolings: Sequence[str]) -> None:
 def steps(axis: Axes, claims: Sequence[MeanContrast], poolings: Sequence[str], status: str) -> None:
     """Draw the mean over tasks of each pooling with its interval, and the tasks as faint dots."""
     drawing.draw_margin(axis)
+    if not claims:
+        drawing.write_no_data(axis)
     for place, (claim, pooling) in enumerate(zip(claims, poolings, strict=True)):
         marks = drawing.marker_style(pooling, status)
         drawing.draw_dots(axis, place + 0.22, claim.differences, marks["color"])

@@ -39,6 +39,6 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
             steps(axis, [mine[name] for name in names], names, status)
             label_poolings(axis, names)
             axis.tick_params(axis="x", labelrotation=90)
-            axis.set_title(f"{kind}, {stratum}")
-        line[0].set_ylabel("− float32, points of D²")
+            axis.set_title(f"{kind}, {stratum}" if stratum else "bert-books")
+        line[0].set_ylabel("difference to float32,\npoints of D²")
     return figure
