@@ -67,9 +67,9 @@ def _body(page: Page, images: Mapping[str, str]) -> Iterable[str]:
         grids = [_grid(each, encoder.title) for each in (encoder.tasks, encoder.similarity) if each]
         note = f'<p class="small">{inline(encoder.note)}</p>' if encoder.note else ""
         yield f"<div><h3>{escape_html(encoder.title)}</h3>{''.join(grids)}{note}</div>"
-    yield "</div>"
+    yield '</div><div class="encoders">'
     yield from (f'<p class="small">{inline(note)}</p>' for note in page.notes)
-    yield "</section></div>"
+    yield "</div></section></div>"
     yield f"<section><h2>How to read it</h2><p>{inline(page.method)}</p></section>"
     yield "<section><h2>Appendices</h2>"
     yield from (_appendix(page, each, number, images) for number, each in enumerate(page.appendices, 1))

@@ -52,8 +52,8 @@ READ = {TOGETHER: "[CLS] A [SEP] B [SEP], one vector"}
 READING = (  # below the answer
     "Points are hundredths of D² (similarity: of Spearman's ρ); within 1 point a difference is not relevant. D² is "
     "the share of a constant prediction's log-loss that the probe removes, like scikit-learn's `d2_log_loss_score` "
-    "(for scores R²). Brackets: 95 % intervals. Verdicts, not intervals, are corrected for three comparisons. Tasks "
-    "that share texts are one unit; *on these tasks* says nothing of others."
+    "(scores: R²). Brackets: 95 % intervals. Holm corrects verdicts, not intervals. Tasks that share texts are one "
+    "unit; *on these tasks* says nothing of others."
 )
 NAMES = {"cls": "[CLS]", "pooler": "the pooler", "mean": "the mean"}
 WORDS = {

@@ -210,7 +210,7 @@ def draw_margin(axis: Axes, *, horizontal: bool = False) -> None:
 
 def write_no_data(axis: Axes) -> None:
     """Write into an empty panel that its records allow no number."""
-    axis.text(0.5, 0.3, "no losses by row in these records", transform=axis.transAxes, ha="center", color=GREY)
+    axis.text(0.5, 0.2, "no losses by row\nin these records", transform=axis.transAxes, ha="center", color=GREY)
 
 
 def add_legend(figure: Figure, columns: int = 5, **options: Any) -> None:
