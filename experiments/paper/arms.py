@@ -80,7 +80,9 @@ class Study:
         self.facts: Mapping[str, Mapping[str, Any]] = content["arms"]
         self.planned = int(content["planned"])
         self.arms = tuple(dict.fromkeys(each["arm"] for each in self.facts.values()))
-        self.records = {label: evidence[f"arms/{name}/{label}"] for label in self.facts}
+        self.records: dict[str, list[Record]] = {label: [] for label in self.facts}
+        for record in evidence[f"arms/{name}"]:
+            self.records[record.result.model].append(record)  # a model is named by its training's folder
 
     @cached_property
     def seeds(self) -> tuple[int, ...]:
@@ -197,13 +199,15 @@ class Condition:
 
     label: str  # of the training
     what: str
-    value: float
+    value: float | None  # None if it was not measured
     bound: float
     interval: tuple[float, float] | None = None
 
     @property
-    def held(self) -> bool:
-        """Whether the value, or the lower end of its interval, lies above the bound."""
+    def held(self) -> bool | None:
+        """Whether the value, or the lower end of its interval, lies above the bound; None if not measured."""
+        if self.value is None:
+            return None
         return (self.value if self.interval is None else self.interval[0]) > self.bound
 
 
@@ -222,9 +226,13 @@ def conditions(evidence: Evidence, study: Study) -> list[Condition]:
         before, after = (accuracies(records) for records in (original(evidence, "poolings"), study.records[label]))
         found += [
             # At most three points below is allowed, also exactly three.
-            Condition(label, f"mean on {task} less the original's", after[task] - before[task], -LARGEST_LOSS - 1e-9)
+            Condition(
+                label,
+                f"mean on {task} less the original's",
+                after[task] - before[task] if task in after and task in before else None,
+                -LARGEST_LOSS - 1e-9,
+            )
             for task in PROBED
-            if task in after and task in before
         ]
     return found
 

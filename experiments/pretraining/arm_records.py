@@ -3,7 +3,7 @@
 ``python -m experiments.pretraining.arm_records arms=FOLDER [study=nsp] [data_root=FOLDER]``
 
 Each complete arm gets its sweeps, which are not run again once they are finished. Their records
-become bundles ``arms/STUDY/ARM`` among the committed records, beside ``arms.json`` (each training's
+become the bundle ``arms/STUDY`` among the committed records, beside ``arms.json`` (each training's
 identity, digest and figures) and ``training.csv`` (all training curves). For ``study=continued``,
 ``text=`` and ``other_text=`` name the books and a folder of text of another kind, on which the
 next-sentence heads are measured. docs/protocol.md states what the records answer.
@@ -73,13 +73,16 @@ def main(options: Options) -> None:
             "of another kind: text=FOLDER other_text=FOLDER."
         )
     output = Path(options.records) / "arms" / options.study
-    facts, curves = {}, []
+    facts: dict[str, dict[str, Any]] = {}
+    bundle: list[Record] = []  # one for all arms, which share their rows and labels
+    curves: list[dict[str, Any]] = []
     for arm in arms:
         records = sweep(arm, options)
-        write_bundle(records, output / arm.label)
+        bundle += records
         facts[arm.label] = {**describe(arm, records), **measure_heads(arm, options)}
         curves += [{"arm": arm.name, "seed": arm.seed, **row} for row in training_rows(arm)]
         print_text(f"{arm.label}: {len(records)} runs")
+    write_bundle(bundle, output)
     write_csv(output / "training.csv", list(dict.fromkeys(name for row in curves for name in row)), curves)
     write_json(output / "arms.json", {"study": options.study, "planned": len(planned), "arms": facts})
     write_manifest(Path(options.records))

@@ -12,7 +12,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.cli.validation import parse_config
 from src.errors import UserError, flatten
-from src.pipeline.prepare import check_inputs
 from src.sweeps.checks import without_hydra
 from src.sweeps.plan import PlannedJob, SweepPlan, override_key
 from src.sweeps.status import write_failure
@@ -49,6 +48,8 @@ def find_missing(plan: SweepPlan, compose: Callable[[Sequence[str]], DictConfig]
     compose : callable
         Returns the configuration of a job from its overrides.
     """
+    from src.pipeline.prepare import check_inputs  # loads libraries that --help does not need
+
     alike: dict[tuple[str, ...], list[PlannedJob]] = {}
     for job in plan.jobs:
         named = tuple(word for word in job.overrides if override_key(word).partition(".")[0] not in NOT_READ)

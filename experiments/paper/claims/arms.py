@@ -29,6 +29,8 @@ def _claim(evidence: Evidence, study: Study) -> Claim:
     if found:
         text.append(_scopes(found))
         see.insert(0, "tables/arms")
+    else:
+        text.append("No contrast: two seeds of all arms and two units of tasks that count are needed.")
     if study.name == "continued":
         see += ["tables/arms-conditions", "tables/arms-similarity"]
     numbers = [_number(each) for each in found]
@@ -47,8 +49,11 @@ def _checks(evidence: Evidence, study: Study) -> str:
     if study.name == "nsp":
         failed = [label for label in study.facts if study.learnt(label) is False]
         return f"Not learnt next sentences: {join_names(failed, 'no arm that was to')}."
-    failed = [f"{each.what} ({each.label})" for each in conditions(evidence, study) if not each.held]
-    return f"Conditions that failed: {join_names(failed)}."
+    found = conditions(evidence, study)
+    failed, missing = (
+        [f"{each.what} ({each.label})" for each in found if each.held is state] for state in (False, None)
+    )
+    return f"Conditions that failed: {join_names(failed)}; not measured: {join_names(missing)}."
 
 
 def _scopes(found: list[SeedContrast]) -> str:

@@ -51,6 +51,7 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
     order = list(dict.fromkeys(line.label for found in lines.values() for line in found))
     height = 1.9 + 0.235 * len(order)
     figure, axes = drawing.new_figure(drawing.WIDTH, height, len(lines), sharey=True)
+    figure.get_layout_engine().set(w_pad=0.08)  # inches: bold labels are wider at some resolutions
     for axis, (model, found) in zip(axes[0], lines.items(), strict=True):
         _panel(axis, found, order, evidence.pooler_status(model))
         axis.set_title(style.model_label(model, evidence.pooler_status(model)).replace(" (", "\n("), fontsize=LARGE)

@@ -123,7 +123,7 @@ def held(found: list[Condition]) -> Table:
             format_points(each.value, signed=each.bound < 0),
             "" if each.interval is None else format_interval(*each.interval),
             format_points(each.bound),
-            "held" if each.held else "failed",
+            {True: "held", False: "failed", None: "not measured"}[each.held],
         )
         for each in found
     ]

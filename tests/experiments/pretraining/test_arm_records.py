@@ -42,7 +42,10 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def sweep(words: list[str], **_: Any) -> SimpleNamespace:
         folder = Path(words[-1].split('"')[1])
         for number, pooling in enumerate(("cls", "pooler", "mean")):
-            job(folder, number, np.arange(400) % 2, dataset=folder.name, pooling=pooling)
+            job(
+                folder, number, np.arange(400) % 2, dataset=folder.name, pooling=pooling, model=folder.parent.name,
+                provenance={"model": {"weights": folder.parent.name}},
+            )  # fmt: skip
         asked.append(words)
         return SimpleNamespace(returncode=0)
 
@@ -62,7 +65,7 @@ def test_complete_arms_become_bundles_with_their_facts(trained: Path) -> None:
     assert facts["identity"]["schedule"] == {"objective": "nsp_other_document"} and "books" not in facts
     assert Path("records/arms/nsp/training.csv").read_text().splitlines()[1].startswith("mlm,0,2,8192")
     listed = json.loads(Path("records", MANIFEST).read_text())
-    assert "arms/nsp/mlm-0" in listed["bundles"] and "arms/nsp/arms.json" in listed["files"]
+    assert "arms/nsp" in listed["bundles"] and "arms/nsp/arms.json" in listed["files"]
     (study,) = studies(Evidence.read(Path("records")))
     assert study.seeds == (0,) and len(study.records["mlm-0"]) == 3
 
