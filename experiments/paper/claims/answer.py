@@ -129,7 +129,7 @@ def _choice(stratum: StratumTasks) -> str:
     but = ""
     if others and others != names:
         tasks = join_names(classified[0].tasks)
-        but = f", but {_either(others)} on {tasks}, whose labels are classes, not scores"
+        but = f", but {_either(others)} in D² on {tasks}, whose labels are classes, not scores"
     return f"{_either(names)} for {stratum.stratum}{place}{but}"
 
 

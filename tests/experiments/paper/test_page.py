@@ -89,7 +89,7 @@ def test_the_choice_names_the_classifications_that_contradict_it(claim) -> None:
     worse = replace(better, difference=replace(better.difference, value=-0.05))
     assert answer._choice(Stratum(better, better)) == "**mean** for single texts"
     contradicted = answer._choice(Stratum(worse, better))
-    assert contradicted.startswith("**[CLS]** for single texts, but **mean** on ")
+    assert contradicted.startswith("**[CLS]** for single texts, but **mean** in D² on ")
     assert all(task in contradicted for task in better.tasks)
     assert answer._choice(Stratum(replace(better, p=0.3), better)).startswith("**[CLS]** or **mean** for single texts")
 
