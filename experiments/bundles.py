@@ -21,13 +21,15 @@ from safetensors.numpy import load, save
 from src.errors import UserError, flatten
 from src.evaluation.deviance import log_likelihoods
 from src.results.groups import main_identity, other_identity
+from src.results.predictions import check_predictions, check_values
 from src.results.result import Result, read_predictions
 from src.storage.atomic import replace_files
 from src.storage.files import open_regular, parse_json
 from src.sweeps.jobs import find_jobs, read_job
 
 RECORDS_FILE, PREDICTIONS_FILE = "records.jsonl", "predictions.safetensors"
-FIELDS = ("row", "fold", "label", "prediction", "thresholded", "set", "group")  # of the predictions of a bundle
+REQUIRED = ("row", "fold", "label", "prediction")
+FIELDS = (*REQUIRED, "thresholded", "set", "group")  # of the predictions of a bundle
 Array = NDArray[Any]
 
 
@@ -104,28 +106,40 @@ def kept_arrays(result: Result, arrays: Mapping[str, Array]) -> dict[str, Array]
 
 
 def _read_bundle(folder: Path) -> list[Record]:
-    name = f"{folder.parent.name}/{folder.name}"
+    name = str(folder)
     try:
         with open_regular(folder / RECORDS_FILE) as file:
             entries = [parse_json(line) for line in file]
         with open_regular(folder / PREDICTIONS_FILE) as file:
             arrays = load(file.read())
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:  # KeyError: a type that numpy lacks
         raise UserError(
             f"the records in {name} cannot be read: {flatten(error)}. Get them again from version control."
         ) from error
+    if not entries:
+        raise UserError(f"{name} holds no record. Get it again from version control.")
     records = []
     for number, entry in enumerate(entries, 1):
         where = f"{name}/{RECORDS_FILE}, line {number}"
         try:
             result = Result.from_values(entry["record"], source=where)
             predictions = {field: _widen(arrays[digest], field) for field, digest in entry["predictions"].items()}
-        except (KeyError, TypeError, AttributeError) as error:
+            _check_arrays(result, predictions)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise UserError(
                 f"{where} is no record of a bundle: {flatten(error)}. Get it again from version control."
             ) from error
         records.append(Record(folder.parent.name, result, predictions))
     return records
+
+
+def _check_arrays(result: Result, arrays: Mapping[str, Array]) -> None:
+    """Check the arrays of a run in a bundle; ValueError if one is missing or does not fit the others."""
+    check_predictions(arrays, REQUIRED)
+    check_values(arrays, int(result.counts.get("classes") or 0))
+    for name in ("decision", "log_likelihood"):
+        if name in arrays and (len(arrays["row"]) not in arrays[name].shape[:2] or not np.isfinite(arrays[name]).all()):
+            raise ValueError(f"predictions: {name} of shape {arrays[name].shape} does not fit, or is not finite")
 
 
 def write_bundle(records: Sequence[Record], folder: Path) -> None:

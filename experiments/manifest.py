@@ -45,6 +45,8 @@ def read_committed(records: Path = RECORDS_DIR) -> dict[str, list[Record]]:
         manifest = require_fields(read_json(records / MANIFEST), {"bundles": dict, "files": dict})
         for listed in manifest["bundles"].values():
             require_fields(listed, {"runs": dict, "digests": dict})
+            require_fields(listed["runs"], dict.fromkeys(listed["runs"], str))
+            require_fields(listed["digests"], {RECORDS_FILE: str, PREDICTIONS_FILE: str})
     except (OSError, Unreadable) as error:
         raise UserError(
             f"{records.name}/{MANIFEST} cannot be read: {flatten(error)}. Make it again: python -m experiments.collect"
@@ -60,8 +62,8 @@ def read_committed(records: Path = RECORDS_DIR) -> dict[str, list[Record]]:
         present = {record.result.key for record in found[name]}
         if missing := [run for key, run in listed["runs"].items() if key not in present]:
             raise UserError(f"{name} lacks {_first_names(missing)}. Run the experiment again, then collect it.")
-        for file, digest in listed["digests"].items():
-            _check_digest(records / name / file, digest, f"{name}/{file}")
+        for file in (RECORDS_FILE, PREDICTIONS_FILE):
+            _check_digest(records / name / file, listed["digests"][file], f"{name}/{file}")
     for name, digest in manifest["files"].items():
         if not (records / name).is_file():
             raise UserError(

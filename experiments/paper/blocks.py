@@ -6,7 +6,7 @@ import re
 import textwrap
 
 from experiments.formatting import join_names
-from experiments.paper.claims.answer import other_encoders
+from experiments.paper.claims.answer import has_base, other_encoders
 from experiments.paper.evidence import Evidence
 from experiments.paper.page import BERT_BASE, bag_counts
 
@@ -33,13 +33,18 @@ def table_alone(block: str) -> str:
 
 def limits(evidence: Evidence) -> str:
     """Return what the answer does not show, as a quotation."""
-    found = base_hours(evidence)
+    measured = has_base(evidence)
     text = (
-        f"**What this does not show.** Encoders are small, frozen and English. {other_encoders(evidence)} A bag of "
-        f"word pieces scores above all three on {bag_counts(evidence)}. {BASE} is not measured here, only "
-        f"[predicted](paper/predictions.md). `{BERT_BASE}` measures it, in about {found['cpu']:.1f} hours on two CPU "
-        f"cores, or {found['probes']:.1f} with a GPU ([estimates](docs/speed.md#hours-for-bert-base))."
+        f"**What this does not show.** Encoders are {'' if measured else 'small, '}frozen and English. "
+        f"{other_encoders(evidence)} A bag of word pieces scores above all three on {bag_counts(evidence)}."
     )
+    if not measured:
+        found = base_hours(evidence)
+        text += (
+            f" {BASE} is not measured here, only [predicted](paper/predictions.md). `{BERT_BASE}` measures it, in "
+            f"about {found['cpu']:.1f} hours on two CPU cores, or {found['probes']:.1f} with a GPU "
+            "([estimates](docs/speed.md#hours-for-bert-base))."
+        )
     return "\n".join(wrap(text, "> ", "> "))
 
 

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from experiments.formatting import join_names
-from experiments.paper.claims.answer import READING, all_claims, answer, lead, other_encoders, scope
+from experiments.paper.claims.answer import (
+    READING,
+    all_claims,
+    answer,
+    has_base,
+    lead,
+    other_encoders,
+    scope,
+    trained_model,
+)
 from experiments.paper.claims.practice import tasks_below_bag
 from experiments.paper.claims.sentences import Claim
 from experiments.paper.evidence import Evidence
@@ -121,10 +130,13 @@ def limits(evidence: Evidence) -> list[str]:
         result = evidence[f"poolings/{model}"][0].result
         shapes.append(f"{model} has {result.layer} layers of width {result.counts['width']}")
     others = other_encoders(evidence)
+    measured = has_base(evidence)
+    size = "Frozen encoders" if measured else "Small, frozen encoders"
+    base = "" if measured else f" BERT-base is untested; `{BERT_BASE}` tests it."
     return [
-        f"**Small** encoders, **frozen**, **English**: {join_names(shapes)}. BERT-base is untested; `{BERT_BASE}` "
-        "tests it. Fine-tuning can move any of this; an appendix has a small control.",
-        *([f"**One encoder** with a trained pooler. {others}"] if others else []),
+        f"**{size}**, **English** texts: {join_names(shapes)}.{base} Fine-tuning can move any of this; an appendix has "
+        "a small control.",
+        *([f"**One encoder**: the answer is about {trained_model(evidence)} alone. {others}"] if others else []),
         f"A **bag of word pieces** under the same probe scores above all three on {bag_counts(evidence)}.",
     ]
 

@@ -12,22 +12,19 @@ next-sentence heads are measured. docs/protocol.md states what the records answe
 from __future__ import annotations
 
 import csv
-import json
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from safetensors import SafetensorError, safe_open
-
 from experiments.bundles import Record, read_records, write_bundle
 from experiments.cli import ModelPath, at_least, command, required
 from experiments.files import write_csv, write_json
 from experiments.manifest import RECORDS_DIR, write_manifest
-from experiments.pretraining.arms import STUDIES, Arm
+from experiments.pretraining.arms import STUDIES, Arm, read_identity
 from src.cli.messages import print_text
-from src.errors import UserError, flatten
+from src.errors import UserError
 from src.storage.files import file_digest, read_json
 
 MAIN = "pooling=cls,pooler,mean"
@@ -62,6 +59,8 @@ def main(options: Options) -> None:
     study, source = STUDIES[options.study], Path(options.arms)
     planned = [Arm(study, name, seed, source) for seed in range(study.seeds) for name in study.arms]
     arms = [arm for arm in planned if arm.is_complete()]
+    for arm in arms:
+        arm.check_study()
     if not arms:
         raise UserError(
             f"arms={options.arms}: no complete training of study={options.study}. Train them first: "
@@ -124,23 +123,6 @@ def describe(arm: Arm, records: list[Record]) -> dict[str, Any]:
         "nsp_accuracy": float(last["nsp_accuracy"]) if last["nsp_accuracy"] else None,
         "mlm_accuracy": float(last["mlm_accuracy"]),
     }
-
-
-def read_identity(arm: Arm) -> dict[str, Any]:
-    """Return the identity that the state of a training holds.
-
-    Raises
-    ------
-    UserError
-        The state is missing or damaged.
-    """
-    path = arm.folder / "state.safetensors"
-    try:
-        with safe_open(path, "np") as file:
-            identity: dict[str, Any] = json.loads(file.metadata()["facts"])["identity"]
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {flatten(error, 120)}. Train {arm.label} again.") from error
-    return identity
 
 
 def training_rows(arm: Arm) -> list[dict[str, str]]:

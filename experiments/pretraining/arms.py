@@ -12,6 +12,7 @@ docs/protocol.md states which question the arms answer.
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -19,11 +20,13 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from safetensors import SafetensorError, safe_open
 
 from experiments.cli import ModelPath, at_least, command, required
 from src.cli.messages import print_text
-from src.errors import UserError
+from src.errors import UserError, flatten
 from src.runtime.provenance import cores
 
 ARMS = {
@@ -116,9 +119,43 @@ class Arm:
         log = self.folder / "training.csv"
         if not (self.folder / "model.safetensors").is_file() or not log.is_file():
             return False
-        with log.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        return bool(rows) and int(rows[-1]["step"]) >= self.study.steps
+        try:
+            with log.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            return bool(rows) and int(rows[-1]["step"]) >= self.study.steps
+        except (KeyError, TypeError, ValueError, csv.Error):  # a damaged log: the state says where to continue
+            return False
+
+    def check_study(self) -> None:
+        """Refuse a folder whose training is one of another study.
+
+        Raises
+        ------
+        UserError
+            The training began with a checkpoint and the study's do not, or the reverse; or its
+            state is damaged.
+        """
+        if not (self.folder / "state.safetensors").is_file():
+            return
+        if ("shape" if self.study.continued else "weights") in read_identity(self):
+            raise UserError(f"{self.folder} holds a training of another study. Name another folder for this one.")
+
+
+def read_identity(arm: Arm) -> dict[str, Any]:
+    """Return the identity that the state of a training holds.
+
+    Raises
+    ------
+    UserError
+        The state is missing or damaged.
+    """
+    path = arm.folder / "state.safetensors"
+    try:
+        with safe_open(path, "np") as file:
+            identity: dict[str, Any] = json.loads(file.metadata()["facts"])["identity"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {flatten(error, 120)}. Train {arm.label} again.") from error
+    return identity
 
 
 @command(Options)
@@ -130,7 +167,11 @@ def main(options: Options) -> None:
         raise UserError(f"model.path={options.model.path}: study={options.study} {way}.")
     seeds = range(options.seeds or study.seeds)
     arms = [Arm(study, name, seed, Path(options.output)) for seed in seeds for name in study.arms]
+    for arm in arms:
+        arm.check_study()
     missing = [arm for arm in arms if not arm.is_complete()]
+    if missing and not any(Path(options.text).rglob("*.txt")):
+        raise UserError(f"text={options.text}: there is no folder of .txt files. Name one, a document each.")
     failed = train(missing, Path(options.text), options.model.path, options.jobs or cores())
     if failed:
         raise UserError(

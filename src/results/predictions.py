@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,8 +12,15 @@ PREDICTION_FIELDS = ("row", "fold", "label", "prediction", "decision")
 Arrays = Mapping[str, "np.ndarray"]
 
 
-def check_predictions(arrays: Arrays) -> None:
+def check_predictions(arrays: Arrays, fields: Sequence[str] = PREDICTION_FIELDS) -> None:
     """Check that every role has all fields, and each field as many rows as the role has digests.
+
+    Parameters
+    ----------
+    arrays : mapping of arrays
+        As `Result.pack` takes them.
+    fields : sequence of str
+        Fields that a role must have, ``row`` first.
 
     Raises
     ------
@@ -22,7 +29,7 @@ def check_predictions(arrays: Arrays) -> None:
     """
     roles = {name.rpartition(".")[0] for name in arrays} | {""}
     for role in sorted(roles):
-        names = [f"{role}.{field}" if role else field for field in PREDICTION_FIELDS]
+        names = [f"{role}.{field}" if role else field for field in fields]
         if missing := [name for name in names if name not in arrays]:
             raise ValueError(f"predictions lack {', '.join(missing)}")
         rows = arrays[names[0]].size

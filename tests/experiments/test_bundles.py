@@ -17,6 +17,7 @@ from experiments.bundles import (
     write_bundle,
 )
 from experiments.strata import record_losses
+from src.errors import UserError
 from src.evaluation.deviance import log_likelihoods
 from tests.helpers.records import LABELS, make_predictions, make_result
 
@@ -44,7 +45,8 @@ def test_the_bytes_of_a_bundle_do_not_depend_on_the_order_of_records(sweep, tmp_
 def test_arrays_are_stored_in_small_types_and_read_in_their_own(tmp_path):
     predictions = make_predictions(LABELS, LABELS.astype(np.float64) / 3)
     kept = {name: predictions[name] for name in FIELDS if name in predictions}
-    write_bundle([Record("x", make_result(), kept)], tmp_path)
+    result = make_result(counts={**make_result().counts, "classes": None})
+    write_bundle([Record("x", result, kept)], tmp_path)
     (back,) = read_records(tmp_path)
     np.testing.assert_allclose(back.predictions["prediction"], kept["prediction"], rtol=1e-7)
     assert back.predictions["label"].dtype == np.int64 and back.predictions["row"].dtype == np.uint64
@@ -67,3 +69,40 @@ def test_a_bundle_keeps_the_log_likelihood_of_each_test_row(tmp_path, classes):
     assert record_losses(back) == pytest.approx(expected, abs=1e-6)
     other = kept_arrays(replace(result, probe="senteval"), arrays)
     assert "decision" not in other and "log_likelihood" not in other
+
+
+def _bundle_with(folder, **changed):
+    """Write a bundle of one run whose arrays are changed; None leaves an array out."""
+    arrays = make_predictions(LABELS, LABELS)
+    kept = {name: arrays[name] for name in FIELDS if name in arrays} | changed
+    write_bundle([Record("x", make_result(), {name: each for name, each in kept.items() if each is not None})], folder)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"label": None},
+        {"fold": None},
+        {"label": LABELS[:-1]},
+        {"label": LABELS + 100},
+        {"label": np.stack([LABELS, LABELS])},
+        {"prediction": LABELS - 100},
+        {"fold": LABELS / 2},
+        {"decision": np.full(len(LABELS), np.nan)},
+        {"log_likelihood": np.zeros(len(LABELS) - 1)},
+    ],
+    ids=lambda changed: " ".join(f"{name} {np.shape(each)}" for name, each in changed.items()),
+)
+def test_arrays_that_do_not_fit_their_record_are_refused(tmp_path, changed):
+    _bundle_with(tmp_path)
+    assert len(read_records(tmp_path)) == 1
+    _bundle_with(tmp_path, **changed)
+    with pytest.raises(UserError, match=f"{RECORDS_FILE}, line 1.*{next(iter(changed))}"):
+        read_records(tmp_path)
+
+
+def test_a_bundle_without_a_record_is_refused(tmp_path):
+    _bundle_with(tmp_path)
+    (tmp_path / RECORDS_FILE).write_text("")
+    with pytest.raises(UserError, match=f"{tmp_path.name} holds no record"):
+        read_records(tmp_path)

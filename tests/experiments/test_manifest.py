@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,15 @@ def _other_schema(records: Path) -> None:
     path.write_text("\n".join(map(json.dumps, lines)) + "\n")
 
 
+def _other_manifest(field: str, value: object) -> Callable[[Path], None]:
+    def harm(records: Path) -> None:
+        manifest = json.loads((records / MANIFEST).read_text())
+        manifest["bundles"]["poolings/tiny"][field] = value
+        (records / MANIFEST).write_text(json.dumps(manifest))
+
+    return harm
+
+
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
@@ -42,6 +52,8 @@ def _other_schema(records: Path) -> None:
         (lambda records: (records / "cost.json").unlink(), "cost.json is missing"),
         (lambda records: (records / "cost.json").write_text("[]"), "cost.json has changed"),
         (lambda records: (records / MANIFEST).unlink(), "manifest.json cannot be read"),
+        (_other_manifest("runs", {"key": 3}), "manifest.json cannot be read"),
+        (_other_manifest("digests", {}), f"manifest.json cannot be read.*{RECORDS_FILE}"),
     ],
 )
 def test_an_error_names_what_is_missing_or_changed(records, harm, said):

@@ -10,6 +10,7 @@ from experiments.paper.claims.sentences import Claim, format_claim, scope_of
 from experiments.paper.evidence import PAIRS, Evidence
 from experiments.strata import SIMILARITY, SINGLE, TOGETHER, StratumTasks
 from experiments.style import LABELS
+from src.errors import UserError
 from src.evaluation.differences import BETTER, INCONCLUSIVE, NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE, WORSE
 from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.evaluation.units import MeanContrast
@@ -55,6 +56,7 @@ READING = (  # below the answer
     "(scores: R²). Brackets: 95 % intervals. Holm corrects verdicts, not intervals. Tasks that share texts are one "
     "unit; *on these tasks* says nothing of others."
 )
+BASE_SHAPE = (12, 768)  # layers and width of BERT-base
 NAMES = {"cls": "[CLS]", "pooler": "the pooler", "mean": "the mean"}
 WORDS = {
     BETTER: "{a} is better than {b}",
@@ -77,8 +79,14 @@ def scope(evidence: Evidence) -> str:
     return (
         "BERT returns `sequence_output`, whose first vector is [CLS], and `pooled_output` = tanh(W·[CLS] + b), "
         "the pooler. Do they serve the same purpose, and how do they compare with the mean of all vectors? "
-        f"Encoders are **frozen** and small: {join_names(models)}; {total:,} runs."
+        f"Encoders are **frozen**{'' if has_base(evidence) else ' and small'}: {join_names(models)}; {total:,} runs."
     )
+
+
+def has_base(evidence: Evidence) -> bool:
+    """Return whether an encoder of BERT-base's shape is among the models."""
+    results = [evidence[f"poolings/{model}"][0].result for model in evidence.models]
+    return any((result.layer, result.counts["width"]) == BASE_SHAPE for result in results)
 
 
 def answer(evidence: Evidence) -> list[str]:
@@ -93,7 +101,18 @@ def answer(evidence: Evidence) -> list[str]:
 
 
 def trained_model(evidence: Evidence) -> str:
-    """Return the first model whose pooler was trained; the first of all if there is none."""
+    """Return the first model whose pooler was trained; the first of all if there is none.
+
+    Raises
+    ------
+    UserError
+        No bundle is one of the experiment poolings.
+    """
+    if not evidence.models:
+        raise UserError(
+            "no bundle poolings/MODEL is among the records, so there is no answer. experiments/README.md names the "
+            "command that makes one."
+        )
     trained = [model for model in evidence.models if evidence.pooler_status(model) == "trained"]
     return (trained or list(evidence.models))[0]
 
@@ -114,9 +133,9 @@ def lead(evidence: Evidence) -> str:
     """Return the text above the answer: the encoder that it is about, and the poolings that no test excludes."""
     model = trained_model(evidence)
     parts = [part for part in map(_choice, evidence.strata(model)) if part]
-    choice = f" take {'; '.join(parts)}. Each one not named is shown to score below another." if parts else ""
+    choice = f"take {'; '.join(parts)}. Each one not named is shown to score below another." if parts else "no claim."
     status = evidence.pooler_status(model)
-    return f"For frozen **{model}** (pooler {status}), by a linear probe or (similarity) the cosine:{choice}"
+    return f"For frozen **{model}** (pooler {status}), by a linear probe or (similarity) the cosine: {choice}"
 
 
 def _choice(stratum: StratumTasks) -> str:

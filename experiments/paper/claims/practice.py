@@ -69,7 +69,7 @@ def cost(evidence: Evidence) -> Claim:
                 f"{each['bytes']['joint']['cls']['float32']:,} bytes whatever the pooling."
             )
     return Claim(
-        "Cost: the forward pass, not the pooling",
+        "Cost of the pass and of the pooling",
         " ".join(lines),
         [],
         "python -m experiments.benchmarks.cost dataset=sst2,mrpc data_root=FOLDER output=FILE",
@@ -111,9 +111,14 @@ def draws(evidence: Evidence) -> Claim:
         described = [f"{pair_label(a, b)}: {describe_tasks(found, a, b)}" for a, b in PAIRS[:2]]
         scores = [record.result.score for record in evidence[f"draws/{model}"]]
         spread = [float(np.std(score["draws"], ddof=1)) for score in scores if score["value"] is not None]
+        ends = (
+            f"{format_points(min(spread))} to {format_points(max(spread))} points of its metric"
+            if spread
+            else "undefined"
+        )
         lines.append(
             f"**{model}**, intervals for new rows and a new draw. {'. '.join(described)}. A score's standard deviation "
-            f"between draws is {format_points(min(spread))} to {format_points(max(spread))} points of its metric."
+            f"between draws is {ends}."
         )
     see = ["figures/draws", *(f"tables/draws-{model}" for model in evidence.models_of("draws"))]
     return Claim("How much the choice of training rows matters", " ".join(lines), numbers, SWEEP.format("draws"), see)

@@ -44,4 +44,4 @@ def values(evidence: Evidence) -> Claim:
         f"{max(each['sequence_output'] for each in erf):.0e} where the configuration's 'gelu' is read as erf, as "
         "Hugging Face does."
     )
-    return Claim("Different values, same size", text, [], "python -m experiments.parity", ["figures/parity"])
+    return Claim("The two vectors, system by system", text, [], "python -m experiments.parity", ["figures/parity"])

@@ -16,8 +16,9 @@ from experiments.paper.claims import answer
 from experiments.paper.claims.answer import NAMES, WORDS, not_shown_worse
 from experiments.paper.evidence import PAIRS, Evidence
 from experiments.paper.grids import MARKS, Cell, Grid, Line, task_grid
-from experiments.paper.page import FIRST, Page
+from experiments.paper.page import FIRST, Page, limits
 from experiments.strata import SINGLE
+from src.errors import UserError
 from src.evaluation.differences import BETTER, INCONCLUSIVE, NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE, WORSE
 from tests.experiments.paper.test_strata import make_evidence
 from tests.helpers.records import make_result
@@ -168,6 +169,20 @@ def test_the_markdown_page_strikes_out_what_cannot_answer() -> None:
     text = markdown.to_markdown(make_page())
     assert "| ~~cola~~ | ~~MCC~~ | ~~**1.0**~~ |" in text and "1. one\n2. two" in text
     assert f"![{FIRST}](figures/{FIRST}.png)" in text
+
+
+def test_base_is_untested_only_where_no_encoder_has_its_shape(evidence: Evidence) -> None:
+    assert "BERT-base is untested" in " ".join(limits(evidence)) and "small" in answer.scope(evidence)
+    first, *rest = evidence["poolings/bert-books"]
+    counts = {**first.result.counts, "width": 768}
+    large = replace(first, result=replace(first.result, layer=12, counts=counts))
+    other = Evidence({**evidence, "poolings/bert-books": [large, *rest]}, evidence.files)
+    assert "untested" not in " ".join(limits(other)) and "small" not in answer.scope(other)
+
+
+def test_records_without_poolings_have_no_answer() -> None:
+    with pytest.raises(UserError, match="poolings/MODEL"):
+        answer.answer(Evidence({}))
 
 
 def test_a_score_that_is_undefined_has_no_mark(evidence: Evidence) -> None:

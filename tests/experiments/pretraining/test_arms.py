@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from experiments.pretraining import arms
 from experiments.pretraining.arms import STUDIES
@@ -59,6 +60,7 @@ def test_a_study_trains_each_arm_once(
         (["text=x", "output=y", "study=none"], ["study=none", "nsp", "continued"]),
         (["text=x", "output=y", "study=continued"], ["study=continued", "model.path"]),
         (["text=x", "output=y", "model.path=z"], ["model.path=z", "study=nsp"]),
+        (["text=nowhere", "output=y"], ["text=nowhere", ".txt"]),
     ],
 )
 def test_a_refusal_names_the_option(words: list[str], named: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,3 +68,30 @@ def test_a_refusal_names_the_option(words: list[str], named: list[str], capsys: 
         arms.main(words)
     said = capsys.readouterr().err
     assert ended.value.code == 1 and all(each in said for each in named)
+
+
+def write_training(folder: Path, log: str, identity: dict[str, object]) -> None:
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"")
+    (folder / "training.csv").write_text(log, encoding="utf-8")
+    facts = json.dumps({"identity": identity})
+    save_file({"x": np.zeros(1)}, folder / "state.safetensors", metadata={"facts": facts})
+
+
+@pytest.mark.parametrize("log", ["step\n3000\n", "step\n\n", "step\nmany\n", "other\n1\n", ""])
+def test_a_training_with_a_damaged_log_is_not_complete(tmp_path: Path, log: str) -> None:
+    arm = arms.Arm(STUDIES["nsp"], "mlm", 0, tmp_path)
+    write_training(arm.folder, log, {"shape": {}})
+    assert arm.is_complete() == ("3000" in log)
+
+
+@pytest.mark.parametrize(("study", "began"), [("continued", "shape"), ("nsp", "weights")])
+def test_trainings_of_another_study_are_not_taken(
+    tmp_path: Path, study: str, began: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_training(tmp_path / "mlm-0", "step\n3000\n", {began: {}})
+    words = ["model.path=z"] if study == "continued" else []
+    with pytest.raises(SystemExit) as ended:
+        arms.main(["text=x", f"output={tmp_path}", f"study={study}", *words])
+    said = capsys.readouterr().err
+    assert ended.value.code == 1 and "mlm-0" in said and "another folder" in said
