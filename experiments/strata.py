@@ -1,4 +1,4 @@
-"""Build claims over tasks from records: which tasks can answer, their stratum, D² and its contrasts."""
+"""Build claims over tasks from records: which tasks count, their stratum, D² and its contrasts."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def stratum_of(result: Result) -> str | None:
 
 @dataclass(frozen=True)
 class Answer:
-    """Whether a task can answer.
+    """Whether a task counts.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ def task_answer(records: Sequence[Record]) -> Answer:
     fitted = [record for record in records if record.result.probe in WITH_DEVIANCE and selection_loss(record.result)]
     if not fitted:
         raise UserError(
-            f"{records[0].result.dataset}: whether it can answer is decided by probe=logistic or probe=ridge, "
+            f"{records[0].result.dataset}: whether it counts is decided by probe=logistic or probe=ridge, "
             "and no such run is here. Add one."
         )
     last = max(record.result.layer for record in fitted)

@@ -6,12 +6,11 @@ import re
 import textwrap
 
 from experiments.formatting import join_names
-from experiments.paper.claims.answer import has_base
-from experiments.paper.claims.practice import tasks_below_bag
+from experiments.paper.claims.answer import has_base, other_encoders
 from experiments.paper.evidence import Evidence
-from experiments.paper.page import BERT_BASE
+from experiments.paper.page import BERT_BASE, bag_counts
 
-WIDTH = 98  # columns of prose
+WIDTH = 100  # columns of prose
 BASE = "BERT-base"
 BASE_WIDTH = 768
 BERT_PIECES = "all-MiniLM-L6-v2"  # has the word pieces of bert-base-uncased
@@ -34,20 +33,16 @@ def table_alone(block: str) -> str:
 
 def limits(evidence: Evidence) -> str:
     """Return what the answer does not show, as a quotation."""
-    tasks = {model: {each.result.dataset for each in evidence[f"poolings/{model}"]} for model in evidence.models}
-    behind = [
-        f"{len(tasks_below_bag(evidence, model))} of {len(names)} tasks in {model}" for model, names in tasks.items()
-    ]
     measured = has_base(evidence)
     text = (
-        f"**What this does not show.** Encoders are {'' if measured else 'small, '}frozen and English. A bag of word "
-        f"pieces scores higher than [CLS], pooler and mean on {join_names(behind)}."
+        f"**What this does not show.** Encoders are {'' if measured else 'small, '}frozen and English. "
+        f"{other_encoders(evidence)} A bag of word pieces scores above all three on {bag_counts(evidence)}."
     )
     if not measured:
         found = base_hours(evidence)
         text += (
-            f" {BASE} is not measured here, only [predicted](paper/predictions.md); `{BERT_BASE}` does it, in about "
-            f"{found['cpu']:.1f} hours on two CPU cores and {found['probes']:.1f} with a GPU "
+            f" {BASE} is not measured here, only [predicted](paper/predictions.md). `{BERT_BASE}` measures it, in "
+            f"about {found['cpu']:.1f} hours on two CPU cores, or {found['probes']:.1f} with a GPU "
             "([estimates](docs/speed.md#hours-for-bert-base))."
         )
     return "\n".join(wrap(text, "> ", "> "))

@@ -166,7 +166,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
         return self._contrasts[name]
 
     def answer(self, model: str, records: Sequence[Record]) -> Answer:
-        """Return whether the task of some runs can answer.
+        """Return whether the task of some runs counts.
 
         It is decided once for a model, dataset and pairing, by the runs of the poolings experiment, or
         of the pairs experiment; by the runs themselves if neither holds the task.
@@ -203,7 +203,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
         Parameters
         ----------
         model : str
-            Whose runs decide which tasks can answer.
+            Whose runs decide which tasks count.
         records : iterable of Record
         label : callable
             Returns the label of a run (`experiments.paper.labels`).

@@ -20,13 +20,14 @@ METRICS = {"accuracy": "acc", "mcc": "MCC", "f1": "F1", "macro_f1": "mF1", "pear
 MARKS = {BETTER: "", WORSE: "", INCONCLUSIVE: "°", NO_RELEVANT_DIFFERENCE: "≈", SMALL_DIFFERENCE: "~"}
 ABOVE = "▲"  # a trivial score above all poolings
 LEGEND = (
-    "**Bold**: the best of [CLS], pooler and mean. Beside another score, its verdict against the best, after Holm over "
-    f"the task's three pairs: {MARKS[INCONCLUSIVE]} inconclusive, {MARKS[NO_RELEVANT_DIFFERENCE]} no relevant "
-    f"difference (within 1 point), {MARKS[SMALL_DIFFERENCE]} small difference (real, within 1 point), no mark: worse. "
-    "Grey (in Markdown: struck out): nothing is decoded, in no mean. Lines in italics: difference to [CLS] over the "
-    "tasks that can answer, in points of D² (similarity: Spearman), with the same marks. Const.: the best single "
-    "answer. Bag: word-piece counts under the same probe, or their cosine; "
-    f"{ABOVE} above all three. Neither is tested. Intervals: the figure, and the tables in the appendix."
+    "Scores × 100; *in*: the task's metric (acc: accuracy, F1, mF1: macro F1, MCC: Matthews, r: Pearson, ρ: Spearman). "
+    "**Bold**: the best of [CLS], pooler and mean. A mark is a score's verdict against the best, in that metric: "
+    f"{MARKS[INCONCLUSIVE]} inconclusive, {MARKS[NO_RELEVANT_DIFFERENCE]} no relevant difference (shown to be within 1 "
+    f"point), {MARKS[SMALL_DIFFERENCE]} small difference (real, within 1 point); no mark: worse. "
+    "Grey (in Markdown: struck out): nothing is decoded, so the task is in no average. Lines in italics: the average "
+    "difference to [CLS] over the other tasks, in points of D² (similarity: Spearman), marked by its verdict against "
+    "[CLS]. Const.: the best constant prediction. Bag: counts of word pieces under the same probe, or their cosine; "
+    f"{ABOVE} above all three, without a test. Intervals: in the figure, and in the tables of the appendices."
 )
 
 
@@ -40,7 +41,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a grid; `kind` is task, floor (a task that cannot answer) or claim (over tasks)."""
+    """A line of a grid; `kind` is task, floor (a task that does not count) or claim (over tasks)."""
 
     kind: str
     cells: tuple[Cell, ...]

@@ -58,7 +58,8 @@ def inline(text: str) -> str:
 def _body(page: Page, images: Mapping[str, str]) -> Iterable[str]:
     yield f"<header><h1>{escape_html(page.title)}</h1><p>{inline(page.scope)}</p></header>"
     yield f'<div class="screens"><section class="answer"><h2>The answer</h2><p>{inline(page.lead)}</p>'
-    yield f"{_list(page.answer, 'ol')}</section>"
+    reading = f'<p class="small">{inline(page.reading)}</p>' if page.reading else ""
+    yield f"{_list(page.answer, 'ol')}{reading}</section>"
     yield f'<section class="limits"><h2>What this does not show</h2>{_list(page.limits)}</section>'
     yield f'<section class="shown">{_figure(page, FIRST, images)}</section>'
     yield '<section class="tables"><div class="encoders">'
@@ -66,9 +67,9 @@ def _body(page: Page, images: Mapping[str, str]) -> Iterable[str]:
         grids = [_grid(each, encoder.title) for each in (encoder.tasks, encoder.similarity) if each]
         note = f'<p class="small">{inline(encoder.note)}</p>' if encoder.note else ""
         yield f"<div><h3>{escape_html(encoder.title)}</h3>{''.join(grids)}{note}</div>"
-    yield "</div>"
+    yield '</div><div class="encoders">'
     yield from (f'<p class="small">{inline(note)}</p>' for note in page.notes)
-    yield "</section></div>"
+    yield "</div></section></div>"
     yield f"<section><h2>How to read it</h2><p>{inline(page.method)}</p></section>"
     yield "<section><h2>Appendices</h2>"
     yield from (_appendix(page, each, number, images) for number, each in enumerate(page.appendices, 1))

@@ -15,6 +15,7 @@ NUMBER_COLUMNS = ("what", "points", "95 % interval", "verdict", "size; p, eq")
 def to_markdown(page: Page) -> str:
     """Return report.md."""
     lines = [f"# {page.title}", "", page.scope, "", "## The answer", "", page.lead, "", *numbered(page.answer), ""]
+    lines += [page.reading, ""] if page.reading else []
     for encoder in page.encoders:
         lines += [f"### {encoder.title}", "", *_grid(encoder.tasks), ""]
         lines += [*_grid(encoder.similarity), ""] if encoder.similarity else []

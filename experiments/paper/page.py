@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from experiments.formatting import join_names
-from experiments.paper.claims.answer import all_claims, answer, has_base, lead, scope
+from experiments.paper.claims.answer import (
+    READING,
+    all_claims,
+    answer,
+    has_base,
+    lead,
+    other_encoders,
+    scope,
+    trained_model,
+)
 from experiments.paper.claims.practice import tasks_below_bag
 from experiments.paper.claims.sentences import Claim
 from experiments.paper.evidence import Evidence
@@ -16,15 +25,18 @@ from experiments.paper.published import MTEB_NOTE, SBERT
 TITLE = "What [CLS], pooled_output and mean pooling are worth"
 FIRST = "differences"  # the page's figure
 METHOD = (
-    "**Read-out.** One linear probe per pooling, frozen features, its penalty chosen on held-out training rows. "
-    "**D²** is the share of the constant's log-loss that a probe removes (scores: of its squared error), in points; "
-    "it can be averaged over tasks, their metrics cannot. **A task can answer** if the best of [CLS], pooler and mean "
-    "removes at least 5 % of the constant's loss on the rows that chose the penalty. Tasks that share texts are one "
-    "**unit**; with five units or more a claim is about tasks in general (Student's quantiles over units), with fewer "
-    "about these tasks (the error of their rows). Intervals are 95 %. Equivalence: two one-sided tests at 1 point. "
-    "**Holm** is over the three pairs of [CLS], pooler and mean; ² marks p-values of all other pairs, a second family. "
-    "In appendices, *size* is tasks / units, *p* of no difference, *eq* of a difference beyond 1 point. All of it was "
-    "[fixed beforehand](../docs/protocol.md)."
+    "**Read-out.** Each pooling gets one linear probe on frozen features; held-out training rows choose its penalty. "
+    "**D²** = 1 − the probe's log-loss / that of the constant prediction, the class frequencies of the training rows "
+    "(for scores: squared errors, and the training rows' mean). It can be averaged over tasks; accuracies, "
+    "correlations and F1 cannot. **A task counts** if the best of [CLS], pooler and mean removes at least 5 % of the "
+    "constant's loss on the rows that chose the penalty; from the others nothing is decoded. Tasks that share texts "
+    "are one **unit**. With five units or more a claim is about tasks in general (Student's quantiles over units). "
+    "With fewer it is about these tasks alone (the error of their rows). **Verdicts** at 5 %: a difference by a "
+    "two-sided test, its irrelevance by two one-sided tests against 1 point, after Holm's correction over the three "
+    "pairs of [CLS], pooler and mean. Intervals are 95 %, uncorrected, so one without 0 can be inconclusive. In the "
+    "appendices' tables, *size* is tasks / units, *p* is for no difference, *eq* for a difference beyond 1 point; ² "
+    "marks pairs beyond those three, corrected among themselves. All of it was [fixed "
+    "beforehand](../docs/protocol.md)."
 )
 BERT_BASE = "python -m src.run -m +experiment=poolings model=bert-base-uncased data_root=FOLDER"
 
@@ -62,6 +74,7 @@ class Page:
     appendices: tuple[Appendix, ...]
     figures: Mapping[str, str]  # name to caption
     tables: Mapping[str, str]
+    reading: str = ""  # below the answer
 
 
 def compose_page(evidence: Evidence, figures: Mapping[str, str], tables: Mapping[str, str]) -> Page:
@@ -94,6 +107,7 @@ def compose_page(evidence: Evidence, figures: Mapping[str, str], tables: Mapping
         appendices=tuple(_appendices(evidence, figures)),
         figures={name: " ".join(caption.split()) for name, caption in figures.items()},
         tables=tables,
+        reading=READING,
     )
 
 
@@ -115,22 +129,21 @@ def limits(evidence: Evidence) -> list[str]:
     for model in evidence.models:
         result = evidence[f"poolings/{model}"][0].result
         shapes.append(f"{model} has {result.layer} layers of width {result.counts['width']}")
-    untrained = [model for model in evidence.models if evidence.pooler_status(model) == "untrained"]
-    found = [
-        f"**{'Encoders' if has_base(evidence) else 'Small encoders'}**: {join_names(shapes)}."
-        + ("" if has_base(evidence) else f" BERT-base is untested here; `{BERT_BASE}` tests it."),
-        "**Frozen** features, **English** texts. Fine-tuning can move any of this; a small control is in the appendix.",
+    others = other_encoders(evidence)
+    measured = has_base(evidence)
+    size = "Frozen encoders" if measured else "Small, frozen encoders"
+    base = "" if measured else f" BERT-base is untested; `{BERT_BASE}` tests it."
+    return [
+        f"**{size}**, **English** texts: {join_names(shapes)}.{base} Fine-tuning can move any of this; an appendix has "
+        "a small control.",
+        *([f"**One encoder**: the answer is about {trained_model(evidence)} alone. {others}"] if others else []),
+        f"A **bag of word pieces** under the same probe scores above all three on {bag_counts(evidence)}.",
     ]
-    if untrained:
-        found.append(
-            f"The pooler of {join_names(untrained)} was never trained: nothing about trained poolers follows from it."
-        )
-    for model in evidence.models:
-        above = tasks_below_bag(evidence, model)
-        total = len({record.result.dataset for record in evidence[f"poolings/{model}"]})
-        if above:
-            found.append(
-                f"A **bag of word pieces** under the same probe scores above [CLS], pooler and mean of {model} on "
-                f"{len(above)} of {total} tasks."
-            )
-    return found
+
+
+def bag_counts(evidence: Evidence) -> str:
+    """Return on how many tasks a bag of word pieces scores above [CLS], pooler and mean of each encoder."""
+    tasks = {model: {each.result.dataset for each in evidence[f"poolings/{model}"]} for model in evidence.models}
+    return join_names(
+        f"{len(tasks_below_bag(evidence, model))} of {len(names)} tasks with {model}" for model, names in tasks.items()
+    )

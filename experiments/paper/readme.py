@@ -21,7 +21,7 @@ from experiments.cli import command
 from experiments.formatting import markdown_table
 from experiments.manifest import RECORDS_DIR
 from experiments.paper.blocks import compute, coverage, hours, limits, table_alone, wrap
-from experiments.paper.claims.answer import all_claims, answer, lead
+from experiments.paper.claims.answer import READING, all_claims, answer, lead
 from experiments.paper.claims.sentences import Number
 from experiments.paper.evidence import Evidence
 from experiments.paper.markdown import numbered
@@ -94,7 +94,7 @@ def fill(text: str, evidence: Evidence) -> str:
 
 def _answer(evidence: Evidence) -> str:
     items = [line for item in numbered(answer(evidence)) for line in wrap(item, further="   ")]
-    return "\n".join([*wrap(lead(evidence)), *items])
+    return "\n".join([*wrap(lead(evidence)), "", *items, "", *wrap(READING)])
 
 
 def _claims(evidence: Evidence) -> str:

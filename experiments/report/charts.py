@@ -56,7 +56,7 @@ class Chart:
     band : float or None
         Values from -band to band are shaded.
     faded : bool
-        Whether the task cannot answer.
+        Whether the task does not count.
     """
 
     name: str

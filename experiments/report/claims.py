@@ -1,4 +1,4 @@
-"""Tests each pair of poolings over the tasks of one stratum that can answer."""
+"""Tests each pair of poolings over the tasks of one stratum that count."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Setting:
     claims : tuple of MeanContrast
         After Holm over the pairs of cls, pooler and mean, and over all other pairs.
     failed : dict
-        Task that cannot answer to its `Answer`.
+        task that does not count to its `Answer`.
     reason : str
         Why there is no claim.
     """
@@ -80,7 +80,7 @@ def build_settings(sections: Sequence[Section], *, margin: float = MARGIN) -> li
 
 
 def section_answers(sections: Sequence[Section]) -> dict[Section, Answer | None]:
-    """Return whether the task of each section can answer; None where no probe with a loss was fitted."""
+    """Return whether the task of each section counts; None where no probe with a loss was fitted."""
     by_task = _records_by_task(sections)
     found: dict[Section, Answer | None] = {}
     for section in sections:
@@ -108,7 +108,7 @@ def at_last_layer(sections: Sequence[Section]) -> list[Section]:
 
 
 def _task_key(section: Section) -> tuple[str, str, str, str]:
-    """Return what decides together whether a task can answer: its data, encoder and pairing."""
+    """Return what decides together whether a task counts: its data, encoder and pairing."""
     result = section.runs[0].result
     similarity = "similarity" if stratum_of(result) == SIMILARITY else ""
     return section.label["dataset"], weights_digest(result), result.pairing, similarity
@@ -138,7 +138,7 @@ def _build_setting(
         pairs = _choose_pairs(list(tasks.values()))
         if len(tasks) < FEWEST_TASKS:
             count = f"{len(tasks)} {'counts' if len(tasks) == 1 else 'count'}"
-            reason = f"it takes {FEWEST_TASKS} tasks that can answer, and {count} here"
+            reason = f"it takes {FEWEST_TASKS} tasks that count, and {count} here"
             return Setting(label, stratum, tuple(tasks), (), failed, reason)
         if not pairs:
             return Setting(label, stratum, tuple(tasks), (), failed, "no two poolings were run on all of its tasks")

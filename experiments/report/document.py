@@ -49,7 +49,7 @@ class Part:
     notes: tuple[str, ...]
     layers: LayerGroup | None = None
     by_layer: Table | None = None
-    fails: bool = False  # whether the task cannot answer
+    fails: bool = False  # whether the task does not count
 
 
 @dataclass(frozen=True)

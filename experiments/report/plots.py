@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OWN = re.compile(r"(over|task)-\d+-.*\.(png|pdf)")  # files of a report's figures
-FADED = 0.4  # opacity of a task that cannot answer
+FADED = 0.4  # opacity of a task that does not count
 WIDTH = 5.0  # inches
 
 

@@ -41,7 +41,7 @@ class Table:
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    faded: frozenset[int] = frozenset()  # places of rows whose task cannot answer
+    faded: frozenset[int] = frozenset()  # places of rows whose task does not count
 
     @property
     def numeric(self) -> list[bool]:
@@ -50,7 +50,7 @@ class Table:
 
 
 def overview_table(judged: Iterable[tuple[str, Section, Verdict, bool]]) -> Table:
-    """Return a row per part of the report: its title, section, verdict, and whether its task cannot answer."""
+    """Return a row per part of the report: its title, section, verdict, and whether its task does not count."""
     judged = list(judged)
     faded = frozenset(place for place, (*_, fails) in enumerate(judged) if fails)
     return Table("Verdicts", OVERVIEW, tuple(_overview_row(*each) for each in judged), faded)
@@ -61,7 +61,7 @@ def _overview_row(title: str, section: Section, verdict: Verdict, fails: bool) -
     used = next((run for run in section.runs if run.name == verdict.use.partition(AT_LAYER)[0]), None)
     score = Cell("") if used is None else Cell(format_score(section.metric, used.result.score), used.value)
     return (
-        Cell(f"{title} (cannot answer)" if fails else title),
+        Cell(f"{title} (nothing decoded)" if fails else title),
         Cell(f"{rows:,}", rows),
         Cell(section.metric),
         Cell(verdict.use),

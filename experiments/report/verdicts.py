@@ -80,7 +80,7 @@ def judge_layers(group: LayerGroup) -> Verdict:
 
 
 def judge_failed(answer: Answer) -> Verdict:
-    """Return the verdict on a task that cannot answer."""
+    """Return the verdict on a task that does not count."""
     share = f"{100 * (answer.gain or 0):z.1f} % of the constant's loss"
     more = ("The constant is approximate, that of the test labels: the records hold none.",)
     return Verdict(

@@ -1,4 +1,4 @@
-"""Claims over tasks are made by stratum, on the tasks that can answer, in D² or in Spearman's correlation."""
+"""Claims over tasks are made by stratum, on the tasks that count, in D² or in Spearman's correlation."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from experiments.formatting import join_names
 from experiments.paper.claims import arms, ladder, practice, primary, settings, strata
-from experiments.paper.claims.sentences import Claim, format_claim, scale_of, scope_of
+from experiments.paper.claims.sentences import Claim, format_claim, scope_of
 from experiments.paper.evidence import PAIRS, Evidence
-from experiments.strata import SIMILARITY, SINGLE, TOGETHER
+from experiments.strata import SIMILARITY, SINGLE, TOGETHER, StratumTasks
 from experiments.style import LABELS
 from src.errors import UserError
 from src.evaluation.differences import BETTER, INCONCLUSIVE, NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE, WORSE
@@ -45,10 +45,17 @@ SENTENCES = (  # stratum and pair of each sentence of the answer
     (SIMILARITY, ("mean", "cls")),
 )
 PLACES = {
-    SINGLE: "single texts under a linear probe",
-    TOGETHER: "pairs read together under a linear probe",
-    SIMILARITY: "similarity by cosine, nothing fitted",
+    SINGLE: "single texts",
+    TOGETHER: "pairs read together",
+    SIMILARITY: "similarity",
 }
+READ = {TOGETHER: "[CLS] A [SEP] B [SEP], one vector"}
+READING = (  # below the answer
+    "Points are hundredths of D² (similarity: of Spearman's ρ); within 1 point a difference is not relevant. D² is "
+    "the share of a constant prediction's log-loss that the probe removes, like scikit-learn's `d2_log_loss_score` "
+    "(scores: R²). Brackets: 95 % intervals. Holm corrects verdicts, not intervals. Tasks that share texts are one "
+    "unit; *on these tasks* says nothing of others."
+)
 BASE_SHAPE = (12, 768)  # layers and width of BERT-base
 NAMES = {"cls": "[CLS]", "pooler": "the pooler", "mean": "the mean"}
 WORDS = {
@@ -114,7 +121,7 @@ def _sentence(stratum: str, claim: MeanContrast) -> str:
     better, worse = (claim.a, claim.b) if claim.value > 0 else (claim.b, claim.a)
     named = {"a": claim.a, "b": claim.b, "winner": better, "loser": worse}
     words = WORDS[claim.verdict].format(**{key: NAMES[name] for key, name in named.items()})
-    number = f"{format_claim(claim)} points of {scale_of(stratum)} {scope_of(claim)}"
+    number = f"{format_claim(claim)} points {scope_of(claim)}"
     return f"{PLACES[stratum].capitalize()}: {words}, {number}."
 
 
@@ -123,19 +130,46 @@ def _missing(stratum: str, pair: tuple[str, str]) -> str:
 
 
 def lead(evidence: Evidence) -> str:
-    """Return the line above the answer: the encoder that it is about, and the poolings that no test excludes."""
+    """Return the text above the answer: the encoder that it is about, and the poolings that no test excludes."""
     model = trained_model(evidence)
-    parts = []
-    for stratum in evidence.strata(model):
-        names = [LABELS[name] for name in not_shown_worse(stratum.claims(PAIRS))]
-        if names:
-            parts.append(f"{join_names(names)} for {stratum.stratum}")
-    left = f" Poolings that no other of the three is shown to beat: {'; '.join(parts)}." if parts else ""
+    parts = [part for part in map(_choice, evidence.strata(model)) if part]
+    choice = f"take {'; '.join(parts)}. Each one not named is shown to score below another." if parts else "no claim."
     status = evidence.pooler_status(model)
-    return (
-        f"For **{model}**, whose pooler is {status}. D² is the share of a constant answer's loss that a probe removes. "
-        f"Differences have 95 % intervals; the margin is 1 point.{left}"
-    )
+    return f"For frozen **{model}** (pooler {status}), by a linear probe or (similarity) the cosine: {choice}"
+
+
+def _choice(stratum: StratumTasks) -> str:
+    """Return the poolings of a stratum that no verdict excludes, and those of its classifications if they differ."""
+    claims, classified = stratum.claims(PAIRS), stratum.claims(PAIRS, regression=False)
+    names, others = not_shown_worse(claims), not_shown_worse(classified)
+    if not names:
+        return ""
+    place = f" ({READ[stratum.stratum]})" if stratum.stratum in READ else ""
+    but = ""
+    if others and others != names:
+        tasks = join_names(classified[0].tasks)
+        but = f", but {_either(others)} in D² on {tasks}, whose labels are classes, not scores"
+    return f"{_either(names)} for {stratum.stratum}{place}{but}"
+
+
+def _either(poolings: list[str]) -> str:
+    return " or ".join(f"**{LABELS[name]}**" for name in poolings)
+
+
+def other_encoders(evidence: Evidence) -> str:
+    """Return the mean against [CLS] in every encoder but the answer's, by stratum; empty if there is no other."""
+    found = []
+    for model in evidence.models:
+        claims = {stratum.stratum: stratum.claims(PAIRS) for stratum in evidence.strata(model)}
+        parts = [
+            f"{format_claim(each)} for {stratum} ({each.verdict})"
+            for stratum, pair in SENTENCES
+            for each in claims.get(stratum, ())
+            if pair == (each.a, each.b) == ("mean", "cls")
+        ]
+        if parts and model != trained_model(evidence):
+            found.append(f"In {model} (pooler {evidence.pooler_status(model)}), mean − [CLS] is {join_names(parts)}.")
+    return " ".join(found)
 
 
 def not_shown_worse(claims: list[MeanContrast]) -> list[str]:

@@ -52,7 +52,7 @@ def nsp_pooler(evidence: Evidence) -> Claim:
     return Claim(
         "What next-sentence prediction teaches the pooler itself",
         "The same frozen encoder with a random pooler and with one that only next-sentence prediction has trained, "
-        "from one random start, whose luck the intervals do not hold. " + " ".join(lines),
+        "from one random start; the intervals do not include how much that start matters. " + " ".join(lines),
         numbers,
         "python -m experiments.studies.nsp_pooler text=FOLDER output=FOLDER, then " + SWEEP.format("nsp_pooler"),
         ["figures/nsp_pooler", "tables/nsp_pooler"],

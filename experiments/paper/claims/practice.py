@@ -65,7 +65,7 @@ def cost(evidence: Evidence) -> Claim:
             pools = [value["median"] for value in seconds["pool"]["joint"].values()]
             lines.append(
                 f"**{model}** on {name}: the forward pass takes {1000 * whole / each['rows']:.1f} s per 1,000 rows on "
-                f"one core, the dearest pooling {100 * max(pools) / whole:.1f} % of that; a row is kept in "
+                f"one core, the slowest pooling {100 * max(pools) / whole:.1f} % of that; a row is kept in "
                 f"{each['bytes']['joint']['cls']['float32']:,} bytes whatever the pooling."
             )
     return Claim(
@@ -94,8 +94,8 @@ def along(evidence: Evidence) -> Claim:
         lines.append(f"{task}: {', '.join(moves)}.")
     return Claim(
         "Along the pre-training",
-        f"Scores after {steps[0]:,} and after {steps[-1]:,} steps of the embedded model's pre-training. "
-        + " ".join(lines),
+        f"Scores × 100, each in its task's metric, after {steps[0]:,} and after {steps[-1]:,} steps of the "
+        "embedded model's pre-training. " + " ".join(lines),
         [],
         "python -m experiments.pretraining.snapshots snapshots=FOLDER data_root=FOLDER",
         ["figures/along"],
@@ -121,7 +121,7 @@ def draws(evidence: Evidence) -> Claim:
             f"between draws is {ends}."
         )
     see = ["figures/draws", *(f"tables/draws-{model}" for model in evidence.models_of("draws"))]
-    return Claim("The luck of the training rows", " ".join(lines), numbers, SWEEP.format("draws"), see)
+    return Claim("How much the choice of training rows matters", " ".join(lines), numbers, SWEEP.format("draws"), see)
 
 
 def controls(evidence: Evidence) -> Claim:
@@ -203,7 +203,7 @@ def calibration(evidence: Evidence) -> Claim:
         f"In simulation with {FEW_ROWS} rows or more, {len(wide) - len(outside)} of {len(wide)} settings keep their "
         "limits (error rate at most 6 %, coverage 93 to 97 %, false equivalence at most 6 %); those that do not are "
         f"below. With fewer rows, whose contrasts are flagged, {len(few) or 'none'} of {len(rows) - len(wide)} "
-        "settings leaves them.",
+        "settings leaves its limits.",
         numbers,
         "python -m experiments.benchmarks.calibration",
         ["figures/calibration", "tables/simulation"],

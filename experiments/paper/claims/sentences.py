@@ -115,4 +115,4 @@ def describe_tasks(contrasts: Sequence[Contrast], a: str, b: str) -> str:
 
 def no_claim(model: str) -> str:
     """Return the sentence on a model whose records allow no claim over tasks."""
-    return f"**{model}**: no claim over tasks, its records hold no log-likelihoods."
+    return f"**{model}**: not computed over tasks, because these records hold no losses by row, which D² needs."

@@ -91,7 +91,7 @@ def coherence(evidence: Evidence) -> Claim:
             for here, each in named
             if here == pairing
         ]
-        lines.append(f"Read {way}, relative to [CLS]: {join_names(described)}.")
+        lines.append(f"Read {way}, difference to [CLS] in points: {join_names(described)}.")
     return Claim(
         "Where the pooler should win: does one text follow the other?",
         "What next-sentence prediction trained the pooler for, on passages of books that it never saw and on the "
@@ -119,7 +119,7 @@ def layers(evidence: Evidence) -> Claim:
         lines += [] if found else [no_claim(model)]
     return Claim(
         "Layers: where each pooling is best",
-        "Mean D² over the tasks that can answer. The best layer and pooling is chosen on these test rows among all "
+        "Mean D² over the tasks that count. The best layer and pooling is chosen on these test rows among all "
         "that were scored, so that its D² is an upper estimate; layers are not tested against each other. "
         + " ".join(lines),
         numbers,
@@ -168,8 +168,8 @@ def data(evidence: Evidence) -> Claim:
         lines.append(f"**{model}**, most compression: {join_names(named)}.")
     return Claim(
         "How much data: the online code",
-        "Bits that the labels cost to somebody who has the features; uniform code over these bits is the compression, "
-        "more is better; one order of the rows, so without an interval. " + " ".join(lines),
+        "Compression is the labels' bits under a uniform code, divided by their bits if a probe on the features "
+        "predicts them block by block. More is better. One order of the rows, so no interval. " + " ".join(lines),
         [],
         SWEEP.format("mdl"),
         ["figures/data", "tables/mdl"],
@@ -195,7 +195,7 @@ def protocol(evidence: Evidence) -> Claim:
         opposed = [name for name, each in verdicts.items() if {"better", "worse"} <= each]
         lines.append(f"Better under one and worse under another: {join_names(opposed)}.")
     return Claim(
-        "How much of the disagreement is protocol",
+        "Do published protocols agree with the suite's probe?",
         "SentEval's and MTEB's rules give no D², so tasks are compared one by one. " + " ".join(lines),
         numbers,
         f"{SWEEP.format('protocol')}, and again with dataset=mrpc,sick_e pairing=separate",

@@ -16,9 +16,7 @@ def by_stratum(evidence: Evidence) -> Claim:
         lines.append(f"**{model}**: {'. '.join(map(_describe, found))}." if found else no_claim(model))
         for stratum in found:
             numbers += _numbers(stratum, model)
-    return Claim(
-        "Over the tasks that can answer", " ".join(lines), numbers, SWEEP.format("poolings"), ["tables/strata"]
-    )
+    return Claim("Over the tasks that count", " ".join(lines), numbers, SWEEP.format("poolings"), ["tables/strata"])
 
 
 def _numbers(stratum: StratumTasks, model: str) -> list[Number]:
@@ -33,6 +31,6 @@ def _numbers(stratum: StratumTasks, model: str) -> list[Number]:
 
 def _describe(stratum: StratumTasks) -> str:
     failed = [f"{name} ({format_points(each.gain or 0.0)} %)" for name, each in stratum.failed.items()]
-    cannot = f"; cannot answer: {join_names(failed)}" if failed else ""
+    cannot = f"; nothing decoded: {join_names(failed)}" if failed else ""
     guessed = f"; decided by the test labels: {join_names(stratum.approximate)}" if stratum.approximate else ""
     return f"{stratum.stratum}: {join_names(stratum.tasks)}{cannot}{guessed}"

@@ -31,7 +31,7 @@ NEEDS = tuple(
 CAPTION = """What a representation costs against what a probe explains: the mean D² of the tasks that can
 answer, with 95 % intervals over these tasks' test rows. Left: single texts, leaving the encoder
 early; seconds on one core for 1,000 rows (tokenising, the pass up to the layer, pooling), below them
-the quickest and the slowest repeat. Right: the pair tasks that can answer both together and apart,
+the quickest and the slowest repeat. Right: the pair tasks that count both together and apart,
 with seconds for 1,000 pairs and the bytes that a stored row takes in float32."""
 PAIRINGS = ("joint", "separate")
 
@@ -48,6 +48,9 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
         _layers(left, measured, layers)
         left.set_title(f"{model}\nby layer, {len(layout.by_dataset(layers))} tasks of single texts")
         pairs = answering_pairs(evidence, model)
+        for axis, records in ((left, layers), (right, pairs)):
+            if not records:
+                drawing.write_no_data(axis)
         _pairs(right, [each for each in measured if set(PAIRINGS) <= set(each["seconds"]["forward"])], pairs)
         right.set_title(f"{model}\n{len(layout.by_dataset(pairs))} pair tasks")
         left.set_ylabel("mean D² × 100")
@@ -136,7 +139,7 @@ def mean_score(records: Iterable[Record]) -> dict[str, Any]:
 
 
 def single_texts(evidence: Evidence, model: str) -> list[Record]:
-    """Return the runs of each layer on the single texts that can answer."""
+    """Return the runs of each layer on the single texts that count."""
     strata = evidence.group(model, evidence[f"layers/{model}"], layer_and_pooling)
     return [
         record
@@ -148,7 +151,7 @@ def single_texts(evidence: Evidence, model: str) -> list[Record]:
 
 
 def answering_pairs(evidence: Evidence, model: str) -> list[Record]:
-    """Return the runs on the real pairs that can answer both when read together and when read apart."""
+    """Return the runs on the real pairs that count both when read together and when read apart."""
     kept = [record for record in evidence[f"pairs/{model}"] if is_real(record.result)]
     strata = evidence.group(model, kept, by_pooling)
     tasks = [stratum.tasks for stratum in strata if stratum.stratum in (TOGETHER, APART)]

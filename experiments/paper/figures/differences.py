@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 PLACE = 1
 NEEDS = ("poolings/bert-books", "poolings/all-MiniLM-L6-v2")
-CAPTION = f"""The pooler and the mean against [CLS] of the same encoder: the difference in points of D²
-(similarity: of Spearman's correlation) with its 95 % interval. Diamonds are the average over a stratum's
-tasks that can answer, dots the tasks of the first two strata. Grey tasks cannot answer and enter no
-average. The band is the margin of {100 * MARGIN:g} point. The axis is linear inside the band and
-logarithmic outside. Intervals of tasks are not corrected for their number."""
+CAPTION = f"""The pooler and the mean less [CLS] of the same encoder, in points of D² (similarity: of
+Spearman's correlation), with 95 % intervals. Right of 0 they are better than [CLS], left of it worse.
+A diamond is the average over the tasks below it that are not grey. From grey tasks nothing is decoded,
+and they enter no average. The tasks of similarity are in the tables. The band is the margin of
+{100 * MARGIN:g} point; the axis is linear inside it and logarithmic outside. Intervals are not corrected for
+their number."""
 COMPARED = ("pooler", "mean")  # each less [CLS]
 TICKS = (-30, -5, -1, 0, 1, 5, 30)
 LARGE, SMALL = 13, 11.5  # sizes of text, legible where the figure is shown at half its width
@@ -64,7 +65,7 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
 
 
 def find_lines(evidence: Evidence, model: str) -> list[Line]:
-    """Return the lines of a model: each stratum, then its tasks, those that cannot answer last."""
+    """Return the lines of a model: each stratum, then its tasks, those that do not count last."""
     found = []
     for stratum in evidence.strata(model):
         claims = stratum.claims([(name, "cls") for name in COMPARED])
@@ -97,7 +98,7 @@ def _panel(axis: Axes, found: Sequence[Line], order: Sequence[str], status: str)
     axis.tick_params(axis="y", length=0)
     ends = max(abs(_place(TICKS[0])), *axis.get_xlim())
     axis.set_xlim(-ends, ends)
-    axis.set_xlabel("← [CLS] better    other better →\npoints of D² (similarity: ρ)", fontsize=SMALL - 1)
+    axis.set_xlabel("← worse   better than [CLS] →\npoints of D² (similarity: ρ)", fontsize=SMALL - 1)
 
 
 def _mark(axis: Axes, height: float, line: Line, name: str, status: str) -> None:
@@ -109,7 +110,7 @@ def _mark(axis: Axes, height: float, line: Line, name: str, status: str) -> None
     label = f"{style.pooling_label(name, status)} − [CLS]"
     if line.is_floor:
         look |= {"color": "#B0B0B0", "markerfacecolor": "#B0B0B0"}
-        label = "cannot answer"
+        label = "nothing decoded"
     elif line.is_mean:
         label = "_none"  # the diamond and the colour stand in the legend
     axis.errorbar(value, height, xerr=[[value - low], [high - value]], linestyle="none", label=label, **WIDTHS, **look)

@@ -208,6 +208,11 @@ def draw_margin(axis: Axes, *, horizontal: bool = False) -> None:
     line(0, color=GREY, linewidth=0.6)
 
 
+def write_no_data(axis: Axes) -> None:
+    """Write into an empty panel that its records allow no number."""
+    axis.text(0.5, 0.2, "no losses by row\nin these records", transform=axis.transAxes, ha="center", color=GREY)
+
+
 def add_legend(figure: Figure, columns: int = 5, **options: Any) -> None:
     """Add one legend below all panels, each label once, in the order of its first appearance."""
     handles = {

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PLACE = 4
 NEEDS = ("ladder/bert-books", "ladder/all-MiniLM-L6-v2")
 CAPTION = f"""What each step from [CLS] to the pooler costs: the difference to [CLS] in points of D², as
-the mean over a stratum's tasks that can answer with its 95 % interval; faint dots are the tasks.
+the mean over a stratum's tasks that count with its 95 % interval; faint dots are the tasks.
 Columns differ in the probe's penalty: none, a weak one (0.0001 per row), and the one tuned on
 held-out training rows. The band is the margin of {100 * MARGIN:g} point. Each row has its own scale."""
 
@@ -41,7 +41,7 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
             claims = [claim for own, claim in found[model, strength] if own == stratum]
             steps(axis, claims, [claim.a for claim in claims], status)
             axis.set_title(f"{style.model_label(model, status)}\n{stratum}, {_penalty(strength)}")
-        line[0].set_ylabel("− [CLS], points of D²")
+        line[0].set_ylabel("difference to [CLS],\npoints of D²")
     for axis in axes[-1]:
         label_poolings(axis, list(LADDER))
     return figure
@@ -60,6 +60,8 @@ def label_poolings(axis: Axes, poolings: Sequence[str]) -> None:
 def steps(axis: Axes, claims: Sequence[MeanContrast], poolings: Sequence[str], status: str) -> None:
     """Draw the mean over tasks of each pooling with its interval, and the tasks as faint dots."""
     drawing.draw_margin(axis)
+    if not claims:
+        drawing.write_no_data(axis)
     for place, (claim, pooling) in enumerate(zip(claims, poolings, strict=True)):
         marks = drawing.marker_style(pooling, status)
         drawing.draw_dots(axis, place + 0.22, claim.differences, marks["color"])

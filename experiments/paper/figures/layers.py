@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 PLACE = 6
 NEEDS = ("layers/bert-books", "layers/all-MiniLM-L6-v2")
 CAPTION = """Score by layer, 0 being the embeddings, with 95 % intervals over test rows. The dotted
-line is the best constant prediction (no correlation: 0), where [CLS] of layer 0, a constant, has to
-lie; its correlation is undefined and left out. Each panel has its own scale."""
+line is the best constant prediction; for correlations it stands at 0. At layer 0 all texts have the
+same [CLS], so its score is that of a constant; where it is a correlation it is undefined and left out.
+Each panel has its own scale."""
 COLUMNS = 4
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PLACE = 5
 NEEDS = ("precision/bert-books",)
 CAPTION = f"""What half precision costs each pooling of bert-books: the difference to its own D² in
-float32 in points, as the mean over a stratum's tasks that can answer with its 95 % interval; faint
+float32 in points, as the mean over a stratum's tasks that count with its 95 % interval; faint
 dots are the tasks. The band is the margin of {100 * MARGIN:g} point."""
 
 
@@ -39,6 +39,6 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
             steps(axis, [mine[name] for name in names], names, status)
             label_poolings(axis, names)
             axis.tick_params(axis="x", labelrotation=90)
-            axis.set_title(f"{kind}, {stratum}")
-        line[0].set_ylabel("− float32, points of D²")
+            axis.set_title(f"{kind}, {stratum}" if stratum else "bert-books")
+        line[0].set_ylabel("difference to float32,\npoints of D²")
     return figure

@@ -36,7 +36,7 @@ def strata(evidence: Evidence) -> Table:
         for claim in stratum.claims(PAIRS)
     ]
     caption = (
-        "Over the tasks that can answer, by stratum: mean difference over units of tasks, in points of D² or of "
+        "Over the tasks that count, by stratum: mean difference over units of tasks, in points of D² or of "
         "Spearman's correlation; margin 1 point; Holm over the three pairs of a model and stratum."
     )
     return _claims("strata", caption, ("model", "stratum", "scale"), found)
@@ -51,7 +51,7 @@ def ladder(evidence: Evidence) -> Table:
         for stratum, claim in evidence.ladder(model, strength)
     ]
     caption = (
-        "The ladder: each step less [CLS], over the tasks of experiment=ladder that can answer, in points of D². No "
+        "The ladder: each step less [CLS], over the tasks of experiment=ladder that count, in points of D². No "
         "penalty, a weak one (0.0001 per row) and the one tuned on held-out training rows. Holm: pooler − [CLS] by "
         "itself, the other steps as second family."
     )

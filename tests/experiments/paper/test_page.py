@@ -73,6 +73,32 @@ def test_a_pooling_is_not_excluded_by_an_inconclusive_verdict(claim) -> None:
     assert not_shown_worse([replace(better, difference=replace(better.difference, value=-0.05))]) == ["cls"]
 
 
+class Stratum:
+    """A stratum whose claims over classifications may differ from those over all tasks."""
+
+    stratum = SINGLE
+
+    def __init__(self, overall, classified) -> None:
+        self.overall, self.classified = overall, classified
+
+    def claims(self, pairs, *, regression: bool = True):
+        return [self.overall if regression else self.classified]
+
+
+def test_the_choice_names_the_classifications_that_contradict_it(claim) -> None:
+    better = replace(claim, difference=replace(claim.difference, value=0.05), p=0.01, p_equivalence=0.9)
+    worse = replace(better, difference=replace(better.difference, value=-0.05))
+    assert answer._choice(Stratum(better, better)) == "**mean** for single texts"
+    contradicted = answer._choice(Stratum(worse, better))
+    assert contradicted.startswith("**[CLS]** for single texts, but **mean** in D² on ")
+    assert all(task in contradicted for task in better.tasks)
+    assert answer._choice(Stratum(replace(better, p=0.3), better)).startswith("**[CLS]** or **mean** for single texts")
+
+
+def test_the_answers_own_encoder_is_not_among_the_others(evidence: Evidence) -> None:
+    assert f"In {answer.trained_model(evidence)} (" not in answer.other_encoders(evidence)
+
+
 def test_the_marks_of_the_table_are_the_verdicts_against_the_best(evidence: Evidence) -> None:
     grid = task_grid(evidence, "bert-books")
     verdicts = {(each.task, frozenset((each.a, each.b))): each.verdict for each in evidence.contrasts("bert-books")}

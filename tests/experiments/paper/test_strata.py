@@ -34,7 +34,7 @@ def make_evidence(folder: Path, *, bare: bool = False) -> Evidence:
 
 def test_claims_are_made_by_stratum_from_committed_bundles(tmp_path: Path) -> None:
     claim = by_stratum(make_evidence(tmp_path))
-    assert "cannot answer: cola (0.0 %)" in claim.text
+    assert "nothing decoded: cola (0.0 %)" in claim.text
     sizes = {each.what: each.test.split(";")[0] for each in claim.numbers}
     assert sizes["bert-books, single texts: mean − [CLS]"] == "7 / 5"
     assert sizes["bert-books, pairs read together: mean − [CLS]"] == "3 / 3"

@@ -76,7 +76,7 @@ def test_a_single_pooling_is_not_compared(tmp_path: Path) -> None:
     sweep(tmp_path, {"mean": missed(800)})
     made = composed(tmp_path)
     assert "nothing to compare it with" in made.parts[0].verdict.sentence and made.parts[0].pairs is None
-    assert "No claim over tasks is made: it takes 2 tasks that can answer, and 1 counts here." in to_markdown(made)
+    assert "No claim over tasks is made: it takes 2 tasks that count, and 1 counts here." in to_markdown(made)
 
 
 def test_a_single_pooling_that_beats_nothing_is_said_to(tmp_path: Path) -> None:
