@@ -38,7 +38,9 @@ def read_sweeps(folder: Path) -> tuple[list[Record], list[str]]:
             raise
         except UserError as error:
             left_out.append(f"{_describe_job(job, shared, folder)}: {flatten(error)}")
-    records = list({record.result.key: record for record in found}.values())
+    # Equal rows under two names are two tasks here, so that neither lacks a run of the other's.
+    names = [(record.result.key, record.result.dataset, record.result.model) for record in found]
+    records = list(dict(zip(names, found, strict=True)).values())
     if not records:
         reasons = " Name a sweep's folder, or one above it."
         if left_out:

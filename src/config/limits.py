@@ -13,6 +13,7 @@ MAX_DRAWS = 1000
 MAX_FOLDS = 1000
 MAX_SHARDS = 1000  # the size of a Slurm array
 MAX_RESAMPLES = 1_000_000
+LONGEST_GROUP = 128  # characters of the name of a group of W&B runs
 MAX_GRID_VALUES = 100  # all are fitted in the same passes over the rows
 MIN_C, MAX_C = 1e-12, 1e12  # beyond, scikit-learn's solvers overflow or do not end
 
@@ -64,6 +65,12 @@ def check_tracker(tracker: TrackerConfig) -> None:
     """Check names that W&B would refuse only when a run is sent; raise a UserError."""
     check_wandb_name("tracker.project", tracker.project)
     check_wandb_name("tracker.entity", tracker.entity)
+    group = tracker.group or ""
+    if len(group) > LONGEST_GROUP or not group.isprintable():
+        raise UserError(
+            f"tracker.group={shortened(mask(group), 40)!r}: at most {LONGEST_GROUP} characters are allowed, "
+            "none of them a control character."
+        )
 
 
 def check_wandb_name(key: str, name: str | None) -> None:

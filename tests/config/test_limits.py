@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from src.config.limits import MAX_C, MAX_GRID_VALUES, at_least, at_most, check_grid, check_wandb_name
+from src.config.limits import MAX_C, MAX_GRID_VALUES, at_least, at_most, check_grid, check_tracker, check_wandb_name
+from src.config.schema import TrackerConfig
 from src.errors import UserError
 
 
@@ -40,3 +41,14 @@ def test_a_grid_of_one_parameter_is_allowed(grid: object) -> None:
 def test_a_name_that_wandb_would_refuse_is_refused(name: str) -> None:
     with pytest.raises(UserError, match=r"tracker\.project=.*128"):
         check_wandb_name("tracker.project", name)
+
+
+@pytest.mark.parametrize("group", [None, "", "night", "2026-01-31 12-00-00 bert-books mrpc,rte", "Grüße", "g" * 128])
+def test_groups_of_runs_are_accepted(group: str | None) -> None:
+    check_tracker(TrackerConfig(group=group))
+
+
+@pytest.mark.parametrize("group", ["g" * 129, "two\nlines", "\x1b[31m"])
+def test_groups_that_the_server_would_refuse_are_refused(group: str) -> None:
+    with pytest.raises(UserError, match=r"tracker\.group"):
+        check_tracker(TrackerConfig(group=group))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,14 @@ def test_data_and_checkpoints_of_equal_name_are_separate_sections(tmp_path: Path
         f"files ({name}.csv, #), model=checkpoint (#)" for name in "abc"
     ]
     assert sorted(len(setting.tasks) for setting, *_ in made.across) == [1, 2]
+
+
+def test_a_run_that_two_tasks_share_stands_in_both(question: Path) -> None:
+    shutil.copytree(question / "0", question / "9")
+    record = question / "9" / RECORD
+    record.write_text(record.read_text().replace('"dataset": "tiny"', '"dataset": "other"'))
+    found = {part.title: [run.name for run in part.section.runs] for part in composed(question).parts}
+    assert found == {"tiny": ["mean", "cls", "pooler"], "other": ["cls"]}
 
 
 def test_two_runs_of_one_pooling_have_distinct_names(question: Path) -> None:
