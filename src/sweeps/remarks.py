@@ -55,14 +55,16 @@ def legend_text(comparison: Comparison) -> str:
 
 
 def baseline_lines(comparison: Comparison) -> list[str]:
-    """Return a line with the trivial scores of each task."""
-    return list(
-        dict.fromkeys(  # baselines depend on no layer, so that all layers of a task have the same line
-            f"baseline, {group.runs[0].result.dataset}: {', '.join(texts)}"
-            for group in comparison.groups
-            if (texts := group_baselines(group))
-        )
-    )
+    """Return a line with the trivial scores of each task, or of each group where they differ within a task."""
+    texts: dict[str, set[str]] = {}
+    for group in comparison.groups:
+        texts.setdefault(group.runs[0].result.dataset, set()).add(", ".join(group_baselines(group)))
+    lines = []
+    for group in comparison.groups:
+        dataset, text = group.runs[0].result.dataset, ", ".join(group_baselines(group))
+        if text:
+            lines.append(f"baseline, {dataset if len(texts[dataset]) == 1 else group_title(group)}: {text}")
+    return list(dict.fromkeys(lines))  # all layers of a task have the same line
 
 
 def bag_lines(comparison: Comparison) -> list[str]:

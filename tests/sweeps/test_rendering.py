@@ -8,7 +8,7 @@ from src.sweeps.cells import symbols
 from src.sweeps.comparison import compare_records
 from src.sweeps.export import to_markdown
 from src.sweeps.jobs import find_jobs
-from src.sweeps.remarks import bag_lines, tally
+from src.sweeps.remarks import bag_lines, baseline_lines, tally
 from src.sweeps.rendering import render
 from src.sweeps.status import write_failure, write_status
 from tests.helpers.records import LABELS, job, make_job, wrong
@@ -103,6 +103,28 @@ def test_a_bag_that_scores_higher_than_every_pooling_is_named(tmp_path, bag, sai
     assert [all(name in line for name in said) for line in lines] == [True] * bool(said)
     assert all(("two" in line) == ("two" in said) for line in lines)
     assert all(" ".join(line.split()) in " ".join(render(comparison).split()) for line in lines)
+
+
+def test_baselines_that_differ_within_a_task_name_their_group(tmp_path):
+    for number, (seed, bag) in enumerate(((0, 0.6), (0, 0.6), (1, 0.7), (1, 0.7))):
+        baseline = {"bag_of_word_pieces": {"value": bag, "low": None, "high": None}}
+        pooling = ("cls", "mean")[number % 2]
+        job(tmp_path, number, wrong(number), pooling=pooling, dataset="one", seed=seed, baseline=baseline)
+    lines = baseline_lines(compare_records(find_jobs(tmp_path)))
+    assert len(lines) == 2 and all(f"seed={seed}" in line for seed, line in enumerate(lines))
+    for number in (2, 3):
+        baseline = {"bag_of_word_pieces": {"value": 0.6, "low": None, "high": None}}
+        job(
+            tmp_path,
+            number,
+            wrong(number),
+            pooling=("cls", "mean")[number % 2],
+            dataset="one",
+            seed=1,
+            baseline=baseline,
+        )
+    (line,) = baseline_lines(compare_records(find_jobs(tmp_path)))
+    assert line.startswith("baseline, one:")
 
 
 @pytest.fixture(scope="module")
