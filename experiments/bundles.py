@@ -106,7 +106,7 @@ def kept_arrays(result: Result, arrays: Mapping[str, Array]) -> dict[str, Array]
 
 
 def _read_bundle(folder: Path) -> list[Record]:
-    name = f"{folder.parent.name}/{folder.name}"
+    name = str(folder)
     try:
         with open_regular(folder / RECORDS_FILE) as file:
             entries = [parse_json(line) for line in file]

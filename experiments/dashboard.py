@@ -11,6 +11,7 @@ import json
 import logging
 import re
 import signal
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from experiments.cli import command, required
 from experiments.vega_charts import DISPLAY_NAMES, INTERVALS, LAYERS, charts
 from src.cli.messages import print_text
-from src.errors import UserError, flatten
+from src.errors import UserError, flatten, shortened
+from src.trackers.wandb import LONGEST_TAG
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Section, Workspace
@@ -34,6 +36,8 @@ COLUMNS = [
     "config:probe.value",
     *(f"summary:{name}" for name in INTERVAL),
 ]
+REFUSED = ("So", "Sk", "Sm", "Sc", "Cs")  # Unicode's categories of signs
+UNREADABLE = re.compile(r"['\\<>=]")
 MOST = 200  # runs in a panel; the default of W&B is 10
 TABLES = "Tables and figures are those of the newest sweep that is shown; a sweep logs them in a run of its own."
 DIFFERENCES = (
@@ -69,7 +73,7 @@ def workspace(
     return ws.Workspace(
         entity=entity,
         project=project,
-        name=f"{NAME}: {', '.join(datasets)}" if datasets else NAME,
+        name=f"{NAME}: {_plain(', '.join(datasets))}" if datasets else NAME,
         sections=sections(chart_ids or {name: f"{entity}/{name}" for name in charts()}),
         settings=ws.WorkspaceSettings(max_runs=MOST),
         runset_settings=ws.RunsetSettings(
@@ -79,10 +83,15 @@ def workspace(
                 expr.Ordering(expr.Metric("CreatedTimestamp"), ascending=False),
             ],
             # A tag, because a sweep's own run has one for each of its datasets.
-            filters=expr.And(expr.Tags().isin(list(datasets))) if datasets else "",
+            filters=expr.And(expr.Tags().isin([name[:LONGEST_TAG] for name in datasets])) if datasets else "",
             pinned_columns=COLUMNS,
         ),
     )
+
+
+def _plain(text: str) -> str:
+    """Return a text without the signs (``<``, ``$``, pictures) that W&B refuses in the name of a view."""
+    return "".join("-" if unicodedata.category(char) in REFUSED else char for char in text)
 
 
 def sections(chart_ids: Mapping[str, str]) -> list[Section]:
@@ -258,6 +267,8 @@ class Options:
 def main(options: Options) -> None:
     """Save the workspace, or print it."""
     entity, project = split_project(options.project)
+    for name in options.dataset:
+        check_filter(name)
     try:
         built = workspace(entity, project, options.dataset)
         if options.dry_run:
@@ -268,6 +279,15 @@ def main(options: Options) -> None:
         raise UserError(
             f"{flatten(error)}: dashboards need wandb-workspaces. Run pip install -e '.[dashboard]'."
         ) from error
+
+
+def check_filter(name: str) -> None:
+    """Raise a UserError for a dataset's name that the library's filters change or cannot read."""
+    if UNREADABLE.search(name) or not name.isprintable():
+        raise UserError(
+            f"dataset={shortened(name)!r}: a filter of W&B cannot hold quotes, backslashes or the signs < > =. "
+            "Leave dataset= out, and filter in the browser."
+        )
 
 
 def split_project(text: str) -> tuple[str, str]:

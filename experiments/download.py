@@ -8,6 +8,7 @@ can be compared by paired tests: ``python -m experiments.report records=FOLDER``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,10 @@ from typing import Any
 from experiments.cli import command, required
 from experiments.dashboard import split_project
 from src.cli.messages import print_text
-from src.errors import UserError, flatten
+from src.errors import UserError, flatten, shortened
 from src.results.escaping import option
 from src.results.result import RECORD, Result
-from src.trackers.wandb_artifacts import ARTIFACT_FILES, ARTIFACT_TYPE
+from src.trackers.wandb_artifacts import ARTIFACT_FILES, ARTIFACT_TYPE, artifact_name
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ def main(options: Options) -> None:
         raise UserError("group= and sweep= were both given. Name one: a group of runs, or a sweep of W&B.")
     split_project(options.project)
     output = Path(options.output)
+    if output.exists() and not output.is_dir():
+        raise UserError(f"output={output} is no folder. Name another one.")
     reason = offline_reason()
     if reason is not None:
         raise UserError(f"nothing was downloaded from {options.project}: {reason}.\nRun `wandb login`.")
@@ -80,20 +83,30 @@ def save(runs: Iterable[Any], output: Path) -> int:
     Raises
     ------
     UserError
-        An artifact holds other files than those of a record, or its record cannot be read.
+        An artifact has no name of a record, holds other files than those of a record or refers to files
+        elsewhere, or its record cannot be read.
     """
     found = set()
     for run in runs:
         for artifact in run.logged_artifacts():
             if artifact.type != ARTIFACT_TYPE:
                 continue
-            if others := set(artifact.manifest.entries) - set(ARTIFACT_FILES):
-                raise UserError(f"artifact {artifact.name} holds {sorted(others)[0]!r}, which is no file of a record.")
-            folder = output / Path(artifact.name.partition(":")[0]).name
+            folder = output / check_artifact(artifact)
             artifact.download(root=str(folder))
             Result.read(folder / RECORD)
             found.add(folder)
     return len(found)
+
+
+def check_artifact(artifact: Any) -> str:
+    """Return the name of an artifact's folder; raise a UserError if the artifact is not that of a record."""
+    name = str(artifact.name).partition(":")[0]
+    if not re.fullmatch(r"record-\w+", name, re.ASCII):
+        raise UserError(f"artifact {shortened(name)!r} has no name of a record, such as {artifact_name('0' * 16)}.")
+    for file, entry in sorted(artifact.manifest.entries.items()):
+        if file not in ARTIFACT_FILES or getattr(entry, "ref", None):
+            raise UserError(f"artifact {name} holds {shortened(file)!r}, which is no file of a record.")
+    return name
 
 
 if __name__ == "__main__":

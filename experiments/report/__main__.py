@@ -58,6 +58,8 @@ def main(options: Options) -> None:
         print_text(sentence)
     if report.predicted:
         print_text(f"predictions: {report.predicted.sentence}")
+    if report.left_out:
+        print_text(f"left out: {_count(len(report.left_out), 'job')} without a record; the page says why")
     for each in (MARKDOWN, PAGE):
         print_text(str(output / each))
     if options.figures:
@@ -75,7 +77,11 @@ def _write_figures(report: Report, folder: Path) -> str:
             f"output={folder.parent}: the figures cannot be written: {flatten(error)}. The page is complete; "
             "figures=false leaves them out."
         ) from error
-    return f"{folder}: {len(files) // 2} figures, as PNG and PDF"
+    return f"{folder}: {_count(len(files) // 2, 'figure')}, as PNG and PDF"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 if __name__ == "__main__":

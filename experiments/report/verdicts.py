@@ -9,7 +9,7 @@ from experiments.formatting import format_difference, format_margin, join_names
 from experiments.report.layers import LayerGroup, layer_of
 from experiments.report.sections import Run, Section, higher_is_better
 from experiments.strata import Answer
-from src.evaluation.differences import BETTER, INCONCLUSIVE, NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE
+from src.evaluation.differences import BETTER, INCONCLUSIVE, NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE, WORSE
 from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.results.display import format_score, format_value
 from src.results.groups import unequal_widths
@@ -48,32 +48,35 @@ def judge(section: Section) -> Verdict:
         others = len(section.runs) - 1
         why = f"the scores of the other {others} are undefined" if others else "there is nothing to compare it with"
         score = format_score(section.metric, best.result.score)
-        return Verdict(best.name, f"{_baseline_clause(section)}only {best.name} was scored ({score}): {why}.")
+        return Verdict(
+            best.name, _capitalise(f"{_baseline_clause(section)}only {best.name} was scored ({score}): {why}.")
+        )
     candidates = [run for run in scored if not any(_is_better(section, other, run) for other in scored)] or [best]
     use = min(candidates, key=_preference)
-    inconclusive = [
-        run.name for run in scored if run is not use and section.verdict(use.name, run.name) == INCONCLUSIVE
-    ]
-    sentence = f"{_baseline_clause(section)}{_recommend(section, use, inconclusive)}."
+    inconclusive = _inconclusive(section, use)
+    sentence = f"{_baseline_clause(section)}{_recommend(section, use)}."
     more = (
         *_explain_choice(section, use, candidates),
         *_explain_widths(section),
         *_explain_power(section, use.name, inconclusive),
     )
-    return Verdict(use.name, sentence[0].upper() + sentence[1:], more)
+    return Verdict(use.name, _capitalise(sentence), more)
 
 
 def judge_layers(group: LayerGroup) -> Verdict:
     """Return the choice of a layer and a pooling; tests are made within the chosen layer alone."""
     section, run = group.chosen
     layer = layer_of(section)
-    within = judge(section)
+    found = _trivial(section, run, above="it", nothing="it is not")
+    trivial = f" {_capitalise(' and '.join(found))}." if found else ""
+    within = "; ".join(_comparisons(section, run)) or "was scored alone"
     more = (
         *group.more,
-        f"Layers are not tested against each other. Within layer {layer}: {within.sentence}",
-        *within.more,
+        f"Layers are not tested against each other. Within layer {layer}: {run.name} {within}.",
+        *_explain_widths(section),
+        *_explain_power(section, run.name, _inconclusive(section, run)),
     )
-    return Verdict(f"{run.name}{AT_LAYER}{layer}", group.sentence, more)
+    return Verdict(f"{run.name}{AT_LAYER}{layer}", f"{group.sentence}{trivial}", more)
 
 
 def judge_failed(answer: Answer) -> Verdict:
@@ -96,14 +99,33 @@ def _preference(run: Run) -> tuple[bool, int, bool]:
     return (run.is_random, run.bytes, run.needs_pooler)
 
 
-def _recommend(section: Section, use: Run, inconclusive: Sequence[str]) -> str:
+def _inconclusive(section: Section, use: Run) -> list[str]:
+    """Return the names of the runs whose tests against a run are inconclusive."""
+    return [
+        run.name for run in section.scored if run is not use and section.verdict(use.name, run.name) == INCONCLUSIVE
+    ]
+
+
+def _recommend(section: Section, use: Run) -> str:
     """Return the clause that recommends a run and compares it with the others."""
+    parts = _comparisons(section, use)
+    only_inconclusive = len(_inconclusive(section, use)) == len(section.scored) - 1
+    return f"use {use.name}{', ' if only_inconclusive else ': '}{'; '.join(parts)}"
+
+
+def _comparisons(section: Section, use: Run) -> list[str]:
+    """Return the clauses that compare a run with the others of its section."""
     verdicts: dict[str, list[str]] = {}
     for run in section.scored:
         if run is not use:
             verdicts.setdefault(section.verdict(use.name, run.name), []).append(run.name)
     margin = format_margin(section.metric, section.margin)
     parts = []
+    if better := verdicts.get(WORSE):
+        named = _first_names(better)
+        gains = (f"{name} ({format_difference(section.metric, section.difference(use.name, name))})" for name in named)
+        more = [f"{len(better) - len(named)} more"] if len(better) > len(named) else []
+        parts.append(f"worse than {join_names([*gains, *more])}")
     if worse := verdicts.get(BETTER):
         named = _first_names(worse)
         parts.append(", ".join(f"{_format_gain(section, use.name, name)} {name}" for name in named))
@@ -113,11 +135,11 @@ def _recommend(section: Section, use: Run, inconclusive: Sequence[str]) -> str:
         parts.append(f"small difference, within {margin}, from {_some_names(near)}")
     if same := verdicts.get(NO_RELEVANT_DIFFERENCE):
         parts.append(f"no relevant difference, within {margin}, from {_some_names(same)}")
-    if inconclusive and parts:
+    if inconclusive := verdicts.get(INCONCLUSIVE):
         parts.append(f"inconclusive against {_some_names(inconclusive)}")
-    if not parts:
-        return f"use {use.name}, inconclusive against {_some_names(inconclusive)}"
-    return f"use {use.name}: {'; '.join([*parts, *_compare_pooler(section, use.name)])}"
+        if len(parts) == 1:
+            return parts
+    return [*parts, *_compare_pooler(section, use.name)]
 
 
 def _first_names(names: Sequence[str]) -> list[str]:
@@ -154,17 +176,27 @@ def _compare_pooler(section: Section, use: str) -> list[str]:
 
 def _baseline_clause(section: Section) -> str:
     """Return the first clause of a verdict if trivial predictions are as good as every pooling."""
-    metric, best, sign = section.metric, section.scored[0], 1 if higher_is_better(section.metric) else -1
-    bag, constant = (section.baseline.get(name, {}).get("value") for name in ("bag_of_word_pieces", "constant"))
-    bound = best.result.score.get("low" if sign == 1 else "high")
-    assert best.value is not None
-    found = []
-    if bag is not None and sign * (bag - best.value) > 0:
-        scores = f"{format_value(metric, bag)} against {format_value(metric, best.value)}"
-        found.append(f"a bag of word pieces scores above every pooling ({scores})")
-    if constant is not None and (bound is None or sign * (bound - constant) <= 0):
-        found.append(f"no pooling is shown to beat one constant answer ({format_value(metric, constant)})")
+    found = _trivial(section, section.scored[0], above="every pooling", nothing="no pooling is")
     return f"{' and '.join(found)}; of the poolings, " if found else ""
+
+
+def _trivial(section: Section, run: Run, *, above: str, nothing: str) -> list[str]:
+    """Return a clause for each trivial prediction that a run does not surpass; `above` and `nothing` name the run."""
+    metric, sign = section.metric, 1 if higher_is_better(section.metric) else -1
+    bag, constant = (section.baseline.get(name, {}).get("value") for name in ("bag_of_word_pieces", "constant"))
+    bound = run.result.score.get("low" if sign == 1 else "high")
+    assert run.value is not None
+    found = []
+    if bag is not None and sign * (bag - run.value) > 0:
+        scores = f"{format_value(metric, bag)} against {format_value(metric, run.value)}"
+        found.append(f"a bag of word pieces scores above {above} ({scores})")
+    if constant is not None and (bound is None or sign * (bound - constant) <= 0):
+        found.append(f"{nothing} shown to beat one constant answer ({format_value(metric, constant)})")
+    return found
+
+
+def _capitalise(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _explain_choice(section: Section, use: Run, candidates: Sequence[Run]) -> list[str]:

@@ -94,10 +94,11 @@ def exit_on_error(stopped: str) -> Iterator[None]:
         print(stopped, file=sys.stderr)
         sys.exit(130)
     except OSError as error:
-        if not is_unwritable(error):
+        if not is_unwritable(error) and error.filename is None:
             raise
-        place = f"'{error.filename2 or error.filename}'" if error.filename else "the output"
-        exit_with_error(f"{place} cannot be written: {error.strerror}. Name another output=.")
+        place = f"'{mask(str(error.filename2 or error.filename))[:200]}'" if error.filename else "the output"
+        what = "written" if is_unwritable(error) else "used"
+        exit_with_error(f"{place} cannot be {what}: {error.strerror}. Name another output=.")
 
 
 def format_error(error: Exception) -> str:

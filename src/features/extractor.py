@@ -172,7 +172,7 @@ class FeatureExtractor(EncoderOnDemand):
         tokens = self.tokens(column)
         name, layer = target
         bases = {base: None for part in parts_of(name) for base in poolings[part].of or (part,)}
-        plan = PassPlan.of(tokens.lengths, self.options.token_budget)
+        plan = PassPlan.of(tokens.lengths, self.options)
         found = {base: self._value(column, tokens, plan, (base, layer), also_layers) for base in bases}
         losses = count_losses(column, tokens, self.info)
         for line in loss_warnings(losses, column, self.info):
@@ -326,7 +326,7 @@ class FeatureExtractor(EncoderOnDemand):
             "attention": self.info.attention,
             "kernel": self.info.kernel,
             "token_budget": self.options.token_budget,
-            "plan": plan_digest(),
+            "plan": plan_digest(self.options.may_pad),
         }
 
     def _tokenisation(self) -> dict[str, Any]:

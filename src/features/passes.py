@@ -82,7 +82,7 @@ class ForwardPass:
     _lock: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
-        self.plan = PassPlan.of(self.tokens.lengths, self.options.token_budget)
+        self.plan = PassPlan.of(self.tokens.lengths, self.options)
         self.shards = self.plan.shards
         self.encoding_workers = self.workers if self.options.device == "cpu" else 1
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from src.errors import UserError, flatten
 from src.features.batching import deal_shards, plan_batches
+from src.models.options import EncodingOptions
 from src.storage.files import Unreadable, require_fields
 from src.storage.shards import ShardStore
 
@@ -79,7 +80,7 @@ class ShardRows:
 
 @dataclass(frozen=True)
 class PassPlan:
-    """How a forward pass divides the rows of a column, which follows from their lengths alone.
+    """How a forward pass divides the rows of a column, which follows from their lengths and the options.
 
     Attributes
     ----------
@@ -90,9 +91,9 @@ class PassPlan:
     shards: list[list[np.ndarray]]
 
     @classmethod
-    def of(cls, lengths: np.ndarray, token_budget: int) -> PassPlan:
+    def of(cls, lengths: np.ndarray, options: EncodingOptions) -> PassPlan:
         """Return the plan of rows with these lengths in tokens."""
-        return cls(deal_shards(plan_batches(lengths, token_budget)))
+        return cls(deal_shards(plan_batches(lengths, options.token_budget, options.may_pad)))
 
     @property
     def rows(self) -> list[np.ndarray]:

@@ -29,7 +29,7 @@ class UnstoredEncoder:
     def encode(self, column: EncoderInput, report: Callable[[int], object]) -> tuple[np.ndarray, TextLosses]:
         """Return the features of a column, float32 (rows, width), and what tokenizing lost.
 
-        Rows of equal length are encoded together, as in a stored forward pass.
+        Batches are planned as in a stored forward pass.
 
         Parameters
         ----------
@@ -52,8 +52,10 @@ class UnstoredEncoder:
             check_finite(found, extractor.checkpoint.label, f"{column.label}, {name}", extractor.options.dtype)
             values[batch] = found
 
-        budget = extractor.options.token_budget
-        batches = list(_few_shapes(plan_batches(tokens.lengths, budget), tokens.lengths, budget))
+        budget, may_pad = extractor.options.token_budget, extractor.options.may_pad
+        batches = plan_batches(tokens.lengths, budget, may_pad)
+        if not may_pad:
+            batches = list(_few_shapes(batches, tokens.lengths, budget))
         for batch, _ in zip(batches, self.pool.map(encode, batches), strict=True):
             report(len(batch))
         return values, count_losses(column, tokens, extractor.info)

@@ -40,6 +40,11 @@ class EncodingOptions:
     token_budget: int = TOKEN_BUDGETS["cpu"]
     max_length: int | None = None
 
+    @property
+    def may_pad(self) -> bool:
+        """Whether rows of different lengths may form a batch, padded: on accelerators."""
+        return self.device != "cpu"
+
     def __post_init__(self) -> None:
         devices = DTYPE_DEVICES.get(self.dtype, (self.device,))
         if self.device not in devices:

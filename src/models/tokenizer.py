@@ -48,10 +48,22 @@ class Tokens:
         """Tokens of each row, special tokens included, (rows,)."""
         return np.diff(self.offsets)
 
-    def batch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return ids, segments and special marks of rows of one length, each (rows, tokens)."""
-        places = self.offsets[rows][:, None] + np.arange(int(self.offsets[rows[0] + 1] - self.offsets[rows[0]]))
-        return self.ids[places], self.segments[places], self.special[places]
+    def batch(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return the arguments of `Encoder.forward` for some rows.
+
+        Returns
+        -------
+        ids, segments, special : arrays (rows, tokens)
+            Shorter rows are padded on the right with copies of their last token, which any model embeds.
+        lengths : int64 array (rows,) or None
+            Tokens of each row; None if all have the same number.
+        """
+        starts = self.offsets[rows]
+        lengths = self.offsets[rows + 1] - starts
+        longest = int(lengths.max())
+        places = starts[:, None] + np.minimum(np.arange(longest), lengths[:, None] - 1)
+        padded = None if lengths.min() == longest else lengths
+        return self.ids[places], self.segments[places], self.special[places], padded
 
 
 class Tokenizer:

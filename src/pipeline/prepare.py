@@ -165,15 +165,16 @@ def open_run(
 
 
 def check_inputs(config: Config) -> None:
-    """Check that the data and the model of a run are there, without reading them.
+    """Check that the data and the model of a run are there, without reading them whole.
 
     Raises
     ------
     UserError
-        A file or folder is missing, or the hub cannot be reached and its cache lacks the data or the model.
+        A file or folder is missing, a file of the user's has no row or lacks a column, or the hub cannot be reached
+        and its cache lacks the data or the model.
     """
-    select = get_protocol(config.probe).select_splits
-    check_data(config.dataset if config.output else select(config.dataset), config.data_root)
+    select, labels = get_protocol(config.probe).select_splits, not config.output
+    check_data(select(config.dataset) if labels else config.dataset, config.data_root, labels=labels)
     check_model(config.model)
 
 

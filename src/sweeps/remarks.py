@@ -55,16 +55,18 @@ def legend_text(comparison: Comparison) -> str:
 
 
 def baseline_lines(comparison: Comparison) -> list[str]:
-    """Return a line with the trivial scores of each task, or of each group where they differ within a task."""
-    texts: dict[str, set[str]] = {}
+    """Return a line with the trivial scores of each task, and its settings where a task has several such lines."""
+    found: dict[str, dict[str, Group]] = {}
     for group in comparison.groups:
-        texts.setdefault(group.runs[0].result.dataset, set()).add(", ".join(group_baselines(group)))
+        if texts := group_baselines(group):
+            # Baselines depend on no layer, so that all layers of a task have the same line.
+            found.setdefault(group.runs[0].result.dataset, {}).setdefault(", ".join(texts), group)
     lines = []
-    for group in comparison.groups:
-        dataset, text = group.runs[0].result.dataset, ", ".join(group_baselines(group))
-        if text:
-            lines.append(f"baseline, {dataset if len(texts[dataset]) == 1 else group_title(group)}: {text}")
-    return list(dict.fromkeys(lines))  # all layers of a task have the same line
+    for dataset, groups in found.items():
+        labels = [{name: value for name, value in group.label.items() if name != "layer"} for group in groups.values()]
+        named = [label_text(label) if len(groups) > 1 else dataset for label in labels]
+        lines += [f"baseline, {name}: {text}" for name, text in zip(named, groups, strict=True)]
+    return lines
 
 
 def bag_lines(comparison: Comparison) -> list[str]:

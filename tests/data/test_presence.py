@@ -1,4 +1,4 @@
-"""Whether the data of a task are there is known without reading them."""
+"""Whether the data of a task are there is known without reading them whole."""
 
 from __future__ import annotations
 
@@ -42,12 +42,42 @@ def test_a_year_of_similarity_sets_is_a_folder(tmp_path: Path) -> None:
 
 def test_own_files_are_looked_for(tmp_path: Path) -> None:
     train, test = tmp_path / "train.csv", tmp_path / "test.csv"
-    train.touch()
+    train.write_text("text,label\na,b\n")
     own = option("files", train=str(train), test=str(test))
     with pytest.raises(UserError, match=r"test\.csv"):
         check_data(own, None)
-    test.touch()
+    test.write_text("text,label\na,b\n")
     check_data(own, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", b"", "empty"),
+        ("a.csv", b"text,label\n", "no rows"),
+        ("a.csv", b"text;label\na;b\n", "separated"),
+        ("a.csv", b"sentence,label\na,b\n", "'text'"),
+        ("a.csv", b"text,gold\na,b\n", "'label'"),
+        ("a.csv", b"\x1f\x8b\x08", "gunzip"),
+        ("a.csv", b"text,label\n\xff\xfe,b\n", "UTF-8"),
+        ("a.jsonl", b'{"text": "a"}\n', "'label'"),
+        ("a.parquet", b"text,label\na,b\n", "a.parquet"),
+        ("a.xlsx", b"PK", "xlsx"),
+    ],
+)
+def test_own_files_that_no_job_can_read_are_refused(name: str, content: bytes, said: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=said):
+        check_data(option("files", train=str(path), test_fraction=0.2), None)
+
+
+def test_labels_are_looked_for_where_they_are_needed_alone(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text\nfirst\n")
+    check_data(option("files", train=str(path)), None, labels=False)
+    with pytest.raises(UserError, match="label"):
+        check_data(option("files", train=str(path)), None)
 
 
 @pytest.mark.parametrize(("name", "changes"), [("cola", {}), ("hub", {"hub": {"path": "owner/name"}})])

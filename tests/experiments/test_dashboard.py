@@ -57,6 +57,21 @@ def test_the_sections_are_complete_and_the_library_reads_them() -> None:
     assert dashboard.specification(Workspace._from_model(made._to_model())) == dashboard.specification(made)
 
 
+@pytest.mark.parametrize("name", ["a+b", 'say "so"', "cost $", "\N{GRINNING FACE} mine", "Gr\u00fc\u00dfe", "n" * 90])
+def test_a_dataset_is_filtered_by_its_tag(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    filters = json.dumps(printed(capsys, "me/mine", f"dataset={name}", "--dry-run")["spec"]["section"])
+    assert json.dumps(name[:64]) in filters
+
+
+@pytest.mark.parametrize("name", ["it's", "a<b", "x=y", "back\\slash"])
+def test_a_name_that_a_filter_would_change_is_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        dashboard.main(
+            ["me/mine", f'dataset="{name}"', "--dry-run"] if "\\" not in name else ["me/mine", f"dataset={name}"]
+        )
+    assert ended.value.code == 1 and "dataset=" in capsys.readouterr().err
+
+
 def test_every_shown_name_is_sent_by_a_run(tmp_path: Path) -> None:
     text = json.dumps(dashboard.specification(dashboard.workspace("me", "mine")))
     asked = set(re.findall(r'"summary:([^"]+)"', text)) | {

@@ -61,10 +61,29 @@ def test_other_files_are_refused_and_not_downloaded(tmp_path: Path, name: str) -
         download.save([run_of(artifact)], tmp_path / "output")
 
 
-def test_a_name_does_not_lead_out_of_the_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["..", ".", "", "../../record-0", "record-..", "evil", "record-0\n"])
+def test_a_name_does_not_lead_out_of_the_folder(tmp_path: Path, name: str) -> None:
     make_four(tmp_path / "sweep")
-    download.save([run_of(Artifact(tmp_path / "sweep" / "0", "../../record-0"))], tmp_path / "output")
-    assert (tmp_path / "output" / "record-0" / RECORD).is_file()
+    with pytest.raises(UserError, match="no name of a record"):
+        download.save([run_of(Artifact(tmp_path / "sweep" / "0", name))], tmp_path / "output")
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
+
+
+def test_a_file_that_lies_elsewhere_is_refused(tmp_path: Path) -> None:
+    artifact = Artifact(tmp_path, "record-0", files=(RECORD,))
+    artifact.manifest.entries[RECORD] = SimpleNamespace(ref="file:///etc/hostname")
+    with pytest.raises(UserError, match="no file of a record"):
+        download.save([run_of(artifact)], tmp_path / "output")
+
+
+def test_an_output_that_is_a_file_is_refused_before_the_server_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("src.trackers.wandb_server.offline_reason", lambda: pytest.fail("asked"))
+    (tmp_path / "taken").touch()
+    with pytest.raises(SystemExit) as ended:
+        download.main(["me/mine", f"output={tmp_path / 'taken'}"])
+    assert ended.value.code == 1 and "output=" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,8 @@ def test_a_copy_holds_the_values(tmp_path: Path) -> None:
     np.testing.assert_array_equal(HostCopy(tensor).numpy(), tensor.numpy())
 
 
-def test_nothing_between_word_pieces_and_pooled_vectors_waits_for_the_device(bert: Path) -> None:
+@pytest.mark.parametrize("padded", [False, True])
+def test_nothing_between_word_pieces_and_pooled_vectors_waits_for_the_device(padded: bool, bert: Path) -> None:
     from transformers import BertModel
 
     # Values on the device "meta" cannot be read: whatever would wait for them raises.
@@ -57,7 +58,7 @@ def test_nothing_between_word_pieces_and_pooled_vectors_waits_for_the_device(ber
     ids = torch.zeros((3, 5), dtype=torch.int64, device="meta")
     mask = torch.ones((3, 5), dtype=torch.bool, device="meta")
     with torch.inference_mode():
-        hidden, pooled = BertForward(model, torch.float32, None)(ids, ids)
+        hidden, pooled = BertForward(model, torch.float32, None)(ids, ids, mask if padded else None)
         weight, bias = model.pooler.dense.weight, model.pooler.dense.bias
         output = EncoderOutput(hidden, mask, mask, pooled, weight, bias, weight)
         stored = [

@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -39,6 +40,18 @@ def test_truncation_is_counted_and_stored_truncation_is_overridden(bert: Path, t
     assert pairs.lengths.tolist() == [5, 9, 9, 3]
     assert pairs.truncated == 2
     assert pairs.segments[:5].tolist() == [0, 0, 0, 1, 1]
+
+
+def test_shorter_rows_of_a_batch_are_padded_and_their_lengths_given(bert: Path) -> None:
+    column = pa.array(["cat", "the cat sat", "the mat sat"], pa.large_string())
+    tokens = Tokenizer(open_checkpoint(bert), 6)(column, None)
+    ids, segments, special, lengths = tokens.batch(np.array([1, 0, 2]))
+    assert ids.shape == segments.shape == special.shape == (3, 5)
+    assert lengths is not None and lengths.tolist() == [5, 3, 5]
+    assert ids[1, :3].tolist() == tokens.ids[:3].tolist()
+    assert ids[1, 3:].tolist() == [ids[1, 2]] * 2
+    assert ids[0].tolist() == tokens.ids[3:8].tolist()
+    assert tokens.batch(np.array([1, 2]))[3] is None
 
 
 def test_the_garbage_collector_is_enabled_again_after_tokenizing(bert: Path) -> None:

@@ -105,26 +105,14 @@ def test_a_bag_that_scores_higher_than_every_pooling_is_named(tmp_path, bag, sai
     assert all(" ".join(line.split()) in " ".join(render(comparison).split()) for line in lines)
 
 
-def test_baselines_that_differ_within_a_task_name_their_group(tmp_path):
-    for number, (seed, bag) in enumerate(((0, 0.6), (0, 0.6), (1, 0.7), (1, 0.7))):
-        baseline = {"bag_of_word_pieces": {"value": bag, "low": None, "high": None}}
-        pooling = ("cls", "mean")[number % 2]
-        job(tmp_path, number, wrong(number), pooling=pooling, dataset="one", seed=seed, baseline=baseline)
-    lines = baseline_lines(compare_records(find_jobs(tmp_path)))
-    assert len(lines) == 2 and all(f"seed={seed}" in line for seed, line in enumerate(lines))
-    for number in (2, 3):
-        baseline = {"bag_of_word_pieces": {"value": 0.6, "low": None, "high": None}}
-        job(
-            tmp_path,
-            number,
-            wrong(number),
-            pooling=("cls", "mean")[number % 2],
-            dataset="one",
-            seed=1,
-            baseline=baseline,
-        )
-    (line,) = baseline_lines(compare_records(find_jobs(tmp_path)))
-    assert line.startswith("baseline, one:")
+def test_baselines_that_differ_within_a_task_name_their_settings(tmp_path):
+    places = [(pairing, pooling) for pairing in ("joint", "separate") for pooling in ("cls", "mean")]
+    for number, (pairing, pooling) in enumerate(places):
+        bag = {"value": {"joint": 0.5, "separate": 0.6}[pairing], "low": None, "high": None}
+        job(tmp_path, number, wrong(64), pooling=pooling, pairing=pairing, baseline={"bag_of_word_pieces": bag})
+    lines = baseline_lines(compared(tmp_path))
+    assert [("pairing=joint" in line, "50.0 %" in line) for line in lines] == [(True, True), (False, False)]
+    assert "pairing=separate" in lines[1] and "60.0 %" in lines[1]
 
 
 @pytest.fixture(scope="module")

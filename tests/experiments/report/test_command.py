@@ -29,6 +29,34 @@ def test_failed_jobs_are_listed_and_the_rest_is_reported(question: Path) -> None
     assert "Use mean: +5.0" in markdown
 
 
+def test_the_command_says_that_jobs_are_left_out(question: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([f"records={question}", "figures=false"])
+    assert "left out" not in capsys.readouterr().out
+    (question / "0" / "predictions.safetensors").write_bytes(b"torn")
+    main([f"records={question}", "figures=false"])
+    assert "left out: 1 job without a record" in capsys.readouterr().out
+
+
+def test_a_damaged_bundle_is_named_by_its_folder(
+    question: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(question.parent)
+    Path("bundle").mkdir()
+    Path("bundle", "records.jsonl").write_bytes(b"\xff\n")
+    with pytest.raises(SystemExit):
+        main(["records=bundle"])
+    assert "in bundle" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs Linux's /proc")
+def test_an_output_that_cannot_be_made_is_one_line(question: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (question / "loop").symlink_to("loop")
+    for output in ("/proc/nothing", question / "loop" / "below"):
+        with pytest.raises(SystemExit) as ended:
+            main([f"records={question}", f"output={output}"])
+        assert ended.value.code == 1 and "output=" in capsys.readouterr().err
+
+
 def test_names_of_jobs_do_not_change_the_bytes(question: Path, tmp_path: Path) -> None:
     first, again = written(question), written(question)
     (tmp_path / "above").mkdir()

@@ -48,6 +48,24 @@ def test_the_loss_of_the_selection_rows_chooses(layers: Path) -> None:
     assert part.section.runs[0].result.layer == 1
 
 
+def test_trivial_predictions_that_are_as_good_stand_in_the_verdict(tmp_path: Path) -> None:
+    baseline = {"constant": 0.5, "bag_of_word_pieces": 0.51}
+    run(tmp_path, 1, {"cls": 1990, "mean": 1995}, {"cls": 0.4, "mean": 0.5}, baseline=baseline)
+    run(tmp_path, 2, {"cls": 1000, "mean": 1990}, {"cls": 0.6, "mean": 0.5}, baseline=baseline)
+    (sentence,) = (part.verdict.sentence for part in composed(tmp_path).parts)
+    assert sentence.startswith("Use cls at layer 1") and "bag of word pieces scores above it" in sentence
+    assert "not shown to beat one constant answer (50.0)" in sentence
+
+
+def test_within_the_layer_the_chosen_pooling_alone_is_compared(tmp_path: Path) -> None:
+    run(tmp_path, 1, {"cls": 1000, "mean": 800, "pooler": 1000}, {"cls": 0.3, "mean": 0.4, "pooler": 0.4})
+    run(tmp_path, 2, {"cls": 900}, {"cls": 0.55})
+    part = made(tmp_path)
+    (within,) = (line for line in part.verdict.more if "Within layer 1: cls" in line)
+    assert part.verdict.use == "cls, layer 1" and "worse than mean (-5.0" in within and "pooler" in within
+    assert not any("use mean" in line for line in part.verdict.more)
+
+
 def test_without_losses_test_scores_choose_and_the_report_says_so(tmp_path: Path) -> None:
     run(tmp_path, 1, {"cls": 1000, "mean": 800}, {}, probe="knn")
     run(tmp_path, 2, {"cls": 900, "mean": 700}, {}, probe="knn")

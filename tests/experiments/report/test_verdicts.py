@@ -79,6 +79,12 @@ def test_a_single_pooling_is_not_compared(tmp_path: Path) -> None:
     assert "No claim over tasks is made: it takes 2 tasks that can answer, and 1 counts here." in to_markdown(made)
 
 
+def test_a_single_pooling_that_beats_nothing_is_said_to(tmp_path: Path) -> None:
+    sweep(tmp_path, {"mean": missed(1990)}, baseline={"constant": 0.5})
+    (sentence,) = sentences(tmp_path)
+    assert sentence.startswith("No pooling is shown to beat one constant answer (50.0); of the poolings, only mean")
+
+
 def test_an_error_metric_is_better_when_lower(tmp_path: Path) -> None:
     truth = np.linspace(0, 5, 600)
     noise = np.random.default_rng(0).normal(size=600)
