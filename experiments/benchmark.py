@@ -26,7 +26,7 @@ from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from experiments.cli import ModelPath, command
+from experiments.cli import ModelPath, at_least, command
 from experiments.files import write_json
 from src.cli.messages import print_text
 from src.errors import UserError
@@ -43,20 +43,22 @@ class Options:
     part: Literal["all", "encoder", "probe", "startup", "launching", "dtypes"] = "all"
     data_root: str | None = None
     model: ModelPath = ModelPath()
-    rows: int | None = None
-    base_rows: int = 2000
-    probe_rows: int = 67000
+    rows: int | None = at_least(0, None)
+    base_rows: int = at_least(0, 2000)
+    probe_rows: int = at_least(100, 67000)
     dtypes: tuple[str, ...] = ("float32", "mixed", "bfloat16", "tf32")  # this and the next one with part=dtypes
     peers: bool = True
-    jobs: int = 200  # this and the next two with part=launching
-    fits: int = 160
-    workers: int = 2
+    jobs: int = at_least(0, 200)  # this and the next two with part=launching
+    fits: int = at_least(0, 160)
+    workers: int = at_least(1, 2)
     output: str | None = None
 
 
 @command(Options)
 def main(options: Options) -> None:
     """Print the figures and the bars; exit with status 1 if one is missed."""
+    if options.output and Path(options.output).is_dir():
+        raise UserError(f"output={options.output} is a folder. Name a file.")
     if options.output and not Path(options.output).parent.is_dir():
         raise UserError(f"output={options.output}: its folder does not exist. Make it, or name another file.")
     measures = {"launching": _launching, "dtypes": _dtypes}
@@ -128,6 +130,8 @@ def _folders(options: Options) -> tuple[str, str]:
             f"part={options.part} needs data_root=FOLDER (with glue_data/SST-2) and model.path=FOLDER; "
             "part=probe needs neither."
         )
+    if not Path(options.model.path).is_dir():
+        raise UserError(f"model.path={options.model.path} is no folder. Name that of a checkpoint.")
     return options.data_root, options.model.path
 
 

@@ -126,6 +126,9 @@ def _read_one(values: Any, where: str) -> Prediction:
         raise UserError(f"{where}: unknown key '{unexpected[0]}'. Known: {', '.join(FIELDS)}.")
     if missing := [name for name in ("id", "contrast", "sign", "lower", "upper") if values.get(name) is None]:
         raise UserError(f"{where} lacks '{missing[0]}'.")
+    for name in ("id", "stratum", "task", "sign", "because"):
+        if not isinstance(values.get(name, ""), str | int | None):
+            raise UserError(f"{where}: {name}={values[name]} is not a text.")
     if bool(values.get("stratum")) == bool(values.get("task")):
         raise UserError(f"{where} names both or none of 'stratum' and 'task'. Name one.")
     stratum = str(values.get("stratum") or "")

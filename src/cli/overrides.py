@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString, RangeSweep
+from omegaconf import OmegaConf
 
 from src.cli.messages import KINDS, QUOTING, exit_with_error, help_command, not_an_option
 from src.cli.structured import field_type
@@ -98,7 +99,31 @@ def check_overrides(arguments: list[str], *, sweeps: bool = True, runs: bool = T
     given = [name for name in SHORTHANDS if runs and getattr(flags, name.lstrip("-"))]
     short = [word for name in given for word in SHORTHANDS[name]]  # first, so that a key that is named beside wins
     kept = [word for word in arguments if word not in overrides and not _is_shorthand(word, given)]
-    return [*kept, *short, *overrides]
+    chosen = experiment_options(overrides) if flags.multirun and runs else []
+    return [*kept, *short, *chosen, *overrides]
+
+
+def experiment_options(overrides: Sequence[str]) -> list[str]:
+    """Return the options that an experiment's file takes in all of its jobs, without groups that `overrides` name.
+
+    A key such as ``probe.protocol.experiments`` is known beside the option that has it. Hydra reads
+    an experiment's parameters later than the keys of the command line.
+
+    >>> experiment_options(["+experiment=few_shot"]), experiment_options(["+experiment=few_shot", "probe=knn"])
+    (['probe=mteb'], [])
+    """
+    named = {word.lstrip("+~").partition("=")[0] for word in overrides}
+    found: dict[str, str] = {}
+    for word in overrides:
+        name = re.fullmatch(r"\+experiment=(\w+)", word)
+        path = CONF / "experiment" / f"{name[1]}.yaml" if name else None
+        if path is not None and path.is_file():
+            found |= OmegaConf.select(OmegaConf.load(path), "hydra.sweeper.params") or {}
+    return [
+        f"{key}={value}"
+        for key, value in found.items()
+        if key in GROUPS and key not in named and re.fullmatch(r"\w+", str(value))
+    ]
 
 
 def _is_shorthand(argument: str, given: Sequence[str]) -> bool:

@@ -19,7 +19,7 @@ STATUS, FAILURE = "status.json", "failure.json"
 PLAN = "sweep.json"  # in the sweep's folder
 STATUSES = ("done", "skipped", "failed")
 NOT_STARTED = "was not started. Run the same command to start it"
-INTERRUPTED = "did not finish: its process was killed, or ran out of memory or time. Run the same command to retry it"
+INTERRUPTED = "did not finish: it was stopped, killed, or ran out of memory or time. Run the same command to retry it"
 
 
 @dataclass(frozen=True)

@@ -147,6 +147,14 @@ def test_shorthands_stand_for_overrides_that_others_replace() -> None:
     assert ended.value.code == 2
 
 
+def test_keys_of_an_experiments_option_are_known() -> None:
+    words = ["-m", "+experiment=few_shot", "probe.protocol.experiments=5"]
+    assert check_overrides(words) == ["-m", "probe=mteb", *words[1:]]
+    assert check_overrides([*words, "probe=mteb"]) == [*words, "probe=mteb"]
+    assert check_overrides(["-m", "+experiment=layers"]) == ["-m", "+experiment=layers"]
+    assert check_overrides(words[1:]) == words[1:]  # refused later: it is no sweep
+
+
 def test_a_quiet_run_prints_its_result_alone_and_json_is_one_line(
     run_main: Command, files: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -73,6 +73,8 @@ def write(folder: Path, *entries: str) -> Path:
         (GOOD.replace("id: one, ", ""), "'id'"),
         (GOOD.replace("id: one", "id: one, size: 3"), "'size'"),
         ("7", "number 1"),
+        (GOOD.replace("task: trec", "task: [trec]"), "task="),
+        (GOOD.replace("id: one", "id: {one: two}"), "id="),
         (GOOD.replace("id: one", "id: one, options: none"), "options=none"),
     ],
 )
