@@ -36,6 +36,12 @@ SENTENCES = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _own_wandb_service() -> None:
+    """Keep the W&B service of an earlier test in this process, which may have ended, from a test's commands."""
+    os.environ.pop("WANDB_SERVICE", None)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real data and checkpoints; tests that need it skip where it is not at hand."""

@@ -45,6 +45,7 @@ HINTS = {
 FULL = (errno.ENOSPC, errno.EDQUOT)  # an open file reports a full disk without its name
 UNWRITABLE = (
     *FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG,
+    errno.ELOOP,
 )  # fmt: skip
 
 
@@ -94,11 +95,10 @@ def exit_on_error(stopped: str) -> Iterator[None]:
         print(stopped, file=sys.stderr)
         sys.exit(130)
     except OSError as error:
-        if not is_unwritable(error) and error.filename is None:
+        if not is_unwritable(error):
             raise
         place = f"'{mask(str(error.filename2 or error.filename))[:200]}'" if error.filename else "the output"
-        what = "written" if is_unwritable(error) else "used"
-        exit_with_error(f"{place} cannot be {what}: {error.strerror}. Name another output=.")
+        exit_with_error(f"{place} cannot be written: {error.strerror}. Name another output=.")
 
 
 def format_error(error: Exception) -> str:

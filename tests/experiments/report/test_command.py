@@ -48,13 +48,11 @@ def test_a_damaged_bundle_is_named_by_its_folder(
     assert "in bundle" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs Linux's /proc")
 def test_an_output_that_cannot_be_made_is_one_line(question: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (question / "loop").symlink_to("loop")
-    for output in ("/proc/nothing", question / "loop" / "below"):
-        with pytest.raises(SystemExit) as ended:
-            main([f"records={question}", f"output={output}"])
-        assert ended.value.code == 1 and "output=" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main([f"records={question}", f"output={question / 'loop' / 'below'}"])
+    assert ended.value.code == 1 and "output=" in capsys.readouterr().err
 
 
 def test_names_of_jobs_do_not_change_the_bytes(question: Path, tmp_path: Path) -> None:
