@@ -28,6 +28,7 @@ OTHER = ("datasets", "huggingface_hub", "matplotlib", "sklearn", "wandb", "submi
 def test_a_run_whose_features_are_stored_imports_no_model_code(
     run_main: Callable[..., Ended], files: list[str], tmp_path: Path
 ) -> None:
+    files = [*files, "runtime.device=cpu"]  # a build of torch for GPUs is asked which there are
     assert run_main(run.main, *files, "pooling=mean", "hydra.run.dir=first").status == 0
     code = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {MODULES}"]
     done = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
 
@@ -63,7 +64,9 @@ def base_hours(evidence: Evidence) -> dict[str, float]:
     tokens = sum({each.dataset: each.counts["tokens"] for each in records}.values())
     shape = next(each for each in evidence.json("benchmark.json")["encoder"] if BASE in each["name"])
     rate = shape["tokens"] / shape["ours"]
-    rest = sum((each.timing["total"] - each.timing["encode"]) * BASE_WIDTH / each.counts["width"] for each in records)
+    rest = math.fsum(
+        (each.timing["total"] - each.timing["encode"]) * BASE_WIDTH / each.counts["width"] for each in records
+    )
     encode, probes = tokens / rate / 3600, rest / 3600
     return {"tokens": tokens, "rate": rate, "encode": encode, "probes": probes, "cpu": encode + probes}
 

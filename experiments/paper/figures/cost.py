@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -123,7 +124,7 @@ def seconds(costs: Iterable[Mapping[str, Any]], pairing: str, pooling: str, laye
         for cost in costs:
             taken = cost["seconds"]
             parts = (taken["tokenise"][pairing], taken["forward"][pairing][layer], taken["pool"][pairing][pooling])
-            each.append(1000 * sum(part[of] for part in parts) / cost["rows"])
+            each.append(1000 * math.fsum(part[of] for part in parts) / cost["rows"])
         found[name] = drawing.round_digits(fmean(each))
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -74,7 +75,7 @@ def runs(evidence: Evidence) -> Table:
                 "bundle": name,
                 "runs": len(records),
                 "tasks": len({record.result.dataset for record in records}),
-                "minutes": sum(float(record.result.timing.get("total") or 0) for record in records) / 60,
+                "minutes": math.fsum(float(record.result.timing.get("total") or 0) for record in records) / 60,
                 "cpu": str(provenance[0].get("cpu")),
                 "cores": provenance[0].get("cores"),
                 "commits": " ".join(sorted({str(each.get("commit"))[:7] for each in provenance})),
