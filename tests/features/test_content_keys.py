@@ -38,10 +38,6 @@ def prepared(*words: str) -> PreparedRun:
     return found
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="kernels of version 3 and batches of 1,024 tokens gave features new keys; the records are made anew later",
-)
 @pytest.mark.parametrize(("dataset", "pooling"), RECORDED)
 def test_keys_of_committed_records_are_unchanged(dataset: str, pooling: str) -> None:
     records: list[dict[str, Any]] = [
