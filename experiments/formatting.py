@@ -45,17 +45,6 @@ def format_score_points(score: Mapping[str, Any]) -> str:
     return f"{format_points(score['value'])} {format_interval(score['low'], score['high'])}".rstrip()
 
 
-def format_p_value(value: float | None) -> str:
-    """Return a p-value with three decimals.
-
-    >>> format_p_value(0.00004), format_p_value(0.0312), format_p_value(None)
-    ('< 0.001', '0.031', '')
-    """
-    if value is None:
-        return ""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
 def format_signed(metric: str, value: float) -> str:
     """Return a difference with its sign, in points if the metric is a fraction.
 

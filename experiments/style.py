@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from src.pooling import needs_pooler as pooling_needs_pooler
 from src.pooling import parts_of
 
+# The comparisons that the project is about.
+MAIN_PAIRS = (("pooler", "cls"), ("mean", "cls"), ("mean", "pooler"))
 # Okabe and Ito's palette, safe for colour-blind readers, for what is compared most; Paul Tol's
 # muted one for the rest.
 COLOURS = {

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.style import MAIN_PAIRS
 from src.errors import UserError
 from src.sweeps.comparison import Comparison, Group
 from src.sweeps.export import to_rows
@@ -26,7 +27,6 @@ log = logging.getLogger("src.sweep_run")
 NUMBERS = (
     "layer", "value", "low", "high", "difference", "p", "p_holm", "p_equivalence_holm", "width", "seconds",
 )  # fmt: skip
-PAIRS = (("pooler", "cls"), ("mean", "cls"), ("mean", "pooler"))
 IDENTITY = ("model", "layer", "pairing", "probe", "seed", "draws")
 MOST_PANELS = 24  # of a figure
 TITLE_WIDTH = 24  # characters of a line in a panel's title
@@ -83,7 +83,7 @@ def _contrasts(group: Group) -> Iterator[Mapping[str, Any]]:
 
     names = dict.fromkeys(run.result.pooling_label for run in group.runs)
     beside = [(name, part) for name in names for part in parts_of(name) if part != name]
-    pairs = [pair for pair in (*PAIRS, *beside) if {*pair} <= {*names}]
+    pairs = [pair for pair in (*MAIN_PAIRS, *beside) if {*pair} <= {*names}]
     if not pairs:
         return
     result, name = group.runs[0].result, title(group)

@@ -17,6 +17,7 @@ from experiments.manifest import RECORDS_DIR, read_committed
 from experiments.paper.labels import by_dtype, by_pooling, regularisation
 from experiments.paper.resampling import Resampling
 from experiments.strata import STRATA, WITH_DEVIANCE, Answer, StratumTasks, record_losses, stratum_of, task_answer
+from experiments.style import MAIN_PAIRS
 from experiments.tasks import labelled_tasks, paired_tasks
 from src.errors import UserError, flatten
 from src.evaluation.contrasts import Contrast, Task
@@ -32,7 +33,7 @@ SINGLE_TASKS = (
 )
 PAIR_TASKS = ("mrpc", "stsb", "sick_e", "sick_r", "rte", "wnli")
 TASKS = (*SINGLE_TASKS, *PAIR_TASKS)
-PAIRS = (("pooler", "cls"), ("mean", "cls"), ("mean", "pooler"))
+PAIRS = MAIN_PAIRS
 LADDER = {  # steps from [CLS] to the pooler, and a control
     "pooler_preactivation": "W h + b",
     "pooler": "its tanh",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,9 +83,8 @@ def _draw_layers(chart: LayersChart) -> Figure:
     return figure
 
 
-def _draw_lines(draw: object, lines: Iterable[Line]) -> None:
+def _draw_lines(draw: Callable[..., object], lines: Iterable[Line]) -> None:
     """Draw lines across the values by a method of the axes, as ``axvline``."""
-    assert callable(draw)
     for line in lines:
         draw(
             line.value, color=drawing.GREY, linewidth=0.9, linestyle=drawing.DASHES.get(line.kind, "-"), label=line.text

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from experiments import style
-from experiments.formatting import format_difference, format_p_value, format_signed, format_unsigned
+from experiments.formatting import format_difference, format_signed, format_unsigned
 from experiments.report.claims import Setting, width_mark
 from experiments.report.layers import LayerGroup, layer_of
 from experiments.report.sections import Run, Section, higher_is_better
 from experiments.report.verdicts import AT_LAYER, Verdict
 from src.evaluation.contrasts import unequal_widths
-from src.results.display import format_score, is_fraction
+from src.results.display import format_p_value, format_score, is_fraction
 
 OVERVIEW = ("task", "rows", "metric", "use", "its score", "verdict")
 RUNS = (

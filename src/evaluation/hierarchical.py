@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
@@ -13,7 +13,7 @@ from src.evaluation.bootstrap import RESAMPLES
 from src.evaluation.contrasts import LEVEL, MARGIN, Task, difference_of, resample_task, run_indices, unequal_widths
 from src.evaluation.differences import Difference, Interval, p_of_margin, two_sided, verdict
 from src.evaluation.metrics import Array, metrics
-from src.evaluation.multiplicity import holm, largest_conjunction, partial_conjunction
+from src.evaluation.multiplicity import largest_conjunction, partial_conjunction
 
 
 @dataclass(frozen=True)
@@ -137,15 +137,6 @@ def _differences(tasks: Sequence[Task], a: str, b: str, resamples: int) -> list[
                 f"{task.name}: {a} against {b}: {difference.method}. Leave the task out or choose another metric."
             )
     return found
-
-
-def as_family(found: Sequence[Overall]) -> list[Overall]:
-    """Return claims over tasks with p-values and verdicts corrected as one family.
-
-    Holm's correction is over the differences, and separately over the equivalences.
-    """
-    adjusted = zip(found, holm([each.p for each in found]), holm([each.p_equivalence for each in found]), strict=True)
-    return [replace(each, p=p, p_equivalence=same, verdict=_verdict(each, p, same)) for each, p, same in adjusted]
 
 
 def _verdict(overall: Overall, p: float, p_equivalence: float) -> str:

@@ -245,3 +245,14 @@ def _registered(metric: str) -> Any:
     from src.evaluation.metrics import metrics
 
     return next((metrics[name] for name in metrics if metric == name or metric.startswith(f"{name}_")), None)
+
+
+def format_p_value(value: float | None) -> str:
+    """Return a p-value with three decimals.
+
+    >>> format_p_value(0.00004), format_p_value(0.0312), format_p_value(None)
+    ('< 0.001', '0.031', '')
+    """
+    if value is None:
+        return ""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from src.results.cautions import uses_untrained_pooler
-from src.results.display import format_interval, format_score, format_value
+from src.results.display import format_interval, format_p_value, format_score, format_value
 from src.sweeps.comparison import Comparison, Group, Run
 
 BEST = "best"
@@ -57,7 +57,7 @@ def run_rows(group: Group) -> list[list[str]]:
         [
             *result_cells(group, run),
             "" if run.difference is None else _signed(group.metric, -run.difference),
-            _p(run.adjusted),
+            format_p_value(run.adjusted),
             cost(run),
         ]
         for run in group.runs
@@ -66,12 +66,6 @@ def run_rows(group: Group) -> list[list[str]]:
 
 def _signed(metric: str, value: float) -> str:
     return f"{'+' * (value > 0)}{format_value(metric, value)}"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return ""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def cost(run: Run) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from experiments.formatting import format_interval, format_p_value, format_points, join_names
+from experiments.formatting import format_interval, format_points, join_names
 from experiments.paper.arms import SeedContrast, Study, conditions, studies
 from experiments.paper.claims.sentences import Claim, Number
 from experiments.paper.evidence import Evidence
+from src.results.display import format_p_value
 
 TITLES = {
     "nsp": "Does next-sentence prediction do it?",

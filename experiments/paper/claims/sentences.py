@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from experiments import style
-from experiments.formatting import format_interval, format_p_value, format_points, join_names
+from experiments.formatting import format_interval, format_points, join_names
 from experiments.strata import SIMILARITY
 from src.evaluation.contrasts import Contrast
 from src.evaluation.differences import (
@@ -18,6 +18,7 @@ from src.evaluation.differences import (
 )
 from src.evaluation.multiplicity import FIRST_FAMILY
 from src.evaluation.units import MeanContrast
+from src.results.display import format_p_value
 
 SWEEP = "python -m src.run -m +experiment={} data_root=FOLDER"
 SECOND = "²"  # marks the corrected p-values of the second family

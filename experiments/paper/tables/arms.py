@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.formatting import format_interval, format_p_value, format_points
+from experiments.formatting import format_interval, format_points
 from experiments.paper.arms import (
     CORRELATED,
     LEARNT,
@@ -18,6 +18,7 @@ from experiments.paper.arms import (
 from experiments.paper.evidence import Evidence
 from experiments.paper.tables.table import Table
 from src.evaluation.multiplicity import MAIN_POOLINGS
+from src.results.display import format_p_value
 
 
 def arms(evidence: Evidence) -> list[Table]:

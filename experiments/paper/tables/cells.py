@@ -7,11 +7,12 @@ from typing import Any
 
 from experiments import style
 from experiments.bundles import Record
-from experiments.formatting import format_interval, format_p_value, format_points
+from experiments.formatting import format_interval, format_points
 from experiments.paper.labels import by_pooling
 from experiments.paper.tables.table import Row
 from src.evaluation.contrasts import Contrast
 from src.evaluation.units import MeanContrast
+from src.results.display import format_p_value
 
 CONTRAST = (
     "difference",
