@@ -2,9 +2,10 @@
 
 ``python -m experiments.studies.nsp_pooler text=FOLDER output=FOLDER [model.path=FOLDER]``
 
-Trains W and b of a new pooler, and a next-sentence head. ``output/random`` and ``output/nsp`` are
-two checkpoints with the same encoder to the last bit. Their poolers are those before and after the
-training. ``output/nsp.json`` holds the figures.
+Trains W and b of a new pooler, and a next-sentence head, once for each seed. ``output/random-SEED``
+and ``output/nsp-SEED`` are two checkpoints with the same encoder to the last bit. Their poolers are
+those before and after the training. ``output/nsp.json`` holds the figures. docs/protocol.md states
+what they answer.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 from tqdm import tqdm
 
-from experiments.cli import ModelPath, command, required
+from experiments.cli import ModelPath, at_least, command, required
 from experiments.configurations import probe_config
 from experiments.files import write_json, writing
 from experiments.pretraining.corpus import read_texts, split_held_out
@@ -50,6 +51,7 @@ from src.storage.arrays import ArrayStore
 BATCH = 128
 WEIGHT_DECAY = 0.01
 WARM_UP = 0.1  # share of the steps, of linear rise
+ARMS = ("random", "nsp")
 State = dict[str, Tensor]
 PARAMETERS = {
     "weight": "bert.pooler.dense.weight", "bias": "bert.pooler.dense.bias",
@@ -68,7 +70,7 @@ class Options:
     held_out_pairs: int = 4000
     held_out: float = 0.02  # last part of each document, in characters
     words: int = 45  # of a pair
-    seed: int = 0
+    seeds: int = at_least(1, 5)  # a seed gives the start and the order of the pairs
     epochs: int = 30
     rate: float = 0.001
     cache_dir: str | None = None
@@ -78,14 +80,17 @@ class Options:
 def main(options: Options) -> None:
     """Train, write the checkpoints and print the accuracies."""
     figures = run(options)
-    for name, found in figures["held_out_accuracy"].items():
-        print_text(f"next sentence, {name}: {found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]")
-    for name in ("random", "nsp"):
-        print_text(f"model=checkpoint model.path={Path(options.output) / name}")
+    for seed, found in figures["seeds"].items():
+        for name, each in found["held_out_accuracy"].items():
+            print_text(
+                f"next sentence, seed {seed}, {name}: {each['value']:.3f} [{each['low']:.3f}, {each['high']:.3f}]"
+            )
+    folders = [str(Path(options.output) / f"{arm}-{seed}") for seed in range(options.seeds) for arm in ARMS]
+    print_text(f"model=checkpoint model.path={','.join(folders)}")
 
 
 def run(options: Options) -> dict[str, Any]:
-    """Write both checkpoints and ``nsp.json``, and return its content.
+    """Write the checkpoints of all seeds and ``nsp.json``, and return its content.
 
     Raises
     ------
@@ -106,20 +111,26 @@ def run(options: Options) -> dict[str, Any]:
     extractor = FeatureExtractor(given, encoding_options(config), store, Clock(), cores())
     rows = {name: encode_cls(extractor, split) for name, split in splits.items()}
     encoded = time.perf_counter()
-    start = initial_state(extractor.info.width, options.seed, float(given.config.get("initializer_range", 0.02)))
-    trained = train(start, rows["train"], seed=options.seed, epochs=options.epochs, rate=options.rate)
+    deviation = float(given.config.get("initializer_range", 0.02))
+    seeds = {}
+    for seed in range(options.seeds):
+        start = initial_state(extractor.info.width, seed, deviation)
+        trained = train(start, rows["train"], seed=seed, epochs=options.epochs, rate=options.rate)
+        states = dict(zip(ARMS, (start, trained), strict=True))
+        for name, state in states.items():
+            write(given, output / f"{name}-{seed}", state)
+        seeds[str(seed)] = {
+            "held_out_accuracy": accuracies(rows, states, seed),
+            "spectrum": {name: spectrum(state) for name, state in states.items()},
+        }
     ended = time.perf_counter()
-    states = {"random": start, "nsp": trained}
-    for name, state in states.items():
-        write(given, output / name, state)
     figures = {
         "model": given.label,
         "weights": given.weights,
-        **{name: getattr(options, name) for name in ("held_out", "words", "seed", "epochs", "rate")},
+        **{name: getattr(options, name) for name in ("held_out", "words", "epochs", "rate")},
         "rows": {name: len(split) for name, split in splits.items()},
         "word_pieces": {name: _mean_length(extractor, split) for name, split in splits.items()},
-        "held_out_accuracy": accuracies(rows, states, options.seed),
-        "spectrum": {name: spectrum(state) for name, state in states.items()},
+        "seeds": seeds,
         "seconds": {"encode": encoded - began, "train": ended - encoded},
     }
     write_json(output / "nsp.json", figures)
@@ -132,7 +143,7 @@ def draw_splits(options: Options) -> dict[str, Split]:
     parts = (("train", front, options.pairs), ("held_out", tail, options.held_out_pairs))
     splits = {}
     for place, (name, documents, rows) in enumerate(parts):
-        first, second, label = pairs(documents, rows, options.words, [options.seed, place])
+        first, second, label = pairs(documents, rows, options.words, [0, place])
         splits[name] = Split(name, pa.array(first, pa.large_string()), pa.array(second, pa.large_string()), label)
     return splits
 

@@ -106,14 +106,14 @@ def made(books: Path, bert: Path, tmp_path: Path) -> Callable[..., Path]:
 
 
 def test_two_checkpoints_differ_in_their_pooler_alone(made: Callable[..., Path], tmp_path: Path) -> None:
-    folder = made("out")
-    weights = [load_file(folder / name / "model.safetensors") for name in ("random", "nsp")]
+    folder = made("out", "seeds=1")
+    weights = [load_file(folder / name / "model.safetensors") for name in ("random-0", "nsp-0")]
     differing = {name for name in weights[0] if not torch.equal(weights[0][name], weights[1][name])}
     assert differing == set(nsp_pooler.PARAMETERS.values())
     assert {each.dtype for each in weights[1].values()} == {torch.float32}
     seen: dict[str, dict[str, Any]] = {}
     split = Split("test", pa.array(SENTENCES, pa.large_string()), None, np.zeros(len(SENTENCES)))
-    for name in ("random", "nsp"):
+    for name in ("random-0", "nsp-0"):
         config = Config(model=ModelConfig(path=str(folder / name)))
         extractor = FeatureExtractor(
             finding.find_checkpoint(config.model), EncodingOptions(), ArrayStore(tmp_path / "store"), Clock(), 1
@@ -121,19 +121,22 @@ def test_two_checkpoints_differ_in_their_pooler_alone(made: Callable[..., Path],
         text = encoder_inputs(split, "joint", "x")[0]
         seen[name] = {each: np.array(extractor.features(text, (each, 2)).values) for each in ("cls", "pooler", "mean")}
         seen[name]["status"] = extractor.info.pooler["status"]
-    assert np.array_equal(seen["random"]["cls"], seen["nsp"]["cls"]) and np.array_equal(
-        seen["random"]["mean"], seen["nsp"]["mean"]
+    assert np.array_equal(seen["random-0"]["cls"], seen["nsp-0"]["cls"]) and np.array_equal(
+        seen["random-0"]["mean"], seen["nsp-0"]["mean"]
     )
-    assert not np.allclose(seen["random"]["pooler"], seen["nsp"]["pooler"])
-    assert (seen["random"]["status"], seen["nsp"]["status"]) == ("untrained", "trained")
+    assert not np.allclose(seen["random-0"]["pooler"], seen["nsp-0"]["pooler"])
+    assert (seen["random-0"]["status"], seen["nsp-0"]["status"]) == ("untrained", "trained")
 
 
 def test_the_same_seed_gives_the_same_weights(made: Callable[..., Path]) -> None:
-    one, again, other = (made(name, f"seed={seed}") for name, seed in (("one", 0), ("again", 0), ("other", 1)))
-    files = [(folder / "nsp" / "model.safetensors").read_bytes() for folder in (one, again, other)]
-    assert files[0] == files[1] != files[2]
+    one, again = made("one", "seeds=1"), made("again", "seeds=2")
+    for arm in nsp_pooler.ARMS:
+        places = (one / f"{arm}-0", again / f"{arm}-0", again / f"{arm}-1")
+        files = [(folder / "model.safetensors").read_bytes() for folder in places]
+        assert files[0] == files[1] != files[2]
     found = [json.loads((folder / "nsp.json").read_text()) for folder in (one, again)]
-    assert all(each.pop("seconds") for each in found) and found[0] == found[1]
+    assert all(each.pop("seconds") for each in found) and found[0].pop("seeds")["0"] == found[1].pop("seeds")["0"]
+    assert found[0] == found[1]
     assert set(found[0]["rows"].values()) == {150, 40}
 
 
