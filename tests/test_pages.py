@@ -8,6 +8,7 @@ import importlib.util
 import io
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -67,7 +68,8 @@ def test_a_command_is_accepted(shown: tuple[str, ...]) -> None:
         check_wandb(words)
     else:
         assert first == "hf"
-        ended = subprocess.run(["hf", words[0], "--help"], capture_output=True, text=True, check=True)
+        program = Path(sys.executable).with_name("hf")  # of this environment, activated or not
+        ended = subprocess.run([program, words[0], "--help"], capture_output=True, text=True, check=True)
         assert all(word in ended.stdout for word in words if word.startswith("--"))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -27,6 +27,7 @@ QUANTITIES: dict[str, dict[str, float]] = {  # weights of the poolings
     "pooler − cls": {"pooler": 1.0, "cls": -1.0},
     "mean − cls": {"mean": 1.0, "cls": -1.0},
 }
+POOLER_ARMS = ("random", "nsp")  # of experiments.studies.nsp_pooler
 LEARNT = 0.6  # held-out accuracy of next sentences above which an arm of study=nsp learnt them
 # Conditions of study=continued.
 NEXT_SENTENCE, CHANCE, LARGEST_LOSS = 0.7, 0.5, 0.03
@@ -36,18 +37,33 @@ ORIGINAL = "all-MiniLM-L6-v2"
 
 
 @dataclass(frozen=True)
+class Quantity:
+    """What is compared: a weighted sum of D², whose weights are by arm and pooling."""
+
+    name: str
+    arms: str
+    weights: Mapping[tuple[str, str], float]
+
+
+def difference_of_arms(name: str, a: str, b: str, weights: Mapping[str, float], untrained: str) -> Quantity:
+    """Return a weighted sum of poolings of arm a less the same of arm b; `untrained` names the arm that is marked."""
+    signed = {(arm, pooling): sign * each for arm, sign in ((a, 1.0), (b, -1.0)) for pooling, each in weights.items()}
+    shown = [f"{arm} (untrained)" if arm == untrained and "pooler" in weights else arm for arm in (a, b)]
+    return Quantity(name, " − ".join(shown), signed)
+
+
+@dataclass(frozen=True)
 class SeedContrast:
-    """One quantity of arm a less that of arm b, over the seeds and units of a stratum."""
+    """One quantity over the seeds and units of a stratum."""
 
     study: str
     stratum: str
-    a: str
-    b: str
-    quantity: str
+    quantity: Quantity
     regression: bool  # whether the regression tasks are in
     tasks: tuple[str, ...]
     units: tuple[str, ...]
     seeds: tuple[int, ...]
+    values: Array  # (seeds, units)
     difference: Difference
     p: float | None  # after Holm, as is the next one
     p_equivalence: float | None
@@ -64,35 +80,39 @@ class SeedContrast:
         return verdict(self.difference, MARGIN, p=self.p, equivalence=same)
 
 
-class Study:
-    """Holds the records of a study's arms.
+class SeedRuns:
+    """Holds the records of arms with several seeds; a record's model is ``ARM-SEED``.
 
     Parameters
     ----------
-    evidence : Evidence
     name : str
-        One of `NAMES`.
+    labels : iterable of str
+        The models.
+    records : iterable of Record
     """
 
-    def __init__(self, evidence: Evidence, name: str) -> None:
+    def __init__(self, name: str, labels: Iterable[str], records: Iterable[Record]) -> None:
         self.name = name
-        content = evidence.json(f"arms/{name}/arms.json")
-        self.facts: Mapping[str, Mapping[str, Any]] = content["arms"]
-        self.planned = int(content["planned"])
-        self.arms = tuple(dict.fromkeys(each["arm"] for each in self.facts.values()))
-        self.records: dict[str, list[Record]] = {label: [] for label in self.facts}
-        for record in evidence[f"arms/{name}"]:
-            self.records[record.result.model].append(record)  # a model is named by its training's folder
+        self.labels = tuple(labels)
+        self.arms = tuple(dict.fromkeys(label.rpartition("-")[0] for label in self.labels))
+        self.records: dict[str, list[Record]] = {label: [] for label in self.labels}
+        for record in records:
+            self.records[record.result.model].append(record)
+
+    @property
+    def families(self) -> list[list[Quantity]]:
+        """The quantities that are compared, by Holm's family."""
+        raise NotImplementedError
 
     @cached_property
     def seeds(self) -> tuple[int, ...]:
         """The seeds of which every arm is there."""
-        found = sorted({int(each["seed"]) for each in self.facts.values()})
-        return tuple(seed for seed in found if all(f"{arm}-{seed}" in self.facts for arm in self.arms))
+        found = sorted({int(label.rpartition("-")[2]) for label in self.labels})
+        return tuple(seed for seed in found if all(f"{arm}-{seed}" in self.records for arm in self.arms))
 
     @cached_property
     def runs(self) -> dict[tuple[str, str], dict[str, dict[str, Record]]]:
-        """Records by stratum and task, then label of the training, then pooling; those that have a D²."""
+        """Records by stratum and task, then model, then pooling; those that have a D²."""
         found: dict[tuple[str, str], dict[str, dict[str, Record]]] = {}
         for label, records in self.records.items():
             for record in records:
@@ -128,7 +148,7 @@ class Study:
         )  # fmt: skip
 
     def contrasts(self, stratum: str, *, regression: bool = True) -> list[SeedContrast]:
-        """Return all contrasts between the arms; Holm over the quantities of each pair of arms.
+        """Return all contrasts of a stratum, after Holm over each family.
 
         There are none with fewer than two seeds or two units.
         """
@@ -139,27 +159,30 @@ class Study:
             return []
         members = np.array([[unit == name for unit in units] for name in names], dtype=float)
         members /= members.sum(axis=1, keepdims=True)  # a unit's value is the mean of its tasks
-        values = {
-            (arm, pooling): self.explained(stratum, tasks, arm, pooling) @ members.T
-            for arm in self.arms
-            for pooling in MAIN_POOLINGS
-        }
         found = []
-        for b, a in combinations(self.arms, 2):
-            differences = [
-                seed_contrast(sum(weight * (values[a, name] - values[b, name]) for name, weight in weights.items()))
-                for weights in QUANTITIES.values()
-            ]
+        for family in self.families:
+            values = [self._combine(stratum, tasks, quantity) @ members.T for quantity in family]
+            differences = [seed_contrast(each) for each in values]
             p = _holm([each.p for each in differences])
             same = _holm([p_equivalence(each, MARGIN) for each in differences])
             found += [
                 SeedContrast(
-                    self.name, stratum, a, b, quantity, regression, tuple(tasks), tuple(names), self.seeds,
+                    self.name, stratum, quantity, regression, tuple(tasks), tuple(names), self.seeds, value,
                     difference, own, equal,
                 )
-                for quantity, difference, own, equal in zip(QUANTITIES, differences, p, same, strict=True)
+                for quantity, value, difference, own, equal in zip(family, values, differences, p, same, strict=True)
             ]  # fmt: skip
         return found
+
+    def _combine(self, stratum: str, tasks: Sequence[str], quantity: Quantity) -> Array:
+        """Return a quantity of each seed and task."""
+        return np.sum(
+            [
+                weight * self.explained(stratum, tasks, arm, pooling)
+                for (arm, pooling), weight in quantity.weights.items()
+            ],
+            axis=0,
+        )
 
     def all_contrasts(self) -> Iterator[SeedContrast]:
         """Yield the contrasts of each stratum, and those without the regression tasks where that differs."""
@@ -167,6 +190,31 @@ class Study:
             yield from self.contrasts(stratum)
             if self.tasks(stratum, regression=False) != self.tasks(stratum):
                 yield from self.contrasts(stratum, regression=False)
+
+
+class Study(SeedRuns):
+    """Holds the records of a study's pre-training arms.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    name : str
+        One of `NAMES`.
+    """
+
+    def __init__(self, evidence: Evidence, name: str) -> None:
+        content = evidence.json(f"arms/{name}/arms.json")
+        self.facts: Mapping[str, Mapping[str, Any]] = content["arms"]
+        self.planned = int(content["planned"])
+        super().__init__(name, self.facts, evidence[f"arms/{name}"])
+
+    @property
+    def families(self) -> list[list[Quantity]]:
+        """`QUANTITIES` of each pair of arms."""
+        return [
+            [difference_of_arms(name, a, b, weights, WORDS_ONLY) for name, weights in QUANTITIES.items()]
+            for b, a in combinations(self.arms, 2)
+        ]
 
     def pooler(self, label: str) -> str:
         """Return how an arm's pooler came about."""
@@ -176,6 +224,38 @@ class Study:
         """Return whether an arm learnt next sentences; None for the arm that was not to learn them."""
         accuracy = self.facts[label]["nsp_accuracy"]
         return None if accuracy is None else bool(accuracy > LEARNT)
+
+
+class PoolerStudy(SeedRuns):
+    """Holds the records of one frozen encoder with random poolers, and with those that were trained alone.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    model : str
+        The encoder.
+    """
+
+    def __init__(self, evidence: Evidence, model: str) -> None:
+        records = evidence[f"nsp_pooler/{model}"]
+        seeds: Mapping[str, Mapping[str, Any]] = evidence.json(f"nsp_pooler/{model}.json")["seeds"]
+        self.accuracies = {int(seed): found["held_out_accuracy"] for seed, found in seeds.items()}
+        super().__init__(model, [f"{arm}-{seed}" for seed in self.accuracies for arm in POOLER_ARMS], records)
+
+    @property
+    def families(self) -> list[list[Quantity]]:
+        """The trained pooler less the random one, and each less [CLS], which is the same in both."""
+        random, trained = POOLER_ARMS
+        within = [
+            Quantity("pooler − cls", shown, {(arm, "pooler"): 1.0, (arm, "cls"): -1.0})
+            for arm, shown in ((trained, trained), (random, f"{random} (untrained)"))
+        ]
+        return [[difference_of_arms("pooler", trained, random, {"pooler": 1.0}, random), *within]]
+
+    @property
+    def learnt(self) -> list[int]:
+        """The seeds whose head exceeds `LEARNT` on held-out pairs."""
+        return [seed for seed, found in self.accuracies.items() if found["head of nsp"]["value"] > LEARNT]
 
 
 def _deviance(record: Record) -> float:

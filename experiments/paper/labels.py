@@ -40,3 +40,8 @@ def regularisation(result: Result) -> str:
 def layer_and_pooling(result: Result) -> str:
     """Return the label of a run that differs from the others in its layer and its pooling."""
     return f"{by_pooling(result)}, layer {result.layer}"
+
+
+def rows_per_class(result: Result) -> int:
+    """Return the training rows of each class that a few-shot probe was fitted on."""
+    return int(result.config["probe"]["protocol"]["samples_per_label"])

@@ -134,8 +134,8 @@ def limits(evidence: Evidence) -> list[str]:
     size = "Frozen encoders" if measured else "Small, frozen encoders"
     base = "" if measured else f" BERT-base is untested; `{BERT_BASE}` tests it."
     return [
-        f"**{size}**, **English** texts: {join_names(shapes)}.{base} Fine-tuning can move any of this; an appendix has "
-        "a small control.",
+        f"**{size}**, **English** texts: {join_names(shapes)}.{base} Fine-tuning can move any of this, and is "
+        "not measured beyond a trial in an appendix.",
         *([f"**One encoder**: the answer is about {trained_model(evidence)} alone. {others}"] if others else []),
         f"A **bag of word pieces** under the same probe scores above all three on {bag_counts(evidence)}.",
     ]

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from src.cli.validation import parse_config
+from src.config.schema import Config
 from src.errors import UserError, flatten
 from src.sweeps.checks import without_hydra
 from src.sweeps.plan import PlannedJob, SweepPlan, override_key
@@ -47,6 +48,11 @@ def find_missing(plan: SweepPlan, compose: Callable[[Sequence[str]], DictConfig]
     plan : SweepPlan
     compose : callable
         Returns the configuration of a job from its overrides.
+
+    Raises
+    ------
+    UserError
+        The configuration of every job is refused for the same reason.
     """
     from src.pipeline.prepare import check_inputs  # loads libraries that --help does not need
 
@@ -55,11 +61,13 @@ def find_missing(plan: SweepPlan, compose: Callable[[Sequence[str]], DictConfig]
         named = tuple(word for word in job.overrides if override_key(word).partition(".")[0] not in NOT_READ)
         alike.setdefault(named, []).append(job)
     found: dict[str, tuple[list[PlannedJob], dict[str, None]]] = {}
-    for jobs in alike.values():
-        try:
-            config = parse_config(without_hydra(compose(jobs[0].overrides)))
-        except (UserError, HydraException, OmegaConfBaseException):
+    parsed = {named: _parse(jobs[0], compose) for named, jobs in alike.items()}
+    if all(isinstance(each, Exception) for each in parsed.values()):
+        _check_some_are_valid(plan.jobs, compose)
+    for named, config in parsed.items():
+        if isinstance(config, Exception):
             continue
+        jobs = alike[named]
         try:
             check_inputs(config)
         except UserError as error:
@@ -68,6 +76,27 @@ def find_missing(plan: SweepPlan, compose: Callable[[Sequence[str]], DictConfig]
             members += jobs
             datasets[config.dataset.name] = None
     return [MissingInput(reason, tuple(jobs), tuple(datasets)) for reason, (jobs, datasets) in found.items()]
+
+
+def _parse(job: PlannedJob, compose: Callable[[Sequence[str]], DictConfig]) -> Config | Exception:
+    """Return the checked configuration of a job, or why it is refused."""
+    try:
+        return parse_config(without_hydra(compose(job.overrides)))
+    except (UserError, HydraException, OmegaConfBaseException) as error:
+        return error
+
+
+def _check_some_are_valid(jobs: Iterable[PlannedJob], compose: Callable[[Sequence[str]], DictConfig]) -> None:
+    """Raise the reason why the configuration of every job is refused, if it is one and the same."""
+    reasons = set()
+    for job in jobs:
+        error = _parse(job, compose)
+        if not isinstance(error, UserError):
+            return
+        reasons.add(str(error))
+        if len(reasons) > 1:
+            return
+    raise UserError(reasons.pop())
 
 
 def refuse_jobs(plan: SweepPlan, missing: Iterable[MissingInput]) -> None:

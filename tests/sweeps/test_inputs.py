@@ -68,3 +68,12 @@ def test_a_model_that_is_missing_is_found_too(
 def test_another_fault_of_a_job_is_left_to_the_job(run_main: Command, files: list[str]) -> None:
     ended = run_main(run.main, "-m", *files, "hydra.sweep.dir=sweep", "pooling=cls,mean", "probe.carve=2,0.2", "seed=1")
     assert ended.status == 1 and "2 done, 0 skipped, 2 failed" in ended.out and "probe.carve=2" in ended.out
+
+
+@pytest.mark.parametrize("words", [["pooling=concat"], ["pooling=cls,mean", "probe=mteb", "draws=3"]], ids=str)
+def test_a_fault_of_every_job_is_refused_once(
+    words: list[str], run_main: Command, files: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("src.run.run_job", forbid)
+    ended = run_main(run.main, "-m", *files, "hydra.sweep.dir=sweep", "seed=range(0,4)", *words)
+    assert ended.status == 1 and len(ended.lines) == 1 and not Path("sweep").exists(), ended.err

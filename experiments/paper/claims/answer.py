@@ -27,6 +27,7 @@ CLAIMS: tuple[Callable[[Evidence], Claim], ...] = (  # in their order on the pag
     settings.pairs,
     settings.similarity,
     settings.layers,
+    settings.few_shot,
     settings.data,
     settings.protocol,
     ladder.precision,

@@ -34,7 +34,7 @@ def _claim(evidence: Evidence, study: Study) -> Claim:
         text.append("No contrast: two seeds of all arms and two units of tasks that count are needed.")
     if study.name == "continued":
         see += ["tables/arms-conditions", "tables/arms-similarity"]
-    numbers = [_number(each) for each in found]
+    numbers = [format_seed_contrast(each) for each in found]
     return Claim(TITLES[study.name], " ".join(text), numbers, COMMANDS.format(study.name), see)
 
 
@@ -66,11 +66,11 @@ def _scopes(found: list[SeedContrast]) -> str:
     )
 
 
-def _number(each: SeedContrast) -> Number:
+def format_seed_contrast(each: SeedContrast) -> Number:
     """Return a contrast as a number; its size is tasks / units and seeds, p-values are after Holm."""
     difference, size = each.difference, f"{len(each.tasks)} / {len(each.units)}, {len(each.seeds)} seeds"
     return Number(
-        f"{each.stratum}: {each.quantity}, {each.a} − {each.b}",
+        f"{each.stratum}: {each.quantity.name}, {each.quantity.arms}",
         format_points(difference.value, signed=True),
         format_interval(difference.low, difference.high, signed=True),
         f"{size}; p {format_p_value(each.p)}, eq {format_p_value(each.p_equivalence)}",

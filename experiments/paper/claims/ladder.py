@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from experiments import style
-from experiments.formatting import format_score_points, join_names
+from experiments.formatting import join_names
+from experiments.paper.arms import LEARNT, PoolerStudy
+from experiments.paper.claims.arms import format_seed_contrast
 from experiments.paper.claims.sentences import SWEEP, Claim, claim_numbers, describe_claims, no_claim
 from experiments.paper.evidence import STRENGTHS, Evidence
-from experiments.paper.labels import by_model, by_pooling
+from experiments.paper.labels import by_pooling
 from src.evaluation.differences import BETTER, SMALL_DIFFERENCE, WORSE
 
 CKA = ("pooler", "random_pooler", "mean")  # compared with [CLS]
@@ -34,25 +36,28 @@ def ladder(evidence: Evidence) -> Claim:
 
 
 def nsp_pooler(evidence: Evidence) -> Claim:
-    """Return the claim on a pooler that next-sentence prediction trained alone."""
+    """Return the claim on poolers that next-sentence prediction trained alone."""
     lines, numbers = [], []
-    pairs = [("pooler, nsp", "pooler, random"), *((f"pooler, {kind}", f"cls, {kind}") for kind in ("nsp", "random"))]
     for model in evidence.models_of("nsp_pooler"):
-        bundles = [f"nsp_pooler/{model}-{kind}" for kind in ("nsp", "random")]
-        found = evidence.claims(model, bundles, by_model, pairs)
-        numbers += claim_numbers(found, f"{model}, ")
-        right = evidence.json(f"nsp_pooler/{model}.json")["held_out_accuracy"]
-        trained = [(stratum, each) for stratum, each in found if (each.a, each.b) == pairs[0]]
-        moved = f"Trained − random start: {describe_claims(trained, pair=False)}." if trained else no_claim(model)
+        study = PoolerStudy(evidence, model)
+        found = [each for each in study.all_contrasts() if each.regression]
+        numbers += [format_seed_contrast(each) for each in found]
+        right = study.accuracies
+        head, probe = (
+            100 * float(np.mean([each[name]["value"] for each in right.values()]))
+            for name in ("head of nsp", "probe on cls")
+        )
+        scopes = {each.stratum: f"{each.stratum}: {join_names(each.tasks)}" for each in found}
         lines.append(
-            f"**{model}**, encoder frozen, W and b trained by next-sentence prediction alone: right on "
-            f"{format_score_points(right['head of nsp'])} % of held-out pairs (a linear probe on [CLS]: "
-            f"{format_score_points(right['probe on cls'])} %). {moved}"
+            f"**{model}**, encoder frozen, W and b trained by next-sentence prediction alone: right on {head:.1f} % of "
+            f"held-out pairs (a linear probe on [CLS]: {probe:.1f} %), mean of {len(right)} seeds; above "
+            f"{LEARNT:.0%} in {len(study.learnt)}. "
+            + (f"In points of D², {'; '.join(scopes.values())}." if scopes else no_claim(model))
         )
     return Claim(
         "What next-sentence prediction teaches the pooler itself",
-        "The same frozen encoder with a random pooler and with one that only next-sentence prediction has trained, "
-        "from one random start; the intervals do not include how much that start matters. " + " ".join(lines),
+        "The same frozen encoder with random poolers and with those that only next-sentence prediction has trained, "
+        "each from its random start; the error is that of starts and units. " + " ".join(lines),
         numbers,
         "python -m experiments.studies.nsp_pooler text=FOLDER output=FOLDER, then " + SWEEP.format("nsp_pooler"),
         ["figures/nsp_pooler", "tables/nsp_pooler"],

@@ -40,13 +40,14 @@ def finetuning(evidence: Evidence) -> Claim:
     rows, seeds = (max(record.result.counts["train"] for record in evidence[bundle]), evidence[bundle][0].result.draws)
     text = (
         f"All weights tuned on at most {rows:,} training rows of {len(tasks)} tasks, {seeds} seeds; task by task, "
-        f"each in its own metric. {'. '.join(described)}. The frozen probes beside them had all rows."
+        f"each in its own metric. {'. '.join(described)}. The frozen probes beside them had all rows. A trial: so few "
+        "tasks and rows, and one rate for all poolings, decide nothing about fine-tuning in general."
     )
     command = (
         "python -m experiments.studies.finetune rows=1500 rate=0.0001,0.0003,0.001 tune=sick_e dataset=... "
         "output=FOLDER"
     )
-    return Claim("If you fine-tune", text, numbers, command, ["figures/finetune", "tables/finetune"])
+    return Claim("A trial of fine-tuning", text, numbers, command, ["figures/finetune", "tables/finetune"])
 
 
 def _contrasts(evidence: Evidence, tasks: list[Task]) -> list[Contrast]:

@@ -17,8 +17,9 @@ from experiments.paper.claims.sentences import (
     no_claim,
 )
 from experiments.paper.evidence import FEWER, PAIRS, Evidence, is_real, resamples
-from experiments.paper.labels import by_pairing, by_pooling, layer_and_pooling
+from experiments.paper.labels import by_pairing, by_pooling, layer_and_pooling, rows_per_class
 from experiments.strata import StratumTasks, explained
+from experiments.tasks import paired_tasks
 from src.evaluation.units import mean_over_units
 from src.results.result import Result
 
@@ -173,6 +174,32 @@ def data(evidence: Evidence) -> Claim:
         [],
         SWEEP.format("mdl"),
         ["figures/data", "tables/mdl"],
+    )
+
+
+def few_shot(evidence: Evidence) -> Claim:
+    """Return the claim on probes of few training rows."""
+    lines, numbers = [], []
+    for model in evidence.models_of("few_shot"):
+        records = evidence[f"few_shot/{model}"]
+        for size in sorted({rows_per_class(record.result) for record in records}):
+            tasks = paired_tasks(record for record in records if rows_per_class(record.result) == size)
+            found = evidence.resampling.contrasts(tasks, PAIRS, resamples=resamples(tasks))
+            numbers += [
+                contrast_number(each, f"{model}, {size} rows a class, {each.task}: {style.pair_label(each.a, each.b)}")
+                for each in found
+            ]
+            described = [
+                f"{style.pair_label(*pair)} is {text}" for pair in PAIRS[:2] if (text := describe_tasks(found, *pair))
+            ]
+            lines.append(f"**{model}**, {size} rows a class: {'. '.join(described)}.")
+    return Claim(
+        "Few training rows: which pooling with how many",
+        "Twenty draws of rows by MTEB's rules, the same for every pooling; each task in its own metric, each number of "
+        "rows a family of its own. " + " ".join(lines),
+        numbers,
+        SWEEP.format("few_shot"),
+        ["figures/few_shot", "tables/few_shot"],
     )
 
 

@@ -8,6 +8,7 @@ from experiments.paper.arms import (
     LEARNT,
     ORIGINAL,
     Condition,
+    PoolerStudy,
     SeedContrast,
     Study,
     conditions,
@@ -20,6 +21,17 @@ from experiments.paper.tables.table import Table
 from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.results.display import format_p_value
 
+ARMS_CAPTION = (
+    "Pre-training arms, paired by seed: D² in points, one arm less the other, over the tasks that count. Error of "
+    "seeds and of units, Student's quantiles with the fewer degrees of freedom; Holm over the five quantities of a "
+    "pair of arms; margin 1 point. The pooler of the arm mlm is untrained. Size: seeds / units / tasks."
+)
+POOLER_CAPTION = (
+    "One frozen encoder with random poolers, and with the same after next-sentence prediction has trained them and "
+    "nothing else, paired by seed: D² in points over the tasks that count. Error of seeds and of units; Holm over the "
+    "three lines of a stratum; margin 1 point. Size: seeds / units / tasks."
+)
+
 
 def arms(evidence: Evidence) -> list[Table]:
     """Return the tables of all studies whose records are there."""
@@ -28,21 +40,29 @@ def arms(evidence: Evidence) -> list[Table]:
         return []
     tables = [checks(found)]
     if lines := [each for study in found for each in study.all_contrasts()]:
-        tables.insert(0, contrasts(lines))
+        tables.insert(0, contrasts("arms", ARMS_CAPTION, lines))
     for study in found:
         if study.name == "continued":
             tables += [held(conditions(evidence, study)), similarities(evidence, study)]
     return tables
 
 
-def contrasts(lines: list[SeedContrast]) -> Table:
-    """Return the contrasts between arms that are paired by seed."""
+def nsp_pooler(evidence: Evidence) -> Table:
+    """Return the contrasts of poolers that next-sentence prediction trained alone."""
+    lines = [
+        each for model in evidence.models_of("nsp_pooler") for each in PoolerStudy(evidence, model).all_contrasts()
+    ]
+    return contrasts("nsp_pooler", POOLER_CAPTION, lines)
+
+
+def contrasts(name: str, caption: str, lines: list[SeedContrast]) -> Table:
+    """Return contrasts that are paired by seed."""
     cells = [
         (
             each.study,
             each.stratum + ("" if each.regression else ", without scores"),
-            f"{each.a} − {each.b}",
-            each.quantity,
+            each.quantity.arms,
+            each.quantity.name,
             format_points(each.difference.value, signed=True),
             format_interval(each.difference.low, each.difference.high, signed=True),
             each.verdict,
@@ -54,7 +74,9 @@ def contrasts(lines: list[SeedContrast]) -> Table:
     ]
     rows = [
         {
-            **{name: getattr(each, name) for name in ("study", "stratum", "a", "b", "quantity", "regression")},
+            **{name: getattr(each, name) for name in ("study", "stratum", "regression")},
+            "arms": each.quantity.arms,
+            "quantity": each.quantity.name,
             "difference": each.difference.value,
             **{name: getattr(each.difference, name) for name in ("low", "high", "low90", "high90")},
             "p_holm": each.p,
@@ -65,13 +87,8 @@ def contrasts(lines: list[SeedContrast]) -> Table:
         }
         for each in lines
     ]
-    caption = (
-        "Pre-training arms, paired by seed: D² in points, one arm less the other, over the tasks that count. Error of "
-        "seeds and of units, Student's quantiles with the fewer degrees of freedom; Holm over the five quantities of a "
-        "pair of arms; margin 1 point. The pooler of the arm mlm is untrained. Size: seeds / units / tasks."
-    )
     columns = ("study", "stratum", "arms", "what", "difference", "95 %", "verdict", "p", "p equivalence", "size")
-    return Table("arms", caption, columns, cells, rows)
+    return Table(name, caption, columns, cells, rows)
 
 
 def checks(found: list[Study]) -> Table:

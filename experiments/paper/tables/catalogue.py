@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from experiments.paper.evidence import Evidence
-from experiments.paper.tables.arms import arms
+from experiments.paper.tables.arms import arms, nsp_pooler
 from experiments.paper.tables.comparisons import ladder, precision, strata, verdicts
 from experiments.paper.tables.reference import diagnostics, runs, simulation
 from experiments.paper.tables.scores import (
     conditional,
     controls,
+    few_shot,
     finetune,
     layers,
-    nsp_pooler,
     pairs,
     protocol,
     scores,
@@ -39,6 +39,7 @@ def all_tables(evidence: Evidence) -> list[Table]:
         *(pairs(evidence, model) for model in evidence.models_of("pairs")),
         *(similarity(evidence, model) for model in evidence.models_of("similarity")),
         *(layers(evidence, model) for model in evidence.models_of("layers")),
+        few_shot(evidence),
         mdl(evidence),
         *(draws(evidence, model) for model in evidence.models_of("draws")),
         protocol(evidence),

@@ -8,6 +8,7 @@ from experiments import style
 from experiments.bundles import Record
 from experiments.formatting import format_points, format_score_points
 from experiments.paper.evidence import Evidence
+from experiments.paper.labels import rows_per_class
 from experiments.paper.tables.cells import model_cell, score_rows, task_cell
 from experiments.paper.tables.table import Row, Table
 from src.evaluation.multiplicity import MAIN_POOLINGS
@@ -136,6 +137,23 @@ def protocol(evidence: Evidence) -> Table:
     return by_pooling("protocol", caption, records, POOLINGS, group, ("model", "task", "protocol"), baselines=False)
 
 
+def few_shot(evidence: Evidence) -> Table:
+    """Return the scores of few-shot probes, by the training rows of a class."""
+    records = records_of(evidence, "few_shot")
+    sizes = {record.result.key: rows_per_class(record.result) for record in records}
+    records.sort(key=lambda each: (each.result.model, each.result.dataset, sizes[each.result.key]))
+    caption = (
+        "Few training rows: means over twenty draws by MTEB's rules, in points with 95 % intervals over draws and test "
+        "rows."
+    )
+
+    def group(row: Row) -> tuple[str, ...]:
+        return model_cell(row), task_cell(row), str(sizes[row["key"]])
+
+    head = ("model", "task", "rows of a class")
+    return by_pooling("few_shot", caption, records, MAIN_POOLINGS, group, head, baselines=False)
+
+
 def controls(evidence: Evidence) -> Table:
     """Return the scores of controls that must be at chance."""
     records = records_of(evidence, "controls")
@@ -164,23 +182,6 @@ def conditional(evidence: Evidence) -> Table:
         return model_cell(row), task_cell(row)
 
     return by_pooling("conditional", caption, records, poolings, group, ("model", "task"), baselines=False)
-
-
-def nsp_pooler(evidence: Evidence) -> Table:
-    """Return the scores of two poolers on one encoder: random, and trained on its own."""
-    steps = ("cls", "pooler_preactivation", "pooler")
-    cells, rows = [], []
-    for model in evidence.models_of("nsp_pooler"):
-        for kind in ("random", "nsp"):
-            part = by_pooling("", "", evidence[f"nsp_pooler/{model}-{kind}"], steps, baselines=False)
-            cells += [(model, kind, *line) for line in part.cells]
-            rows += [{"encoder": model, "weights": kind, **row} for row in part.rows]
-    caption = (
-        "One frozen encoder with two poolers: a random start, and the same after next-sentence prediction has trained "
-        "it and nothing else; points with 95 % intervals."
-    )
-    columns = ("encoder", "pooler", "task", *(style.pooling_label(step, "") for step in steps))
-    return Table("nsp_pooler", caption, columns, cells, rows)
 
 
 def finetune(evidence: Evidence) -> Table:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from src.config.limits import MAX_DRAWS
-from src.data.dataset import Dataset
+from src.config.schema import DatasetConfig, ProbeConfig
 from src.errors import UserError
 from src.evaluation.metrics import metrics
 from src.probes.fitted import predict_folds
@@ -69,13 +69,13 @@ class MTEB(Protocol):
                 f"probe.grid={grid}: MTEB chooses nothing, so one value is needed, such as probe.grid.C=[1.0]."
             )
 
-    def check(self, settings: ProbeSettings, dataset: Dataset) -> None:
-        if settings.draws > 1:
+    def check_config(self, probe: ProbeConfig, dataset: DatasetConfig, draws: int) -> None:
+        """Check that `draws` is left to the experiments; raise a UserError."""
+        super().check_config(probe, dataset, draws)
+        if draws > 1:
             raise UserError(
-                f"draws={settings.draws}: MTEB's experiments are draws. "
-                "Set draws=1, and probe.protocol.experiments instead."
+                f"draws={draws}: MTEB's experiments are draws. Set draws=1, and probe.protocol.experiments instead."
             )
-        super().check(settings, dataset)
 
     def fit_by_rules(
         self, estimator: Any, settings: ProbeSettings, data: ProbeData, progress: Progress | None

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from src.config.limits import MAX_FOLDS, check_grid
+from src.config.schema import DatasetConfig, ProbeConfig
 from src.data.dataset import Dataset, Split
 from src.data.splits import RowSplitter
 from src.errors import UserError
@@ -72,11 +73,13 @@ class SentEval(Protocol):
         if self.folds_grid is not None:
             check_grid("probe.protocol.folds_grid", self.folds_grid)
 
+    def check_config(self, probe: ProbeConfig, dataset: DatasetConfig, draws: int) -> None:
+        """Check that train is not resampled; raise a UserError."""
+        super().check_config(probe, dataset, draws)
+        if draws > 1:
+            raise UserError(f"draws={draws}: SentEval fits on train as it stands. Set draws=1, or leave probe out.")
+
     def check(self, settings: ProbeSettings, dataset: Dataset) -> None:
-        if settings.draws > 1:
-            raise UserError(
-                f"draws={settings.draws}: SentEval fits on train as it stands. Set draws=1, or leave probe out."
-            )
         super().check(settings, dataset)
         counts = np.bincount(dataset.train.label)
         if settings.selection != "development" and counts.min() < self.folds:

@@ -13,7 +13,7 @@ import pytest
 from scipy.stats import t as student
 
 from experiments.bundles import Record
-from experiments.paper.arms import QUANTITIES, Study, conditions, studies
+from experiments.paper.arms import POOLER_ARMS, QUANTITIES, PoolerStudy, Study, conditions, studies
 from experiments.paper.claims.arms import claims
 from experiments.paper.evidence import Evidence
 from experiments.paper.tables.arms import arms
@@ -104,20 +104,22 @@ def by_hand(evidence: Evidence, a: str, b: str, weights: dict[str, float]) -> tu
 
 def test_a_contrast_between_arms_equals_one_by_hand(evidence: Evidence) -> None:
     (study,) = studies(evidence)
-    found = {(each.a, each.b, each.quantity): each for each in study.contrasts(SINGLE)}
+    found = {
+        (each.quantity.arms.replace(" (untrained)", ""), each.quantity.name): each for each in study.contrasts(SINGLE)
+    }
     assert study.seeds == (0, 1, 2) and len(found) == 3 * len(QUANTITIES)
     for (a, b), quantity in (
         (("nsp_other_document", "mlm"), "pooler"),
         (("nsp_other_document", "mlm"), "pooler − cls"),
         (("nsp_same_document", "nsp_other_document"), "mean"),
     ):
-        each = found[a, b, quantity]
+        each = found[f"{a} − {b}", quantity]
         value, error, low, high = by_hand(evidence, a, b, QUANTITIES[quantity])
         assert each.difference.value == pytest.approx(value, abs=1e-9)
         assert (each.difference.low, each.difference.high) == pytest.approx((low, high), abs=1e-9)
         assert each.difference.p == pytest.approx(2 * student.sf(abs(value) / error, 2), abs=1e-9)
         assert each.freedom == 2 and each.units == ("reviews", "cr", "mpqa", "trec") and "cola" not in each.tasks
-    family = [found["nsp_other_document", "mlm", name] for name in QUANTITIES]
+    family = [found["nsp_other_document − mlm", name] for name in QUANTITIES]
     smallest = min(each.difference.p or 0.0 for each in family)
     assert min(each.p or 0.0 for each in family) == pytest.approx(min(1, 5 * smallest))
 
@@ -145,6 +147,7 @@ def test_the_tables_say_what_was_learnt_and_what_is_untrained(evidence: Evidence
     assert all(table.markdown() and table.latex() and table.csv() for table in tables.values())
     (claim,) = claims(evidence)
     assert len(claim.numbers) == 3 * len(QUANTITIES) and "tables/arms" in claim.see
+    assert any("mlm (untrained)" in number.what for number in claim.numbers)
     assert "nsp_same_document" in claim.text
 
 
@@ -187,3 +190,31 @@ def test_conditions_are_held_or_failed(tmp_path: Path) -> None:
     assert {row["held"] for row in tables["arms-conditions"].rows} == {True, False}
     lines = {(row["training"], row["pooling"]): row["sts12"] for row in tables["arms-similarity"].rows}
     assert len(lines) == 9 and set(lines.values()) == {0.6}
+
+
+def test_poolers_that_were_trained_alone_are_paired_by_seed(tmp_path: Path) -> None:
+    records = [
+        make_record(f"{arm}-{seed}", task, pooling)
+        for seed in range(SEEDS)
+        for arm in POOLER_ARMS
+        for task in TASKS
+        for pooling in ("cls", "pooler")
+    ]
+    heads = {str(seed): {"held_out_accuracy": {"head of nsp": {"value": 0.59 + seed / 100}}} for seed in range(SEEDS)}
+    (tmp_path / "nsp_pooler").mkdir()
+    (tmp_path / "nsp_pooler" / "any.json").write_text(json.dumps({"seeds": heads}))
+    evidence = Evidence({"nsp_pooler/any": records}, tmp_path)
+    study = PoolerStudy(evidence, "any")
+    assert study.learnt == [2]  # 60 % is not above 60 %
+    trained, within, _ = study.contrasts(SINGLE)
+    as_arms = Evidence({"arms/nsp": records}, tmp_path)
+    value, _, low, high = by_hand(as_arms, "nsp", "random", {"pooler": 1.0})
+    assert trained.difference.value == pytest.approx(value, abs=1e-9)
+    assert (trained.difference.low, trained.difference.high) == pytest.approx((low, high), abs=1e-9)
+    shares = study.explained(SINGLE, within.tasks, "nsp", "pooler") - study.explained(
+        SINGLE, within.tasks, "nsp", "cls"
+    )
+    place = {task: shares[:, number] for number, task in enumerate(within.tasks)}
+    units = np.stack([(place["mr"] + place["subj"]) / 2, place["cr"], place["mpqa"], place["trec"]], axis=1)
+    assert within.difference.value == pytest.approx(units.mean(), abs=1e-12)
+    assert within.freedom == 2

@@ -21,6 +21,7 @@ import pytest
 from experiments import style
 from experiments.bundles import Record
 from experiments.paper import evidence
+from experiments.paper.arms import POOLER_ARMS
 from experiments.paper.evidence import PAIR_TASKS, TASKS
 from experiments.paper.figures import drawing, registry
 from experiments.paper.figures.registry import FIGURES
@@ -37,6 +38,7 @@ METRICS = {"cola": "mcc", "mrpc": "f1"}
 FOUR = ("cls", "pooler", "mean", "max")
 LADDER = ("cls", "pooler_preactivation", "pooler", "pooler_inverse", "random_pooler")
 TWO = ("mr", "mrpc")
+POOLERS = tuple(f"{arm}-{seed}" for seed in range(2) for arm in POOLER_ARMS)
 # What the runs of each experiment differ in; any other name is taken for an experiment like the last.
 EXPERIMENTS: dict[str, dict[str, Sequence[Any]]] = {
     "poolings": {"dataset": TASKS[-9:], "pooling": (*FOUR, "random_pooler")},
@@ -48,8 +50,9 @@ EXPERIMENTS: dict[str, dict[str, Sequence[Any]]] = {
     "coherence": {"dataset": ("book_coherence",), "pairing": ("joint", "separate"), "pooling": FOUR},
     "draws": {"dataset": TWO, "draws": (DRAWS,), "pooling": FOUR},
     "finetune": {"dataset": TWO, "probe": ("finetune",), "draws": (DRAWS,), "pooling": ("cls", "pooler", "mean")},
+    "few_shot": {"dataset": TWO, "draws": (DRAWS,), "size": (8, 32), "pooling": ("cls", "pooler", "mean")},
     "mdl": {"dataset": TWO, "probe": ("mdl",), "pooling": FOUR},
-    "nsp_pooler": {"dataset": TWO, "pooling": ("cls", "pooler_preactivation", "pooler")},
+    "nsp_pooler": {"named": POOLERS, "dataset": ("mr", "cr", "trec"), "pooling": ("cls", "pooler")},
     "similarity": {"dataset": ("stsb", "sts12"), "features": ("none", "centre", "whiten"), "pooling": FOUR},
     "any": {"dataset": TWO, "pooling": FOUR},
 }
@@ -71,11 +74,13 @@ def _record(experiment: str, model: str, number: int, **run: Any) -> Record:
         [np.where(rng.random(ROWS) < 0.2 + 0.01 * (number % 7), 1 - labels, labels) for _ in range(draws)]
     )
     values = [float((each == labels).mean()) for each in predictions]
-    config = {
+    config: dict[str, Any] = {
         "model": {"weights": model},
         "probe": {"grid": {"alpha": run.pop("grid", [1.0, 0.1])}, "features": run.pop("features", "standardise")},
         "runtime": {"dtype": run.pop("dtype", "float32")},
     }
+    if "size" in run:
+        config["probe"]["protocol"] = {"samples_per_label": run.pop("size")}
     score = {
         "metric": METRICS.get(run["dataset"], "accuracy"),
         "value": values[0],
@@ -85,8 +90,9 @@ def _record(experiment: str, model: str, number: int, **run: Any) -> Record:
     score |= {"draws": values} if draws > 1 else {}
     if run.get("layer") == 0 and run["dataset"] == TWO[0] and run["pooling"] == "cls":
         score |= {"value": None, "low": None, "high": None, "reason": "a constant has no correlation"}
-    pooler = {"status": "untrained" if "MiniLM" in model or model.endswith("random") else "trained"}
-    named = model.rpartition("-")[2] if experiment == "nsp_pooler" else model
+    named = run.pop("named", model)
+    untrained = "MiniLM" in named or named.endswith("random") or named.startswith("random")
+    pooler = {"status": "untrained" if untrained else "trained"}
     if experiment == "mdl":
         curve = [{"rows": rows, "value": 0.7, "low": 0.6, "high": 0.8} for rows in (20, 300, 4000)]
         run["chosen"] = {"curve": curve, "online_code": {"compression": 1.0 + 0.1 * number}}
@@ -141,6 +147,11 @@ def _diagnostics(name: str) -> str:
     )
 
 
+def _nsp_pooler(name: str) -> str:
+    accuracies = {"head of nsp": {"value": 0.7}, "probe on cls": {"value": 0.6}}
+    return json.dumps({"seeds": {str(seed): {"held_out_accuracy": accuracies} for seed in range(2)}})
+
+
 def _cost(name: str) -> str:
     time = {"median": 0.2, "low": 0.15, "high": 0.3}
     pairings = ("joint", "separate")
@@ -176,6 +187,7 @@ FILES = {
     "bert-books-training.csv": _training,
     "diagnostics": _diagnostics,
     "cost": _cost,
+    "nsp_pooler": _nsp_pooler,
     "simulation.csv": _simulation,
     "parity.json": lambda name: (Path(__file__).parents[3] / "experiments" / "records" / name).read_text(
         encoding="utf-8"
