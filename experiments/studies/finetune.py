@@ -7,8 +7,8 @@ the head reads the pooler. All heads share one schedule, which no test row influ
 A dataset and a pooling are one cell and one record. Its seeds draw the head's initial weights and
 the order of the rows. Finished cells are not tuned again.
 
-Several rates, as in ``rate=0.0001,0.0003,0.001 tune=mrpc``, are tried on a held-out part of that
-dataset's training rows. The best one is used everywhere.
+Several rates, as in ``rate=0.0001,0.0003,0.001``, are tried for each dataset and pooling on a
+held-out part of the training rows. The best one is used for that dataset and pooling.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from experiments.cli import command
 from experiments.studies.finetuning.datasets import open_dataset
 from experiments.studies.finetuning.options import HEADS, Options
-from experiments.studies.finetuning.rates import choose_rate, fixed_rate
+from experiments.studies.finetuning.rates import choose_rates
 from experiments.studies.finetuning.records import Cell
 from experiments.studies.finetuning.trials import Trial, run_trials
 from src.cli.messages import print_text
@@ -43,20 +43,28 @@ def run(options: Options) -> None:
     """Write the missing records below `output`, one folder each; all input is checked first."""
     check(options)
     output = Path(options.output)
-    names = dict.fromkeys([*options.dataset, *([options.tune] if options.tune else [])])
-    datasets = {name: open_dataset(options, name) for name in names}
+    datasets = {name: open_dataset(options, name) for name in options.dataset}
     for dataset in datasets.values():
         for head in options.pooling:
             dataset.extractor.resolve_target(head, -1)
-    choice = choose_rate(datasets[options.tune], options, output) if options.tune else fixed_rate(options.rate[0])
+    rates = choose_rates(list(datasets.values()), options, output)
     cells = [
-        Cell(datasets[name], head, choice, options.seeds, options.resamples, output / f"{name}-{head}")
+        Cell(
+            datasets[name],
+            head,
+            rates[datasets[name].data.name, head],
+            options.seeds,
+            options.resamples,
+            output / f"{name}-{head}",
+        )
         for name in options.dataset
         for head in options.pooling
     ]
     missing = [cell for cell in cells if not cell.is_done()]
     trials = [
-        Trial(cell.dataset.data.name, cell.pooling, choice["value"], seed) for cell in missing for seed in options.seeds
+        Trial(cell.dataset.data.name, cell.pooling, cell.choice["value"], seed)
+        for cell in missing
+        for seed in options.seeds
     ]
     with closing(run_trials(options, trials)) as results:
         for cell in missing:
@@ -64,18 +72,13 @@ def run(options: Options) -> None:
 
 
 def check(options: Options) -> None:
-    """Raise UserError for a head, a rate or a combination of options that is not allowed."""
+    """Raise UserError for a head or a rate that is not allowed."""
     for head in options.pooling:
         if head not in HEADS:
             raise unknown("pooling", head, HEADS)
     shown = ",".join(map(str, options.rate))
     if not all(0 < rate < 1 for rate in options.rate):
         raise UserError(f"rate={shown}: numbers between 0 and 1 are needed, with commas between.")
-    if (len(options.rate) > 1) != (options.tune is not None):
-        raise UserError(
-            f"rate={shown}, tune={options.tune}: several rates and the dataset to choose among them go together, "
-            "as in rate=0.0001,0.0003,0.001 tune=mrpc."
-        )
 
 
 if __name__ == "__main__":

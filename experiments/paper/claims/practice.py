@@ -44,8 +44,8 @@ def finetuning(evidence: Evidence) -> Claim:
         "tasks and rows, and one rate for all poolings, decide nothing about fine-tuning in general."
     )
     command = (
-        "python -m experiments.studies.finetune rows=1500 rate=0.0001,0.0003,0.001 tune=sick_e dataset=... "
-        "output=FOLDER"
+        "python -m experiments.studies.finetune rows=1500 rate=0.0001,0.0003,0.001 seeds=0,1,2,3,4 "
+        "dataset=sst2,sst_fine,trec,tweet_offensive,stsb,sick_e data_root=FOLDER output=FOLDER"
     )
     return Claim("A trial of fine-tuning", text, numbers, command, ["figures/finetune", "tables/finetune"])
 

@@ -28,8 +28,7 @@ class Options:
     dataset: tuple[str, ...] = ("demo_sentiment", "demo_coherence")
     pooling: tuple[str, ...] = HEADS
     seeds: tuple[int, ...] = at_least(0, (0, 1, 2))
-    rate: tuple[float, ...] = (0.0003,)  # peak learning rate; of several, the best on `tune` is used
-    tune: str | None = None  # dataset on whose held-out training rows the rate is chosen
+    rate: tuple[float, ...] = (0.0003,)  # peak learning rate; of several, each dataset and pooling takes its best
     epochs: int = at_least(1, 3)
     batch: int = at_least(1, 32)  # rows
     rows: int | None = at_least(10, None)  # most training rows of a dataset, drawn once; unset: all

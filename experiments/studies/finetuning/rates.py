@@ -1,66 +1,73 @@
-"""The choice of the learning rate on training rows that are held out."""
+"""The choice of the learning rate of each dataset and pooling, on training rows that are held out."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from experiments.studies.finetuning.datasets import TokenisedDataset
-from experiments.studies.finetuning.options import HEADS, Options
+from experiments.studies.finetuning.options import Options
 from experiments.studies.finetuning.trials import Trial, run_trials
-from src.pooling import poolings
 from src.probes.decisions import losses
 from src.storage.atomic import replace_files
 from src.storage.files import read_json
 from src.storage.keys import content_key
 
 FILE = "rates.json"
+Choice = dict[str, Any]
 
 
-def fixed_rate(rate: float) -> dict[str, Any]:
-    """Return the choice of a single rate, in the form of `choose_rate`."""
-    return {"dataset": None, "value": rate, "grid": []}
+def choose_rates(datasets: Sequence[TokenisedDataset], options: Options, output: Path) -> dict[tuple[str, str], Choice]:
+    """Return the rate of each dataset and pooling: the one with the least held-out loss, of several.
 
-
-def choose_rate(dataset: TokenisedDataset, options: Options, output: Path) -> dict[str, Any]:
-    """Return the rate with the least held-out loss, averaged over all heads of the checkpoint.
-
-    The choice is kept in `output` and is read from there if its inputs are the same.
+    Choices are kept in `output` and are read from there if their inputs are the same.
 
     Returns
     -------
     dict
-        ``dataset``, ``value``, ``heads`` and ``grid``: ``{value, loss, converged}`` per rate, where
-        the loss is the mean log-loss or squared error.
+        By dataset and pooling: ``value`` and ``grid``, a ``{value, loss, converged}`` per rate. The
+        loss is the mean log-loss or squared error; the grid of a single rate is empty.
     """
-    heads = [head for head in HEADS if not poolings[head].needs_pooler or dataset.extractor.info.has_pooler]
-    key = content_key({"rates": list(options.rate), "heads": heads, **dataset.identity()})
+    cells = {
+        (dataset.data.name, pooling): content_key(
+            {"rates": list(options.rate), "pooling": pooling, **dataset.identity()}
+        )
+        for dataset in datasets
+        for pooling in options.pooling
+    }
+    if len(options.rate) == 1:
+        return {cell: {"value": options.rate[0], "grid": []} for cell in cells}
+    kept = _read(output)
+    missing = [cell for cell, key in cells.items() if key not in kept]
+    named = {dataset.data.name: dataset for dataset in datasets}
+    trials = [Trial(*cell, rate, 0, holdout=True) for cell in missing for rate in options.rate]
+    with closing(run_trials(options, trials)) as results:
+        for cell in missing:
+            found = [held_out_loss(named[cell[0]], next(results).decisions["train"]) for _ in options.rate]
+            grid = [
+                {"value": rate, "loss": loss, "converged": None} for rate, loss in zip(options.rate, found, strict=True)
+            ]
+            kept[cells[cell]] = {"value": options.rate[found.index(min(found))], "grid": grid}
+            output.mkdir(parents=True, exist_ok=True)
+            replace_files(output, {FILE: (json.dumps(kept, indent=1, sort_keys=True) + "\n").encode()})
+    return {cell: kept[key] for cell, key in cells.items()}
+
+
+def _read(output: Path) -> dict[str, Choice]:
+    """Return the choices that are kept, by key; none if the file is missing or damaged."""
     try:
         kept = read_json(output / FILE)
-        if kept["key"] == key:
-            return dict(kept["choice"])
+        if not isinstance(kept, Mapping):
+            return {}
+        return {str(key): {"value": float(each["value"]), "grid": list(each["grid"])} for key, each in kept.items()}
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # missing or damaged: chosen below
-    means = holdout_losses(dataset, heads, options)
-    grid = [
-        {"value": rate, "loss": float(loss), "converged": None} for rate, loss in zip(options.rate, means, strict=True)
-    ]
-    value = options.rate[int(means.argmin())]
-    choice = {"dataset": dataset.data.name, "value": value, "heads": heads, "grid": grid}
-    text = json.dumps({"key": key, "choice": choice}, indent=1, sort_keys=True) + "\n"
-    output.mkdir(parents=True, exist_ok=True)
-    replace_files(output, {FILE: text.encode()})
-    return choice
+        return {}
 
 
-def holdout_losses(dataset: TokenisedDataset, heads: Sequence[str], options: Options) -> np.ndarray:
-    """Return the mean held-out loss of every rate over the heads, (rates,)."""
+def held_out_loss(dataset: TokenisedDataset, decisions: Any) -> float:
+    """Return the mean loss of predictions for the held-out rows."""
     held_out = dataset.chosen[dataset.holdout_mask()[dataset.chosen]]
-    label, classes = dataset.train.label[held_out], len(dataset.data.classes)
-    trials = [Trial(dataset.data.name, head, rate, 0, holdout=True) for rate in options.rate for head in heads]
-    found = [losses(result.decisions["train"], label, classes).mean() for result in run_trials(options, trials)]
-    return np.asarray(np.reshape(found, (len(options.rate), len(heads))).mean(axis=1))
+    return float(losses(decisions, dataset.train.label[held_out], len(dataset.data.classes)).mean())

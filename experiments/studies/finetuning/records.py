@@ -31,7 +31,7 @@ class Cell:
     Parameters
     ----------
     choice : mapping
-        The learning rate, as `rates.choose_rate` returns it.
+        The learning rate, as `rates.choose_rates` returns it.
     resamples : int
         Of the bootstrap intervals.
     folder : Path
@@ -48,9 +48,8 @@ class Cell:
     @property
     def settings(self) -> dict[str, Any]:
         """The rate and how it was chosen, the schedule and the seeds, as the record holds them."""
-        choice, rule = self.choice, None
-        if choice["dataset"]:
-            rule = f"least mean loss of {', '.join(choice['heads'])} on {HELD_OUT:.0%} of its training rows"
+        choice = self.choice
+        rule = f"least loss on {HELD_OUT:.0%} of its training rows" if choice["grid"] else None
         return {
             "name": "finetune",
             "optimiser": "AdamW",
@@ -58,7 +57,7 @@ class Cell:
             "resamples": self.resamples,
             "learning_rate": choice["value"],
             "grid": {"learning_rate": [entry["value"] for entry in choice["grid"]] or [choice["value"]]},
-            "chosen_on": choice["dataset"],
+            "chosen_on": self.dataset.data.name if rule else None,
             "chosen_by": rule,
             **asdict(self.dataset.schedule),
         }

@@ -55,6 +55,8 @@ class TrialResult:
 
 def run_trials(options: Options, trials: Sequence[Trial]) -> Generator[TrialResult, None, None]:
     """Yield the results of the trials in their order; `runtime.threads` trials run at once."""
+    if not trials:
+        return
     workers = min(options.runtime.threads or cores(), len(trials))
     quiet = None if options.runtime.progress else True
     with tqdm(total=len(trials), unit="trial", disable=quiet, dynamic_ncols=True) as bar:
