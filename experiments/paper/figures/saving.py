@@ -36,11 +36,13 @@ def save(figure: Figure, path: Path, *, dpi: int = DPI) -> list[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     files = [path.with_name(f"{path.name}.{kind}") for kind in ("pdf", "png")]
     with drawing.project_style():
+        resolution = figure.get_dpi()
+        figure.set_dpi(dpi)  # of the PNG, whose hinted text is wider than that of other resolutions
         if engine := figure.get_layout_engine():
             engine.execute(figure)
+        figure.set_dpi(resolution)
         figure.set_layout_engine("none")  # laid out once: each format alone would round differently
         FigureCanvasPdf(figure).print_pdf(files[0], metadata={"Creator": None, "Producer": None, "CreationDate": None})
-        resolution = figure.get_dpi()
         figure.set_dpi(dpi)
         options = {"compress_type": RUN_LENGTHS}
         FigureCanvasAgg(figure).print_png(files[1], metadata={"Software": None}, pil_kwargs=options)

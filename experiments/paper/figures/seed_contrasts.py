@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INCH = 0.24  # of a line
+INCH = 0.32  # of a line
 
 
 def draw_contrasts(found: Sequence[SeedContrast]) -> Figure:
@@ -29,7 +29,7 @@ def draw_contrasts(found: Sequence[SeedContrast]) -> Figure:
         axis.set_title(f"{stratum}\n{len(tasks)} tasks of {len(units)} units")
         axis.set_xlabel("difference, points of D²")
     if lines:
-        axes[0, 0].set_yticks(range(len(lines)), [f"{name}, {arms}" for arms, name in lines])
+        axes[0, 0].set_yticks(range(len(lines)), [f"{name}\n{arms}" for arms, name in lines])
         axes[0, 0].set_ylim(len(lines) - 0.5, -0.5)
         drawing.add_legend(figure, 3)
     else:

@@ -227,6 +227,7 @@ def test_a_figure_is_legible_and_the_same_twice(name: str, tmp_path: Path, monke
     again, _ = drawn(name, tmp_path)
     assert first == _digests(registry.save(again, tmp_path / "second"))
 
+    figure.set_dpi(registry.DPI)  # text has its own width at each resolution
     figure.draw_without_rendering()
     box = figure.get_tightbbox()  # inches
     width, height = figure.get_size_inches()
@@ -237,6 +238,15 @@ def test_a_figure_is_legible_and_the_same_twice(name: str, tmp_path: Path, monke
     shown = " ".join(text.get_text() for text in written(figure))
     if any(uses_untrained_pooler(record.result) for records in data.values() for record in records):
         assert "untrained" in shown
+
+
+@pytest.mark.parametrize("name", ["nsp_pooler", "scores"])
+def test_no_label_is_cut_at_the_resolution_of_the_picture(name: str, tmp_path: Path) -> None:
+    figure, _ = drawn(name, tmp_path)
+    registry.save(figure, tmp_path / name)
+    figure.set_dpi(registry.DPI)
+    box = figure.get_tightbbox()
+    assert box.x0 >= 0 and box.x1 <= drawing.WIDTH
 
 
 def _digests(files: Sequence[Path]) -> list[str]:
