@@ -153,12 +153,9 @@ class SeedRuns:
         There are none with fewer than two seeds or two units.
         """
         tasks = self.tasks(stratum, regression=regression)
-        units = [unit_of(task) or task for task in tasks]
-        names = list(dict.fromkeys(units))
+        names, members = unit_members(tasks)
         if len(self.seeds) < 2 or len(names) < 2:
             return []
-        members = np.array([[unit == name for unit in units] for name in names], dtype=float)
-        members /= members.sum(axis=1, keepdims=True)  # a unit's value is the mean of its tasks
         found = []
         for family in self.families:
             values = [self._combine(stratum, tasks, quantity) @ members.T for quantity in family]
@@ -183,6 +180,19 @@ class SeedRuns:
             ],
             axis=0,
         )
+
+    def means(self, stratum: str) -> dict[tuple[str, str], float]:
+        """Return D² by arm and pooling: the mean over seeds and units of the tasks that count."""
+        tasks = self.tasks(stratum)
+        if not tasks or not self.seeds:
+            return {}
+        _, members = unit_members(tasks)
+        poolings = self.runs[stratum, tasks[0]][f"{self.arms[0]}-{self.seeds[0]}"]
+        return {
+            (arm, pooling): float((self.explained(stratum, tasks, arm, pooling) @ members.T).mean())
+            for arm in self.arms
+            for pooling in poolings
+        }
 
     def all_contrasts(self) -> Iterator[SeedContrast]:
         """Yield the contrasts of each stratum, and those without the regression tasks where that differs."""
@@ -258,6 +268,16 @@ class PoolerStudy(SeedRuns):
         return [seed for seed, found in self.accuracies.items() if found["head of nsp"]["value"] > LEARNT]
 
 
+def unit_members(tasks: Sequence[str]) -> tuple[list[str], Array]:
+    """Return the units of some tasks, and the share of each task in its unit's mean, (units, tasks)."""
+    units = [unit_of(task) or task for task in tasks]
+    names = list(dict.fromkeys(units))
+    members = np.array([[unit == name for unit in units] for name in names], dtype=float).reshape(
+        len(names), len(units)
+    )
+    return names, members / members.sum(axis=1, keepdims=True)
+
+
 def _deviance(record: Record) -> float:
     losses = record_losses(record)
     assert losses is not None
@@ -329,6 +349,23 @@ def accuracies(records: Sequence[Record]) -> dict[str, float]:
         record.result.dataset: float(record.result.metrics["accuracy"]["value"])
         for record in records
         if record.result.pooling_label == "mean" and record.result.probe == "logistic"
+    }
+
+
+def original_means(evidence: Evidence, study: Study, stratum: str) -> dict[str, float]:
+    """Return D² of the checkpoint that study=continued begins with, by pooling, over the study's tasks and units."""
+    tasks = study.tasks(stratum)
+    runs: dict[str, dict[str, Record]] = {}
+    for record in original(evidence, "poolings"):
+        if stratum_of(record.result) == stratum and record.result.dataset in tasks:
+            runs.setdefault(record.result.dataset, {})[record.result.pooling_label] = record
+    if not tasks or set(runs) != set(tasks):
+        return {}
+    names = [pooling for pooling in MAIN_POOLINGS if all(pooling in each for each in runs.values())]
+    _, members = unit_members(tasks)
+    return {
+        pooling: float((members @ np.array([_deviance(runs[task][pooling]) for task in tasks])).mean())
+        for pooling in names
     }
 
 

@@ -26,7 +26,7 @@ def claims(evidence: Evidence) -> list[Claim]:
 def _claim(evidence: Evidence, study: Study) -> Claim:
     found = [each for each in study.all_contrasts() if each.regression]
     text = [_trainings(study), _checks(evidence, study)]
-    see = ["tables/arms-checks"]
+    see = ["tables/arms-checks", "tables/arms-levels"]
     if found:
         text.append(_scopes(found))
         see.insert(0, "tables/arms")

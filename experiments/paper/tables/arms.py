@@ -7,6 +7,7 @@ from experiments.paper.arms import (
     CORRELATED,
     LEARNT,
     ORIGINAL,
+    WORDS_ONLY,
     Condition,
     PoolerStudy,
     SeedContrast,
@@ -14,10 +15,12 @@ from experiments.paper.arms import (
     conditions,
     correlations,
     original,
+    original_means,
     studies,
 )
 from experiments.paper.evidence import Evidence
 from experiments.paper.tables.table import Table
+from experiments.strata import STRATA
 from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.results.display import format_p_value
 
@@ -38,7 +41,7 @@ def arms(evidence: Evidence) -> list[Table]:
     found = studies(evidence)
     if not found:
         return []
-    tables = [checks(found)]
+    tables = [checks(found), levels(evidence, found)]
     if lines := [each for study in found for each in study.all_contrasts()]:
         tables.insert(0, contrasts("arms", ARMS_CAPTION, lines))
     for study in found:
@@ -130,6 +133,31 @@ def checks(found: list[Study]) -> Table:
     )
     columns = ("study", "arm", "seed", "pieces", "next sentence", "check", "masked pieces", "pooler")
     return Table("arms-checks", caption, columns, cells, rows)
+
+
+def levels(evidence: Evidence, found: list[Study]) -> Table:
+    """Return the mean D² of each arm and pooling, beside that of the checkpoint which the trainings continue from."""
+    cells, rows = [], []
+    for study in found:
+        for stratum in STRATA:
+            means = study.means(stratum)
+            lines = {arm: {name: value for (own, name), value in means.items() if own == arm} for arm in study.arms}
+            if study.name == "continued":
+                lines = {f"{ORIGINAL}, original": original_means(evidence, study, stratum), **lines}
+            for arm, values in lines.items():
+                if values:
+                    untrained = arm == WORDS_ONLY or arm.endswith("original")
+                    name = f"{arm} (pooler untrained)" if untrained else arm
+                    scores = [
+                        "" if pooling not in values else format_points(values[pooling]) for pooling in MAIN_POOLINGS
+                    ]
+                    cells.append((study.name, stratum, name, *scores))
+                    rows.append({"study": study.name, "stratum": stratum, "arm": arm, **values})
+    caption = (
+        "D² of each arm, in points: means over its seeds and the units of tasks that count. No test; the differences "
+        "between arms are in the table of contrasts."
+    )
+    return Table("arms-levels", caption, ("study", "stratum", "arm", *MAIN_POOLINGS), cells, rows)
 
 
 def held(found: list[Condition]) -> Table:

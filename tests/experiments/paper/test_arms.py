@@ -140,11 +140,15 @@ def test_a_task_counts_if_it_does_for_most_seeds_of_one_arm(evidence: Evidence) 
 
 def test_the_tables_say_what_was_learnt_and_what_is_untrained(evidence: Evidence) -> None:
     tables = {table.name: table for table in arms(evidence)}
-    assert set(tables) == {"arms", "arms-checks"}
+    assert set(tables) == {"arms", "arms-checks", "arms-levels"}
     checked = {(row["arm"], row["seed"]): (row["learnt"], row["pooler"]) for row in tables["arms-checks"].rows}
     assert checked["mlm", 0] == (None, "untrained") and checked["nsp_other_document", 0] == (True, "trained")
     assert checked["nsp_same_document", 0] == (False, "trained")  # 60 % is not above 60 %
     assert all(table.markdown() and table.latex() and table.csv() for table in tables.values())
+    levels = {row["arm"]: row for row in tables["arms-levels"].rows}
+    assert set(levels) == set(ARMS)
+    value, *_ = by_hand(evidence, "nsp_other_document", "mlm", {"pooler": 1.0})
+    assert levels["nsp_other_document"]["pooler"] - levels["mlm"]["pooler"] == pytest.approx(value, abs=1e-12)
     (claim,) = claims(evidence)
     assert len(claim.numbers) == 3 * len(QUANTITIES) and "tables/arms" in claim.see
     assert any("mlm (untrained)" in number.what for number in claim.numbers)
@@ -155,7 +159,7 @@ def test_one_seed_has_no_contrasts(tmp_path: Path, evidence: Evidence) -> None:
     kept = {"arms/nsp": [record for record in evidence["arms/nsp"] if record.result.model.endswith("-0")]}
     write_facts(tmp_path / "one", "nsp", {f"{arm}-0": describe(arm, 0, 0.7) for arm in ARMS})
     one = Evidence(kept, tmp_path / "one")
-    assert [table.name for table in arms(one)] == ["arms-checks"] and not claims(one)[0].numbers
+    assert [table.name for table in arms(one)] == ["arms-checks", "arms-levels"] and not claims(one)[0].numbers
 
 
 def test_conditions_are_held_or_failed(tmp_path: Path) -> None:
@@ -186,7 +190,7 @@ def test_conditions_are_held_or_failed(tmp_path: Path) -> None:
     without = Evidence({"arms/continued": bundles["arms/continued"]}, tmp_path)
     assert sum(each.held is None for each in conditions(without, studies(without)[0])) == 8
     tables = {table.name: table for table in arms(evidence)}
-    assert set(tables) == {"arms-checks", "arms-conditions", "arms-similarity"}
+    assert set(tables) == {"arms-checks", "arms-levels", "arms-conditions", "arms-similarity"}
     assert {row["held"] for row in tables["arms-conditions"].rows} == {True, False}
     lines = {(row["training"], row["pooling"]): row["sts12"] for row in tables["arms-similarity"].rows}
     assert len(lines) == 9 and set(lines.values()) == {0.6}
