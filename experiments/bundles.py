@@ -46,12 +46,16 @@ class Record:
         ``row`` (rows,) uint64 digests, ``fold`` and ``label`` (rows,), ``prediction`` (rows,) or
         (draws, rows); ``set`` and ``group`` (rows,) where rows come in sets or groups; under
         probe=logistic ``decision`` or ``log_likelihood``, see `kept_arrays`. Names of further roles
-        have a prefix, as in ``mismatched.prediction``.
+        have a prefix, as in ``mismatched.prediction``. Empty where the rows are left out.
+    sums : mapping of str to float, optional
+        Of a record whose rows are left out: the ``loss`` of its test rows and that of their
+        ``constant``, from which D² follows. Read-outs without D² have none.
     """
 
     experiment: str
     result: Result
     predictions: Mapping[str, Array]
+    sums: Mapping[str, float] | None = None
 
 
 def read_records(folder: Path) -> list[Record]:
@@ -124,12 +128,16 @@ def _read_bundle(folder: Path) -> list[Record]:
         try:
             result = Result.from_values(entry["record"], source=where)
             predictions = {field: _widen(arrays[digest], field) for field, digest in entry["predictions"].items()}
-            _check_arrays(result, predictions)
+            sums = entry.get("sums")
+            if sums is None:
+                _check_arrays(result, predictions)
+            elif not all(np.isfinite(value) and value > 0 for value in sums.values()):
+                raise ValueError("sums: numbers above 0 are needed")
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise UserError(
                 f"{where} is no record of a bundle: {flatten(error)}. Get it again from version control."
             ) from error
-        records.append(Record(folder.parent.name, result, predictions))
+        records.append(Record(folder.parent.name, result, predictions, sums))
     return records
 
 
@@ -153,6 +161,8 @@ def write_bundle(records: Sequence[Record], folder: Path) -> None:
             digest = hashlib.sha256(str((kept.dtype.str, kept.shape)).encode() + kept.tobytes()).hexdigest()[:16]
             arrays[digest], names[name] = kept, digest
         entry = {"predictions": names, "record": json.loads(record.result.to_json())}
+        if record.sums is not None:
+            entry["sums"] = dict(record.sums)
         lines.append(json.dumps(entry, sort_keys=True, separators=(",", ":"), allow_nan=False))
     folder.mkdir(parents=True, exist_ok=True)
     ordered = {digest: arrays[digest] for digest in sorted(arrays)}

@@ -14,7 +14,14 @@ from omegaconf import OmegaConf
 from experiments.bundles import Record
 from src.config.paths import CONF
 from src.errors import UserError
-from src.evaluation.deviance import constant_losses, decodes, fold_constants, log_likelihoods, row_losses
+from src.evaluation.deviance import (
+    constant_losses,
+    decodes,
+    deviance_explained,
+    fold_constants,
+    log_likelihoods,
+    row_losses,
+)
 from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.evaluation.row_contrasts import (
     RowContrast,
@@ -121,7 +128,7 @@ def _label_constant(record: Record) -> Array:
 def record_losses(record: Record) -> Array | None:
     """Return the loss of each test row, (rows,) or (draws, rows); None if the record does not hold it."""
     predictions, classes = record.predictions, int(record.result.counts.get("classes") or 0)
-    if record.result.probe not in WITH_DEVIANCE:
+    if record.result.probe not in WITH_DEVIANCE or not predictions:
         return None
     if not classes:
         return row_losses(predictions["label"], predictions["prediction"], None)
@@ -146,6 +153,29 @@ def record_constant(record: Record) -> Array:
         found = [np.asarray(each) if classes else np.asarray(each).reshape(()) for each in constants]
         return np.asarray(np.mean([constant_losses(labels, each) for each in found], axis=0))
     return constant_losses(labels, _label_constant(record))
+
+
+def record_deviance(record: Record) -> float:
+    """Return the D² of a run, also of one whose rows are left out.
+
+    Raises
+    ------
+    UserError
+        The record holds neither the losses of its rows nor their sums.
+    """
+    if record.sums:
+        return 1 - record.sums["loss"] / record.sums["constant"]
+    losses = record_losses(record)
+    if losses is None:
+        raise UserError(f"{record.result.dataset}: the record holds no log-likelihoods, so it has no D². Run it again.")
+    return deviance_explained(losses, record_constant(record))
+
+
+def without_rows(record: Record) -> Record:
+    """Return a record with the sums that its D² needs in place of its rows."""
+    losses = record_losses(record)
+    sums = {} if losses is None else {"loss": float(losses.sum()), "constant": float(record_constant(record).sum())}
+    return replace(record, predictions={}, sums=sums)
 
 
 def row_contrast(records: Mapping[str, Record], a: str, b: str) -> RowContrast:

@@ -12,8 +12,7 @@ import numpy as np
 
 from experiments.bundles import Record
 from experiments.paper.evidence import Evidence
-from experiments.strata import STRATA, WITH_DEVIANCE, record_constant, record_losses, stratum_of, task_answer, unit_of
-from src.evaluation.deviance import deviance_explained
+from experiments.strata import STRATA, WITH_DEVIANCE, record_deviance, stratum_of, task_answer, unit_of
 from src.evaluation.differences import Difference, p_equivalence, verdict
 from src.evaluation.metrics import Array
 from src.evaluation.multiplicity import MAIN_POOLINGS, holm_within
@@ -142,7 +141,7 @@ class SeedRuns:
         """Return D² of an arm's pooling, (seeds, tasks)."""
         return np.array(
             [
-                [_deviance(self.runs[stratum, task][f"{arm}-{seed}"][pooling]) for task in tasks]
+                [record_deviance(self.runs[stratum, task][f"{arm}-{seed}"][pooling]) for task in tasks]
                 for seed in self.seeds
             ]
         )  # fmt: skip
@@ -278,12 +277,6 @@ def unit_members(tasks: Sequence[str]) -> tuple[list[str], Array]:
     return names, members / members.sum(axis=1, keepdims=True)
 
 
-def _deviance(record: Record) -> float:
-    losses = record_losses(record)
-    assert losses is not None
-    return deviance_explained(losses, record_constant(record))
-
-
 def _holm(pvalues: Sequence[float | None]) -> list[float | None]:
     return holm_within(pvalues, ["one family"] * len(pvalues))
 
@@ -364,7 +357,7 @@ def original_means(evidence: Evidence, study: Study, stratum: str) -> dict[str, 
     names = [pooling for pooling in MAIN_POOLINGS if all(pooling in each for each in runs.values())]
     _, members = unit_members(tasks)
     return {
-        pooling: float((members @ np.array([_deviance(runs[task][pooling]) for task in tasks])).mean())
+        pooling: float((members @ np.array([record_deviance(runs[task][pooling]) for task in tasks])).mean())
         for pooling in names
     }
 

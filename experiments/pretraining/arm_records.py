@@ -23,6 +23,7 @@ from experiments.cli import ModelPath, at_least, command, required
 from experiments.files import write_csv, write_json
 from experiments.manifest import RECORDS_DIR, write_manifest
 from experiments.pretraining.arms import STUDIES, Arm, read_identity
+from experiments.strata import without_rows
 from src.cli.messages import print_text
 from src.errors import UserError
 from src.storage.files import file_digest, read_json
@@ -77,7 +78,8 @@ def main(options: Options) -> None:
     curves: list[dict[str, Any]] = []
     for arm in arms:
         records = sweep(arm, options)
-        bundle += records
+        # The error of contrasts between arms is that of seeds and units, so rows are kept as a sample.
+        bundle += records if arm.seed == 0 else map(without_rows, records)
         facts[arm.label] = {**describe(arm, records), **measure_heads(arm, options)}
         curves += [{"arm": arm.name, "seed": arm.seed, **row} for row in training_rows(arm)]
         print_text(f"{arm.label}: {len(records)} runs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from experiments.bundles import (
     read_records,
     write_bundle,
 )
-from experiments.strata import record_losses
+from experiments.strata import record_deviance, record_losses, without_rows
 from src.errors import UserError
 from src.evaluation.deviance import log_likelihoods
 from tests.helpers.records import LABELS, make_predictions, make_result
@@ -105,4 +106,29 @@ def test_a_bundle_without_a_record_is_refused(tmp_path):
     _bundle_with(tmp_path)
     (tmp_path / RECORDS_FILE).write_text("")
     with pytest.raises(UserError, match=f"{tmp_path.name} holds no record"):
+        read_records(tmp_path)
+
+
+def test_a_record_without_its_rows_keeps_its_deviance(tmp_path):
+    generator = np.random.default_rng(0)
+    decisions = generator.standard_normal(len(LABELS)) + 2 * LABELS - 1
+    arrays = make_predictions(LABELS, (decisions > 0).astype(int)) | {"decision": decisions}
+    result = make_result()
+    whole = Record("x", result, kept_arrays(result, arrays))
+    write_bundle([without_rows(whole)], tmp_path)
+    (back,) = read_records(tmp_path)
+    assert not back.predictions and record_losses(back) is None
+    constant = -np.log(np.bincount(LABELS)[LABELS] / len(LABELS)).sum()
+    loss = np.logaddexp(0, np.where(LABELS == 1, -decisions, decisions)).sum()
+    assert record_deviance(back) == pytest.approx(1 - loss / constant, abs=1e-9)
+    assert record_deviance(back) == pytest.approx(record_deviance(whole), abs=1e-12)
+
+
+@pytest.mark.parametrize("sums", [{"loss": 1.0, "constant": 0.0}, {"loss": "many", "constant": 1.0}, ["loss"]], ids=str)
+def test_sums_that_are_no_losses_are_refused(tmp_path, sums):
+    write_bundle([without_rows(Record("x", make_result(), make_predictions(LABELS, LABELS)))], tmp_path)
+    path = tmp_path / RECORDS_FILE
+    entry = json.loads(path.read_text()) | {"sums": sums}
+    path.write_text(json.dumps(entry) + "\n")
+    with pytest.raises(UserError, match=f"{RECORDS_FILE}, line 1"):
         read_records(tmp_path)

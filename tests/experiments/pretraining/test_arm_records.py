@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -68,6 +69,15 @@ def test_complete_arms_become_bundles_with_their_facts(trained: Path) -> None:
     assert "arms/nsp" in listed["bundles"] and "arms/nsp/arms.json" in listed["files"]
     (study,) = studies(Evidence.read(Path("records")))
     assert study.seeds == (0,) and len(study.records["mlm-0"]) == 3
+
+
+def test_the_first_seed_alone_keeps_its_rows(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STUDIES, "nsp", replace(STUDIES["nsp"], seeds=2))
+    shutil.copytree("arms/mlm-0", "arms/mlm-1")
+    arm_records.main(["arms=arms", "records=records"])
+    (study,) = studies(Evidence.read(Path("records")))
+    assert all(record.predictions for record in study.records["mlm-0"])
+    assert len(study.records["mlm-1"]) == 3 and not any(record.predictions for record in study.records["mlm-1"])
 
 
 def test_the_heads_of_continued_arms_are_measured_once(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
