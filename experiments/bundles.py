@@ -1,14 +1,15 @@
 """Reads records of runs from a sweep's folder or a bundle, and writes bundles.
 
 A bundle holds what the paper needs of a sweep: each record whole, as a line of JSON, and the
-predictions. Of decision values it keeps what D² needs (`kept_arrays`). It holds nothing of the texts.
+predictions. Of decision values it keeps what D² needs (`kept_arrays`). A record may leave its rows
+out and keep the sums of its losses. A bundle holds nothing of the texts.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,8 +132,8 @@ def _read_bundle(folder: Path) -> list[Record]:
             sums = entry.get("sums")
             if sums is None:
                 _check_arrays(result, predictions)
-            elif not all(np.isfinite(value) and value > 0 for value in sums.values()):
-                raise ValueError("sums: numbers above 0 are needed")
+            else:
+                _check_sums(sums, predictions)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise UserError(
                 f"{where} is no record of a bundle: {flatten(error)}. Get it again from version control."
@@ -148,6 +149,31 @@ def _check_arrays(result: Result, arrays: Mapping[str, Array]) -> None:
     for name in ("decision", "log_likelihood"):
         if name in arrays and (len(arrays["row"]) not in arrays[name].shape[:2] or not np.isfinite(arrays[name]).all()):
             raise ValueError(f"predictions: {name} of shape {arrays[name].shape} does not fit, or is not finite")
+
+
+def _check_sums(sums: Any, predictions: Mapping[str, Array]) -> None:
+    """Check the sums of a run without rows; ValueError if one is missing, is no sum of losses, or rows are there."""
+    values = [float(sums[name]) for name in ("loss", "constant")] if sums else [0.0, 1.0]
+    if predictions or set(sums) - {"loss", "constant"} or not np.isfinite(values).all():
+        raise ValueError("sums: loss and constant are needed in place of the rows")
+    if values[0] < 0 or values[1] <= 0:
+        raise ValueError(f"sums: loss {values[0]:g} and constant {values[1]:g} are no sums of losses")
+
+
+def require_rows(records: Iterable[Record]) -> None:
+    """Refuse records whose rows are left out where their rows are compared.
+
+    Raises
+    ------
+    UserError
+        A bundle keeps the sums of a run alone.
+    """
+    for record in records:
+        if record.sums is not None:
+            raise UserError(
+                f"{record.experiment}: {record.result.model} on {record.result.dataset} is kept without its test rows, "
+                "so its runs cannot be compared by row. Run the sweep again, or use the first seed."
+            )
 
 
 def write_bundle(records: Sequence[Record], folder: Path) -> None:

@@ -11,16 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
-from experiments.bundles import Record
+from experiments.bundles import Record, require_rows
+from experiments.losses import WITH_DEVIANCE, label_constant, record_constant, record_deviance, record_losses
 from src.config.paths import CONF
 from src.errors import UserError
 from src.evaluation.deviance import (
     constant_losses,
     decodes,
-    deviance_explained,
-    fold_constants,
-    log_likelihoods,
-    row_losses,
 )
 from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.evaluation.row_contrasts import (
@@ -38,7 +35,6 @@ from src.results.statements import has_pairs
 
 SINGLE, TOGETHER, APART, SIMILARITY = "single texts", "pairs read together", "pairs read apart", "similarity"
 STRATA = (SINGLE, TOGETHER, APART, SIMILARITY)
-WITH_DEVIANCE = ("logistic", "ridge")  # probes
 Array = NDArray[Any]
 
 
@@ -116,66 +112,8 @@ def _losses_of_choice(record: Record) -> tuple[float, float, bool]:
     assert loss is not None
     if constant is not None:
         return loss, float(constant), False
-    return loss, float(constant_losses(record.predictions["label"], _label_constant(record)).mean()), True
-
-
-def _label_constant(record: Record) -> Array:
-    """Return the class frequencies, or the mean, of the test labels."""
-    labels, classes = record.predictions["label"], int(record.result.counts.get("classes") or 0)
-    return np.bincount(labels, minlength=classes) / len(labels) if classes else np.asarray(labels.mean())
-
-
-def record_losses(record: Record) -> Array | None:
-    """Return the loss of each test row, (rows,) or (draws, rows); None if the record does not hold it."""
-    predictions, classes = record.predictions, int(record.result.counts.get("classes") or 0)
-    if record.result.probe not in WITH_DEVIANCE or not predictions:
-        return None
-    if not classes:
-        return row_losses(predictions["label"], predictions["prediction"], None)
-    if "log_likelihood" in predictions:
-        return row_losses(predictions["label"], predictions["prediction"], predictions["log_likelihood"])
-    if "decision" in predictions:
-        return -log_likelihoods(predictions["label"], predictions["decision"], classes)
-    return None
-
-
-def record_constant(record: Record) -> Array:
-    """Return the loss of each test row, (rows,), under the constant of the fitted rows.
-
-    In cross-validation these are the rows outside a row's fold. A record without them is judged by
-    the constant of its test labels.
-    """
-    labels, folds = record.predictions["label"], record.predictions["fold"]
-    classes, constants = int(record.result.counts.get("classes") or 0), record.result.chosen.get("constants")
-    if folds.max(initial=-1) >= 0:
-        return constant_losses(labels, fold_constants(labels, folds, classes), folds)
-    if constants:
-        found = [np.asarray(each) if classes else np.asarray(each).reshape(()) for each in constants]
-        return np.asarray(np.mean([constant_losses(labels, each) for each in found], axis=0))
-    return constant_losses(labels, _label_constant(record))
-
-
-def record_deviance(record: Record) -> float:
-    """Return the D² of a run, also of one whose rows are left out.
-
-    Raises
-    ------
-    UserError
-        The record holds neither the losses of its rows nor their sums.
-    """
-    if record.sums:
-        return 1 - record.sums["loss"] / record.sums["constant"]
-    losses = record_losses(record)
-    if losses is None:
-        raise UserError(f"{record.result.dataset}: the record holds no log-likelihoods, so it has no D². Run it again.")
-    return deviance_explained(losses, record_constant(record))
-
-
-def without_rows(record: Record) -> Record:
-    """Return a record with the sums that its D² needs in place of its rows."""
-    losses = record_losses(record)
-    sums = {} if losses is None else {"loss": float(losses.sum()), "constant": float(record_constant(record).sum())}
-    return replace(record, predictions={}, sums=sums)
+    require_rows([record])
+    return loss, float(constant_losses(record.predictions["label"], label_constant(record)).mean()), True
 
 
 def row_contrast(records: Mapping[str, Record], a: str, b: str) -> RowContrast:
@@ -193,6 +131,7 @@ def row_contrast(records: Mapping[str, Record], a: str, b: str) -> RowContrast:
         The runs have different rows, or a record does not hold the losses of its rows.
     """
     first = records[a]
+    require_rows([records[a], records[b]])
     result, predictions = first.result, first.predictions
     if not have_same_rows(predictions, records[b].predictions):
         raise UserError(f"{result.dataset}: {a} and {b} were scored on different rows. Run them again on the same.")
@@ -218,6 +157,7 @@ def explained(record: Record) -> RowContrast:
     UserError
         The record does not hold the losses of its rows.
     """
+    require_rows([record])
     losses, predictions = record_losses(record), record.predictions
     if losses is None:
         raise UserError(f"{record.result.dataset}: the record holds no log-likelihoods, so it has no D². Run it again.")
@@ -228,6 +168,18 @@ def explained(record: Record) -> RowContrast:
     task = TaskLosses(record.result.dataset, both, constant, clusters, folds)
     found = deviance_contrast(task, record.result.pooling_label, "constant")
     return replace(found, unit=unit_of(record.result.dataset))
+
+
+def average_level(stratum: StratumTasks, name: str) -> float | None:
+    """Return the mean over units of a run's D², or of its similarity; None if a task lacks the run."""
+    if not stratum.tasks or not all(name in runs for runs in stratum.tasks.values()):
+        return None
+    units: dict[str, list[float]] = {}
+    for dataset, runs in stratum.tasks.items():
+        record = runs[name]
+        value = float(record.result.score["value"]) if stratum.stratum == SIMILARITY else record_deviance(record)
+        units.setdefault(unit_of(dataset) or dataset, []).append(value)
+    return float(np.mean([np.mean(values) for values in units.values()]))
 
 
 @dataclass(frozen=True)

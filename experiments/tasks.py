@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from experiments.bundles import Record
+from experiments.bundles import Record, require_rows
 from src.errors import UserError
 from src.evaluation.contrasts import Task
 from src.results.groups import group_runs
@@ -24,20 +24,6 @@ def paired_tasks(records: Iterable[Record]) -> list[Task]:
     return [paired_task(members, lambda result: result.pooling_label) for members in groups]
 
 
-def labelled_tasks(records: Iterable[Record], label: Callable[[Result], str]) -> list[Task]:
-    """Return a task for each dataset, its predictions by the label of their run.
-
-    Raises
-    ------
-    UserError
-        Two runs of a dataset have the same label, or predicted different rows.
-    """
-    groups: dict[str, list[Record]] = {}
-    for record in records:
-        groups.setdefault(record.result.dataset, []).append(record)
-    return [paired_task(members, label) for members in groups.values()]
-
-
 def paired_task(members: Sequence[Record], label: Callable[[Result], str]) -> Task:
     """Return the task of runs on the same test rows, their predictions by label.
 
@@ -46,6 +32,7 @@ def paired_task(members: Sequence[Record], label: Callable[[Result], str]) -> Ta
     UserError
         Two runs have the same label, or predicted different rows.
     """
+    require_rows(members)
     first = members[0]
     result = first.result
     labels = [label(record.result) for record in members]

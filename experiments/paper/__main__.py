@@ -66,7 +66,8 @@ def build(output: Path, records: Path = RECORDS_DIR, *, store: Path | None = Non
 
     registry.require_matplotlib()
     evidence = Evidence.read(records)
-    bar = tqdm(registry.FIGURES.items(), desc="figures", unit="figure", leave=False, disable=None)
+    figures = registry.drawable(evidence, records)
+    bar = tqdm(figures.items(), desc="figures", unit="figure", leave=False, disable=None)
     processes = min(4, max(1, cores() - 1))
     # Writing a figure takes as long as computing it, so other processes write.
     with TemporaryDirectory() as place, ProcessPoolExecutor(processes, get_context("spawn")) as pool:
@@ -74,7 +75,7 @@ def build(output: Path, records: Path = RECORDS_DIR, *, store: Path | None = Non
             pool.submit(registry.save, figure.draw(evidence, records), Path(place) / name) for name, figure in bar
         ]
         tables = all_tables(evidence)
-        captions = {name: figure.CAPTION for name, figure in registry.FIGURES.items()}
+        captions = {name: figure.CAPTION for name, figure in figures.items()}
         page = compose_page(evidence, captions, {table.name: table.caption for table in tables})
         images = [path for each in saving for path in each.result()]
         texts = {

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from experiments.bundles import Record
+from experiments.losses import WITH_DEVIANCE, record_deviance
 from experiments.paper.evidence import Evidence
-from experiments.strata import STRATA, WITH_DEVIANCE, record_deviance, stratum_of, task_answer, unit_of
+from experiments.strata import STRATA, stratum_of, task_answer, unit_of
+from experiments.studies.pooler_arms import ARMS
 from src.evaluation.differences import Difference, p_equivalence, verdict
 from src.evaluation.metrics import Array
 from src.evaluation.multiplicity import MAIN_POOLINGS, holm_within
-from src.evaluation.proportions import wilson
 from src.evaluation.units import LEVEL, MARGIN, seed_contrast
 
 NAMES = ("nsp", "continued")  # of the studies
@@ -26,18 +27,12 @@ QUANTITIES: dict[str, dict[str, float]] = {  # weights of the poolings
     "pooler − cls": {"pooler": 1.0, "cls": -1.0},
     "mean − cls": {"mean": 1.0, "cls": -1.0},
 }
-POOLER_ARMS = ("random", "nsp")  # of experiments.studies.nsp_pooler
-LEARNT = 0.6  # held-out accuracy of next sentences above which an arm of study=nsp learnt them
-# Conditions of study=continued.
-NEXT_SENTENCE, CHANCE, LARGEST_LOSS = 0.7, 0.5, 0.03
-PROBED = ("sst2", "mr", "cr", "mpqa")
-CORRELATED = ("sts12", "sts13", "sts14", "sts15")
-ORIGINAL = "all-MiniLM-L6-v2"
+LEARNT = 0.6  # held-out accuracy of next sentences above which fresh weights, or a pooler alone, learnt them
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """What is compared: a weighted sum of D², whose weights are by arm and pooling."""
+    """Holds a weighted sum of D² that is compared; its weights are by arm and pooling."""
 
     name: str
     arms: str
@@ -55,7 +50,7 @@ def difference_of_arms(name: str, a: str, b: str, weights: Mapping[str, float], 
 class SeedContrast:
     """One quantity over the seeds and units of a stratum."""
 
-    study: str
+    source: str  # a study, or the encoder of poolers that were trained alone
     stratum: str
     quantity: Quantity
     regression: bool  # whether the regression tasks are in
@@ -249,12 +244,12 @@ class PoolerStudy(SeedRuns):
         records = evidence[f"nsp_pooler/{model}"]
         seeds: Mapping[str, Mapping[str, Any]] = evidence.json(f"nsp_pooler/{model}.json")["seeds"]
         self.accuracies = {int(seed): found["held_out_accuracy"] for seed, found in seeds.items()}
-        super().__init__(model, [f"{arm}-{seed}" for seed in self.accuracies for arm in POOLER_ARMS], records)
+        super().__init__(model, [f"{arm}-{seed}" for seed in self.accuracies for arm in ARMS], records)
 
     @property
     def families(self) -> list[list[Quantity]]:
         """The trained pooler less the random one, and each less [CLS], which is the same in both."""
-        random, trained = POOLER_ARMS
+        random, trained = ARMS
         within = [
             Quantity("pooler − cls", shown, {(arm, "pooler"): 1.0, (arm, "cls"): -1.0})
             for arm, shown in ((trained, trained), (random, f"{random} (untrained)"))
@@ -284,91 +279,3 @@ def _holm(pvalues: Sequence[float | None]) -> list[float | None]:
 def studies(evidence: Evidence) -> list[Study]:
     """Return the studies whose records are there."""
     return [Study(evidence, name) for name in NAMES if (evidence.files / "arms" / name / "arms.json").is_file()]
-
-
-@dataclass(frozen=True)
-class Condition:
-    """A condition that was fixed beforehand, and what was measured."""
-
-    label: str  # of the training
-    what: str
-    value: float | None  # None if it was not measured
-    bound: float
-    interval: tuple[float, float] | None = None
-
-    @property
-    def held(self) -> bool | None:
-        """Whether the value, or the lower end of its interval, lies above the bound; None if not measured."""
-        if self.value is None:
-            return None
-        return (self.value if self.interval is None else self.interval[0]) > self.bound
-
-
-def conditions(evidence: Evidence, study: Study) -> list[Condition]:
-    """Return the conditions of study=continued for each arm and seed.
-
-    Differences are in accuracy, of the arm's mean less the original's; their bound is a loss.
-    """
-    found = []
-    for label, facts in study.facts.items():
-        if facts["arm"] != WORDS_ONLY:
-            books, other = (facts[name] for name in ("books", "other_text"))
-            found.append(Condition(label, "next sentences, held-out books", books["nsp_accuracy"], NEXT_SENTENCE))
-            interval = wilson(round(other["nsp_accuracy"] * other["rows"]), other["rows"])
-            found.append(Condition(label, "next sentences, other text", other["nsp_accuracy"], CHANCE, interval))
-        before, after = (accuracies(records) for records in (original(evidence, "poolings"), study.records[label]))
-        found += [
-            # At most three points below is allowed, also exactly three.
-            Condition(
-                label,
-                f"mean on {task} less the original's",
-                after[task] - before[task] if task in after and task in before else None,
-                -LARGEST_LOSS - 1e-9,
-            )
-            for task in PROBED
-        ]
-    return found
-
-
-def original(evidence: Evidence, experiment: str) -> Sequence[Record]:
-    """Return the records of the checkpoint that study=continued begins with; none if they are not there."""
-    name = f"{experiment}/{ORIGINAL}"
-    return evidence.data.get(name, ())
-
-
-def accuracies(records: Sequence[Record]) -> dict[str, float]:
-    """Return the accuracy of mean pooling under probe=logistic, by task."""
-    return {
-        record.result.dataset: float(record.result.metrics["accuracy"]["value"])
-        for record in records
-        if record.result.pooling_label == "mean" and record.result.probe == "logistic"
-    }
-
-
-def original_means(evidence: Evidence, study: Study, stratum: str) -> dict[str, float]:
-    """Return D² of the checkpoint that study=continued begins with, by pooling, over the study's tasks and units."""
-    tasks = study.tasks(stratum)
-    runs: dict[str, dict[str, Record]] = {}
-    for record in original(evidence, "poolings"):
-        if stratum_of(record.result) == stratum and record.result.dataset in tasks:
-            runs.setdefault(record.result.dataset, {})[record.result.pooling_label] = record
-    if not tasks or set(runs) != set(tasks):
-        return {}
-    names = [pooling for pooling in MAIN_POOLINGS if all(pooling in each for each in runs.values())]
-    _, members = unit_members(tasks)
-    return {
-        pooling: float((members @ np.array([record_deviance(runs[task][pooling]) for task in tasks])).mean())
-        for pooling in names
-    }
-
-
-def correlations(records: Sequence[Record]) -> dict[tuple[str, str], float]:
-    """Return Spearman's correlation of the cosine as the vectors are, by task and pooling."""
-    return {
-        (record.result.dataset, record.result.pooling_label): float(record.result.score["value"])
-        for record in records
-        if record.result.probe == "cosine"
-        and record.result.config["probe"]["features"] == "none"
-        and record.result.dataset in CORRELATED
-        and record.result.pooling_label in MAIN_POOLINGS
-    }

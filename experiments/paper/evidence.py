@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from experiments.bundles import Record
+from experiments.losses import WITH_DEVIANCE, record_losses
 from experiments.manifest import RECORDS_DIR, read_committed
 from experiments.paper.labels import by_dtype, by_pooling, regularisation
 from experiments.paper.resampling import Resampling
-from experiments.strata import STRATA, WITH_DEVIANCE, Answer, StratumTasks, record_losses, stratum_of, task_answer
+from experiments.strata import STRATA, Answer, StratumTasks, stratum_of, task_answer
 from experiments.style import MAIN_PAIRS
-from experiments.tasks import labelled_tasks, paired_tasks
+from experiments.tasks import paired_tasks
 from src.errors import UserError, flatten
 from src.evaluation.contrasts import Contrast, Task
 from src.evaluation.multiplicity import MAIN_POOLINGS
@@ -131,24 +132,6 @@ class Evidence(UserDict[str, Sequence[Record]]):
     def tasks(self, bundle: str, **only: Container[Any]) -> list[Task]:
         """Return a bundle's tasks; `only` maps fields of the record to the values that are kept."""
         return paired_tasks(record for record in self[bundle] if _matches(record.result, only))
-
-    def labelled_tasks(
-        self, bundles: Sequence[str], label: Callable[[Result], str], keep: Callable[[Result], bool] | None = None
-    ) -> list[Task]:
-        """Return the tasks of several bundles by label, without datasets that lack a label.
-
-        Parameters
-        ----------
-        bundles : sequence of str
-        label : callable
-            Returns the label of a run (`experiments.paper.labels`).
-        keep : callable, optional
-            Returns whether a run is used.
-        """
-        records = (record for name in bundles for record in self[name])
-        found = labelled_tasks((record for record in records if keep is None or keep(record.result)), label)
-        names = {name for task in found for name in task.predictions}
-        return [task for task in found if set(task.predictions) == names]
 
     def contrasts(self, model: str) -> list[Contrast]:
         """Return the paired differences of `PAIRS` on each real task, in its own metric; Holm over a task's pairs."""

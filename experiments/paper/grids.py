@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments import style
-from experiments.formatting import format_points
+from experiments.formatting import format_points, join_names
 from experiments.paper.evidence import PAIRS, Evidence, is_unscaled, task_place
 from experiments.paper.published import MTEB, OTHER_ROWS
-from experiments.strata import SIMILARITY, SINGLE, STRATA, TOGETHER, StratumTasks, stratum_of
+from experiments.strata import APART, SIMILARITY, SINGLE, STRATA, TOGETHER, StratumTasks, average_level, stratum_of
 from src.evaluation.contrasts import Contrast
 from src.evaluation.differences import BETTER, INCONCLUSIVE, NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE, WORSE
 from src.evaluation.multiplicity import MAIN_POOLINGS
@@ -23,11 +23,12 @@ LEGEND = (
     "Scores × 100; *in*: the task's metric (acc: accuracy, F1, mF1: macro F1, MCC: Matthews, r: Pearson, ρ: Spearman). "
     "**Bold**: the best of [CLS], pooler and mean. A mark is a score's verdict against the best, in that metric: "
     f"{MARKS[INCONCLUSIVE]} inconclusive, {MARKS[NO_RELEVANT_DIFFERENCE]} no relevant difference (shown to be within 1 "
-    f"point), {MARKS[SMALL_DIFFERENCE]} small difference (real, within 1 point); no mark: worse. "
-    "Grey (in Markdown: struck out): nothing is decoded, so the task is in no average. Lines in italics: the average "
-    "difference to [CLS] over the other tasks, in points of D² (similarity: Spearman), marked by its verdict against "
-    "[CLS]. Const.: the best constant prediction. Bag: counts of word pieces under the same probe, or their cosine; "
-    f"{ABOVE} above all three, without a test. Intervals: in the figure, and in the tables of the appendices."
+    f"point), {MARKS[SMALL_DIFFERENCE]} small difference (real, within 1 point); no mark: shown to be worse. "
+    "Grey (in Markdown: struck out): too little is decoded, so the task is in no average. Lines in italics, over the "
+    "other tasks: the average D² of [CLS] (similarity: ρ), and the average differences to it, marked by their verdict "
+    "against [CLS]; no mark: shown to be better (+) or worse (−). Const.: the best constant prediction. Bag: counts of "
+    f"word pieces under the same probe, or their cosine; {ABOVE} above all three, without a test. Intervals: in the "
+    "figure, and in the tables of the appendices."
 )
 
 
@@ -110,8 +111,12 @@ def _claim_lines(name: str, stratum: StratumTasks | None) -> list[Line]:
     claims = {(each.a, each.b): each for each in stratum.claims(PAIRS)} if stratum else {}
     if not claims:
         return []
-    scope = next(iter(claims.values())).scope.removeprefix("on these ").removeprefix("over ")
-    cells = ["0"]
+    first = next(iter(claims.values()))
+    scope = first.scope.removeprefix("on these ").removeprefix("over ")
+    if name == APART:  # its tasks have no lines of their own
+        scope = join_names(first.tasks)
+    level = average_level(stratum, "cls") if stratum else None
+    cells = ["" if level is None else format_points(level)]
     for pooling in MAIN_POOLINGS[1:]:
         claim = claims.get((pooling, "cls"))
         cells.append("" if claim is None else format_points(claim.value, signed=True) + MARKS[claim.verdict])
@@ -149,4 +154,8 @@ def _trivial(value: Any) -> float | None:
 def pooler_note(evidence: Evidence, model: str) -> str:
     """Return the note on a model's untrained pooler, empty if it was trained."""
     untrained = evidence.pooler_status(model) == "untrained"
-    return f"† {style.model_label(model, 'untrained')}: says nothing of trained poolers." if untrained else ""
+    return (
+        f"† {style.model_label(model, 'untrained')}: random weights, so its column says nothing of trained poolers."
+        if untrained
+        else ""
+    )

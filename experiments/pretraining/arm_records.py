@@ -3,8 +3,9 @@
 ``python -m experiments.pretraining.arm_records arms=FOLDER [study=nsp] [data_root=FOLDER]``
 
 Each complete arm gets its sweeps, which are not run again once they are finished. Their records
-become the bundle ``arms/STUDY`` among the committed records, beside ``arms.json`` (each training's
-identity, digest and figures) and ``training.csv`` (all training curves). For ``study=continued``,
+become the bundle ``arms/STUDY`` among the committed records, with the test rows of the first seed.
+Beside it are ``arms.json`` (each training's identity, digest and figures) and ``training.csv`` (all
+training curves). For ``study=continued``,
 ``text=`` and ``other_text=`` name the books and a folder of text of another kind, on which the
 next-sentence heads are measured. docs/protocol.md states what the records answer.
 """
@@ -21,9 +22,9 @@ from typing import Any, Literal
 from experiments.bundles import Record, read_records, write_bundle
 from experiments.cli import ModelPath, at_least, command, required
 from experiments.files import write_csv, write_json
+from experiments.losses import without_rows
 from experiments.manifest import RECORDS_DIR, write_manifest
 from experiments.pretraining.arms import STUDIES, Arm, read_identity
-from experiments.strata import without_rows
 from src.cli.messages import print_text
 from src.errors import UserError
 from src.storage.files import file_digest, read_json

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from experiments.losses import WITH_DEVIANCE
 from experiments.report.sections import Run, Section, higher_is_better, label_title
-from experiments.strata import WITH_DEVIANCE, selection_loss, stratum_of
+from experiments.strata import selection_loss, stratum_of
 from src.results.display import format_score
 
 Choice = tuple[Section, Run]

@@ -61,7 +61,7 @@ def _overview_row(title: str, section: Section, verdict: Verdict, fails: bool) -
     used = next((run for run in section.runs if run.name == verdict.use.partition(AT_LAYER)[0]), None)
     score = Cell("") if used is None else Cell(format_score(section.metric, used.result.score), used.value)
     return (
-        Cell(f"{title} (nothing decoded)" if fails else title),
+        Cell(f"{title} (too little decoded)" if fails else title),
         Cell(f"{rows:,}", rows),
         Cell(section.metric),
         Cell(verdict.use),

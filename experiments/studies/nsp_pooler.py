@@ -29,6 +29,7 @@ from experiments.configurations import probe_config
 from experiments.files import write_json, writing
 from experiments.pretraining.corpus import read_texts, split_held_out
 from experiments.studies.coherence_pairs import pairs
+from experiments.studies.pooler_arms import ARMS
 from src.cli.messages import print_text
 from src.config.paths import cache_folder
 from src.config.schema import Config, ModelConfig, RuntimeConfig
@@ -51,7 +52,6 @@ from src.storage.arrays import ArrayStore
 BATCH = 128
 WEIGHT_DECAY = 0.01
 WARM_UP = 0.1  # share of the steps, of linear rise
-ARMS = ("random", "nsp")
 State = dict[str, Tensor]
 PARAMETERS = {
     "weight": "bert.pooler.dense.weight", "bias": "bert.pooler.dense.bias",
@@ -64,14 +64,14 @@ class Options:
     """Options of the command."""
 
     text: str = required("a folder of .txt files, a document each")
-    output: str = required("the folder of the two checkpoints")
+    output: str = required("the folder of the checkpoints")
     model: ModelPath = ModelPath(EMBEDDED + "bert-books")
-    pairs: int = 20000
-    held_out_pairs: int = 4000
+    pairs: int = at_least(2, 20000)
+    held_out_pairs: int = at_least(2, 4000)
     held_out: float = 0.02  # last part of each document, in characters
-    words: int = 45  # of a pair
+    words: int = at_least(2, 45)  # of a pair
     seeds: int = at_least(1, 5)  # a seed gives the start and the order of the pairs
-    epochs: int = 30
+    epochs: int = at_least(1, 30)
     rate: float = 0.001
     cache_dir: str | None = None
 
@@ -95,8 +95,11 @@ def run(options: Options) -> dict[str, Any]:
     Raises
     ------
     UserError
-        The checkpoint is not a BERT, or the text is too short.
+        A number is out of its range, the checkpoint is not a BERT, or the text is too short.
     """
+    for name in ("held_out", "rate"):
+        if not 0 < getattr(options, name) < 1:
+            raise UserError(f"{name}={getattr(options, name):g}: a number between 0 and 1 is needed.")
     began = time.perf_counter()
     output = Path(options.output)
     config = Config(model=ModelConfig(path=options.model.path), runtime=RuntimeConfig(cache_dir=options.cache_dir))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from src.cli.validation import parse_config
-from src.config.schema import Config
 from src.errors import UserError, flatten
 from src.sweeps.checks import without_hydra
 from src.sweeps.plan import PlannedJob, SweepPlan, override_key
@@ -41,7 +41,7 @@ def find_missing(plan: SweepPlan, compose: Callable[[Sequence[str]], DictConfig]
     """Return the reasons why jobs lack their input, each with its jobs.
 
     Jobs that differ in no key that names an input are checked once. What else is wrong with a job is
-    left to the job.
+    left to the job, unless the same is wrong with every job.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def find_missing(plan: SweepPlan, compose: Callable[[Sequence[str]], DictConfig]
     Raises
     ------
     UserError
-        The configuration of every job is refused for the same reason.
+        Every job is refused, and for the same reason.
     """
     from src.pipeline.prepare import check_inputs  # loads libraries that --help does not need
 
@@ -63,7 +63,7 @@ def find_missing(plan: SweepPlan, compose: Callable[[Sequence[str]], DictConfig]
     found: dict[str, tuple[list[PlannedJob], dict[str, None]]] = {}
     parsed = {named: _parse(jobs[0], compose) for named, jobs in alike.items()}
     if all(isinstance(each, Exception) for each in parsed.values()):
-        _check_some_are_valid(plan.jobs, compose)
+        _raise_common_fault(plan.jobs, compose)
     for named, config in parsed.items():
         if isinstance(config, Exception):
             continue
@@ -78,18 +78,25 @@ def find_missing(plan: SweepPlan, compose: Callable[[Sequence[str]], DictConfig]
     return [MissingInput(reason, tuple(jobs), tuple(datasets)) for reason, (jobs, datasets) in found.items()]
 
 
-def _parse(job: PlannedJob, compose: Callable[[Sequence[str]], DictConfig]) -> Config | Exception:
-    """Return the checked configuration of a job, or why it is refused."""
+def _parse(job: PlannedJob, compose: Callable[[Sequence[str]], DictConfig]) -> Any:
+    """Return the checked configuration of a job, or the exception that refuses it."""
     try:
         return parse_config(without_hydra(compose(job.overrides)))
     except (UserError, HydraException, OmegaConfBaseException) as error:
         return error
 
 
-def _check_some_are_valid(jobs: Iterable[PlannedJob], compose: Callable[[Sequence[str]], DictConfig]) -> None:
-    """Raise the reason why the configuration of every job is refused, if it is one and the same."""
-    reasons = set()
+def _raise_common_fault(jobs: Iterable[PlannedJob], compose: Callable[[Sequence[str]], DictConfig]) -> None:
+    """Raise the reason why every job is refused, if it is one and the same.
+
+    Jobs whose overrides all occur in earlier ones are left out.
+    """
+    reasons: set[str] = set()
+    seen: set[str] = set()
     for job in jobs:
+        if seen.issuperset(job.overrides):
+            continue
+        seen.update(job.overrides)
         error = _parse(job, compose)
         if not isinstance(error, UserError):
             return

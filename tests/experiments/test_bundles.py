@@ -17,7 +17,9 @@ from experiments.bundles import (
     read_records,
     write_bundle,
 )
-from experiments.strata import record_deviance, record_losses, without_rows
+from experiments.losses import record_deviance, record_losses, without_rows
+from experiments.strata import explained
+from experiments.tasks import paired_task
 from src.errors import UserError
 from src.evaluation.deviance import log_likelihoods
 from tests.helpers.records import LABELS, make_predictions, make_result
@@ -109,6 +111,22 @@ def test_a_bundle_without_a_record_is_refused(tmp_path):
         read_records(tmp_path)
 
 
+@pytest.mark.parametrize("draws", [1, 3])
+def test_scores_without_their_rows_keep_their_deviance(tmp_path, draws):
+    generator = np.random.default_rng(0)
+    labels = generator.standard_normal(60)
+    predictions = labels + generator.standard_normal((draws, 60))
+    result = make_result(probe="ridge", draws=draws, counts={**make_result().counts, "classes": None})
+    whole = Record("x", result, make_predictions(labels, predictions if draws > 1 else predictions[0]))
+    expected = 1 - ((predictions - labels) ** 2).mean(axis=0).sum() / ((labels - labels.mean()) ** 2).sum()
+    write_bundle([without_rows(whole)], tmp_path)
+    (back,) = read_records(tmp_path)
+    assert record_deviance(back) == pytest.approx(expected, abs=1e-9)
+    for compare in (lambda: paired_task([back], lambda result: "x"), lambda: explained(back)):
+        with pytest.raises(UserError, match="without its test rows"):
+            compare()
+
+
 def test_a_record_without_its_rows_keeps_its_deviance(tmp_path):
     generator = np.random.default_rng(0)
     decisions = generator.standard_normal(len(LABELS)) + 2 * LABELS - 1
@@ -124,7 +142,17 @@ def test_a_record_without_its_rows_keeps_its_deviance(tmp_path):
     assert record_deviance(back) == pytest.approx(record_deviance(whole), abs=1e-12)
 
 
-@pytest.mark.parametrize("sums", [{"loss": 1.0, "constant": 0.0}, {"loss": "many", "constant": 1.0}, ["loss"]], ids=str)
+@pytest.mark.parametrize(
+    "sums",
+    [
+        {"loss": 1.0, "constant": 0.0},
+        {"loss": "many", "constant": 1.0},
+        ["loss"],
+        {"loss": 1.0},
+        {"loss": -1.0, "constant": 1.0},
+    ],
+    ids=str,
+)
 def test_sums_that_are_no_losses_are_refused(tmp_path, sums):
     write_bundle([without_rows(Record("x", make_result(), make_predictions(LABELS, LABELS)))], tmp_path)
     path = tmp_path / RECORDS_FILE

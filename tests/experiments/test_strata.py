@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 from experiments.bundles import Record
+from experiments.losses import record_constant, record_losses
 from experiments.strata import (
     APART,
     SIMILARITY,
     SINGLE,
     TOGETHER,
     build_strata,
-    record_constant,
-    record_losses,
     row_contrast,
     stratum_of,
     task_answer,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from experiments.bundles import Record, read_records
-from experiments.tasks import labelled_tasks, paired_tasks
+from experiments.tasks import paired_task, paired_tasks
 from src.errors import UserError
 from tests.helpers.records import LABELS
 
@@ -26,4 +26,4 @@ def test_runs_on_different_rows_are_not_paired(sweep):
 
 def test_two_runs_of_one_label_are_refused(sweep):
     with pytest.raises(UserError, match="two runs are labelled x"):
-        labelled_tasks(read_records(sweep), lambda result: "x")
+        paired_task(read_records(sweep)[:2], lambda result: "x")

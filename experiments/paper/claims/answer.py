@@ -8,6 +8,7 @@ from experiments.formatting import join_names
 from experiments.paper.claims import arms, ladder, practice, primary, settings, strata
 from experiments.paper.claims.sentences import Claim, format_claim, scope_of
 from experiments.paper.evidence import PAIRS, Evidence
+from experiments.paper.labels import by_pairing
 from experiments.strata import SIMILARITY, SINGLE, TOGETHER, StratumTasks
 from experiments.style import LABELS
 from src.errors import UserError
@@ -45,6 +46,10 @@ SENTENCES = (  # stratum and pair of each sentence of the answer
     (TOGETHER, ("mean", "cls")),
     (SIMILARITY, ("mean", "cls")),
 )
+ENCODERS = {  # what a reader has to know of them
+    "bert-books": "a small BERT that this project pre-trained on 85 books; pooler trained, by next sentences",
+    "all-MiniLM-L6-v2": "a sentence encoder trained with mean pooling, which favours the mean; pooler never trained",
+}
 PLACES = {
     SINGLE: "single texts",
     TOGETHER: "pairs read together",
@@ -70,17 +75,20 @@ WORDS = {
 
 def all_claims(evidence: Evidence) -> list[Claim]:
     """Return the claims in their order on the page."""
-    return [*(claim(evidence) for claim in CLAIMS), *arms.claims(evidence)]
+    claims = [claim for claim in CLAIMS if claim is not practice.finetuning or practice.FINETUNED in evidence]
+    return [*(claim(evidence) for claim in claims), *arms.claims(evidence)]
 
 
 def scope(evidence: Evidence) -> str:
     """Return what was measured, in a paragraph."""
-    models = [f"{model} (pooler {evidence.pooler_status(model)})" for model in evidence.models]
+    models = [
+        f"**{model}** ({ENCODERS.get(model, f'pooler {evidence.pooler_status(model)}')})" for model in evidence.models
+    ]
     total = sum(len(records) for records in evidence.values())
     return (
         "BERT returns `sequence_output`, whose first vector is [CLS], and `pooled_output` = tanh(W·[CLS] + b), "
         "the pooler. Do they serve the same purpose, and how do they compare with the mean of all vectors? "
-        f"Encoders are **frozen**{'' if has_base(evidence) else ' and small'}: {join_names(models)}; {total:,} runs."
+        f"Encoders are **frozen**{'' if has_base(evidence) else ' and small'}: {join_names(models)}. {total:,} runs."
     )
 
 
@@ -134,7 +142,9 @@ def lead(evidence: Evidence) -> str:
     """Return the text above the answer: the encoder that it is about, and the poolings that no test excludes."""
     model = trained_model(evidence)
     parts = [part for part in map(_choice, evidence.strata(model)) if part]
-    choice = f"take {'; '.join(parts)}. Each one not named is shown to score below another." if parts else "no claim."
+    choice = (
+        f"take {'; '.join(parts)}. Every pooling not named was shown to score below another." if parts else "no claim."
+    )
     status = evidence.pooler_status(model)
     return f"For frozen **{model}** (pooler {status}), by a linear probe or (similarity) the cosine: {choice}"
 
@@ -145,16 +155,32 @@ def _choice(stratum: StratumTasks) -> str:
     names, others = not_shown_worse(claims), not_shown_worse(classified)
     if not names:
         return ""
-    place = f" ({READ[stratum.stratum]})" if stratum.stratum in READ else ""
-    but = ""
+    notes = [READ[stratum.stratum]] if stratum.stratum in READ else []
     if others and others != names:
-        tasks = join_names(classified[0].tasks)
-        but = f", but {_either(others)} in D² on {tasks}, whose labels are classes, not scores"
-    return f"{_either(names)} for {stratum.stratum}{place}{but}"
+        tasks = classified[0].tasks
+        kind = "the only classification task" if len(tasks) == 1 else "the classification tasks"
+        notes.append(f"but {_either(others)} in D² on {join_names(tasks)}, {kind}")
+    remark = f" ({'; '.join(notes)})" if notes else ""
+    return f"{_either(names)} for {stratum.stratum}{remark}"
 
 
 def _either(poolings: list[str]) -> str:
     return " or ".join(f"**{LABELS[name]}**" for name in poolings)
+
+
+def apart(evidence: Evidence) -> str:
+    """Return how pairs read apart compare with pairs read together; empty if it was not measured."""
+    model = trained_model(evidence)
+    if f"pairs/{model}" not in evidence:
+        return ""
+    pair = ("mean, separate", "cls, joint")
+    found = evidence.claims(model, [f"pairs/{model}"], by_pairing, [pair], stratum=settings.RECIPES)
+    return " ".join(
+        f"Pairs read apart ([u; v; |u − v|; u · v] of their two vectors) are another choice: their mean is "
+        f"{claim.verdict} than [CLS] of pairs read together, {format_claim(claim)} points {scope_of(claim)}."
+        for _, claim in found
+        if claim.verdict in (BETTER, WORSE)
+    )
 
 
 def other_encoders(evidence: Evidence) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from experiments.formatting import format_interval, format_points, join_names
-from experiments.paper.arms import SeedContrast, Study, conditions, studies
+from experiments.paper.arms import SeedContrast, Study, studies
 from experiments.paper.claims.sentences import Claim, Number
+from experiments.paper.continued import conditions
 from experiments.paper.evidence import Evidence
 from src.results.display import format_p_value
 
@@ -16,6 +17,8 @@ COMMANDS = (
     "python -m experiments.pretraining.arms study={0} text=FOLDER output=ARMS, then "
     "python -m experiments.pretraining.arm_records study={0} arms=ARMS data_root=FOLDER"
 )
+
+NO_CONTRAST = "No contrast: two seeds of all arms and two units of tasks that count are needed."
 
 
 def claims(evidence: Evidence) -> list[Claim]:
@@ -31,7 +34,7 @@ def _claim(evidence: Evidence, study: Study) -> Claim:
         text.append(_scopes(found))
         see.insert(0, "tables/arms")
     else:
-        text.append("No contrast: two seeds of all arms and two units of tasks that count are needed.")
+        text.append(NO_CONTRAST)
     if study.name == "continued":
         see += ["tables/arms-conditions", "tables/arms-similarity"]
     numbers = [format_seed_contrast(each) for each in found]

@@ -7,7 +7,7 @@ import numpy as np
 from experiments import style
 from experiments.formatting import join_names
 from experiments.paper.arms import LEARNT, PoolerStudy
-from experiments.paper.claims.arms import format_seed_contrast
+from experiments.paper.claims.arms import NO_CONTRAST, format_seed_contrast
 from experiments.paper.claims.sentences import SWEEP, Claim, claim_numbers, describe_claims, no_claim
 from experiments.paper.evidence import STRENGTHS, Evidence
 from experiments.paper.labels import by_pooling
@@ -50,16 +50,18 @@ def nsp_pooler(evidence: Evidence) -> Claim:
         scopes = {each.stratum: f"{each.stratum}: {join_names(each.tasks)}" for each in found}
         lines.append(
             f"**{model}**, encoder frozen, W and b trained by next-sentence prediction alone: right on {head:.1f} % of "
-            f"held-out pairs (a linear probe on [CLS]: {probe:.1f} %), mean of {len(right)} seeds; above "
-            f"{LEARNT:.0%} in {len(study.learnt)}. "
-            + (f"In points of D², {'; '.join(scopes.values())}." if scopes else no_claim(model))
+            f"held-out pairs (a linear probe on [CLS]: {probe:.1f} %), mean of {len(right)} seeds; "
+            f"{len(study.learnt)} of them exceed {LEARNT:.0%}. "
+            + (f"In points of D², {'; '.join(scopes.values())}." if scopes else NO_CONTRAST)
         )
     return Claim(
         "What next-sentence prediction teaches the pooler itself",
         "The same frozen encoder with random poolers and with those that only next-sentence prediction has trained, "
         "each from its random start; the error is that of starts and units. " + " ".join(lines),
         numbers,
-        "python -m experiments.studies.nsp_pooler text=FOLDER output=FOLDER, then " + SWEEP.format("nsp_pooler"),
+        "python -m experiments.studies.nsp_pooler text=FOLDER output=PLACE, then "
+        + SWEEP.format("nsp_pooler")
+        + " model=checkpoint model.path=PLACE/random-0,PLACE/nsp-0,...",
         ["figures/nsp_pooler", "tables/nsp_pooler"],
     )
 
@@ -118,7 +120,7 @@ def geometry(evidence: Evidence) -> Claim:
         lines.append(
             f"**{model}** (means over {len(tasks)} tasks' texts): linear CKA with [CLS] is {cka['pooler']:.2f} for the "
             f"pooler, {cka['random_pooler']:.2f} for a random one and {cka['mean']:.2f} for the mean. W's largest "
-            f"singular value is {weight['singular_max']:.2f}, noise of its variance ends at "
+            f"singular value is {weight['singular_max']:.2f}, that of a random matrix of its variance at most "
             f"{weight['singular_edge']:.2f}, its condition number is {weight['condition_number']:,.0f}; effective rank "
             f"of {join_names(ranks)}; {100 * saturated:.1f} % of the pooler's entries lie beyond 0.99."
         )

@@ -21,7 +21,7 @@ from src.evaluation.units import MeanContrast
 from src.results.display import format_p_value
 
 SWEEP = "python -m src.run -m +experiment={} data_root=FOLDER"
-SECOND = "²"  # marks the corrected p-values of the second family
+SECOND = "₂"  # marks the corrected p-values of the second family
 
 
 @dataclass(frozen=True)
@@ -89,15 +89,12 @@ def claim_numbers(found: Iterable[tuple[str, MeanContrast]], prefix: str = "") -
     return [claim_number(each, f"{prefix}{stratum}: {style.pair_label(each.a, each.b)}") for stratum, each in found]
 
 
-def describe_claims(found: Sequence[tuple[str, MeanContrast]], *, pair: bool = True) -> str:
-    """Return claims in words: the pair unless all are of one, its difference, verdict and scope, by stratum."""
+def describe_claims(found: Sequence[tuple[str, MeanContrast]]) -> str:
+    """Return claims in words: the pair, its difference, verdict and scope, by stratum."""
     parts = []
     for stratum in dict.fromkeys(stratum for stratum, _ in found):
         mine = [each for own, each in found if own == stratum]
-        named = [
-            f"{style.pair_label(each.a, each.b) + ' ' if pair else ''}{format_claim(each)}, {each.verdict}"
-            for each in mine
-        ]
+        named = [f"{style.pair_label(each.a, each.b)} {format_claim(each)}, {each.verdict}" for each in mine]
         parts.append(f"{stratum}, {scope_of(mine[0])}: {'; '.join(named)}")
     return ". ".join(parts)
 

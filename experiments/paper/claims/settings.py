@@ -94,10 +94,10 @@ def coherence(evidence: Evidence) -> Claim:
         ]
         lines.append(f"Read {way}, difference to [CLS] in points: {join_names(described)}.")
     return Claim(
-        "Where the pooler should win: does one text follow the other?",
+        "The pooler's own pre-training task: does one text follow the other?",
         "What next-sentence prediction trained the pooler for, on passages of books that it never saw and on the "
-        "suite's own task; embedded model. A negative's second passage comes from another book, and passages of a "
-        "book overlap, so the intervals are somewhat narrow. " + " ".join(lines),
+        "suite's own task; bert-books, accuracy. A negative's second passage comes from another book, and passages of "
+        "a book overlap, so the intervals are somewhat narrow. " + " ".join(lines),
         numbers,
         "python -m experiments.studies.coherence_pairs text=FOLDER output=FOLDER, then python -m src.run -m "
         "dataset=files dataset.name=book_coherence dataset.train=FOLDER/train.tsv dataset.test=FOLDER/test.tsv "
@@ -170,7 +170,8 @@ def data(evidence: Evidence) -> Claim:
     return Claim(
         "How much data: the online code",
         "Compression is the labels' bits under a uniform code, divided by their bits if a probe on the features "
-        "predicts them block by block. More is better. One order of the rows, so no interval. " + " ".join(lines),
+        "predicts them block by block. More is better; at 1 the probe knows no more than the number of classes, and "
+        "unbalanced labels alone pass it. One order of the rows, so no interval. " + " ".join(lines),
         [],
         SWEEP.format("mdl"),
         ["figures/data", "tables/mdl"],
@@ -192,10 +193,11 @@ def few_shot(evidence: Evidence) -> Claim:
             described = [
                 f"{style.pair_label(*pair)} is {text}" for pair in PAIRS[:2] if (text := describe_tasks(found, *pair))
             ]
-            lines.append(f"**{model}**, {size} rows a class: {'. '.join(described)}.")
+            drawn = len(records[0].result.score["draws"])
+            lines.append(f"**{model}**, {size} rows a class, {drawn} draws: {'. '.join(described)}.")
     return Claim(
-        "Few training rows: which pooling with how many",
-        "Twenty draws of rows by MTEB's rules, the same for every pooling; each task in its own metric, each number of "
+        "Which pooling with few training rows",
+        "Draws of rows by MTEB's rules, the same for every pooling; each task in its own metric, each number of "
         "rows a family of its own. " + " ".join(lines),
         numbers,
         SWEEP.format("few_shot"),
@@ -223,7 +225,8 @@ def protocol(evidence: Evidence) -> Claim:
         lines.append(f"Better under one and worse under another: {join_names(opposed)}.")
     return Claim(
         "Do published protocols agree with the suite's probe?",
-        "SentEval's and MTEB's rules give no D², so tasks are compared one by one. " + " ".join(lines),
+        "SentEval's and MTEB's rules give no D², so tasks are compared one by one; pairs are read apart. "
+        + " ".join(lines),
         numbers,
         f"{SWEEP.format('protocol')}, and again with dataset=mrpc,sick_e pairing=separate",
         ["figures/protocol", "tables/protocol"],

@@ -25,12 +25,14 @@ def _numbers(stratum: StratumTasks, model: str) -> list[Number]:
     numbers = claim_numbers([(stratum.stratum, each) for each in claims], f"{model}, ")
     if claims and stratum.stratum != SIMILARITY:
         without = [each for each in stratum.claims(PAIRS, regression=False) if each.tasks != claims[0].tasks]
-        numbers += claim_numbers([(f"{stratum.stratum}, no regression", each) for each in without], f"{model}, ")
+        numbers += claim_numbers(
+            [(f"{stratum.stratum}, classification tasks only", each) for each in without], f"{model}, "
+        )
     return numbers
 
 
 def _describe(stratum: StratumTasks) -> str:
     failed = [f"{name} ({format_points(each.gain or 0.0)} %)" for name, each in stratum.failed.items()]
-    cannot = f"; nothing decoded: {join_names(failed)}" if failed else ""
+    cannot = f"; too little decoded: {join_names(failed)}" if failed else ""
     guessed = f"; decided by the test labels: {join_names(stratum.approximate)}" if stratum.approximate else ""
     return f"{stratum.stratum}: {join_names(stratum.tasks)}{cannot}{guessed}"

@@ -20,7 +20,7 @@ NEEDS = ("mdl/bert-books", "mdl/all-MiniLM-L6-v2")
 CAPTION = """Scores of probes on growing parts of the training rows, in one seeded order, with 95 %
 intervals over test rows; the dotted line is the best constant prediction. Last panel of a model:
 compression, the labels' bits under a uniform code divided by their bits if a probe predicts them block
-by block; at 1 the features say nothing of the labels. It has no interval, being exact for that order."""
+by block; unbalanced labels alone exceed 1. It has no interval, being exact for that order."""
 ROWS = (10, 100, 1000, 10000, 100000)
 
 

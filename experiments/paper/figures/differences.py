@@ -23,7 +23,7 @@ PLACE = 1
 NEEDS = ("poolings/bert-books", "poolings/all-MiniLM-L6-v2")
 CAPTION = f"""The pooler and the mean less [CLS] of the same encoder, in points of D² (similarity: of
 Spearman's correlation), with 95 % intervals. Right of 0 they are better than [CLS], left of it worse.
-A diamond is the average over the tasks below it that are not grey. From grey tasks nothing is decoded,
+A diamond is the average over the tasks below it that are not grey. From grey tasks too little is decoded,
 and they enter no average. The tasks of similarity are in the tables. The band is the margin of
 {100 * MARGIN:g} point; the axis is linear inside it and logarithmic outside. Intervals are not corrected for
 their number."""
@@ -110,7 +110,7 @@ def _mark(axis: Axes, height: float, line: Line, name: str, status: str) -> None
     label = f"{style.pooling_label(name, status)} − [CLS]"
     if line.is_floor:
         look |= {"color": "#B0B0B0", "markerfacecolor": "#B0B0B0"}
-        label = "nothing decoded"
+        label = "too little decoded"
     elif line.is_mean:
         label = "_none"  # the diamond and the colour stand in the legend
     axis.errorbar(value, height, xerr=[[value - low], [high - value]], linestyle="none", label=label, **WIDTHS, **look)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 PLACE = 7.5
 NEEDS = ("few_shot/bert-books",)
-CAPTION = """Scores of probes on few training rows, twenty draws by MTEB's rules, each draw the same rows for every
-pooling: means with 95 % intervals over draws and test rows. The dotted line is the best constant prediction. Each panel
-has its own scale."""
+CAPTION = """Scores of probes on few training rows, drawn several times by MTEB's rules, the same rows for every
+pooling: means with 95 % intervals over draws and test rows. The dotted line is the best constant prediction. Each
+panel has its own scale."""
 
 
 @drawing.requires(NEEDS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -31,6 +32,23 @@ def find_figures() -> dict[str, ModuleType]:
 
 
 FIGURES = find_figures()
+
+
+def drawable(data: Collection[str], files: Path) -> dict[str, ModuleType]:
+    """Return the figures whose records are there, in the paper's order.
+
+    Parameters
+    ----------
+    data : collection of str
+        Names of bundles.
+    files : Path
+        Folder of the other records.
+    """
+    return {
+        name: figure
+        for name, figure in FIGURES.items()
+        if all(need in data or (files / need).is_file() for need in figure.NEEDS)
+    }
 
 
 def require_matplotlib() -> None:

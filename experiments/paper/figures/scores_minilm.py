@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PLACE = 3
 NEEDS = ("poolings/all-MiniLM-L6-v2",)
 CAPTION = scores.CAPTION.replace("bert-books", "all-MiniLM-L6-v2") + (
-    " The pooler of this checkpoint was never trained: what goes through it is hollow and called so."
+    " The pooler of this checkpoint was never trained: open markers."
 )
 
 

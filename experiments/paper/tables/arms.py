@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from experiments.formatting import format_interval, format_points
-from experiments.paper.arms import (
+from experiments.paper.arms import LEARNT, WORDS_ONLY, PoolerStudy, SeedContrast, Study, studies
+from experiments.paper.continued import (
     CORRELATED,
-    LEARNT,
     ORIGINAL,
-    WORDS_ONLY,
     Condition,
-    PoolerStudy,
-    SeedContrast,
-    Study,
     conditions,
     correlations,
     original,
     original_means,
-    studies,
 )
 from experiments.paper.evidence import Evidence
 from experiments.paper.tables.table import Table
@@ -43,7 +38,7 @@ def arms(evidence: Evidence) -> list[Table]:
         return []
     tables = [checks(found), levels(evidence, found)]
     if lines := [each for study in found for each in study.all_contrasts()]:
-        tables.insert(0, contrasts("arms", ARMS_CAPTION, lines))
+        tables.insert(0, contrasts("arms", ARMS_CAPTION, "study", lines))
     for study in found:
         if study.name == "continued":
             tables += [held(conditions(evidence, study)), similarities(evidence, study)]
@@ -55,14 +50,14 @@ def nsp_pooler(evidence: Evidence) -> Table:
     lines = [
         each for model in evidence.models_of("nsp_pooler") for each in PoolerStudy(evidence, model).all_contrasts()
     ]
-    return contrasts("nsp_pooler", POOLER_CAPTION, lines)
+    return contrasts("nsp_pooler", POOLER_CAPTION, "encoder", lines)
 
 
-def contrasts(name: str, caption: str, lines: list[SeedContrast]) -> Table:
-    """Return contrasts that are paired by seed."""
+def contrasts(name: str, caption: str, heading: str, lines: list[SeedContrast]) -> Table:
+    """Return contrasts that are paired by seed; `heading` names their sources."""
     cells = [
         (
-            each.study,
+            each.source,
             each.stratum + ("" if each.regression else ", without scores"),
             each.quantity.arms,
             each.quantity.name,
@@ -77,7 +72,8 @@ def contrasts(name: str, caption: str, lines: list[SeedContrast]) -> Table:
     ]
     rows = [
         {
-            **{name: getattr(each, name) for name in ("study", "stratum", "regression")},
+            heading: each.source,
+            **{name: getattr(each, name) for name in ("stratum", "regression")},
             "arms": each.quantity.arms,
             "quantity": each.quantity.name,
             "difference": each.difference.value,
@@ -90,7 +86,7 @@ def contrasts(name: str, caption: str, lines: list[SeedContrast]) -> Table:
         }
         for each in lines
     ]
-    columns = ("study", "stratum", "arms", "what", "difference", "95 %", "verdict", "p", "p equivalence", "size")
+    columns = (heading, "stratum", "arms", "what", "difference", "95 %", "verdict", "p", "p equivalence", "size")
     return Table(name, caption, columns, cells, rows)
 
 

@@ -143,8 +143,7 @@ def few_shot(evidence: Evidence) -> Table:
     sizes = {record.result.key: rows_per_class(record.result) for record in records}
     records.sort(key=lambda each: (each.result.model, each.result.dataset, sizes[each.result.key]))
     caption = (
-        "Few training rows: means over twenty draws by MTEB's rules, in points with 95 % intervals over draws and test "
-        "rows."
+        "Few training rows: means over draws by MTEB's rules, in points with 95 % intervals over draws and test rows."
     )
 
     def group(row: Row) -> tuple[str, ...]:
@@ -197,7 +196,7 @@ def finetune(evidence: Evidence) -> Table:
     labels = [style.LABELS[name] for name in MAIN_POOLINGS]
     columns = ("task", *(f"{label}, tuned" for label in labels), *(f"{label}, frozen" for label in labels))
     caption = (
-        "The embedded model with all weights tuned, on at most 1,500 training rows, and frozen, on all; "
+        "bert-books with all weights tuned, on at most 1,500 training rows, and frozen, on all; "
         "points with 95 % intervals."
     )
     return Table("finetune", caption, columns, cells, [*tuned.rows, *frozen.rows])

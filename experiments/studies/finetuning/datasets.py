@@ -73,16 +73,22 @@ class TokenisedDataset:
         return copy.deepcopy(self.encoder)
 
     def holdout_mask(self) -> np.ndarray:
-        """Return which training rows are held out to choose the rate, (rows,) bool."""
+        """Return which of the `chosen` rows are held out to choose the rate, (chosen,) bool.
+
+        Raises
+        ------
+        UserError
+            They are too few to hold any out.
+        """
         data = self.data
-        groups, mixed = data.groups, data.groups_span_classes
         return RowSplitter(
-            data.train.label,
+            data.train.label[self.chosen],
             0,
             fraction=HELD_OUT,
-            groups=groups,
-            groups_span_classes=mixed,
+            groups=data.groups[self.chosen],
+            groups_span_classes=data.groups_span_classes,
             regression=not data.classes,
+            names=data.classes,
         ).holdout_mask()
 
     def identity(self) -> dict[str, Any]:

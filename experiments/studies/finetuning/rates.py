@@ -8,9 +8,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from experiments.studies.finetuning.datasets import TokenisedDataset
 from experiments.studies.finetuning.options import Options
-from experiments.studies.finetuning.trials import Trial, run_trials
+from experiments.studies.finetuning.trials import Trial, TrialResult, run_trials
+from src.errors import UserError
+from src.pooling import poolings
 from src.probes.decisions import losses
 from src.storage.atomic import replace_files
 from src.storage.files import read_json
@@ -29,11 +33,17 @@ def choose_rates(datasets: Sequence[TokenisedDataset], options: Options, output:
     -------
     dict
         By dataset and pooling: ``value`` and ``grid``, a ``{value, loss, converged}`` per rate. The
-        loss is the mean log-loss or squared error; the grid of a single rate is empty.
+        loss is the mean log-loss or squared error, None where it was not finite; the grid of a single
+        rate is empty.
+
+    Raises
+    ------
+    UserError
+        The loss is not finite at any rate.
     """
     cells = {
         (dataset.data.name, pooling): content_key(
-            {"rates": list(options.rate), "pooling": pooling, **dataset.identity()}
+            {"rates": list(options.rate), "pooling": pooling, "code": poolings[pooling].code, **dataset.identity()}
         )
         for dataset in datasets
         for pooling in options.pooling
@@ -46,11 +56,14 @@ def choose_rates(datasets: Sequence[TokenisedDataset], options: Options, output:
     trials = [Trial(*cell, rate, 0, holdout=True) for cell in missing for rate in options.rate]
     with closing(run_trials(options, trials)) as results:
         for cell in missing:
-            found = [held_out_loss(named[cell[0]], next(results).decisions["train"]) for _ in options.rate]
             grid = [
-                {"value": rate, "loss": loss, "converged": None} for rate, loss in zip(options.rate, found, strict=True)
+                {"value": rate, "loss": held_out_loss(named[cell[0]], next(results)), "converged": None}
+                for rate in options.rate
             ]
-            kept[cells[cell]] = {"value": options.rate[found.index(min(found))], "grid": grid}
+            finite = {entry["value"]: entry["loss"] for entry in grid if entry["loss"] is not None}
+            if not finite:
+                raise UserError(f"{cell[0]}, {cell[1]}: the loss is not finite at any rate. Name lower ones: rate=.")
+            kept[cells[cell]] = {"value": min(finite, key=lambda rate: finite[rate]), "grid": grid}
             output.mkdir(parents=True, exist_ok=True)
             replace_files(output, {FILE: (json.dumps(kept, indent=1, sort_keys=True) + "\n").encode()})
     return {cell: kept[key] for cell, key in cells.items()}
@@ -62,12 +75,23 @@ def _read(output: Path) -> dict[str, Choice]:
         kept = read_json(output / FILE)
         if not isinstance(kept, Mapping):
             return {}
-        return {str(key): {"value": float(each["value"]), "grid": list(each["grid"])} for key, each in kept.items()}
+        return {str(key): {"value": float(each["value"]), "grid": _grid(each["grid"])} for key, each in kept.items()}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
-def held_out_loss(dataset: TokenisedDataset, decisions: Any) -> float:
-    """Return the mean loss of predictions for the held-out rows."""
-    held_out = dataset.chosen[dataset.holdout_mask()[dataset.chosen]]
-    return float(losses(decisions, dataset.train.label[held_out], len(dataset.data.classes)).mean())
+def _grid(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    losses = [None if each["loss"] is None else float(each["loss"]) for each in entries]
+    return [
+        {"value": float(each["value"]), "loss": loss, "converged": None}
+        for each, loss in zip(entries, losses, strict=True)
+    ]
+
+
+def held_out_loss(dataset: TokenisedDataset, result: TrialResult) -> float | None:
+    """Return the mean loss of a trial's predictions for the held-out rows; None if it is not finite."""
+    if not result.decisions:
+        return None
+    held_out = dataset.chosen[dataset.holdout_mask()]
+    found = losses(result.decisions["train"], dataset.train.label[held_out], len(dataset.data.classes)).mean()
+    return float(found) if np.isfinite(found) else None

@@ -53,10 +53,12 @@ class TrialResult:
     seconds: dict[str, float]
 
 
+class DivergenceError(UserError):
+    """A trial's loss is not finite."""
+
+
 def run_trials(options: Options, trials: Sequence[Trial]) -> Generator[TrialResult, None, None]:
     """Yield the results of the trials in their order; `runtime.threads` trials run at once."""
-    if not trials:
-        return
     workers = min(options.runtime.threads or cores(), len(trials))
     quiet = None if options.runtime.progress else True
     with tqdm(total=len(trials), unit="trial", disable=quiet, dynamic_ncols=True) as bar:
@@ -75,6 +77,8 @@ def run_trials(options: Options, trials: Sequence[Trial]) -> Generator[TrialResu
 def run_trial(options: Options, trial: Trial) -> TrialResult:
     """Fine-tune and predict on one thread, so that the result depends on the seed alone.
 
+    Where held-out rows are predicted, a loss that is not finite gives no decisions: another rate may do.
+
     Raises
     ------
     UserError
@@ -84,12 +88,17 @@ def run_trial(options: Options, trial: Trial) -> TrialResult:
     torch.set_num_threads(1)
     try:
         dataset, clock = open_dataset(options, trial.dataset), Clock()
-        held = dataset.holdout_mask() if trial.holdout else np.zeros(len(dataset.train.label), dtype=bool)
+        held = dataset.holdout_mask() if trial.holdout else np.zeros(len(dataset.chosen), dtype=bool)
         with clock.phase("fit"):
-            model, scale, shift = fit(dataset, trial, dataset.chosen[~held[dataset.chosen]])
+            try:
+                model, scale, shift = fit(dataset, trial, dataset.chosen[~held])
+            except DivergenceError:
+                if trial.holdout:
+                    return TrialResult({}, {}, {})
+                raise
         with clock.phase("encode"):
             if trial.holdout:
-                roles = {"train": dataset.train.take(dataset.chosen[held[dataset.chosen]])}
+                roles = {"train": dataset.train.take(dataset.chosen[held])}
             else:
                 roles = {role: dataset.roles[role] for role in dataset.scored}
             decisions = {role: predict(model, rows) * scale + shift for role, rows in roles.items()}
@@ -133,10 +142,10 @@ def fit(dataset: TokenisedDataset, trial: Trial, rows: np.ndarray) -> tuple[Pool
 
 
 def checked_loss(output: Tensor, target: Tensor, classes: int, trial: Trial, when: str) -> Tensor:
-    """Return the loss of a batch; raise UserError if it is not finite."""
+    """Return the loss of a batch; raise `DivergenceError` if it is not finite."""
     loss = cross_entropy(output, target) if classes else mse_loss(output[:, 0], target)
     if not torch.isfinite(loss):
-        raise UserError(
+        raise DivergenceError(
             f"{trial.dataset}, {trial.pooling}: the loss is not finite at {when}. Lower rate={trial.rate:g}."
         )
     return loss

@@ -13,11 +13,13 @@ import pytest
 from scipy.stats import t as student
 
 from experiments.bundles import Record
-from experiments.paper.arms import POOLER_ARMS, QUANTITIES, PoolerStudy, Study, conditions, studies
+from experiments.paper.arms import QUANTITIES, PoolerStudy, Study, studies
 from experiments.paper.claims.arms import claims
+from experiments.paper.continued import conditions
 from experiments.paper.evidence import Evidence
 from experiments.paper.tables.arms import arms
 from experiments.strata import SINGLE
+from experiments.studies.pooler_arms import ARMS as POOLER_ARMS
 from tests.helpers.records import make_result
 
 ARMS = ("mlm", "nsp_other_document", "nsp_same_document")
@@ -75,6 +77,13 @@ def evidence(tmp_path: Path) -> Evidence:
 def test_there_is_nothing_before_the_records_exist(tmp_path: Path) -> None:
     empty = Evidence({}, tmp_path)
     assert arms(empty) == [] and claims(empty) == [] and studies(empty) == []
+
+
+def share_by_hand(record: Record) -> float:
+    """Return D² of a record from its decision values alone."""
+    decision = record.predictions["decision"]
+    losses = np.logaddexp(0, np.where(LABELS == 1, -decision, decision))
+    return float(1 + losses.sum() / np.log(np.where(LABELS == 1, 0.6, 0.4)).sum())
 
 
 def by_hand(evidence: Evidence, a: str, b: str, weights: dict[str, float]) -> tuple[float, float, float, float]:
@@ -192,6 +201,11 @@ def test_conditions_are_held_or_failed(tmp_path: Path) -> None:
     tables = {table.name: table for table in arms(evidence)}
     assert set(tables) == {"arms-checks", "arms-levels", "arms-conditions", "arms-similarity"}
     assert {row["held"] for row in tables["arms-conditions"].rows} == {True, False}
+    levels = {(row["arm"], row["stratum"]): row for row in tables["arms-levels"].rows}
+    before = levels["all-MiniLM-L6-v2, original", SINGLE]
+    shares = {each.result.dataset: share_by_hand(each) for each in runs("a", 0.80) if each.result.probe == "logistic"}
+    units = [np.mean([shares["sst2"], shares["mr"]]), shares["cr"], shares["mpqa"]]
+    assert before["mean"] == pytest.approx(np.mean(units), abs=1e-9) and "cls" not in before
     lines = {(row["training"], row["pooling"]): row["sts12"] for row in tables["arms-similarity"].rows}
     assert len(lines) == 9 and set(lines.values()) == {0.6}
 
@@ -215,10 +229,13 @@ def test_poolers_that_were_trained_alone_are_paired_by_seed(tmp_path: Path) -> N
     value, _, low, high = by_hand(as_arms, "nsp", "random", {"pooler": 1.0})
     assert trained.difference.value == pytest.approx(value, abs=1e-9)
     assert (trained.difference.low, trained.difference.high) == pytest.approx((low, high), abs=1e-9)
-    shares = study.explained(SINGLE, within.tasks, "nsp", "pooler") - study.explained(
-        SINGLE, within.tasks, "nsp", "cls"
-    )
-    place = {task: shares[:, number] for number, task in enumerate(within.tasks)}
-    units = np.stack([(place["mr"] + place["subj"]) / 2, place["cr"], place["mpqa"], place["trec"]], axis=1)
-    assert within.difference.value == pytest.approx(units.mean(), abs=1e-12)
+    found = {(each.result.model, each.result.dataset, each.result.pooling): share_by_hand(each) for each in records}
+    units = [
+        [
+            np.mean([found[f"nsp-{seed}", task, "pooler"] - found[f"nsp-{seed}", task, "cls"] for task in unit])
+            for unit in (("mr", "subj"), ("cr",), ("mpqa",), ("trec",))
+        ]
+        for seed in range(SEEDS)
+    ]
+    assert within.difference.value == pytest.approx(np.mean(units), abs=1e-9)
     assert within.freedom == 2

@@ -21,10 +21,10 @@ import pytest
 from experiments import style
 from experiments.bundles import Record
 from experiments.paper import evidence
-from experiments.paper.arms import POOLER_ARMS
 from experiments.paper.evidence import PAIR_TASKS, TASKS
 from experiments.paper.figures import drawing, registry
 from experiments.paper.figures.registry import FIGURES
+from experiments.studies.pooler_arms import ARMS as POOLER_ARMS
 from src.errors import UserError
 from src.pooling import poolings
 from src.results.cautions import uses_untrained_pooler
@@ -38,6 +38,7 @@ METRICS = {"cola": "mcc", "mrpc": "f1"}
 FOUR = ("cls", "pooler", "mean", "max")
 LADDER = ("cls", "pooler_preactivation", "pooler", "pooler_inverse", "random_pooler")
 TWO = ("mr", "mrpc")
+TRAININGS = tuple(f"{arm}-{seed}" for seed in range(2) for arm in ("mlm", "nsp_other_document"))
 POOLERS = tuple(f"{arm}-{seed}" for seed in range(2) for arm in POOLER_ARMS)
 # What the runs of each experiment differ in; any other name is taken for an experiment like the last.
 EXPERIMENTS: dict[str, dict[str, Sequence[Any]]] = {
@@ -50,6 +51,7 @@ EXPERIMENTS: dict[str, dict[str, Sequence[Any]]] = {
     "coherence": {"dataset": ("book_coherence",), "pairing": ("joint", "separate"), "pooling": FOUR},
     "draws": {"dataset": TWO, "draws": (DRAWS,), "pooling": FOUR},
     "finetune": {"dataset": TWO, "probe": ("finetune",), "draws": (DRAWS,), "pooling": ("cls", "pooler", "mean")},
+    "arms": {"named": TRAININGS, "dataset": ("mr", "cr", "trec"), "pooling": ("cls", "pooler", "mean")},
     "few_shot": {"dataset": TWO, "draws": (DRAWS,), "size": (8, 32), "pooling": ("cls", "pooler", "mean")},
     "mdl": {"dataset": TWO, "probe": ("mdl",), "pooling": FOUR},
     "nsp_pooler": {"named": POOLERS, "dataset": ("mr", "cr", "trec"), "pooling": ("cls", "pooler")},
@@ -91,7 +93,7 @@ def _record(experiment: str, model: str, number: int, **run: Any) -> Record:
     if run.get("layer") == 0 and run["dataset"] == TWO[0] and run["pooling"] == "cls":
         score |= {"value": None, "low": None, "high": None, "reason": "a constant has no correlation"}
     named = run.pop("named", model)
-    untrained = "MiniLM" in named or named.endswith("random") or named.startswith("random")
+    untrained = "MiniLM" in named or model.endswith("random") or named.startswith(("random", "mlm"))
     pooler = {"status": "untrained" if untrained else "trained"}
     if experiment == "mdl":
         curve = [{"rows": rows, "value": 0.7, "low": 0.6, "high": 0.8} for rows in (20, 300, 4000)]
@@ -147,6 +149,13 @@ def _diagnostics(name: str) -> str:
     )
 
 
+def _arms(name: str) -> str:
+    facts = {
+        label: {"arm": label.rpartition("-")[0], "seed": int(label[-1]), "nsp_accuracy": None} for label in TRAININGS
+    }
+    return json.dumps({"planned": 4, "arms": facts})
+
+
 def _nsp_pooler(name: str) -> str:
     accuracies = {"head of nsp": {"value": 0.7}, "probe on cls": {"value": 0.6}}
     return json.dumps({"seeds": {str(seed): {"held_out_accuracy": accuracies} for seed in range(2)}})
@@ -187,6 +196,7 @@ FILES = {
     "bert-books-training.csv": _training,
     "diagnostics": _diagnostics,
     "cost": _cost,
+    "arms": _arms,
     "nsp_pooler": _nsp_pooler,
     "simulation.csv": _simulation,
     "parity.json": lambda name: (Path(__file__).parents[3] / "experiments" / "records" / name).read_text(

@@ -90,7 +90,7 @@ def test_the_choice_names_the_classifications_that_contradict_it(claim) -> None:
     worse = replace(better, difference=replace(better.difference, value=-0.05))
     assert answer._choice(Stratum(better, better)) == "**mean** for single texts"
     contradicted = answer._choice(Stratum(worse, better))
-    assert contradicted.startswith("**[CLS]** for single texts, but **mean** in D² on ")
+    assert contradicted.startswith("**[CLS]** for single texts (but **mean** in D² on ")
     assert all(task in contradicted for task in better.tasks)
     assert answer._choice(Stratum(replace(better, p=0.3), better)).startswith("**[CLS]** or **mean** for single texts")
 
@@ -172,12 +172,12 @@ def test_the_markdown_page_strikes_out_what_cannot_answer() -> None:
 
 
 def test_base_is_untested_only_where_no_encoder_has_its_shape(evidence: Evidence) -> None:
-    assert "BERT-base is untested" in " ".join(limits(evidence)) and "small" in answer.scope(evidence)
+    assert "BERT-base is untested" in " ".join(limits(evidence)) and "frozen** and small" in answer.scope(evidence)
     first, *rest = evidence["poolings/bert-books"]
     counts = {**first.result.counts, "width": 768}
     large = replace(first, result=replace(first.result, layer=12, counts=counts))
     other = Evidence({**evidence, "poolings/bert-books": [large, *rest]}, evidence.files)
-    assert "untested" not in " ".join(limits(other)) and "small" not in answer.scope(other)
+    assert "untested" not in " ".join(limits(other)) and "frozen** and small" not in answer.scope(other)
 
 
 def test_records_without_poolings_have_no_answer() -> None:

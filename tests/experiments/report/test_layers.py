@@ -110,7 +110,7 @@ def test_a_task_that_cannot_answer_is_greyed_and_recommends_nothing(tmp_path: Pa
     report = composed(tmp_path)
     (part,) = report.parts
     assert part.fails and part.verdict.use == "" and "1.4 % of the constant's loss" in part.verdict.sentence
-    assert report.overview.rows[0][0].text == "tiny (nothing decoded)" and report.overview.faded == {0}
+    assert report.overview.rows[0][0].text == "tiny (too little decoded)" and report.overview.faded == {0}
     assert all(chart.faded for chart in part_charts(part.section, part.layers, "x", faded=part.fails))
     html = to_html(report)
     assert '<tr class="faded">' in html and 'class="failed"' in html and 'class="ring"' not in html

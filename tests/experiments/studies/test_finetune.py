@@ -153,7 +153,7 @@ def test_the_rate_is_chosen_on_training_rows_that_were_held_out(
     asked = [*words, "rate=0.00001,0.01", "pooling=cls", "seeds=0"]
     finetune.main(asked)
     _, dataset = toy(asked)
-    held = np.flatnonzero(dataset.holdout_mask())
+    held = dataset.chosen[dataset.holdout_mask()]
     assert 0 < len(held) < 40 and len(seen) == 2 + 1
     assert not any(np.isin(held, rows).any() for rows in seen[:-1]) and len(seen[-1]) == 80
     (kept,) = json.loads((tmp_path / "out" / rates.FILE).read_text()).values()
@@ -166,9 +166,42 @@ def test_the_rate_is_chosen_on_training_rows_that_were_held_out(
     )
     finetune.main([*asked, "pooling=mean,cls"])
     assert len(seen) == 3 + 3  # each pooling has its own choice, and that of [CLS] is kept
-    (tmp_path / "out" / rates.FILE).write_text("[1")
-    finetune.main([*asked, "pooling=mean"])
-    assert len(seen) == 6 + 2  # a damaged choice is made again, and is the same
+
+
+def test_a_rate_that_diverges_is_not_chosen(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = trials.fit
+
+    def diverging(dataset: TokenisedDataset, trial: Trial, rows: np.ndarray) -> tuple[PooledModel, float, float]:
+        if trial.rate > 0.01:
+            raise trials.DivergenceError("the loss is not finite")
+        return original(dataset, trial, rows)
+
+    monkeypatch.setattr(trials, "fit", diverging)
+    asked = [*words, "pooling=cls", "seeds=0"]
+    finetune.main([*asked, "rate=0.01,0.9"])
+    assert Result.read(tmp_path / "out" / "toy-cls").config["probe"]["learning_rate"] == 0.01
+    with pytest.raises(SystemExit):
+        finetune.main([*asked, "rate=0.8,0.9", f"output={tmp_path}/other"])
+    assert "any rate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kept", ["[1", '{"a": {"value": 1, "grid": ["a"]}}', "{}"])
+def test_damaged_rates_are_chosen_again(kept: str, words: list[str], tmp_path: Path) -> None:
+    asked = [*words, "rate=0.00001,0.01", "pooling=cls", "seeds=0"]
+    finetune.main(asked)
+    path = tmp_path / "out" / rates.FILE
+    chosen = path.read_text()
+    (key,) = json.loads(chosen)
+    path.write_text(kept.replace('"a":', f'"{key}":'))
+    finetune.main(asked)
+    assert path.read_text() == chosen
+
+
+def test_the_held_out_rows_are_a_fifth_of_those_in_use(words: list[str]) -> None:
+    _, dataset = toy([*words, "rows=30"])
+    assert dataset.holdout_mask().sum() == 6
 
 
 def test_rows_limits_the_training_rows(words: list[str]) -> None:

@@ -158,6 +158,16 @@ def test_refusals(command: object, words: list[str], capsys: pytest.CaptureFixtu
     assert ended.value.code == 1 and capsys.readouterr().err.startswith("error: ")
 
 
+@pytest.mark.parametrize("word", ["epochs=0", "rate=-1", "rate=2", "pairs=-1", "words=-4", "held_out=2", "seeds=0"])
+def test_a_number_out_of_its_range_is_refused_before_the_encoding(
+    word: str, made: Callable[..., Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nsp_pooler, "encode_cls", lambda *_: pytest.fail("it encoded"))
+    with pytest.raises(SystemExit) as ended:
+        made("out", word)
+    assert ended.value.code == 1 and word.partition("=")[0] in capsys.readouterr().err
+
+
 def test_too_few_boundaries_are_refused(books: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         coherence_pairs.main([f"text={books}", f"output={tmp_path}", "words=16", "held_out=0.4", "train=5000"])
