@@ -10,10 +10,12 @@ import numpy as np
 from experiments.bundles import Record
 from experiments.losses import record_deviance
 from experiments.paper.arms import WORDS_ONLY, Study, unit_members
-from experiments.paper.evidence import Evidence
+from experiments.paper.evidence import PAIRS, Evidence, is_unscaled
+from experiments.paper.labels import by_pooling
 from experiments.strata import stratum_of
 from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.evaluation.proportions import wilson
+from src.evaluation.units import MeanContrast
 
 # Conditions of study=continued.
 NEXT_SENTENCE, CHANCE, LARGEST_LOSS = 0.7, 0.5, 0.03
@@ -96,6 +98,16 @@ def original_means(evidence: Evidence, study: Study, stratum: str) -> dict[str, 
         pooling: float((members @ np.array([record_deviance(runs[task][pooling]) for task in tasks])).mean())
         for pooling in names
     }
+
+
+def within_trainings(evidence: Evidence, study: Study) -> dict[str, list[tuple[str, MeanContrast]]]:
+    """Return the claims within each training whose rows are kept, by stratum, as for any other encoder."""
+    found = {}
+    for label in study.labels:
+        records = [each for each in study.records[label] if each.sums is None and is_unscaled(each.result)]
+        strata = evidence.group(label, records, by_pooling) if records else []
+        found[label] = [(stratum.stratum, claim) for stratum in strata for claim in stratum.claims(PAIRS)]
+    return {label: claims for label, claims in found.items() if claims}
 
 
 def correlations(records: Sequence[Record]) -> dict[tuple[str, str], float]:

@@ -17,6 +17,7 @@ from experiments.paper.claims.answer import (
     scope,
     trained_model,
 )
+from experiments.paper.claims.arms import describe_within
 from experiments.paper.claims.practice import FINETUNED, tasks_below_bag
 from experiments.paper.claims.sentences import Claim
 from experiments.paper.claims.settings import layer_means
@@ -146,10 +147,22 @@ def limits(evidence: Evidence) -> list[str]:
     return [
         f"**{size}**, **English** texts: {join_names(shapes)}.{base} Fine-tuning can move any of this, and is "
         f"{'a control in an appendix' if FINETUNED in evidence else 'not measured'}.",
+        *([f"**Other training, other answer**: {beside}"] if (beside := trained_elsewhere(evidence)) else []),
         *([f"**One encoder**: the answer is about {trained_model(evidence)} alone. {others}"] if others else []),
         f"A **bag of word pieces** under the same probe scores above all three on {bag_counts(evidence)}."
         f"{early_layers(evidence)}",
     ]
+
+
+def trained_elsewhere(evidence: Evidence) -> str:
+    """Return what the pooler of a strong encoder is worth once it was trained; empty if there is no record of it."""
+    found = describe_within(evidence)
+    return (
+        "all-MiniLM-L6-v2 was continued on books by masked words and next sentences, which trains its pooler and "
+        f"costs it some quality (the last appendix). In the first seed: {found}"
+        if found
+        else ""
+    )
 
 
 def early_layers(evidence: Evidence) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from experiments.formatting import format_interval, format_points, join_names
-from experiments.paper.arms import SeedContrast, Study, studies
-from experiments.paper.claims.sentences import Claim, Number
-from experiments.paper.continued import conditions
-from experiments.paper.evidence import Evidence
+from experiments.paper.arms import WORDS_ONLY, SeedContrast, Study, studies
+from experiments.paper.claims.sentences import Claim, Number, claim_numbers, describe_claims
+from experiments.paper.continued import conditions, within_trainings
+from experiments.paper.evidence import PAIRS, Evidence
 from src.results.display import format_p_value
 
 TITLES = {
@@ -35,10 +35,27 @@ def _claim(evidence: Evidence, study: Study) -> Claim:
         see.insert(0, "tables/arms")
     else:
         text.append(NO_CONTRAST)
-    if study.name == "continued":
-        see += ["tables/arms-conditions", "tables/arms-similarity"]
     numbers = [format_seed_contrast(each) for each in found]
+    if study.name == "continued":
+        within = within_trainings(evidence, study)
+        for label, claims in within.items():
+            numbers += claim_numbers(claims, f"within {label}, ")
+        if within:
+            text.append(f"Within a training, whose error is that of rows: {describe_within(evidence)}")
+        see += ["tables/arms-conditions", "tables/arms-similarity"]
     return Claim(TITLES[study.name], " ".join(text), numbers, COMMANDS.format(study.name), see)
+
+
+def describe_within(evidence: Evidence) -> str:
+    """Return the pooler and the mean against [CLS] in the training whose pooler learnt next sentences.
+
+    It is empty if there is none.
+    """
+    study = next((each for each in studies(evidence) if each.name == "continued"), None)
+    claims = within_trainings(evidence, study) if study else {}
+    trained = [label for label in claims if study and study.facts[label]["arm"] != WORDS_ONLY]
+    pooler = [(label, [each for each in claims[label] if (each[1].a, each[1].b) in PAIRS[:2]]) for label in trained]
+    return " ".join(f"**{label}** (pooler trained): {describe_claims(found)}." for label, found in pooler if found)
 
 
 def _trainings(study: Study) -> str:
