@@ -202,8 +202,9 @@ def test_a_refused_job_has_one_failed_run_which_the_next_attempt_replaces(tmp_pa
         "dataset.test=test.csv",
         "hydra.sweep.dir=sweep",
     ]
-    words += ["layer=1,7", "runtime.threads=1", "probe.resamples=200", "runtime.progress=false"]
-    bad = process(tmp_path, *words, "seed=-1")  # refused before a file is read
+    words += ["runtime.threads=1", "probe.resamples=200", "runtime.progress=false"]
+    bad = process(tmp_path, *words, "seed=-1,-2")  # each job for a reason of its own, before a file is read
+    words.append("layer=1,7")
     missing = process(tmp_path, *words)
     write_csv(tmp_path / "test.csv", rows[:20], ("text", "label"))
     (
