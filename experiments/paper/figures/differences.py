@@ -24,7 +24,7 @@ NEEDS = ("poolings/bert-books", "poolings/all-MiniLM-L6-v2")
 CAPTION = f"""The pooler and the mean less [CLS] of the same encoder, in points of D² (similarity: of
 Spearman's correlation), with 95 % intervals. Right of 0 they are better than [CLS], left of it worse.
 A diamond is the average over the tasks below it that are not grey. From grey tasks too little is decoded,
-and they enter no average. The tasks of similarity are in the tables. The band is the margin of
+and they enter no average. The tasks of pairs read apart and of similarity are in the tables. The band is the margin of
 {100 * MARGIN:g} point; the axis is linear inside it and logarithmic outside. Intervals are not corrected for
 their number."""
 COMPARED = ("pooler", "mean")  # each less [CLS]
