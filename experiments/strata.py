@@ -174,12 +174,11 @@ def average_level(stratum: StratumTasks, name: str) -> float | None:
     """Return the mean over units of a run's D², or of its similarity; None if a task lacks the run."""
     if not stratum.tasks or not all(name in runs for runs in stratum.tasks.values()):
         return None
-    units: dict[str, list[float]] = {}
-    for dataset, runs in stratum.tasks.items():
-        record = runs[name]
-        value = float(record.result.score["value"]) if stratum.stratum == SIMILARITY else record_deviance(record)
-        units.setdefault(unit_of(dataset) or dataset, []).append(value)
-    return float(np.mean([np.mean(values) for values in units.values()]))
+    records = [runs[name] for runs in stratum.tasks.values()]
+    similar = stratum.stratum == SIMILARITY
+    values = [float(each.result.score["value"]) if similar else record_deviance(each) for each in records]
+    _, members = unit_members(list(stratum.tasks))
+    return float((members @ np.array(values)).mean())
 
 
 @dataclass(frozen=True)
@@ -236,6 +235,16 @@ def unit_of(dataset: str) -> str | None:
     (True, None)
     """
     return _units().get(dataset)
+
+
+def unit_members(tasks: Sequence[str]) -> tuple[list[str], Array]:
+    """Return the units of some tasks, and the share of each task in its unit's mean, (units, tasks)."""
+    units = [unit_of(task) or task for task in tasks]
+    names = list(dict.fromkeys(units))
+    members = np.array([[unit == name for unit in units] for name in names], dtype=float).reshape(
+        len(names), len(units)
+    )
+    return names, members / members.sum(axis=1, keepdims=True)
 
 
 @functools.cache

@@ -13,7 +13,7 @@ import numpy as np
 from experiments.bundles import Record
 from experiments.losses import WITH_DEVIANCE, record_deviance
 from experiments.paper.evidence import Evidence
-from experiments.strata import STRATA, stratum_of, task_answer, unit_of
+from experiments.strata import STRATA, stratum_of, task_answer, unit_members
 from experiments.studies.pooler_arms import ARMS
 from src.evaluation.differences import Difference, p_equivalence, verdict
 from src.evaluation.metrics import Array
@@ -260,16 +260,6 @@ class PoolerStudy(SeedRuns):
     def learnt(self) -> list[int]:
         """The seeds whose head exceeds `LEARNT` on held-out pairs."""
         return [seed for seed, found in self.accuracies.items() if found["head of nsp"]["value"] > LEARNT]
-
-
-def unit_members(tasks: Sequence[str]) -> tuple[list[str], Array]:
-    """Return the units of some tasks, and the share of each task in its unit's mean, (units, tasks)."""
-    units = [unit_of(task) or task for task in tasks]
-    names = list(dict.fromkeys(units))
-    members = np.array([[unit == name for unit in units] for name in names], dtype=float).reshape(
-        len(names), len(units)
-    )
-    return names, members / members.sum(axis=1, keepdims=True)
 
 
 def _holm(pvalues: Sequence[float | None]) -> list[float | None]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from experiments.formatting import format_points, join_names
+from experiments.paper.arms import studies
 from experiments.paper.claims.answer import (
     READING,
     all_claims,
@@ -20,11 +21,11 @@ from experiments.paper.claims.answer import (
 from experiments.paper.claims.arms import describe_within
 from experiments.paper.claims.practice import FINETUNED, tasks_below_bag
 from experiments.paper.claims.sentences import Claim
-from experiments.paper.claims.settings import layer_means
-from experiments.paper.evidence import Evidence, is_real
+from experiments.paper.claims.settings import layer_means, layer_strata
+from experiments.paper.continued import within_trainings
+from experiments.paper.evidence import Evidence
 from experiments.paper.grids import LEGEND, Grid, pooler_note, similarity_grid, task_grid
-from experiments.paper.labels import layer_and_pooling
-from experiments.paper.published import MTEB_NOTE, SBERT
+from experiments.paper.published import MTEB_NOTE, PUBLISHED_BASE, SBERT
 from experiments.strata import SINGLE
 from experiments.style import LABELS
 
@@ -44,10 +45,6 @@ METHOD = (
     "Intervals are 95 %, uncorrected, so one without 0 can be inconclusive. In the appendices' tables, *size* is tasks "
     "/ units; a small *p* shows a difference, a small *eq* that it is within 1 point; ₂ marks comparisons beyond those "
     "three, corrected among themselves. All of it was [fixed beforehand](../docs/protocol.md)."
-)
-PUBLISHED_BASE = (  # Reimers and Gurevych 2019, tables 5 and 1
-    "What is published for it (below the tables) has the mean 0.28 points of accuracy above [CLS] under probes, and "
-    "25.6 points above it under the cosine."
 )
 BERT_BASE = "python -m src.run -m +experiment=poolings model=bert-base-uncased data_root=FOLDER"
 
@@ -156,7 +153,8 @@ def limits(evidence: Evidence) -> list[str]:
 
 def trained_elsewhere(evidence: Evidence) -> str:
     """Return what the pooler of a strong encoder is worth once it was trained; empty if there is no record of it."""
-    found = describe_within(evidence)
+    study = next((each for each in studies(evidence) if each.name == "continued"), None)
+    found = describe_within(study, within_trainings(evidence, study)) if study else ""
     return (
         "all-MiniLM-L6-v2 was continued on books by masked words and next sentences, which trains its pooler and "
         f"costs it some quality (the last appendix). In the first seed: {found}"
@@ -170,8 +168,7 @@ def early_layers(evidence: Evidence) -> str:
     model = trained_model(evidence)
     if f"layers/{model}" not in evidence:
         return ""
-    kept = [each for each in evidence[f"layers/{model}"] if is_real(each.result)]
-    for stratum in evidence.group(model, kept, layer_and_pooling):
+    for stratum in layer_strata(evidence, model):
         means = layer_means(stratum)
         if stratum.stratum == SINGLE and means:
             last = max(layer for layer, _ in means)

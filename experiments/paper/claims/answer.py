@@ -8,7 +8,6 @@ from experiments.formatting import join_names
 from experiments.paper.claims import arms, ladder, practice, primary, settings, strata
 from experiments.paper.claims.sentences import Claim, format_claim, scope_of
 from experiments.paper.evidence import PAIRS, Evidence
-from experiments.paper.labels import by_pairing
 from experiments.strata import SIMILARITY, SINGLE, TOGETHER, StratumTasks
 from experiments.style import LABELS
 from src.errors import UserError
@@ -16,7 +15,7 @@ from src.evaluation.differences import BETTER, INCONCLUSIVE, NO_RELEVANT_DIFFERE
 from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.evaluation.units import MeanContrast
 
-CLAIMS: tuple[Callable[[Evidence], Claim], ...] = (  # in their order on the page
+CLAIMS: tuple[Callable[[Evidence], Claim | None], ...] = (  # in their order on the page; None: no records
     strata.by_stratum,
     primary.task_by_task,
     primary.values,
@@ -75,8 +74,8 @@ WORDS = {
 
 def all_claims(evidence: Evidence) -> list[Claim]:
     """Return the claims in their order on the page."""
-    claims = [claim for claim in CLAIMS if claim is not practice.finetuning or practice.FINETUNED in evidence]
-    return [*(claim(evidence) for claim in claims), *arms.claims(evidence)]
+    found = [claim(evidence) for claim in CLAIMS]
+    return [*(claim for claim in found if claim is not None), *arms.claims(evidence)]
 
 
 def scope(evidence: Evidence) -> str:
@@ -173,13 +172,12 @@ def apart(evidence: Evidence) -> str:
     model = trained_model(evidence)
     if f"pairs/{model}" not in evidence:
         return ""
-    pair = ("mean, separate", "cls, joint")
-    found = evidence.claims(model, [f"pairs/{model}"], by_pairing, [pair], stratum=settings.RECIPES)
+    found = settings.apart_against_together(evidence, model)
     return " ".join(
         f"Pairs read apart ([u; v; |u − v|; u · v] of their two vectors) are another choice: their mean is "
         f"{claim.verdict} than [CLS] of pairs read together, {format_claim(claim)} points {scope_of(claim)}."
         for _, claim in found
-        if claim.verdict in (BETTER, WORSE)
+        if claim.b == "cls, joint" and claim.verdict in (BETTER, WORSE)
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from experiments.formatting import format_interval, format_points, join_names
 from experiments.paper.arms import WORDS_ONLY, SeedContrast, Study, studies
 from experiments.paper.claims.sentences import Claim, Number, claim_numbers, describe_claims
 from experiments.paper.continued import conditions, within_trainings
 from experiments.paper.evidence import PAIRS, Evidence
+from src.evaluation.units import MeanContrast
 from src.results.display import format_p_value
 
 TITLES = {
@@ -41,21 +44,26 @@ def _claim(evidence: Evidence, study: Study) -> Claim:
         for label, claims in within.items():
             numbers += claim_numbers(claims, f"within {label}, ")
         if within:
-            text.append(f"Within a training, whose error is that of rows: {describe_within(evidence)}")
+            text.append(f"Within a training, whose error is that of rows: {describe_within(study, within)}")
         see += ["tables/arms-conditions", "tables/arms-similarity"]
     return Claim(TITLES[study.name], " ".join(text), numbers, COMMANDS.format(study.name), see)
 
 
-def describe_within(evidence: Evidence) -> str:
-    """Return the pooler and the mean against [CLS] in the training whose pooler learnt next sentences.
+def describe_within(study: Study, within: Mapping[str, Sequence[tuple[str, MeanContrast]]]) -> str:
+    """Return the pooler and the mean against [CLS] in the trainings whose pooler learnt next sentences.
 
-    It is empty if there is none.
+    Parameters
+    ----------
+    study : Study
+    within : mapping
+        Claims by training, from `within_trainings`.
     """
-    study = next((each for each in studies(evidence) if each.name == "continued"), None)
-    claims = within_trainings(evidence, study) if study else {}
-    trained = [label for label in claims if study and study.facts[label]["arm"] != WORDS_ONLY]
-    pooler = [(label, [each for each in claims[label] if (each[1].a, each[1].b) in PAIRS[:2]]) for label in trained]
-    return " ".join(f"**{label}** (pooler trained): {describe_claims(found)}." for label, found in pooler if found)
+    parts = []
+    for label, claims in within.items():
+        found = [(stratum, each) for stratum, each in claims if (each.a, each.b) in PAIRS[:2]]
+        if found and study.facts[label]["arm"] != WORDS_ONLY:
+            parts.append(f"**{label}** (pooler {study.pooler(label)}): {describe_claims(found)}.")
+    return " ".join(parts)
 
 
 def _trainings(study: Study) -> str:

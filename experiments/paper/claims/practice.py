@@ -31,8 +31,10 @@ FINETUNED = f"finetune/{TRAINED}"
 AGAINST_RANDOM = ("cls", "pooler", "mean", "max")
 
 
-def finetuning(evidence: Evidence) -> Claim:
-    """Return the claim on fine-tuned encoders."""
+def finetuning(evidence: Evidence) -> Claim | None:
+    """Return the claim on fine-tuned encoders; None if there are no records of it."""
+    if FINETUNED not in evidence:
+        return None
     tasks = evidence.tasks(FINETUNED, pooling=MAIN_POOLINGS)
     tuned = _contrasts(evidence, tasks)
     numbers = [contrast_number(each, f"tuned, {each.task}: {pair_label(each.a, each.b)}") for each in tuned]

@@ -18,9 +18,9 @@ from experiments.paper.claims.sentences import (
 )
 from experiments.paper.evidence import FEWER, PAIRS, Evidence, is_real, resamples
 from experiments.paper.labels import by_pairing, by_pooling, layer_and_pooling, rows_per_class
-from experiments.strata import StratumTasks, explained
+from experiments.strata import StratumTasks, average_level
 from experiments.tasks import paired_tasks
-from src.evaluation.units import mean_over_units
+from src.evaluation.units import MeanContrast
 from src.results.result import Result
 
 PROTOCOLS = ("logistic", "senteval", "mteb")
@@ -31,11 +31,9 @@ RECIPES = "pairs, apart against together"
 def pairs(evidence: Evidence) -> Claim:
     """Return the claim on pairs encoded jointly and separately."""
     lines, numbers = [], []
-    recipe = [("mean, separate", "cls, joint"), ("mean, separate", "mean, joint")]
     for model in evidence.models_of("pairs"):
-        bundle = [f"pairs/{model}"]
-        found = evidence.claims(model, bundle, by_pooling, PAIRS)
-        apart = evidence.claims(model, bundle, by_pairing, recipe, stratum=RECIPES)
+        found = evidence.claims(model, [f"pairs/{model}"], by_pooling, PAIRS)
+        apart = apart_against_together(evidence, model)
         numbers += claim_numbers([*found, *apart], f"{model}, ")
         mean = [(stratum, each) for stratum, each in [*found, *apart] if each.a.startswith("mean") and "cls" in each.b]
         lines.append(f"**{model}**: {describe_claims(mean)}." if mean else no_claim(model))
@@ -46,6 +44,12 @@ def pairs(evidence: Evidence) -> Claim:
         SWEEP.format("pairs"),
         ["figures/pairs", *(f"tables/pairs-{model}" for model in evidence.models_of("pairs"))],
     )
+
+
+def apart_against_together(evidence: Evidence, model: str) -> list[tuple[str, MeanContrast]]:
+    """Return the mean of texts read apart against [CLS] and the mean of pairs read together."""
+    recipes = [("mean, separate", "cls, joint"), ("mean, separate", "mean, joint")]
+    return evidence.claims(model, [f"pairs/{model}"], by_pairing, recipes, stratum=RECIPES)
 
 
 def similarity(evidence: Evidence) -> Claim:
@@ -111,8 +115,7 @@ def layers(evidence: Evidence) -> Claim:
     lines: list[str] = []
     numbers: list[Number] = []
     for model in evidence.models_of("layers"):
-        kept = [each for each in evidence[f"layers/{model}"] if is_real(each.result)]
-        found = evidence.group(model, kept, layer_and_pooling)
+        found = layer_strata(evidence, model)
         for stratum in found:
             means = layer_means(stratum)
             if means:
@@ -129,15 +132,19 @@ def layers(evidence: Evidence) -> Claim:
     )
 
 
+def layer_strata(evidence: Evidence, model: str) -> list[StratumTasks]:
+    """Return the strata of the layers experiment, each task with its runs by layer and pooling."""
+    kept = [each for each in evidence[f"layers/{model}"] if is_real(each.result)]
+    return evidence.group(model, kept, layer_and_pooling)
+
+
 def layer_means(stratum: StratumTasks) -> dict[tuple[int, str], float]:
     """Return the mean D² of each layer and pooling that all tasks of a stratum have."""
-    runs = list(stratum.tasks.values())
-    labels = [name for name in runs[0] if all(name in each for each in runs)] if runs else []
     found = {}
-    for name in labels:
-        result = runs[0][name].result
-        over = mean_over_units([explained(each[name]) for each in runs])
-        found[result.layer, result.pooling_label] = over.value
+    for name, record in next(iter(stratum.tasks.values()), {}).items():
+        level = average_level(stratum, name)
+        if level is not None:
+            found[record.result.layer, record.result.pooling_label] = level
     return found
 
 

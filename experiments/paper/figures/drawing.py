@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,6 +64,11 @@ def project_style() -> Iterator[None]:
         yield
 
 
+def missing_records(needs: Sequence[str], data: Collection[str], files: Path) -> list[str]:
+    """Return the names that are neither a bundle in `data` nor a file in the folder of records."""
+    return [name for name in needs if name not in set(data) and not (files / name).is_file()]
+
+
 def requires(needs: Sequence[str]) -> Callable[[Draw], Draw]:
     """Return a decorator of `draw` that checks a figure's records and applies the project's style.
 
@@ -76,8 +81,7 @@ def requires(needs: Sequence[str]) -> Callable[[Draw], Draw]:
     def decorate(function: Draw) -> Draw:
         @functools.wraps(function)
         def draw(data: Bundles, files: Path) -> Figure:
-            bundles = set(data)
-            if missing := [name for name in needs if name not in bundles and not (files / name).is_file()]:
+            if missing := missing_records(needs, data, files):
                 figure = function.__module__.rpartition(".")[2]
                 raise UserError(
                     f"figure '{figure}' lacks {', '.join(missing)}. records/README.md names the command that makes "

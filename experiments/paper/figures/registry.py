@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from experiments.paper.figures import saving
+from experiments.paper.figures import drawing, saving
 from src.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,11 +44,7 @@ def drawable(data: Collection[str], files: Path) -> dict[str, ModuleType]:
     files : Path
         Folder of the other records.
     """
-    return {
-        name: figure
-        for name, figure in FIGURES.items()
-        if all(need in data or (files / need).is_file() for need in figure.NEEDS)
-    }
+    return {name: figure for name, figure in FIGURES.items() if not drawing.missing_records(figure.NEEDS, data, files)}
 
 
 def require_matplotlib() -> None:

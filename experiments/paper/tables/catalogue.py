@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from experiments.paper.claims.practice import FINETUNED
 from experiments.paper.evidence import Evidence
 from experiments.paper.tables.arms import arms, nsp_pooler
 from experiments.paper.tables.comparisons import ladder, precision, strata, verdicts
@@ -45,7 +44,7 @@ def all_tables(evidence: Evidence) -> list[Table]:
         *(draws(evidence, model) for model in evidence.models_of("draws")),
         protocol(evidence),
         controls(evidence),
-        *([finetune(evidence)] if FINETUNED in evidence else []),
+        *finetune(evidence),
         simulation(evidence),
         runs(evidence),
     ]

@@ -183,8 +183,10 @@ def conditional(evidence: Evidence) -> Table:
     return by_pooling("conditional", caption, records, poolings, group, ("model", "task"), baselines=False)
 
 
-def finetune(evidence: Evidence) -> Table:
-    """Return the scores of a head on each pooling, all weights tuned, and of the frozen probe."""
+def finetune(evidence: Evidence) -> list[Table]:
+    """Return the scores of a head on each pooling, all weights tuned, and of the frozen probe; none without records."""
+    if "finetune/bert-books" not in evidence:
+        return []
     tuned = by_pooling("", "", evidence["finetune/bert-books"], MAIN_POOLINGS, baselines=False)
     tasks = {row["dataset"] for row in tuned.rows}
     records = [*evidence["poolings/bert-books"], *evidence["demo/bert-books"]]
@@ -199,4 +201,4 @@ def finetune(evidence: Evidence) -> Table:
         "bert-books with all weights tuned, on at most 1,500 training rows, and frozen, on all; "
         "points with 95 % intervals."
     )
-    return Table("finetune", caption, columns, cells, [*tuned.rows, *frozen.rows])
+    return [Table("finetune", caption, columns, cells, [*tuned.rows, *frozen.rows])]

@@ -95,15 +95,12 @@ def by_hand(evidence: Evidence, a: str, b: str, weights: dict[str, float]) -> tu
             for task in tasks:
                 for pooling, weight in weights.items():
                     for sign, arm in ((1, a), (-1, b)):
-                        (decision,) = (
-                            record.predictions["decision"]
+                        (share,) = (
+                            share_by_hand(record)
                             for record in evidence["arms/nsp"]
                             if (record.result.model, record.result.dataset, record.result.pooling)
                             == (f"{arm}-{seed}", task, pooling)
                         )
-                        right = np.where(LABELS == 1, 1 / (1 + np.exp(-decision)), 1 / (1 + np.exp(decision)))
-                        constant = np.where(LABELS == 1, 0.6, 0.4)
-                        share = 1 - np.log(right).sum() / np.log(constant).sum()
                         values[seed, place] += sign * weight * share / len(tasks)
     of_seeds, of_units = values.mean(axis=1), values.mean(axis=0)
     squared = sum(((each - each.mean()) ** 2).sum() / (len(each) - 1) / len(each) for each in (of_seeds, of_units))
