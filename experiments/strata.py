@@ -166,8 +166,7 @@ def explained(record: Record) -> RowContrast:
     folds = predictions["fold"] if predictions["fold"].max(initial=-1) >= 0 else None
     both = {record.result.pooling_label: losses, "constant": constant}
     task = TaskLosses(record.result.dataset, both, constant, clusters, folds)
-    found = deviance_contrast(task, record.result.pooling_label, "constant")
-    return replace(found, unit=unit_of(record.result.dataset))
+    return deviance_contrast(task, record.result.pooling_label, "constant")
 
 
 def average_level(stratum: StratumTasks, name: str) -> float | None:
@@ -177,7 +176,7 @@ def average_level(stratum: StratumTasks, name: str) -> float | None:
     records = [runs[name] for runs in stratum.tasks.values()]
     similar = stratum.stratum == SIMILARITY
     values = [float(each.result.score["value"]) if similar else record_deviance(each) for each in records]
-    _, members = unit_members(list(stratum.tasks))
+    _, members = unit_members([record.result for record in records])
     return float((members @ np.array(values)).mean())
 
 
@@ -216,10 +215,10 @@ class StratumTasks:
         regression : bool, default True
             False leaves the regression tasks out; similarity is kept.
         """
-        found = []
+        found, units = [], self.units()
         for a, b in pairs:
             contrasts = [
-                replace(row_contrast(runs, a, b), unit=unit_of(dataset))
+                replace(row_contrast(runs, a, b), unit=units[dataset])
                 for dataset, runs in self.tasks.items()
                 if {a, b} <= runs.keys() and (regression or self.stratum == SIMILARITY or _is_classification(runs))
             ]
@@ -227,19 +226,50 @@ class StratumTasks:
                 found.append(mean_over_units(contrasts, margin=margin))
         return correct_claims(found)
 
+    def units(self) -> dict[str, str]:
+        """Return the unit of each task that counts."""
+        firsts = {task: next(iter(runs.values())).result for task, runs in self.tasks.items() if runs}
+        return dict(zip(firsts, task_units(firsts.values(), names=firsts), strict=True))
 
-def unit_of(dataset: str) -> str | None:
-    """Return the unit that a dataset's configuration names; None for one of the user's own.
 
-    >>> unit_of("mr") == unit_of("sst2"), unit_of("trec")
-    (True, None)
+def unit_of(result: Result) -> str | None:
+    """Return the unit that a run's record names, or the configuration of its dataset; None without one."""
+    source = result.provenance.get("data") or {}
+    return source.get("unit") or _units().get(result.dataset)
+
+
+def task_units(results: Iterable[Result], *, names: Iterable[str] | None = None) -> list[str]:
+    """Return the unit of each task.
+
+    Tasks are of one unit where their datasets name the same, or where they share a whole column of
+    texts, as several labels of the same texts do. A unit without a name has that of its first task.
+
+    Parameters
+    ----------
+    results : iterable of Result
+        A run of each task.
+    names : iterable of str, optional
+        The tasks' names; default: their datasets.
     """
-    return _units().get(dataset)
+    results = list(results)
+    tasks = [result.dataset for result in results] if names is None else list(names)
+    units: list[str] = []
+    marks: list[set[object]] = []  # what the tasks so far have in common with others
+    for task, result in zip(tasks, results, strict=True):
+        texts = result.provenance.get("texts") or {}
+        own: set[object] = {digest for columns in texts.values() for digest in columns}
+        own |= {("unit", name)} if (name := unit_of(result)) else set()
+        joined = [place for place, mark in enumerate(marks) if mark & own]
+        unit = name or (units[joined[0]] if joined else task)
+        merged = {units[place] for place in joined}
+        units = [unit if each in merged else each for each in units] + [unit]
+        marks.append(own)
+    return units
 
 
-def unit_members(tasks: Sequence[str]) -> tuple[list[str], Array]:
+def unit_members(results: Sequence[Result]) -> tuple[list[str], Array]:
     """Return the units of some tasks, and the share of each task in its unit's mean, (units, tasks)."""
-    units = [unit_of(task) or task for task in tasks]
+    units = task_units(results)
     names = list(dict.fromkeys(units))
     members = np.array([[unit == name for unit in units] for name in names], dtype=float).reshape(
         len(names), len(units)

@@ -147,7 +147,7 @@ class SeedRuns:
         There are none with fewer than two seeds or two units.
         """
         tasks = self.tasks(stratum, regression=regression)
-        names, members = unit_members(tasks)
+        names, members = self._unit_members(stratum, tasks)
         if len(self.seeds) < 2 or len(names) < 2:
             return []
         found = []
@@ -175,12 +175,17 @@ class SeedRuns:
             axis=0,
         )
 
+    def _unit_members(self, stratum: str, tasks: Sequence[str]) -> tuple[list[str], Array]:
+        """Return the units of some tasks, and the share of each task in its unit's mean, (units, tasks)."""
+        runs = [next(iter(self.runs[stratum, task].values())) for task in tasks]  # of any arm and seed
+        return unit_members([next(iter(each.values())).result for each in runs])
+
     def means(self, stratum: str) -> dict[tuple[str, str], float]:
         """Return D² by arm and pooling: the mean over seeds and units of the tasks that count."""
         tasks = self.tasks(stratum)
         if not tasks or not self.seeds:
             return {}
-        _, members = unit_members(tasks)
+        _, members = self._unit_members(stratum, tasks)
         poolings = self.runs[stratum, tasks[0]][f"{self.arms[0]}-{self.seeds[0]}"]
         return {
             (arm, pooling): float((self.explained(stratum, tasks, arm, pooling) @ members.T).mean())

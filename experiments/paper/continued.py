@@ -93,7 +93,7 @@ def original_means(evidence: Evidence, study: Study, stratum: str) -> dict[str, 
     if not tasks or set(runs) != set(tasks):
         return {}
     names = [pooling for pooling in MAIN_POOLINGS if all(pooling in each for each in runs.values())]
-    _, members = unit_members(tasks)
+    _, members = unit_members([next(iter(runs[task].values())).result for task in tasks])
     return {
         pooling: float((members @ np.array([record_deviance(runs[task][pooling]) for task in tasks])).mean())
         for pooling in names

@@ -5,9 +5,10 @@
 Each complete arm gets its sweeps, which are not run again once they are finished. Their records
 become the bundle ``arms/STUDY`` among the committed records, with the test rows of the first seed.
 Beside it are ``arms.json`` (each training's identity, digest and figures) and ``training.csv`` (all
-training curves). For ``study=continued``,
-``text=`` and ``other_text=`` name the books and a folder of text of another kind, on which the
-next-sentence heads are measured. docs/protocol.md states what the records answer.
+training curves). Arms of the same study whose records are there already, and whose trainings are
+not in the folder, keep them: so a study can be trained in parts, or on several machines. For
+``study=continued``, ``text=`` and ``other_text=`` name the books and a folder of text of another
+kind, on which the next-sentence heads are measured. docs/protocol.md states what the records answer.
 """
 
 from __future__ import annotations
@@ -15,19 +16,20 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from experiments.bundles import Record, read_records, write_bundle
 from experiments.cli import ModelPath, at_least, command, required
-from experiments.files import write_csv, write_json
+from experiments.files import rounded, write_csv, write_json
 from experiments.losses import without_rows
 from experiments.manifest import RECORDS_DIR, write_manifest
 from experiments.pretraining.arms import STUDIES, Arm, read_identity
 from src.cli.messages import print_text
-from src.errors import UserError
-from src.storage.files import file_digest, read_json
+from src.errors import UserError, flatten
+from src.storage.files import DAMAGE, file_digest, read_json
 
 MAIN = "pooling=cls,pooler,mean"
 SWEEPS: dict[str, dict[str, tuple[str, ...]]] = {  # of a study's arms, by name
@@ -37,6 +39,8 @@ SWEEPS: dict[str, dict[str, tuple[str, ...]]] = {  # of a study's arms, by name
         "similarity": ("+experiment=similarity", "dataset=sts12,sts13,sts14,sts15", "probe.features=none", MAIN),
     },
 }
+FACTS, CURVES = "arms.json", "training.csv"
+VARIED = ("seed", "objective", "negatives")  # settings in which the arms of a study may differ
 HELD_OUT_LENGTH = 128  # word pieces of a pair
 
 
@@ -74,9 +78,10 @@ def main(options: Options) -> None:
             "of another kind: text=FOLDER other_text=FOLDER."
         )
     output = Path(options.records) / "arms" / options.study
-    facts: dict[str, dict[str, Any]] = {}
-    bundle: list[Record] = []  # one for all arms, which share their rows and labels
-    curves: list[dict[str, Any]] = []
+    facts, bundle, curves = read_others(output, {arm.label for arm in planned} - {arm.label for arm in arms})
+    check_alike(
+        {**{label: each["identity"] for label, each in facts.items()}, **{a.label: read_identity(a) for a in arms}}
+    )
     for arm in arms:
         records = sweep(arm, options)
         # The error of contrasts between arms is that of seeds and units, so rows are kept as a sample.
@@ -84,10 +89,67 @@ def main(options: Options) -> None:
         facts[arm.label] = {**describe(arm, records), **measure_heads(arm, options)}
         curves += [{"arm": arm.name, "seed": arm.seed, **row} for row in training_rows(arm)]
         print_text(f"{arm.label}: {len(records)} runs")
+    order = [arm.label for arm in planned]
+    facts = {label: facts[label] for label in order if label in facts}
+    curves.sort(key=lambda row: (order.index(f"{row['arm']}-{row['seed']}"), int(row["step"])))
     write_bundle(bundle, output)
-    write_csv(output / "training.csv", list(dict.fromkeys(name for row in curves for name in row)), curves)
-    write_json(output / "arms.json", {"study": options.study, "planned": len(planned), "arms": facts})
+    write_csv(output / CURVES, list(dict.fromkeys(name for row in curves for name in row)), curves)
+    write_json(output / FACTS, {"study": options.study, "planned": len(planned), "arms": facts})
     write_manifest(Path(options.records))
+
+
+def read_others(
+    folder: Path, labels: Collection[str]
+) -> tuple[dict[str, dict[str, Any]], list[Record], list[dict[str, Any]]]:
+    """Return facts, records and curves of the arms with these labels that the study's bundle holds.
+
+    Raises
+    ------
+    UserError
+        The bundle is damaged.
+    """
+    if not (folder / FACTS).is_file():
+        return {}, [], []
+    try:
+        facts = {label: each for label, each in read_json(folder / FACTS)["arms"].items() if label in labels}
+        if not facts:
+            return {}, [], []
+        with (folder / CURVES).open(newline="", encoding="utf-8") as file:
+            curves = [row for row in csv.DictReader(file) if f"{row['arm']}-{row['seed']}" in facts]
+    except (*DAMAGE, csv.Error) as error:
+        raise UserError(
+            f"{folder}: {FACTS} or {CURVES} is damaged ({flatten(error, 120)}). Restore or remove the folder."
+        ) from error
+    print_text(f"kept from {folder}: {', '.join(facts)}")
+    return facts, [record for record in read_records(folder) if record.result.model in facts], curves
+
+
+def check_alike(identities: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse arms that differ in more than seed, objective and negatives.
+
+    Raises
+    ------
+    UserError
+        Two arms were trained otherwise, such as on another text.
+    """
+    shared = {
+        label: {
+            **each,
+            "schedule": {name: value for name, value in each.get("schedule", {}).items() if name not in VARIED},
+        }
+        for label, each in identities.items()
+    }
+    first = next(iter(shared), None)
+    for label, each in shared.items():
+        assert first is not None
+        if rounded(each) != rounded(shared[first]):
+            differing = sorted(
+                name for name in each.keys() | shared[first].keys() if each.get(name) != shared[first].get(name)
+            )
+            raise UserError(
+                f"{label} and {first} differ in {', '.join(differing)}, so they cannot be compared. "
+                "Name other arms=, or another records= for them."
+            )
 
 
 def sweep(arm: Arm, options: Options) -> list[Record]:

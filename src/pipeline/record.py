@@ -167,9 +167,15 @@ def record_provenance(prepared: PreparedRun) -> dict[str, Any]:
         dtype=prepared.config.runtime.dtype,
         attention=extractor.info.attention,
         model=model_provenance(prepared),
-        data=data.source,
+        data=data_provenance(prepared),
         texts=text_digests(data),
     )
+
+
+def data_provenance(prepared: PreparedRun) -> dict[str, Any]:
+    """Return where the rows came from, and the unit of claims over tasks if the configuration names one."""
+    unit = prepared.config.dataset.unit
+    return {**prepared.data.source, **({"unit": unit} if unit else {})}
 
 
 def text_digests(data: Dataset) -> dict[str, list[Any]]:
@@ -199,7 +205,7 @@ def renamed(prepared: PreparedRun, result: Result) -> Result:
     columns, or beside other statements of the checkpoint and other splits that were not used.
     """
     data = prepared.data
-    sources = {"model": model_provenance(prepared), "data": data.source, "texts": text_digests(data)}
+    sources = {"model": model_provenance(prepared), "data": data_provenance(prepared), "texts": text_digests(data)}
     return replace(
         result,
         **dict[str, Any](prepared.names),

@@ -18,6 +18,7 @@ from experiments.strata import (
     row_contrast,
     stratum_of,
     task_answer,
+    task_units,
     unit_of,
 )
 from src.errors import UserError
@@ -25,17 +26,19 @@ from src.evaluation.units import mean_over_units
 from tests.helpers.records import make_result
 
 ROWS = 120
-PAIR_TEXTS = {"texts": {"test": ["a", "b"]}}
+PAIR = {"texts": {"test": ["a", "b"]}}
 GRID = {"parameter": "alpha", "value": 0.1, "grid": [{"value": 0.1, "loss": 0.4, "converged": True}]}
 
 
 def make_record(dataset: str, pooling: str, *, loss: float | None = 0.4, constant: float | None = 0.69, signal=1.0,
-                classes: int = 2, first: int = 0, fold=None, **changes) -> Record:  # fmt: skip
+                classes: int = 2, first: int = 0, fold=None, pairs: bool = False, **changes) -> Record:  # fmt: skip
     generator = np.random.default_rng(list(f"{dataset} {pooling}".encode()))
     labels = np.arange(ROWS) % classes if classes else np.linspace(-1, 1, ROWS)
     noise = generator.standard_normal(ROWS)
     scores = ((2 * labels - 1) if classes else labels) * signal + 0.7 * noise
     chosen = {**GRID, "loss": loss, "constant_loss": constant, "constants": [[0.5, 0.5]] if classes else [[0.1]]}
+    if pairs:
+        changes["provenance"] = {"texts": {"test": [f"{dataset} a", f"{dataset} b"]}}
     fields = {"dataset": dataset, "pooling": pooling, "chosen": chosen, "probe": "logistic" if classes else "ridge"}
     result = make_result(**{**fields, "counts": {**make_result().counts, "classes": classes}, **changes})
     predictions = {
@@ -54,7 +57,7 @@ def make_tasks(names, **more) -> list[Record]:
 def test_the_stratum_follows_from_the_texts_and_the_read_out():
     result = make_result()
     assert stratum_of(result) == SINGLE
-    pair = replace(result, provenance=PAIR_TEXTS)
+    pair = replace(result, provenance=PAIR)
     assert stratum_of(pair) == TOGETHER and stratum_of(replace(pair, pairing="separate")) == APART
     assert stratum_of(replace(pair, chosen={"similarity": "cosine"}, probe="cosine")) == SIMILARITY
     assert stratum_of(replace(result, probe="senteval")) is None
@@ -95,13 +98,14 @@ def test_the_constant_is_that_of_the_fitted_rows():
 def test_claims_are_the_means_over_units_of_the_tasks_that_count():
     names = ("sst2", "mr", "cr", "mpqa", "trec", "subj")
     records = [*make_tasks(names), *make_tasks(["cola"], loss=0.69)]
-    records += make_tasks(["mrpc"], provenance=PAIR_TEXTS)
+    records += make_tasks(["mrpc"], pairs=True)
     strata = {each.stratum: each for each in build_strata(records)}
     assert set(strata) == {SINGLE, TOGETHER} and set(strata[SINGLE].tasks) == set(names)
     assert set(strata[SINGLE].failed) == {"cola"} and strata[SINGLE].failed["cola"].gain == 0
     claim, _ = strata[SINGLE].claims([("mean", "cls"), ("pooler", "cls")])
+    runs = strata[SINGLE].tasks
     by_hand = mean_over_units(
-        [replace(row_contrast(strata[SINGLE].tasks[name], "mean", "cls"), unit=unit_of(name)) for name in names]
+        [replace(row_contrast(runs[name], "mean", "cls"), unit=unit_of(runs[name]["cls"].result)) for name in names]
     )
     assert claim.value == by_hand.value and claim.units == ("reviews", "cr", "mpqa", "trec") and not claim.is_general
     assert claim.verdict == "better" and claim.p == min(1, 2 * by_hand.p) and "on these 6 tasks" in claim.scope
@@ -110,20 +114,43 @@ def test_claims_are_the_means_over_units_of_the_tasks_that_count():
 
 
 def test_regression_tasks_can_be_left_out():
-    records = [*make_tasks(["sick_e"], provenance=PAIR_TEXTS)]
-    records += make_tasks(["stsb"], provenance=PAIR_TEXTS, classes=0, constant=3.0)
+    records = [*make_tasks(["sick_e"], pairs=True)]
+    records += make_tasks(["stsb"], pairs=True, classes=0, constant=3.0)
     (stratum,) = build_strata(records)
     both, one = (stratum.claims([("mean", "cls")], regression=kept)[0] for kept in (True, False))
     assert both.tasks == ("sick_e", "stsb") and one.tasks == ("sick_e",)
 
 
 def test_every_similarity_task_counts():
-    more = {"chosen": {"similarity": "cosine"}, "provenance": PAIR_TEXTS, "classes": 0}
+    more = {"chosen": {"similarity": "cosine"}, "pairs": True, "classes": 0}
     records = make_tasks(["sts12", "sick_sts"], **more)
     records = [replace(each, result=replace(each.result, probe="cosine")) for each in records]
     (stratum,) = build_strata(records)
     (claim,) = stratum.claims([("mean", "cls")])
     assert stratum.stratum == SIMILARITY and claim.units == ("sts", "sick") and not stratum.failed
+
+
+def test_tasks_that_share_texts_or_name_one_unit_are_one_unit():
+    def run(dataset, *texts, unit=None):
+        data = {"from": "folder", **({"unit": unit} if unit else {})}
+        return make_result(dataset=dataset, provenance={"data": data, "texts": {"train": [texts[0]], "test": [*texts]}})
+
+    assert task_units([run("mr", "1"), run("sst2", "2"), run("own", "3")]) == ["reviews", "reviews", "own"]
+    # labels of the same texts, a unit of the user's own, and a task that joins two others
+    assert task_units([run("toxic", "1"), run("insult", "1"), run("other", "2")]) == ["toxic", "toxic", "other"]
+    assert task_units([run("a", "1", unit="news"), run("b", "2", unit="news")]) == ["news", "news"]
+    assert task_units([run("a", "1"), run("b", "2"), run("c", "1", "2")]) == ["a", "a", "a"]
+    assert task_units([run("a", "1"), run("mr", "1"), run("b", "2")]) == ["reviews", "reviews", "b"]
+
+
+def test_a_claim_counts_labels_of_the_same_texts_once():
+    names = ("a", "b", "c", "d", "e")
+    apart = build_strata(make_tasks(names))[0].claims([("mean", "cls")])[0]
+    texts = {"texts": {"test": ["same"]}}
+    records = [*make_tasks(names[:3]), *make_tasks(names[3:], provenance=texts)]
+    shared = build_strata(records)[0].claims([("mean", "cls")])[0]
+    assert apart.is_general and len(apart.units) == 5
+    assert not shared.is_general and shared.units == ("a", "b", "c", "d") and shared.tasks == names
 
 
 def test_what_cannot_be_compared_is_refused():

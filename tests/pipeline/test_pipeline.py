@@ -13,13 +13,14 @@ from omegaconf import OmegaConf
 from sklearn.linear_model import LogisticRegression as Reference
 from sklearn.linear_model import Ridge as RidgeReference
 
+from experiments.strata import unit_of
 from src.cli.validation import parse_config
 from src.config.schema import Config
 from src.data.splits import RowSplitter
 from src.features.inputs import encoder_inputs
 from src.features.passes import ForwardPass
 from src.pipeline.prepare import prepare
-from src.pipeline.record import FinishedRun
+from src.pipeline.record import FinishedRun, renamed
 from src.pipeline.run import run_probe
 from src.probes import progress
 from src.probes.solvers.estimators import LogisticRegression, Ridge
@@ -170,6 +171,13 @@ def test_the_key_depends_on_values_and_not_on_names(bert: Path, tmp_path: Path) 
         assert prepare(config(bert, tmp_path, **change)).key != base, change
     for change in ({"model.name": "mine"}, {"dataset.name": "mine"}, {"runtime.threads": 1}, {"tracker.project": "x"}):
         assert prepare(config(bert, tmp_path, **change)).key == base, change
+
+
+def test_a_record_names_the_unit_of_its_run_and_not_of_an_equal_one(bert: Path, tmp_path: Path) -> None:
+    finished = run(config(bert, tmp_path))
+    named = prepare(config(bert, tmp_path, **{"dataset.unit": "reviews of ours"}))
+    assert named.key == finished.result.key and unit_of(finished.result) is None
+    assert unit_of(renamed(named, finished.result)) == "reviews of ours"
 
 
 def load_probe() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from experiments import style
 from experiments.paper.evidence import Evidence, is_real
 from experiments.paper.figures import drawing, layout
 from experiments.paper.labels import by_pooling, layer_and_pooling
-from experiments.strata import APART, SINGLE, TOGETHER, explained
+from experiments.strata import APART, SINGLE, TOGETHER, explained, task_units
 from src.evaluation.units import mean_over_units
 from src.storage.files import read_json
 
@@ -131,10 +132,11 @@ def seconds(costs: Iterable[Mapping[str, Any]], pairing: str, pooling: str, laye
 
 def mean_score(records: Iterable[Record]) -> dict[str, Any]:
     """Return the mean D² of some tasks with its 95 % interval for new rows of these tasks; undefined for none."""
-    found = [explained(record) for record in records]
-    if not found:
+    runs = list(records)
+    if not runs:
         return {"value": None, "low": None, "high": None}
-    mean = mean_over_units(found)
+    units = task_units([record.result for record in runs])
+    mean = mean_over_units([replace(explained(record), unit=unit) for record, unit in zip(runs, units, strict=True)])
     half = 1.96 * mean.rows_error
     return {"value": mean.value, "low": mean.value - half, "high": mean.value + half}
 

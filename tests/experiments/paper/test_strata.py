@@ -9,7 +9,7 @@ from experiments.paper.claims.strata import by_stratum
 from experiments.paper.evidence import Evidence
 from experiments.strata import APART
 from src.evaluation.differences import VERDICTS
-from tests.experiments.test_strata import PAIR_TEXTS, make_tasks
+from tests.experiments.test_strata import make_tasks
 
 PEARSON = {"metric": "pearson", "value": 0.5, "low": 0.4, "high": 0.6}
 
@@ -18,14 +18,14 @@ def make_evidence(folder: Path, *, bare: bool = False) -> Evidence:
     """Write the records of one model as bundles and read them, `bare` without decision values."""
     records = make_tasks(["sst2", "mr", "cr", "trec", "mpqa", "subj", "tweet_irony"])
     records += make_tasks(["cola"], loss=0.69)
-    records += make_tasks(["stsb", "sick_r"], provenance=PAIR_TEXTS, classes=0, constant=3.0, score=PEARSON)
-    records += make_tasks(["mrpc"], provenance=PAIR_TEXTS)
+    records += make_tasks(["stsb", "sick_r"], pairs=True, classes=0, constant=3.0, score=PEARSON)
+    records += make_tasks(["mrpc"], pairs=True)
     if bare:
         records = [
             Record("x", each.result, {name: array for name, array in each.predictions.items() if name != "decision"})
             for each in records
         ]
-    apart = make_tasks(["mrpc"], provenance=PAIR_TEXTS, pairing="separate")
+    apart = make_tasks(["mrpc"], pairs=True, pairing="separate")
     bundles = {"poolings/bert-books": records, "pairs/bert-books": apart}
     for name, each in bundles.items():
         write_bundle(each, folder / name)

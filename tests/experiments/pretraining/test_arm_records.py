@@ -80,6 +80,34 @@ def test_the_first_seed_alone_keeps_its_rows(trained: Path, monkeypatch: pytest.
     assert len(study.records["mlm-1"]) == 3 and not any(record.predictions for record in study.records["mlm-1"])
 
 
+def test_a_study_can_be_trained_in_parts(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STUDIES, "nsp", replace(STUDIES["nsp"], seeds=2))
+    shutil.copytree("arms/mlm-0", "more/mlm-1")
+    arm_records.main(["arms=arms", "records=parts"])
+    arm_records.main(["arms=more", "records=parts"])
+    shutil.copytree("more/mlm-1", "arms/mlm-1")
+    arm_records.main(["arms=arms", "records=whole"])
+    names = [path.relative_to("whole") for path in Path("whole").rglob("*") if path.is_file()]
+    assert len(names) == 5
+    for name in names:
+        assert (Path("parts") / name).read_bytes() == (Path("whole") / name).read_bytes(), name
+
+
+def test_arms_that_were_trained_otherwise_are_not_joined(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(STUDIES, "nsp", replace(STUDIES["nsp"], seeds=2))
+    arm_records.main(["arms=arms", "records=records"])
+    before = {path: path.read_bytes() for path in Path("records").rglob("*") if path.is_file()}
+    shutil.copytree("arms/mlm-0", "more/mlm-1")
+    facts = {"identity": {"schedule": {"objective": "mlm"}, "text": "other"}}
+    save_file({"x": torch.zeros(1)}, "more/mlm-1/state.safetensors", metadata={"facts": json.dumps(facts)})
+    with pytest.raises(SystemExit) as ended:
+        arm_records.main(["arms=more", "records=records"])
+    assert ended.value.code == 1 and "text" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in Path("records").rglob("*") if path.is_file()}
+
+
 def test_the_heads_of_continued_arms_are_measured_once(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
