@@ -95,15 +95,14 @@ def _read_runs(folder: Path) -> list[Record]:
 
 
 def kept_arrays(result: Result, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the arrays of a run that a bundle keeps.
+    """Return the arrays of a run that claims need.
 
     Under probe=logistic, of the test rows also ``decision`` (rows,) for two classes, from which the
-    log-likelihood follows, and ``log_likelihood`` (rows,) for more. Several draws keep neither: no
-    claim needs them, and ten draws would take ten times the space.
+    log-likelihood follows, and ``log_likelihood`` (rows,) for more; with several draws (draws, rows).
     """
     kept = {name: array for name, array in arrays.items() if name.rpartition(".")[2] in FIELDS}
     classes = int(result.counts.get("classes") or 0)
-    if result.probe != "logistic" or not classes or result.draws > 1 or "decision" not in arrays:
+    if result.probe != "logistic" or not classes or "decision" not in arrays:
         return kept
     if classes == 2 and arrays["decision"].shape[-2:] != (len(arrays["label"]), classes):
         return kept | {"decision": arrays["decision"]}
@@ -172,7 +171,7 @@ def require_rows(records: Iterable[Record]) -> None:
         if record.sums is not None:
             raise UserError(
                 f"{record.experiment}: {record.result.model} on {record.result.dataset} is kept without its test rows, "
-                "so its runs cannot be compared by row. Run the sweep again, or use the first seed."
+                "so its runs cannot be compared by row. Make its records again, without leaving the rows out."
             )
 
 
@@ -182,7 +181,7 @@ def write_bundle(records: Sequence[Record], folder: Path) -> None:
     lines = []
     for record in sorted(records, key=_sort_key):
         names = {}
-        for name, array in sorted(record.predictions.items()):
+        for name, array in sorted(_bundled(record).items()):
             kept = _narrow(array)
             digest = hashlib.sha256(str((kept.dtype.str, kept.shape)).encode() + kept.tobytes()).hexdigest()[:16]
             arrays[digest], names[name] = kept, digest
@@ -193,6 +192,17 @@ def write_bundle(records: Sequence[Record], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     ordered = {digest: arrays[digest] for digest in sorted(arrays)}
     replace_files(folder, {PREDICTIONS_FILE: save(ordered), RECORDS_FILE: ("\n".join(lines) + "\n").encode()})
+
+
+def _bundled(record: Record) -> Mapping[str, Array]:
+    """Return the arrays of a record that its bundle keeps.
+
+    With several draws these are not the losses: no claim of the paper needs them, and ten draws would
+    take ten times the space.
+    """
+    if record.result.draws == 1:
+        return record.predictions
+    return {name: array for name, array in record.predictions.items() if name not in ("decision", "log_likelihood")}
 
 
 def _narrow(array: Array) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,7 +28,6 @@ from src.evaluation.row_contrasts import (
     spearman_contrast,
 )
 from src.evaluation.units import MARGIN, MeanContrast, correct_claims, mean_over_units
-from src.results.groups import weights_digest
 from src.results.paired import have_same_rows
 from src.results.result import Result
 from src.results.statements import has_pairs
@@ -226,6 +225,12 @@ class StratumTasks:
                 found.append(mean_over_units(contrasts, margin=margin))
         return correct_claims(found)
 
+    def repeated(self, pairs: Iterable[tuple[str, str]], *, margin: float = MARGIN) -> list[MeanContrast]:
+        """Return the claims without the regression tasks; none where that leaves the tasks as they are, or none."""
+        if self.stratum == SIMILARITY or all(map(_is_classification, self.tasks.values())):
+            return []
+        return self.claims(pairs, margin=margin, regression=False)
+
     def units(self) -> dict[str, str]:
         """Return the unit of each task that counts."""
         firsts = {task: next(iter(runs.values())).result for task, runs in self.tasks.items() if runs}
@@ -253,18 +258,23 @@ def task_units(results: Iterable[Result], *, names: Iterable[str] | None = None)
     """
     results = list(results)
     tasks = [result.dataset for result in results] if names is None else list(names)
-    units: list[str] = []
-    marks: list[set[object]] = []  # what the tasks so far have in common with others
-    for task, result in zip(tasks, results, strict=True):
+    members: list[tuple[set[int], set[object]]] = []  # of each unit: its tasks, and what others may share with them
+    for place, result in enumerate(results):
         texts = result.provenance.get("texts") or {}
-        own: set[object] = {digest for columns in texts.values() for digest in columns}
-        own |= {("unit", name)} if (name := unit_of(result)) else set()
-        joined = [place for place, mark in enumerate(marks) if mark & own]
-        unit = name or (units[joined[0]] if joined else task)
-        merged = {units[place] for place in joined}
-        units = [unit if each in merged else each for each in units] + [unit]
-        marks.append(own)
-    return units
+        shared: set[object] = {digest for columns in texts.values() for digest in columns}
+        shared |= {("unit", name)} if (name := unit_of(result)) else set()
+        joined = [each for each in members if each[1] & shared]
+        members = [each for each in members if each not in joined]
+        members.append(({place}.union(*(each[0] for each in joined)), shared.union(*(each[1] for each in joined))))
+    units: dict[int, str] = {}
+    for places, _ in sorted(members, key=lambda each: min(each[0])):
+        named = [name for place in sorted(places) if (name := unit_of(results[place]))]
+        unit = named[0] if named else tasks[min(places)]
+        # A task may have the name of a unit that it shares nothing with.
+        while unit in units.values():
+            unit += "'"
+        units |= dict.fromkeys(places, unit)
+    return [units[place] for place in range(len(results))]
 
 
 def unit_members(results: Sequence[Result]) -> tuple[list[str], Array]:
@@ -289,51 +299,58 @@ def _is_classification(runs: Mapping[str, Record]) -> bool:
     return all(record.result.counts.get("classes") for record in runs.values())
 
 
-def build_strata(records: Sequence[Record], *, layer: int | None = None) -> list[StratumTasks]:
-    """Return the strata of one encoder's records at one layer, each task with its records by pooling.
+def group_tasks(
+    records: Iterable[Record],
+    *,
+    answer: Callable[[Sequence[Record]], Answer] = task_answer,
+    label: Callable[[Result], str] = lambda result: result.pooling_label,
+    stratum: str = "",
+) -> list[StratumTasks]:
+    """Return records as the tasks of each stratum, each with its runs by label.
+
+    Read-outs without D² or a similarity are left out, and so is a stratum in which a probe's record
+    lacks the log-likelihoods of its rows, as those of older versions do.
 
     Parameters
     ----------
-    records : sequence of Record
-        Each dataset has one run per pooling, pairing, layer and read-out.
-    layer : int, optional
-        Default: each run's last layer in these records.
+    records : iterable of Record
+        Of one encoder, or of those that the labels tell apart.
+    answer : callable
+        Returns whether the task of some runs counts.
+    label : callable
+        Returns the label of a run.
+    stratum : str, optional
+        One name for all, where runs of several strata are compared.
 
     Raises
     ------
     UserError
-        The records are of several encoders, or two runs of a task have the same pooling.
+        Two runs of a task have the same label.
     """
-    if len({weights_digest(record.result) for record in records}) > 1:
-        raise UserError("a claim over tasks is about one encoder, and these records are of several. Choose one.")
+    records = list(records)
+    lacking = {stratum or stratum_of(record.result) for record in records if _lacks_losses(record)}
     by_task: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        if stratum_of(record.result) is not None:
-            kind = SIMILARITY if stratum_of(record.result) == SIMILARITY else record.result.pairing
-            by_task.setdefault((record.result.dataset, kind), []).append(record)
-    found = {stratum: StratumTasks(stratum, {}, {}) for stratum in STRATA}
-    approximate: dict[str, list[str]] = {stratum: [] for stratum in STRATA}
-    for (dataset, _), members in by_task.items():
-        stratum, answer = str(stratum_of(members[0].result)), task_answer(members)
-        if not answer.counts:
-            found[stratum].failed[dataset] = answer
-            continue
-        if answer.approximate:
-            approximate[stratum].append(dataset)
-        last = max(record.result.layer for record in members) if layer is None else layer
-        runs: dict[str, Record] = {}
+        own = stratum_of(record.result)
+        if own is not None and (stratum or own) not in lacking:
+            by_task.setdefault((stratum or own, record.result.dataset), []).append(record)
+    found = {name: StratumTasks(name, {}, {}) for name in ([stratum] if stratum else STRATA)}
+    approximate: dict[str, tuple[str, ...]] = dict.fromkeys(found, ())
+    for (name, dataset), members in by_task.items():
+        decided = answer(members)
+        if not decided.counts:
+            found[name].failed[dataset] = decided
+        approximate[name] += (dataset,) * (decided.counts and decided.approximate)
+        runs = (found[name].tasks if decided.counts else found[name].floors).setdefault(dataset, {})
         for record in members:
-            if record.result.layer != last:
-                continue
-            if record.result.pooling_label in runs:
+            if label(record.result) in runs:
                 raise UserError(
-                    f"{dataset}: two runs have pooling={record.result.pooling_label}, so a claim over tasks cannot "
-                    "choose. Leave one of them out."
+                    f"{dataset}: two runs are labelled {label(record.result)}. Choose runs that differ in it."
                 )
-            runs[record.result.pooling_label] = record
-        found[stratum].tasks[dataset] = runs
-    return [
-        StratumTasks(each.stratum, each.tasks, each.failed, tuple(approximate[each.stratum]))
-        for each in found.values()
-        if each.tasks or each.failed
-    ]
+            runs[label(record.result)] = record
+    kept = [each for each in found.values() if each.tasks or each.failed]
+    return [replace(each, approximate=approximate[each.stratum]) for each in kept]
+
+
+def _lacks_losses(record: Record) -> bool:
+    return record.result.probe in WITH_DEVIANCE and record.sums is None and record_losses(record) is None

@@ -70,9 +70,9 @@ def task_label(task: str, metric: str) -> str:
     return f"{task} ({METRICS.get(metric, metric)})"
 
 
-def pair_label(a: str, b: str) -> str:
-    """Return the label of the difference of two runs: a less b."""
-    return " − ".join(LABELS.get(name, name) for name in (a, b))
+def pair_label(a: str, b: str, pooler: str = "") -> str:
+    """Return the label of the difference of two runs, a less b; `pooler` is the status of the model's pooler."""
+    return " − ".join(pooling_label(name, pooler) for name in (a, b))
 
 
 def needs_pooler(pooling: str) -> bool:

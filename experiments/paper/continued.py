@@ -71,7 +71,7 @@ def conditions(evidence: Evidence, study: Study) -> list[Condition]:
 def original(evidence: Evidence, experiment: str) -> Sequence[Record]:
     """Return the records of the checkpoint that study=continued begins with; none if they are not there."""
     name = f"{experiment}/{ORIGINAL}"
-    return evidence.data.get(name, ())
+    return evidence.optional(name)
 
 
 def accuracies(records: Sequence[Record]) -> dict[str, float]:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import csv
 from collections import UserDict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from experiments.bundles import Record
-from experiments.losses import WITH_DEVIANCE, record_losses
 from experiments.manifest import RECORDS_DIR, read_committed
 from experiments.paper.labels import by_dtype, by_pooling, regularisation
 from experiments.paper.resampling import Resampling
-from experiments.strata import STRATA, Answer, StratumTasks, stratum_of, task_answer
+from experiments.strata import Answer, StratumTasks, group_tasks, task_answer
 from experiments.style import MAIN_PAIRS
 from experiments.tasks import paired_tasks
 from src.errors import UserError, flatten
@@ -90,7 +88,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
     def __missing__(self, name: str) -> Sequence[Record]:
         raise UserError(f"the records of {name} are missing. experiments/README.md names the command that makes them.")
 
-    def _optional(self, name: str) -> Sequence[Record]:
+    def optional(self, name: str) -> Sequence[Record]:
         """Return a bundle, empty if it is not among the records."""
         return self.data.get(name, ())
 
@@ -153,19 +151,34 @@ class Evidence(UserDict[str, Sequence[Record]]):
         """Return whether the task of some runs counts.
 
         It is decided once for a model, dataset and pairing, by the runs of the poolings experiment, or
-        of the pairs experiment; by the runs themselves if neither holds the task.
+        of the pairs experiment; by the runs themselves if neither holds the task. Where runs of both
+        pairings are compared, the task has to count in both.
         """
+        result = records[0].result
+        if result.chosen.get("similarity"):
+            return task_answer(records)
+        pairings = dict.fromkeys(record.result.pairing for record in records)
+        known = [self._decided(model).get((result.dataset, pairing)) for pairing in pairings]
+        found = [each for each in known if each is not None]
+        if len(found) < len(known):
+            return task_answer(records)
+        return next((each for each in found if not each.counts), found[0])
+
+    def counts(self, model: str, result: Result) -> bool:
+        """Return whether the task of a run is one that counts, as `answer` decides it; False if nothing decides."""
+        known = self._decided(model).get((result.dataset, result.pairing))
+        return known is not None and known.counts
+
+    def _decided(self, model: str) -> dict[tuple[str, str], Answer]:
         if model not in self._answers:
             self._answers[model] = self._decide(model)
-        result = records[0].result
-        known = self._answers[model].get((result.dataset, result.pairing))
-        return known if known and not result.chosen.get("similarity") else task_answer(records)
+        return self._answers[model]
 
     def _decide(self, model: str) -> dict[tuple[str, str], Answer]:
         by_task: dict[tuple[str, str], list[Record]] = {}
         for experiment in ("pairs", "poolings"):  # the second replaces the first
             found: dict[tuple[str, str], list[Record]] = {}
-            for record in self._optional(f"{experiment}/{model}"):
+            for record in self.optional(f"{experiment}/{model}"):
                 found.setdefault((record.result.dataset, record.result.pairing), []).append(record)
             by_task |= found
         return {task: task_answer(members) for task, members in by_task.items()}
@@ -174,7 +187,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
         """Return the strata of a model: its real tasks, pairs also read apart, and similarity of unscaled vectors."""
         records = [*self[f"poolings/{model}"]]
         for experiment in ("pairs", "similarity"):
-            records += [each for each in self._optional(f"{experiment}/{model}") if each.result.pairing == "separate"]
+            records += [each for each in self.optional(f"{experiment}/{model}") if each.result.pairing == "separate"]
         kept = [each for each in records if is_real(each.result) and is_unscaled(each.result)]
         return self.group(model, kept, by_pooling)
 
@@ -199,29 +212,9 @@ class Evidence(UserDict[str, Sequence[Record]]):
         UserError
             Two runs of a task have the same label.
         """
-        records = [record for record in records if record.result.draws == 1]
-        lacking = {stratum or stratum_of(record.result) for record in records if _lacks_losses(record)}
-        by_task: dict[tuple[str, str], list[Record]] = {}
-        for record in records:
-            own = stratum_of(record.result)
-            if own is not None and (stratum or own) not in lacking:
-                by_task.setdefault((stratum or own, record.result.dataset), []).append(record)
-        found = {name: StratumTasks(name, {}, {}) for name in ([stratum] if stratum else STRATA)}
-        approximate: dict[str, tuple[str, ...]] = dict.fromkeys(found, ())
-        for (name, dataset), members in sorted(by_task.items(), key=lambda item: task_place(item[0][1])):
-            answer = self.answer(model, members)
-            if not answer.counts:
-                found[name].failed[dataset] = answer
-            approximate[name] += (dataset,) * (answer.counts and answer.approximate)
-            runs = (found[name].tasks if answer.counts else found[name].floors).setdefault(dataset, {})
-            for record in members:
-                if label(record.result) in runs:
-                    raise UserError(
-                        f"{dataset}: two runs are labelled {label(record.result)}. Choose runs that differ in it."
-                    )
-                runs[label(record.result)] = record
-        kept = [each for each in found.values() if each.tasks or each.failed]
-        return [replace(each, approximate=approximate[each.stratum]) for each in kept]
+        kept = [record for record in records if record.result.draws == 1]
+        kept.sort(key=lambda record: task_place(record.result.dataset))
+        return group_tasks(kept, answer=partial(self.answer, model), label=label, stratum=stratum)
 
     def claims(
         self,
@@ -232,31 +225,39 @@ class Evidence(UserDict[str, Sequence[Record]]):
         *,
         keep: Callable[[Result], bool] | None = None,
         stratum: str = "",
+        repeated: bool = False,
     ) -> list[tuple[str, MeanContrast]]:
-        """Return each stratum of some bundles with its claims over tasks, after Holm; see `group`."""
+        """Return each stratum of some bundles with its claims over tasks, after Holm; see `group`.
+
+        With `repeated`, they are followed by those without the regression tasks.
+        """
         records = (record for name in bundles for record in self[name])
         kept = [each for each in records if is_real(each.result) and (keep is None or keep(each.result))]
         found = self.group(model, kept, label, stratum)
-        return [(each.stratum, claim) for each in found for claim in each.claims(pairs)]
+        return [named for each in found for named in stratum_claims(each, pairs, repeated=repeated)]
 
-    def ladder(self, model: str, strength: str) -> list[tuple[str, MeanContrast]]:
-        """Return each step of `LADDER` against [CLS], at one of `STRENGTHS`, by stratum."""
+    def ladder(self, model: str, strength: str, *, repeated: bool = False) -> list[tuple[str, MeanContrast]]:
+        """Return each step of `LADDER` against [CLS], at one of `STRENGTHS`, by stratum; see `claims`."""
         pairs = [(step, "cls") for step in LADDER]
-        return self.claims(
-            model, [f"ladder/{model}"], by_pooling, pairs, keep=lambda run: regularisation(run) == strength
-        )
+        keep = partial(_has_strength, strength)
+        return self.claims(model, [f"ladder/{model}"], by_pooling, pairs, keep=keep, repeated=repeated)
 
-    def precision(self, model: str) -> list[tuple[str, MeanContrast]]:
-        """Return each pooling in half precision against itself in float32, by stratum."""
+    def precision(self, model: str, *, repeated: bool = False) -> list[tuple[str, MeanContrast]]:
+        """Return each pooling in half precision against itself in float32, by stratum; see `claims`."""
         bundle = f"precision/{model}"
         labels = {by_dtype(record.result) for record in self[bundle]}
         halves = sorted(label for label in labels if not label.endswith("float32"))
         pairs = [(half, f"{half.partition(',')[0]}, float32") for half in halves]
-        return self.claims(model, [bundle], by_dtype, pairs)
+        return self.claims(model, [bundle], by_dtype, pairs, repeated=repeated)
 
 
-def _lacks_losses(record: Record) -> bool:
-    return record.result.probe in WITH_DEVIANCE and record_losses(record) is None
+def stratum_claims(
+    tasks: StratumTasks, pairs: Sequence[tuple[str, str]], *, repeated: bool = False
+) -> list[tuple[str, MeanContrast]]:
+    """Return the claims of a stratum by its name; with `repeated`, also those without its regression tasks."""
+    found = [(tasks.stratum, claim) for claim in tasks.claims(pairs)]
+    again = tasks.repeated(pairs) if repeated else []
+    return found + [(f"{tasks.stratum}, classification tasks only", claim) for claim in again]
 
 
 def is_real(result: Result) -> bool:
@@ -283,6 +284,10 @@ def resamples(tasks: Sequence[Task]) -> int:
     """Return the resamples of a claim that is not primary, fewer for tasks with several draws."""
     dimensions = max((np.ndim(predictions) for task in tasks for predictions in task.predictions.values()), default=1)
     return FEWER if dimensions == 1 else FEWER // 3
+
+
+def _has_strength(strength: str, result: Result) -> bool:
+    return regularisation(result) == strength
 
 
 def _matches(result: Result, only: Mapping[str, Container[Any]]) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from experiments.paper.claims.sentences import Claim
 from experiments.paper.grids import Cell, Grid
 from experiments.paper.markdown import NUMBER_COLUMNS, number_cells
-from experiments.paper.page import FIRST, Appendix, Page
+from experiments.paper.page import COLUMNS, FIRST, Appendix, Page
 from experiments.report.html import TEMPLATES, compose_html
 from experiments.report.svg import escape_html
 
@@ -58,7 +58,7 @@ def inline(text: str) -> str:
 def _body(page: Page, images: Mapping[str, str]) -> Iterable[str]:
     yield f"<header><h1>{escape_html(page.title)}</h1><p>{inline(page.scope)}</p></header>"
     yield f'<div class="screens"><section class="answer"><h2>The answer</h2><p>{inline(page.lead)}</p>'
-    reading = f'<p class="small">{inline(page.reading)}</p>' if page.reading else ""
+    reading = "".join(f'<p class="small">{inline(paragraph)}</p>' for paragraph in page.reading)
     yield f"{_list(page.answer, 'ol')}{reading}</section>"
     yield f'<section class="limits"><h2>What this does not show</h2>{_list(page.limits)}</section>'
     yield f'<section class="shown">{_figure(page, FIRST, images)}</section>'
@@ -71,7 +71,7 @@ def _body(page: Page, images: Mapping[str, str]) -> Iterable[str]:
     yield from (f'<p class="small">{inline(note)}</p>' for note in page.notes)
     yield "</div></section></div>"
     yield f"<section><h2>How to read it</h2><p>{inline(page.method)}</p></section>"
-    yield "<section><h2>Appendices</h2>"
+    yield f"<section><h2>Appendices</h2><p>{inline(COLUMNS)}</p>"
     yield from (_appendix(page, each, number, images) for number, each in enumerate(page.appendices, 1))
     placed = {name for each in page.appendices for name in each.figures} | {FIRST}
     rest = "".join(_figure(page, name, images) for name in page.figures if name not in placed)

@@ -7,15 +7,17 @@ from collections.abc import Iterable
 from experiments.formatting import markdown_table
 from experiments.paper.claims.sentences import Number
 from experiments.paper.grids import Cell, Grid
-from experiments.paper.page import FIRST, Appendix, Page
+from experiments.paper.page import COLUMNS, FIRST, Appendix, Page
 
+SHOWN = 12  # rows of a table that is not folded
 NUMBER_COLUMNS = ("what", "points", "95 % interval", "verdict", "size; p, eq")
 
 
 def to_markdown(page: Page) -> str:
     """Return report.md."""
     lines = [f"# {page.title}", "", page.scope, "", "## The answer", "", page.lead, "", *numbered(page.answer), ""]
-    lines += [page.reading, ""] if page.reading else []
+    for paragraph in page.reading:
+        lines += [paragraph, ""]
     for encoder in page.encoders:
         lines += [f"### {encoder.title}", "", *_grid(encoder.tasks), ""]
         lines += [*_grid(encoder.similarity), ""] if encoder.similarity else []
@@ -23,7 +25,7 @@ def to_markdown(page: Page) -> str:
     for note in page.notes:
         lines += [note, ""]
     lines += [*_figure(page, FIRST), "## What this does not show", "", *(f"- {each}" for each in page.limits), ""]
-    lines += ["## How to read it", "", page.method, "", "## Appendices", ""]
+    lines += ["## How to read it", "", page.method, "", "## Appendices", "", COLUMNS, ""]
     for number, appendix in enumerate(page.appendices, 1):
         lines += _appendix(page, appendix, number)
     placed = {name for each in page.appendices for name in each.figures} | {FIRST}
@@ -67,10 +69,16 @@ def _appendix(page: Page, appendix: Appendix, number: int) -> list[str]:
     lines = [f"### {number}. {claim.title}", "", claim.text, ""]
     if claim.numbers:
         rows = list(map(number_cells, claim.numbers))
-        lines += [*markdown_table(NUMBER_COLUMNS, rows, [False, True, True, False, False]), ""]
+        table = [*markdown_table(NUMBER_COLUMNS, rows, [False, True, True, False, False]), ""]
+        lines += table if len(rows) <= SHOWN else fold(f"{len(rows)} differences", table)
     for name in appendix.figures:
         lines += _figure(page, name)
     return [*lines, f"`{claim.command}`", "", f"See {', '.join(map(link, claim.see))}.", ""] if claim.see else lines
+
+
+def fold(summary: str, lines: Iterable[str]) -> list[str]:
+    """Return lines that a reader opens by a click on their summary."""
+    return [f"<details><summary>{summary}</summary>", "", *lines, "</details>", ""]
 
 
 def link(name: str) -> str:

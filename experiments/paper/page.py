@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from experiments.formatting import format_points, join_names
 from experiments.paper.arms import studies
@@ -15,19 +15,21 @@ from experiments.paper.claims.answer import (
     has_base,
     lead,
     other_encoders,
+    purpose,
     scope,
     trained_model,
+    trust,
 )
-from experiments.paper.claims.arms import describe_within
+from experiments.paper.claims.arms import failed_conditions, summarise_within
 from experiments.paper.claims.practice import FINETUNED, tasks_below_bag
-from experiments.paper.claims.sentences import Claim
-from experiments.paper.claims.settings import layer_means, layer_strata
+from experiments.paper.claims.sentences import Claim, format_claim
+from experiments.paper.claims.settings import layer_means, layer_strata, whitened
 from experiments.paper.continued import within_trainings
 from experiments.paper.evidence import Evidence
 from experiments.paper.grids import LEGEND, Grid, pooler_note, similarity_grid, task_grid
 from experiments.paper.published import MTEB_NOTE, PUBLISHED_BASE, SBERT
 from experiments.strata import SINGLE
-from experiments.style import LABELS
+from experiments.style import LABELS, pair_label
 
 TITLE = "What [CLS], pooled_output and mean pooling are worth"
 FIRST = "differences"  # the page's figure
@@ -36,15 +38,21 @@ METHOD = (
     "its regularisation strength. **D²** = 1 − the probe's log-loss / that of the constant prediction, the class "
     "frequencies of the training rows (for scores: squared errors, and the training rows' mean). It can be averaged "
     "over tasks; accuracies, correlations and F1 cannot. **A task counts** if the best of [CLS], pooler and mean "
-    "removes at least 5 % of the constant's loss on the rows that chose that strength; from the others too little is "
-    "decoded. Tasks that share texts are one **unit**. With five units or more a claim is about tasks in general "
+    "removes at least 5 % of the constant's loss on the training rows that chose that strength; from the others too "
+    "little is decoded. The mean is that of all vectors of the text, [CLS] and [SEP] among them, without padding. "
+    "Tasks that share texts are one **unit**: sst2, sst_fine, mr and subj; sick_e and sick_r; stsb and the STS years. "
+    "Averages are over units. With five units or more a claim is about tasks in general "
     "(Student's quantiles over units). With fewer it is about these tasks alone (the error of their rows). "
     "**Verdicts** at 5 %: a difference by a two-sided test, its irrelevance by two one-sided tests against 1 point, "
     "after Holm's correction over the three pairs of [CLS], pooler and mean. *Better* and *worse* are shown "
     "differences of any size; *small difference* and *no relevant difference* are shown to lie within 1 point. "
-    "Intervals are 95 %, uncorrected, so one without 0 can be inconclusive. In the appendices' tables, *size* is tasks "
-    "/ units; a small *p* shows a difference, a small *eq* that it is within 1 point; ₂ marks comparisons beyond those "
-    "three, corrected among themselves. All of it was [fixed beforehand](../docs/protocol.md)."
+    "Intervals are 95 %, uncorrected, so one without 0 can be inconclusive. All of it was "
+    "[fixed](../docs/protocol.md) before the trainings and the records on this page were made, though after earlier "
+    "records of the same encoders on 12 of these tasks."
+)
+COLUMNS = (
+    "In the tables below, *size* is tasks / units; a small *p* shows a difference, a small *eq* that it is within 1 "
+    "point; ₂ marks comparisons beyond the three pairs of [CLS], pooler and mean, corrected among themselves."
 )
 BERT_BASE = "python -m src.run -m +experiment=poolings model=bert-base-uncased data_root=FOLDER"
 
@@ -82,7 +90,7 @@ class Page:
     appendices: tuple[Appendix, ...]
     figures: Mapping[str, str]  # name to caption
     tables: Mapping[str, str]
-    reading: str = ""  # below the answer
+    reading: tuple[str, ...] = ()  # paragraphs below the answer
 
 
 def compose_page(evidence: Evidence, figures: Mapping[str, str], tables: Mapping[str, str]) -> Page:
@@ -112,22 +120,23 @@ def compose_page(evidence: Evidence, figures: Mapping[str, str], tables: Mapping
         notes=(LEGEND, f"{SBERT} {MTEB_NOTE}"),
         limits=tuple(limits(evidence)),
         method=METHOD,
-        appendices=tuple(_appendices(evidence, figures)),
+        appendices=tuple(_appendices(evidence, figures, tables)),
         figures={name: " ".join(caption.split()) for name, caption in figures.items()},
         tables=tables,
-        reading=" ".join(part for part in (apart(evidence), READING) if part),
+        reading=tuple(part for part in (apart(evidence), purpose(evidence), trust(evidence), READING) if part),
     )
 
 
-def _appendices(evidence: Evidence, figures: Mapping[str, str]) -> list[Appendix]:
-    """Return the claims, each figure at the first that names it."""
+def _appendices(evidence: Evidence, figures: Collection[str], tables: Collection[str]) -> list[Appendix]:
+    """Return the claims, each figure at the first that names it; what has no records is not named."""
     shown = {FIRST}
     found = []
     for claim in all_claims(evidence):
         named = [name.removeprefix("figures/") for name in claim.see if name.startswith("figures/")]
         mine = tuple(name for name in named if name in figures and name not in shown)
         shown.update(mine)
-        found.append(Appendix(claim, mine))
+        see = [name for name in claim.see if name.partition("/")[2] in {*figures, *tables}]
+        found.append(Appendix(replace(claim, see=see), mine))
     return found
 
 
@@ -146,20 +155,33 @@ def limits(evidence: Evidence) -> list[str]:
         f"{'a control in an appendix' if FINETUNED in evidence else 'not measured'}.",
         *([f"**Other training, other answer**: {beside}"] if (beside := trained_elsewhere(evidence)) else []),
         *([f"**One encoder**: the answer is about {trained_model(evidence)} alone. {others}"] if others else []),
+        *([f"**Similarity depends on the scaling**: {scaled}"] if (scaled := scalings(evidence)) else []),
         f"A **bag of word pieces** under the same probe scores above all three on {bag_counts(evidence)}."
         f"{early_layers(evidence)}",
     ]
 
 
+def scalings(evidence: Evidence) -> str:
+    """Return the differences of similarity once the vectors are whitened; empty if that was not measured."""
+    parts = []
+    for model in evidence.models_of("similarity"):
+        status = evidence.pooler_status(model)
+        for _, each in whitened(evidence, model):
+            parts.append(f"{model}, {pair_label(each.a, each.b, status)} {format_claim(each)} ({each.verdict})")
+    return f"with vectors whitened by the evaluated texts, {'; '.join(parts)}." if parts else ""
+
+
 def trained_elsewhere(evidence: Evidence) -> str:
     """Return what the pooler of a strong encoder is worth once it was trained; empty if there is no record of it."""
     study = next((each for each in studies(evidence) if each.name == "continued"), None)
-    found = describe_within(study, within_trainings(evidence, study)) if study else ""
+    found = summarise_within(study, within_trainings(evidence, study)) if study else ""
+    if study is None or not found:
+        return ""
+    failed = failed_conditions(evidence, study)
     return (
-        "all-MiniLM-L6-v2 was continued on books by masked words and next sentences, which trains its pooler and "
-        f"costs it some quality (the last appendix). In the first seed: {found}"
-        if found
-        else ""
+        "all-MiniLM-L6-v2 was trained further on books, by masked words with and without next sentences, which train "
+        f"its pooler. In points, with the marks of the tables, the first of {len(study.seeds)} seeds: {found}."
+        + (f" A condition set beforehand failed: {failed}." if failed else "")
     )
 
 
@@ -175,7 +197,8 @@ def early_layers(evidence: Evidence) -> str:
             (layer, pooling), best = max(means.items(), key=lambda item: item[1])
             if layer != last and (last, pooling) in means:
                 return (
-                    f" In {model} the best of {len(means)} layers and poolings for single texts is "
+                    f" In {model} the best of {len(means)} pairs of a layer (0 to {last}) and a pooling "
+                    f"({join_names(sorted({LABELS[name] for _, name in means}))}) for single texts is "
                     f"{LABELS[pooling]} of layer {layer}{' (word embeddings)' * (layer == 0)}: D² "
                     f"{format_points(best)}, {format_points(means[last, pooling])} at the last layer, "
                     f"{len(stratum.tasks)} tasks."

@@ -27,6 +27,6 @@ PUBLISHED_BASE = (
     f"[CLS] under probes, and {COSINE[1] - COSINE[0]:.1f} points above it under the cosine."
 )
 MTEB_NOTE = (
-    "MTEB: the published score of the same encoder's mean (embeddings-benchmark/results); ‡ on other rows: STS-B's "
+    "MTEB: the published score of the same encoder's mean (embeddings-benchmark/results); ‡ on another split: STS-B's "
     "test split (here the development split), all of SICK-R (here its test part)."
 )

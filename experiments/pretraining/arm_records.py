@@ -30,6 +30,7 @@ from experiments.pretraining.arms import STUDIES, Arm, read_identity
 from src.cli.messages import print_text
 from src.errors import UserError, flatten
 from src.storage.files import DAMAGE, file_digest, read_json
+from src.storage.keys import content_key
 
 MAIN = "pooling=cls,pooler,mean"
 SWEEPS: dict[str, dict[str, tuple[str, ...]]] = {  # of a study's arms, by name
@@ -65,6 +66,10 @@ def main(options: Options) -> None:
     study, source = STUDIES[options.study], Path(options.arms)
     planned = [Arm(study, name, seed, source) for seed in range(study.seeds) for name in study.arms]
     arms = [arm for arm in planned if arm.is_complete()]
+    labels = {arm.label for arm in planned}
+    beyond = [path.parent.name for path in source.glob("*/training.csv") if path.parent.name not in labels]
+    if beyond:
+        print_text(f"not of study={options.study}, left out: {', '.join(sorted(beyond))}")
     for arm in arms:
         arm.check_study()
     if not arms:
@@ -78,7 +83,7 @@ def main(options: Options) -> None:
             "of another kind: text=FOLDER other_text=FOLDER."
         )
     output = Path(options.records) / "arms" / options.study
-    facts, bundle, curves = read_others(output, {arm.label for arm in planned} - {arm.label for arm in arms})
+    facts, bundle, curves = read_others(output, labels - {arm.label for arm in arms})
     check_alike(
         {**{label: each["identity"] for label, each in facts.items()}, **{a.label: read_identity(a) for a in arms}}
     )
@@ -155,11 +160,14 @@ def check_alike(identities: Mapping[str, Mapping[str, Any]]) -> None:
 def sweep(arm: Arm, options: Options) -> list[Record]:
     """Run an arm's sweeps, or continue them, and return their records.
 
+    Records of other weights, which an earlier training of the same name left there, are not among them.
+
     Raises
     ------
     UserError
         A job failed.
     """
+    weights = {"model.safetensors": file_digest(arm.folder / "model.safetensors")}
     place = Path(options.work) / options.study / arm.label
     for name, words in SWEEPS[options.study].items():
         given = [*words, "tracker=none", "model=checkpoint", f'model.path="{arm.folder}"']
@@ -169,7 +177,8 @@ def sweep(arm: Arm, options: Options) -> list[Record]:
         ended = subprocess.run([sys.executable, "-m", "src.run", "-m", *given], check=False)
         if ended.returncode:
             raise UserError(f"{arm.label}: a sweep failed: see above. Run the same command again to continue it.")
-    return read_records(place)
+    found = read_records(place)
+    return [each for each in found if (each.result.provenance.get("model") or {}).get("weights") == weights]
 
 
 def describe(arm: Arm, records: list[Record]) -> dict[str, Any]:
@@ -201,11 +210,14 @@ def measure_heads(arm: Arm, options: Options) -> dict[str, Any]:
     if options.text is None or options.other_text is None:
         return {}
     from experiments.pretraining import held_out
+    from experiments.pretraining.corpus import read_texts, text_digests
 
     digest = file_digest(arm.folder / "model.safetensors")[:12]
     found = {}
     for name, text, share in (("books", options.text, 0.02), ("other_text", options.other_text, 1.0)):
-        kept = Path(options.work) / options.study / arm.label / f"{name}-{options.rows}-{digest}.json"
+        # Kept under all that decides them: the pairs' number, the weights and the text.
+        of_text = content_key(text_digests(read_texts(Path(text))))[:12]
+        kept = Path(options.work) / options.study / arm.label / f"{name}-{options.rows}-{digest}-{of_text}.json"
         if not kept.is_file():
             asked = held_out.Options(
                 text=text,

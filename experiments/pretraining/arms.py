@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +27,9 @@ from safetensors import SafetensorError, safe_open
 
 from experiments.cli import ModelPath, at_least, command, required
 from src.cli.messages import print_text
+from src.config.schema import ModelConfig
 from src.errors import UserError, flatten
+from src.models.finding import find_checkpoint
 from src.runtime.provenance import cores
 
 ARMS = {
@@ -44,6 +47,7 @@ ENVIRONMENT = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=67108864"
     ":glibc.malloc.trim_threshold=4294967296",
 }
+PREPARED = "prepared"  # folder of the tokenised text
 POLL_INTERVAL = 0.2  # seconds
 
 
@@ -126,19 +130,27 @@ class Arm:
         except (KeyError, TypeError, ValueError, csv.Error):  # a damaged log: the state says where to continue
             return False
 
-    def check_study(self) -> None:
-        """Refuse a folder whose training is one of another study.
+    def check_study(self, weights: Mapping[str, str] | None = None) -> None:
+        """Refuse a folder whose training is one of another study, or began with another checkpoint.
+
+        Parameters
+        ----------
+        weights : mapping of str to str, optional
+            Digests of the checkpoint's files, to compare.
 
         Raises
         ------
         UserError
-            The training began with a checkpoint and the study's do not, or the reverse; or its
-            state is damaged.
+            The training began with a checkpoint and the study's do not, or the reverse; it began with
+            another checkpoint; or its state is damaged.
         """
         if not (self.folder / "state.safetensors").is_file():
             return
-        if ("shape" if self.study.continued else "weights") in read_identity(self):
-            raise UserError(f"{self.folder} holds a training of another study. Name another folder for this one.")
+        identity, way = read_identity(self), "Name another folder for this one."
+        if ("shape" if self.study.continued else "weights") in identity:
+            raise UserError(f"{self.folder} holds a training of another study. {way}")
+        if weights is not None and identity.get("weights") != weights:
+            raise UserError(f"{self.folder} holds a training that began with another checkpoint. {way}")
 
 
 def read_identity(arm: Arm) -> dict[str, Any]:
@@ -158,6 +170,23 @@ def read_identity(arm: Arm) -> dict[str, Any]:
     return identity
 
 
+def check_text(text: Path, output: Path) -> None:
+    """Refuse a text that is not the one on which the trainings of a folder began.
+
+    Raises
+    ------
+    UserError
+        The folder holds another prepared text.
+    """
+    from experiments.pretraining.corpus import prepared_texts, read_texts, text_digests
+
+    found = prepared_texts(output / PREPARED)
+    if found and text_digests(read_texts(text)) not in found:
+        raise UserError(
+            f"output={output} holds trainings on another text than text={text}. Name another folder for these."
+        )
+
+
 @command(Options)
 def main(options: Options) -> None:
     """Train the missing arms and seeds of a study."""
@@ -170,8 +199,15 @@ def main(options: Options) -> None:
     for arm in arms:
         arm.check_study()
     missing = [arm for arm in arms if not arm.is_complete()]
-    if missing and not any(Path(options.text).rglob("*.txt")):
+    has_text = any(Path(options.text).rglob("*.txt"))
+    if missing and not has_text:
         raise UserError(f"text={options.text}: there is no folder of .txt files. Name one, a document each.")
+    if has_text:
+        check_text(Path(options.text), Path(options.output))
+    if options.model.path is not None and any(arm.folder.is_dir() for arm in arms):
+        weights = find_checkpoint(ModelConfig(path=options.model.path)).weights
+        for arm in arms:
+            arm.check_study(weights)
     failed = train(missing, Path(options.text), options.model.path, options.jobs or cores())
     if failed:
         raise UserError(
@@ -211,7 +247,7 @@ def start_training(arm: Arm, text: Path, start: str | None) -> subprocess.Popen[
     """Start a training, or continue it; its output is appended to its log.txt."""
     arm.folder.mkdir(parents=True, exist_ok=True)
     overrides = [
-        f'text="{text}"', f'output="{arm.folder}"', f'pace.prepared="{arm.output / "prepared"}"',
+        f'text="{text}"', f'output="{arm.folder}"', f'pace.prepared="{arm.output / PREPARED}"',
         f"schedule.seed={arm.seed}", f"schedule.steps={arm.study.steps}", *arm.study.shared, *ARMS[arm.name], *PACE,
     ]  # fmt: skip
     if start is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 from src.errors import UserError
 from src.models.checkpoint import Checkpoint
 from src.models.tokenizer import load_tokenizer
+from src.storage.files import DAMAGE
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # A sentence ends at . ! or ? and its closing quotes before a space and a capital,
@@ -145,6 +146,8 @@ def encode(documents: list[list[str]], tokenizer: Any) -> Corpus:
                 starts.append(offset)
                 offset += len(row.ids)
         bounds.append(offset)
+    if not pieces:
+        raise UserError("the texts hold no word pieces, or too few for a part to be held out. Add longer documents.")
     return Corpus(np.concatenate(pieces), np.asarray(starts, np.int64), np.asarray(bounds, np.int64))
 
 
@@ -176,7 +179,7 @@ def prepare(folder: Path, work: Path, vocab_size: int, held_out: float, start: C
     from filelock import FileLock
 
     documents = read_texts(folder)
-    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in documents.items()}
+    digests = text_digests(documents)
     pieces: dict[str, Any] = {"vocab_size": vocab_size} if start is None else {"tokenizer": start.tokenizer}
     recipe = json.dumps({"text": digests, "held_out": held_out, **pieces}, sort_keys=True)
     place = work / f"corpus-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}"
@@ -191,6 +194,22 @@ def prepare(folder: Path, work: Path, vocab_size: int, held_out: float, start: C
         save(encode(tail, tokenizer), place / "held_out.npz")
         (place / "made").write_text(recipe)
     return place
+
+
+def text_digests(documents: Mapping[str, str]) -> dict[str, str]:
+    """Return the digest of each document by its name."""
+    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in documents.items()}
+
+
+def prepared_texts(work: Path) -> list[dict[str, str]]:
+    """Return the digests of the texts that `prepare` left below `work`; what cannot be read is left out."""
+    found = []
+    for path in sorted(work.glob("corpus-*/made")):
+        try:
+            found.append(dict(json.loads(path.read_text(encoding="utf-8"))["text"]))
+        except DAMAGE:
+            continue
+    return found
 
 
 def load_prepared(place: Path) -> tuple[Corpus, Corpus, Path]:

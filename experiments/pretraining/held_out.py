@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments.cli import ModelPath, command, required
+from experiments.cli import ModelPath, at_least, command, required
 from experiments.files import write_json
 from src.cli.messages import print_text
 from src.errors import UserError
@@ -27,7 +27,7 @@ class Options:
     text: str = required("the folder of .txt files that the model was trained on")
     model: ModelPath = ModelPath("embedded:bert-books")
     held_out: float = 0.02  # last part of every document
-    rows: int = 4096
+    rows: int = at_least(1, 4096)
     lengths: tuple[int, ...] = (64, 128, 256)  # word pieces a row
     negatives: Literal["other_document", "same_document"] = "other_document"
     output: str | None = None
@@ -65,6 +65,7 @@ def measure(options: Options) -> dict[str, Any]:
     from experiments.pretraining.corpus import encode, read_texts, split_held_out
     from experiments.pretraining.evaluation import evaluate
     from experiments.pretraining.examples import Examples, Vocabulary
+    from experiments.pretraining.validation import SHORTEST_ROW
     from src.config.schema import ModelConfig
     from src.evaluation.proportions import wilson
     from src.models.encoder import Encoder
@@ -83,6 +84,14 @@ def measure(options: Options) -> dict[str, Any]:
     if info["missing_keys"]:
         missing = ", ".join(sorted(info["missing_keys"])[:3])
         raise UserError(f"'{given.label}' lacks {missing}: name a checkpoint with both of BERT's heads.")
+    positions = int(given.config["max_position_embeddings"])
+    if not options.lengths or min(options.lengths) < SHORTEST_ROW or max(options.lengths) > positions:
+        raise UserError(
+            f"lengths={','.join(map(str, options.lengths))}: rows of {SHORTEST_ROW} to {positions} word pieces are "
+            f"allowed, as many as '{given.label}' has positions."
+        )
+    if not 0 < options.held_out <= 1:
+        raise UserError(f"held_out={options.held_out}: a fraction above 0 is needed, or 1 for whole documents.")
     _, tail = split_held_out(read_texts(Path(options.text)), options.held_out)
     tokenizer = load_tokenizer(given)
     examples = Examples(encode(tail, tokenizer), Vocabulary.of(tokenizer), options.negatives)

@@ -33,11 +33,11 @@ class Options:
     """Options of the command."""
 
     snapshots: str = required("a folder of snapshots, named by their steps as pre-training writes them")
-    datasets: tuple[str, ...] = ("mr", "sst2", "cola", "mrpc", "stsb", "rte", "demo_coherence")
+    datasets: tuple[str, ...] = ("cr", "mr", "rte", "sick_e", "stsb")
     poolings: tuple[str, ...] = ("cls", "pooler", "mean")
     data_root: str | None = None
     work: str = "multirun/along"  # folder of the sweeps
-    output: str = "experiments/records/along.csv"
+    output: str = "outputs/along.csv"
 
 
 @command(Options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from typing import Any
 
@@ -57,6 +58,12 @@ def check_numbers(config: Pretraining) -> None:
                 raise UserError(f"{section}.{key}={value}: at least {least} is needed.")
     if not 0 < config.held_out < 1:
         raise UserError(f"held_out={config.held_out}: a fraction between 0 and 1 is needed, such as 0.02.")
+    for key in ("rate", "clip", "deviation"):
+        value = getattr(config.schedule, key)
+        if not 0 < value < math.inf:
+            raise UserError(f"schedule.{key}={value}: a number above 0 is needed.")
+    if not 0 <= config.schedule.weight_decay < math.inf:
+        raise UserError(f"schedule.weight_decay={config.schedule.weight_decay}: 0 or more is needed.")
     if not 0 <= config.schedule.dropout < 1:
         raise UserError(f"schedule.dropout={config.schedule.dropout}: 0 or a fraction below 1 is needed, such as 0.1.")
 

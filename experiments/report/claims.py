@@ -8,6 +8,7 @@ from itertools import combinations
 
 from experiments.bundles import Record
 from experiments.formatting import format_difference, format_margin, join_names
+from experiments.losses import WITH_DEVIANCE
 from experiments.report.layers import key_without_layer, layer_of
 from experiments.report.sections import Section
 from experiments.strata import SIMILARITY, STRATA, Answer, StratumTasks, stratum_of, task_answer
@@ -48,6 +49,7 @@ class Setting:
     failed: dict[str, Answer] = field(default_factory=dict)
     reason: str = ""
     approximate: bool = False
+    repeated: tuple[MeanContrast, ...] = ()  # without the regression tasks
     unequal: frozenset[tuple[str, str]] = frozenset()  # pairs whose features differ in width on a task
 
     @property
@@ -66,17 +68,32 @@ def build_settings(sections: Sequence[Section], *, margin: float = MARGIN) -> li
         Margin of equivalence as a fraction.
     """
     by_task = _records_by_task(sections)
-    groups: dict[tuple[tuple[str, str], ...], list[Section]] = {}
-    for section in at_last_layer(sections):
-        key = tuple((name, value) for name, value in section.label.items() if name not in ("dataset", "metric"))
-        groups.setdefault(key, []).append(section)
     found = []
-    for label, members in groups.items():
+    for label, members in _group(at_last_layer(sections)):
         strata = {section: stratum_of(section.runs[0].result) or "" for section in members}
         for stratum in ("", *STRATA):
             if inside := [section for section in members if strata[section] == stratum]:
                 found.append(_build_setting(dict(label), stratum, inside, by_task, margin))
     return found
+
+
+def _group(sections: Sequence[Section]) -> list[tuple[dict[str, str], list[Section]]]:
+    """Return the sections that share all but their data.
+
+    The logistic probe of classes and the ridge of scores are one read-out, unless a task has both.
+    """
+    groups: dict[tuple[tuple[str, str], ...], list[Section]] = {}
+    for apart in (False, True):
+        groups = {}
+        for section in sections:
+            kept = {name: value for name, value in section.label.items() if name not in ("dataset", "metric")}
+            if not apart and kept.get("probe") in WITH_DEVIANCE:
+                del kept["probe"]
+            groups.setdefault(tuple(kept.items()), []).append(section)
+        datasets = [[section.label["dataset"] for section in members] for members in groups.values()]
+        if all(len(set(each)) == len(each) for each in datasets):
+            break
+    return [(dict(label), members) for label, members in groups.items()]
 
 
 def section_answers(sections: Sequence[Section]) -> dict[Section, Answer | None]:
@@ -142,11 +159,14 @@ def _build_setting(
             return Setting(label, stratum, tuple(tasks), (), failed, reason)
         if not pairs:
             return Setting(label, stratum, tuple(tasks), (), failed, "no two poolings were run on all of its tasks")
-        claims = StratumTasks(stratum, tasks, failed).claims(pairs, margin=margin)
+        counted = StratumTasks(stratum, tasks, failed)
+        claims, repeated = (tuple(each(pairs, margin=margin)) for each in (counted.claims, counted.repeated))
     except UserError as error:
         return Setting(label, stratum, names, (), failed, flatten(error))
     unequal = frozenset(pair for pair in pairs if any(_differ(runs, *pair) for runs in tasks.values()))
-    return Setting(label, stratum, tuple(tasks), tuple(claims), failed, approximate=approximate, unequal=unequal)
+    return Setting(
+        label, stratum, tuple(tasks), claims, failed, approximate=approximate, repeated=repeated, unequal=unequal
+    )
 
 
 def _differ(runs: dict[str, Record], a: str, b: str) -> bool:
@@ -180,10 +200,18 @@ def describe_setting(setting: Setting) -> str:
         left_out += " The constant of older records is that of the test labels."
     if not setting.claims:
         return f"No claim over tasks is made: {setting.reason.rstrip('.')}.{left_out}"
-    main = [each for each in setting.claims if {each.a, each.b} <= set(MAIN_POOLINGS)] or list(setting.claims[:1])
+    described = _describe_main(setting, setting.claims)
+    if setting.repeated:
+        described += f". Without the regression tasks, {_describe_main(setting, setting.repeated)}"
+    return f"{setting.stratum.capitalize()}, {described}.{left_out}"
+
+
+def _describe_main(setting: Setting, claims: Sequence[MeanContrast]) -> str:
+    """Return the claims of cls, pooler and mean, else the first one, with the tasks that they are about."""
+    main = [each for each in claims if {each.a, each.b} <= set(MAIN_POOLINGS)] or list(claims[:1])
     described = "; ".join(describe_claim(each) + width_mark(setting, each) for each in main)
-    scope = main[0].scope
-    return f"{setting.stratum.capitalize()}, {scope}, in points of {setting.scale}: {described}.{left_out}"
+    scope = main[0].scope if len(main[0].tasks) > 1 else f"on {main[0].tasks[0]}"
+    return f"{scope}, in points of {setting.scale}: {described}"
 
 
 def describe_claim(claim: MeanContrast) -> str:

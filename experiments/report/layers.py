@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from experiments.losses import WITH_DEVIANCE
 from experiments.report.sections import Run, Section, higher_is_better, label_title
-from experiments.strata import selection_loss, stratum_of
+from experiments.strata import selection_loss, stratum_of, unit_members
 from src.results.display import format_score
+from src.results.result import Result
 
 Choice = tuple[Section, Run]
 FEWEST_TASKS = 2  # of a choice over tasks
@@ -115,20 +116,27 @@ def describe_over_tasks(groups: Iterable[LayerGroup]) -> list[str]:
     """Return a sentence per stratum with the layer and pooling that are best over its tasks.
 
     The scale is the share of the constant's loss that a probe removes on the rows that chose its penalty,
-    so that test scores have no part. Groups without it, and strata of a single task, are left out.
+    as the mean over units of tasks, so that test scores have no part. Groups without it, and strata of a
+    single task, are left out.
     """
-    strata: dict[tuple[str, ...], list[dict[tuple[int, str], float]]] = {}
+    strata: dict[tuple[str, ...], list[tuple[Result, dict[tuple[int, str], float]]]] = {}
     for group in groups:
         gains = _gains(group)
         others = [f"{name}={value}" for name, value in group.label.items() if name not in ("dataset", "metric")]
         if gains:
-            strata.setdefault((*others, str(stratum_of(group.chosen[1].result))), []).append(gains)
+            result = group.chosen[1].result
+            strata.setdefault((*others, str(stratum_of(result))), []).append((result, gains))
     found = []
     for key, tasks in strata.items():
-        common = set.intersection(*(set(gains) for gains in tasks))
+        common = set.intersection(*(set(gains) for _, gains in tasks))
         if len(tasks) < FEWEST_TASKS or not common:
             continue
-        means = {choice: sum(gains[choice] for gains in tasks) / len(tasks) for choice in sorted(common)}
+        _, members = unit_members([result for result, _ in tasks])
+        weights = members.mean(axis=0)  # of each task in the mean over units
+        means = {
+            choice: float(sum(weight * gains[choice] for weight, (_, gains) in zip(weights, tasks, strict=True)))
+            for choice in sorted(common)
+        }
         layer, pooling = max(means, key=lambda choice: means[choice])
         found.append(
             f"{', '.join(key)}: over {len(tasks)} tasks {pooling} at layer {layer} is the best of {len(means)} layers "

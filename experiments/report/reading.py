@@ -24,11 +24,15 @@ def read_sweeps(folder: Path) -> tuple[list[Record], list[str]]:
             f"records={str(folder)[:200]}: there is no such folder. "
             "Name a sweep's, such as multirun/2026-01-31/12-00-00.000000."
         )
-    found = [record for path in sorted(folder.rglob(RECORDS_FILE)) for record in read_records(path.parent)]
+    bundled = [record for path in sorted(folder.rglob(RECORDS_FILE)) for record in read_records(path.parent)]
+    found = [record for record in bundled if record.sums is None]
     jobs = [read_job(path) for path in find_jobs(folder)]
     overrides = [set(job.overrides) for job in jobs]
     shared = set.intersection(*overrides) if len(overrides) > 1 else set()
-    left_out = []
+    left_out = [
+        f"{each.model} on {each.dataset}, {each.pooling_label}: its bundle holds no test rows"
+        for each in (record.result for record in bundled if record.sums is not None)
+    ]
     for job in jobs:
         try:
             if job.result is None:

@@ -231,6 +231,6 @@ def _explain_power(section: Section, use: str, inconclusive: Sequence[str]) -> l
         return []
     return [
         f"Inconclusive: {found[0].rows:,} rows would show a true difference of "
-        f"{format_margin(section.metric, max(differences))} four times in five, and equivalence is shown within "
-        f"{format_margin(section.metric, max(margins))}."
+        f"{format_margin(section.metric, max(differences))} four times in five, and equivalence within "
+        f"{format_margin(section.metric, max(margins))}, both before Holm's correction."
     ]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.cli import command, required
+from experiments.cli import at_least, command, required
 from experiments.pretraining.corpus import Corpus, read_texts, split_held_out
 from experiments.pretraining.examples import Batch, Examples, Vocabulary
 from src.cli.messages import print_text
@@ -31,11 +31,11 @@ class Options:
 
     text: str = required("a folder of .txt files, a document each")
     output: str = required("the folder of train.tsv and test.tsv")
-    train: int = 3000
-    test: int = 1000
-    words: int = 45
+    train: int = at_least(1, 3000)
+    test: int = at_least(1, 1000)
+    words: int = at_least(1, 45)
     held_out: float = 0.02
-    seed: int = 0
+    seed: int = at_least(0, 0)
 
 
 @command(Options)

@@ -39,7 +39,7 @@ from src.pooling import CONCAT
 from src.probes.decisions import losses
 from src.results.cache import ResultCache
 from src.results.display import result_summary
-from src.results.result import Result, read_predictions
+from src.results.result import RECORD, Result, read_predictions
 from src.run import instantiate
 from src.sweeps.comparison import compare_records
 from src.sweeps.jobs import find_jobs
@@ -56,13 +56,14 @@ def main(tasks: list[Config]) -> None:
     """Probe every task with every representation and print the comparison."""
     if not tasks[0].output:
         raise UserError("output is not set. Name the folder that the records go into: output=FOLDER.")
-    folder, rows = Path(tasks[0].output), []
+    folder = Path(tasks[0].output)
     for config in tasks:
-        done = {
-            each.label: run(replace(config, pooling=each), folder / config.dataset.name / each.label)
-            for each in representations()
-        }
-        rows += [information(folder / config.dataset.name, name, result) for name, result in done.items()]
+        for each in representations():
+            run(replace(config, pooling=each), folder / config.dataset.name / each.label)
+    # Of all records there, so that a later command over other tasks loses none.
+    order = [each.label for each in representations()]
+    found = sorted(find_jobs(folder), key=lambda path: (path.parent.name, order.index(path.name)))
+    rows = [information(path.parent, path.name, Result.read(path)) for path in found]
     write_csv(folder / "information.csv", COLUMNS, rows, digits=6)
     write_comparison(compare_records(find_jobs(folder)), folder)
 
@@ -73,8 +74,19 @@ def representations() -> list[PoolingConfig]:
 
 
 def run(config: Config, folder: Path) -> Result:
-    """Return the record in `folder`, after running what has not been run before."""
+    """Return the record in `folder`, after running what has not been run before.
+
+    Raises
+    ------
+    UserError
+        The folder holds the record of another run.
+    """
     prepared = prepare(config)
+    if (folder / RECORD).is_file() and (other := Result.read(folder)).key != prepared.key:
+        raise UserError(
+            f"{folder} holds a record of {other.model} with seed={other.seed}, or with other options. Name another "
+            "output= for this one."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     cache = ResultCache(prepared.extractor.store.root)
     if cache.get(prepared.key, folder, partial(renamed, prepared)):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from experiments.formatting import join_names
+from experiments.formatting import format_points, join_names
 from experiments.paper.claims import arms, ladder, practice, primary, settings, strata
 from experiments.paper.claims.sentences import Claim, format_claim, scope_of
 from experiments.paper.evidence import PAIRS, Evidence
 from experiments.strata import SIMILARITY, SINGLE, TOGETHER, StratumTasks
 from experiments.style import LABELS
 from src.errors import UserError
+from src.evaluation.contrasts import Contrast
 from src.evaluation.differences import BETTER, INCONCLUSIVE, NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE, WORSE
 from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.evaluation.units import MeanContrast
@@ -126,11 +127,16 @@ def trained_model(evidence: Evidence) -> str:
 
 
 def _sentence(stratum: str, claim: MeanContrast) -> str:
-    better, worse = (claim.a, claim.b) if claim.value > 0 else (claim.b, claim.a)
-    named = {"a": claim.a, "b": claim.b, "winner": better, "loser": worse}
-    words = WORDS[claim.verdict].format(**{key: NAMES[name] for key, name in named.items()})
     number = f"{format_claim(claim)} points {scope_of(claim)}"
-    return f"{PLACES[stratum].capitalize()}: {words}, {number}."
+    return f"{PLACES[stratum].capitalize()}: {_words(claim)}, {number}."
+
+
+def _words(found: Contrast | MeanContrast) -> str:
+    """Return the verdict of a difference in words."""
+    positive = (found.difference.value or 0) > 0
+    winner, loser = (found.a, found.b) if positive else (found.b, found.a)
+    named = {"a": found.a, "b": found.b, "winner": winner, "loser": loser}
+    return WORDS[found.verdict].format(**{key: NAMES[name] for key, name in named.items()})
 
 
 def _missing(stratum: str, pair: tuple[str, str]) -> str:
@@ -142,7 +148,9 @@ def lead(evidence: Evidence) -> str:
     model = trained_model(evidence)
     parts = [part for part in map(_choice, evidence.strata(model)) if part]
     choice = (
-        f"take {'; '.join(parts)}. Every pooling not named was shown to score below another." if parts else "no claim."
+        f"take {'; '.join(parts)}. Each of [CLS], pooler and mean that is not named was shown to be below one that is."
+        if parts
+        else "no claim."
     )
     status = evidence.pooler_status(model)
     return f"For frozen **{model}** (pooler {status}), by a linear probe or (similarity) the cosine: {choice}"
@@ -172,13 +180,48 @@ def apart(evidence: Evidence) -> str:
     model = trained_model(evidence)
     if f"pairs/{model}" not in evidence:
         return ""
-    found = settings.apart_against_together(evidence, model)
-    return " ".join(
-        f"Pairs read apart ([u; v; |u − v|; u · v] of their two vectors) are another choice: their mean is "
-        f"{claim.verdict} than [CLS] of pairs read together, {format_claim(claim)} points {scope_of(claim)}."
-        for _, claim in found
-        if claim.b == "cls, joint" and claim.verdict in (BETTER, WORSE)
+    found = [claim for _, claim in settings.apart_against_together(evidence, model) if claim.b == "cls, joint"]
+    numbers = [
+        f"{format_claim(claim)} points {scope_of(claim)}"
+        + (f" ({join_names(claim.tasks)})" if len(claim.tasks) == 1 else "")
+        for claim in found
+    ]
+    if not found or found[0].verdict not in (BETTER, WORSE):
+        return ""
+    repeated = "; without the scores, " + numbers[1] + f", {found[1].verdict}" if len(found) > 1 else ""
+    return (
+        "Pairs need not be read together: the mean of each text read apart, as [u; v; |u − v|; u · v], four times as "
+        f"wide, is {found[0].verdict} than [CLS] of pairs read together, {numbers[0]}{repeated}."
     )
+
+
+def purpose(evidence: Evidence) -> str:
+    """Return how the pooler does on what it was trained for; empty if it was not measured."""
+    return " ".join(
+        f"In the pooler's own pre-training task, whether one passage follows another, {_words(each)}, "
+        f"{format_points(each.difference.value, signed=True)} points of accuracy under the same probe."
+        for pairing, each in settings.coherence_contrasts(evidence)
+        if (pairing, each.task, each.a) == ("joint", settings.OWN_TASK, "pooler")
+    )
+
+
+def trust(evidence: Evidence) -> str:
+    """Return how far an encoder as small as this one can be trusted: by a bag of words and by random weights."""
+    model = trained_model(evidence)
+    names = {record.result.dataset for record in evidence[f"poolings/{model}"]}
+    parts = [
+        f"a bag of word pieces scores above all three on {len(practice.tasks_below_bag(evidence, model))} of "
+        f"{len(names)} tasks"
+    ]
+    against = [
+        each
+        for stratum, each in practice.against_random(evidence)
+        if stratum == SINGLE and each.a.partition(",")[0] in MAIN_POOLINGS
+    ]
+    helped = [each for each in against if each.verdict in (BETTER, SMALL_DIFFERENCE) and each.value > 0]
+    if model == practice.TRAINED and against and not helped:
+        parts.append("for single texts none of the three is shown to be better than with random weights")
+    return f"How far to trust it: {model} is small; {' and '.join(parts)}. Trust signs before sizes."
 
 
 def other_encoders(evidence: Evidence) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from experiments.formatting import format_interval, format_points, join_names
@@ -9,17 +10,28 @@ from experiments.paper.arms import WORDS_ONLY, SeedContrast, Study, studies
 from experiments.paper.claims.sentences import Claim, Number, claim_numbers, describe_claims
 from experiments.paper.continued import conditions, within_trainings
 from experiments.paper.evidence import PAIRS, Evidence
+from experiments.paper.grids import MARKS
+from experiments.style import pair_label
+from src.evaluation.differences import INCONCLUSIVE
 from src.evaluation.units import MeanContrast
 from src.results.display import format_p_value
 
+OBJECTIVES = {
+    "mlm": "masked words alone",
+    "nsp_other_document": "masked words and next sentences",
+    "nsp_same_document": "masked words and next sentences, negatives from the same document",
+}
 TITLES = {
     "nsp": "Does next-sentence prediction do it?",
     "continued": "A strong encoder whose pooler was trained",
 }
-COMMANDS = (
-    "python -m experiments.pretraining.arms study={0} text=FOLDER output=ARMS, then "
-    "python -m experiments.pretraining.arm_records study={0} arms=ARMS data_root=FOLDER"
-)
+COMMANDS = {
+    "nsp": "python -m experiments.pretraining.arms study=nsp text=FOLDER output=ARMS, then "
+    "python -m experiments.pretraining.arm_records study=nsp arms=ARMS data_root=FOLDER",
+    "continued": "python -m experiments.pretraining.arms study=continued model.path=FOLDER text=FOLDER output=ARMS, "
+    "then python -m experiments.pretraining.arm_records study=continued arms=ARMS text=FOLDER other_text=FOLDER "
+    "data_root=FOLDER",
+}
 
 NO_CONTRAST = "No contrast: two seeds of all arms and two units of tasks that count are needed."
 
@@ -42,15 +54,31 @@ def _claim(evidence: Evidence, study: Study) -> Claim:
     if study.name == "continued":
         within = within_trainings(evidence, study)
         for label, claims in within.items():
-            numbers += claim_numbers(claims, f"within {label}, ")
+            numbers += claim_numbers(claims, f"within {label}, ", study.pooler(label))
         if within:
             text.append(f"Within a training, whose error is that of rows: {describe_within(study, within)}")
         see += ["tables/arms-conditions", "tables/arms-similarity"]
-    return Claim(TITLES[study.name], " ".join(text), numbers, COMMANDS.format(study.name), see)
+    return Claim(TITLES[study.name], " ".join(text), numbers, COMMANDS[study.name], see)
+
+
+def summarise_within(study: Study, within: Mapping[str, Sequence[tuple[str, MeanContrast]]]) -> str:
+    """Return what `describe_within` says, without intervals: a line of differences for each training and pair."""
+    parts = []
+    for label, claims in within.items():
+        arm = str(study.facts[label]["arm"])
+        for pair in PAIRS[:2]:
+            found = [
+                f"{format_points(each.value, signed=True)}{MARKS[each.verdict]} ({stratum})"
+                for stratum, each in claims
+                if (each.a, each.b) == pair and ("pooler" not in pair or arm != WORDS_ONLY)
+            ]
+            if found:
+                parts.append(f"{OBJECTIVES[arm]}, {pair_label(*pair)}: {', '.join(found)}")
+    return "; ".join(parts)
 
 
 def describe_within(study: Study, within: Mapping[str, Sequence[tuple[str, MeanContrast]]]) -> str:
-    """Return the pooler and the mean against [CLS] in the trainings whose pooler learnt next sentences.
+    """Return the pooler and the mean against [CLS] in each training; an untrained pooler is left out.
 
     Parameters
     ----------
@@ -60,16 +88,31 @@ def describe_within(study: Study, within: Mapping[str, Sequence[tuple[str, MeanC
     """
     parts = []
     for label, claims in within.items():
-        found = [(stratum, each) for stratum, each in claims if (each.a, each.b) in PAIRS[:2]]
-        if found and study.facts[label]["arm"] != WORDS_ONLY:
-            parts.append(f"**{label}** (pooler {study.pooler(label)}): {describe_claims(found)}.")
+        arm = str(study.facts[label]["arm"])
+        pairs = [pair for pair in PAIRS[:2] if "pooler" not in pair or arm != WORDS_ONLY]
+        found = [(stratum, each) for stratum, each in claims if (each.a, each.b) in pairs]
+        if found:
+            parts.append(
+                f"**{OBJECTIVES[arm]}** (pooler {study.pooler(label)}): {describe_claims(found, study.pooler(label))}."
+            )
     return " ".join(parts)
+
+
+def failed_conditions(evidence: Evidence, study: Study) -> str:
+    """Return the conditions that failed, each with the number of trainings in which it did; empty if none did."""
+    found = conditions(evidence, study)
+    failed = Counter(each.what for each in found if each.held is False)
+    of = Counter(each.what for each in found if each.held is not None)
+    return join_names([f"{what} (in {number} of {of[what]} trainings)" for what, number in failed.items()])
 
 
 def _trainings(study: Study) -> str:
     return (
-        f"{len(study.facts)} trainings of {join_names(study.arms)} differ in their objective alone; "
-        f"{len(study.seeds)} of their seeds have all arms. The pooler of mlm is untrained."
+        f"{len(study.facts)} trainings"
+        + (f" of {study.planned} planned" if study.planned > len(study.facts) else "")
+        + ", which differ in their objective alone: "
+        + join_names([f"{OBJECTIVES[arm]} (`{arm}`)" for arm in study.arms])
+        + f"; {len(study.seeds)} seeds have all of them. The pooler of `{WORDS_ONLY}` is untrained."
     )
 
 
@@ -79,10 +122,13 @@ def _checks(evidence: Evidence, study: Study) -> str:
         failed = [label for label in study.facts if study.learnt(label) is False]
         return f"Not learnt next sentences: {join_names(failed, 'no arm that was to')}."
     found = conditions(evidence, study)
-    failed, missing = (
-        [f"{each.what} ({each.label})" for each in found if each.held is state] for state in (False, None)
+    missing = [f"{each.what} ({each.label})" for each in found if each.held is None]
+    held = sum(each.held is True for each in found)
+    return (
+        f"Of {len(found)} conditions {held} held; failed: {failed_conditions(evidence, study) or 'none'}"
+        + (f"; not measured: {join_names(missing)}" if missing else "")
+        + "."
     )
-    return f"Conditions that failed: {join_names(failed)}; not measured: {join_names(missing)}."
 
 
 def _scopes(found: list[SeedContrast]) -> str:
@@ -91,6 +137,7 @@ def _scopes(found: list[SeedContrast]) -> str:
     return (
         f"In points of D², {'; '.join(scopes.values())}. The error is that of seeds and units; Holm is over the five "
         "rows of a stratum and pair of arms."
+        + (" No contrast between arms is conclusive." if all(e.verdict == INCONCLUSIVE for e in found) else "")
     )
 
 

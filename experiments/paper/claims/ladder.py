@@ -8,7 +8,7 @@ from experiments import style
 from experiments.formatting import join_names
 from experiments.paper.arms import LEARNT, PoolerStudy
 from experiments.paper.claims.arms import NO_CONTRAST, format_seed_contrast
-from experiments.paper.claims.sentences import SWEEP, Claim, claim_numbers, describe_claims, no_claim
+from experiments.paper.claims.sentences import SWEEP, Claim, about, claim_numbers, describe_claims, no_claim
 from experiments.paper.evidence import STRENGTHS, Evidence
 from experiments.paper.labels import by_pooling
 from src.evaluation.differences import BETTER, SMALL_DIFFERENCE, WORSE
@@ -17,14 +17,17 @@ CKA = ("pooler", "random_pooler", "mean")  # compared with [CLS]
 BESIDE = ("cls+pooler", "cls+random_pooler", "cls+mean")
 
 
+@about("ladder")
 def ladder(evidence: Evidence) -> Claim:
     """Return the claim on each step from [CLS] to the pooler."""
     lines, numbers = [], []
     for model in evidence.models_of("ladder"):
+        status = evidence.pooler_status(model)
         for strength in STRENGTHS:
-            numbers += claim_numbers(evidence.ladder(model, strength), f"{model}, penalty {strength}, ")
+            found = evidence.ladder(model, strength, repeated=True)
+            numbers += claim_numbers(found, f"{model}, penalty {strength}, ", status)
         tuned = evidence.ladder(model, "tuned")
-        lines.append(f"**{model}**, tuned penalty: {describe_claims(tuned)}." if tuned else no_claim(model))
+        lines.append(f"**{model}**, tuned penalty: {describe_claims(tuned, status)}." if tuned else no_claim(model))
     return Claim(
         "The ladder: which step from [CLS] to the pooler costs what",
         "Without a penalty a linear probe sees the same in h and in W h + b, as W is invertible; what differs is "
@@ -35,6 +38,7 @@ def ladder(evidence: Evidence) -> Claim:
     )
 
 
+@about("nsp_pooler")
 def nsp_pooler(evidence: Evidence) -> Claim:
     """Return the claim on poolers that next-sentence prediction trained alone."""
     lines, numbers = [], []
@@ -66,15 +70,18 @@ def nsp_pooler(evidence: Evidence) -> Claim:
     )
 
 
+@about("conditional")
 def conditional(evidence: Evidence) -> Claim:
     """Return the claim on what another vector adds to [CLS]."""
     lines, numbers = [], []
     pairs = [*((name, "cls") for name in BESIDE), ("cls+pooler", "cls+random_pooler")]
     for model in evidence.models_of("conditional"):
-        found = evidence.claims(model, [f"conditional/{model}"], by_pooling, pairs)
-        numbers += claim_numbers(found, f"{model}, ")
+        found = evidence.claims(model, [f"conditional/{model}"], by_pooling, pairs, repeated=True)
+        numbers += claim_numbers(found, f"{model}, ", evidence.pooler_status(model))
         extra = [(stratum, each) for stratum, each in found if (each.a, each.b) == pairs[-1]]
-        lines.append(f"**{model}**: {describe_claims(extra)}." if extra else no_claim(model))
+        lines.append(
+            f"**{model}**: {describe_claims(extra, evidence.pooler_status(model))}." if extra else no_claim(model)
+        )
     return Claim(
         "Does the pooler add anything to [CLS]?",
         "Conditional probing: [CLS] and another vector side by side, under the same protocol; a random pooler is as "
@@ -85,30 +92,34 @@ def conditional(evidence: Evidence) -> Claim:
     )
 
 
+@about("precision")
 def precision(evidence: Evidence) -> Claim:
     """Return the claim on half precision."""
     lines, numbers = [], []
     for model in evidence.models_of("precision"):
         found = evidence.precision(model)
-        numbers += claim_numbers(found, f"{model}, ")
+        numbers += claim_numbers(found, f"{model}, ", evidence.pooler_status(model))
         if not found:
             lines.append(no_claim(model))
             continue
         shown = [(stratum, each) for stratum, each in found if each.verdict in (BETTER, WORSE, SMALL_DIFFERENCE)]
         lines.append(
             f"**{model}**: {len(shown)} of {len(found)} comparisons with float32 show a difference"
-            + (f": {describe_claims(shown)}." if shown else ".")
+            + (f": {describe_claims(shown, evidence.pooler_status(model))}." if shown else ".")
         )
     see = ["figures/precision", "tables/precision"]
     return Claim("Half precision", " ".join(lines), numbers, SWEEP.format("precision"), see)
 
 
+@about("diagnostics")
 def geometry(evidence: Evidence) -> Claim:
     """Return the claim on the geometry of the representations."""
-    lines = []
+    lines: list[str] = []
+    names: list[str] = []
     for model in evidence.models_of("diagnostics"):
         found = evidence.json(f"diagnostics/{model}.json")
         tasks = list(found["tasks"].values())
+        names = [*dict.fromkeys((*names, *found["tasks"]))]
         weight = found["pooler"]["weight"]
 
         cka = {name: float(np.mean([task["cka"][f"cls {name}"] for task in tasks])) for name in CKA}
@@ -128,8 +139,8 @@ def geometry(evidence: Evidence) -> Claim:
         "Why: what each step does to the representation",
         "[CLS] and the pooler have different bases, so that coordinates cannot be compared; linear CKA compares what "
         "a basis does not change. W squeezes some directions of [CLS]: a probe without a penalty can stretch them "
-        "again, a penalised one pays for it; tanh then rounds off what it saturates. " + " ".join(lines),
+        "again, a penalised one may pay for it; tanh then rounds off what it saturates. " + " ".join(lines),
         [],
-        "python -m experiments.studies.geometry dataset=cola,mrpc,stsb,rte,mr,sick_e data_root=FOLDER output=FILE",
+        f"python -m experiments.studies.geometry dataset={','.join(names)} data_root=FOLDER output=FILE",
         ["figures/spectrum", "tables/diagnostics"],
     )

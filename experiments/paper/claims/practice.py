@@ -10,6 +10,7 @@ from experiments.paper.claims.sentences import (
     SWEEP,
     Claim,
     Number,
+    about,
     claim_numbers,
     contrast_number,
     describe_claims,
@@ -24,6 +25,7 @@ from experiments.paper.tables.table import Row
 from experiments.style import pair_label
 from src.evaluation.contrasts import FEW_ROWS, Contrast, Task
 from src.evaluation.multiplicity import MAIN_POOLINGS
+from src.evaluation.units import MeanContrast
 from src.results.result import Result
 
 TRAINED, RANDOM = "bert-books", "bert-books-random"
@@ -31,10 +33,9 @@ FINETUNED = f"finetune/{TRAINED}"
 AGAINST_RANDOM = ("cls", "pooler", "mean", "max")
 
 
-def finetuning(evidence: Evidence) -> Claim | None:
-    """Return the claim on fine-tuned encoders; None if there are no records of it."""
-    if FINETUNED not in evidence:
-        return None
+@about("finetune")
+def finetuning(evidence: Evidence) -> Claim:
+    """Return the claim on fine-tuned encoders."""
     tasks = evidence.tasks(FINETUNED, pooling=MAIN_POOLINGS)
     tuned = _contrasts(evidence, tasks)
     numbers = [contrast_number(each, f"tuned, {each.task}: {pair_label(each.a, each.b)}") for each in tuned]
@@ -56,6 +57,7 @@ def _contrasts(evidence: Evidence, tasks: list[Task]) -> list[Contrast]:
     return evidence.resampling.contrasts(sort_tasks(tasks), PAIRS, resamples=resamples(tasks))
 
 
+@about("cost")
 def cost(evidence: Evidence) -> Claim:
     """Return the claim on the cost of each representation."""
     lines = []
@@ -106,13 +108,19 @@ def along(evidence: Evidence) -> Claim:
     )
 
 
+@about("draws")
 def draws(evidence: Evidence) -> Claim:
     """Return the claim on resamples of the training rows."""
     lines, numbers = [], []
     for model in evidence.models_of("draws"):
         found = _contrasts(evidence, evidence.tasks(f"draws/{model}", pooling=MAIN_POOLINGS))
-        numbers += [contrast_number(each, f"{model}, {each.task}: {pair_label(each.a, each.b)}") for each in found]
-        described = [f"{pair_label(a, b)}: {describe_tasks(found, a, b)}" for a, b in PAIRS[:2]]
+        numbers += [
+            contrast_number(each, f"{model}, {each.task}: {pair_label(each.a, each.b, evidence.pooler_status(model))}")
+            for each in found
+        ]
+        described = [
+            f"{pair_label(a, b, evidence.pooler_status(model))}: {describe_tasks(found, a, b)}" for a, b in PAIRS[:2]
+        ]
         scores = [record.result.score for record in evidence[f"draws/{model}"]]
         spread = [float(np.std(score["draws"], ddof=1)) for score in scores if score["value"] is not None]
         ends = (
@@ -133,10 +141,11 @@ def controls(evidence: Evidence) -> Claim:
     lines = []
     for model in evidence.models_of("controls"):
         control = [record.result for record in evidence[f"controls/{model}"] if _is_control(record.result)]
-        hits = [result for result in control if _is_at_chance(result)]
+        higher, lower = (sum(sign * _off_chance(result) > 0 for result in control) for sign in (1, -1))
         lines.append(
             f"**{model}**: of {len(control)} controls that must score at chance (shuffled labels, layer 0 of [CLS]) "
-            f"{len(hits)} have the best constant's score in their 95 % interval, or stay below it."
+            f"{higher or 'none'} {'is' if higher == 1 else 'are'} shown to be above the best constant's score, "
+            f"{lower or 'none'} below it."
         )
     for model in evidence.models:
         above = tasks_below_bag(evidence, model)
@@ -145,9 +154,7 @@ def controls(evidence: Evidence) -> Claim:
             f"{len(above)} of {len({each.result.dataset for each in evidence[f'poolings/{model}']})} tasks: "
             f"{join_names(above)}."
         )
-    bundles = [f"poolings/{TRAINED}", f"poolings/{RANDOM}"]
-    pairs = [(f"{pooling}, {TRAINED}", f"{pooling}, {RANDOM}") for pooling in AGAINST_RANDOM]
-    found = evidence.claims(TRAINED, bundles, by_model, pairs)
+    found = against_random(evidence)
     numbers = claim_numbers(found)
     described = f"{describe_claims(found)}." if found else no_claim(TRAINED)
     lines.append(f"Pre-trained less one draw of random weights: {described}")
@@ -159,6 +166,15 @@ def controls(evidence: Evidence) -> Claim:
         f"then {SWEEP.format('poolings')} model=checkpoint model.path=FOLDER/{RANDOM}",
         ["tables/controls", f"tables/poolings-{RANDOM}"],
     )
+
+
+def against_random(evidence: Evidence) -> list[tuple[str, MeanContrast]]:
+    """Return each pooling of the embedded model against the same of random weights, by stratum."""
+    bundles = [f"poolings/{TRAINED}", f"poolings/{RANDOM}"]
+    if not all(name in evidence for name in bundles):
+        return []
+    pairs = [(f"{pooling}, {TRAINED}", f"{pooling}, {RANDOM}") for pooling in AGAINST_RANDOM]
+    return evidence.claims(TRAINED, bundles, by_model, pairs, repeated=True)
 
 
 def tasks_below_bag(evidence: Evidence, model: str) -> list[str]:
@@ -180,11 +196,11 @@ def _is_control(result: Result) -> bool:
     return bool(result.config["probe"].get("shuffled_labels")) or (result.layer == 0 and result.pooling_label == "cls")
 
 
-def _is_at_chance(result: Result) -> bool:
-    """Return whether a score is not shown to be above the best constant's."""
+def _off_chance(result: Result) -> int:
+    """Return 1 if the 95 % interval of a score lies above the best constant's score, -1 if below it, else 0."""
     constant = result.baseline["constant"]["value"] or 0.0
-    value, low = result.score["value"], result.score["low"]
-    return value is None or value <= constant or (low is not None and low <= constant)
+    low, high = result.score["low"], result.score["high"]
+    return 0 if low is None or high is None else int(low > constant) - int(high < constant)
 
 
 def calibration(evidence: Evidence) -> Claim:

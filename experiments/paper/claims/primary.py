@@ -12,13 +12,15 @@ def task_by_task(evidence: Evidence) -> Claim:
     lines = []
     for model in evidence.models:
         found = evidence.contrasts(model)
-        described = [f"{pair_label(a, b)}: {describe_tasks(found, a, b)}" for a, b in PAIRS]
+        described = [
+            f"{pair_label(a, b, evidence.pooler_status(model))}: {describe_tasks(found, a, b)}" for a, b in PAIRS
+        ]
         lines.append(f"**{model}** (pooler {evidence.pooler_status(model)}). {'. '.join(described)}.")
     return Claim(
         "Task by task",
         "Each task in its own metric, after Holm over its three pairs. " + " ".join(lines),
         [
-            contrast_number(each, f"{model}, {each.task}: {pair_label(each.a, each.b)}")
+            contrast_number(each, f"{model}, {each.task}: {pair_label(each.a, each.b, evidence.pooler_status(model))}")
             for model in evidence.models
             for each in evidence.contrasts(model)
             if (each.a, each.b) in PAIRS[:2]  # the third pair is in the tables

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from experiments import style
 from experiments.formatting import format_interval, format_points, join_names
+from experiments.paper.evidence import Evidence
 from experiments.strata import SIMILARITY
 from src.evaluation.contrasts import Contrast
 from src.evaluation.differences import (
@@ -44,6 +46,19 @@ class Claim:
     numbers: list[Number]
     command: str
     see: list[str] = field(default_factory=list)
+
+
+def about(*experiments: str) -> Callable[[Callable[[Evidence], Claim]], Callable[[Evidence], Claim | None]]:
+    """Return a decorator of a claim that has none where no model has records of any of these experiments."""
+
+    def decorate(function: Callable[[Evidence], Claim]) -> Callable[[Evidence], Claim | None]:
+        @functools.wraps(function)
+        def claim(evidence: Evidence) -> Claim | None:
+            return function(evidence) if any(map(evidence.models_of, experiments)) else None
+
+        return claim
+
+    return decorate
 
 
 def scale_of(stratum: str) -> str:
@@ -84,17 +99,19 @@ def contrast_number(contrast: Contrast, what: str) -> Number:
     return Number(what, format_points(difference.value, signed=True), interval, f"1 / 1; {tests}", contrast.verdict)
 
 
-def claim_numbers(found: Iterable[tuple[str, MeanContrast]], prefix: str = "") -> list[Number]:
-    """Return the claims of strata as numbers, named by stratum and pair."""
-    return [claim_number(each, f"{prefix}{stratum}: {style.pair_label(each.a, each.b)}") for stratum, each in found]
+def claim_numbers(found: Iterable[tuple[str, MeanContrast]], prefix: str = "", pooler: str = "") -> list[Number]:
+    """Return the claims of strata as numbers, named by stratum and pair; `pooler` is the status of the model's."""
+    return [
+        claim_number(each, f"{prefix}{stratum}: {style.pair_label(each.a, each.b, pooler)}") for stratum, each in found
+    ]
 
 
-def describe_claims(found: Sequence[tuple[str, MeanContrast]]) -> str:
+def describe_claims(found: Sequence[tuple[str, MeanContrast]], pooler: str = "") -> str:
     """Return claims in words: the pair, its difference, verdict and scope, by stratum."""
     parts = []
     for stratum in dict.fromkeys(stratum for stratum, _ in found):
         mine = [each for own, each in found if own == stratum]
-        named = [f"{style.pair_label(each.a, each.b)} {format_claim(each)}, {each.verdict}" for each in mine]
+        named = [f"{style.pair_label(each.a, each.b, pooler)} {format_claim(each)}, {each.verdict}" for each in mine]
         parts.append(f"{stratum}, {scope_of(mine[0])}: {'; '.join(named)}")
     return ". ".join(parts)
 

@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from experiments import style
+from experiments.bundles import Record
 from experiments.formatting import format_points, join_names
 from experiments.paper.claims.sentences import (
     SWEEP,
     Claim,
     Number,
+    about,
     claim_numbers,
     contrast_number,
     describe_claims,
-    describe_tasks,
     no_claim,
 )
 from experiments.paper.evidence import FEWER, PAIRS, Evidence, is_real, resamples
 from experiments.paper.labels import by_pairing, by_pooling, layer_and_pooling, rows_per_class
 from experiments.strata import StratumTasks, average_level
 from experiments.tasks import paired_tasks
+from src.evaluation.contrasts import Contrast
+from src.evaluation.differences import BETTER, WORSE
+from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.evaluation.units import MeanContrast
 from src.results.result import Result
 
 PROTOCOLS = ("logistic", "senteval", "mteb")
 SCALINGS = ("none", "centre", "standardise", "whiten")
+OWN_TASK = "book_coherence"  # passages of books that the encoder never saw
 RECIPES = "pairs, apart against together"
 
 
+@about("pairs")
 def pairs(evidence: Evidence) -> Claim:
     """Return the claim on pairs encoded jointly and separately."""
     lines, numbers = [], []
     for model in evidence.models_of("pairs"):
-        found = evidence.claims(model, [f"pairs/{model}"], by_pooling, PAIRS)
+        found = evidence.claims(model, [f"pairs/{model}"], by_pooling, PAIRS, repeated=True)
         apart = apart_against_together(evidence, model)
-        numbers += claim_numbers([*found, *apart], f"{model}, ")
+        numbers += claim_numbers([*found, *apart], f"{model}, ", evidence.pooler_status(model))
         mean = [(stratum, each) for stratum, each in [*found, *apart] if each.a.startswith("mean") and "cls" in each.b]
         lines.append(f"**{model}**: {describe_claims(mean)}." if mean else no_claim(model))
     return Claim(
@@ -49,18 +55,21 @@ def pairs(evidence: Evidence) -> Claim:
 def apart_against_together(evidence: Evidence, model: str) -> list[tuple[str, MeanContrast]]:
     """Return the mean of texts read apart against [CLS] and the mean of pairs read together."""
     recipes = [("mean, separate", "cls, joint"), ("mean, separate", "mean, joint")]
-    return evidence.claims(model, [f"pairs/{model}"], by_pairing, recipes, stratum=RECIPES)
+    return evidence.claims(model, [f"pairs/{model}"], by_pairing, recipes, stratum=RECIPES, repeated=True)
 
 
+@about("similarity")
 def similarity(evidence: Evidence) -> Claim:
     """Return the claim on the cosine of two texts, by the scaling of their vectors."""
     lines, numbers = [], []
     for model in evidence.models_of("similarity"):
         for scaling in SCALINGS:
             found = evidence.claims(model, [f"similarity/{model}"], by_pooling, PAIRS, keep=_has_scaling(scaling))
-            numbers += claim_numbers(found, f"{model}, scaling {scaling}, ")
+            numbers += claim_numbers(found, f"{model}, scaling {scaling}, ", evidence.pooler_status(model))
             if scaling in (SCALINGS[0], SCALINGS[-1]) and found:
-                lines.append(f"**{model}**, scaling {scaling}: {describe_claims(found)}.")
+                lines.append(
+                    f"**{model}**, scaling {scaling}: {describe_claims(found, evidence.pooler_status(model))}."
+                )
     return Claim(
         "Similarity: the cosine of two texts, nothing fitted",
         "Spearman's correlation with the gold scores, texts encoded apart; scalings are fitted on the evaluated texts, "
@@ -71,21 +80,35 @@ def similarity(evidence: Evidence) -> Claim:
     )
 
 
+def whitened(evidence: Evidence, model: str) -> list[tuple[str, MeanContrast]]:
+    """Return the pooler and the mean against [CLS] by the cosine of whitened vectors."""
+    keep = _has_scaling(SCALINGS[-1])
+    return evidence.claims(model, [f"similarity/{model}"], by_pooling, PAIRS, keep=keep)[:2]
+
+
 def _has_scaling(scaling: str) -> Callable[[Result], bool]:
     """Return a function that says whether a run scaled its vectors so."""
     return lambda result: result.config["probe"].get("features") == scaling
 
 
-def coherence(evidence: Evidence) -> Claim:
-    """Return the claim on whether one text follows the other."""
+def coherence_contrasts(evidence: Evidence) -> list[tuple[str, Contrast]]:
+    """Return the pooler and the mean against [CLS] on whether one text follows the other, each with its pairing."""
+    if "coherence/bert-books" not in evidence:
+        return []
     tasks = []
     for pairing in ("joint", "separate"):
         tasks += [(pairing, task) for task in evidence.tasks("coherence/bert-books", pairing=[pairing])]
-        own = evidence.tasks("pairs/bert-books", pairing=[pairing], dataset=["demo_coherence"])
-        tasks += [(pairing, task) for task in own]
-    compared = [("pooler", "cls"), ("mean", "cls")]
-    found = evidence.resampling.contrasts([task for _, task in tasks], compared, resamples=FEWER)
-    named = list(zip([pairing for pairing, _ in tasks for _ in compared], found, strict=True))
+        own = [each for each in evidence.optional("pairs/bert-books") if each.result.dataset == "demo_coherence"]
+        tasks += [(pairing, task) for task in paired_tasks(each for each in own if each.result.pairing == pairing)]
+    found = evidence.resampling.contrasts([task for _, task in tasks], PAIRS, resamples=FEWER)
+    named = zip([pairing for pairing, _ in tasks for _ in PAIRS], found, strict=True)
+    return [(pairing, each) for pairing, each in named if each.b == "cls"]
+
+
+@about("coherence")
+def coherence(evidence: Evidence) -> Claim:
+    """Return the claim on whether one text follows the other."""
+    named = coherence_contrasts(evidence)
     numbers = [
         contrast_number(each, f"{each.task}, {pairing}: {style.pair_label(each.a, each.b)}") for pairing, each in named
     ]
@@ -110,6 +133,7 @@ def coherence(evidence: Evidence) -> Claim:
     )
 
 
+@about("layers")
 def layers(evidence: Evidence) -> Claim:
     """Return the claim on the best layer and pooling of each stratum."""
     lines: list[str] = []
@@ -120,6 +144,12 @@ def layers(evidence: Evidence) -> Claim:
             means = layer_means(stratum)
             if means:
                 numbers += _layer_numbers(model, stratum, means)
+                (layer, pooling), best = max(means.items(), key=lambda item: item[1])
+                name = style.pooling_label(pooling, evidence.pooler_status(model))
+                lines.append(
+                    f"**{model}**, {stratum.stratum}: the best of {len(means)} is {name} at layer {layer}, "
+                    f"{format_points(best)}."
+                )
         lines += [] if found else [no_claim(model)]
     return Claim(
         "Layers: where each pooling is best",
@@ -161,6 +191,7 @@ def _layer_numbers(model: str, stratum: StratumTasks, means: dict[tuple[int, str
     ]
 
 
+@about("mdl")
 def data(evidence: Evidence) -> Claim:
     """Return the claim on the online code."""
     lines = []
@@ -168,12 +199,13 @@ def data(evidence: Evidence) -> Claim:
         tasks: dict[str, dict[str, float]] = {}
         for record in evidence[f"mdl/{model}"]:
             code = record.result.chosen["online_code"]
-            tasks.setdefault(record.result.dataset, {})[record.result.pooling_label] = code["compression"]
+            if evidence.counts(model, record.result):
+                tasks.setdefault(record.result.dataset, {})[record.result.pooling_label] = code["compression"]
         named = [
-            f"{task} {max(found, key=lambda name: found[name])} ({max(found.values()):.2f})"
+            f"{task} {' / '.join(f'{found[name]:.2f}' for name in MAIN_POOLINGS if name in found)}"
             for task, found in tasks.items()
         ]
-        lines.append(f"**{model}**, most compression: {join_names(named)}.")
+        lines.append(f"**{model}**, [CLS] / pooler / mean on the tasks that count: {join_names(named)}.")
     return Claim(
         "How much data: the online code",
         "Compression is the labels' bits under a uniform code, divided by their bits if a probe on the features "
@@ -185,23 +217,34 @@ def data(evidence: Evidence) -> Claim:
     )
 
 
+@about("few_shot")
 def few_shot(evidence: Evidence) -> Claim:
     """Return the claim on probes of few training rows."""
     lines, numbers = [], []
     for model in evidence.models_of("few_shot"):
-        records = evidence[f"few_shot/{model}"]
+        records, status = evidence[f"few_shot/{model}"], evidence.pooler_status(model)
+        counts: dict[tuple[str, str], list[str]] = {pair: [] for pair in PAIRS[:2]}
         for size in sorted({rows_per_class(record.result) for record in records}):
             tasks = paired_tasks(record for record in records if rows_per_class(record.result) == size)
             found = evidence.resampling.contrasts(tasks, PAIRS, resamples=resamples(tasks))
             numbers += [
-                contrast_number(each, f"{model}, {size} rows a class, {each.task}: {style.pair_label(each.a, each.b)}")
+                contrast_number(
+                    each,
+                    f"{model}, {size} rows a class, {each.task}: {style.pair_label(each.a, each.b, status)}",
+                )
                 for each in found
             ]
-            described = [
-                f"{style.pair_label(*pair)} is {text}" for pair in PAIRS[:2] if (text := describe_tasks(found, *pair))
-            ]
-            drawn = len(records[0].result.score["draws"])
-            lines.append(f"**{model}**, {size} rows a class, {drawn} draws: {'. '.join(described)}.")
+            for pair, parts in counts.items():
+                mine = [each.verdict for each in found if (each.a, each.b) == pair]
+                parts.append(f"{mine.count(BETTER)} / {mine.count(WORSE)} of {len(mine)} at {size}")
+        drawn = len(records[0].result.score["draws"])
+        lines.append(
+            f"**{model}**, {drawn} draws. Tasks with a verdict of better / worse, by rows a class: "
+            + ". ".join(f"{style.pair_label(*pair)}: {', '.join(parts)}" for pair, parts in counts.items())
+            + "."
+        )
+        if below := below_constant(records):
+            lines.append(f"Below the best constant with every pooling: {join_names(below)}.")
     return Claim(
         "Which pooling with few training rows",
         "Draws of rows by MTEB's rules, the same for every pooling; each task in its own metric, each number of "
@@ -212,6 +255,19 @@ def few_shot(evidence: Evidence) -> Claim:
     )
 
 
+def below_constant(records: Iterable[Record]) -> list[str]:
+    """Return the tasks and rows a class at which no pooling scores above the best constant prediction."""
+    best: dict[str, list[float]] = {}
+    for record in records:
+        result = record.result
+        constant, value = result.baseline["constant"]["value"], result.score["value"]
+        name = f"{result.dataset} at {rows_per_class(result)}"
+        if constant is not None and value is not None:
+            best.setdefault(name, []).append(value - constant)
+    return [name for name, margins in best.items() if max(margins) <= 0]
+
+
+@about("protocol")
 def protocol(evidence: Evidence) -> Claim:
     """Return the claim on the published protocols."""
     lines, numbers = [], []
@@ -219,17 +275,22 @@ def protocol(evidence: Evidence) -> Claim:
         verdicts: dict[str, set[str]] = {}
         for probe in PROTOCOLS:
             tasks = evidence.tasks(f"protocol/{model}", probe=[probe])
-            found = evidence.resampling.contrasts(tasks, PAIRS[:2], resamples=resamples(tasks))
+            found = evidence.resampling.contrasts(tasks, PAIRS, resamples=resamples(tasks))
+            found = [each for each in found if (each.a, each.b) in PAIRS[:2]]  # the third pair is in the tables
             numbers += [
-                contrast_number(each, f"{model}, {probe}, {each.task}: {style.pair_label(each.a, each.b)}")
+                contrast_number(
+                    each,
+                    f"{model}, {probe}, {each.task}: {style.pair_label(each.a, each.b, evidence.pooler_status(model))}",
+                )
                 for each in found
             ]
-            described = describe_tasks(found, *PAIRS[1])
-            lines.append(f"**{model}**, {probe}, mean − [CLS]: {described}.")
             for each in found:
                 verdicts.setdefault(f"{each.task} {style.pair_label(each.a, each.b)}", set()).add(each.verdict)
-        opposed = [name for name, each in verdicts.items() if {"better", "worse"} <= each]
-        lines.append(f"Better under one and worse under another: {join_names(opposed)}.")
+        opposed = [name for name, each in verdicts.items() if {BETTER, WORSE} <= each]
+        lines.append(
+            f"**{model}**: better under one and worse under another: {join_names(opposed)}; better or worse under all "
+            f"three: {join_names([name for name, each in verdicts.items() if each in ({BETTER}, {WORSE})])}."
+        )
     return Claim(
         "Do published protocols agree with the suite's probe?",
         "SentEval's and MTEB's rules give no D², so tasks are compared one by one; pairs are read apart. "

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from experiments.formatting import format_points, join_names
 from experiments.paper.claims.sentences import SWEEP, Claim, Number, claim_numbers, no_claim
-from experiments.paper.evidence import PAIRS, Evidence
-from experiments.strata import SIMILARITY, StratumTasks
+from experiments.paper.evidence import PAIRS, Evidence, stratum_claims
+from experiments.strata import StratumTasks
 
 
 def by_stratum(evidence: Evidence) -> Claim:
@@ -15,20 +15,13 @@ def by_stratum(evidence: Evidence) -> Claim:
         found = evidence.strata(model)
         lines.append(f"**{model}**: {'. '.join(map(_describe, found))}." if found else no_claim(model))
         for stratum in found:
-            numbers += _numbers(stratum, model)
+            numbers += _numbers(stratum, model, evidence.pooler_status(model))
     return Claim("Over the tasks that count", " ".join(lines), numbers, SWEEP.format("poolings"), ["tables/strata"])
 
 
-def _numbers(stratum: StratumTasks, model: str) -> list[Number]:
+def _numbers(stratum: StratumTasks, model: str, pooler: str) -> list[Number]:
     """Return the claims of a stratum, and again without its regression tasks where it has some."""
-    claims = stratum.claims(PAIRS)
-    numbers = claim_numbers([(stratum.stratum, each) for each in claims], f"{model}, ")
-    if claims and stratum.stratum != SIMILARITY:
-        without = [each for each in stratum.claims(PAIRS, regression=False) if each.tasks != claims[0].tasks]
-        numbers += claim_numbers(
-            [(f"{stratum.stratum}, classification tasks only", each) for each in without], f"{model}, "
-        )
-    return numbers
+    return claim_numbers(stratum_claims(stratum, PAIRS, repeated=True), f"{model}, ", pooler)
 
 
 def _describe(stratum: StratumTasks) -> str:

@@ -24,12 +24,7 @@ if TYPE_CHECKING:
     from experiments.bundles import Record
 
 PLACE = 10
-MODELS = ("bert-books", "all-MiniLM-L6-v2")
-NEEDS = tuple(
-    f"{kind}/{model}{suffix}"
-    for model in MODELS
-    for kind, suffix in (("cost", ".json"), ("layers", ""), ("pairs", ""), ("poolings", ""))
-)
+NEEDS = ("cost/*.json", "poolings/*")
 CAPTION = """What a representation costs against what a probe explains: the mean D² of the tasks that can
 answer, with 95 % intervals over these tasks' test rows. Left: single texts, leaving the encoder
 early; seconds on one core for 1,000 rows (tokenising, the pass up to the layer, pooling), below them
@@ -42,23 +37,27 @@ PAIRINGS = ("joint", "separate")
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a row of panels per model: scores by layer, and pairs joint and separate."""
     evidence = Evidence.of(data, files)
-    figure, axes = drawing.new_figure(drawing.WIDTH, 5.8, 2, len(MODELS), width_ratios=(3, 2))
-    for (left, right), model in zip(axes, MODELS, strict=True):
+    models = evidence.models_of("cost")
+    figure, axes = drawing.new_figure(drawing.WIDTH, 0.2 + 2.8 * len(models), 2, len(models), width_ratios=(3, 2))
+    for (left, right), model in zip(axes, models, strict=True):
         costs = read_json(files / f"cost/{model}.json")
         measured = list(costs["tasks"].values())
-        layers = single_texts(evidence, model)
-        _layers(left, measured, layers)
+        of_pairs = [each for each in measured if set(PAIRINGS) <= set(each["seconds"]["forward"])]
+        layers, pairs = single_texts(evidence, model), answering_pairs(evidence, model)
+        of_texts = [each for each in measured if each not in of_pairs]
+        if layers and of_texts:
+            _layers(left, of_texts, layers)
+        if pairs and of_pairs:
+            _pairs(right, of_pairs, pairs)
         left.set_title(f"{model}\nby layer, {len(layout.by_dataset(layers))} tasks of single texts")
-        pairs = answering_pairs(evidence, model)
-        for axis, records in ((left, layers), (right, pairs)):
-            if not records:
-                drawing.write_no_data(axis)
-        _pairs(right, [each for each in measured if set(PAIRINGS) <= set(each["seconds"]["forward"])], pairs)
         right.set_title(f"{model}\n{len(layout.by_dataset(pairs))} pair tasks")
-        left.set_ylabel("mean D² × 100")
         left.set_xlabel("seconds for 1,000 rows")
-        right.set_ylabel("mean D² × 100")
         right.set_xlabel("encoding of 1,000 pairs")
+        for axis in (left, right):
+            axis.set_ylabel("mean D² × 100")
+            if not axis.has_data():  # not scored
+                axis.set_axis_off()
+                axis.set_title("")
     drawing.add_legend(figure, 6)
     return figure
 
@@ -143,7 +142,7 @@ def mean_score(records: Iterable[Record]) -> dict[str, Any]:
 
 def single_texts(evidence: Evidence, model: str) -> list[Record]:
     """Return the runs of each layer on the single texts that count."""
-    strata = evidence.group(model, evidence[f"layers/{model}"], layer_and_pooling)
+    strata = evidence.group(model, evidence.optional(f"layers/{model}"), layer_and_pooling)
     return [
         record
         for stratum in strata
@@ -155,7 +154,7 @@ def single_texts(evidence: Evidence, model: str) -> list[Record]:
 
 def answering_pairs(evidence: Evidence, model: str) -> list[Record]:
     """Return the runs on the real pairs that count both when read together and when read apart."""
-    kept = [record for record in evidence[f"pairs/{model}"] if is_real(record.result)]
+    kept = [record for record in evidence.optional(f"pairs/{model}") if is_real(record.result)]
     strata = evidence.group(model, kept, by_pooling)
     tasks = [stratum.tasks for stratum in strata if stratum.stratum in (TOGETHER, APART)]
     both = set.intersection(*map(set, tasks)) if len(tasks) == len(PAIRINGS) else set()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from experiments.bundles import Record
 
 PLACE = 7
-NEEDS = ("mdl/bert-books", "mdl/all-MiniLM-L6-v2")
+NEEDS = ("mdl/*",)
 CAPTION = """Scores of probes on growing parts of the training rows, in one seeded order, with 95 %
 intervals over test rows; the dotted line is the best constant prediction. Last panel of a model:
 compression, the labels' bits under a uniform code divided by their bits if a probe predicts them block
@@ -27,8 +27,9 @@ ROWS = (10, 100, 1000, 10000, 100000)
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a panel per model and task, and one of compression per model."""
-    panels = layout.draw_panels(data, NEEDS, columns=3, height=1.65, spare=1)
-    for name, (axis,) in zip(NEEDS, panels.spare.values(), strict=True):
+    bundles = drawing.find_bundles(data, *NEEDS)
+    panels = layout.draw_panels(data, bundles, columns=3, height=1.65, spare=1)
+    for name, (axis,) in zip(bundles, panels.spare.values(), strict=True):
         _compression(axis, layout.by_dataset(data[name]))
         axis.set_ylabel(f"{name.partition('/')[2]}\ntask")
     return panels.fill(_curves, legend=6)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments import style
+from experiments.formatting import format_points
 from experiments.paper.evidence import Evidence
 from experiments.paper.figures import drawing
 from experiments.strata import SINGLE, TOGETHER, row_contrast
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PLACE = 1
-NEEDS = ("poolings/bert-books", "poolings/all-MiniLM-L6-v2")
+NEEDS = ("poolings/*",)
 CAPTION = f"""The pooler and the mean less [CLS] of the same encoder, in points of D² (similarity: of
 Spearman's correlation), with 95 % intervals. Right of 0 they are better than [CLS], left of it worse.
 A diamond is the average over the tasks below it that are not grey. From grey tasks too little is decoded,
@@ -96,7 +97,7 @@ def _panel(axis: Axes, found: Sequence[Line], order: Sequence[str], status: str)
     )
     axis.tick_params(axis="x", labelsize=SMALL - 1)
     axis.tick_params(axis="y", length=0)
-    ends = max(abs(_place(TICKS[0])), *axis.get_xlim())
+    ends = 1.2 * max(abs(_place(TICKS[0])), *axis.get_xlim())  # with room for the averages' numbers
     axis.set_xlim(-ends, ends)
     axis.set_xlabel("← worse   better than [CLS] →\npoints of D² (similarity: ρ)", fontsize=SMALL - 1)
 
@@ -113,6 +114,12 @@ def _mark(axis: Axes, height: float, line: Line, name: str, status: str) -> None
         label = "too little decoded"
     elif line.is_mean:
         label = "_none"  # the diamond and the colour stand in the legend
+        left = name == "mean" and value < 0  # elsewhere the number has room right of the interval
+        axis.annotate(
+            format_points(found.value, signed=True), (low if left else high, height), xytext=(-4 if left else 4, 0),
+            textcoords="offset points", ha="right" if left else "left", va="center", fontsize=SMALL - 2,
+            color=look["color"],
+        )  # fmt: skip
     axis.errorbar(value, height, xerr=[[value - low], [high - value]], linestyle="none", label=label, **WIDTHS, **look)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import math
 import os
@@ -65,8 +66,23 @@ def project_style() -> Iterator[None]:
 
 
 def missing_records(needs: Sequence[str], data: Collection[str], files: Path) -> list[str]:
-    """Return the names that are neither a bundle in `data` nor a file in the folder of records."""
-    return [name for name in needs if name not in set(data) and not (files / name).is_file()]
+    """Return the names that are neither a bundle in `data` nor a file in the folder of records.
+
+    Parameters
+    ----------
+    needs : sequence of str
+        Names. One like ``ladder/*`` is that of any model.
+    data : collection of str
+        Names of bundles.
+    files : Path
+    """
+    return [name for name in needs if not fnmatch.filter(data, name) and not any(files.glob(name))]
+
+
+def find_bundles(data: Collection[str], *patterns: str) -> list[str]:
+    """Return the bundles whose names match a pattern, those of the embedded model first."""
+    names = [name for pattern in patterns for name in fnmatch.filter(data, pattern)]
+    return sorted(names, key=lambda name: (not name.endswith("/bert-books"), name.partition("/")[2]))
 
 
 def requires(needs: Sequence[str]) -> Callable[[Draw], Draw]:
@@ -75,7 +91,7 @@ def requires(needs: Sequence[str]) -> Callable[[Draw], Draw]:
     Parameters
     ----------
     needs : sequence of str
-        Bundles and other files of records; a missing one raises a `UserError`.
+        Bundles and other files of records, as in `missing_records`; a missing one raises a `UserError`.
     """
 
     def decorate(function: Draw) -> Draw:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from experiments.paper.resampling import Resampling
 
 PLACE = 16
-NEEDS = ("draws/bert-books", "draws/all-MiniLM-L6-v2")
+NEEDS = ("draws/*",)
 CAPTION = """Probes fitted on ten resamples of the training rows, at the strength chosen once: small
 dots are the draws, the bar beside them the first draw with its 95 % interval over test rows. Where
 the dots spread as wide as the bar, the choice of training rows weighs as much as that of test rows.
@@ -32,7 +32,8 @@ RESAMPLES = 1000
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a panel per model and task, a column per pooling."""
     task = partial(_task, Evidence.of(data, files).resampling)
-    return layout.draw_panels(data, NEEDS, columns=4, height=1.5).fill(task, legend=6)
+    bundles = drawing.find_bundles(data, *NEEDS)
+    return layout.draw_panels(data, bundles, columns=4, height=1.5).fill(task, legend=6)
 
 
 def _task(resampling: Resampling, axis: Axes, records: Sequence[Record]) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from experiments.bundles import Record
 
 PLACE = 7.5
-NEEDS = ("few_shot/bert-books",)
+NEEDS = ("few_shot/*",)
 CAPTION = """Scores of probes on few training rows, drawn several times by MTEB's rules, the same rows for every
 pooling: means with 95 % intervals over draws and test rows. The dotted line is the best constant prediction. Each
 panel has its own scale."""
@@ -25,8 +25,7 @@ panel has its own scale."""
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a panel per model and task, a line per pooling."""
-    bundles = [name for name in data if name.partition("/")[0] == "few_shot"]
-    return layout.draw_panels(data, bundles, columns=4, height=1.75).fill(_curves, legend=6)
+    return layout.draw_panels(data, drawing.find_bundles(data, *NEEDS), columns=4, height=1.75).fill(_curves, legend=6)
 
 
 def _curves(axis: Axes, records: Sequence[Record]) -> None:

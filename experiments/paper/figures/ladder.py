@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PLACE = 4
-NEEDS = ("ladder/bert-books", "ladder/all-MiniLM-L6-v2")
+NEEDS = ("ladder/*",)
 CAPTION = f"""What each step from [CLS] to the pooler costs: the difference to [CLS] in points of D², as
 the mean over a stratum's tasks that count with its 95 % interval; faint dots are the tasks.
 Columns differ in the probe's penalty: none, a weak one (0.0001 per row), and the one tuned on
@@ -29,7 +29,7 @@ held-out training rows. The band is the margin of {100 * MARGIN:g} point. Each r
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a row of panels per model and stratum, a column per strength of the penalty."""
     evidence = Evidence.of(data, files)
-    models = [name.partition("/")[2] for name in NEEDS]
+    models = [name.partition("/")[2] for name in drawing.find_bundles(data, *NEEDS)]
     found = {(model, strength): evidence.ladder(model, strength) for model in models for strength in STRENGTHS}
     rows = [(model, stratum) for model in models for stratum in (SINGLE, TOGETHER)]
     figure, axes = drawing.new_figure(

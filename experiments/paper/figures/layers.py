@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from experiments.bundles import Record
 
 PLACE = 6
-NEEDS = ("layers/bert-books", "layers/all-MiniLM-L6-v2")
+NEEDS = ("layers/*",)
 CAPTION = """Score by layer, 0 being the embeddings, with 95 % intervals over test rows. The dotted
 line is the best constant prediction; for correlations it stands at 0. At layer 0 all texts have the
 same [CLS], so its score is that of a constant; where it is a correlation it is undefined and left out.
@@ -26,7 +26,7 @@ COLUMNS = 4
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a panel per model and task, a line per pooling over the layers."""
-    found = layout.draw_panels(data, NEEDS, columns=COLUMNS, height=1.5)
+    found = layout.draw_panels(data, drawing.find_bundles(data, *NEEDS), columns=COLUMNS, height=1.5)
     layout.label_columns(found.axes, "layer")
     return found.fill(_task)
 

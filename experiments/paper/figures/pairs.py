@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from experiments.bundles import Record
 
 PLACE = 9
-NEEDS = ("pairs/bert-books", "coherence/bert-books", "pairs/all-MiniLM-L6-v2")
+NEEDS = ("pairs/*",)
 CAPTION = """Scores on tasks of two texts, encoded jointly ([CLS] A [SEP] B [SEP], one vector) or
 separately (u, v, |u − v| and u v of two vectors, four times as wide), with 95 % intervals over test
 rows. book_coherence: does a segment of a book follow the other? Broken lines are the trivial
@@ -26,7 +26,7 @@ PAIRINGS = ("joint", "separate")
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a panel per model and task, a line per pooling from joint to separate."""
-    panels = layout.draw_panels(data, NEEDS, columns=5, height=1.75)
+    panels = layout.draw_panels(data, drawing.find_bundles(data, *NEEDS, "coherence/*"), columns=5, height=1.75)
     layout.label_columns(panels.axes, "encoding of pairs")
     return panels.fill(_task, legend=6)
 

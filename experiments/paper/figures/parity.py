@@ -20,8 +20,8 @@ CAPTION = """The same sentences through every system on the same weights. Left: 
 difference from TensorFlow 1 in sequence_output and in pooled_output (an exact zero stands at the
 left edge); the dotted line is 1e-5. With the tanh GELU of Google's code the systems agree to
 rounding, with the erf GELU that Hugging Face reads from the same configuration they do not. Right:
-pooled_output against sequence_output[:,0], value by value, in TensorFlow: the same size, other
-values, and none beyond one."""
+pooled_output against sequence_output[:,0], value by value, in TensorFlow: as many values, other
+ones, and none beyond 1 in size."""
 FIRST = ("random", "bert-books")  # panels, where they are among the records
 LOOKS = {"sequence_output": ("cls", "sequence_output"), "pooled_output": ("pooler", "pooled_output")}
 LEAST, LIMIT = 1e-8, 1e-5

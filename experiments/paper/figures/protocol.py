@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PLACE = 8
-MODELS = ("bert-books", "all-MiniLM-L6-v2")
-NEEDS = tuple(f"protocol/{model}" for model in MODELS)
+NEEDS = ("protocol/*",)
 CAPTION = f"""Paired differences to [CLS] under this suite's probe and under the published rules of
 SentEval and of MTEB, on features of the same encoder, in points with 95 % intervals (under MTEB
 over its draws of few training rows too). SentEval encodes pairs separately. The band is the margin
@@ -29,21 +28,22 @@ PROTOCOLS = {"logistic": ("black", "o"), "senteval": ("#6A6A6A", "^"), "mteb": (
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a row of panels per model, a column per pair of poolings, a mark per protocol."""
     evidence = Evidence.of(data, files)
-    names = {need: sorted({record.result.dataset for record in data[need]}) for need in NEEDS}
+    bundles = drawing.find_bundles(data, *NEEDS)
+    names = {bundle: sorted({record.result.dataset for record in data[bundle]}) for bundle in bundles}
     height = 0.5 + sum(0.5 + 0.36 * len(each) for each in names.values())
-    figure, axes = drawing.new_figure(drawing.WIDTH, height, len(PAIRS), len(MODELS), sharey="row", sharex="col")
-    for line, (need, each) in zip(axes, names.items(), strict=True):
-        status = drawing.pooler_status(data[need])
+    figure, axes = drawing.new_figure(drawing.WIDTH, height, len(PAIRS), len(bundles), sharey="row", sharex="col")
+    for line, (bundle, each) in zip(axes, names.items(), strict=True):
+        status = drawing.pooler_status(data[bundle])
         for axis, (a, b) in zip(line, PAIRS, strict=True):
             drawing.draw_margin(axis, horizontal=True)
             for number, (protocol, (colour, marker)) in enumerate(PROTOCOLS.items()):
-                under = paired_tasks(record for record in data[need] if record.result.probe == protocol)
+                under = paired_tasks(record for record in data[bundle] if record.result.probe == protocol)
                 for contrast in evidence.resampling.contrasts(under, [(a, b)], resamples=resamples(under)):
                     place = each.index(contrast.task) + 0.24 * (number - 1)
                     look: dict[str, Any] = {"color": colour, "marker": marker, "label": protocol}
                     drawing.draw_interval(axis, place, vars(contrast.difference), horizontal=True, **look)
             axis.set_title(
-                f"{need.partition('/')[2]}\n{style.pooling_label(a, status)} − {style.pooling_label(b, status)}"
+                f"{bundle.partition('/')[2]}\n{style.pooling_label(a, status)} − {style.pooling_label(b, status)}"
             )
         line[0].set_yticks(range(len(each)), each)
         line[0].set_ylim(len(each) - 0.4, -0.6)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from experiments.bundles import Record
 
 PLACE = 11
-NEEDS = ("similarity/bert-books", "similarity/all-MiniLM-L6-v2")
+NEEDS = ("similarity/*",)
 SCALINGS = ("none", "centre", "standardise", "whiten")
 CAPTION = """Read-out without a fit: Spearman's correlation of the cosine of two texts, which are
 encoded apart, with the gold scores, with 95 % intervals over test rows (of the STS years, resampled
@@ -26,7 +26,7 @@ evaluated texts. The broken line is the cosine of word-piece counts. Each panel 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a panel per model and task, a line per pooling over the scalings."""
-    panels = layout.draw_panels(data, NEEDS, columns=3, height=1.7)
+    panels = layout.draw_panels(data, drawing.find_bundles(data, *NEEDS), columns=3, height=1.7)
     layout.label_columns(panels.axes, "scaling")
     return panels.fill(_task)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PLACE = 13
-NEEDS = ("diagnostics/bert-books.json", "diagnostics/all-MiniLM-L6-v2.json")
+NEEDS = ("diagnostics/*.json",)
 CAPTION = """Left: singular values of the pooler's W, the largest first, and the Marchenko-Pastur
 law of a random matrix whose entries have the same standard deviation. Right: linear CKA, in
 percent, between representations of the same texts, the mean over tasks. Both are exact for these
@@ -28,9 +28,11 @@ weights and texts, so nothing has an interval."""
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a row of two panels per model."""
-    figure, axes = drawing.new_figure(drawing.WIDTH, 5.8, 2, len(NEEDS), width_ratios=(2, 3))
-    for (left, right), name in zip(axes, NEEDS, strict=True):
-        found = read_json(files / name)
+    paths = {path.relative_to(files).with_suffix("").as_posix(): path for path in files.glob(NEEDS[0])}
+    names = drawing.find_bundles(paths, "*")
+    figure, axes = drawing.new_figure(drawing.WIDTH, 0.2 + 2.8 * len(names), 2, len(names), width_ratios=(2, 3))
+    for (left, right), name in zip(axes, names, strict=True):
+        found = read_json(paths[name])
         status = str(found["pooler"]["status"])
         if found["pooler"].get("weight"):
             _draw_spectrum(left, found["pooler"]["weight"], status)

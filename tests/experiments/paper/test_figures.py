@@ -205,13 +205,23 @@ FILES = {
 }
 
 
+MODELS = ("bert-books", "all-MiniLM-L6-v2")
+OPTIONAL = {"cost": ("layers/*", "pairs/*"), "pairs": ("coherence/bert-books",)}
+
+
 def is_bundle(need: str) -> bool:
     return Path(need).suffix not in (".csv", ".json")
 
 
+def records_of(name: str) -> list[str]:
+    """The records of a figure, of both models where those of any will do."""
+    named = [*FIGURES[name].NEEDS, *OPTIONAL.get(name, ())]
+    return list(dict.fromkeys(need.replace("*", model) for need in named for model in MODELS))
+
+
 def drawn(name: str, folder: Path) -> tuple[Any, dict[str, list[Record]]]:
     """A figure from small records, and the records."""
-    needs = FIGURES[name].NEEDS
+    needs = records_of(name)
     data = {need: bundle(need) for need in needs if is_bundle(need)}
     write_files(folder, [need for need in needs if not is_bundle(need)])
     return FIGURES[name].draw(data, folder), data
@@ -271,6 +281,14 @@ def test_a_figure_has_a_caption_and_names_missing_records(name: str, tmp_path: P
     assert module.draw.__doc__ and module.__doc__
     with pytest.raises(UserError, match=re.escape(f"'{name}' lacks {module.NEEDS[0]}")):
         module.draw({}, tmp_path)
+
+
+@pytest.mark.parametrize("name", [name for name in FIGURES if any("*" in need for need in FIGURES[name].NEEDS)])
+def test_a_figure_shows_the_models_that_have_records(name: str, tmp_path: Path) -> None:
+    needs = [need for need in records_of(name) if MODELS[1] not in need]
+    write_files(tmp_path, [need for need in needs if not is_bundle(need)])
+    figure = FIGURES[name].draw({need: bundle(need) for need in needs if is_bundle(need)}, tmp_path)
+    assert not any(MODELS[1] in text.get_text() for text in written(figure))
 
 
 def test_no_two_figures_have_one_place() -> None:

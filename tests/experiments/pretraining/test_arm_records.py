@@ -20,6 +20,7 @@ from experiments.paper.arms import studies
 from experiments.paper.evidence import Evidence
 from experiments.pretraining import arm_records, held_out
 from experiments.pretraining.arms import STUDIES
+from src.storage.files import file_digest
 from tests.helpers.records import job
 
 FIGURES = {"nsp_accuracy": 0.75, "mlm_accuracy": 0.4}
@@ -42,10 +43,11 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     def sweep(words: list[str], **_: Any) -> SimpleNamespace:
         folder = Path(words[-1].split('"')[1])
+        (weights,) = [Path(word.split('"')[1]) / "model.safetensors" for word in words if word.startswith("model.path")]
         for number, pooling in enumerate(("cls", "pooler", "mean")):
             job(
                 folder, number, np.arange(400) % 2, dataset=folder.name, pooling=pooling, model=folder.parent.name,
-                provenance={"model": {"weights": folder.parent.name}},
+                provenance={"model": {"weights": {"model.safetensors": file_digest(weights)}}},
             )  # fmt: skip
         asked.append(words)
         return SimpleNamespace(returncode=0)
@@ -116,6 +118,10 @@ def test_the_heads_of_continued_arms_are_measured_once(trained: Path, monkeypatc
         return {"rows": options.rows, "held_out": {"128": FIGURES}}
 
     monkeypatch.setattr(held_out, "measure", measure)
+    for name in ("books", "news"):
+        Path(name).mkdir()
+        for number in range(2):
+            (Path(name) / f"{number}.txt").write_text(f"{name} {number}")
     words = ["arms=arms", "study=continued", "records=records", "text=books", "other_text=news", "rows=200"]
     arm_records.main(words)
     assert sorted(set(asked)) == [
@@ -125,6 +131,22 @@ def test_the_heads_of_continued_arms_are_measured_once(trained: Path, monkeypatc
     assert facts["other_text"] == {"rows": 200, **FIGURES}
     arm_records.main(words)
     assert len(asked) == 4
+    Path("news/1.txt").write_text("another text")
+    arm_records.main(words)
+    assert len(asked) == 6
+
+
+def test_records_of_an_earlier_training_are_left_out(trained: Path) -> None:
+    arm_records.main(["arms=arms", "records=records"])
+    before = json.loads(Path("records/arms/nsp/arms.json").read_text())["arms"]
+    Path("arms/mlm-0/model.safetensors").write_bytes(b"trained again")
+    shutil.rmtree("multirun/arms/nsp/mlm-0/probes/2")  # the sweep writes three jobs, and this one of the two others
+    shutil.copytree("multirun/arms/nsp/mlm-0/probes/1", "multirun/arms/nsp/mlm-0/probes/9")
+    arm_records.main(["arms=arms", "records=records"])
+    after = json.loads(Path("records/arms/nsp/arms.json").read_text())["arms"]
+    assert before["mlm-0"]["weights"] != after["mlm-0"]["weights"]
+    (study,) = studies(Evidence.read(Path("records")))
+    assert len(study.records["mlm-0"]) == 3
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,10 @@ def test_a_study_trains_each_arm_once(
     capsys.readouterr()
     arms.main(words)
     assert "begins" not in capsys.readouterr().out
+    (books / "0.txt").write_text("Another text. It has two sentences.", encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        arms.main(words)
+    assert ended.value.code == 1 and "another text" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

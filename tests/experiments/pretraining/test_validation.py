@@ -24,6 +24,10 @@ from tests.cli.refusals import Command, assert_refused
         (["text=.", "schedule.negatives=none"], ["schedule.negatives=none", "same_document"]),
         (["text=.", "schedule.dtype=float16"], ["schedule.dtype=float16", "bfloat16"]),
         (["text=.", "schedule.dropout=1"], ["schedule.dropout=1"]),
+        (["text=.", "schedule.rate=-1"], ["schedule.rate=-1", "above 0"]),
+        (["text=.", "schedule.clip=0"], ["schedule.clip=0", "above 0"]),
+        (["text=.", "schedule.rate=.nan"], ["schedule.rate=nan", "above 0"]),
+        (["text=.", "schedule.weight_decay=-0.1"], ["schedule.weight_decay=-0.1"]),
     ],
 )
 def test_a_refusal_names_the_key(run_main: Command, words: list[str], named: list[str]) -> None:

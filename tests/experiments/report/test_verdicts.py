@@ -52,7 +52,7 @@ def test_an_inconclusive_verdict_names_the_smallest_difference(tmp_path: Path) -
     assert verdict.use == "cls" and verdict.sentence == "Use cls, inconclusive against pooler."
     assert "pooler scores highest, +0.5" in verdict.more[0] and "needs no pooler's weights" in verdict.more[0]
     assert re.search(
-        r"4,000 rows would show a true difference of \d\.\d points.*is shown within \d\.\d points", verdict.more[1]
+        r"4,000 rows would show a true difference of \d\.\d points.*equivalence within \d\.\d points", verdict.more[1]
     )
 
 
@@ -198,6 +198,42 @@ def test_claims_over_tasks_are_made_on_the_tasks_that_can_answer(tmp_path: Path)
     assert "Left out" in sentence and "floor (1.4 %)" in sentence
     assert [row[-1].text for row in table.rows] == ["cls, pooler, mean"] * 3
     assert "within the margin of 1" in to_html(made)
+
+
+def test_probes_of_several_draws_make_claims_over_tasks(tmp_path: Path) -> None:
+    chosen = {**make_result().chosen, "loss": 0.5, "constant_loss": 0.69, "constants": [[0.5, 0.5]] * 3}
+    for task in range(2):
+        for pooling, size in {"cls": 0.6, "mean": 1.2}.items():
+            noise = np.random.default_rng(list(f"{task} {pooling}".encode())).standard_normal((3, MANY))
+            decisions = (size * (2 * TRUTH - 1) + noise).astype(np.float32)
+            arrays = make_predictions(TRUTH, (decisions > 0).astype(int)) | {"decision": decisions}
+            result = make_result(dataset=f"task {task}", pooling=pooling, draws=3, chosen=chosen)
+            folder = tmp_path / f"{2 * task + (pooling == 'mean')}"
+            result.write(folder, arrays, {"weight": np.zeros((1, 8))})
+            write_status(folder, "done")
+    ((setting, _, table),) = composed(tmp_path).across
+    assert table is not None and [claim.verdict for claim in setting.claims] == ["better"]
+
+
+def test_claims_are_repeated_without_the_regression_tasks(tmp_path: Path) -> None:
+    chosen = {**make_result().chosen, "loss": 0.5, "constant_loss": 0.69, "constants": [[0.5, 0.5]]}
+    for task in range(2):
+        with_decisions(tmp_path, f"task {task}", {"cls": 0.6, "mean": 1.2}, chosen=chosen)
+    assert "Without the regression tasks" not in composed(tmp_path).across[0][1]
+    counts = {**make_result().counts, "classes": 0}
+    scores = {**chosen, "constants": [[0.5]], "loss": 0.1, "constant_loss": 0.25}
+    for place, size in enumerate((0.4, 0.2)):
+        noise = size * np.random.default_rng(place).standard_normal(MANY)
+        result = make_result(
+            dataset="scores", pooling=("cls", "mean")[place], probe="ridge", counts=counts, chosen=scores,
+            score={"metric": "pearson", "value": 0.8, "low": 0.7, "high": 0.9},
+        )  # fmt: skip
+        folder = tmp_path / f"{4 + place}"
+        result.write(folder, make_predictions(TRUTH.astype(float), TRUTH + noise), {"weight": np.zeros((1, 8))})
+        write_status(folder, "done")
+    found = [each for each in composed(tmp_path).across if each[0].repeated]
+    assert len(found) == 1 and set(found[0][0].tasks) == {"task 0", "task 1", "scores"}
+    assert "Without the regression tasks, on these 2 tasks" in found[0][1]
 
 
 def test_a_read_out_without_deviance_makes_no_claim_over_tasks(tmp_path: Path) -> None:

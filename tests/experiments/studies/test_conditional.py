@@ -53,6 +53,19 @@ def test_a_record_for_each_vector_beside_cls(words: list[str]) -> None:
     assert all(np.array_equal(digests[0], each) for each in digests)
 
 
+def test_a_record_of_other_options_is_kept(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    conditional.main([*words, "output=beside"])
+    before = Path("beside/files/cls/result.json").read_bytes()
+    with pytest.raises(SystemExit) as ended:
+        conditional.main([*words, "seed=1", "output=beside"])
+    assert ended.value.code == 1 and "another" in capsys.readouterr().err.lower()
+    assert Path("beside/files/cls/result.json").read_bytes() == before
+    # another task beside the first: the table holds both
+    conditional.main([*words, "dataset.name=mine", "output=beside"])
+    with Path("beside/information.csv").open(newline="") as file:
+        assert [row["dataset"] for row in csv.DictReader(file)] == ["files"] * 5 + ["mine"] * 5
+
+
 def test_finished_runs_are_skipped(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     conditional.main([*words, "output=beside"])
     first = Path("beside/information.csv").read_text()
