@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.cli.messages import KINDS, exit_on_error, exit_with_error, explain, print_text
+from src.cli.streams import open_streams
 from src.errors import UserError, mask
 from src.registry import near
 from src.storage.numbers import is_decimal
@@ -69,6 +70,8 @@ def command(
 
         @functools.wraps(task)
         def main(arguments: Sequence[str] | None = None) -> None:
+            if arguments is None:  # this process is the command
+                open_streams()
             words = sys.argv[1:] if arguments is None else arguments
             given = list(_expand(words, positional, aliases or {}))
             with exit_on_error(stopped):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 
 import pytest
@@ -29,3 +30,29 @@ def test_closed_streams_become_the_null_device(monkeypatch: pytest.MonkeyPatch) 
     finally:
         for stream in (sys.stdin, sys.stdout, sys.stderr):
             stream.close()
+
+
+SCRIPT = """
+from dataclasses import dataclass
+from src.cli.arguments import command
+from src.cli.messages import print_text
+
+@dataclass(frozen=True)
+class Options:
+    output: str = "here"
+
+@command(Options)
+def main(options):
+    for _ in range(1000):
+        print_text("a line that nobody reads")
+
+main()
+"""
+
+
+def test_a_command_ends_well_after_its_reader_has_closed() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run([sys.executable, "-c", SCRIPT], stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert ended.returncode == 0 and ended.stderr == ""
