@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from omegaconf import OmegaConf
 
 from experiments.bundles import Record, require_rows
 from experiments.losses import WITH_DEVIANCE, label_constant, record_constant, record_deviance, record_losses
-from src.config.paths import CONF
+from experiments.units import task_units, unit_members
 from src.errors import UserError
 from src.evaluation.deviance import (
     constant_losses,
@@ -235,64 +233,6 @@ class StratumTasks:
         """Return the unit of each task that counts."""
         firsts = {task: next(iter(runs.values())).result for task, runs in self.tasks.items() if runs}
         return dict(zip(firsts, task_units(firsts.values(), names=firsts), strict=True))
-
-
-def unit_of(result: Result) -> str | None:
-    """Return the unit that a run's record names, or the configuration of its dataset; None without one."""
-    source = result.provenance.get("data") or {}
-    return source.get("unit") or _units().get(result.dataset)
-
-
-def task_units(results: Iterable[Result], *, names: Iterable[str] | None = None) -> list[str]:
-    """Return the unit of each task.
-
-    Tasks are of one unit where their datasets name the same, or where they share a whole column of
-    texts, as several labels of the same texts do. A unit without a name has that of its first task.
-
-    Parameters
-    ----------
-    results : iterable of Result
-        A run of each task.
-    names : iterable of str, optional
-        The tasks' names; default: their datasets.
-    """
-    results = list(results)
-    tasks = [result.dataset for result in results] if names is None else list(names)
-    members: list[tuple[set[int], set[object]]] = []  # of each unit: its tasks, and what others may share with them
-    for place, result in enumerate(results):
-        texts = result.provenance.get("texts") or {}
-        shared: set[object] = {digest for columns in texts.values() for digest in columns}
-        shared |= {("unit", name)} if (name := unit_of(result)) else set()
-        joined = [each for each in members if each[1] & shared]
-        members = [each for each in members if each not in joined]
-        members.append(({place}.union(*(each[0] for each in joined)), shared.union(*(each[1] for each in joined))))
-    units: dict[int, str] = {}
-    for places, _ in sorted(members, key=lambda each: min(each[0])):
-        named = [name for place in sorted(places) if (name := unit_of(results[place]))]
-        unit = named[0] if named else tasks[min(places)]
-        # A task may have the name of a unit that it shares nothing with.
-        while unit in units.values():
-            unit += "'"
-        units |= dict.fromkeys(places, unit)
-    return [units[place] for place in range(len(results))]
-
-
-def unit_members(results: Sequence[Result]) -> tuple[list[str], Array]:
-    """Return the units of some tasks, and the share of each task in its unit's mean, (units, tasks)."""
-    units = task_units(results)
-    names = list(dict.fromkeys(units))
-    members = np.array([[unit == name for unit in units] for name in names], dtype=float).reshape(
-        len(names), len(units)
-    )
-    return names, members / members.sum(axis=1, keepdims=True)
-
-
-@functools.cache
-def _units() -> dict[str, str]:
-    """Return the unit of each dataset in conf/ that has one."""
-    files = (CONF / "dataset").glob("*.yaml")
-    found = {path.stem: OmegaConf.select(OmegaConf.load(path), "unit") for path in files}
-    return {dataset: unit for dataset, unit in found.items() if unit}
 
 
 def _is_classification(runs: Mapping[str, Record]) -> bool:

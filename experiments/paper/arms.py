@@ -13,8 +13,9 @@ import numpy as np
 from experiments.bundles import Record
 from experiments.losses import WITH_DEVIANCE, record_deviance
 from experiments.paper.evidence import Evidence
-from experiments.strata import STRATA, stratum_of, task_answer, unit_members
+from experiments.strata import STRATA, stratum_of, task_answer
 from experiments.studies.pooler_arms import ARMS
+from experiments.units import unit_members
 from src.evaluation.differences import Difference, p_equivalence, verdict
 from src.evaluation.metrics import Array
 from src.evaluation.multiplicity import MAIN_POOLINGS, holm_within

@@ -12,7 +12,8 @@ from experiments.losses import record_deviance
 from experiments.paper.arms import WORDS_ONLY, Study
 from experiments.paper.evidence import PAIRS, Evidence, is_unscaled
 from experiments.paper.labels import by_pooling
-from experiments.strata import stratum_of, unit_members
+from experiments.strata import stratum_of
+from experiments.units import unit_members
 from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.evaluation.proportions import wilson
 from src.evaluation.units import MeanContrast

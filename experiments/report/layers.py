@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from experiments.losses import WITH_DEVIANCE
 from experiments.report.sections import Run, Section, higher_is_better, label_title
-from experiments.strata import selection_loss, stratum_of, unit_members
+from experiments.strata import selection_loss, stratum_of
+from experiments.units import unit_members
 from src.results.display import format_score
 from src.results.result import Result
 

@@ -18,9 +18,8 @@ from experiments.strata import (
     row_contrast,
     stratum_of,
     task_answer,
-    task_units,
-    unit_of,
 )
+from experiments.units import task_units, unit_of
 from src.errors import UserError
 from src.evaluation.units import mean_over_units
 from tests.helpers.records import make_result

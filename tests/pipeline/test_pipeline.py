@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from sklearn.linear_model import LogisticRegression as Reference
 from sklearn.linear_model import Ridge as RidgeReference
 
-from experiments.strata import unit_of
+from experiments.units import unit_of
 from src.cli.validation import parse_config
 from src.config.schema import Config
 from src.data.splits import RowSplitter

@@ -13,7 +13,8 @@ from experiments import style
 from experiments.paper.evidence import Evidence, is_real
 from experiments.paper.figures import drawing, layout
 from experiments.paper.labels import by_pooling, layer_and_pooling
-from experiments.strata import APART, SINGLE, TOGETHER, explained, task_units
+from experiments.strata import APART, SINGLE, TOGETHER, explained
+from experiments.units import task_units
 from src.evaluation.units import mean_over_units
 from src.storage.files import read_json
 
