@@ -171,7 +171,7 @@ def require_rows(records: Iterable[Record]) -> None:
         if record.sums is not None:
             raise UserError(
                 f"{record.experiment}: {record.result.model} on {record.result.dataset} is kept without its test rows, "
-                "so its runs cannot be compared by row. Make its records again, without leaving the rows out."
+                "so its runs cannot be compared by row. The first seed has its rows."
             )
 
 

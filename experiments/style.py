@@ -55,9 +55,14 @@ OTHER_COLOUR, OTHER_MARKER = "#000000", "."
 
 
 def pooling_label(pooling: str, pooler: str) -> str:
-    """Return the label of a pooling; `pooler` is the status of the model's pooler."""
-    name = LABELS.get(pooling, pooling)
-    return f"{name} (untrained)" if needs_pooler(pooling) and pooler == "untrained" else name
+    """Return the label of a run: of its pooling, and of what else it is told apart by, after a comma.
+
+    `pooler` is the status of the model's pooler.
+    """
+    own, comma, rest = pooling.partition(", ")
+    name = LABELS.get(own, own)
+    untrained = needs_pooler(own) and pooler == "untrained"
+    return f"{name} (untrained){comma}{rest}" if untrained else f"{name}{comma}{rest}"
 
 
 def model_label(model: str, pooler: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from experiments.bundles import Record
 from experiments.losses import record_deviance
 from experiments.paper.arms import WORDS_ONLY, Study
-from experiments.paper.evidence import PAIRS, Evidence, is_unscaled
+from experiments.paper.evidence import PAIRS, Evidence, is_unscaled, stratum_claims
 from experiments.paper.labels import by_pooling
 from experiments.strata import stratum_of
 from experiments.units import unit_members
@@ -107,7 +107,7 @@ def within_trainings(evidence: Evidence, study: Study) -> dict[str, list[tuple[s
     for label in study.labels:
         records = [each for each in study.records[label] if each.sums is None and is_unscaled(each.result)]
         strata = evidence.group(label, records, by_pooling) if records else []
-        found[label] = [(stratum.stratum, claim) for stratum in strata for claim in stratum.claims(PAIRS)]
+        found[label] = [named for stratum in strata for named in stratum_claims(stratum, PAIRS, repeated=True)]
     return {label: claims for label, claims in found.items() if claims}
 
 

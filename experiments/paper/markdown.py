@@ -70,10 +70,11 @@ def _appendix(page: Page, appendix: Appendix, number: int) -> list[str]:
     if claim.numbers:
         rows = list(map(number_cells, claim.numbers))
         table = [*markdown_table(NUMBER_COLUMNS, rows, [False, True, True, False, False]), ""]
-        lines += table if len(rows) <= SHOWN else fold(f"{len(rows)} differences", table)
+        lines += table if len(rows) <= SHOWN else fold(f"{len(rows)} numbers", table)
     for name in appendix.figures:
         lines += _figure(page, name)
-    return [*lines, f"`{claim.command}`", "", f"See {', '.join(map(link, claim.see))}.", ""] if claim.see else lines
+    lines += [f"`{claim.command}`", ""]
+    return [*lines, f"See {', '.join(map(link, claim.see))}.", ""] if claim.see else lines
 
 
 def fold(summary: str, lines: Iterable[str]) -> list[str]:

@@ -21,7 +21,7 @@ from experiments.paper.claims.answer import (
     trust,
 )
 from experiments.paper.claims.arms import failed_conditions, summarise_within
-from experiments.paper.claims.practice import FINETUNED, tasks_below_bag
+from experiments.paper.claims.practice import FINETUNED, bag_count
 from experiments.paper.claims.sentences import Claim, format_claim
 from experiments.paper.claims.settings import layer_means, layer_strata, whitened
 from experiments.paper.continued import within_trainings
@@ -29,7 +29,7 @@ from experiments.paper.evidence import Evidence
 from experiments.paper.grids import LEGEND, Grid, pooler_note, similarity_grid, task_grid
 from experiments.paper.published import MTEB_NOTE, PUBLISHED_BASE, SBERT
 from experiments.strata import SINGLE
-from experiments.style import LABELS, pair_label
+from experiments.style import pair_label, pooling_label
 
 TITLE = "What [CLS], pooled_output and mean pooling are worth"
 FIRST = "differences"  # the page's figure
@@ -46,9 +46,8 @@ METHOD = (
     "**Verdicts** at 5 %: a difference by a two-sided test, its irrelevance by two one-sided tests against 1 point, "
     "after Holm's correction over the three pairs of [CLS], pooler and mean. *Better* and *worse* are shown "
     "differences of any size; *small difference* and *no relevant difference* are shown to lie within 1 point. "
-    "Intervals are 95 %, uncorrected, so one without 0 can be inconclusive. All of it was "
-    "[fixed](../docs/protocol.md) before the trainings and the records on this page were made, though after earlier "
-    "records of the same encoders on 12 of these tasks."
+    "Intervals are 95 %, uncorrected, so one without 0 can be inconclusive. What was "
+    "fixed before which runs is in the [protocol](../docs/protocol.md#what-was-fixed-when)."
 )
 COLUMNS = (
     "In the tables below, *size* is tasks / units; a small *p* shows a difference, a small *eq* that it is within 1 "
@@ -135,7 +134,8 @@ def _appendices(evidence: Evidence, figures: Collection[str], tables: Collection
         named = [name.removeprefix("figures/") for name in claim.see if name.startswith("figures/")]
         mine = tuple(name for name in named if name in figures and name not in shown)
         shown.update(mine)
-        see = [name for name in claim.see if name.partition("/")[2] in {*figures, *tables}]
+        there = {*(f"figures/{name}" for name in figures), *(f"tables/{name}" for name in tables)}
+        see = [name for name in claim.see if name in there]
         found.append(Appendix(replace(claim, see=see), mine))
     return found
 
@@ -180,7 +180,7 @@ def trained_elsewhere(evidence: Evidence) -> str:
     failed = failed_conditions(evidence, study)
     return (
         "all-MiniLM-L6-v2 was trained further on books, by masked words with and without next sentences, which train "
-        f"its pooler. In points, with the marks of the tables, the first of {len(study.seeds)} seeds: {found}."
+        f"its pooler. In points, with the marks of the tables, seed 0: {found}."
         + (f" A condition set beforehand failed: {failed}." if failed else "")
     )
 
@@ -198,8 +198,8 @@ def early_layers(evidence: Evidence) -> str:
             if layer != last and (last, pooling) in means:
                 return (
                     f" In {model} the best of {len(means)} pairs of a layer (0 to {last}) and a pooling "
-                    f"({join_names(sorted({LABELS[name] for _, name in means}))}) for single texts is "
-                    f"{LABELS[pooling]} of layer {layer}{' (word embeddings)' * (layer == 0)}: D² "
+                    f"({join_names(sorted({pooling_label(name, '') for _, name in means}))}) for single texts is "
+                    f"{pooling_label(pooling, '')} of layer {layer}{' (word embeddings)' * (layer == 0)}: D² "
                     f"{format_points(best)}, {format_points(means[last, pooling])} at the last layer, "
                     f"{len(stratum.tasks)} tasks."
                 )
@@ -208,7 +208,4 @@ def early_layers(evidence: Evidence) -> str:
 
 def bag_counts(evidence: Evidence) -> str:
     """Return on how many tasks a bag of word pieces scores above [CLS], pooler and mean of each encoder."""
-    tasks = {model: {each.result.dataset for each in evidence[f"poolings/{model}"]} for model in evidence.models}
-    return join_names(
-        f"{len(tasks_below_bag(evidence, model))} of {len(names)} tasks with {model}" for model, names in tasks.items()
-    )
+    return join_names([f"{bag_count(evidence, model)} with {model}" for model in evidence.models])

@@ -58,7 +58,7 @@ def measure(options: Options) -> dict[str, Any]:
     Raises
     ------
     UserError
-        The checkpoint lacks one of BERT's heads, or the text cannot be read.
+        The checkpoint lacks one of BERT's heads, the text cannot be read, or an option is out of its range.
     """
     from transformers import BertForPreTraining
 
@@ -75,7 +75,15 @@ def measure(options: Options) -> dict[str, Any]:
     from src.models.tokenizer import load_tokenizer
     from src.runtime.devices import device_kind
 
+    if not 0 < options.held_out <= 1:
+        raise UserError(f"held_out={options.held_out}: a fraction above 0 is needed, or 1 for whole documents.")
     given = find_checkpoint(ModelConfig(path=str(options.model.path)))
+    positions = int(given.config["max_position_embeddings"])
+    if not options.lengths or min(options.lengths) < SHORTEST_ROW or max(options.lengths) > positions:
+        raise UserError(
+            f"lengths={','.join(map(str, options.lengths))}: rows of {SHORTEST_ROW} to {positions} word pieces are "
+            f"allowed, as many as '{given.label}' has positions."
+        )
     encoder = Encoder(given, EncodingOptions(device_kind("auto")))
     loaded: Any = BertForPreTraining.from_pretrained(
         restricted_folder(given), output_loading_info=True, local_files_only=True, dtype="float32"
@@ -84,14 +92,6 @@ def measure(options: Options) -> dict[str, Any]:
     if info["missing_keys"]:
         missing = ", ".join(sorted(info["missing_keys"])[:3])
         raise UserError(f"'{given.label}' lacks {missing}: name a checkpoint with both of BERT's heads.")
-    positions = int(given.config["max_position_embeddings"])
-    if not options.lengths or min(options.lengths) < SHORTEST_ROW or max(options.lengths) > positions:
-        raise UserError(
-            f"lengths={','.join(map(str, options.lengths))}: rows of {SHORTEST_ROW} to {positions} word pieces are "
-            f"allowed, as many as '{given.label}' has positions."
-        )
-    if not 0 < options.held_out <= 1:
-        raise UserError(f"held_out={options.held_out}: a fraction above 0 is needed, or 1 for whole documents.")
     _, tail = split_held_out(read_texts(Path(options.text)), options.held_out)
     tokenizer = load_tokenizer(given)
     examples = Examples(encode(tail, tokenizer), Vocabulary.of(tokenizer), options.negatives)

@@ -59,7 +59,7 @@ def main(options: Options) -> None:
     if report.predicted:
         print_text(f"predictions: {report.predicted.sentence}")
     if report.left_out:
-        print_text(f"left out: {_count(len(report.left_out), 'job')} without a record; the page says why")
+        print_text(f"left out: {len(report.left_out)}; the page says why")
     for each in (MARKDOWN, PAGE):
         print_text(str(output / each))
     if options.figures:

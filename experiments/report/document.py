@@ -62,7 +62,7 @@ class Report:
     # the claims over tasks: setting, sentence, table
     across: tuple[tuple[Setting, str, Table | None], ...]
     parts: tuple[Part, ...]
-    left_out: tuple[str, ...]  # jobs without a record
+    left_out: tuple[str, ...]  # a line each
     reading: tuple[str, ...]  # how to read the numbers
     predicted: Predicted | None = None
     over_layers: tuple[str, ...] = ()  # the best layer and pooling over the tasks of each stratum
@@ -81,7 +81,7 @@ def compose(
     ----------
     records : sequence of Record
     left_out : sequence of str
-        A line per job without a record.
+        A line on each job without a record, and on each bundle without rows.
     margin : float, default 0.01
         Margin of equivalence as a fraction: 0.01 is a point.
     predictions : str, optional

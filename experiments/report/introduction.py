@@ -32,8 +32,7 @@ def introduction(sections: Sequence[Section], left_out: Sequence[str]) -> Iterat
     labels = (name for section in sections for name in section.label if name not in ("dataset", "metric"))
     if differing := ", ".join(dict.fromkeys(labels)):
         yield (f"Runs are compared within a group that differs in its pooling alone; the groups differ in {differing}.")
-    jobs = f"{len(left_out)} job{'s' * (len(left_out) > 1)} without a record, listed at the end"
-    yield f"Left out: {jobs if left_out else 'nothing'}."
+    yield f"Left out: {f'{len(left_out)}, listed at the end with the reason' if left_out else 'nothing'}."
 
 
 def _model(result: Result) -> str:

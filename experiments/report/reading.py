@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 from experiments.bundles import RECORDS_FILE, Record, read_records
@@ -12,7 +13,7 @@ from src.sweeps.jobs import Job, find_jobs, read_job
 
 
 def read_sweeps(folder: Path) -> tuple[list[Record], list[str]]:
-    """Return all records at or below a folder, each once, and a line per job left out.
+    """Return all records at or below a folder that hold their rows, each once, and a line on all that is left out.
 
     Raises
     ------
@@ -29,9 +30,9 @@ def read_sweeps(folder: Path) -> tuple[list[Record], list[str]]:
     jobs = [read_job(path) for path in find_jobs(folder)]
     overrides = [set(job.overrides) for job in jobs]
     shared = set.intersection(*overrides) if len(overrides) > 1 else set()
+    without = Counter(record.experiment for record in bundled if record.sums is not None)
     left_out = [
-        f"{each.model} on {each.dataset}, {each.pooling_label}: its bundle holds no test rows"
-        for each in (record.result for record in bundled if record.sums is not None)
+        f"{number} runs of the bundle {name}: it holds no test rows of them" for name, number in without.items()
     ]
     for job in jobs:
         try:
@@ -48,7 +49,7 @@ def read_sweeps(folder: Path) -> tuple[list[Record], list[str]]:
     if not records:
         reasons = " Name a sweep's folder, or one above it."
         if left_out:
-            reasons = f" Of its jobs {len(left_out)} failed, the first: {left_out[0]}"
+            reasons = f" Left out: {len(left_out)}, the first: {left_out[0]}"
         raise UserError(f"records={folder} holds no record.{reasons}")
     return records, left_out
 

@@ -41,6 +41,8 @@ class Options:
 @command(Options)
 def main(options: Options) -> None:
     """Write both files."""
+    if not 0 < options.held_out <= 1:
+        raise UserError(f"held_out={options.held_out}: a fraction above 0 is needed, or 1 for whole documents.")
     _, tail = split_held_out(read_texts(Path(options.text)), options.held_out)
     order = np.random.default_rng([options.seed, 0]).permutation(len(tail))
     cut = round(TEST_SHARE * len(tail))

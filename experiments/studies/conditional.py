@@ -62,7 +62,8 @@ def main(tasks: list[Config]) -> None:
             run(replace(config, pooling=each), folder / config.dataset.name / each.label)
     # Of all records there, so that a later command over other tasks loses none.
     order = [each.label for each in representations()]
-    found = sorted(find_jobs(folder), key=lambda path: (path.parent.name, order.index(path.name)))
+    found = [path for path in find_jobs(folder) if path.name in order and (path / RECORD).is_file()]
+    found.sort(key=lambda path: (path.parent.name, order.index(path.name)))
     rows = [information(path.parent, path.name, Result.read(path)) for path in found]
     write_csv(folder / "information.csv", COLUMNS, rows, digits=6)
     write_comparison(compare_records(find_jobs(folder)), folder)

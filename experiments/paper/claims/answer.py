@@ -148,7 +148,7 @@ def lead(evidence: Evidence) -> str:
     model = trained_model(evidence)
     parts = [part for part in map(_choice, evidence.strata(model)) if part]
     choice = (
-        f"take {'; '.join(parts)}. Each of [CLS], pooler and mean that is not named was shown to be below one that is."
+        f"take {'; '.join(parts)}. Each of [CLS], pooler and mean that is not named was shown to be below another."
         if parts
         else "no claim."
     )
@@ -190,7 +190,7 @@ def apart(evidence: Evidence) -> str:
         return ""
     repeated = "; without the scores, " + numbers[1] + f", {found[1].verdict}" if len(found) > 1 else ""
     return (
-        "Pairs need not be read together: the mean of each text read apart, as [u; v; |u − v|; u · v], four times as "
+        "Pairs can be read apart too: the mean of each text, as [u; v; |u − v|; u · v], four times as "
         f"wide, is {found[0].verdict} than [CLS] of pairs read together, {numbers[0]}{repeated}."
     )
 
@@ -200,7 +200,7 @@ def purpose(evidence: Evidence) -> str:
     return " ".join(
         f"In the pooler's own pre-training task, whether one passage follows another, {_words(each)}, "
         f"{format_points(each.difference.value, signed=True)} points of accuracy under the same probe."
-        for pairing, each in settings.coherence_contrasts(evidence)
+        for pairing, each in settings.coherence_contrasts(evidence, trained_model(evidence))
         if (pairing, each.task, each.a) == ("joint", settings.OWN_TASK, "pooler")
     )
 
@@ -208,11 +208,7 @@ def purpose(evidence: Evidence) -> str:
 def trust(evidence: Evidence) -> str:
     """Return how far an encoder as small as this one can be trusted: by a bag of words and by random weights."""
     model = trained_model(evidence)
-    names = {record.result.dataset for record in evidence[f"poolings/{model}"]}
-    parts = [
-        f"a bag of word pieces scores above all three on {len(practice.tasks_below_bag(evidence, model))} of "
-        f"{len(names)} tasks"
-    ]
+    parts = [f"a bag of word pieces scores above all three on {practice.bag_count(evidence, model)}"]
     against = [
         each
         for stratum, each in practice.against_random(evidence)
@@ -221,7 +217,8 @@ def trust(evidence: Evidence) -> str:
     helped = [each for each in against if each.verdict in (BETTER, SMALL_DIFFERENCE) and each.value > 0]
     if model == practice.TRAINED and against and not helped:
         parts.append("for single texts none of the three is shown to be better than with random weights")
-    return f"How far to trust it: {model} is small; {' and '.join(parts)}. Trust signs before sizes."
+    size = "" if has_base(evidence) else f"{model} is small; "
+    return f"How far to trust it: {size}{' and '.join(parts)}. Trust signs before sizes."
 
 
 def other_encoders(evidence: Evidence) -> str:

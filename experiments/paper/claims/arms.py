@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from experiments.formatting import format_interval, format_points, join_names
 from experiments.paper.arms import WORDS_ONLY, SeedContrast, Study, studies
@@ -11,6 +11,7 @@ from experiments.paper.claims.sentences import Claim, Number, claim_numbers, des
 from experiments.paper.continued import conditions, within_trainings
 from experiments.paper.evidence import PAIRS, Evidence
 from experiments.paper.grids import MARKS
+from experiments.strata import STRATA
 from experiments.style import pair_label
 from src.evaluation.differences import INCONCLUSIVE
 from src.evaluation.units import MeanContrast
@@ -61,41 +62,39 @@ def _claim(evidence: Evidence, study: Study) -> Claim:
     return Claim(TITLES[study.name], " ".join(text), numbers, COMMANDS[study.name], see)
 
 
-def summarise_within(study: Study, within: Mapping[str, Sequence[tuple[str, MeanContrast]]]) -> str:
-    """Return what `describe_within` says, without intervals: a line of differences for each training and pair."""
+Within = Mapping[str, Sequence[tuple[str, MeanContrast]]]  # claims of each training, from `within_trainings`
+
+
+def summarise_within(study: Study, within: Within) -> str:
+    """Return the differences of `describe_within` alone, with the tasks' numbers and the marks of the tables."""
     parts = []
-    for label, claims in within.items():
-        arm = str(study.facts[label]["arm"])
-        for pair in PAIRS[:2]:
+    for arm, _, claims in _shown_within(study, within):
+        for pair in dict.fromkeys((each.a, each.b) for _, each in claims):
             found = [
-                f"{format_points(each.value, signed=True)}{MARKS[each.verdict]} ({stratum})"
+                f"{format_points(each.value, signed=True)}{MARKS[each.verdict]} ({stratum}, {len(each.tasks)} tasks)"
                 for stratum, each in claims
-                if (each.a, each.b) == pair and ("pooler" not in pair or arm != WORDS_ONLY)
+                if (each.a, each.b) == pair
             ]
-            if found:
-                parts.append(f"{OBJECTIVES[arm]}, {pair_label(*pair)}: {', '.join(found)}")
+            parts.append(f"{OBJECTIVES[arm]}, {pair_label(*pair)}: {', '.join(found)}")
     return "; ".join(parts)
 
 
-def describe_within(study: Study, within: Mapping[str, Sequence[tuple[str, MeanContrast]]]) -> str:
-    """Return the pooler and the mean against [CLS] in each training; an untrained pooler is left out.
+def describe_within(study: Study, within: Within) -> str:
+    """Return the pooler and the mean against [CLS] in each training; an untrained pooler is left out."""
+    return " ".join(
+        f"**{OBJECTIVES[arm]}** (pooler {study.pooler(label)}): {describe_claims(claims, study.pooler(label))}."
+        for arm, label, claims in _shown_within(study, within)
+    )
 
-    Parameters
-    ----------
-    study : Study
-    within : mapping
-        Claims by training, from `within_trainings`.
-    """
-    parts = []
+
+def _shown_within(study: Study, within: Within) -> Iterator[tuple[str, str, list[tuple[str, MeanContrast]]]]:
+    """Yield arm, label and claims of each training, those of the strata against [CLS] without an untrained pooler."""
     for label, claims in within.items():
         arm = str(study.facts[label]["arm"])
         pairs = [pair for pair in PAIRS[:2] if "pooler" not in pair or arm != WORDS_ONLY]
-        found = [(stratum, each) for stratum, each in claims if (each.a, each.b) in pairs]
+        found = [(stratum, each) for stratum, each in claims if stratum in STRATA and (each.a, each.b) in pairs]
         if found:
-            parts.append(
-                f"**{OBJECTIVES[arm]}** (pooler {study.pooler(label)}): {describe_claims(found, study.pooler(label))}."
-            )
-    return " ".join(parts)
+            yield arm, label, found
 
 
 def failed_conditions(evidence: Evidence, study: Study) -> str:
@@ -110,7 +109,7 @@ def _trainings(study: Study) -> str:
     return (
         f"{len(study.facts)} trainings"
         + (f" of {study.planned} planned" if study.planned > len(study.facts) else "")
-        + ", which differ in their objective alone: "
+        + ", which differ in seed and objective alone: "
         + join_names([f"{OBJECTIVES[arm]} (`{arm}`)" for arm in study.arms])
         + f"; {len(study.seeds)} seeds have all of them. The pooler of `{WORDS_ONLY}` is untrained."
     )

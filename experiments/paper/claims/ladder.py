@@ -98,7 +98,7 @@ def precision(evidence: Evidence) -> Claim:
     lines, numbers = [], []
     for model in evidence.models_of("precision"):
         found = evidence.precision(model)
-        numbers += claim_numbers(found, f"{model}, ", evidence.pooler_status(model))
+        numbers += claim_numbers(evidence.precision(model, repeated=True), f"{model}, ", evidence.pooler_status(model))
         if not found:
             lines.append(no_claim(model))
             continue

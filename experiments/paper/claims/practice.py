@@ -33,9 +33,10 @@ FINETUNED = f"finetune/{TRAINED}"
 AGAINST_RANDOM = ("cls", "pooler", "mean", "max")
 
 
-@about("finetune")
-def finetuning(evidence: Evidence) -> Claim:
-    """Return the claim on fine-tuned encoders."""
+def finetuning(evidence: Evidence) -> Claim | None:
+    """Return the claim on fine-tuned encoders; None if there are no records of it."""
+    if FINETUNED not in evidence:
+        return None
     tasks = evidence.tasks(FINETUNED, pooling=MAIN_POOLINGS)
     tuned = _contrasts(evidence, tasks)
     numbers = [contrast_number(each, f"tuned, {each.task}: {pair_label(each.a, each.b)}") for each in tuned]
@@ -148,11 +149,9 @@ def controls(evidence: Evidence) -> Claim:
             f"{lower or 'none'} below it."
         )
     for model in evidence.models:
-        above = tasks_below_bag(evidence, model)
         lines.append(
             f"**{model}**: a bag of word pieces under the same probe scores above [CLS], pooler and mean on "
-            f"{len(above)} of {len({each.result.dataset for each in evidence[f'poolings/{model}']})} tasks: "
-            f"{join_names(above)}."
+            f"{bag_count(evidence, model)}: {join_names(tasks_below_bag(evidence, model))}."
         )
     found = against_random(evidence)
     numbers = claim_numbers(found)
@@ -175,6 +174,12 @@ def against_random(evidence: Evidence) -> list[tuple[str, MeanContrast]]:
         return []
     pairs = [(f"{pooling}, {TRAINED}", f"{pooling}, {RANDOM}") for pooling in AGAINST_RANDOM]
     return evidence.claims(TRAINED, bundles, by_model, pairs, repeated=True)
+
+
+def bag_count(evidence: Evidence, model: str) -> str:
+    """Return the number of tasks on which a bag of word pieces scores above all three, of how many."""
+    names = {each.result.dataset for each in evidence[f"poolings/{model}"]}
+    return f"{len(tasks_below_bag(evidence, model))} of {len(names)} tasks"
 
 
 def tasks_below_bag(evidence: Evidence, model: str) -> list[str]:

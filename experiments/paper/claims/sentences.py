@@ -48,13 +48,13 @@ class Claim:
     see: list[str] = field(default_factory=list)
 
 
-def about(*experiments: str) -> Callable[[Callable[[Evidence], Claim]], Callable[[Evidence], Claim | None]]:
-    """Return a decorator of a claim that has none where no model has records of any of these experiments."""
+def about(experiment: str) -> Callable[[Callable[[Evidence], Claim]], Callable[[Evidence], Claim | None]]:
+    """Return a decorator of a claim that is None where no model has records of an experiment."""
 
     def decorate(function: Callable[[Evidence], Claim]) -> Callable[[Evidence], Claim | None]:
         @functools.wraps(function)
         def claim(evidence: Evidence) -> Claim | None:
-            return function(evidence) if any(map(evidence.models_of, experiments)) else None
+            return function(evidence) if evidence.models_of(experiment) else None
 
         return claim
 

@@ -83,7 +83,8 @@ def similarity(evidence: Evidence) -> Claim:
 def whitened(evidence: Evidence, model: str) -> list[tuple[str, MeanContrast]]:
     """Return the pooler and the mean against [CLS] by the cosine of whitened vectors."""
     keep = _has_scaling(SCALINGS[-1])
-    return evidence.claims(model, [f"similarity/{model}"], by_pooling, PAIRS, keep=keep)[:2]
+    found = evidence.claims(model, [f"similarity/{model}"], by_pooling, PAIRS, keep=keep)
+    return [(stratum, each) for stratum, each in found if each.b == "cls"]
 
 
 def _has_scaling(scaling: str) -> Callable[[Result], bool]:
@@ -91,14 +92,14 @@ def _has_scaling(scaling: str) -> Callable[[Result], bool]:
     return lambda result: result.config["probe"].get("features") == scaling
 
 
-def coherence_contrasts(evidence: Evidence) -> list[tuple[str, Contrast]]:
+def coherence_contrasts(evidence: Evidence, model: str) -> list[tuple[str, Contrast]]:
     """Return the pooler and the mean against [CLS] on whether one text follows the other, each with its pairing."""
-    if "coherence/bert-books" not in evidence:
+    if f"coherence/{model}" not in evidence:
         return []
     tasks = []
     for pairing in ("joint", "separate"):
-        tasks += [(pairing, task) for task in evidence.tasks("coherence/bert-books", pairing=[pairing])]
-        own = [each for each in evidence.optional("pairs/bert-books") if each.result.dataset == "demo_coherence"]
+        tasks += [(pairing, task) for task in evidence.tasks(f"coherence/{model}", pairing=[pairing])]
+        own = [each for each in evidence.optional(f"pairs/{model}") if each.result.dataset == "demo_coherence"]
         tasks += [(pairing, task) for task in paired_tasks(each for each in own if each.result.pairing == pairing)]
     found = evidence.resampling.contrasts([task for _, task in tasks], PAIRS, resamples=FEWER)
     named = zip([pairing for pairing, _ in tasks for _ in PAIRS], found, strict=True)
@@ -108,22 +109,25 @@ def coherence_contrasts(evidence: Evidence) -> list[tuple[str, Contrast]]:
 @about("coherence")
 def coherence(evidence: Evidence) -> Claim:
     """Return the claim on whether one text follows the other."""
-    named = coherence_contrasts(evidence)
-    numbers = [
-        contrast_number(each, f"{each.task}, {pairing}: {style.pair_label(each.a, each.b)}") for pairing, each in named
-    ]
-    lines = []
-    for pairing, way in (("joint", "together"), ("separate", "apart")):
-        described = [
-            f"{each.task} {each.a} {format_points(each.difference.value, signed=True)} ({each.verdict})"
-            for here, each in named
-            if here == pairing
+    lines, numbers = [], []
+    for model in evidence.models_of("coherence"):
+        named, status = coherence_contrasts(evidence, model), evidence.pooler_status(model)
+        numbers += [
+            contrast_number(each, f"{model}, {each.task}, {pairing}: {style.pair_label(each.a, each.b, status)}")
+            for pairing, each in named
         ]
-        lines.append(f"Read {way}, difference to [CLS] in points: {join_names(described)}.")
+        for pairing, way in (("joint", "together"), ("separate", "apart")):
+            described = [
+                f"{each.task} {style.pooling_label(each.a, status)} "
+                f"{format_points(each.difference.value, signed=True)} ({each.verdict})"
+                for here, each in named
+                if here == pairing
+            ]
+            lines.append(f"**{model}** read {way}, difference to [CLS] in points: {join_names(described)}.")
     return Claim(
         "The pooler's own pre-training task: does one text follow the other?",
         "What next-sentence prediction trained the pooler for, on passages of books that it never saw and on the "
-        "suite's own task; bert-books, accuracy. A negative's second passage comes from another book, and passages of "
+        "suite's own task, in accuracy. A negative's second passage comes from another book, and passages of "
         "a book overlap, so the intervals are somewhat narrow. " + " ".join(lines),
         numbers,
         "python -m experiments.studies.coherence_pairs text=FOLDER output=FOLDER, then python -m src.run -m "
@@ -202,7 +206,7 @@ def data(evidence: Evidence) -> Claim:
             if evidence.counts(model, record.result):
                 tasks.setdefault(record.result.dataset, {})[record.result.pooling_label] = code["compression"]
         named = [
-            f"{task} {' / '.join(f'{found[name]:.2f}' for name in MAIN_POOLINGS if name in found)}"
+            f"{task} {' / '.join(f'{found[name]:.2f}' if name in found else '–' for name in MAIN_POOLINGS)}"
             for task, found in tasks.items()
         ]
         lines.append(f"**{model}**, [CLS] / pooler / mean on the tasks that count: {join_names(named)}.")
@@ -240,11 +244,11 @@ def few_shot(evidence: Evidence) -> Claim:
         drawn = len(records[0].result.score["draws"])
         lines.append(
             f"**{model}**, {drawn} draws. Tasks with a verdict of better / worse, by rows a class: "
-            + ". ".join(f"{style.pair_label(*pair)}: {', '.join(parts)}" for pair, parts in counts.items())
+            + ". ".join(f"{style.pair_label(*pair, status)}: {', '.join(parts)}" for pair, parts in counts.items())
             + "."
         )
         if below := below_constant(records):
-            lines.append(f"Below the best constant with every pooling: {join_names(below)}.")
+            lines.append(f"No pooling is above the best constant: {join_names(below)}.")
     return Claim(
         "Which pooling with few training rows",
         "Draws of rows by MTEB's rules, the same for every pooling; each task in its own metric, each number of "
@@ -256,15 +260,14 @@ def few_shot(evidence: Evidence) -> Claim:
 
 
 def below_constant(records: Iterable[Record]) -> list[str]:
-    """Return the tasks and rows a class at which no pooling scores above the best constant prediction."""
-    best: dict[str, list[float]] = {}
+    """Return the tasks and rows a class at which no pooling scores above the best constant."""
+    best: dict[tuple[str, int], list[float]] = {}
     for record in records:
         result = record.result
         constant, value = result.baseline["constant"]["value"], result.score["value"]
-        name = f"{result.dataset} at {rows_per_class(result)}"
         if constant is not None and value is not None:
-            best.setdefault(name, []).append(value - constant)
-    return [name for name, margins in best.items() if max(margins) <= 0]
+            best.setdefault((result.dataset, rows_per_class(result)), []).append(value - constant)
+    return [f"{task} at {size}" for (task, size), margins in sorted(best.items()) if max(margins) <= 0]
 
 
 @about("protocol")
@@ -272,7 +275,8 @@ def protocol(evidence: Evidence) -> Claim:
     """Return the claim on the published protocols."""
     lines, numbers = [], []
     for model in evidence.models_of("protocol"):
-        verdicts: dict[str, set[str]] = {}
+        verdicts: dict[str, list[str]] = {}
+        status = evidence.pooler_status(model)
         for probe in PROTOCOLS:
             tasks = evidence.tasks(f"protocol/{model}", probe=[probe])
             found = evidence.resampling.contrasts(tasks, PAIRS, resamples=resamples(tasks))
@@ -280,16 +284,20 @@ def protocol(evidence: Evidence) -> Claim:
             numbers += [
                 contrast_number(
                     each,
-                    f"{model}, {probe}, {each.task}: {style.pair_label(each.a, each.b, evidence.pooler_status(model))}",
+                    f"{model}, {probe}, {each.task}: {style.pair_label(each.a, each.b, status)}",
                 )
                 for each in found
             ]
             for each in found:
-                verdicts.setdefault(f"{each.task} {style.pair_label(each.a, each.b)}", set()).add(each.verdict)
-        opposed = [name for name, each in verdicts.items() if {BETTER, WORSE} <= each]
+                verdicts.setdefault(f"{each.task} {style.pair_label(each.a, each.b, status)}", []).append(each.verdict)
+        opposed = [name for name, each in verdicts.items() if {BETTER, WORSE} <= set(each)]
+        alike = [
+            f"{verdict} {join_names([name for name, each in verdicts.items() if each == [verdict] * len(PROTOCOLS)])}"
+            for verdict in (BETTER, WORSE)
+        ]
         lines.append(
-            f"**{model}**: better under one and worse under another: {join_names(opposed)}; better or worse under all "
-            f"three: {join_names([name for name, each in verdicts.items() if each in ({BETTER}, {WORSE})])}."
+            f"**{model}**: better under one and worse under another: {join_names(opposed)}; under all "
+            f"{len(PROTOCOLS)}: {'; '.join(alike)}."
         )
     return Claim(
         "Do published protocols agree with the suite's probe?",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from experiments.formatting import format_points, join_names
-from experiments.paper.claims.sentences import SWEEP, Claim, Number, claim_numbers, no_claim
+from experiments.paper.claims.sentences import SWEEP, Claim, claim_numbers, no_claim
 from experiments.paper.evidence import PAIRS, Evidence, stratum_claims
 from experiments.strata import StratumTasks
 
@@ -15,13 +15,9 @@ def by_stratum(evidence: Evidence) -> Claim:
         found = evidence.strata(model)
         lines.append(f"**{model}**: {'. '.join(map(_describe, found))}." if found else no_claim(model))
         for stratum in found:
-            numbers += _numbers(stratum, model, evidence.pooler_status(model))
+            named = stratum_claims(stratum, PAIRS, repeated=True)
+            numbers += claim_numbers(named, f"{model}, ", evidence.pooler_status(model))
     return Claim("Over the tasks that count", " ".join(lines), numbers, SWEEP.format("poolings"), ["tables/strata"])
-
-
-def _numbers(stratum: StratumTasks, model: str, pooler: str) -> list[Number]:
-    """Return the claims of a stratum, and again without its regression tasks where it has some."""
-    return claim_numbers(stratum_claims(stratum, PAIRS, repeated=True), f"{model}, ", pooler)
 
 
 def _describe(stratum: StratumTasks) -> str:

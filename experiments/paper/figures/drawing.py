@@ -76,7 +76,11 @@ def missing_records(needs: Sequence[str], data: Collection[str], files: Path) ->
         Names of bundles.
     files : Path
     """
-    return [name for name in needs if not fnmatch.filter(data, name) and not any(files.glob(name))]
+    return [
+        name
+        for name in needs
+        if not fnmatch.filter(data, name) and not any(path.is_file() for path in files.glob(name))
+    ]
 
 
 def find_bundles(data: Collection[str], *patterns: str) -> list[str]:

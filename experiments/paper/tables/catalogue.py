@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from experiments.paper.claims.practice import RANDOM
 from experiments.paper.evidence import Evidence
 from experiments.paper.tables.arms import arms, nsp_pooler
 from experiments.paper.tables.comparisons import ladder, precision, strata, verdicts
@@ -26,7 +27,7 @@ def all_tables(evidence: Evidence) -> list[Table]:
     models = evidence.models
     found = [
         *(scores(evidence, model) for model in models),
-        scores(evidence, "bert-books-random"),
+        *(scores(evidence, RANDOM) for name in (f"poolings/{RANDOM}",) if name in evidence),
         *(scores(evidence, model, "demo") for model in evidence.models_of("demo")),
         strata(evidence),
         *(verdicts(evidence, model) for model in models),

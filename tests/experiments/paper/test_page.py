@@ -12,15 +12,19 @@ import pytest
 
 from experiments.bundles import Record
 from experiments.paper import html, markdown
-from experiments.paper.claims import answer
+from experiments.paper.claims import answer, ladder, practice
 from experiments.paper.claims.answer import NAMES, WORDS, not_shown_worse
+from experiments.paper.claims.sentences import Claim, Number
+from experiments.paper.claims.settings import OWN_TASK, apart_against_together, coherence
 from experiments.paper.evidence import PAIRS, Evidence
+from experiments.paper.figures import drawing
 from experiments.paper.grids import MARKS, Cell, Grid, Line, task_grid
-from experiments.paper.page import FIRST, Page, limits
+from experiments.paper.page import FIRST, Appendix, Page, limits
 from experiments.strata import SINGLE
 from src.errors import UserError
 from src.evaluation.differences import BETTER, INCONCLUSIVE, NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE, WORSE
 from tests.experiments.paper.test_strata import make_evidence
+from tests.experiments.test_strata import make_tasks
 from tests.helpers.records import make_result
 
 
@@ -178,6 +182,40 @@ def test_base_is_untested_only_where_no_encoder_has_its_shape(evidence: Evidence
     large = replace(first, result=replace(first.result, layer=12, counts=counts))
     other = Evidence({**evidence, "poolings/bert-books": [large, *rest]}, evidence.files)
     assert "untested" not in " ".join(limits(other)) and "frozen** and small" not in answer.scope(other)
+
+
+def test_what_was_measured_of_another_encoder_is_not_said_of_this_one(evidence: Evidence) -> None:
+    of_another = make_tasks([OWN_TASK], pairs=True)
+    other = Evidence({**evidence, "coherence/other": of_another}, evidence.files)
+    assert answer.purpose(other) == "" and coherence(other) is None
+    own = Evidence({**evidence, "coherence/bert-books": of_another}, evidence.files)
+    assert "the pooler" in answer.purpose(own) and coherence(own) is not None
+
+
+def test_claims_and_tables_are_those_of_the_models_with_records(evidence: Evidence, tmp_path: Path) -> None:
+    alone = Evidence({"poolings/other": evidence["poolings/bert-books"]}, tmp_path)
+    for claim in (ladder.ladder, ladder.precision, ladder.nsp_pooler, practice.draws, practice.finetuning):
+        assert claim(alone) is None
+    assert practice.against_random(alone) == [] and "small" in answer.trust(alone)
+    assert drawing.missing_records(["ladder/*", "poolings/*"], alone, tmp_path) == ["ladder/*"]
+    (tmp_path / "ladder" / "empty").mkdir(parents=True)
+    assert drawing.missing_records(["ladder/*"], alone, tmp_path) == ["ladder/*"]
+
+
+def test_a_comparison_of_both_pairings_is_on_tasks_that_count_in_both(evidence: Evidence, tmp_path: Path) -> None:
+    together = [*make_tasks(["mrpc", "sick_e"], pairs=True), *make_tasks(["rte"], pairs=True, loss=0.69)]
+    apart = make_tasks(["mrpc", "sick_e", "rte"], pairs=True, pairing="separate")
+    pairs = {"poolings/bert-books": evidence["poolings/bert-books"], "pairs/bert-books": [*together, *apart]}
+    found = apart_against_together(Evidence(pairs, tmp_path), "bert-books")
+    assert {claim.tasks for _, claim in found} == {("mrpc", "sick_e")}
+
+
+def test_long_tables_of_an_appendix_are_folded() -> None:
+    many = [Number(f"what {number}", "1.0", "[0, 2]", "p") for number in range(markdown.SHOWN + 1)]
+    for numbers in (many, many[1:]):
+        page = replace(make_page(), appendices=(Appendix(Claim("A title", "text", numbers, "the command"), ()),))
+        text = markdown.to_markdown(page)
+        assert ("<details>" in text) == (len(numbers) > markdown.SHOWN) and "`the command`" in text
 
 
 def test_records_without_poolings_have_no_answer() -> None:

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from experiments.pretraining import arms
 from experiments.pretraining.arms import STUDIES
+from src.errors import UserError
 
 
 @pytest.fixture
@@ -99,3 +100,11 @@ def test_trainings_of_another_study_are_not_taken(
         arms.main(["text=x", f"output={tmp_path}", f"study={study}", *words])
     said = capsys.readouterr().err
     assert ended.value.code == 1 and "mlm-0" in said and "another folder" in said
+
+
+def test_trainings_of_another_checkpoint_are_not_taken(tmp_path: Path) -> None:
+    arm = arms.Arm(STUDIES["continued"], "mlm", 0, tmp_path)
+    write_training(arm.folder, "step\n2000\n", {"weights": {"model.safetensors": "a"}})
+    arm.check_study({"model.safetensors": "a"})
+    with pytest.raises(UserError, match="another checkpoint"):
+        arm.check_study({"model.safetensors": "b"})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from experiments.pretraining.corpus import (
     SPECIAL,
     Corpus,
@@ -13,6 +15,7 @@ from experiments.pretraining.corpus import (
     sentences,
     split_held_out,
 )
+from src.errors import UserError
 from tests.experiments.pretraining.conftest import VOCABULARY
 
 
@@ -44,3 +47,11 @@ def test_documents_are_encoded_whole_and_in_order(books: Path, parts: tuple[Corp
             assert tokenizer.decode(pieces).replace(" ", "") == "".join(document).lower().replace(" ", "")
     again = load_prepared(prepare(books, folder.parent.parent, VOCABULARY, 0.1))
     assert again[0].digest == train.digest != tail.digest
+
+
+@pytest.mark.parametrize("text", ["", "One sentence."])
+def test_texts_that_leave_a_part_empty_are_refused(tmp_path: Path, text: str) -> None:
+    for number in range(2):
+        (tmp_path / f"{number}.txt").write_text(text)
+    with pytest.raises(UserError, match="word pieces"):
+        prepare(tmp_path, tmp_path / "work", VOCABULARY, 0.1)

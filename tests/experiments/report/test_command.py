@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from experiments.bundles import read_records, write_bundle
+from experiments.losses import without_rows
 from experiments.report.__main__ import FIGURES, PAGE, main
 from src.results.result import RECORD
 from src.sweeps.status import write_failure
@@ -25,8 +26,20 @@ def test_failed_jobs_are_listed_and_the_rest_is_reported(question: Path) -> None
     markdown, html = written(question)
     for text in (markdown, html):
         assert "pooling=max dataset=gone (job 7): there is no file gone.csv" in text and "job 8: " in text
-        assert "Left out: 3 jobs without a record, listed at the end." in text
+        assert "Left out: 3, listed at the end" in text
     assert "Use mean: +5.0" in markdown
+
+
+def test_runs_without_rows_are_left_out(question: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = read_records(question)
+    write_bundle([records[0], *map(without_rows, records[1:])], tmp_path / "bundle")
+    main([f"records={tmp_path / 'bundle'}", "figures=false"])
+    assert "left out: 1;" in capsys.readouterr().out
+    assert f"{len(records) - 1} runs of" in (tmp_path / "bundle" / "report.md").read_text()
+    write_bundle(list(map(without_rows, records)), tmp_path / "none")
+    with pytest.raises(SystemExit) as ended:
+        main([f"records={tmp_path / 'none'}", "figures=false"])
+    assert ended.value.code == 1 and "holds no record" in capsys.readouterr().err
 
 
 def test_the_command_says_that_jobs_are_left_out(question: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,7 +47,7 @@ def test_the_command_says_that_jobs_are_left_out(question: Path, capsys: pytest.
     assert "left out" not in capsys.readouterr().out
     (question / "0" / "predictions.safetensors").write_bytes(b"torn")
     main([f"records={question}", "figures=false"])
-    assert "left out: 1 job without a record" in capsys.readouterr().out
+    assert "left out: 1;" in capsys.readouterr().out
 
 
 def test_a_damaged_bundle_is_named_by_its_folder(
