@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from experiments.files import make_folder
 from src.errors import UserError, flatten
 from src.evaluation.deviance import log_likelihoods
 from src.results.groups import main_identity, other_identity
@@ -189,7 +190,7 @@ def write_bundle(records: Sequence[Record], folder: Path) -> None:
         if record.sums is not None:
             entry["sums"] = dict(record.sums)
         lines.append(json.dumps(entry, sort_keys=True, separators=(",", ":"), allow_nan=False))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     ordered = {digest: arrays[digest] for digest in sorted(arrays)}
     replace_files(folder, {PREDICTIONS_FILE: save(ordered), RECORDS_FILE: ("\n".join(lines) + "\n").encode()})
 

@@ -14,6 +14,34 @@ from src.errors import UserError, flatten
 DIGITS = 8  # significant ones that a record keeps
 
 
+def make_folder(path: Path) -> Path:
+    """Return a folder that exists, with those above it.
+
+    Raises
+    ------
+    UserError
+        It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"'{path}' cannot be written: {error.strerror}. Name another output=.") from error
+    return path
+
+
+def task_folder(output: Path, task: str) -> Path:
+    """Return the folder of a task below an output.
+
+    Raises
+    ------
+    UserError
+        The task's name is no name of a folder.
+    """
+    if task in ("", ".", "..") or not set(task).isdisjoint("/\\\0"):
+        raise UserError(f"dataset.name={task!r:.200}: a name without slashes is needed, as it names a folder here.")
+    return output / task
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a record: sorted keys, rounded numbers, null for a number that is not finite.
 
@@ -23,7 +51,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         The file cannot be written.
     """
     text = json.dumps(rounded(content), indent=1, sort_keys=True, allow_nan=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     path.write_text(text, encoding="utf-8")
 
 
@@ -56,7 +84,7 @@ def write_csv(
     def shown(cell: Any) -> Any:
         return f"{cell:.{digits}g}" if digits and isinstance(cell, float) else cell
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()

@@ -17,6 +17,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig
 
+from experiments.files import make_folder
 from experiments.pretraining.recipe import Pretraining
 from experiments.pretraining.validation import parse
 from src.cli.application import run_app
@@ -36,7 +37,7 @@ def pretrain(composed: DictConfig) -> None:
     """Prepare the text, train, log the figures and print where the checkpoint is."""
     config = parse(composed)
     output = Path(config.output)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     tracker = build_tracker(config.tracker)
     failed = True
     tracker.start(

@@ -8,6 +8,7 @@ what is missing there is computed and added. Needs neither torch nor git, and wr
 
 from __future__ import annotations
 
+import re
 import shutil
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from experiments.cli import command
+from experiments.files import make_folder
 from experiments.manifest import RECORDS_DIR
 from experiments.paper.evidence import Evidence
 from experiments.paper.figures import registry
@@ -83,17 +85,27 @@ def build(output: Path, records: Path = RECORDS_DIR, *, store: Path | None = Non
             "predictions.md": predictions_page(read_predictions(), base_hours(evidence)),
             "report.html": to_html(page, {path.stem: path for path in images if path.suffix == ".png"}),
         }
+        earlier = earlier_files(output)
         for folder in ("figures", "tables"):
-            (output / folder).mkdir(parents=True, exist_ok=True)
+            make_folder(output / folder)
         written = [Path(shutil.copyfile(path, output / "figures" / path.name)) for path in images]
     for table in tables:
         contents = {"md": f"{table.markdown()}\n{table.caption}\n", "tex": table.latex(), "csv": table.csv()}
         written += [_write(output / "tables" / f"{table.name}.{kind}", text) for kind, text in contents.items()]
-    for path in {*output.glob("figures/*.p[dn][fg]"), *output.glob("tables/*.*")} - set(written):
-        path.unlink()  # of an earlier paper
+    for path in earlier - set(written):
+        path.unlink(missing_ok=True)
     if store is not None:
         evidence.resampling.write(store)
     return [*(_write(output / name, text) for name, text in texts.items()), *written]
+
+
+def earlier_files(output: Path) -> set[Path]:
+    """Return the figures and tables that the page of an earlier paper names; other files are the user's."""
+    page = output / "report.md"
+    text = page.read_text(encoding="utf-8", errors="replace") if page.is_file() else ""
+    kinds = {"figures": ("pdf", "png"), "tables": ("md", "tex", "csv")}
+    named = re.findall(r"\((figures|tables)/([\w.-]+)\.(?:png|md)\)", text)
+    return {output / folder / f"{name}.{kind}" for folder, name in named for kind in kinds[folder]}
 
 
 def _write(path: Path, text: str) -> Path:

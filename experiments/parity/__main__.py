@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.cli import command
+from experiments.files import make_folder
 from experiments.parity.comparison import compare
 from experiments.parity.options import Options
 from experiments.parity.systems import ACTIVATIONS
@@ -65,7 +66,7 @@ def add_record(path: Path, record: dict[str, Any]) -> None:
     try:
         records = read_json(path) if path.is_file() else {}
         records[record["model"]] = record
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         path.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"output={path} cannot be written: {error}. Name another file.") from error

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments.bundles import Record, read_records, write_bundle
+from experiments.bundles import RECORDS_FILE, Record, read_records, write_bundle
 from experiments.cli import ModelPath, at_least, command, required
 from experiments.files import rounded, write_csv, write_json
 from experiments.losses import without_rows
 from experiments.manifest import RECORDS_DIR, write_manifest
-from experiments.pretraining.arms import STUDIES, Arm, read_identity
+from experiments.pretraining.arms import STUDIES, Arm, check_identity, read_identity
 from src.cli.messages import print_text
 from src.errors import UserError, flatten
 from src.storage.files import DAMAGE, file_digest, read_json
@@ -97,9 +97,10 @@ def main(options: Options) -> None:
     order = [arm.label for arm in planned]
     facts = {label: facts[label] for label in order if label in facts}
     curves.sort(key=lambda row: (order.index(f"{row['arm']}-{row['seed']}"), int(row["step"])))
-    write_bundle(bundle, output)
-    write_csv(output / CURVES, list(dict.fromkeys(name for row in curves for name in row)), curves)
+    # The records last: after an interruption the facts name arms without records, which is noticed.
     write_json(output / FACTS, {"study": options.study, "planned": len(planned), "arms": facts})
+    write_csv(output / CURVES, list(dict.fromkeys(name for row in curves for name in row)), curves)
+    write_bundle(bundle, output)
     write_manifest(Path(options.records))
 
 
@@ -113,20 +114,28 @@ def read_others(
     UserError
         The bundle is damaged.
     """
-    if not (folder / FACTS).is_file():
+    if not any((folder / name).exists() for name in (FACTS, RECORDS_FILE)):
         return {}, [], []
     try:
         facts = {label: each for label, each in read_json(folder / FACTS)["arms"].items() if label in labels}
         if not facts:
             return {}, [], []
+        for each in facts.values():
+            check_identity(each["identity"])
         with (folder / CURVES).open(newline="", encoding="utf-8") as file:
-            curves = [row for row in csv.DictReader(file) if f"{row['arm']}-{row['seed']}" in facts]
+            curves = [row for row in csv.DictReader(file) if f"{row['arm']}-{int(row['seed'])}" in facts]
+        curves.sort(key=lambda row: int(row["step"]))
+        if missing := facts.keys() - {f"{row['arm']}-{row['seed']}" for row in curves}:
+            raise ValueError(f"no curve of {', '.join(sorted(missing))}")
     except (*DAMAGE, csv.Error) as error:
         raise UserError(
             f"{folder}: {FACTS} or {CURVES} is damaged ({flatten(error, 120)}). Restore or remove the folder."
         ) from error
     print_text(f"kept from {folder}: {', '.join(facts)}")
-    return facts, [record for record in read_records(folder) if record.result.model in facts], curves
+    records = [record for record in read_records(folder) if record.result.model in facts]
+    if missing := facts.keys() - {record.result.model for record in records}:
+        raise UserError(f"{folder} holds no records of {', '.join(sorted(missing))}. Measure these arms again.")
+    return facts, records, curves
 
 
 def check_alike(identities: Mapping[str, Mapping[str, Any]]) -> None:

@@ -26,6 +26,7 @@ from typing import Any, Literal
 from safetensors import SafetensorError, safe_open
 
 from experiments.cli import ModelPath, at_least, command, required
+from experiments.files import make_folder
 from src.cli.messages import print_text
 from src.config.schema import ModelConfig
 from src.errors import UserError, flatten
@@ -48,6 +49,7 @@ ENVIRONMENT = {
     ":glibc.malloc.trim_threshold=4294967296",
 }
 PREPARED = "prepared"  # folder of the tokenised text
+LOGGED = ("step", "tokens", "seconds", "nsp_accuracy", "mlm_accuracy")  # of training.csv; empty if not measured
 POLL_INTERVAL = 0.2  # seconds
 
 
@@ -126,7 +128,8 @@ class Arm:
         try:
             with log.open(newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
-            return bool(rows) and int(rows[-1]["step"]) >= self.study.steps
+            numbers = [float(row[name] or 0) for row in rows for name in LOGGED]
+            return bool(numbers) and int(rows[-1]["step"]) >= self.study.steps
         except (KeyError, TypeError, ValueError, csv.Error):  # a damaged log: the state says where to continue
             return False
 
@@ -164,7 +167,7 @@ def read_identity(arm: Arm) -> dict[str, Any]:
     path = arm.folder / "state.safetensors"
     try:
         with safe_open(path, "np") as file:
-            identity: dict[str, Any] = json.loads(file.metadata()["facts"])["identity"]
+            identity = check_identity(json.loads(file.metadata()["facts"])["identity"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {flatten(error, 120)}. Train {arm.label} again.") from error
     return identity
@@ -187,6 +190,13 @@ def check_text(text: Path, output: Path) -> None:
         )
 
 
+def check_identity(identity: Any) -> dict[str, Any]:
+    """Return a training's identity; ValueError if it is none."""
+    if not isinstance(identity, dict) or not isinstance(identity.get("schedule"), dict):
+        raise ValueError("the identity is no object with a schedule")
+    return identity
+
+
 @command(Options)
 def main(options: Options) -> None:
     """Train the missing arms and seeds of a study."""
@@ -204,7 +214,7 @@ def main(options: Options) -> None:
         raise UserError(f"text={options.text}: there is no folder of .txt files. Name one, a document each.")
     if has_text:
         check_text(Path(options.text), Path(options.output))
-    if options.model.path is not None and any(arm.folder.is_dir() for arm in arms):
+    if options.model.path is not None:
         weights = find_checkpoint(ModelConfig(path=options.model.path)).weights
         for arm in arms:
             arm.check_study(weights)
@@ -245,7 +255,7 @@ def train(arms: list[Arm], text: Path, start: str | None, jobs: int) -> list[str
 
 def start_training(arm: Arm, text: Path, start: str | None) -> subprocess.Popen[bytes]:
     """Start a training, or continue it; its output is appended to its log.txt."""
-    arm.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(arm.folder)
     overrides = [
         f'text="{text}"', f'output="{arm.folder}"', f'pace.prepared="{arm.output / PREPARED}"',
         f"schedule.seed={arm.seed}", f"schedule.steps={arm.study.steps}", *arm.study.shared, *ARMS[arm.name], *PACE,

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.files import make_folder
 from src.errors import UserError
 from src.models.checkpoint import Checkpoint
 from src.models.tokenizer import load_tokenizer
@@ -62,7 +63,7 @@ def read_texts(folder: Path) -> dict[str, str]:
     """
     if not folder.is_dir():
         raise UserError(f"text={folder}: no such folder. Name one of .txt files, a document each.")
-    paths = sorted(folder.rglob("*.txt"))
+    paths = sorted(path for path in folder.rglob("*.txt") if not path.is_dir())
     if len(paths) < 2:
         raise UserError(
             f"text={folder}: {len(paths)} .txt files, and at least 2 are needed: "
@@ -72,6 +73,8 @@ def read_texts(folder: Path) -> dict[str, str]:
     for path in paths:
         try:
             found[path.relative_to(folder).as_posix()] = path.read_text(encoding="utf-8-sig")
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror}. Remove it, or name another text=.") from error
         except UnicodeDecodeError as error:
             raise UserError(
                 f"{path.name}: byte {error.start} is not UTF-8. Convert it, for instance with iconv -t UTF-8."
@@ -183,7 +186,7 @@ def prepare(folder: Path, work: Path, vocab_size: int, held_out: float, start: C
     pieces: dict[str, Any] = {"vocab_size": vocab_size} if start is None else {"tokenizer": start.tokenizer}
     recipe = json.dumps({"text": digests, "held_out": held_out, **pieces}, sort_keys=True)
     place = work / f"corpus-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}"
-    place.mkdir(parents=True, exist_ok=True)
+    make_folder(place)
     with FileLock(place / "lock"):
         if (place / "made").is_file():
             return place

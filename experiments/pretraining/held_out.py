@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from experiments.cli import ModelPath, at_least, command, required
-from experiments.files import write_json
+from experiments.files import make_folder, write_json
 from src.cli.messages import print_text
 from src.errors import UserError
 
@@ -27,7 +27,7 @@ class Options:
     text: str = required("the folder of .txt files that the model was trained on")
     model: ModelPath = ModelPath("embedded:bert-books")
     held_out: float = 0.02  # last part of every document
-    rows: int = at_least(1, 4096)
+    rows: int = at_least(16, 4096)
     lengths: tuple[int, ...] = (64, 128, 256)  # word pieces a row
     negatives: Literal["other_document", "same_document"] = "other_document"
     output: str | None = None
@@ -36,6 +36,8 @@ class Options:
 @command(Options)
 def main(options: Options) -> None:
     """Print the figures, and write them to `output` as JSON if it is set."""
+    if options.output:
+        make_folder(Path(options.output).parent)
     figures = measure(options)
     for length, found in figures["held_out"].items():
         low, high = found["nsp_interval"]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 from transformers import BertConfig, BertForPreTraining
 
+from experiments.files import make_folder
 from experiments.pretraining.corpus import Corpus
 from experiments.pretraining.embeddings import embeddings, sinusoids
 from experiments.pretraining.forward import apply, read_states
@@ -130,7 +131,7 @@ class Loss(nn.Module):
 
 def export(model: BertForPreTraining, tokenizer: Any, folder: Path, dtype: torch.dtype) -> None:
     """Write model and tokenizer in the Hugging Face layout; the model itself stays as it is."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     written = nn.Module.to(copy.deepcopy(model), "cpu", dtype)
     written.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +23,7 @@ from experiments.pretraining.examples import Batch, Examples, Vocabulary
 from experiments.pretraining.model import Loss, export, initialise_embeddings, load_start, new_model
 from experiments.pretraining.recipe import Pace, Schedule, Shape, rate_at
 from experiments.pretraining.state import TrainingState, training_identity
+from src.errors import UserError
 from src.models.checkpoint import Checkpoint
 
 COLUMNS = (
@@ -159,11 +161,16 @@ class Trainer:
             torch.manual_seed(schedule.seed * 1_000_003 + step * self.workers + self.worker)
         with self.autocast():
             loss = self.loss(*to_tensors(batch, self.device))
+        if not math.isfinite(value := float(loss.detach())):
+            raise UserError(
+                f"the loss of step {step + 1} is {value}: the training diverged. The last state is kept in "
+                f"{self.output}; use a smaller schedule.rate in another output."
+            )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), schedule.clip)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        self.losses.append(float(loss.detach()))
+        self.losses.append(value)
         self.progress["step"] = step + 1
         self.progress["tokens"] += batch.ids.size * self.workers
 

@@ -56,14 +56,18 @@ def check_numbers(config: Pretraining) -> None:
             value = getattr(getattr(config, section), key)
             if value is not None and value < least:
                 raise UserError(f"{section}.{key}={value}: at least {least} is needed.")
+    if config.schedule.seed >= 2**63:
+        raise UserError(f"schedule.seed={config.schedule.seed}: less than 2**63 is needed.")
     if not 0 < config.held_out < 1:
         raise UserError(f"held_out={config.held_out}: a fraction between 0 and 1 is needed, such as 0.02.")
-    for key in ("rate", "clip", "deviation"):
+    for key in ("clip", "deviation"):
         value = getattr(config.schedule, key)
         if not 0 < value < math.inf:
             raise UserError(f"schedule.{key}={value}: a number above 0 is needed.")
-    if not 0 <= config.schedule.weight_decay < math.inf:
-        raise UserError(f"schedule.weight_decay={config.schedule.weight_decay}: 0 or more is needed.")
+    for key in ("rate", "weight_decay"):
+        value = getattr(config.schedule, key)
+        if not 0 <= value < math.inf:
+            raise UserError(f"schedule.{key}={value}: 0 or more is needed.")
     if not 0 <= config.schedule.dropout < 1:
         raise UserError(f"schedule.dropout={config.schedule.dropout}: 0 or a fraction below 1 is needed, such as 0.1.")
 

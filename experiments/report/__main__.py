@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.cli import command, required
+from experiments.files import make_folder
 from experiments.report import plots
 from experiments.report.charts import report_charts
 from experiments.report.document import Report, compose
@@ -47,10 +48,9 @@ def main(options: Options) -> None:
             f"margin={options.margin}: an equivalence margin is a fraction above 0 and below 1; 0.01 is one point."
         )
     folder = Path(options.records)
+    output = make_folder(Path(options.output)) if options.output else folder
     records, left_out = read_sweeps(folder)
     report = compose(records, left_out, margin=options.margin, predictions=options.predictions)
-    output = Path(options.output) if options.output else folder
-    output.mkdir(parents=True, exist_ok=True)
     replace_files(output, {MARKDOWN: to_markdown(report).encode(), PAGE: to_html(report).encode()})
     for part in report.parts:
         print_text(f"{part.title}: {part.verdict.sentence}")

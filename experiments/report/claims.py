@@ -86,11 +86,11 @@ def _group(sections: Sequence[Section]) -> list[tuple[dict[str, str], list[Secti
     for apart in (False, True):
         groups = {}
         for section in sections:
-            kept = {name: value for name, value in section.label.items() if name not in ("dataset", "metric")}
+            kept = {n: value for n, value in section.label.items() if n.partition(".")[0] not in ("dataset", "metric")}
             if not apart and kept.get("probe") in WITH_DEVIANCE:
                 del kept["probe"]
             groups.setdefault(tuple(kept.items()), []).append(section)
-        datasets = [[section.label["dataset"] for section in members] for members in groups.values()]
+        datasets = [[task_name(section) for section in members] for members in groups.values()]
         if all(len(set(each)) == len(each) for each in datasets):
             break
     return [(dict(label), members) for label, members in groups.items()]
@@ -128,7 +128,13 @@ def _task_key(section: Section) -> tuple[str, str, str, str]:
     """Return what decides together whether a task counts: its data, encoder and pairing."""
     result = section.runs[0].result
     similarity = "similarity" if stratum_of(result) == SIMILARITY else ""
-    return section.label["dataset"], weights_digest(result), result.pairing, similarity
+    return task_name(section), weights_digest(result), result.pairing, similarity
+
+
+def task_name(section: Section) -> str:
+    """Return the name of a section's task: its dataset, and what tells it from others of that name."""
+    own = [f"{name}={value}" for name, value in section.label.items() if name.startswith("dataset.")]
+    return ", ".join([section.label["dataset"], *own])
 
 
 def _build_setting(
@@ -138,7 +144,7 @@ def _build_setting(
     by_task: dict[tuple[str, str, str, str], list[Record]],
     margin: float,
 ) -> Setting:
-    names = tuple(section.label["dataset"] for section in members)
+    names = tuple(task_name(section) for section in members)
     if not stratum:
         return Setting(label, stratum, names, (), reason="this read-out has no D²; its tasks are compared one by one")
     tasks, failed, approximate = {}, {}, False
@@ -148,10 +154,10 @@ def _build_setting(
             if answer.counts:
                 scored = {run.name for run in section.scored}
                 runs = {name: record for name, record in section.records.items() if name in scored}
-                tasks[section.label["dataset"]] = runs
+                tasks[task_name(section)] = runs
                 approximate |= answer.approximate
             else:
-                failed[section.label["dataset"]] = answer
+                failed[task_name(section)] = answer
         pairs = _choose_pairs(list(tasks.values()))
         if len(tasks) < FEWEST_TASKS:
             count = f"{len(tasks)} {'counts' if len(tasks) == 1 else 'count'}"

@@ -9,16 +9,19 @@ pre-training holds out. No document of test is one of train. The files hold sent
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from experiments.cli import at_least, command, required
+from experiments.files import make_folder
 from experiments.pretraining.corpus import Corpus, read_texts, split_held_out
 from experiments.pretraining.examples import Batch, Examples, Vocabulary
 from src.cli.messages import print_text
 from src.errors import UserError
+from src.storage.atomic import replace_files
 
 LABELS = ("consecutive", "other")  # in the order of BERT's next-sentence head
 TEST_SHARE = 0.3  # share of the documents
@@ -47,9 +50,11 @@ def main(options: Options) -> None:
     order = np.random.default_rng([options.seed, 0]).permutation(len(tail))
     cut = round(TEST_SHARE * len(tail))
     parts = (("test", options.test, order[:cut]), ("train", options.train, order[cut:]))
+    files = {}
     for place, (name, count, numbers) in enumerate(parts):
         rows = pairs([tail[number] for number in numbers], count, options.words, [options.seed, 1, place])
-        write(Path(options.output) / f"{name}.tsv", rows)
+        files[f"{name}.tsv"] = to_tsv(rows)
+    replace_files(make_folder(Path(options.output)), files)
     words = " ".join(f"dataset.{name}={Path(options.output) / name}.tsv" for name in ("train", "test"))
     print_text(f"dataset=files {words} dataset.text_pair=text_pair")
 
@@ -98,6 +103,8 @@ def pairs(
     sentences = [[line.split() for line in document] for document in documents]
     table = [word for document in sentences for line in document for word in line]
     sizes = [len(line) for document in sentences for line in document]
+    if rows > len(table):  # a pair needs a boundary of its own, and a boundary a word
+        raise UserError(f"{rows} pairs need as many words, and the texts hold {len(table)}. Use fewer rows.")
     ends = np.cumsum([0, *(sum(map(len, document)) for document in sentences)])
     flat = Corpus(np.arange(len(table)), np.cumsum([0, *sizes])[:-1], ends)
     drawn = UnmaskedExamples(flat, Vocabulary.of_size(len(table))).draw(
@@ -120,13 +127,13 @@ def pairs(
     return [row[0] for row in texts], [row[1] for row in texts], drawn.random[kept]
 
 
-def write(path: Path, rows: tuple[list[str], list[str], np.ndarray]) -> None:
-    """Write the columns text, text_pair and label; no word needs quoting."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
-        writer.writerow(("text", "text_pair", "label"))
-        writer.writerows((first, second, LABELS[label]) for first, second, label in zip(*rows, strict=True))
+def to_tsv(rows: tuple[list[str], list[str], np.ndarray]) -> bytes:
+    """Return the columns text, text_pair and label as a file; no word needs quoting."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
+    writer.writerow(("text", "text_pair", "label"))
+    writer.writerows((first, second, LABELS[label]) for first, second, label in zip(*rows, strict=True))
+    return text.getvalue().encode()
 
 
 if __name__ == "__main__":

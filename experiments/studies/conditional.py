@@ -28,7 +28,8 @@ import numpy as np
 
 from experiments.cli import command
 from experiments.configurations import configs
-from experiments.files import write_csv
+from experiments.files import make_folder, task_folder, write_csv
+from experiments.losses import WITH_DEVIANCE
 from src.cli.messages import print_text
 from src.config.schema import Config, PoolingConfig
 from src.errors import UserError
@@ -56,10 +57,15 @@ def main(tasks: list[Config]) -> None:
     """Probe every task with every representation and print the comparison."""
     if not tasks[0].output:
         raise UserError("output is not set. Name the folder that the records go into: output=FOLDER.")
+    if tasks[0].probe.name not in WITH_DEVIANCE:
+        raise UserError(
+            f"probe={tasks[0].probe.name}: bits are those of a fitted probability. Use probe=logistic or probe=ridge."
+        )
     folder = Path(tasks[0].output)
-    for config in tasks:
+    places = [task_folder(folder, config.dataset.name) for config in tasks]
+    for config, place in zip(tasks, places, strict=True):
         for each in representations():
-            run(replace(config, pooling=each), folder / config.dataset.name / each.label)
+            run(replace(config, pooling=each), place / each.label)
     # Of all records there, so that a later command over other tasks loses none.
     order = [each.label for each in representations()]
     found = [path for path in find_jobs(folder) if path.name in order and (path / RECORD).is_file()]
@@ -88,7 +94,7 @@ def run(config: Config, folder: Path) -> Result:
             f"{folder} holds a record of {other.model} with seed={other.seed}, or with other options. Name another "
             "output= for this one."
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     cache = ResultCache(prepared.extractor.store.root)
     if cache.get(prepared.key, folder, partial(renamed, prepared)):
         write_status(folder, "skipped")

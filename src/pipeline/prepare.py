@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from src.config.paths import cache_folder
-from src.config.schema import Config, ProbeConfig
+from src.config.schema import Config, DatasetConfig, ProbeConfig
 from src.data.dataset import Dataset
 from src.data.loading import load_dataset
 from src.data.presence import check_data
@@ -93,6 +93,14 @@ class PreparedRun:
         return {**names, **values, "settings": self.resolved_settings, **extra, "key": self.key}
 
     @property
+    def own_label(self) -> dict[str, str]:
+        """The column of the labels of a user's own rows, if it is named: such rows may have several."""
+        dataset = self.config.dataset
+        is_own = dataset.local is None and dataset.generated is None
+        named = is_own and dataset.label is not None and dataset.label != DatasetConfig.label
+        return {"label": str(dataset.label)} if named else {}
+
+    @property
     def resolved_settings(self) -> dict[str, Any]:
         """The sections of the configuration as records hold them."""
         config, extractor, data = self.config, self.extractor, self.data
@@ -109,6 +117,7 @@ class PreparedRun:
                 "folds": data.folds,
                 "metrics": list(data.metrics),
                 "classes": list(data.classes),
+                **self.own_label,
             },
             "probe": config.probe.as_record(),
             **({"pooling": {"of": list(config.pooling.of)}} if config.pooling.of else {}),

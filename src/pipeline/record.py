@@ -198,18 +198,21 @@ def model_provenance(prepared: PreparedRun) -> dict[str, Any]:
     }
 
 
-def renamed(prepared: PreparedRun, result: Result) -> Result:
+def renamed(prepared: PreparedRun, result: Result) -> Result | None:
     """Return the record of an equal run with this run's names and sources of its model and its data.
 
     Runs with equal keys have used the same weights and texts, perhaps from another folder, from other
-    columns, or beside other statements of the checkpoint and other splits that were not used.
+    columns, or beside other statements of the checkpoint and other splits that were not used. None if
+    the classes have other names, which the fitted probe's file holds too.
     """
-    data = prepared.data
+    data, settings = prepared.data, prepared.resolved_settings
+    if result.config["dataset"].get("classes") != settings["dataset"]["classes"]:
+        return None
     sources = {"model": model_provenance(prepared), "data": data_provenance(prepared), "texts": text_digests(data)}
     return replace(
         result,
         **dict[str, Any](prepared.names),
-        config={**result.config, "model": prepared.resolved_settings["model"]},
+        config={**result.config, **{name: settings[name] for name in ("model", "dataset")}},
         provenance={**result.provenance, **sources},
     )
 

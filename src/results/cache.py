@@ -54,7 +54,7 @@ class ResultCache:
         except (UserError, OSError) as error:
             log.warning("this run's record is not kept in the store: %s", flatten(error))
 
-    def get(self, key: str, folder: Path, rename: Callable[[Result], Result]) -> Result | None:
+    def get(self, key: str, folder: Path, rename: Callable[[Result], Result | None]) -> Result | None:
         """Copy the record with this key into a folder, and return it or None.
 
         Damaged records are not copied.
@@ -67,6 +67,7 @@ class ResultCache:
             An existing folder.
         rename : callable
             Returns a stored record under the names of this run: the stored run may have had others.
+            None if that cannot be done.
 
         Raises
         ------
@@ -78,6 +79,8 @@ class ResultCache:
             return None
         result, contents = found
         named = rename(result)
+        if named is None:
+            return None
         try:
             replace_files(folder, contents | {RECORD: named.to_json().encode()})
             if PROBE not in contents:

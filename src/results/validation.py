@@ -54,6 +54,18 @@ def check_fields(values: Mapping[str, Any]) -> None:
     model = values["provenance"].get("model")
     if isinstance(model, dict) and model.get("stated") is not None:
         _check_stated(model["stated"])
+    _check_sources(values["provenance"])
+
+
+def _check_sources(provenance: Mapping[str, Any]) -> None:
+    """Check where the rows came from: the digests of the texts, by split and column, and the names."""
+    data, texts = provenance.get("data"), provenance.get("texts")
+    _check("provenance.data", data if data is not None else {}, {}, {"unit": (str, NULL)})
+    if texts is None:
+        return
+    columns = list(texts.values()) if isinstance(texts, dict) else [None]
+    if not all(isinstance(each, list) and all(isinstance(digest, str) for digest in each) for each in columns):
+        raise Unreadable("provenance.texts holds no digests of texts")
 
 
 def _check_stated(stated: Any) -> None:

@@ -180,6 +180,19 @@ def test_a_record_names_the_unit_of_its_run_and_not_of_an_equal_one(bert: Path, 
     assert unit_of(renamed(named, finished.result)) == "reviews of ours"
 
 
+def test_an_equal_run_with_other_names_of_classes_is_no_copy(bert: Path, tmp_path: Path) -> None:
+    finished = run(config(bert, tmp_path))
+    text = (tmp_path / "train.csv").read_text()
+    other = prepare(config(bert, tmp_path))
+    assert renamed(other, finished.result) is not None
+    for name in ("train", "test"):
+        text = (tmp_path / f"{name}.csv").read_text()
+        (tmp_path / f"own_{name}.csv").write_text(text.replace(",cat", ",1").replace(",none", ",2"))
+    own = {f"dataset.{name}": str(tmp_path / f"own_{name}.csv") for name in ("train", "test")}
+    numbered = prepare(config(bert, tmp_path, **own))
+    assert numbered.key == finished.result.key and renamed(numbered, finished.result) is None
+
+
 def load_probe() -> dict[str, Any]:
     from src.config.paths import CONF
 

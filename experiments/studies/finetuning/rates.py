@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.files import make_folder
 from experiments.studies.finetuning.datasets import TokenisedDataset
 from experiments.studies.finetuning.options import Options
 from experiments.studies.finetuning.trials import Trial, TrialResult, run_trials
@@ -64,7 +65,7 @@ def choose_rates(datasets: Sequence[TokenisedDataset], options: Options, output:
             if not finite:
                 raise UserError(f"{cell[0]}, {cell[1]}: the loss is not finite at any rate. Name lower ones: rate=.")
             kept[cells[cell]] = {"value": min(finite, key=lambda rate: finite[rate]), "grid": grid}
-            output.mkdir(parents=True, exist_ok=True)
+            make_folder(output)
             replace_files(output, {FILE: (json.dumps(kept, indent=1, sort_keys=True) + "\n").encode()})
     return {cell: kept[key] for cell, key in cells.items()}
 

@@ -14,7 +14,7 @@ from experiments.bundles import RECORDS_FILE, Record
 from experiments.formatting import format_interval, join_names
 from experiments.manifest import MANIFEST, RECORDS_DIR, RESAMPLING
 from experiments.paper import readme
-from experiments.paper.__main__ import build, main
+from experiments.paper.__main__ import build, earlier_files, main
 from experiments.paper.evidence import Evidence
 from experiments.paper.tables.scores import by_pooling
 from experiments.paper.tables.table import Table
@@ -104,6 +104,15 @@ def test_two_schema_versions_are_refused(tmp_path, capsys):
         main([f"records={records}", f"output={tmp_path / 'paper'}"])
     assert ended.value.code == 1
     assert "has schema 2, this version reads schema 1" in capsys.readouterr().err
+
+
+def test_only_files_that_an_earlier_paper_named_are_its_own(tmp_path):
+    (tmp_path / "report.md").write_text(
+        "![old](figures/old.png)\n- [gone-a](tables/gone-a.md): A table.\n(figures/../x.png)"
+    )
+    found = {path.relative_to(tmp_path).as_posix() for path in earlier_files(tmp_path)}
+    assert found == {"figures/old.pdf", "figures/old.png", *(f"tables/gone-a.{kind}" for kind in ("md", "tex", "csv"))}
+    assert earlier_files(tmp_path / "none") == set()
 
 
 def test_a_missing_manifest_is_named(tmp_path, capsys):

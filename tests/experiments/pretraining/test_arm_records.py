@@ -171,3 +171,34 @@ def test_a_damaged_state_is_named(trained: Path, capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit):
         arm_records.main(["arms=arms", "records=records"])
     assert "mlm-0/state.safetensors" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("arms.json", None),
+        ("arms.json", '{"arms": {"mlm-1": {}}}'),
+        ("arms.json", '{"arms": {"mlm-1": 4}}'),
+        ("arms.json", '{"arms": {"mlm-1": {"identity": {"schedule": 3}}}}'),
+        ("training.csv", "arm,seed\nmlm,1\n"),
+        ("training.csv", "arm,seed,step\n"),
+        ("records.jsonl", None),
+    ],
+)
+def test_damaged_records_of_other_arms_are_kept_and_nothing_is_swept(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, content: str | None
+) -> None:
+    monkeypatch.setitem(STUDIES, "nsp", replace(STUDIES["nsp"], seeds=2))
+    shutil.copytree("arms/mlm-0", "more/mlm-1")
+    arm_records.main(["arms=more", "records=records"])
+    place = Path("records/arms/nsp")
+    (place / name).unlink()
+    if content is not None:
+        (place / name).write_text(content)
+    before = {path: path.read_bytes() for path in place.iterdir()}
+    monkeypatch.setattr(subprocess, "run", lambda *words, **options: pytest.fail("a sweep was run"))
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        arm_records.main(["arms=arms", "records=records"])
+    assert ended.value.code == 1 and "arms/nsp" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in place.iterdir()}

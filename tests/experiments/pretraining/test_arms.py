@@ -83,18 +83,24 @@ def write_training(folder: Path, log: str, identity: dict[str, object]) -> None:
     save_file({"x": np.zeros(1)}, folder / "state.safetensors", metadata={"facts": facts})
 
 
-@pytest.mark.parametrize("log", ["step\n3000\n", "step\n\n", "step\nmany\n", "other\n1\n", ""])
+HEAD = "step,tokens,seconds,nsp_accuracy,mlm_accuracy"
+
+
+@pytest.mark.parametrize(
+    "log",
+    [f"{HEAD}\n3000,9,1.5,,0.3\n", f"{HEAD}\n\n", f"{HEAD}\nmany,9,1.5,,0.3\n", "step\n3000\n", "other\n1\n", ""],
+)
 def test_a_training_with_a_damaged_log_is_not_complete(tmp_path: Path, log: str) -> None:
     arm = arms.Arm(STUDIES["nsp"], "mlm", 0, tmp_path)
-    write_training(arm.folder, log, {"shape": {}})
-    assert arm.is_complete() == ("3000" in log)
+    write_training(arm.folder, log, {"shape": {}, "schedule": {}})
+    assert arm.is_complete() == ("3000,9" in log)
 
 
 @pytest.mark.parametrize(("study", "began"), [("continued", "shape"), ("nsp", "weights")])
 def test_trainings_of_another_study_are_not_taken(
     tmp_path: Path, study: str, began: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_training(tmp_path / "mlm-0", "step\n3000\n", {began: {}})
+    write_training(tmp_path / "mlm-0", "step\n3000\n", {began: {}, "schedule": {}})
     words = ["model.path=z"] if study == "continued" else []
     with pytest.raises(SystemExit) as ended:
         arms.main(["text=x", f"output={tmp_path}", f"study={study}", *words])
@@ -104,7 +110,15 @@ def test_trainings_of_another_study_are_not_taken(
 
 def test_trainings_of_another_checkpoint_are_not_taken(tmp_path: Path) -> None:
     arm = arms.Arm(STUDIES["continued"], "mlm", 0, tmp_path)
-    write_training(arm.folder, "step\n2000\n", {"weights": {"model.safetensors": "a"}})
+    write_training(arm.folder, "step\n2000\n", {"weights": {"model.safetensors": "a"}, "schedule": {}})
     arm.check_study({"model.safetensors": "a"})
     with pytest.raises(UserError, match="another checkpoint"):
         arm.check_study({"model.safetensors": "b"})
+
+
+@pytest.mark.parametrize("identity", [7, [1], {}, {"schedule": [1, 2]}, None])
+def test_a_damaged_identity_is_refused(tmp_path: Path, identity: object) -> None:
+    arm = arms.Arm(STUDIES["nsp"], "mlm", 0, tmp_path)
+    write_training(arm.folder, "", identity)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"Train mlm-0 again"):
+        arm.check_study()

@@ -55,3 +55,13 @@ def test_texts_that_leave_a_part_empty_are_refused(tmp_path: Path, text: str) ->
         (tmp_path / f"{number}.txt").write_text(text)
     with pytest.raises(UserError, match="word pieces"):
         prepare(tmp_path, tmp_path / "work", VOCABULARY, 0.1)
+
+
+def test_what_cannot_be_read_is_named(books: Path, tmp_path: Path) -> None:
+    for path in books.glob("*.txt"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "folder.txt").mkdir()
+    assert len(read_texts(tmp_path)) == len(read_texts(books))
+    (tmp_path / "dangling.txt").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"dangling\.txt"):
+        read_texts(tmp_path)

@@ -14,7 +14,7 @@ from experiments.studies import coherence_pairs
     ("words", "named"),
     [
         ([], ["text"]),
-        (["text=.", "rows=0"], ["rows=0", "1"]),
+        (["text=.", "rows=0"], ["rows=0", "16"]),
         (["text=.", "held_out=0"], ["held_out=0", "fraction"]),
         (["text=.", "held_out=1.5"], ["held_out=1.5", "fraction"]),
         (["text=.", "lengths=512"], ["lengths=512", "256"]),

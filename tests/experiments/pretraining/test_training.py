@@ -89,6 +89,15 @@ def test_an_interrupted_training_with_dropout_ends_with_the_same_weights(
     assert any(not torch.equal(whole[name], undisturbed[name]) for name in whole)
 
 
+def test_a_training_that_diverges_keeps_its_last_state(tmp_path: Path, parts: tuple[Corpus, Corpus, Path]) -> None:
+    wild = replace(QUICK, rate=1e30, clip=1e30, warmup=0, decay=0)
+    with pytest.raises(UserError, match=r"diverged.*schedule\.rate"):
+        learn(tmp_path, parts, wild)
+    assert not (tmp_path / "model.safetensors").exists()
+    for path in tmp_path.glob("state.safetensors"):
+        assert all(torch.isfinite(value).all() for name, value in load_file(path).items() if "exp_avg" not in name)
+
+
 def test_the_objective_mlm_leaves_the_pooler_unchanged(tmp_path: Path, parts: tuple[Corpus, Corpus, Path]) -> None:
     words = learn(tmp_path / "words", parts, replace(QUICK, objective="mlm"))
     both = learn(tmp_path / "both", parts, QUICK)

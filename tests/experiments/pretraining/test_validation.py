@@ -24,9 +24,9 @@ from tests.cli.refusals import Command, assert_refused
         (["text=.", "schedule.negatives=none"], ["schedule.negatives=none", "same_document"]),
         (["text=.", "schedule.dtype=float16"], ["schedule.dtype=float16", "bfloat16"]),
         (["text=.", "schedule.dropout=1"], ["schedule.dropout=1"]),
-        (["text=.", "schedule.rate=-1"], ["schedule.rate=-1", "above 0"]),
+        (["text=.", "schedule.rate=-1"], ["schedule.rate=-1", "0 or more"]),
         (["text=.", "schedule.clip=0"], ["schedule.clip=0", "above 0"]),
-        (["text=.", "schedule.rate=.nan"], ["schedule.rate=nan", "above 0"]),
+        (["text=.", "schedule.rate=nan"], ["schedule.rate=nan", "0 or more"]),
         (["text=.", "schedule.weight_decay=-0.1"], ["schedule.weight_decay=-0.1"]),
     ],
 )

@@ -155,6 +155,20 @@ def test_data_and_checkpoints_of_equal_name_are_separate_sections(tmp_path: Path
     assert sorted(len(setting.tasks) for setting, *_ in made.across) == [1, 2]
 
 
+def test_two_columns_of_labels_are_two_tasks_of_one_unit(tmp_path: Path) -> None:
+    chosen = {**make_result().chosen, "loss": 0.5, "constant_loss": 0.69, "constants": [[0.5, 0.5]]}
+    texts = {"texts": {"test": ["the same"]}}
+    for label, loss in (("tone", 0.5), ("length", 0.68)):
+        with_decisions(
+            tmp_path, "files", {"cls": 0.6, "mean": 1.2}, chosen={**chosen, "loss": loss}, provenance=texts,
+            config={**make_result().config, "dataset": {"label": label}},
+        )  # fmt: skip
+    made = composed(tmp_path)
+    assert len(made.parts) == 2
+    ((setting, *_),) = made.across
+    assert setting.tasks == ("files, dataset.label=tone",) and set(setting.failed) == {"files, dataset.label=length"}
+
+
 def test_a_run_that_two_tasks_share_stands_in_both(question: Path) -> None:
     shutil.copytree(question / "0", question / "9")
     record = question / "9" / RECORD

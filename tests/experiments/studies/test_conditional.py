@@ -66,6 +66,19 @@ def test_a_record_of_other_options_is_kept(words: list[str], capsys: pytest.Capt
         assert [row["dataset"] for row in csv.DictReader(file)] == ["files"] * 5 + ["mine"] * 5
 
 
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [("dataset.name=../../escaped", "dataset.name"), ("probe=knn", "probe=knn"), ("output=/proc/x", "/proc/x")],
+)
+def test_what_has_no_place_or_no_bits_is_refused(
+    words: list[str], more: str, named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        conditional.main([*words, "output=beside", more])
+    assert ended.value.code == 1 and named in capsys.readouterr().err
+    assert not list(Path().rglob("result.json")) and not Path("../escaped").exists()
+
+
 def test_finished_runs_are_skipped(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     conditional.main([*words, "output=beside"])
     first = Path("beside/information.csv").read_text()
