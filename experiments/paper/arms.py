@@ -226,6 +226,11 @@ class Study(SeedRuns):
             for b, a in combinations(self.arms, 2)
         ]
 
+    def all_contrasts(self) -> Iterator[SeedContrast]:
+        """Yield the contrasts once all planned trainings are there: those of some seeds would be a look ahead."""
+        if len(self.facts) == self.planned:
+            yield from super().all_contrasts()
+
     def pooler(self, label: str) -> str:
         """Return how an arm's pooler came about."""
         return "untrained" if self.facts[label]["arm"] == WORDS_ONLY else "trained"

@@ -34,6 +34,7 @@ COMMANDS = {
     "data_root=FOLDER",
 }
 
+NOT_YET = "Contrasts between the arms are made when all planned trainings are there."
 NO_CONTRAST = "No contrast: two seeds of all arms and two units of tasks that count are needed."
 
 
@@ -50,7 +51,7 @@ def _claim(evidence: Evidence, study: Study) -> Claim:
         text.append(_scopes(found))
         see.insert(0, "tables/arms")
     else:
-        text.append(NO_CONTRAST)
+        text.append(NO_CONTRAST if len(study.facts) == study.planned else NOT_YET)
     numbers = [format_seed_contrast(each) for each in found]
     if study.name == "continued":
         within = within_trainings(evidence, study)

@@ -22,6 +22,11 @@ is better than the second. Means over seeds and units of tasks with 95 % interva
 of {100 * MARGIN:g} point. The pooler of mlm is untrained."""
 
 
+def has_content(data: drawing.Bundles, files: Path) -> bool:
+    """Return whether there is a contrast to draw."""
+    return any(Study(Evidence.of(data, files), "nsp").all_contrasts())
+
+
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a panel per stratum and a line per contrast."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -34,17 +33,23 @@ def find_figures() -> dict[str, ModuleType]:
 FIGURES = find_figures()
 
 
-def drawable(data: Collection[str], files: Path) -> dict[str, ModuleType]:
+def drawable(data: drawing.Bundles, files: Path) -> dict[str, ModuleType]:
     """Return the figures whose records are there, in the paper's order.
+
+    A figure may have ``has_content(data, files)``, which says whether these records give it anything to show.
 
     Parameters
     ----------
-    data : collection of str
-        Names of bundles.
+    data : mapping of bundles
     files : Path
         Folder of the other records.
     """
-    return {name: figure for name, figure in FIGURES.items() if not drawing.missing_records(figure.NEEDS, data, files)}
+    return {
+        name: figure
+        for name, figure in FIGURES.items()
+        if not drawing.missing_records(figure.NEEDS, data, files)
+        and (not hasattr(figure, "has_content") or figure.has_content(data, files))
+    }
 
 
 def require_matplotlib() -> None:

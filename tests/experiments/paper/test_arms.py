@@ -17,6 +17,7 @@ from experiments.paper.arms import QUANTITIES, PoolerStudy, Study, studies
 from experiments.paper.claims.arms import claims
 from experiments.paper.continued import conditions
 from experiments.paper.evidence import Evidence
+from experiments.paper.figures.registry import FIGURES, drawable
 from experiments.paper.tables.arms import arms
 from experiments.strata import SINGLE
 from experiments.studies.pooler_arms import ARMS as POOLER_ARMS
@@ -48,10 +49,10 @@ def similarity(label: str, dataset: str, pooling: str) -> Record:
     return replace(record, result=replace(record.result, chosen={"similarity": "cosine"}))
 
 
-def write_facts(folder: Path, study: str, facts: dict[str, Any]) -> None:
+def write_facts(folder: Path, study: str, facts: dict[str, Any], planned: int | None = None) -> None:
     path = folder / "arms" / study / "arms.json"
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"study": study, "planned": 15, "arms": facts}))
+    path.write_text(json.dumps({"study": study, "planned": planned or len(facts), "arms": facts}))
 
 
 def describe(arm: str, seed: int, accuracy: float | None, **more: Any) -> dict[str, Any]:
@@ -159,6 +160,17 @@ def test_the_tables_say_what_was_learnt_and_what_is_untrained(evidence: Evidence
     assert len(claim.numbers) == 3 * len(QUANTITIES) and "tables/arms" in claim.see
     assert any("mlm (untrained)" in number.what for number in claim.numbers)
     assert "nsp_same_document" in claim.text
+
+
+def test_there_are_no_contrasts_before_all_planned_trainings_are_there(tmp_path: Path, evidence: Evidence) -> None:
+    facts = evidence.json("arms/nsp/arms.json")["arms"]
+    write_facts(tmp_path / "some", "nsp", facts, planned=15)
+    some = Evidence(evidence.data, tmp_path / "some")
+    assert [table.name for table in arms(some)] == ["arms-checks", "arms-levels"]
+    (claim,) = claims(some)
+    assert not claim.numbers and "10 trainings of 15 planned" in claim.text and "when all planned" in claim.text
+    assert FIGURES["arms"].has_content(evidence, evidence.files) and not FIGURES["arms"].has_content(some, some.files)
+    assert "arms" in drawable(evidence, evidence.files) and "arms" not in drawable(some, some.files)
 
 
 def test_one_seed_has_no_contrasts(tmp_path: Path, evidence: Evidence) -> None:
