@@ -26,8 +26,13 @@ def ladder(evidence: Evidence) -> Claim:
         for strength in STRENGTHS:
             found = evidence.ladder(model, strength, repeated=True)
             numbers += claim_numbers(found, f"{model}, penalty {strength}, ", status)
-        tuned = evidence.ladder(model, "tuned")
-        lines.append(f"**{model}**, tuned penalty: {describe_claims(tuned, status)}." if tuned else no_claim(model))
+        ends = {strength: evidence.ladder(model, strength) for strength in (STRENGTHS[0], STRENGTHS[-1])}
+        described = [
+            f"**{model}**, penalty {strength}: {describe_claims(found, status)}."
+            for strength, found in ends.items()
+            if found
+        ]
+        lines += described or [no_claim(model)]
     return Claim(
         "The ladder: which step from [CLS] to the pooler costs what",
         "Without a penalty a linear probe sees the same in h and in W h + b, as W is invertible; what differs is "
