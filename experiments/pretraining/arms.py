@@ -97,7 +97,8 @@ class Options:
     output: str = required("the folder that gets a folder for each arm and seed")
     study: Literal["nsp", "continued"] = "nsp"
     model: ModelPath = ModelPath()
-    seeds: int | None = at_least(1, None)
+    first: int = at_least(0, 0)  # seed that is trained first: those before it were trained elsewhere
+    seeds: int | None = at_least(1, None)  # how many; unset: the study's
     jobs: int | None = at_least(1, None)  # trainings at a time; unset: the cores
 
 
@@ -204,7 +205,9 @@ def main(options: Options) -> None:
     if study.continued != (options.model.path is not None):
         way = "needs a checkpoint: model.path=FOLDER" if study.continued else "begins with fresh weights: leave it out"
         raise UserError(f"model.path={options.model.path}: study={options.study} {way}.")
-    seeds = range(options.seeds or study.seeds)
+    seeds = range(options.first, options.first + options.seeds if options.seeds else study.seeds)
+    if not seeds:
+        raise UserError(f"first={options.first}: study={options.study} has the seeds 0 to {study.seeds - 1}.")
     arms = [Arm(study, name, seed, Path(options.output)) for seed in seeds for name in study.arms]
     for arm in arms:
         arm.check_study()

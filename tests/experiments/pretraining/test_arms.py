@@ -66,6 +66,8 @@ def test_a_study_trains_each_arm_once(
         (["text=x", "output=y", "study=continued"], ["study=continued", "model.path"]),
         (["text=x", "output=y", "model.path=z"], ["model.path=z", "study=nsp"]),
         (["text=nowhere", "output=y"], ["text=nowhere", ".txt"]),
+        (["text=x", "output=y", "first=5"], ["first=5", "0 to 4"]),
+        (["text=x", "output=y", "first=-1"], ["first=-1"]),
     ],
 )
 def test_a_refusal_names_the_option(words: list[str], named: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,6 +75,15 @@ def test_a_refusal_names_the_option(words: list[str], named: list[str], capsys: 
         arms.main(words)
     said = capsys.readouterr().err
     assert ended.value.code == 1 and all(each in said for each in named)
+
+
+def test_the_first_seeds_can_be_trained_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(arms, "train", lambda missing, *_: asked.extend(arm.label for arm in missing) or [])
+    (tmp_path / "a.txt").write_text("A text.")
+    for words in (["first=4"], ["first=1", "seeds=1"]):
+        arms.main([f"text={tmp_path}", f"output={tmp_path / 'out'}", *words])
+    assert asked == [f"{arm}-{seed}" for seed in (4, 1) for arm in arms.STUDIES["nsp"].arms]
 
 
 def write_training(folder: Path, log: str, identity: dict[str, object]) -> None:
