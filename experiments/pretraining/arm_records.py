@@ -174,7 +174,7 @@ def sweep(arm: Arm, options: Options) -> list[Record]:
     Raises
     ------
     UserError
-        A job failed.
+        A job failed, or no record is of the arm's weights.
     """
     weights = {"model.safetensors": file_digest(arm.folder / "model.safetensors")}
     place = Path(options.work) / options.study / arm.label
@@ -187,7 +187,10 @@ def sweep(arm: Arm, options: Options) -> list[Record]:
         if ended.returncode:
             raise UserError(f"{arm.label}: a sweep failed: see above. Run the same command again to continue it.")
     found = read_records(place)
-    return [each for each in found if (each.result.provenance.get("model") or {}).get("weights") == weights]
+    own = [each for each in found if (each.result.provenance.get("model") or {}).get("weights") == weights]
+    if not own:
+        raise UserError(f"{place} holds no record of the weights in {arm.folder}. Name another work= folder.")
+    return own
 
 
 def describe(arm: Arm, records: list[Record]) -> dict[str, Any]:
