@@ -215,7 +215,7 @@ class StratumTasks:
         found, units = [], self.units()
         for a, b in pairs:
             contrasts = [
-                replace(row_contrast(runs, a, b), unit=units[dataset])
+                replace(row_contrast(runs, a, b), task=dataset, unit=units[dataset])
                 for dataset, runs in self.tasks.items()
                 if {a, b} <= runs.keys() and (regression or self.stratum == SIMILARITY or _is_classification(runs))
             ]

@@ -167,6 +167,13 @@ def test_two_columns_of_labels_are_two_tasks_of_one_unit(tmp_path: Path) -> None
     assert len(made.parts) == 2
     ((setting, *_),) = made.across
     assert setting.tasks == ("files, dataset.label=tone",) and set(setting.failed) == {"files, dataset.label=length"}
+    with_decisions(
+        tmp_path, "files", {"cls": 0.6, "mean": 1.2}, chosen=chosen, provenance=texts,
+        config={**make_result().config, "dataset": {"label": "humour"}},
+    )  # fmt: skip
+    ((setting, *_),) = composed(tmp_path).across
+    (claim,) = setting.claims
+    assert len(setting.tasks) == 2 and len(claim.units) == 1 and claim.verdict == "better"
 
 
 def test_a_run_that_two_tasks_share_stands_in_both(question: Path) -> None:
