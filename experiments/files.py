@@ -47,6 +47,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
     Raises
     ------
+    UserError
+        Its folder cannot be made.
     OSError
         The file cannot be written.
     """

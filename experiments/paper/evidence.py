@@ -239,8 +239,10 @@ class Evidence(UserDict[str, Sequence[Record]]):
     def ladder(self, model: str, strength: str, *, repeated: bool = False) -> list[tuple[str, MeanContrast]]:
         """Return each step of `LADDER` against [CLS], at one of `STRENGTHS`, by stratum; see `claims`."""
         pairs = [(step, "cls") for step in LADDER]
-        keep = partial(_has_strength, strength)
-        return self.claims(model, [f"ladder/{model}"], by_pooling, pairs, keep=keep, repeated=repeated)
+        bundles = [f"ladder/{model}"]
+        return self.claims(
+            model, bundles, by_pooling, pairs, keep=lambda run: regularisation(run) == strength, repeated=repeated
+        )
 
     def precision(self, model: str, *, repeated: bool = False) -> list[tuple[str, MeanContrast]]:
         """Return each pooling in half precision against itself in float32, by stratum; see `claims`."""
@@ -284,10 +286,6 @@ def resamples(tasks: Sequence[Task]) -> int:
     """Return the resamples of a claim that is not primary, fewer for tasks with several draws."""
     dimensions = max((np.ndim(predictions) for task in tasks for predictions in task.predictions.values()), default=1)
     return FEWER if dimensions == 1 else FEWER // 3
-
-
-def _has_strength(strength: str, result: Result) -> bool:
-    return regularisation(result) == strength
 
 
 def _matches(result: Result, only: Mapping[str, Container[Any]]) -> bool:

@@ -94,9 +94,9 @@ def main(options: Options) -> None:
         facts[arm.label] = {**describe(arm, records), **measure_heads(arm, options)}
         curves += [{"arm": arm.name, "seed": arm.seed, **row} for row in training_rows(arm)]
         print_text(f"{arm.label}: {len(records)} runs")
-    order = [arm.label for arm in planned]
-    facts = {label: facts[label] for label in order if label in facts}
-    curves.sort(key=lambda row: (order.index(f"{row['arm']}-{row['seed']}"), int(row["step"])))
+    facts = {arm.label: facts[arm.label] for arm in planned if arm.label in facts}
+    places = {label: place for place, label in enumerate(facts)}
+    curves.sort(key=lambda row: (places[label_of(row)], int(row["step"])))
     # The records last: after an interruption the facts name arms without records, which is noticed.
     write_json(output / FACTS, {"study": options.study, "planned": len(planned), "arms": facts})
     write_csv(output / CURVES, list(dict.fromkeys(name for row in curves for name in row)), curves)
@@ -123,9 +123,9 @@ def read_others(
         for each in facts.values():
             check_identity(each["identity"])
         with (folder / CURVES).open(newline="", encoding="utf-8") as file:
-            curves = [row for row in csv.DictReader(file) if f"{row['arm']}-{int(row['seed'])}" in facts]
-        curves.sort(key=lambda row: int(row["step"]))
-        if missing := facts.keys() - {f"{row['arm']}-{row['seed']}" for row in curves}:
+            curves = [row for row in csv.DictReader(file) if label_of(row) in facts]
+        steps = {label_of(row): int(row["step"]) for row in curves}
+        if missing := facts.keys() - steps.keys():
             raise ValueError(f"no curve of {', '.join(sorted(missing))}")
     except (*DAMAGE, csv.Error) as error:
         raise UserError(
@@ -136,6 +136,11 @@ def read_others(
     if missing := facts.keys() - {record.result.model for record in records}:
         raise UserError(f"{folder} holds no records of {', '.join(sorted(missing))}. Measure these arms again.")
     return facts, records, curves
+
+
+def label_of(row: Mapping[str, Any]) -> str:
+    """Return the label of the arm that a row of the curves belongs to."""
+    return f"{row['arm']}-{row['seed']}"
 
 
 def check_alike(identities: Mapping[str, Mapping[str, Any]]) -> None:
@@ -153,9 +158,8 @@ def check_alike(identities: Mapping[str, Mapping[str, Any]]) -> None:
         }
         for label, each in identities.items()
     }
-    first = next(iter(shared), None)
+    first = next(iter(shared))
     for label, each in shared.items():
-        assert first is not None
         if rounded(each) != rounded(shared[first]):
             differing = sorted(
                 name for name in each.keys() | shared[first].keys() if each.get(name) != shared[first].get(name)

@@ -199,6 +199,12 @@ def prepare(folder: Path, work: Path, vocab_size: int, held_out: float, start: C
     return place
 
 
+def check_share(held_out: float) -> None:
+    """Raise UserError if it is no share of a document that can be held out; 1 is whole documents."""
+    if not 0 < held_out <= 1:
+        raise UserError(f"held_out={held_out}: a fraction above 0 is needed, or 1 for whole documents.")
+
+
 def text_digests(documents: Mapping[str, str]) -> dict[str, str]:
     """Return the digest of each document by its name."""
     return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in documents.items()}

@@ -64,7 +64,7 @@ def measure(options: Options) -> dict[str, Any]:
     """
     from transformers import BertForPreTraining
 
-    from experiments.pretraining.corpus import encode, read_texts, split_held_out
+    from experiments.pretraining.corpus import check_share, encode, read_texts, split_held_out
     from experiments.pretraining.evaluation import evaluate
     from experiments.pretraining.examples import Examples, Vocabulary
     from experiments.pretraining.validation import SHORTEST_ROW
@@ -77,8 +77,7 @@ def measure(options: Options) -> dict[str, Any]:
     from src.models.tokenizer import load_tokenizer
     from src.runtime.devices import device_kind
 
-    if not 0 < options.held_out <= 1:
-        raise UserError(f"held_out={options.held_out}: a fraction above 0 is needed, or 1 for whole documents.")
+    check_share(options.held_out)
     given = find_checkpoint(ModelConfig(path=str(options.model.path)))
     positions = int(given.config["max_position_embeddings"])
     if not options.lengths or min(options.lengths) < SHORTEST_ROW or max(options.lengths) > positions:

@@ -161,15 +161,16 @@ class Trainer:
             torch.manual_seed(schedule.seed * 1_000_003 + step * self.workers + self.worker)
         with self.autocast():
             loss = self.loss(*to_tensors(batch, self.device))
-        if not math.isfinite(value := float(loss.detach())):
-            raise UserError(
-                f"the loss of step {step + 1} is {value}: the training diverged. The last state is kept in "
-                f"{self.output}; use a smaller schedule.rate in another output."
-            )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), schedule.clip)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
+        value = float(loss.detach())  # waits for the device, so it comes last
+        if not math.isfinite(value):
+            raise UserError(
+                f"the loss of step {step + 1} is {value}: the training diverged. The last state is kept in "
+                f"{self.output}; use a smaller schedule.rate in another output."
+            )
         self.losses.append(value)
         self.progress["step"] = step + 1
         self.progress["tokens"] += batch.ids.size * self.workers

@@ -17,6 +17,7 @@ from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.evaluation.units import MARGIN, MeanContrast
 from src.results.groups import unequal_widths, weights_digest
 
+Groups = list[tuple[dict[str, str], list[Section]]]  # labels, each with its sections
 FEWEST_TASKS = 2
 MOST_POOLINGS = 4  # with more, only pairs of the main ones are tested
 ORDER = ("mean", "pooler", "cls")  # the first of a pair stands before the second
@@ -77,22 +78,24 @@ def build_settings(sections: Sequence[Section], *, margin: float = MARGIN) -> li
     return found
 
 
-def _group(sections: Sequence[Section]) -> list[tuple[dict[str, str], list[Section]]]:
+def _group(sections: Sequence[Section]) -> Groups:
     """Return the sections that share all but their data.
 
     The logistic probe of classes and the ridge of scores are one read-out, unless a task has both.
     """
+    joined = _by_label(sections, joined=True)
+    tasks = [[task_name(section) for section in members] for _, members in joined]
+    return joined if all(len(set(each)) == len(each) for each in tasks) else _by_label(sections, joined=False)
+
+
+def _by_label(sections: Sequence[Section], *, joined: bool) -> Groups:
+    """Return sections by what they share but their data; with `joined`, probes with a D² share theirs."""
     groups: dict[tuple[tuple[str, str], ...], list[Section]] = {}
-    for apart in (False, True):
-        groups = {}
-        for section in sections:
-            kept = {n: value for n, value in section.label.items() if n.partition(".")[0] not in ("dataset", "metric")}
-            if not apart and kept.get("probe") in WITH_DEVIANCE:
-                del kept["probe"]
-            groups.setdefault(tuple(kept.items()), []).append(section)
-        datasets = [[task_name(section) for section in members] for members in groups.values()]
-        if all(len(set(each)) == len(each) for each in datasets):
-            break
+    for section in sections:
+        kept = {n: value for n, value in section.label.items() if n.partition(".")[0] not in ("dataset", "metric")}
+        if joined and kept.get("probe") in WITH_DEVIANCE:
+            del kept["probe"]
+        groups.setdefault(tuple(kept.items()), []).append(section)
     return [(dict(label), members) for label, members in groups.items()]
 
 

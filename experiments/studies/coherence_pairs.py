@@ -17,7 +17,7 @@ import numpy as np
 
 from experiments.cli import at_least, command, required
 from experiments.files import make_folder
-from experiments.pretraining.corpus import Corpus, read_texts, split_held_out
+from experiments.pretraining.corpus import Corpus, check_share, read_texts, split_held_out
 from experiments.pretraining.examples import Batch, Examples, Vocabulary
 from src.cli.messages import print_text
 from src.errors import UserError
@@ -44,8 +44,7 @@ class Options:
 @command(Options)
 def main(options: Options) -> None:
     """Write both files."""
-    if not 0 < options.held_out <= 1:
-        raise UserError(f"held_out={options.held_out}: a fraction above 0 is needed, or 1 for whole documents.")
+    check_share(options.held_out)
     _, tail = split_held_out(read_texts(Path(options.text)), options.held_out)
     order = np.random.default_rng([options.seed, 0]).permutation(len(tail))
     cut = round(TEST_SHARE * len(tail))

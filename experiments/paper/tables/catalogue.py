@@ -27,7 +27,7 @@ def all_tables(evidence: Evidence) -> list[Table]:
     models = evidence.models
     found = [
         *(scores(evidence, model) for model in models),
-        *(scores(evidence, RANDOM) for name in (f"poolings/{RANDOM}",) if name in evidence),
+        *([scores(evidence, RANDOM)] if f"poolings/{RANDOM}" in evidence else []),
         *(scores(evidence, model, "demo") for model in evidence.models_of("demo")),
         strata(evidence),
         *(verdicts(evidence, model) for model in models),
