@@ -29,6 +29,24 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def check_unused(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Check that no file of these names holds anything else.
+
+    Raises
+    ------
+    UserError
+        One does, or cannot be read.
+    """
+    for name, content in files.items():
+        path = folder / name
+        try:
+            other = path.exists() and path.read_bytes() != content
+        except OSError as error:
+            raise UserError(f"'{path}' cannot be read: {error.strerror}. Name another output=.") from error
+        if other:
+            raise UserError(f"'{path}' exists and holds something else. Name another output=, or remove it.")
+
+
 def task_folder(output: Path, task: str) -> Path:
     """Return the folder of a task below an output.
 

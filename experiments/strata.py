@@ -199,6 +199,9 @@ class StratumTasks:
     failed: dict[str, Answer]
     approximate: tuple[str, ...] = ()
     floors: dict[str, dict[str, Record]] = field(default_factory=dict)
+    # A page asks for the same claims several times.
+    _contrasts: dict[tuple[str, str, str], RowContrast] = field(default_factory=dict, init=False, repr=False)
+    _claims: dict[Any, list[MeanContrast]] = field(default_factory=dict, init=False, repr=False)
 
     def claims(
         self, pairs: Iterable[tuple[str, str]], *, margin: float = MARGIN, regression: bool = True
@@ -212,16 +215,29 @@ class StratumTasks:
         regression : bool, default True
             False leaves the regression tasks out; similarity is kept.
         """
+        pairs = tuple(pairs)
+        key = (pairs, margin, regression)
+        if key not in self._claims:
+            self._claims[key] = correct_claims(self._means(pairs, margin, regression))
+        return self._claims[key]
+
+    def _means(self, pairs: Iterable[tuple[str, str]], margin: float, regression: bool) -> list[MeanContrast]:
         found, units = [], self.units()
         for a, b in pairs:
             contrasts = [
-                replace(row_contrast(runs, a, b), task=dataset, unit=units[dataset])
+                replace(self._contrast(dataset, a, b), task=dataset, unit=units[dataset])
                 for dataset, runs in self.tasks.items()
                 if {a, b} <= runs.keys() and (regression or self.stratum == SIMILARITY or _is_classification(runs))
             ]
             if contrasts:
                 found.append(mean_over_units(contrasts, margin=margin))
-        return correct_claims(found)
+        return found
+
+    def _contrast(self, dataset: str, a: str, b: str) -> RowContrast:
+        key = (dataset, a, b)
+        if key not in self._contrasts:
+            self._contrasts[key] = row_contrast(self.tasks[dataset], a, b)
+        return self._contrasts[key]
 
     def repeated(self, pairs: Iterable[tuple[str, str]], *, margin: float = MARGIN) -> list[MeanContrast]:
         """Return the claims without the regression tasks; none where that leaves the tasks as they are, or none."""

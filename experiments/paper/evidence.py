@@ -68,6 +68,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
         self.resampling = Resampling() if resampling is None else resampling
         self._contrasts: dict[str, list[Contrast]] = {}
         self._answers: dict[str, dict[tuple[str, str], Answer]] = {}
+        self._groups: dict[Any, tuple[list[Record], list[StratumTasks]]] = {}
 
     @classmethod
     def read(cls, records: Path = RECORDS_DIR) -> Evidence:
@@ -195,7 +196,8 @@ class Evidence(UserDict[str, Sequence[Record]]):
         """Return records as the tasks of each stratum, each with its runs by label.
 
         Read-outs without D² or a similarity are left out, and so is a stratum in which a probe's record
-        lacks the log-likelihoods of its rows, as those of older versions do.
+        lacks the log-likelihoods of its rows, as those of older versions do. Equal arguments give the same
+        instances, which compute a claim once.
 
         Parameters
         ----------
@@ -214,7 +216,11 @@ class Evidence(UserDict[str, Sequence[Record]]):
         """
         kept = [record for record in records if record.result.draws == 1]
         kept.sort(key=lambda record: task_place(record.result.dataset))
-        return group_tasks(kept, answer=partial(self.answer, model), label=label, stratum=stratum)
+        key = (model, label, stratum, *map(id, kept))
+        if key not in self._groups:
+            found = group_tasks(kept, answer=partial(self.answer, model), label=label, stratum=stratum)
+            self._groups[key] = kept, found  # the records are held, so that no other gets the id of one
+        return self._groups[key][1]
 
     def claims(
         self,

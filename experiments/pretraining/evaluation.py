@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from experiments.pretraining.examples import Batch, Examples
 from experiments.pretraining.model import logits_and_losses
 
 BATCH_ROWS = 32  # rows of a forward pass
+LARGEST_EXPONENT = math.log(sys.float_info.max)
 
 
 def to_tensors(batch: Batch, device: str) -> tuple[Tensor, ...]:
@@ -29,7 +31,7 @@ def evaluate(
     Returns
     -------
     dict
-        ``mlm_loss`` in nats, ``mlm_perplexity``, ``mlm_accuracy``, ``nsp_accuracy``.
+        ``mlm_loss`` in nats, ``mlm_perplexity``, which may be infinite, ``mlm_accuracy``, ``nsp_accuracy``.
     """
     rng = np.random.default_rng([seed, length])
     model.eval()
@@ -44,9 +46,10 @@ def evaluate(
             words_right += int((words.argmax(-1) == batch[3]).sum())
             pairs_right += int((pairs.argmax(-1) == batch[4]).sum())
     model.train()
+    mean_loss = loss / masked
     return {
-        "mlm_loss": loss / masked,
-        "mlm_perplexity": math.exp(loss / masked),
+        "mlm_loss": mean_loss,
+        "mlm_perplexity": math.exp(mean_loss) if mean_loss < LARGEST_EXPONENT else math.inf,
         "mlm_accuracy": words_right / masked,
         "nsp_accuracy": pairs_right / rows,
     }

@@ -41,7 +41,8 @@ class Schedule:
     dtype: str = "float32"  # of products and attention; bfloat16 by autocast, weights stay float32
     steps: int = 8000
     tokens: int = 4096  # a step, over all workers
-    # Word pieces a row: share of the steps.
+    # Word pieces a row: share of the steps, or 0. Hydra merges what is given into these: schedule.lengths.64=0;
+    # a new length takes +schedule.lengths.32=0.1.
     lengths: dict[int, float] = field(default_factory=lambda: {64: 0.15, 128: 0.65, 256: 0.2})
     rate: float = 1e-3  # learning rate after the warm-up
     warmup: int = 400  # steps of linear rise

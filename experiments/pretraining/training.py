@@ -167,17 +167,30 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         value = float(loss.detach())  # waits for the device, so it comes last
         if not math.isfinite(value):
-            raise UserError(
-                f"the loss of step {step + 1} is {value}: the training diverged. The last state is kept in "
-                f"{self.output}; use a smaller schedule.rate in another output."
-            )
+            raise self._diverged(f"the loss of step {step + 1} is {value}")
         self.losses.append(value)
         self.progress["step"] = step + 1
         self.progress["tokens"] += batch.ids.size * self.workers
 
+    def _diverged(self, reason: str) -> UserError:
+        return UserError(
+            f"{reason}: the training diverged. The last state is kept in {self.output}; use a smaller schedule.rate "
+            "in another output."
+        )
+
     def write_step(self, done: int, bar: tqdm[Any]) -> None:
-        """Evaluate, export and save what is due after `done` steps."""
+        """Evaluate, export and save what is due after `done` steps.
+
+        Raises
+        ------
+        UserError
+            A weight or a held-out loss is not finite; nothing is written then.
+        """
         last = done == self.schedule.steps
+        due = last or done in self.pace.snapshots or done % self.pace.save == 0
+        # A loss is that of the weights before its step, so it cannot tell.
+        if due and not all(bool(each.isfinite().all()) for each in self.model.parameters()):
+            raise self._diverged(f"weights are not finite after step {done}")
         if last or done % self.pace.evaluate == 0:
             self._evaluate(done, bar)
         if last or done in self.pace.snapshots:
@@ -195,6 +208,8 @@ class Trainer:
                     self.model, self.held_out, rows=pace.held_out_rows, length=pace.held_out_length, device=self.device
                 )
             )
+        if not all(map(math.isfinite, found.values())):
+            raise self._diverged(f"held-out text has no finite loss after step {done}")
         if self.schedule.objective == "mlm":
             found["nsp_accuracy"] = None  # the head is untrained
         seconds = self.progress["seconds"] = time.perf_counter() - self.began

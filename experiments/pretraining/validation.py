@@ -88,8 +88,8 @@ def check_lengths(config: Pretraining) -> None:
     lengths = config.schedule.lengths
     if not lengths or min(lengths.values()) < 0 or sum(lengths.values()) <= 0:
         raise UserError(
-            f"schedule.lengths={lengths}: word pieces a row with their shares of the steps are needed, "
-            "such as {128: 1}."
+            f"schedule.lengths={lengths}: word pieces a row with their shares of the steps are needed, such as "
+            "schedule.lengths.128=1; a new length takes +schedule.lengths.32=1."
         )
     used = used_lengths(config)
     if min(used) < SHORTEST_ROW or (config.model.path is None and max(used) > config.shape.positions):

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.cli import at_least, command, required
-from experiments.files import make_folder
+from experiments.files import check_unused, make_folder
 from experiments.pretraining.corpus import Corpus, check_share, read_texts, split_held_out
 from experiments.pretraining.examples import Batch, Examples, Vocabulary
 from src.cli.messages import print_text
@@ -53,7 +53,9 @@ def main(options: Options) -> None:
     for place, (name, count, numbers) in enumerate(parts):
         rows = pairs([tail[number] for number in numbers], count, options.words, [options.seed, 1, place])
         files[f"{name}.tsv"] = to_tsv(rows)
-    replace_files(make_folder(Path(options.output)), files)
+    folder = make_folder(Path(options.output))
+    check_unused(folder, files)
+    replace_files(folder, files)
     words = " ".join(f"dataset.{name}={Path(options.output) / name}.tsv" for name in ("train", "test"))
     print_text(f"dataset=files {words} dataset.text_pair=text_pair")
 

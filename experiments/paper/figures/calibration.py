@@ -56,7 +56,7 @@ def _panel(axis: Axes, quantity: str, rows: Sequence[Row]) -> None:
             look = WITHIN if low <= float(row["measured"]) <= high else OUTSIDE
             value, error = float(row["measured"]), 1.96 * float(row["error"])
             score = {"value": value, "low": max(0.0, value - error), "high": min(1.0, value + error)}
-            drawing.draw_interval(axis, across, score, elinewidth=0.6, **look)
+            drawing.draw_interval(axis, across, score, linewidth=0.6, **look)
     axis.set_xticks(range(len(groups)), [name for _, name in sorted(groups)], rotation=90)
     axis.set_xlim(-0.6, len(groups) - 0.4)
     if not low:

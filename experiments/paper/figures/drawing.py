@@ -182,18 +182,16 @@ def draw_interval(
         ``value``, ``low``, ``high`` as fractions.
     horizontal : bool, default False
     **options
-        As in ``Axes.errorbar``.
+        As in ``Axes.plot``.
     """
     if score["value"] is None:
         return
-    value, low, high = percent(score["value"]), score.get("low"), score.get("high")
-    spread = None
-    if low is not None and high is not None:
-        spread = [[value - min(percent(low), value)], [max(percent(high), value) - value]]
-    places: dict[str, Any] = (
-        {"x": value, "y": place, "xerr": spread} if horizontal else {"x": place, "y": value, "yerr": spread}
-    )
-    axis.errorbar(**places, **{"linestyle": "none", "elinewidth": 0.9, "markeredgewidth": 0.9, **options})
+    value = percent(score["value"])
+    low, high = (value if score.get(end) is None else percent(score[end]) for end in ("low", "high"))
+    along, across = [min(low, value), value, max(high, value)], [place] * 3
+    places = (along, across) if horizontal else (across, along)
+    # One line per interval: `Axes.errorbar` takes five times as long.
+    axis.plot(*places, **{"linewidth": 0.9, "markevery": [1], "markeredgewidth": 0.9, **options})
 
 
 def draw_dots(axis: Axes, place: float, values: Iterable[float | None], colour: str) -> None:

@@ -89,8 +89,11 @@ def test_an_interrupted_training_with_dropout_ends_with_the_same_weights(
     assert any(not torch.equal(whole[name], undisturbed[name]) for name in whole)
 
 
-def test_a_training_that_diverges_keeps_its_last_state(tmp_path: Path, parts: tuple[Corpus, Corpus, Path]) -> None:
-    wild = replace(QUICK, rate=1e30, clip=1e30, warmup=0, decay=0)
+@pytest.mark.parametrize(("rate", "steps"), [(1e30, QUICK.steps), (1e30, 1), (1e39, 1)])  # 1e39: infinite weights
+def test_a_training_that_diverges_keeps_its_last_state(
+    tmp_path: Path, parts: tuple[Corpus, Corpus, Path], rate: float, steps: int
+) -> None:
+    wild = replace(QUICK, rate=rate, steps=steps, clip=1e30, warmup=0, decay=0)
     with pytest.raises(UserError, match=r"diverged.*schedule\.rate"):
         learn(tmp_path, parts, wild)
     assert not (tmp_path / "model.safetensors").exists()

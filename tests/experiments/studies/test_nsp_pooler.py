@@ -88,6 +88,18 @@ def test_coherence_pairs_write_a_task(books: Path, tmp_path: Path, capsys: pytes
     assert {name: len(split) for name, split in found.splits.items()} == {"train": 20, "test": 10}
 
 
+def test_coherence_pairs_keep_a_file_of_the_user(
+    books: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"text={books}", f"output={tmp_path}", "train=20", "test=10", "words=16", "held_out=0.4"]
+    (tmp_path / "train.tsv").write_text("text\tlabel\nmine\t1\n", encoding="utf-8")
+    with pytest.raises(SystemExit):
+        coherence_pairs.main(words)
+    assert "train.tsv" in capsys.readouterr().err
+    assert not (tmp_path / "test.tsv").exists()
+    assert (tmp_path / "train.tsv").read_text(encoding="utf-8") == "text\tlabel\nmine\t1\n"
+
+
 @pytest.fixture
 def made(books: Path, bert: Path, tmp_path: Path) -> Callable[..., Path]:
     def make(name: str, *words: str) -> Path:
