@@ -20,7 +20,7 @@ from experiments.paper.claims.answer import (
     trained_model,
     trust,
 )
-from experiments.paper.claims.arms import failed_conditions, summarise_within
+from experiments.paper.claims.arms import failed_conditions, next_sentences, summarise_within
 from experiments.paper.claims.practice import FINETUNED, bag_count
 from experiments.paper.claims.sentences import Claim, format_claim
 from experiments.paper.claims.settings import layer_means, layer_strata, whitened
@@ -122,7 +122,11 @@ def compose_page(evidence: Evidence, figures: Mapping[str, str], tables: Mapping
         appendices=tuple(_appendices(evidence, figures, tables)),
         figures={name: " ".join(caption.split()) for name, caption in figures.items()},
         tables=tables,
-        reading=tuple(part for part in (apart(evidence), purpose(evidence), trust(evidence), READING) if part),
+        reading=tuple(
+            part
+            for part in (apart(evidence), purpose(evidence), next_sentences(evidence), trust(evidence), READING)
+            if part
+        ),
     )
 
 

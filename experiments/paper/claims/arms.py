@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from experiments.formatting import format_interval, format_points, join_names
-from experiments.paper.arms import WORDS_ONLY, SeedContrast, Study, studies
+from experiments.paper.arms import LEARNT, WORDS_ONLY, SeedContrast, Study, studies
 from experiments.paper.claims.sentences import Claim, Number, claim_numbers, describe_claims
 from experiments.paper.continued import conditions, within_trainings
 from experiments.paper.evidence import PAIRS, Evidence
@@ -22,6 +22,12 @@ OBJECTIVES = {
     "nsp_other_document": "masked words and next sentences",
     "nsp_same_document": "masked words and next sentences, negatives from the same document",
 }
+NEXT_SENTENCES = "nsp_other_document"  # the arm that is BERT's own recipe
+NEGATIVES = {
+    "nsp_other_document": "with negatives from another document",
+    "nsp_same_document": "with negatives from the same document",
+}
+NAMES = {"cls": "[CLS]", "mean": "the mean"}
 TITLES = {
     "nsp": "Does next-sentence prediction do it?",
     "continued": "A strong encoder whose pooler was trained",
@@ -104,6 +110,46 @@ def failed_conditions(evidence: Evidence, study: Study) -> str:
     failed = Counter(each.what for each in found if each.held is False)
     of = Counter(each.what for each in found if each.held is not None)
     return join_names([f"{what} (in {number} of {of[what]} trainings)" for what, number in failed.items()])
+
+
+def next_sentences(evidence: Evidence) -> str:
+    """Return what next-sentence prediction does to [CLS] and to the mean; empty before all trainings are there."""
+    study = next((each for each in studies(evidence) if each.name == "nsp"), None)
+    found = [
+        each
+        for each in (study.all_contrasts() if study else ())
+        if each.regression and each.quantity.arms == f"{NEXT_SENTENCES} − {WORDS_ONLY}"
+    ]
+    if study is None or not found:
+        return ""
+    parts = [
+        f"{NAMES[pooling]} is "
+        + join_names([f"{_shown(each)} for {each.stratum}" for each in found if each.quantity.name == pooling])
+        for pooling in ("cls", "mean")
+    ]
+    checks = [_learnt(study, arm) for arm in study.arms if arm != WORDS_ONLY]
+    return (
+        f"Does next-sentence prediction make them? In {len(study.facts)} small encoders trained alike but for it, "
+        f"{len(study.seeds)} seeds each, with it (negatives from another document) less without it, in points: "
+        f"{'; '.join(parts)}. Learnt, above {LEARNT:.0%} of held-out pairs: {'; '.join(checks)}."
+    )
+
+
+def _shown(each: SeedContrast) -> str:
+    difference = each.difference
+    value, interval = (
+        format_points(difference.value, signed=True),
+        format_interval(difference.low, difference.high, signed=True),
+    )
+    return f"{value} {interval} ({each.verdict})"
+
+
+def _learnt(study: Study, arm: str) -> str:
+    """Return by how many trainings of an arm next sentences were learnt, and their held-out accuracies."""
+    labels = [label for label in study.labels if study.facts[label]["arm"] == arm]
+    accuracies = [float(study.facts[label]["nsp_accuracy"]) for label in labels]
+    learnt = sum(study.learnt(label) is True for label in labels)
+    return f"{NEGATIVES[arm]}, {learnt} of {len(labels)} ({100 * min(accuracies):.1f} to {100 * max(accuracies):.1f} %)"
 
 
 def _trainings(study: Study) -> str:

@@ -14,7 +14,7 @@ from scipy.stats import t as student
 
 from experiments.bundles import Record
 from experiments.paper.arms import QUANTITIES, PoolerStudy, Study, studies
-from experiments.paper.claims.arms import claims
+from experiments.paper.claims.arms import claims, next_sentences
 from experiments.paper.continued import conditions
 from experiments.paper.evidence import Evidence
 from experiments.paper.figures.registry import FIGURES, drawable
@@ -160,6 +160,18 @@ def test_the_tables_say_what_was_learnt_and_what_is_untrained(evidence: Evidence
     assert len(claim.numbers) == 3 * len(QUANTITIES) and "tables/arms" in claim.see
     assert any("mlm (untrained)" in number.what for number in claim.numbers)
     assert "nsp_same_document" in claim.text
+
+
+def test_the_page_says_what_next_sentences_do_once_all_trainings_are_there(tmp_path: Path, evidence: Evidence) -> None:
+    said = next_sentences(evidence)
+    for pooling in ("cls", "mean"):
+        value, _, low, high = by_hand(evidence, "nsp_other_document", "mlm", {pooling: 1.0})
+        shown = [f"{100 * each:+.1f}".replace("-", "−") for each in (value, low, high)]
+        assert f"{shown[0]} [{shown[1]}, {shown[2]}] (inconclusive) for {SINGLE}" in said
+    assert "another document, 3 of 3 (70.0 to" in said and "same document, 0 of 3 (60.0 to" in said
+    write_facts(tmp_path / "some", "nsp", evidence.json("arms/nsp/arms.json")["arms"], planned=15)
+    assert not next_sentences(Evidence(evidence.data, tmp_path / "some"))
+    assert not next_sentences(Evidence({}, tmp_path / "none"))
 
 
 def test_there_are_no_contrasts_before_all_planned_trainings_are_there(tmp_path: Path, evidence: Evidence) -> None:
