@@ -26,7 +26,8 @@ def task_units(results: Iterable[Result], *, names: Iterable[str] | None = None)
     """Return the unit of each task.
 
     Tasks are of one unit where their datasets name the same, or where they share a whole column of
-    texts, as several labels of the same texts do. A unit without a name has that of its first task.
+    texts, a file or a dataset of the hub, as several labels of the same texts do. A unit without a
+    name has that of its first task.
 
     Parameters
     ----------
@@ -39,9 +40,7 @@ def task_units(results: Iterable[Result], *, names: Iterable[str] | None = None)
     tasks = [result.dataset for result in results] if names is None else list(names)
     members: list[tuple[set[int], set[object]]] = []  # of each unit: its tasks, and what others may share with them
     for place, result in enumerate(results):
-        texts = result.provenance.get("texts") or {}
-        shared: set[object] = {digest for columns in texts.values() for digest in columns}
-        shared |= {("unit", name)} if (name := unit_of(result)) else set()
+        shared = _sources(result)
         joined = [each for each in members if each[1] & shared]
         members = [each for each in members if each not in joined]
         members.append(({place}.union(*(each[0] for each in joined)), shared.union(*(each[1] for each in joined))))
@@ -54,6 +53,19 @@ def task_units(results: Iterable[Result], *, names: Iterable[str] | None = None)
             unit += "'"
         units |= dict.fromkeys(places, unit)
     return [units[place] for place in range(len(results))]
+
+
+def _sources(result: Result) -> set[object]:
+    """Return what other tasks of a run's unit share with it."""
+    texts, data = (result.provenance.get(name) or {} for name in ("texts", "data"))
+    found: set[object] = {digest for columns in texts.values() for digest in columns}
+    # Test rows that are cut from a file by label differ from label to label.
+    found |= set((data.get("files") or {}).values())
+    if data.get("from") == "hub" and result.config.get("dataset", {}).get("label"):  # one of several labels
+        found.add(("hub", data.get("path"), data.get("name")))
+    if name := unit_of(result):
+        found.add(("unit", name))
+    return found
 
 
 def unit_members(results: Sequence[Result]) -> tuple[list[str], Array]:

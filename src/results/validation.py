@@ -60,7 +60,9 @@ def check_fields(values: Mapping[str, Any]) -> None:
 def _check_sources(provenance: Mapping[str, Any]) -> None:
     """Check where the rows came from: the digests of the texts, by split and column, and the names."""
     data, texts = provenance.get("data"), provenance.get("texts")
-    _check("provenance.data", data if data is not None else {}, {}, {"unit": (str, NULL)})
+    _check("provenance.data", data if data is not None else {}, {}, {"unit": (str, NULL), "files": (dict, NULL)})
+    if not all(isinstance(digest, str) for digest in ((data or {}).get("files") or {}).values()):
+        raise Unreadable("provenance.data.files holds no digests")
     if texts is None:
         return
     columns = list(texts.values()) if isinstance(texts, dict) else [None]

@@ -130,8 +130,8 @@ def test_every_similarity_task_counts():
 
 
 def test_tasks_that_share_texts_or_name_one_unit_are_one_unit():
-    def run(dataset, *texts, unit=None):
-        data = {"from": "folder", **({"unit": unit} if unit else {})}
+    def run(dataset, *texts, **source):
+        data = {"from": "folder", **source}
         return make_result(dataset=dataset, provenance={"data": data, "texts": {"train": [texts[0]], "test": [*texts]}})
 
     assert task_units([run("mr", "1"), run("sst2", "2"), run("own", "3")]) == ["reviews", "reviews", "own"]
@@ -140,6 +140,15 @@ def test_tasks_that_share_texts_or_name_one_unit_are_one_unit():
     assert task_units([run("a", "1", unit="news"), run("b", "2", unit="news")]) == ["news", "news"]
     assert task_units([run("a", "1"), run("b", "2"), run("c", "1", "2")]) == ["a", "a", "a"]
     assert task_units([run("a", "1"), run("mr", "1"), run("b", "2")]) == ["reviews", "reviews", "b"]
+    # one file, or one dataset of the hub, whose test rows are cut anew for each label
+    files = {"from": "files", "files": {"train/toxic.csv": "f0"}}
+    assert task_units([run("a", "1", **files), run("b", "2", **files), run("c", "3")]) == ["a", "a", "c"]
+    labels = {"dataset": {"label": "one"}}
+    hub = [
+        replace(run(task, task, **{"from": "hub", "path": "x", "name": name}), config=labels)
+        for task, name in (("a", "first"), ("b", "first"), ("c", "second"))
+    ]
+    assert task_units(hub) == ["a", "a", "c"]
     # the name of a unit is no reason to join it
     assert len(set(task_units([run("mr", "1"), run("reviews", "2")]))) == 2
 
