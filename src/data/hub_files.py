@@ -58,8 +58,8 @@ def load_hub_data(config: DatasetConfig, check: Check) -> HubData:
         the dataset cannot be read.
     """
     files, given = config.hub, str(config.hub.path)
-    folder = expand_home(given)
-    if folder.is_dir():
+    folder = _find_folder(given)
+    if folder is not None:
         if files.revision != HubFiles.revision:
             raise UserError(
                 f"dataset.hub.revision={files.revision}: dataset.hub.path={given} is a local folder, and folders have "
@@ -68,7 +68,7 @@ def load_hub_data(config: DatasetConfig, check: Check) -> HubData:
         if hub.is_hub_id(given):
             log.info("%s: the folder '%s' here is read, not the hub's dataset of that name", config.name, given)
         return _load_folder(config, folder, check)
-    _check_id(given, folder)
+    _check_id(given)
     hub.check_revision("dataset.hub.revision", files.revision)
     return _load_id(config, check)
 
@@ -79,17 +79,22 @@ def check_hub_data(config: DatasetConfig) -> None:
     For errors see `load_hub_data`.
     """
     files, given = config.hub, str(config.hub.path)
-    folder = expand_home(given)
-    if folder.is_dir():
+    if _find_folder(given) is not None:
         return
-    _check_id(given, folder)
+    _check_id(given)
     if not hub.go_offline_unless_reachable() and _cached_snapshot(given, files.revision) is None:
         load_hub_data(config, lambda _: None)
 
 
-def _check_id(given: str, folder: Path) -> None:
+def _find_folder(given: str) -> Path | None:
+    """Return the folder that a path names, None if it names none; an empty path does not name the current one."""
+    folder = expand_home(given)
+    return folder if given and folder.is_dir() else None
+
+
+def _check_id(given: str) -> None:
     """Raise a UserError if a path that is no folder is no id of the hub either."""
-    if folder.is_file():
+    if expand_home(given).is_file():
         raise UserError(f"dataset.hub.path={given} is a file. Use dataset=files dataset.train={given}.")
     if hub.looks_like_path(given) or not hub.is_hub_id(given):
         raise UserError(

@@ -24,13 +24,13 @@ def test_the_pairs_of_a_task_are_corrected_as_two_families():
     tasks = [
         replace(task, predictions={names[run]: each for run, each in task.predictions.items()}
                 | {"max": np.where(np.arange(len(task.labels)) % 2, task.predictions["a"], task.predictions["b"])})
-        for task in MIXED
+        for task in MIXED[1:4]
     ]  # fmt: skip
     pairs = list(combinations(("cls", "pooler", "mean", "max"), 2))
     found = contrasts(tasks, pairs, margin=0.05, resamples=FAST)
-    assert [(one.task, one.a, one.b) for one in found] == [(task.name, *pair) for task in MIXED for pair in pairs]
+    assert [(one.task, one.a, one.b) for one in found] == [(task.name, *pair) for task in tasks for pair in pairs]
     families = {(one.task, one.family) for one in found}
-    assert len(families) == 2 * len(MIXED)
+    assert len(families) == 2 * len(tasks)
     for task, family in families:
         members = [one for one in found if (one.task, one.family) == (task, family)]
         assert ("max" in {one.b for one in members}) == (family == "other pairs") and len(members) == 3

@@ -337,8 +337,8 @@ def test_a_linear_probe_scores_cls_and_its_affine_image_alike(bert: Path, tmp_pa
 
 def test_a_real_checkpoint_on_real_rows(shared: Path, tmp_path: Path) -> None:
     """On CoLA's first rows, features equal a plain pass; the interval holds the peer's score."""
-    lines = (shared / "data/glue_data/CoLA/train.tsv").read_text().split("\n")[:700]
-    for name, part in (("train", lines[:500]), ("test", lines[500:])):
+    lines = (shared / "data/glue_data/CoLA/train.tsv").read_text().split("\n")[:260]
+    for name, part in (("train", lines[:160]), ("test", lines[160:])):
         with (tmp_path / f"{name}.csv").open("w", newline="") as file:
             csv.writer(file).writerows([["text", "label"], *([row.split("\t")[3], row.split("\t")[1]] for row in part)])
     folder = shared / "models" / "all-MiniLM-L6-v2"

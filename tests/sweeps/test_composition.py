@@ -10,7 +10,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError
 
-from src.sweeps.composition import MAX_COMPOSITIONS, JobComposer
+from src.sweeps import composition
+from src.sweeps.composition import JobComposer
 
 JOBS = [
     ["seed=0", "dataset=mrpc"],
@@ -71,16 +72,18 @@ def test_each_choice_of_options_is_composed_once(composed: Any, monkeypatch: pyt
         calls.append(words)
         return load(self, master, words)
 
+    kept = 5
+    monkeypatch.setattr(composition, "MAX_COMPOSITIONS", kept)
     monkeypatch.setattr(type(loader), "load_sweep_config", counted)
     composer = JobComposer(loader)
     assert [composer.load_sweep_config(config, ["pooling=cls", f"seed={seed}"]).seed for seed in (0, 1)] == [0, 1]
     carved = [composer.load_sweep_config(config, ["pooling=cls", f"probe.carve={carve}"]) for carve in (0.1, 0.2)]
     assert [each.probe.carve for each in carved] == [0.1, 0.2]
     assert calls == [["pooling=cls"]]
-    for number in range(MAX_COMPOSITIONS):
+    for number in range(kept):
         composer.load_sweep_config(config, [f"hydra.job.name=job{number}"])
     composer.load_sweep_config(config, ["pooling=cls"])
-    assert len(calls) == MAX_COMPOSITIONS + 2
+    assert len(calls) == kept + 2
 
 
 def test_a_composer_that_is_unpickled_again_keeps_its_compositions(composed: Any) -> None:

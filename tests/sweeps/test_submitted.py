@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -104,7 +106,10 @@ def interrupt(jobs: SubmittedJobs) -> None:
 
 def test_jobs_on_this_machine_are_waited_for_and_cancelled(tmp_path: Path) -> None:
     jobs = SubmittedJobs(launcher(tmp_path, "LocalLauncher"))
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+    # A job of a sweep in the background of a shell would ignore the signal.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(command, preexec_fn=heed) as process:
         submit(tmp_path, str(process.pid))
         assert jobs.running() == [str(process.pid)]
         assert jobs.cancel() == 1

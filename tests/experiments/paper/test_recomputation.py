@@ -170,3 +170,14 @@ def test_the_correction_over_all_pairs_is_that_computed_by_hand(evidence: Eviden
         p[{a, b} <= main][a, b] = tail
     corrected = holm_by_hand(p[True]) | holm_by_hand(p[False])
     assert {(each.a, each.b): each.p_holm for each in found} == pytest.approx(corrected, abs=1e-9)
+
+
+def test_the_records_of_another_encoder_hold_the_scores_that_were_published_for_it() -> None:
+    """By MTEB for the mean of all-MiniLM-L6-v2; SICK's test part by a plain loop over its file."""
+    published = {"sts12": 72.37, "sts13": 80.60, "sts14": 75.59, "sts15": 85.39, "sick_r": 77.15}
+    found = {
+        run["dataset"]: float(stats.spearmanr(run["label"], run["prediction"])[0])
+        for run in read_runs(RECORDS_DIR / "similarity" / "all-MiniLM-L6-v2")
+        if run["pooling"] == "mean" and run["config"]["probe"]["features"] == "none"
+    }
+    assert {task: 100 * found[task] for task in published} == pytest.approx(published, abs=0.02)

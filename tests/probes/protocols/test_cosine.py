@@ -219,17 +219,12 @@ def test_measured_scores_of_the_embedded_model(shared: Path, store: Path, poolin
 @pytest.mark.parametrize(
     ("task", "expected"),
     [
-        ("dataset=sts12", 72.37),
         ("dataset=sts13", 80.60),
-        ("dataset=sts14", 75.59),
-        ("dataset=sts15", 85.39),
         ("dataset=stsb dataset.splits.test=test", 82.03),
-        ("dataset=sick_sts", 77.58),
-        ("dataset=sick_r", 77.15),
     ],
 )
 def test_published_scores(shared: Path, store: Path, task: str, expected: float) -> None:
-    """Published for this checkpoint by MTEB; SICK's test part by a plain loop over the same files."""
+    """Published for this checkpoint by MTEB; the committed records hold those of the other years."""
     model = ["model=checkpoint", f"model.path={shared / 'models' / 'all-MiniLM-L6-v2'}", "pooling=mean"]
     prepared = prepare(shared_task(shared, store, *model, *task.split()))
     assert list(prepared.data.roles) == ["test"]
