@@ -1,7 +1,7 @@
 """Extraction against other libraries and against the machine's rate of matrix products.
 
 All read the same rows with the same checkpoint, in one process on the same cores. A peer computes
-one pooling; the suite computes and stores all poolings that the checkpoint supports. They take
+one pooling; the suite takes all poolings that the checkpoint supports from one pass. They take
 turns over slices of the rows, so that a change of the machine's speed affects all. A ratio is the
 median over the turns.
 """
@@ -113,7 +113,7 @@ class Figures:
         lines = [
             f"{self.name}: {self.rows:,} rows, {self.tokens:,} real tokens, {len(self.ours)} turns, "
             f"{cores()} cores of {collect()['cpu']}",
-            f"  the suite, {self.poolings} poolings stored: {sum(self.ours):.1f} s, "
+            f"  the suite, {self.poolings} poolings: {sum(self.ours):.1f} s, "
             f"share of the fastest product's rate {self.share(sum(self.ours)):.2f}",
         ]
         if self.mixed:

@@ -88,7 +88,7 @@ def compute(evidence: Evidence) -> str:
     found, launching = evidence.json("benchmark.json"), evidence.json("overhead.json")["jobs"]
     machine = found["provenance"]
     passes = [
-        f"{each['name']} ({each['rows']:,} rows, {each['poolings']} poolings stored) {each['ours']:.0f} s"
+        f"{each['name']} ({each['rows']:,} rows, {each['poolings']} poolings) {each['ours']:.0f} s"
         for each in found["encoder"]
     ]
     text = (

@@ -156,7 +156,8 @@ def _workers_row(figures: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _encoder_row(figures: dict[str, Any]) -> tuple[str, ...]:
-    what = f"{figures['name']}: {figures['rows']:,} rows, {figures['poolings']} poolings stored, against one pooling"
+    size = f"{figures['rows']:,} rows, {figures['poolings']} poolings from one pass"
+    what = f"{figures['name']}: {size}, against one pooling"
     peer = f"{figures['peer']}, batches of 32: {figures['theirs']:.0f} s"
     return what, f"{figures['ours']:.0f} s", peer, f"{figures['ratio']:.2f}"
 

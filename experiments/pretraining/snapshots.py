@@ -47,7 +47,8 @@ def main(options: Options) -> None:
     snapshots = sorted(path for path in folders if path.name.isdecimal() and (path / "config.json").is_file())
     if not snapshots:
         raise UserError(
-            f"snapshots={options.snapshots}: no snapshot there. Name a folder whose folders are named by their steps."
+            f"snapshots={options.snapshots}: no snapshot there. A training with pace.snapshots=[STEP,...] "
+            "leaves them in snapshots/ of its output."
         )
     overrides = [f"dataset={','.join(options.datasets)}", f"pooling={','.join(options.poolings)}"]
     if options.data_root:

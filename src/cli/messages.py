@@ -42,6 +42,7 @@ HINTS = {
     "model": "A model of the hub is model=OWNER/NAME, a folder is model.path={name}.",
     "dataset": "A dataset of the hub, or a folder of one, is dataset=hub dataset.hub.path={name}.",
 }
+OPEN = ("dataset.splits", "probe.estimator", "schedule.lengths")  # sections that take further keys
 FULL = (errno.ENOSPC, errno.EDQUOT)  # an open file reports a full disk without its name
 UNWRITABLE = (
     *FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG,
@@ -206,7 +207,8 @@ def explain(error: OmegaConfBaseException) -> UserError:
         known = sorted(set(map(str, error.parent_node)) - {"hydra"})
         if not known:
             return UserError(f"unknown key '{key}': {parent} is empty. With a plus sign it is added: +{key}=...")
-        return unknown("key", name, known, where=f"{parent}: " if parent else "")
+        refusal = unknown("key", name, known, where=f"{parent}: " if parent else "")
+        return UserError(f"{refusal} With a plus sign it is added: +{key}=...") if parent in OPEN else refusal
     if "is not a subclass of" in first:  # names a class
         first = f"Got {first.rpartition('value: ')[2]}"
     if wanted := kind_of(key.split(".")):

@@ -50,9 +50,10 @@ def check_grid(key: str, grid: Any) -> None:
         for values in grid.values()
     )
     if not numbers or len(grid) != 1 or not all(0 <= value < math.inf for values in grid.values() for value in values):
+        name = next(iter(grid), "alpha") if isinstance(grid, dict) else "alpha"
         raise UserError(
             f"{key}={shortened(grid)}: one parameter with finite values of zero or more is needed, such as "
-            f"{key}.alpha=[0.001,0.1]. To try another parameter, take this one away: {key}.alpha=null."
+            f"{key}.{name}=[0.001,0.1]. For another one set {key}.{name}=null and +{key}.NAME=[...]."
         )
     for name, values in grid.items():
         at_most(f"the number of values of {key}.{name}", len(values), MAX_GRID_VALUES)

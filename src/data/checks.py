@@ -75,8 +75,8 @@ def _check_selection(data: Dataset) -> None:
     """Refuse a selection that does not fit the roles of the splits."""
     if data.selection == "development" and "development" not in data.roles:
         raise UserError(
-            f"{data.name}: dataset.selection=development needs dataset.splits.development. "
-            "Name a labelled split, or use carve."
+            f"{data.name}: dataset.selection=development needs a development split. "
+            "Name a labelled one, ++dataset.splits.development=SPLIT, or use carve."
         )
     if (data.selection == "nested") != (data.roles["test"] == data.roles["train"]):
         way_out = "Leave dataset.selection out" if data.selection == "nested" else "Set dataset.selection=nested"

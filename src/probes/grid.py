@@ -198,8 +198,8 @@ def search_grid(
     if settings.selection == "development":
         if data.development is None:
             raise UserError(
-                "selection=development needs a labelled development split. Set dataset.splits.development or "
-                "dataset.selection=carve."
+                "selection=development needs a labelled development split. Set "
+                "++dataset.splits.development=SPLIT or dataset.selection=carve."
             )
         counts = {"fitted": rows, "held_out": len(data.development.y)}
         return _search(fitter, HoldOut([None], [data.development]), counts, criterion)

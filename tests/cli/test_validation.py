@@ -70,6 +70,8 @@ from tests.cli.refusals import Command, assert_refused
         ("+probe.grid.beta=[1]", ["probe.grid.beta", "Known: alpha"]),
         ("probe.grid.alpha=[x]", ["probe.grid.alpha", "'x'"]),
         ("probe=logistic +probe.grid.beta=[1]", ["probe.grid", "beta", "probe.grid.alpha=null"]),
+        ("probe=mteb probe.grid.C=[-1]", ["probe.grid.C=null", "+probe.grid.NAME"]),
+        ("dataset=mrpc dataset.splits.development=x", ["dataset.splits", "+dataset.splits.development="]),
         ("probe.estimator._target_=os.system", ["os.system", "no estimator"]),
         ("probe.estimator._target_=nowhere.Thing", ["nowhere.Thing", "cannot be found"]),
         ("probe.estimator._target_=collections.OrderedDict", ["collections.OrderedDict", "fit and predict"]),

@@ -162,7 +162,7 @@ def controls(evidence: Evidence) -> Claim:
         " ".join(lines),
         numbers,
         f"{SWEEP.format('controls')}; python -m experiments.studies.random_weights output=FOLDER/{RANDOM}, "
-        f"then {SWEEP.format('poolings')} model=checkpoint model.path=FOLDER/{RANDOM}",
+        f"then {SWEEP.format('poolings')} model=checkpoint model.path=FOLDER/{RANDOM} pooling=cls,pooler,mean,max",
         ["tables/controls", f"tables/poolings-{RANDOM}"],
     )
 

@@ -161,7 +161,7 @@ def layers(evidence: Evidence) -> Claim:
         "that were scored, so that its D² is an upper estimate; layers are not tested against each other. "
         + " ".join(lines),
         numbers,
-        SWEEP.format("layers") + " layer='range(0,L+1)'",
+        SWEEP.format("layers"),
         ["figures/layers", *(f"tables/layers-{model}" for model in evidence.models_of("layers"))],
     )
 
