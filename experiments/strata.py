@@ -88,7 +88,9 @@ def task_answer(records: Sequence[Record]) -> Answer:
     last = max(record.result.layer for record in fitted)
     of_layer = [record for record in fitted if record.result.layer == last]
     main = [record for record in of_layer if record.result.pooling_label in MAIN_POOLINGS] or of_layer
-    pairs = [_losses_of_choice(record) for record in main]
+    pairs = [pair for pair in map(_losses_of_choice, main) if pair[1] > 0]
+    if not pairs:
+        return Answer(False)
     gain = max(1 - loss / constant for loss, constant, _ in pairs)
     counts = decodes([(loss, constant) for loss, constant, _ in pairs])
     return Answer(counts, gain, any(approximate for *_, approximate in pairs))
@@ -132,10 +134,12 @@ def row_contrast(records: Mapping[str, Record], a: str, b: str) -> RowContrast:
     result, predictions = first.result, first.predictions
     if not have_same_rows(predictions, records[b].predictions):
         raise UserError(f"{result.dataset}: {a} and {b} were scored on different rows. Run them again on the same.")
-    clusters = row_clusters(predictions["row"], predictions.get("group"))
+    clusters, groups = row_clusters(predictions["row"], predictions.get("group")), count_groups(predictions)
     if stratum_of(result) == SIMILARITY:
         both = {name: records[name].predictions["prediction"] for name in (a, b)}
-        return spearman_contrast(result.dataset, predictions["label"], both, a, b, clusters, predictions.get("set"))
+        sets = predictions.get("set")
+        found = spearman_contrast(result.dataset, predictions["label"], both, a, b, clusters, sets)
+        return replace(found, groups=groups)
     losses = {name: record_losses(records[name]) for name in (a, b)}
     if missing := [name for name, each in losses.items() if each is None]:
         raise UserError(
@@ -143,7 +147,14 @@ def row_contrast(records: Mapping[str, Record], a: str, b: str) -> RowContrast:
         )
     kept = {name: each for name, each in losses.items() if each is not None}
     folds = predictions["fold"] if predictions["fold"].max(initial=-1) >= 0 else None
-    return deviance_contrast(TaskLosses(result.dataset, kept, record_constant(first), clusters, folds), a, b)
+    task = TaskLosses(result.dataset, kept, record_constant(first), clusters, folds)
+    return replace(deviance_contrast(task, a, b), groups=groups)
+
+
+def count_groups(predictions: Mapping[str, Array]) -> int | None:
+    """Return the number of groups of a record's rows; None for rows without groups."""
+    groups = predictions.get("group")
+    return None if groups is None else len(np.unique(groups))
 
 
 def explained(record: Record) -> RowContrast:
@@ -163,7 +174,7 @@ def explained(record: Record) -> RowContrast:
     folds = predictions["fold"] if predictions["fold"].max(initial=-1) >= 0 else None
     both = {record.result.pooling_label: losses, "constant": constant}
     task = TaskLosses(record.result.dataset, both, constant, clusters, folds)
-    return deviance_contrast(task, record.result.pooling_label, "constant")
+    return replace(deviance_contrast(task, record.result.pooling_label, "constant"), groups=count_groups(predictions))
 
 
 def average_level(stratum: StratumTasks, name: str) -> float | None:

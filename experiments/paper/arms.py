@@ -16,6 +16,7 @@ from experiments.paper.evidence import Evidence
 from experiments.strata import STRATA, stratum_of, task_answer
 from experiments.studies.pooler_arms import ARMS
 from experiments.units import unit_members
+from src.errors import UserError
 from src.evaluation.differences import Difference, p_equivalence, verdict
 from src.evaluation.metrics import Array
 from src.evaluation.multiplicity import MAIN_POOLINGS, holm_within
@@ -146,7 +147,13 @@ class SeedRuns:
         """Return all contrasts of a stratum, after Holm over each family.
 
         There are none with fewer than two seeds or two units.
+
+        Raises
+        ------
+        UserError
+            A model lacks a run that others have.
         """
+        self._check_complete(stratum)
         tasks = self.tasks(stratum, regression=regression)
         names, members = self._unit_members(stratum, tasks)
         if len(self.seeds) < 2 or len(names) < 2:
@@ -165,6 +172,18 @@ class SeedRuns:
                 for quantity, value, difference, own, equal in zip(family, values, differences, p, same, strict=True)
             ]  # fmt: skip
         return found
+
+    def _check_complete(self, stratum: str) -> None:
+        """Raise UserError if a model of `seeds` lacks a task or a pooling: the task would be left out silently."""
+        labels = [f"{arm}-{seed}" for arm in self.arms for seed in self.seeds]
+        for (own, dataset), runs in self.runs.items():
+            poolings = {name for of_model in runs.values() for name in of_model}
+            for label in labels if own == stratum else ():
+                if missing := sorted(poolings - runs.get(label, {}).keys()):
+                    raise UserError(
+                        f"{self.name}: the records of {label} lack {dataset} with {', '.join(missing)}, which others "
+                        "have. Run them, and collect the records again."
+                    )
 
     def _combine(self, stratum: str, tasks: Sequence[str], quantity: Quantity) -> Array:
         """Return a quantity of each seed and task."""

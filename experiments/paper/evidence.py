@@ -9,8 +9,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from experiments.bundles import Record
 from experiments.manifest import RECORDS_DIR, read_committed
 from experiments.paper.labels import by_dtype, by_pooling, regularisation
@@ -40,8 +38,8 @@ LADDER = {  # steps from [CLS] to the pooler, and a control
     "random_pooler": "a random pooler",
 }
 STRENGTHS = ("none", "weak", "tuned")  # of the ladder's penalty
-RESAMPLES = 10_000  # of the real tasks' contrasts
-FEWER = 1_000  # of all other contrasts
+RESAMPLES = 10_000  # of a contrast
+FEWER = 1_000  # of one in Spearman's correlation
 Label = Callable[[Result], str]
 
 
@@ -136,7 +134,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
         """Return the paired differences of `PAIRS` on each real task, in its own metric; Holm over a task's pairs."""
         if model not in self._contrasts:
             found = self.tasks(f"poolings/{model}", pooling=MAIN_POOLINGS)
-            self._contrasts[model] = self.resampling.contrasts(sort_tasks(found), PAIRS, resamples=RESAMPLES)
+            self._contrasts[model] = self.resampling.contrasts(sort_tasks(found), PAIRS, resamples=resamples(found))
         return self._contrasts[model]
 
     def similarity_contrasts(self, model: str) -> list[Contrast]:
@@ -145,7 +143,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
         if name not in self._contrasts:
             records = [each for each in self[name] if is_unscaled(each.result)]
             found = paired_tasks(each for each in records if each.result.pooling_label in MAIN_POOLINGS)
-            self._contrasts[name] = self.resampling.contrasts(found, PAIRS, resamples=FEWER)
+            self._contrasts[name] = self.resampling.contrasts(found, PAIRS, resamples=resamples(found))
         return self._contrasts[name]
 
     def answer(self, model: str, records: Sequence[Record]) -> Answer:
@@ -289,9 +287,8 @@ def is_unscaled(result: Result) -> bool:
 
 
 def resamples(tasks: Sequence[Task]) -> int:
-    """Return the resamples of a claim that is not primary, fewer for tasks with several draws."""
-    dimensions = max((np.ndim(predictions) for task in tasks for predictions in task.predictions.values()), default=1)
-    return FEWER if dimensions == 1 else FEWER // 3
+    """Return the resamples of some tasks' contrasts, fewer for correlations of ranks, which take the longest."""
+    return FEWER if any(task.metric == "spearman" for task in tasks) else RESAMPLES
 
 
 def _matches(result: Result, only: Mapping[str, Container[Any]]) -> bool:

@@ -204,7 +204,7 @@ def describe_setting(setting: Setting) -> str:
     left_out = ""
     if setting.failed:
         named = [f"{name} ({100 * (answer.gain or 0):z.1f} %)" for name, answer in setting.failed.items()]
-        left_out = f" Left out, since no probe beats the constant's loss by 5 %: {join_names(named)}."
+        left_out = f" Left out, since too little is decoded at the last layer: {join_names(named)}."
     if setting.approximate:
         left_out += " The constant of older records is that of the test labels."
     if not setting.claims:

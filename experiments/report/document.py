@@ -27,8 +27,9 @@ EXPLANATIONS = (
     "Inconclusive is no verdict of equal quality: the rows were too few for either. Groups are not tested against "
     "each other, and baselines have no paired test.",
     "Over tasks the scale is D², the share of the constant's log-loss (scores: squared error) that a probe removes, in "
-    "points. Tasks on which no probe beats the constant by 5 % on the rows that chose its penalty are left out. Tasks "
-    "that share texts are one unit; with fewer than five units a claim is about these tasks alone.",
+    "points. Tasks on which none of cls, pooler and mean beats the constant by 5 % at the last layer, on the rows that "
+    "chose the penalty, are left out. Tasks that share texts are one unit; with fewer than five units a claim is about "
+    "these tasks alone.",
     "Of several layers one is chosen together with its pooling, by the loss on the rows that chose the penalty where "
     "all records hold it, else by the test score. Claims over tasks are made at the last layer.",
     "Where tests leave several, the preferred pooling is no random projection, takes fewer bytes per row, needs no "

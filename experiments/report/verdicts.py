@@ -85,7 +85,8 @@ def judge_failed(answer: Answer) -> Verdict:
     more = ("The constant is approximate, that of the test labels: the records hold none.",)
     return Verdict(
         "",
-        f"Nothing is decoded here, so none is recommended: the best probe removes {share}; a task counts from 5 % on.",
+        f"Too little is decoded, so none is recommended: at the last layer the best of the main poolings removes "
+        f"{share}; a task counts from 5 % on.",
         more if answer.approximate else (),
     )
 

@@ -20,6 +20,7 @@ from src.evaluation.samples import SPARSE, is_sparse
 
 MARGIN = 0.01  # 1 point of the task's metric, fixed beforehand
 LEVEL = 0.05
+FEW_GROUPS = 20  # of rows, below which a contrast is flagged
 FEW_ROWS = 250  # test rows below which a contrast is flagged; simulation.csv shows errors at 71
 
 
@@ -212,6 +213,8 @@ def unequal_widths(task: Task, a: str, b: str) -> str | None:
 
 def _flag(task: Task, a: str, b: str) -> str | None:
     reasons = []
+    if task.groups is not None and len(np.unique(task.groups)) < FEW_GROUPS:
+        reasons.append(f"fewer than {FEW_GROUPS} groups of rows")
     if len(task.labels) < FEW_ROWS:
         reasons.append(f"fewer than {FEW_ROWS} rows")
     if is_sparse(task.labels, np.concatenate([_predictions(task, a), _predictions(task, b)]), task.classes):

@@ -9,7 +9,7 @@ import numpy as np
 from src.evaluation.bootstrap import RESAMPLES, bca, sparse_note, unseen_bound, widen
 from src.evaluation.metrics import Array, check_predictions, confusion_counts, metrics
 from src.evaluation.proportions import wilson
-from src.evaluation.samples import Sample, is_sparse, metric_sample
+from src.evaluation.samples import FEWEST_GROUPS, Sample, is_sparse, metric_sample
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,9 @@ def evaluate(
         constant = "the probe predicts one value for all rows"
         reason = constant if np.ptp(labels) else "the labels to be predicted are all equal"
         return Estimate(None, None, None, reason, "undefined")
+    if groups is not None and len(sample.counts) < FEWEST_GROUPS:
+        reason = f"{len(sample.counts)} groups of rows, and {FEWEST_GROUPS} are needed for an interval"
+        return Estimate(value, None, None, reason, "no interval")
     if name == "accuracy" and len(predictions) == 1 and groups is None:
         return Estimate(value, *wilson(round(value * len(labels)), len(labels)), None, "Wilson" + note)
     sparse = is_sparse(labels, predictions, classes)

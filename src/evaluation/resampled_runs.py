@@ -20,7 +20,7 @@ from src.evaluation.bootstrap import (
 )
 from src.evaluation.differences import Difference, difference_from_interval, two_sided
 from src.evaluation.metrics import Array, check_predictions, correlation, metrics, scaled
-from src.evaluation.samples import Sample, group_matrix, is_sparse, metric_sample
+from src.evaluation.samples import FEWEST_GROUPS, Sample, group_matrix, is_sparse, metric_sample
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,14 @@ class ResampledRuns:
         if not np.isfinite(value):
             reason = "undefined: one side predicts one value for all rows, or the labels are all equal"
             return Difference(None, None, None, None, None, None, reason)
+        if self.groups is not None and len(self.counts) < FEWEST_GROUPS:
+            reason = f"no interval: {len(self.counts)} groups of rows, and {FEWEST_GROUPS} are needed"
+            return Difference(value, None, None, None, None, None, reason)
         counts, left_out, draws = self.counts, self.left_out[:, a] - self.left_out[:, b], len(by_draw)
         strata = self.strata
         freedom = _degrees_of_freedom(counts, left_out, strata)
+        if self.groups is not None:
+            freedom = min(freedom, len(counts) - 1)
         if draws > 1:  # a draw left out counts as a row does, so that the acceleration is that of both
             counts = np.append(counts, np.ones(draws))
             left_out = np.append(left_out, (by_draw.sum() - by_draw) / (draws - 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +51,8 @@ class RowContrast:
         Standard error for new rows, at least 1 / rows.
     unit : str or None
         Equal for tasks that share texts; None for a task that shares none.
+    groups : int or None
+        Groups of rows, where rows come in groups.
     """
 
     task: str
@@ -60,11 +63,20 @@ class RowContrast:
     clusters: Array
     error: float
     unit: str | None = None
+    groups: int | None = None
 
     @property
     def difference(self) -> Difference:
-        """The contrast with its intervals and p-value, by normal quantiles."""
-        return student_difference(self.value, self.error, np.inf, "error of the rows, normal quantiles")
+        """The contrast with its intervals and p-value: of rows by normal quantiles, of groups by Student's."""
+        return student_difference(self.value, self.error, *quantiles([self]))
+
+
+def quantiles(found: Sequence[RowContrast]) -> tuple[float, str]:
+    """Return the degrees of freedom of the rows' error of some tasks, infinite without groups, and its method."""
+    groups = [each.groups for each in found if each.groups is not None]
+    if not groups:
+        return np.inf, "error of the rows, normal quantiles"
+    return min(groups) - 1, f"error of the rows, {min(groups)} groups at least, Student's quantiles"
 
 
 def row_clusters(digests: Array, groups: Array | None = None) -> Array:

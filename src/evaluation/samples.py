@@ -17,6 +17,7 @@ CHUNK_NUMBERS = 1 << 25  # float64 numbers of a statistic in memory: 256 MiB
 PARALLEL_NUMBERS = 2_000_000  # of all resamples together, from which threads gain more than they cost
 GROUP = 16  # chunks of resamples that are drawn before their statistics are computed
 SPARSE = 5  # rows or predictions of a class; with fewer, resamples may miss what new rows would show
+FEWEST_GROUPS = 5  # of rows, from which a bootstrap over groups has an interval
 MAX_CELLS = 1024  # kinds of rows that are listed for `unseen`
 
 

@@ -11,7 +11,7 @@ from src.errors import UserError
 from src.evaluation.differences import Difference, p_equivalence, student_difference, verdict
 from src.evaluation.metrics import Array
 from src.evaluation.multiplicity import family_of, holm_within
-from src.evaluation.row_contrasts import RowContrast, clustered_variance
+from src.evaluation.row_contrasts import RowContrast, clustered_variance, quantiles
 
 FEWEST_UNITS = 5  # of a claim about tasks in general
 MARGIN = 0.01  # 1 point of D² or of Spearman's correlation, fixed beforehand
@@ -77,7 +77,8 @@ def mean_over_units(found: Sequence[RowContrast], *, margin: float = MARGIN) -> 
 
     A unit's value is the mean of its tasks. With `FEWEST_UNITS` units or more, the standard error is
     the larger one of that of the units and that of the rows, with Student's quantiles. With fewer it
-    is that of the rows alone, with normal quantiles.
+    is that of the rows alone, with normal quantiles; where rows come in groups, with Student's for
+    the fewest groups of a task.
 
     Raises
     ------
@@ -92,11 +93,14 @@ def mean_over_units(found: Sequence[RowContrast], *, margin: float = MARGIN) -> 
     weights = 1 / (np.bincount(members)[members] * len(units))
     values = np.array([each.value for each in found])
     value, of_rows = float(weights @ values), _rows_error(found, weights)
-    error, freedom, method = of_rows, np.inf, "error of the rows, normal quantiles"
+    error, (freedom, method) = of_rows, quantiles(found)
     if len(units) >= FEWEST_UNITS:
         means = np.bincount(members, weights=values) / np.bincount(members)
         error = max(of_rows, float(means.std(ddof=1)) / len(units) ** 0.5)
-        freedom, method = len(units) - 1, f"error of {len(units)} units or of their rows, Student's quantiles"
+        freedom, method = (
+            min(freedom, len(units) - 1),
+            f"error of {len(units)} units or of their rows, Student's quantiles",
+        )
     difference = student_difference(value, error, freedom, method)
     first = found[0]
     return MeanContrast(

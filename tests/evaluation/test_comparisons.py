@@ -149,3 +149,19 @@ def test_copies_of_a_row_in_one_group_add_nothing(name, classes):
         for n in (1, 4)
     )
     assert (four.low, four.high) == pytest.approx((one.low, one.high), abs=1e-6) and "120 groups" in four.method
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "f1"])
+def test_few_groups_have_no_interval(metric: str) -> None:
+    y, a, b = np.random.default_rng(0).integers(2, size=(3, 200))
+    few, five = np.arange(200) % 4, np.arange(200) % 5
+    for found in (
+        compare(metric, y, a, b, classes=2, resamples=500, groups=few),
+        evaluate(metric, y, a, classes=2, resamples=500, groups=few),
+    ):
+        assert found.value is not None and found.low is found.high is None
+    wide = compare(metric, y, a, b, classes=2, resamples=2000, groups=five)
+    assert wide.low is not None and wide.high is not None
+    if metric == "accuracy":
+        gaps = [np.mean((a == y)[five == each]) - np.mean((b == y)[five == each]) for each in range(5)]
+        assert (wide.high - wide.low) / 2 > 2.2 * np.std(gaps, ddof=0) / 5**0.5, "Student's quantile is 2.78"

@@ -195,3 +195,27 @@ def test_a_mean_needs_one_contrast_per_task():
     for found in ([], [one, one], [one, other]):
         with pytest.raises(UserError, match="one contrast"):
             mean_over_units(found)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 10, 30])
+def test_a_claim_on_few_groups_keeps_its_error_rate(count: int) -> None:
+    generator, rows, trials, rejected = np.random.default_rng(count), 240, 800, 0
+    groups = np.arange(rows) % count
+    constant = np.full(rows, np.log(2))
+    for _ in range(trials):
+        shift = generator.standard_normal(count)[groups] * 0.2  # rows of a group are alike
+        losses = {name: 0.5 + generator.standard_normal(rows) * 0.1 for name in ("a", "b")}
+        task = TaskLosses("one", {**losses, "a": losses["a"] + shift}, constant, groups.astype(np.uint64))
+        found = mean_over_units([replace(deviance_contrast(task, "a", "b"), groups=count)])
+        rejected += found.p is not None and found.p <= 0.05
+    assert rejected / trials == pytest.approx(0.05, abs=0.025)
+
+
+def test_one_group_has_no_error() -> None:
+    generator = np.random.default_rng(0)
+    losses = {name: generator.uniform(0.2, 0.6, 100) for name in ("a", "b")}
+    task = TaskLosses("one", losses, np.full(100, np.log(2)), np.zeros(100, dtype=np.uint64))
+    found = mean_over_units([replace(deviance_contrast(task, "a", "b"), groups=1)])
+    assert found.difference.low is found.difference.p is None and found.verdict == INCONCLUSIVE
+    (corrected,) = correct_claims([found])
+    assert corrected.p is None and corrected.p_equivalence is None and corrected.verdict == INCONCLUSIVE

@@ -50,11 +50,12 @@ def claims(evidence: Evidence) -> list[Claim]:
 
 
 def _claim(evidence: Evidence, study: Study) -> Claim:
-    found = [each for each in study.all_contrasts() if each.regression]
+    contrasts = list(study.all_contrasts())
+    found = [each for each in contrasts if each.regression]
     text = [_trainings(study), _checks(evidence, study)]
     see = ["tables/arms-checks", "tables/arms-levels"]
     if found:
-        text.append(_scopes(found))
+        text.append(_scopes(contrasts))
         see.insert(0, "tables/arms")
     else:
         text.append(NO_CONTRAST if len(study.facts) == study.planned else NOT_YET)
@@ -118,21 +119,41 @@ def next_sentences(evidence: Evidence) -> str:
     found = [
         each
         for each in (study.all_contrasts() if study else ())
-        if each.regression and each.quantity.arms == f"{NEXT_SENTENCES} − {WORDS_ONLY}"
+        if each.quantity.arms == f"{NEXT_SENTENCES} − {WORDS_ONLY}"
     ]
     if study is None or not found:
         return ""
     parts = [
-        f"{NAMES[pooling]} is "
-        + join_names([f"{_shown(each)} for {each.stratum}" for each in found if each.quantity.name == pooling])
-        for pooling in ("cls", "mean")
+        f"{NAMES[pooling]} is " + join_names(_strata_shown([each for each in found if each.quantity.name == pooling]))
+        for pooling in NAMES
     ]
     checks = [_learnt(study, arm) for arm in study.arms if arm != WORDS_ONLY]
     return (
-        f"Does next-sentence prediction make them? In {len(study.facts)} small encoders trained alike but for it, "
-        f"{len(study.seeds)} seeds each, with it (negatives from another document) less without it, in points: "
-        f"{'; '.join(parts)}. Learnt, above {LEARNT:.0%} of held-out pairs: {'; '.join(checks)}."
+        "What does next-sentence prediction do to [CLS] and the mean? Small encoders were trained alike with it "
+        f"(negatives from another document) and without it, {len(study.seeds)} seeds each. With it less without it, "
+        f"in points, by the error of seeds and units: {'; '.join(parts)}. Learnt, above {LEARNT:.0%} of held-out "
+        f"pairs: {'; '.join(checks)}."
     )
+
+
+def _strata_shown(found: Sequence[SeedContrast]) -> list[str]:
+    """Return a contrast in each stratum, and without the regression tasks where its sign or verdict differs."""
+    shown = []
+    for each in found:
+        if each.regression:
+            size = f"{len(each.tasks)} tasks of {len(each.units)} units"
+            shown.append(f"{_shown(each)} for {each.stratum}, {size}")
+            repeated = [other for other in found if other.stratum == each.stratum and not other.regression]
+            shown[-1] += "".join(
+                f" (classification tasks only: {_shown(other)})" for other in repeated if _differs(each, other)
+            )
+    return shown
+
+
+def _differs(one: SeedContrast, other: SeedContrast) -> bool:
+    """Return whether two contrasts have another sign or another verdict."""
+    values = [each.difference.value or 0.0 for each in (one, other)]
+    return one.verdict != other.verdict or values[0] * values[1] < 0
 
 
 def _shown(each: SeedContrast) -> str:
@@ -147,7 +168,10 @@ def _shown(each: SeedContrast) -> str:
 def _learnt(study: Study, arm: str) -> str:
     """Return by how many trainings of an arm next sentences were learnt, and their held-out accuracies."""
     labels = [label for label in study.labels if study.facts[label]["arm"] == arm]
-    accuracies = [float(study.facts[label]["nsp_accuracy"]) for label in labels]
+    known = [study.facts[label]["nsp_accuracy"] for label in labels]
+    accuracies = [float(each) for each in known if each is not None]
+    if not accuracies:
+        return f"{NEGATIVES[arm]}, not measured"
     learnt = sum(study.learnt(label) is True for label in labels)
     return f"{NEGATIVES[arm]}, {learnt} of {len(labels)} ({100 * min(accuracies):.1f} to {100 * max(accuracies):.1f} %)"
 
@@ -178,8 +202,8 @@ def _checks(evidence: Evidence, study: Study) -> str:
 
 
 def _scopes(found: list[SeedContrast]) -> str:
-    """Return the tasks of each stratum."""
-    scopes = {each.stratum: f"{each.stratum}: {join_names(each.tasks)}" for each in found}
+    """Return the tasks of each stratum, and whether nothing is conclusive, regression tasks left out or not."""
+    scopes = {each.stratum: f"{each.stratum}: {join_names(each.tasks)}" for each in found if each.regression}
     return (
         f"In points of D², {'; '.join(scopes.values())}. The error is that of seeds and units; Holm is over the five "
         "rows of a stratum and pair of arms."

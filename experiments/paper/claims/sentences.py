@@ -111,8 +111,13 @@ def describe_claims(found: Sequence[tuple[str, MeanContrast]], pooler: str = "")
     parts = []
     for stratum in dict.fromkeys(stratum for stratum, _ in found):
         mine = [each for own, each in found if own == stratum]
-        named = [f"{style.pair_label(each.a, each.b, pooler)} {format_claim(each)}, {each.verdict}" for each in mine]
-        parts.append(f"{stratum}, {scope_of(mine[0])}: {'; '.join(named)}")
+        alike = len({each.tasks for each in mine}) == 1
+        named = [
+            f"{style.pair_label(each.a, each.b, pooler)} {format_claim(each)}, {each.verdict}"
+            + ("" if alike else f" {scope_of(each)}")
+            for each in mine
+        ]
+        parts.append(f"{stratum}{f', {scope_of(mine[0])}' if alike else ''}: {'; '.join(named)}")
     return ". ".join(parts)
 
 

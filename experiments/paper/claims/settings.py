@@ -17,7 +17,7 @@ from experiments.paper.claims.sentences import (
     describe_claims,
     no_claim,
 )
-from experiments.paper.evidence import FEWER, PAIRS, Evidence, is_real, resamples
+from experiments.paper.evidence import PAIRS, Evidence, is_real, resamples
 from experiments.paper.labels import by_pairing, by_pooling, layer_and_pooling, rows_per_class
 from experiments.strata import StratumTasks, average_level
 from experiments.tasks import paired_tasks
@@ -101,7 +101,8 @@ def coherence_contrasts(evidence: Evidence, model: str) -> list[tuple[str, Contr
         tasks += [(pairing, task) for task in evidence.tasks(f"coherence/{model}", pairing=[pairing])]
         own = [each for each in evidence.optional(f"pairs/{model}") if each.result.dataset == "demo_coherence"]
         tasks += [(pairing, task) for task in paired_tasks(each for each in own if each.result.pairing == pairing)]
-    found = evidence.resampling.contrasts([task for _, task in tasks], PAIRS, resamples=FEWER)
+    alone = [task for _, task in tasks]
+    found = evidence.resampling.contrasts(alone, PAIRS, resamples=resamples(alone))
     named = zip([pairing for pairing, _ in tasks for _ in PAIRS], found, strict=True)
     return [(pairing, each) for pairing, each in named if each.b == "cls"]
 

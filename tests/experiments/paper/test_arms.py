@@ -21,6 +21,7 @@ from experiments.paper.figures.registry import FIGURES, drawable
 from experiments.paper.tables.arms import arms
 from experiments.strata import SINGLE
 from experiments.studies.pooler_arms import ARMS as POOLER_ARMS
+from src.errors import UserError
 from tests.helpers.records import make_result
 
 ARMS = ("mlm", "nsp_other_document", "nsp_same_document")
@@ -183,6 +184,17 @@ def test_there_are_no_contrasts_before_all_planned_trainings_are_there(tmp_path:
     assert not claim.numbers and "10 trainings of 15 planned" in claim.text and "when all planned" in claim.text
     assert FIGURES["arms"].has_content(evidence, evidence.files) and not FIGURES["arms"].has_content(some, some.files)
     assert "arms" in drawable(evidence, evidence.files) and "arms" not in drawable(some, some.files)
+
+
+@pytest.mark.parametrize("pooling", [None, "mean"])
+def test_a_training_that_lacks_a_run_of_the_others_is_an_error(evidence: Evidence, pooling: str | None) -> None:
+    kept = [
+        each
+        for each in evidence["arms/nsp"]
+        if (each.result.model, each.result.dataset) != ("mlm-1", "trec") or pooling not in (None, each.result.pooling)
+    ]
+    with pytest.raises(UserError, match=r"mlm-1.*trec"):
+        Study(Evidence({"arms/nsp": kept}, evidence.files), "nsp").contrasts(SINGLE)
 
 
 def test_one_seed_has_no_contrasts(tmp_path: Path, evidence: Evidence) -> None:
