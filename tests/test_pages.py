@@ -159,7 +159,7 @@ def keys(kind: Any, prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{field.name}"
 
 
-@pytest.mark.parametrize("key", keys(Config))
+@pytest.mark.parametrize("key", list(keys(Config)))
 def test_every_key_is_listed(key: str) -> None:
     text = TEXTS["docs/options.md"]
     assert f"`{key}`" in text or f"`{key}=" in text
