@@ -15,6 +15,17 @@ from src.errors import UserError
 
 T = TypeVar("T")
 
+SYNONYMS = {  # names that other libraries use: our own
+    **dict.fromkeys(("pooled_output", "pooled", "pooler_output"), "pooler"),
+    **dict.fromkeys(("avg", "average", "mean_pooling"), "mean"),
+    **dict.fromkeys(("first", "first_token", "cls_token"), "cls"),
+    **dict.fromkeys(("fp32", "float"), "float32"),
+    **dict.fromkeys(("fp16", "half"), "float16"),
+    "bf16": "bfloat16",
+    "acc": "accuracy",
+    **dict.fromkeys(("linear", "lr", "logreg"), "logistic"),
+}
+
 
 def unknown(kind: str, name: object, known: Iterable[str], *, where: str = "") -> UserError:
     """Return the error for an unknown name, with the nearest known one and the list of all.
@@ -27,8 +38,14 @@ def unknown(kind: str, name: object, known: Iterable[str], *, where: str = "") -
 
 
 def near(name: object, known: Iterable[str]) -> str:
-    """Return the end of a sentence about an unknown name: the nearest known one, or a full stop."""
-    found = difflib.get_close_matches(str(name), sorted(known), n=1)
+    """Return the end of a sentence about an unknown name: what others call a known one, the nearest, or a full stop.
+
+    >>> near("pooled_output", ["cls", "pooler"])
+    "; did you mean 'pooler'?"
+    """
+    names = sorted(known)
+    other = SYNONYMS.get(str(name).lower())
+    found = [other] if other in names else difflib.get_close_matches(str(name), names, n=1)
     return f"; did you mean '{found[0]}'?" if found else "."
 
 
