@@ -175,7 +175,7 @@ def student_difference(value: float, error: float, freedom: float, method: str) 
     value, error : float
         An error of 0 leaves the difference without an interval and without a p-value.
     freedom : float
-        Degrees of freedom; infinite for normal quantiles. So do 0 degrees.
+        Degrees of freedom; infinite for normal quantiles. With 0 there is no interval and no p-value.
     method : str
     """
     if not freedom > 0:

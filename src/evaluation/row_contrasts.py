@@ -76,7 +76,7 @@ def quantiles(found: Sequence[RowContrast]) -> tuple[float, str]:
     groups = [each.groups for each in found if each.groups is not None]
     if not groups:
         return np.inf, "error of the rows, normal quantiles"
-    return min(groups) - 1, f"error of the rows, {min(groups)} groups at least, Student's quantiles"
+    return min(groups) - 1, f"error of the rows, Student's quantiles for {min(groups)} groups"
 
 
 def row_clusters(digests: Array, groups: Array | None = None) -> Array:

@@ -97,10 +97,8 @@ def mean_over_units(found: Sequence[RowContrast], *, margin: float = MARGIN) -> 
     if len(units) >= FEWEST_UNITS:
         means = np.bincount(members, weights=values) / np.bincount(members)
         error = max(of_rows, float(means.std(ddof=1)) / len(units) ** 0.5)
-        freedom, method = (
-            min(freedom, len(units) - 1),
-            f"error of {len(units)} units or of their rows, Student's quantiles",
-        )
+        freedom = min(freedom, len(units) - 1)
+        method = f"error of {len(units)} units or of their rows, Student's quantiles"
     difference = student_difference(value, error, freedom, method)
     first = found[0]
     return MeanContrast(

@@ -157,12 +157,10 @@ def _differs(one: SeedContrast, other: SeedContrast) -> bool:
 
 
 def _shown(each: SeedContrast) -> str:
-    difference = each.difference
-    value, interval = (
-        format_points(difference.value, signed=True),
-        format_interval(difference.low, difference.high, signed=True),
-    )
-    return f"{value} {interval} ({each.verdict})"
+    """Return a contrast with its interval and its verdict."""
+    low, high = each.difference.low, each.difference.high
+    value = format_points(each.difference.value, signed=True)
+    return f"{value} {format_interval(low, high, signed=True)} ({each.verdict})"
 
 
 def _learnt(study: Study, arm: str) -> str:

@@ -101,8 +101,8 @@ def coherence_contrasts(evidence: Evidence, model: str) -> list[tuple[str, Contr
         tasks += [(pairing, task) for task in evidence.tasks(f"coherence/{model}", pairing=[pairing])]
         own = [each for each in evidence.optional(f"pairs/{model}") if each.result.dataset == "demo_coherence"]
         tasks += [(pairing, task) for task in paired_tasks(each for each in own if each.result.pairing == pairing)]
-    alone = [task for _, task in tasks]
-    found = evidence.resampling.contrasts(alone, PAIRS, resamples=resamples(alone))
+    members = [task for _, task in tasks]
+    found = evidence.resampling.contrasts(members, PAIRS, resamples=resamples(members))
     named = zip([pairing for pairing, _ in tasks for _ in PAIRS], found, strict=True)
     return [(pairing, each) for pairing, each in named if each.b == "cls"]
 
