@@ -26,7 +26,7 @@ from experiments.cli import ModelPath, at_least, command, required
 from experiments.files import rounded, write_csv, write_json
 from experiments.losses import without_rows
 from experiments.manifest import RECORDS_DIR, write_manifest
-from experiments.pretraining.arms import STUDIES, Arm, check_identity, read_identity
+from experiments.pretraining.arms import PREPARED, STUDIES, Arm, check_identity, read_identity
 from src.cli.messages import print_text
 from src.errors import UserError, flatten
 from src.storage.files import DAMAGE, file_digest, read_json
@@ -87,11 +87,18 @@ def main(options: Options) -> None:
     check_alike(
         {**{label: each["identity"] for label, each in facts.items()}, **{a.label: read_identity(a) for a in arms}}
     )
+    texts = text_digest(source)
+    known = {each["texts"] for each in facts.values() if each.get("texts")}
+    if texts and known - {texts}:
+        raise UserError(
+            f"{output} holds records of trainings on another text than arms={source}, so they cannot be compared. "
+            "Name other arms=, or another records= for them."
+        )
     for arm in arms:
         records = sweep(arm, options)
         # The error of contrasts between arms is that of seeds and units, so rows are kept as a sample.
         bundle += records if arm.seed == 0 else map(without_rows, records)
-        facts[arm.label] = {**describe(arm, records), **measure_heads(arm, options)}
+        facts[arm.label] = {**describe(arm, records), "texts": texts, **measure_heads(arm, options)}
         curves += [{"arm": arm.name, "seed": arm.seed, **row} for row in training_rows(arm)]
         print_text(f"{arm.label}: {len(records)} runs")
     facts = {arm.label: facts[arm.label] for arm in planned if arm.label in facts}
@@ -143,8 +150,19 @@ def label_of(row: Mapping[str, Any]) -> str:
     return f"{row['arm']}-{row['seed']}"
 
 
+def text_digest(arms: Path) -> str | None:
+    """Return the digest of the texts on which the trainings of a folder began; None if they are not known."""
+    from experiments.pretraining.corpus import prepared_texts
+
+    found = prepared_texts(arms / PREPARED)
+    return content_key(found[0]) if len(found) == 1 else None
+
+
 def check_alike(identities: Mapping[str, Mapping[str, Any]]) -> None:
     """Refuse arms that differ in more than seed, objective and negatives.
+
+    Word pieces (``text``) have to be the same within a seed alone: vocabularies that were trained in
+    different folders could number the same pieces otherwise.
 
     Raises
     ------
@@ -153,13 +171,21 @@ def check_alike(identities: Mapping[str, Mapping[str, Any]]) -> None:
     """
     shared = {
         label: {
-            **each,
+            **{name: value for name, value in each.items() if name != "text" or "weights" in each},
             "schedule": {name: value for name, value in each.get("schedule", {}).items() if name not in VARIED},
         }
         for label, each in identities.items()
     }
     first = next(iter(shared))
+    by_seed: dict[Any, str] = {}
     for label, each in shared.items():
+        own = identities[label]
+        beside = by_seed.setdefault(own.get("schedule", {}).get("seed"), label)
+        if own.get("text") != identities[beside].get("text"):
+            raise UserError(
+                f"{label} and {beside} share a seed and not their word pieces, so they cannot be compared. Train both "
+                "in one folder."
+            )
         if rounded(each) != rounded(shared[first]):
             differing = sorted(
                 name for name in each.keys() | shared[first].keys() if each.get(name) != shared[first].get(name)

@@ -119,6 +119,9 @@ def split_held_out(documents: dict[str, str], held_out: float) -> tuple[list[lis
 def train_tokenizer(documents: list[list[str]], vocab_size: int) -> Any:
     """Return a lower-casing WordPiece tokenizer like BERT's, trained on these sentences.
 
+    The library numbers pieces of equal counts anew in each process, so they are numbered by their
+    spelling, after the special tokens: equal sentences give equal numbers.
+
     References
     ----------
     Devlin et al. (2019), BERT, section 3.
@@ -132,7 +135,8 @@ def train_tokenizer(documents: list[list[str]], vocab_size: int) -> Any:
     tokenizer.train_from_iterator(
         lines, vocab_size=vocab_size, min_frequency=2, special_tokens=list(SPECIAL), show_progress=False
     )
-    return BertTokenizer(vocab=tokenizer.get_vocab(), do_lower_case=True)
+    pieces = [*SPECIAL, *sorted(tokenizer.get_vocab().keys() - set(SPECIAL))]
+    return BertTokenizer(vocab={piece: number for number, piece in enumerate(pieces)}, do_lower_case=True)
 
 
 def encode(documents: list[list[str]], tokenizer: Any) -> Corpus:
