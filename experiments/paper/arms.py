@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -213,12 +213,15 @@ class SeedRuns:
             for pooling in poolings
         }
 
-    def all_contrasts(self) -> Iterator[SeedContrast]:
-        """Yield the contrasts of each stratum, and those without the regression tasks where that differs."""
+    @cached_property
+    def all_contrasts(self) -> list[SeedContrast]:
+        """The contrasts of each stratum, and those without the regression tasks where that differs."""
+        found = []
         for stratum in STRATA:
-            yield from self.contrasts(stratum)
+            found += self.contrasts(stratum)
             if self.tasks(stratum, regression=False) != self.tasks(stratum):
-                yield from self.contrasts(stratum, regression=False)
+                found += self.contrasts(stratum, regression=False)
+        return found
 
 
 class Study(SeedRuns):
@@ -245,10 +248,10 @@ class Study(SeedRuns):
             for b, a in combinations(self.arms, 2)
         ]
 
-    def all_contrasts(self) -> Iterator[SeedContrast]:
-        """Yield the contrasts once all planned trainings are there: those of some seeds would be a look ahead."""
-        if len(self.facts) == self.planned:
-            yield from super().all_contrasts()
+    @cached_property
+    def all_contrasts(self) -> list[SeedContrast]:
+        """The contrasts, once all planned trainings are there: those of some seeds would be a look ahead."""
+        return super().all_contrasts if len(self.facts) == self.planned else []
 
     def pooler(self, label: str) -> str:
         """Return how an arm's pooler came about."""
@@ -298,4 +301,9 @@ def _holm(pvalues: Sequence[float | None]) -> list[float | None]:
 
 def studies(evidence: Evidence) -> list[Study]:
     """Return the studies whose records are there."""
-    return [Study(evidence, name) for name in NAMES if (evidence.files / "arms" / name / "arms.json").is_file()]
+    return [find_study(evidence, name) for name in NAMES if (evidence.files / "arms" / name / "arms.json").is_file()]
+
+
+def find_study(evidence: Evidence, name: str) -> Study:
+    """Return a study of `NAMES`, the same instance for the same evidence."""
+    return evidence.once(f"arms/{name}", lambda: Study(evidence, name))

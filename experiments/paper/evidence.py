@@ -7,7 +7,7 @@ from collections import UserDict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from experiments.bundles import Record
 from experiments.manifest import RECORDS_DIR, read_committed
@@ -41,6 +41,7 @@ STRENGTHS = ("none", "weak", "tuned")  # of the ladder's penalty
 RESAMPLES = 10_000  # of a contrast
 FEWER = 1_000  # of one in Spearman's correlation
 Label = Callable[[Result], str]
+T = TypeVar("T")
 
 
 class Evidence(UserDict[str, Sequence[Record]]):
@@ -66,6 +67,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
         self.resampling = Resampling() if resampling is None else resampling
         self._contrasts: dict[str, list[Contrast]] = {}
         self._answers: dict[str, dict[tuple[str, str], Answer]] = {}
+        self._kept: dict[str, Any] = {}
         self._groups: dict[Any, tuple[list[Record], list[StratumTasks]]] = {}
 
     @classmethod
@@ -86,6 +88,13 @@ class Evidence(UserDict[str, Sequence[Record]]):
 
     def __missing__(self, name: str) -> Sequence[Record]:
         raise UserError(f"the records of {name} are missing. experiments/README.md names the command that makes them.")
+
+    def once(self, name: str, compute: Callable[[], T]) -> T:
+        """Return what `compute` returns, computed at the first call with a name."""
+        if name not in self._kept:
+            self._kept[name] = compute()
+        found: T = self._kept[name]
+        return found
 
     def optional(self, name: str) -> Sequence[Record]:
         """Return a bundle, empty if it is not among the records."""

@@ -50,7 +50,7 @@ def claims(evidence: Evidence) -> list[Claim]:
 
 
 def _claim(evidence: Evidence, study: Study) -> Claim:
-    contrasts = list(study.all_contrasts())
+    contrasts = study.all_contrasts
     found = [each for each in contrasts if each.regression]
     text = [_trainings(study), _checks(evidence, study)]
     see = ["tables/arms-checks", "tables/arms-levels"]
@@ -118,7 +118,7 @@ def next_sentences(evidence: Evidence) -> str:
     study = next((each for each in studies(evidence) if each.name == "nsp"), None)
     found = [
         each
-        for each in (study.all_contrasts() if study else ())
+        for each in (study.all_contrasts if study else ())
         if each.quantity.arms == f"{NEXT_SENTENCES} − {WORDS_ONLY}"
     ]
     if study is None or not found:
@@ -131,7 +131,7 @@ def next_sentences(evidence: Evidence) -> str:
     return (
         "What does next-sentence prediction do to [CLS] and the mean? Small encoders were trained alike with it "
         f"(negatives from another document) and without it, {len(study.seeds)} seeds each. With it less without it, "
-        f"in points, by the error of seeds and units: {'; '.join(parts)}. Learnt, above {LEARNT:.0%} of held-out "
+        f"in points, by the error of seeds and units: {'; '.join(parts)}. Learnt, above {100 * LEARNT:g} % of held-out "
         f"pairs: {'; '.join(checks)}."
     )
 

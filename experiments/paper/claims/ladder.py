@@ -49,7 +49,7 @@ def nsp_pooler(evidence: Evidence) -> Claim:
     lines, numbers = [], []
     for model in evidence.models_of("nsp_pooler"):
         study = PoolerStudy(evidence, model)
-        found = [each for each in study.all_contrasts() if each.regression]
+        found = [each for each in study.all_contrasts if each.regression]
         numbers += [format_seed_contrast(each) for each in found]
         right = study.accuracies
         head, probe = (
@@ -60,7 +60,7 @@ def nsp_pooler(evidence: Evidence) -> Claim:
         lines.append(
             f"**{model}**, encoder frozen, W and b trained by next-sentence prediction alone: right on {head:.1f} % of "
             f"held-out pairs (a linear probe on [CLS]: {probe:.1f} %), mean of {len(right)} seeds; "
-            f"{len(study.learnt)} of them exceed {LEARNT:.0%}. "
+            f"{len(study.learnt)} of them exceed {100 * LEARNT:g} %. "
             + (f"In points of D², {'; '.join(scopes.values())}." if scopes else NO_CONTRAST)
         )
     return Claim(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.paper.arms import Study
+from experiments.paper.arms import find_study
 from experiments.paper.evidence import Evidence
 from experiments.paper.figures import drawing
 from experiments.paper.figures.seed_contrasts import draw_contrasts
@@ -24,11 +24,11 @@ of {100 * MARGIN:g} point. The pooler of mlm is untrained."""
 
 def has_content(data: drawing.Bundles, files: Path) -> bool:
     """Return whether there is a contrast to draw."""
-    return any(Study(Evidence.of(data, files), "nsp").all_contrasts())
+    return bool(find_study(Evidence.of(data, files), "nsp").all_contrasts)
 
 
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a panel per stratum and a line per contrast."""
-    study = Study(Evidence.of(data, files), "nsp")
-    return draw_contrasts([each for each in study.all_contrasts() if each.regression])
+    study = find_study(Evidence.of(data, files), "nsp")
+    return draw_contrasts([each for each in study.all_contrasts if each.regression])

@@ -26,4 +26,4 @@ is the margin of {100 * MARGIN:g} point. The random pooler is untrained."""
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a panel per stratum and a line per contrast."""
     study = PoolerStudy(Evidence.of(data, files), "bert-books")
-    return draw_contrasts([each for each in study.all_contrasts() if each.regression])
+    return draw_contrasts([each for each in study.all_contrasts if each.regression])

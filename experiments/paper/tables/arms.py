@@ -37,7 +37,7 @@ def arms(evidence: Evidence) -> list[Table]:
     if not found:
         return []
     tables = [checks(found), levels(evidence, found)]
-    if lines := [each for study in found for each in study.all_contrasts()]:
+    if lines := [each for study in found for each in study.all_contrasts]:
         tables.insert(0, contrasts("arms", ARMS_CAPTION, "study", lines))
     for study in found:
         if study.name == "continued":
@@ -47,9 +47,7 @@ def arms(evidence: Evidence) -> list[Table]:
 
 def nsp_pooler(evidence: Evidence) -> Table:
     """Return the contrasts of poolers that next-sentence prediction trained alone."""
-    lines = [
-        each for model in evidence.models_of("nsp_pooler") for each in PoolerStudy(evidence, model).all_contrasts()
-    ]
+    lines = [each for model in evidence.models_of("nsp_pooler") for each in PoolerStudy(evidence, model).all_contrasts]
     return contrasts("nsp_pooler", POOLER_CAPTION, "encoder", lines)
 
 
@@ -124,7 +122,7 @@ def checks(found: list[Study]) -> Table:
     ]
     caption = (
         "Each training of the arms on held-out pairs drawn as in its training, in percent. In study=nsp an arm learnt "
-        f"next sentences if their accuracy exceeds {LEARNT:.0%}. The pooler of mlm got no gradient."
+        f"next sentences if their accuracy exceeds {100 * LEARNT:g} %. The pooler of mlm got no gradient."
         + (f" Trainings still missing: {', '.join(missing)}." if missing else "")
     )
     columns = ("study", "arm", "seed", "pieces", "next sentence", "check", "masked pieces", "pooler")

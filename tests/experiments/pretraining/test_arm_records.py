@@ -19,7 +19,7 @@ from experiments.manifest import MANIFEST
 from experiments.paper.arms import studies
 from experiments.paper.evidence import Evidence
 from experiments.pretraining import arm_records, held_out
-from experiments.pretraining.arms import STUDIES
+from experiments.pretraining.arms import PREPARED, STUDIES
 from src.storage.files import file_digest
 from tests.helpers.records import job
 
@@ -95,6 +95,35 @@ def test_a_study_can_be_trained_in_parts(trained: Path, monkeypatch: pytest.Monk
         assert (Path("parts") / name).read_bytes() == (Path("whole") / name).read_bytes(), name
 
 
+def write_state(folder: Path, identity: dict[str, Any]) -> None:
+    facts = {"facts": json.dumps({"identity": identity})}
+    save_file({"x": torch.zeros(1)}, folder / "state.safetensors", metadata=facts)
+
+
+def write_texts(folder: Path, text: str) -> None:
+    place = folder / PREPARED / "corpus-1"
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "made").write_text(json.dumps({"text": {"a.txt": text}}))
+
+
+def test_seeds_of_two_folders_may_number_the_pieces_of_the_same_texts_otherwise(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(STUDIES, "nsp", replace(STUDIES["nsp"], seeds=2))
+    shutil.copytree("arms/mlm-0", "more/mlm-1")
+    write_state(Path("more/mlm-1"), {"schedule": {"objective": "mlm", "seed": 1}, "text": "other"})
+    write_texts(Path("arms"), "one")
+    write_texts(Path("more"), "one")
+    arm_records.main(["arms=arms", "records=records"])
+    arm_records.main(["arms=more", "records=records"])
+    found = json.loads(Path("records/arms/nsp/arms.json").read_text())["arms"]
+    assert set(found) == {"mlm-0", "nsp_other_document-0", "mlm-1"} and len({e["texts"] for e in found.values()}) == 1
+    write_texts(Path("more"), "another")
+    with pytest.raises(SystemExit):
+        arm_records.main(["arms=more", "records=records"])
+    assert "another text" in capsys.readouterr().err
+
+
 def test_arms_that_were_trained_otherwise_are_not_joined(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,11 +131,14 @@ def test_arms_that_were_trained_otherwise_are_not_joined(
     arm_records.main(["arms=arms", "records=records"])
     before = {path: path.read_bytes() for path in Path("records").rglob("*") if path.is_file()}
     shutil.copytree("arms/mlm-0", "more/mlm-1")
-    facts = {"identity": {"schedule": {"objective": "mlm"}, "text": "other"}}
-    save_file({"x": torch.zeros(1)}, "more/mlm-1/state.safetensors", metadata={"facts": json.dumps(facts)})
-    with pytest.raises(SystemExit) as ended:
-        arm_records.main(["arms=more", "records=records"])
-    assert ended.value.code == 1 and "text" in capsys.readouterr().err
+    for identity, named in (
+        ({"schedule": {"objective": "mlm"}, "shape": {"layers": 2}}, "shape"),
+        ({"schedule": {"objective": "mlm"}, "text": "other"}, "word pieces"),  # of the same seed
+    ):
+        write_state(Path("more/mlm-1"), identity)
+        with pytest.raises(SystemExit) as ended:
+            arm_records.main(["arms=more", "records=records"])
+        assert ended.value.code == 1 and named in capsys.readouterr().err
     assert before == {path: path.read_bytes() for path in Path("records").rglob("*") if path.is_file()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,15 @@ def test_documents_are_encoded_whole_and_in_order(books: Path, parts: tuple[Corp
             assert tokenizer.decode(pieces).replace(" ", "") == "".join(document).lower().replace(" ", "")
     again = load_prepared(prepare(books, folder.parent.parent, VOCABULARY, 0.1))
     assert again[0].digest == train.digest != tail.digest
+
+
+def test_equal_texts_give_equal_numbers_of_pieces_in_every_process(books: Path, tmp_path: Path) -> None:
+    prepared = [prepare(books, tmp_path / name, VOCABULARY, 0.1) for name in ("one", "two")]
+    files = [(each / "tokenizer" / "tokenizer.json").read_bytes() for each in prepared]
+    assert files[0] == files[1]
+    vocabulary = json.loads(files[0])["model"]["vocab"]
+    pieces = sorted(vocabulary, key=vocabulary.__getitem__)
+    assert pieces[: len(SPECIAL)] == list(SPECIAL) and pieces[len(SPECIAL) :] == sorted(pieces[len(SPECIAL) :])
 
 
 @pytest.mark.parametrize("text", ["", "One sentence."])
