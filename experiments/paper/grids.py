@@ -27,8 +27,8 @@ LEGEND = (
     "Grey (in Markdown: struck out): too little is decoded, so the task is in no average. Lines in italics, over the "
     "other tasks: the average D² of [CLS] (similarity: ρ), and the average differences to it, marked by their verdict "
     "against [CLS]; no mark: shown to be better (+) or worse (−). Const.: the best constant prediction. Bag: counts of "
-    f"word pieces under the same probe, or their cosine; {ABOVE} above all three, without a test. Intervals: in the "
-    "figure, and in the tables of the appendices."
+    f"word pieces under the same probe, or their cosine. {ABOVE}: constant or bag is above all three, without a "
+    "test. Intervals: in the figure, and in the tables of the appendices."
 )
 
 

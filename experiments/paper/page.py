@@ -42,7 +42,8 @@ METHOD = (
     "little is decoded. The mean is that of all vectors of the text, [CLS] and [SEP] among them, without padding. "
     "Tasks that share texts are one **unit**: sst2, sst_fine, mr and subj; sick_e and sick_r; stsb and the STS years. "
     "Averages are over units. With five units or more a claim is about tasks in general "
-    "(Student's quantiles over units). With fewer it is about these tasks alone (the error of their rows). "
+    "(Student's quantiles over units). With fewer it is about these tasks alone (the error of their rows). Differences "
+    "between trainings have the error of their seeds and units, with Student's quantiles for the fewer of the two. "
     "**Verdicts** at 5 %: a difference by a two-sided test, its irrelevance by two one-sided tests against 1 point, "
     "after Holm's correction over the three pairs of [CLS], pooler and mean. *Better* and *worse* are shown "
     "differences of any size; *small difference* and *no relevant difference* are shown to lie within 1 point. "
@@ -184,8 +185,8 @@ def trained_elsewhere(evidence: Evidence) -> str:
     failed = failed_conditions(evidence, study)
     return (
         "all-MiniLM-L6-v2 was trained further on books, by masked words with and without next sentences, which train "
-        f"its pooler. In points, with the marks of the tables, seed 0: {found}."
-        + (f" A condition set beforehand failed: {failed}." if failed else "")
+        f"its pooler. In points, with the marks of the tables (none: shown), seed 0: {found}."
+        + (f" A condition set beforehand failed, its limit is in the appendix: {failed}." if failed else "")
     )
 
 

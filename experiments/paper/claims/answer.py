@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from experiments.formatting import format_points, join_names
+from experiments.formatting import format_interval, format_points, join_names
 from experiments.paper.claims import arms, ladder, practice, primary, settings, strata
 from experiments.paper.claims.sentences import Claim, format_claim, scope_of
 from experiments.paper.evidence import PAIRS, Evidence
@@ -148,7 +148,8 @@ def lead(evidence: Evidence) -> str:
     model = trained_model(evidence)
     parts = [part for part in map(_choice, evidence.strata(model)) if part]
     choice = (
-        f"take {'; '.join(parts)}. Each of [CLS], pooler and mean that is not named was shown to be below another."
+        f"take {'; '.join(parts)}. Each of [CLS], pooler and mean that is not named was shown to be below another of "
+        "them."
         if parts
         else "no claim."
     )
@@ -199,7 +200,9 @@ def purpose(evidence: Evidence) -> str:
     """Return how the pooler does on what it was trained for; empty if it was not measured."""
     return " ".join(
         f"In the pooler's own pre-training task, whether one passage follows another, {_words(each)}, "
-        f"{format_points(each.difference.value, signed=True)} points of accuracy under the same probe."
+        f"{format_points(each.difference.value, signed=True)} "
+        f"{format_interval(each.difference.low, each.difference.high, signed=True)} points of accuracy under the same "
+        "probe."
         for pairing, each in settings.coherence_contrasts(evidence, trained_model(evidence))
         if (pairing, each.task, each.a) == ("joint", settings.OWN_TASK, "pooler")
     )
@@ -218,7 +221,7 @@ def trust(evidence: Evidence) -> str:
     if model == practice.TRAINED and against and not helped:
         parts.append("for single texts none of the three is shown to be better than with random weights")
     size = "" if has_base(evidence) else f"{model} is small; "
-    return f"How far to trust it: {size}{' and '.join(parts)}. Trust signs before sizes."
+    return f"How far to trust it: {size}{' and '.join(parts)}. Other encoders may differ in size and in sign."
 
 
 def other_encoders(evidence: Evidence) -> str:

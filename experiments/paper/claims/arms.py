@@ -128,11 +128,13 @@ def next_sentences(evidence: Evidence) -> str:
         for pooling in NAMES
     ]
     checks = [_learnt(study, arm) for arm in study.arms if arm != WORDS_ONLY]
+    named = [each for each in found if each.quantity.name in NAMES]
+    undecided = "It could not be told. " if all(each.verdict == INCONCLUSIVE for each in named) else ""
     return (
         "What does next-sentence prediction do to [CLS] and the mean? Small encoders were trained alike with it "
-        f"(negatives from another document) and without it, {len(study.seeds)} seeds each. With it less without it, "
-        f"in points, by the error of seeds and units: {'; '.join(parts)}. Learnt, above {100 * LEARNT:g} % of held-out "
-        f"pairs: {'; '.join(checks)}."
+        f"(negatives from another document, as in bert-books) and without it, {len(study.seeds)} seeds each. "
+        f"{undecided}The difference that it makes, in points, with the error of seeds and units: {'; '.join(parts)}. "
+        f"Learnt, above {100 * LEARNT:g} % of held-out pairs: {'; '.join(checks)}."
     )
 
 
@@ -141,7 +143,8 @@ def _strata_shown(found: Sequence[SeedContrast]) -> list[str]:
     shown = []
     for each in found:
         if each.regression:
-            size = f"{len(each.tasks)} tasks of {len(each.units)} units"
+            above = int((each.values.mean(axis=1) > 0).sum())
+            size = f"{len(each.tasks)} tasks of {len(each.units)} units, above 0 in {above} of {len(each.seeds)} seeds"
             shown.append(f"{_shown(each)} for {each.stratum}, {size}")
             repeated = [other for other in found if other.stratum == each.stratum and not other.regression]
             shown[-1] += "".join(

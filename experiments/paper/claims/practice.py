@@ -151,7 +151,7 @@ def controls(evidence: Evidence) -> Claim:
     for model in evidence.models:
         lines.append(
             f"**{model}**: a bag of word pieces under the same probe scores above [CLS], pooler and mean on "
-            f"{bag_count(evidence, model)}: {join_names(tasks_below_bag(evidence, model))}."
+            f"{bag_count(evidence, model)}; on all tasks: {join_names(tasks_below_bag(evidence, model))}."
         )
     found = against_random(evidence)
     numbers = claim_numbers(found)
@@ -177,9 +177,10 @@ def against_random(evidence: Evidence) -> list[tuple[str, MeanContrast]]:
 
 
 def bag_count(evidence: Evidence, model: str) -> str:
-    """Return the number of tasks on which a bag of word pieces scores above all three, of how many."""
-    names = {each.result.dataset for each in evidence[f"poolings/{model}"]}
-    return f"{len(tasks_below_bag(evidence, model))} of {len(names)} tasks"
+    """Return the number of tasks that count on which a bag of word pieces scores above all three, of how many."""
+    names = {each.result.dataset for each in evidence[f"poolings/{model}"] if evidence.counts(model, each.result)}
+    above = names.intersection(tasks_below_bag(evidence, model))
+    return f"{len(above)} of the {len(names)} tasks that count"
 
 
 def tasks_below_bag(evidence: Evidence, model: str) -> list[str]:

@@ -24,10 +24,10 @@ PLACE = 1
 NEEDS = ("poolings/*",)
 CAPTION = f"""The pooler and the mean less [CLS] of the same encoder, in points of D² (similarity: of
 Spearman's correlation), with 95 % intervals. Right of 0 they are better than [CLS], left of it worse.
-A diamond is the average over the tasks below it that are not grey. From grey tasks too little is decoded,
-and they enter no average. The tasks of pairs read apart and of similarity are in the tables. The band is the margin of
-{100 * MARGIN:g} point; the axis is linear inside it and logarithmic outside. Intervals are not corrected for
-their number."""
+A diamond is the average over the tasks that count. From grey tasks too little is decoded, and they enter no
+average. The tasks of similarity are in the tables above, those of pairs read apart in the appendices. The band is
+the margin of {100 * MARGIN:g} point; the axis is linear inside it and logarithmic outside. Intervals are not
+corrected for their number."""
 COMPARED = ("pooler", "mean")  # each less [CLS]
 TICKS = (-30, -5, -1, 0, 1, 5, 30)
 LARGE, SMALL = 13, 11.5  # sizes of text, legible where the figure is shown at half its width
@@ -97,7 +97,7 @@ def _panel(axis: Axes, found: Sequence[Line], order: Sequence[str], status: str)
     )
     axis.tick_params(axis="x", labelsize=SMALL - 1)
     axis.tick_params(axis="y", length=0)
-    ends = 1.2 * max(abs(_place(TICKS[0])), *axis.get_xlim())  # with room for the averages' numbers
+    ends = 1.35 * max(abs(_place(TICKS[0])), *axis.get_xlim())  # with room for the averages' numbers
     axis.set_xlim(-ends, ends)
     axis.set_xlabel("← worse   better than [CLS] →\npoints of D² (similarity: ρ)", fontsize=SMALL - 1)
 
