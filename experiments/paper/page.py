@@ -213,4 +213,6 @@ def early_layers(evidence: Evidence) -> str:
 
 def bag_counts(evidence: Evidence) -> str:
     """Return on how many tasks a bag of word pieces scores above [CLS], pooler and mean of each encoder."""
-    return join_names([f"{bag_count(evidence, model)} with {model}" for model in evidence.models])
+    first, *others = evidence.models
+    counts = [bag_count(evidence, first), *(bag_count(evidence, model, "") for model in others)]
+    return join_names([f"{count} with {model}" for count, model in zip(counts, evidence.models, strict=True)])

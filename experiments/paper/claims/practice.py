@@ -176,11 +176,11 @@ def against_random(evidence: Evidence) -> list[tuple[str, MeanContrast]]:
     return evidence.claims(TRAINED, bundles, by_model, pairs, repeated=True)
 
 
-def bag_count(evidence: Evidence, model: str) -> str:
+def bag_count(evidence: Evidence, model: str, what: str = " tasks that count") -> str:
     """Return the number of tasks that count on which a bag of word pieces scores above all three, of how many."""
     names = {each.result.dataset for each in evidence[f"poolings/{model}"] if evidence.counts(model, each.result)}
     above = names.intersection(tasks_below_bag(evidence, model))
-    return f"{len(above)} of the {len(names)} tasks that count"
+    return f"{len(above)} of {len(names)}{what}"
 
 
 def tasks_below_bag(evidence: Evidence, model: str) -> list[str]:
