@@ -40,7 +40,7 @@ def test_the_error_for_a_label_missing_in_train_lists_its_labels() -> None:
             [0, 1] * 9,
             [0],
             {"selection": "development"},
-            "dataset.selection=development needs dataset.splits.development",
+            "dataset.splits.development=SPLIT",
         ),
         ([0, 1] * 9, [0], {"selection": "nested"}, "train is 'train', test is 'test', the selection is nested"),
         ([0, 1, 1], [0], {"classes": ("1.5", "2.5")}, "If the labels are scores, set dataset.task=regression"),
