@@ -119,8 +119,9 @@ def split_held_out(documents: dict[str, str], held_out: float) -> tuple[list[lis
 def train_tokenizer(documents: list[list[str]], vocab_size: int) -> Any:
     """Return a lower-casing WordPiece tokenizer like BERT's, trained on these sentences.
 
-    The library numbers pieces of equal counts anew in each process, so they are numbered by their
-    spelling, after the special tokens: equal sentences give equal numbers.
+    The library numbers pieces of equal counts anew each time, so they are numbered by their
+    spelling, after the special tokens. Where few counts decide, as in a small text, it also chooses
+    other pieces.
 
     References
     ----------
