@@ -211,8 +211,10 @@ class StratumTasks:
     approximate: tuple[str, ...] = ()
     floors: dict[str, dict[str, Record]] = field(default_factory=dict)
     # A page asks for the same claims several times.
-    _contrasts: dict[tuple[str, str, str], RowContrast] = field(default_factory=dict, init=False, repr=False)
-    _claims: dict[Any, list[MeanContrast]] = field(default_factory=dict, init=False, repr=False)
+    _contrasts: dict[tuple[str, str, str], RowContrast] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    _claims: dict[Any, list[MeanContrast]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def claims(
         self, pairs: Iterable[tuple[str, str]], *, margin: float = MARGIN, regression: bool = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import UserDict
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,10 +65,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
         super().__init__(bundles)
         self.files = files
         self.resampling = Resampling() if resampling is None else resampling
-        self._contrasts: dict[str, list[Contrast]] = {}
-        self._answers: dict[str, dict[tuple[str, str], Answer]] = {}
-        self._kept: dict[str, Any] = {}
-        self._groups: dict[Any, tuple[list[Record], list[StratumTasks]]] = {}
+        self._kept: dict[Hashable, Any] = {}
 
     @classmethod
     def read(cls, records: Path = RECORDS_DIR) -> Evidence:
@@ -89,11 +86,11 @@ class Evidence(UserDict[str, Sequence[Record]]):
     def __missing__(self, name: str) -> Sequence[Record]:
         raise UserError(f"the records of {name} are missing. experiments/README.md names the command that makes them.")
 
-    def once(self, name: str, compute: Callable[[], T]) -> T:
-        """Return what `compute` returns, computed at the first call with a name."""
-        if name not in self._kept:
-            self._kept[name] = compute()
-        found: T = self._kept[name]
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return what `compute` returns, computed at the first call with a key."""
+        if key not in self._kept:
+            self._kept[key] = compute()
+        found: T = self._kept[key]
         return found
 
     def optional(self, name: str) -> Sequence[Record]:
@@ -141,19 +138,22 @@ class Evidence(UserDict[str, Sequence[Record]]):
 
     def contrasts(self, model: str) -> list[Contrast]:
         """Return the paired differences of `PAIRS` on each real task, in its own metric; Holm over a task's pairs."""
-        if model not in self._contrasts:
-            found = self.tasks(f"poolings/{model}", pooling=MAIN_POOLINGS)
-            self._contrasts[model] = self.resampling.contrasts(sort_tasks(found), PAIRS, resamples=resamples(found))
-        return self._contrasts[model]
+        tasks = partial(self.tasks, f"poolings/{model}", pooling=MAIN_POOLINGS)
+        return self.once(("contrasts", model), lambda: self.paired_contrasts(sort_tasks(tasks())))
 
     def similarity_contrasts(self, model: str) -> list[Contrast]:
         """Return the paired differences of `PAIRS` where the cosine of unscaled vectors is the score."""
-        name = f"similarity/{model}"
-        if name not in self._contrasts:
-            records = [each for each in self[name] if is_unscaled(each.result)]
-            found = paired_tasks(each for each in records if each.result.pooling_label in MAIN_POOLINGS)
-            self._contrasts[name] = self.resampling.contrasts(found, PAIRS, resamples=resamples(found))
-        return self._contrasts[name]
+        unscaled = (each for each in self[f"similarity/{model}"] if is_unscaled(each.result))
+        kept = (each for each in unscaled if each.result.pooling_label in MAIN_POOLINGS)
+        return self.once(("similarity", model), lambda: self.paired_contrasts(paired_tasks(kept)))
+
+    def paired_contrasts(self, tasks: Sequence[Task], pairs: Sequence[tuple[str, str]] = PAIRS) -> list[Contrast]:
+        """Return the paired differences of some tasks, after Holm over a task's pairs.
+
+        Correlations of ranks, which take the longest, get fewer resamples.
+        """
+        ranks = any(task.metric == "spearman" for task in tasks)
+        return self.resampling.contrasts(tasks, pairs, resamples=FEWER if ranks else RESAMPLES)
 
     def answer(self, model: str, records: Sequence[Record]) -> Answer:
         """Return whether the task of some runs counts.
@@ -178,9 +178,7 @@ class Evidence(UserDict[str, Sequence[Record]]):
         return known is not None and known.counts
 
     def _decided(self, model: str) -> dict[tuple[str, str], Answer]:
-        if model not in self._answers:
-            self._answers[model] = self._decide(model)
-        return self._answers[model]
+        return self.once(("answers", model), lambda: self._decide(model))
 
     def _decide(self, model: str) -> dict[tuple[str, str], Answer]:
         by_task: dict[tuple[str, str], list[Record]] = {}
@@ -223,11 +221,12 @@ class Evidence(UserDict[str, Sequence[Record]]):
         """
         kept = [record for record in records if record.result.draws == 1]
         kept.sort(key=lambda record: task_place(record.result.dataset))
-        key = (model, label, stratum, *map(id, kept))
-        if key not in self._groups:
-            found = group_tasks(kept, answer=partial(self.answer, model), label=label, stratum=stratum)
-            self._groups[key] = kept, found  # the records are held, so that no other gets the id of one
-        return self._groups[key][1]
+        answer = partial(self.answer, model)
+        _, found = self.once(  # the records are held, so that no other gets the id of one
+            ("groups", model, label, stratum, *map(id, kept)),
+            lambda: (kept, group_tasks(kept, answer=answer, label=label, stratum=stratum)),
+        )
+        return found
 
     def claims(
         self,
@@ -293,11 +292,6 @@ def sort_tasks(tasks: Iterable[Task]) -> list[Task]:
 def is_unscaled(result: Result) -> bool:
     """Return whether a run scores something other than the cosine of scaled vectors."""
     return not result.chosen.get("similarity") or result.config["probe"].get("features") == "none"
-
-
-def resamples(tasks: Sequence[Task]) -> int:
-    """Return the resamples of some tasks' contrasts, fewer for correlations of ranks, which take the longest."""
-    return FEWER if any(task.metric == "spearman" for task in tasks) else RESAMPLES
 
 
 def _matches(result: Result, only: Mapping[str, Container[Any]]) -> bool:

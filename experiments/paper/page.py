@@ -214,5 +214,5 @@ def early_layers(evidence: Evidence) -> str:
 def bag_counts(evidence: Evidence) -> str:
     """Return on how many tasks a bag of word pieces scores above [CLS], pooler and mean of each encoder."""
     first, *others = evidence.models
-    counts = [bag_count(evidence, first), *(bag_count(evidence, model, "") for model in others)]
-    return join_names([f"{count} with {model}" for count, model in zip(counts, evidence.models, strict=True)])
+    counts = [f"{bag_count(evidence, first)} tasks that count with {first}"]
+    return join_names([*counts, *(f"{bag_count(evidence, model)} with {model}" for model in others)])

@@ -187,16 +187,16 @@ class Trainer:
             A weight or a held-out loss is not finite; nothing is written then.
         """
         last = done == self.schedule.steps
-        due = last or done in self.pace.snapshots or done % self.pace.save == 0
+        exported, saved = last or done in self.pace.snapshots, last or done % self.pace.save == 0
         # A loss is that of the weights before its step, so it cannot tell.
-        if due and not all(bool(each.isfinite().all()) for each in self.model.parameters()):
+        if (exported or saved) and not all(bool(each.isfinite().all()) for each in self.model.parameters()):
             raise self._diverged(f"weights are not finite after step {done}")
         if last or done % self.pace.evaluate == 0:
             self._evaluate(done, bar)
-        if last or done in self.pace.snapshots:
+        if exported:
             folder = self.output if last else self.output / "snapshots" / f"{done:06d}"
             export(self.model, self.tokenizer, folder, self.export_dtype)
-        if last or done % self.pace.save == 0:
+        if saved:
             self.progress["seconds"] = time.perf_counter() - self.began
             self.state.write(self.model, self.optimiser, self.progress)
 

@@ -85,7 +85,7 @@ def judge_failed(answer: Answer) -> Verdict:
     more = ("The constant is approximate, that of the test labels: the records hold none.",)
     return Verdict(
         "",
-        f"Too little is decoded, so none is recommended: at the last layer the best of the main poolings removes "
+        "Too little is decoded, so none is recommended: at the last layer the best of the main poolings removes "
         f"{share}; a task counts from 5 % on.",
         more if answer.approximate else (),
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from experiments.formatting import format_interval, format_points, join_names
+from experiments.formatting import join_names
 from experiments.paper.claims import arms, ladder, practice, primary, settings, strata
-from experiments.paper.claims.sentences import Claim, format_claim, scope_of
+from experiments.paper.claims.sentences import NAMES, Claim, format_claim, format_difference, scope_of
 from experiments.paper.evidence import PAIRS, Evidence
 from experiments.strata import SIMILARITY, SINGLE, TOGETHER, StratumTasks
 from experiments.style import LABELS
@@ -63,7 +63,6 @@ READING = (  # below the answer
     "unit; *on these tasks* says nothing of others."
 )
 BASE_SHAPE = (12, 768)  # layers and width of BERT-base
-NAMES = {"cls": "[CLS]", "pooler": "the pooler", "mean": "the mean"}
 WORDS = {
     BETTER: "{a} is better than {b}",
     WORSE: "{a} is worse than {b}",
@@ -200,9 +199,7 @@ def purpose(evidence: Evidence) -> str:
     """Return how the pooler does on what it was trained for; empty if it was not measured."""
     return " ".join(
         f"In the pooler's own pre-training task, whether one passage follows another, {_words(each)}, "
-        f"{format_points(each.difference.value, signed=True)} "
-        f"{format_interval(each.difference.low, each.difference.high, signed=True)} points of accuracy under the same "
-        "probe."
+        f"{format_difference(each.difference)} points of accuracy under the same probe."
         for pairing, each in settings.coherence_contrasts(evidence, trained_model(evidence))
         if (pairing, each.task, each.a) == ("joint", settings.OWN_TASK, "pooler")
     )
@@ -211,7 +208,7 @@ def purpose(evidence: Evidence) -> str:
 def trust(evidence: Evidence) -> str:
     """Return how far an encoder as small as this one can be trusted: by a bag of words and by random weights."""
     model = trained_model(evidence)
-    parts = [f"a bag of word pieces scores above all three on {practice.bag_count(evidence, model)}"]
+    parts = [f"a bag of word pieces scores above all three on {practice.bag_count(evidence, model)} tasks that count"]
     against = [
         each
         for stratum, each in practice.against_random(evidence)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from experiments.formatting import format_interval, format_points, join_names
 from experiments.paper.arms import LEARNT, WORDS_ONLY, SeedContrast, Study, studies
-from experiments.paper.claims.sentences import Claim, Number, claim_numbers, describe_claims
+from experiments.paper.claims.sentences import NAMES, Claim, Number, claim_numbers, describe_claims, format_difference
 from experiments.paper.continued import conditions, within_trainings
 from experiments.paper.evidence import PAIRS, Evidence
 from experiments.paper.grids import MARKS
@@ -27,7 +27,7 @@ NEGATIVES = {
     "nsp_other_document": "with negatives from another document",
     "nsp_same_document": "with negatives from the same document",
 }
-NAMES = {"cls": "[CLS]", "mean": "the mean"}
+SHOWN = ("cls", "mean")  # poolings that the page names
 TITLES = {
     "nsp": "Does next-sentence prediction do it?",
     "continued": "A strong encoder whose pooler was trained",
@@ -125,10 +125,10 @@ def next_sentences(evidence: Evidence) -> str:
         return ""
     parts = [
         f"{NAMES[pooling]} is " + join_names(_strata_shown([each for each in found if each.quantity.name == pooling]))
-        for pooling in NAMES
+        for pooling in SHOWN
     ]
     checks = [_learnt(study, arm) for arm in study.arms if arm != WORDS_ONLY]
-    named = [each for each in found if each.quantity.name in NAMES]
+    named = [each for each in found if each.quantity.name in SHOWN]
     undecided = "It could not be told. " if all(each.verdict == INCONCLUSIVE for each in named) else ""
     return (
         "What does next-sentence prediction do to [CLS] and the mean? Small encoders were trained alike with it "
@@ -161,9 +161,7 @@ def _differs(one: SeedContrast, other: SeedContrast) -> bool:
 
 def _shown(each: SeedContrast) -> str:
     """Return a contrast with its interval and its verdict."""
-    low, high = each.difference.low, each.difference.high
-    value = format_points(each.difference.value, signed=True)
-    return f"{value} {format_interval(low, high, signed=True)} ({each.verdict})"
+    return f"{format_difference(each.difference)} ({each.verdict})"
 
 
 def _learnt(study: Study, arm: str) -> str:

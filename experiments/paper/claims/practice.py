@@ -17,7 +17,7 @@ from experiments.paper.claims.sentences import (
     describe_tasks,
     no_claim,
 )
-from experiments.paper.evidence import PAIRS, Evidence, resamples, sort_tasks, task_place
+from experiments.paper.evidence import PAIRS, Evidence, sort_tasks, task_place
 from experiments.paper.figures.calibration import RETIRED
 from experiments.paper.labels import by_model
 from experiments.paper.tables.cells import score_rows
@@ -55,7 +55,7 @@ def finetuning(evidence: Evidence) -> Claim | None:
 
 
 def _contrasts(evidence: Evidence, tasks: list[Task]) -> list[Contrast]:
-    return evidence.resampling.contrasts(sort_tasks(tasks), PAIRS, resamples=resamples(tasks))
+    return evidence.paired_contrasts(sort_tasks(tasks))
 
 
 @about("cost")
@@ -151,7 +151,8 @@ def controls(evidence: Evidence) -> Claim:
     for model in evidence.models:
         lines.append(
             f"**{model}**: a bag of word pieces under the same probe scores above [CLS], pooler and mean on "
-            f"{bag_count(evidence, model)}; on all tasks: {join_names(tasks_below_bag(evidence, model))}."
+            f"{bag_count(evidence, model)} tasks that count; on all tasks: "
+            f"{join_names(tasks_below_bag(evidence, model))}."
         )
     found = against_random(evidence)
     numbers = claim_numbers(found)
@@ -176,11 +177,11 @@ def against_random(evidence: Evidence) -> list[tuple[str, MeanContrast]]:
     return evidence.claims(TRAINED, bundles, by_model, pairs, repeated=True)
 
 
-def bag_count(evidence: Evidence, model: str, what: str = " tasks that count") -> str:
+def bag_count(evidence: Evidence, model: str) -> str:
     """Return the number of tasks that count on which a bag of word pieces scores above all three, of how many."""
     names = {each.result.dataset for each in evidence[f"poolings/{model}"] if evidence.counts(model, each.result)}
     above = names.intersection(tasks_below_bag(evidence, model))
-    return f"{len(above)} of {len(names)}{what}"
+    return f"{len(above)} of {len(names)}"
 
 
 def tasks_below_bag(evidence: Evidence, model: str) -> list[str]:

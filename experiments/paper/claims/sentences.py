@@ -17,11 +17,13 @@ from src.evaluation.differences import (
     NO_RELEVANT_DIFFERENCE,
     SMALL_DIFFERENCE,
     WORSE,
+    Difference,
 )
 from src.evaluation.multiplicity import FIRST_FAMILY
 from src.evaluation.units import MeanContrast
 from src.results.display import format_p_value
 
+NAMES = {"cls": "[CLS]", "pooler": "the pooler", "mean": "the mean"}  # in sentences
 SWEEP = "python -m src.run -m +experiment={} data_root=FOLDER"
 SECOND = "₂"  # marks the corrected p-values of the second family
 
@@ -68,8 +70,13 @@ def scale_of(stratum: str) -> str:
 
 def format_claim(claim: MeanContrast) -> str:
     """Return a difference over tasks in points with its 95 % interval."""
-    interval = format_interval(claim.difference.low, claim.difference.high, signed=True)
-    return f"{format_points(claim.value, signed=True)} {interval}"
+    return format_difference(claim.difference)
+
+
+def format_difference(difference: Difference) -> str:
+    """Return a difference in points with its 95 % interval."""
+    interval = format_interval(difference.low, difference.high, signed=True)
+    return f"{format_points(difference.value, signed=True)} {interval}"
 
 
 def scope_of(claim: MeanContrast) -> str:

@@ -17,7 +17,7 @@ from experiments.paper.claims.sentences import (
     describe_claims,
     no_claim,
 )
-from experiments.paper.evidence import PAIRS, Evidence, is_real, resamples
+from experiments.paper.evidence import PAIRS, Evidence, is_real
 from experiments.paper.labels import by_pairing, by_pooling, layer_and_pooling, rows_per_class
 from experiments.strata import StratumTasks, average_level
 from experiments.tasks import paired_tasks
@@ -101,8 +101,7 @@ def coherence_contrasts(evidence: Evidence, model: str) -> list[tuple[str, Contr
         tasks += [(pairing, task) for task in evidence.tasks(f"coherence/{model}", pairing=[pairing])]
         own = [each for each in evidence.optional(f"pairs/{model}") if each.result.dataset == "demo_coherence"]
         tasks += [(pairing, task) for task in paired_tasks(each for each in own if each.result.pairing == pairing)]
-    members = [task for _, task in tasks]
-    found = evidence.resampling.contrasts(members, PAIRS, resamples=resamples(members))
+    found = evidence.paired_contrasts([task for _, task in tasks])
     named = zip([pairing for pairing, _ in tasks for _ in PAIRS], found, strict=True)
     return [(pairing, each) for pairing, each in named if each.b == "cls"]
 
@@ -231,7 +230,7 @@ def few_shot(evidence: Evidence) -> Claim:
         counts: dict[tuple[str, str], list[str]] = {pair: [] for pair in PAIRS[:2]}
         for size in sorted({rows_per_class(record.result) for record in records}):
             tasks = paired_tasks(record for record in records if rows_per_class(record.result) == size)
-            found = evidence.resampling.contrasts(tasks, PAIRS, resamples=resamples(tasks))
+            found = evidence.paired_contrasts(tasks)
             numbers += [
                 contrast_number(
                     each,
@@ -280,7 +279,7 @@ def protocol(evidence: Evidence) -> Claim:
         status = evidence.pooler_status(model)
         for probe in PROTOCOLS:
             tasks = evidence.tasks(f"protocol/{model}", probe=[probe])
-            found = evidence.resampling.contrasts(tasks, PAIRS, resamples=resamples(tasks))
+            found = evidence.paired_contrasts(tasks)
             found = [each for each in found if (each.a, each.b) in PAIRS[:2]]  # the third pair is in the tables
             numbers += [
                 contrast_number(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments import style
-from experiments.paper.evidence import Evidence, resamples
+from experiments.paper.evidence import Evidence
 from experiments.paper.figures import drawing, layout
 from experiments.tasks import paired_tasks
 from src.evaluation.contrasts import MARGIN
@@ -38,7 +38,7 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
             drawing.draw_margin(axis, horizontal=True)
             for number, (protocol, (colour, marker)) in enumerate(PROTOCOLS.items()):
                 under = paired_tasks(record for record in data[bundle] if record.result.probe == protocol)
-                for contrast in evidence.resampling.contrasts(under, [(a, b)], resamples=resamples(under)):
+                for contrast in evidence.paired_contrasts(under, [(a, b)]):
                     place = each.index(contrast.task) + 0.24 * (number - 1)
                     look: dict[str, Any] = {"color": colour, "marker": marker, "label": protocol}
                     drawing.draw_interval(axis, place, vars(contrast.difference), horizontal=True, **look)
