@@ -31,7 +31,7 @@ from src.sweeps.jobs import find_jobs, read_job
 
 RECORDS_FILE, PREDICTIONS_FILE = "records.jsonl", "predictions.safetensors"
 REQUIRED = ("row", "fold", "label", "prediction")
-FIELDS = (*REQUIRED, "thresholded", "set", "group")  # of the predictions of a bundle
+FIELDS = (*REQUIRED, "thresholded", "texts", "set", "group")  # of the predictions of a bundle
 Array = NDArray[Any]
 
 
@@ -46,9 +46,9 @@ class Record:
     result : Result
     predictions : mapping of arrays
         ``row`` (rows,) uint64 digests, ``fold`` and ``label`` (rows,), ``prediction`` (rows,) or
-        (draws, rows); ``set`` and ``group`` (rows,) where rows come in sets or groups; under
-        probe=logistic ``decision`` or ``log_likelihood``, see `kept_arrays`. Names of further roles
-        have a prefix, as in ``mismatched.prediction``. Empty where the rows are left out.
+        (draws, rows); of pairs ``texts`` (rows, 2) uint64; ``set`` and ``group`` (rows,) where rows
+        come in sets or groups; under probe=logistic ``decision`` or ``log_likelihood``, see `kept_arrays`.
+        Names of further roles have a prefix, as in ``mismatched.prediction``. Empty where the rows are left out.
     sums : mapping of str to float, optional
         Of a record whose rows are left out: the ``loss`` of its test rows and that of their
         ``constant``, from which D² follows. Read-outs without D² have none.
@@ -221,4 +221,4 @@ def _fits(array: Array, kind: type[np.signedinteger[Any]]) -> bool:
 def _widen(array: Array, name: str) -> Array:
     if array.dtype.kind == "f":
         return array.astype(np.float64)
-    return array if name.rpartition(".")[2] == "row" else array.astype(np.int64)
+    return array if name.rpartition(".")[2] in ("row", "texts") else array.astype(np.int64)

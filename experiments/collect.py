@@ -1,16 +1,20 @@
 """Collect a sweep in a bundle: ``python -m experiments.collect sweep=FOLDER output=FOLDER``.
 
 The command also writes the list of all bundles, ``manifest.json``; without ``sweep=`` it only
-writes the list.
+writes the list. ``rows=`` names the models whose runs keep their test rows, with wildcards: runs of
+the others keep the sums of their losses, from which D² follows, but no contrast by row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from experiments.bundles import read_records, write_bundle
+from experiments.bundles import Record, read_records, write_bundle
 from experiments.cli import command
+from experiments.losses import without_rows
 from experiments.manifest import RECORDS_DIR, write_manifest
 from src.cli.messages import print_text
 from src.errors import UserError
@@ -22,6 +26,7 @@ class Options:
 
     sweep: str | None = None
     output: str | None = None
+    rows: str = "*"
     records: str = str(RECORDS_DIR)
 
 
@@ -32,12 +37,33 @@ def main(options: Options) -> None:
     if options.sweep:
         if not options.output:
             raise UserError("output is not set. Name the bundle's folder: output=experiments/records/EXPERIMENT/MODEL.")
-        found = read_records(Path(options.sweep))
+        found = with_rows_of(options.rows, read_records(Path(options.sweep)))
         write_bundle(found, Path(options.output))
         print_text(f"{options.output}: {len(found)} runs")
     if not records.is_dir():
         raise UserError(f"records={records}: there is no such folder.")
     write_manifest(records)
+
+
+def with_rows_of(models: str, records: Sequence[Record]) -> list[Record]:
+    """Return records of which those of the named models keep their rows, and the others the sums of their losses.
+
+    Parameters
+    ----------
+    models : str
+        A name, or a pattern of `fnmatch`, as ``*-0``.
+    records : sequence of Record
+
+    Raises
+    ------
+    UserError
+        No record is of such a model.
+    """
+    kept = {name for name in {record.result.model for record in records} if fnmatchcase(name, models)}
+    if not kept:
+        known = ", ".join(sorted({record.result.model for record in records}))
+        raise UserError(f"rows={models} fits none of the models of the sweep: {known}.")
+    return [record if record.result.model in kept else without_rows(record) for record in records]
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def row_contrast(records: Mapping[str, Record], a: str, b: str) -> RowContrast:
     result, predictions = first.result, first.predictions
     if not have_same_rows(predictions, records[b].predictions):
         raise UserError(f"{result.dataset}: {a} and {b} were scored on different rows. Run them again on the same.")
-    clusters, groups = row_clusters(predictions["row"], predictions.get("group")), count_groups(predictions)
+    clusters, groups = clusters_of(predictions), count_groups(predictions)
     if stratum_of(result) == SIMILARITY:
         both = {name: records[name].predictions["prediction"] for name in (a, b)}
         sets = predictions.get("set")
@@ -149,6 +149,11 @@ def row_contrast(records: Mapping[str, Record], a: str, b: str) -> RowContrast:
     folds = predictions["fold"] if predictions["fold"].max(initial=-1) >= 0 else None
     task = TaskLosses(result.dataset, kept, record_constant(first), clusters, folds)
     return replace(deviance_contrast(task, a, b), groups=groups)
+
+
+def clusters_of(predictions: Mapping[str, Array]) -> Array:
+    """Return the clusters of a record's rows; see `src.evaluation.row_contrasts.row_clusters`."""
+    return row_clusters(predictions["row"], predictions.get("group"), predictions.get("texts"))
 
 
 def count_groups(predictions: Mapping[str, Array]) -> int | None:
@@ -170,7 +175,7 @@ def explained(record: Record) -> RowContrast:
     if losses is None:
         raise UserError(f"{record.result.dataset}: the record holds no log-likelihoods, so it has no D². Run it again.")
     constant = record_constant(record)
-    clusters = row_clusters(predictions["row"], predictions.get("group"))
+    clusters = clusters_of(predictions)
     folds = predictions["fold"] if predictions["fold"].max(initial=-1) >= 0 else None
     both = {record.result.pooling_label: losses, "constant": constant}
     task = TaskLosses(record.result.dataset, both, constant, clusters, folds)

@@ -75,7 +75,12 @@ def draw(generator: np.random.Generator, cells: Array, rows: int) -> Array:
 
 
 def draw_normal(
-    generator: np.random.Generator, rows: int, correlation_a: float, correlation_b: float, shared: float = 0.9
+    generator: np.random.Generator,
+    rows: int,
+    correlation_a: float,
+    correlation_b: float,
+    shared: float = 0.9,
+    texts: Array | None = None,
 ) -> Array:
     """Draw targets and both predictions, (3, rows), jointly normal.
 
@@ -85,9 +90,34 @@ def draw_normal(
         Of the predictions with the targets.
     shared : float
         Correlation of the predictions with each other.
+    texts : (rows, 2), or None
+        See `draw_noise`.
     """
     covariance = np.array([[1, correlation_a, correlation_b], [correlation_a, 1, shared], [correlation_b, shared, 1]])
-    return np.linalg.cholesky(covariance) @ generator.standard_normal((3, rows))
+    return np.linalg.cholesky(covariance) @ draw_noise(generator, 3, rows, texts)
+
+
+def draw_noise(generator: np.random.Generator, variables: int, rows: int, texts: Array | None = None) -> Array:
+    """Draw standard normal variables, (variables, rows).
+
+    Parameters
+    ----------
+    texts : (rows, 2), or None
+        Numbers of the texts of pairs, from 0. Half of the variance is then that of the two texts.
+    """
+    noise = generator.standard_normal((variables, rows))
+    if texts is None:
+        return noise
+    of_texts = generator.standard_normal((variables, int(texts.max()) + 1))
+    return np.sqrt(0.5) * noise + 0.5 * (of_texts[:, texts[:, 0]] + of_texts[:, texts[:, 1]])
+
+
+def draw_pairs(generator: np.random.Generator, rows: int) -> Array:
+    """Draw the numbers of the two texts of each row, (rows, 2) uint64: each text is in two rows on average."""
+    half = rows // 2
+    return np.column_stack([generator.integers(half, size=rows), half + generator.integers(half, size=rows)]).astype(
+        np.uint64
+    )
 
 
 def cohen_kappa(shares: Array) -> float:

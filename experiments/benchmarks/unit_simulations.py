@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
-from experiments.benchmarks.populations import Array, draw_normal
+from experiments.benchmarks.populations import Array, draw_noise, draw_normal, draw_pairs
 from src.evaluation.differences import Difference
 from src.evaluation.row_contrasts import RowContrast, TaskLosses, deviance_contrast, spearman_contrast
 from src.evaluation.units import FEWEST_UNITS, MARGIN, mean_over_units
@@ -86,27 +86,37 @@ def mean_of(deviance: float, spread: float) -> float:
     return low
 
 
-def draw_losses(generator: np.random.Generator, name: str, rows: int, effect: float, *, floor: bool) -> RowContrast:
-    """Draw the losses of two probes, of which a is better than b by `effect` of D²."""
+def draw_losses(
+    generator: np.random.Generator, name: str, rows: int, effect: float, *, floor: bool, texts: Array | None = None
+) -> RowContrast:
+    """Draw the losses of two probes, of which a is better than b by `effect` of D².
+
+    Where the texts of pairs are given, (rows, 2), rows that share one depend on each other.
+    """
     spread = 0.02 if floor else SPREAD
     first = FLOOR if floor else SIGNAL
     second = first if floor or not effect else mean_of(deviance_at(first, spread) - effect, spread)
-    noise = np.linalg.cholesky([[1, SHARED], [SHARED, 1]]) @ generator.standard_normal((2, rows))
+    noise = np.linalg.cholesky([[1, SHARED], [SHARED, 1]]) @ draw_noise(generator, 2, rows, texts)
     labels = generator.random(rows) < PRIOR
     constant = -np.log(np.where(labels, PRIOR, 1 - PRIOR))
     margins = np.array([[first], [second]]) + spread * noise
     # With nothing decoded, a probe's decision values stay near those of the constant.
     losses = constant[None] - margins if floor else np.logaddexp(0, -margins)
-    texts = np.arange(rows, dtype=np.uint64)
-    return deviance_contrast(TaskLosses(name, dict(zip("ab", losses, strict=True)), constant, texts), "a", "b")
+    clusters = np.arange(rows, dtype=np.uint64) if texts is None else texts
+    return deviance_contrast(TaskLosses(name, dict(zip("ab", losses, strict=True)), constant, clusters), "a", "b")
 
 
-def draw_correlations(generator: np.random.Generator, name: str, rows: int, effect: float) -> RowContrast:
-    """Draw targets and two similarities, of which a has a Spearman correlation higher by `effect`."""
-    right = [float(2 * np.sin(np.pi * (0.7 - less) / 6)) for less in (0.0, effect)]
-    targets, *sides = draw_normal(generator, rows, *right)
-    texts = np.arange(rows, dtype=np.uint64)
-    return spearman_contrast(name, targets, dict(zip("ab", sides, strict=True)), "a", "b", texts)
+def draw_correlations(
+    generator: np.random.Generator, name: str, rows: int, effect: float, *, texts: Array | None = None
+) -> RowContrast:
+    """Draw targets and two similarities, of which a has a Spearman correlation higher by `effect`.
+
+    Where the texts of pairs are given, (rows, 2), rows that share one depend on each other.
+    """
+    first, second = (float(2 * np.sin(np.pi * (0.7 - less) / 6)) for less in (0.0, effect))
+    targets, *sides = draw_normal(generator, rows, first, second, texts=texts)
+    clusters = np.arange(rows, dtype=np.uint64) if texts is None else texts
+    return spearman_contrast(name, targets, dict(zip("ab", sides, strict=True)), "a", "b", clusters)
 
 
 def draw_claim(generator: np.random.Generator, population: Population) -> tuple[list[RowContrast], float]:
@@ -117,9 +127,8 @@ def draw_claim(generator: np.random.Generator, population: Population) -> tuple[
     effects, found = population.effects(generator), []
     for place, (count, effect) in enumerate(zip(population.units, effects, strict=True)):
         rows, floor = SIZES[place % len(SIZES)], place >= len(effects) - population.floor
-        draw = draw_correlations if population.correlations else draw_losses
-        more = {} if population.correlations else {"floor": floor}
-        one = draw(generator, f"task {place}", rows, effect, **more)
+        draw = draw_correlations if population.correlations else partial(draw_losses, floor=floor)
+        one = draw(generator, f"task {place}", rows, effect)
         offset = np.uint64(10_000 * place)
         for number in range(count):
             contrast = replace(one, task=f"task {place}.{number}", clusters=one.clusters + offset, unit=f"unit {place}")
@@ -146,12 +155,15 @@ def claim_outcomes(generator: np.random.Generator, population: Population) -> Ou
     return outcomes_of(claim.difference, truth, METHOD, claim.p_equivalence)
 
 
-def task_outcomes(generator: np.random.Generator, rows: int, correlations: bool) -> Outcomes:
+def task_outcomes(
+    generator: np.random.Generator, rows: int, correlations: bool, *, shared_texts: bool = False
+) -> Outcomes:
     """Return the outcomes of a contrast on one task, without a difference."""
+    texts = draw_pairs(generator, rows) if shared_texts else None
     one = (
-        draw_correlations(generator, "task", rows, 0.0)
+        draw_correlations(generator, "task", rows, 0.0, texts=texts)
         if correlations
-        else draw_losses(generator, "task", rows, 0.0, floor=False)
+        else draw_losses(generator, "task", rows, 0.0, floor=False, texts=texts)
     )
     return outcomes_of(one.difference, 0.0, "row influences", None)
 
@@ -171,6 +183,14 @@ def unit_settings() -> Iterator[tuple[str, str, int, Callable[[np.random.Generat
             return claim_outcomes(generator, population)
 
         yield "spearman" if population.correlations else "D2", setting, SIZES[0], claim
+    # Last, since the draws of a simulation depend on its place.
+    for correlations in (False, True):
+        for rows in (250, 872, 1500):
+
+            def pairs(generator: np.random.Generator, rows: int = rows, ranks: bool = correlations) -> Outcomes:
+                return task_outcomes(generator, rows, ranks, shared_texts=True)
+
+            yield "spearman" if correlations else "D2", "one task of pairs that share texts", rows, pairs
 
 
 def populations() -> dict[str, Population]:

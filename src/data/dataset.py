@@ -66,6 +66,13 @@ class Split:
         return self._row_digests
 
     @cached_property
+    def pair_digests(self) -> np.ndarray | None:
+        """Digest of each text of each pair, (rows, 2) uint64, equal for equal texts; None without pairs."""
+        if self.text_pair is None:
+            return None
+        return np.column_stack([_digests_of(_encoded_rows(column)) for column in (self.text, self.text_pair)])
+
+    @cached_property
     def _row_digests(self) -> np.ndarray:
         rows = _encoded_rows(self.text)
         if self.text_pair is not None:
@@ -74,8 +81,13 @@ class Split:
                 b"%d:" % len(first) + first + second
                 for first, second in zip(rows, _encoded_rows(self.text_pair), strict=True)
             )
-        digests = (int.from_bytes(hashlib.blake2b(row, digest_size=8).digest(), "little") for row in rows)
-        return np.fromiter(digests, dtype=np.uint64, count=len(self))
+        return _digests_of(rows)
+
+
+def _digests_of(rows: Iterable[bytes]) -> np.ndarray:
+    return np.fromiter(
+        (int.from_bytes(hashlib.blake2b(row, digest_size=8).digest(), "little") for row in rows), dtype=np.uint64
+    )
 
 
 def _buffers(text: pa.LargeStringArray) -> tuple[np.ndarray, memoryview]:

@@ -22,8 +22,8 @@ class TaskLosses:
         Name of a run to (rows,) or (draws, rows).
     constant : (rows,)
         See `src.evaluation.deviance.constant_losses`.
-    clusters : (rows,)
-        Equal for rows that are resampled together, also in other tasks; see `row_clusters`.
+    clusters : (rows,) or (rows, 2)
+        Equal for rows that depend on each other, also in other tasks; see `row_clusters`.
     folds : (rows,), or None
         The fold of each row in cross-validation.
     """
@@ -45,8 +45,8 @@ class RowContrast:
         As a fraction: 0.01 is a point.
     influence : (rows,)
         How far a row moves the value: rows times its derivative by the row's weight. Its mean is 0.
-    clusters : (rows,)
-        Equal for rows that are resampled together.
+    clusters : (rows,) or (rows, 2)
+        Equal for rows that depend on each other; see `row_clusters`.
     error : float
         Standard error for new rows, at least 1 / rows.
     unit : str or None
@@ -79,32 +79,59 @@ def quantiles(found: Sequence[RowContrast]) -> tuple[float, str]:
     return min(groups) - 1, f"error of the rows, Student's quantiles for {min(groups)} groups"
 
 
-def row_clusters(digests: Array, groups: Array | None = None) -> Array:
-    """Return the cluster of each row, (rows,): its texts' digest, or the least digest of its group.
+def row_clusters(digests: Array, groups: Array | None = None, texts: Array | None = None) -> Array:
+    """Return the two clusters of each row, (rows, 2): rows that share one depend on each other.
 
-    >>> row_clusters(np.array([5, 3, 9, 5]), np.array([0, 0, 1, 2])).tolist()
+    They are the digests of a pair's texts. A row of one text has its digest twice, and a row of a group
+    the least digest of the group.
+
+    Parameters
+    ----------
+    digests : (rows,)
+        Of the texts of each row.
+    groups : (rows,), or None
+    texts : (rows, 2), or None
+        Of each text of a pair.
+
+    >>> row_clusters(np.array([5, 3, 9, 5]), np.array([0, 0, 1, 2]))[:, 0].tolist()
     [3, 3, 9, 5]
     """
     if groups is None:
-        return np.asarray(digests)
+        return np.column_stack([digests, digests]) if texts is None else np.asarray(texts)
     place = np.unique(groups, return_inverse=True)[1].ravel()
     least = np.full(place.max() + 1, np.iinfo(digests.dtype).max, dtype=digests.dtype)
     np.minimum.at(least, place, digests)
-    return least[place]
+    return np.column_stack([least[place], least[place]])
 
 
 def clustered_variance(influence: Array, clusters: Array) -> float:
-    """Return the variance of a sum of influences whose clusters are independent.
+    """Return the variance of a sum of influences, of which those that share a cluster may depend on each other.
+
+    It is the sum of e_i e_j over all i and j that share a cluster, times G / (G - 1) for G different
+    rows. That sum can come out too small, even negative. Then the rows that share both clusters count
+    alone.
 
     Parameters
     ----------
     influence : (rows,)
         Already divided by the number of rows.
-    clusters : (rows,)
+    clusters : (rows,) or (rows, 2)
+
+    References
+    ----------
+    Aronow, Samii and Assenova (2015), Cluster-robust variance estimation for dyadic data.
     """
-    place = np.unique(clusters, return_inverse=True)[1].ravel()
-    sums = np.bincount(place, weights=influence)
-    return float(sums @ sums) * len(sums) / max(len(sums) - 1, 1)
+    columns = clusters if clusters.ndim == 2 else np.column_stack([clusters, clusters])
+    values, place = np.unique(columns, return_inverse=True)
+    place, count = place.reshape(columns.shape), len(values)
+    first, second = place.min(axis=1), place.max(axis=1)
+    pairs, number = np.unique(first * count + second, return_inverse=True)
+    alike = np.bincount(number, weights=influence) ** 2  # of the rows with the same two clusters
+    two = first != second
+    sums = np.bincount(first, influence, count) + np.bincount(second[two], influence[two], count)
+    # Rows that share two clusters have been counted at both.
+    sharing = sums @ sums - alike[pairs // count != pairs % count].sum()
+    return float(max(sharing, alike.sum())) * len(alike) / max(len(alike) - 1, 1)
 
 
 def deviance_contrast(task: TaskLosses, a: str, b: str) -> RowContrast:

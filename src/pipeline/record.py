@@ -220,7 +220,8 @@ def renamed(prepared: PreparedRun, result: Result) -> Result | None:
 def prediction_arrays(data: Dataset, outcome: ProbeOutcome) -> dict[str, np.ndarray]:
     """Return digest, fold, label, prediction and decision value of each test row, (rows, ...).
 
-    Where rows come in sets or groups, also the number of each row's; where a threshold was chosen,
+    Of pairs also a digest of each text, (rows, 2), by which rows that share a text are found. Where rows
+    come in sets or groups, also the number of each row's; where a threshold was chosen,
     the prediction at it, by which the headline metric is scored. Arrays of other roles have the role in
     front of their name.
     """
@@ -235,6 +236,8 @@ def prediction_arrays(data: Dataset, outcome: ProbeOutcome) -> dict[str, np.ndar
         arrays[f"{prefix}decision"] = scored.decisions
         if scored.thresholded is not None:
             arrays[f"{prefix}thresholded"] = scored.thresholded
+        if split.pair_digests is not None:
+            arrays[f"{prefix}texts"] = split.pair_digests
         if split.set_ids is not None:
             arrays[f"{prefix}set"] = split.set_ids
         if role == "test" and data.test_groups is not None:

@@ -60,6 +60,8 @@ def check_values(arrays: Arrays, classes: int) -> None:
             array.ndim != 1 or (field != "label" and array.dtype.kind not in "iu")
         ):
             raise ValueError(f"predictions: {name} is {array.dtype} of shape {array.shape}")
+        if field == "texts" and (array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu"):
+            raise ValueError(f"predictions: {name} is {array.dtype} of shape {array.shape}")
         if field not in ("label", "prediction", "thresholded"):
             continue
         if array.ndim > 2 or array.dtype.kind not in "iuf" or not np.isfinite(array).all():

@@ -182,7 +182,8 @@ class Result:
         predictions : mapping of arrays
             ``row`` (rows,) uint64 digests; ``fold`` (rows,), -1 without folds; ``label`` (rows,);
             ``prediction`` (rows,) or (draws, rows); ``decision`` with the rows in the same place.
-            Where rows come in sets or groups, ``set`` and ``group`` (rows,) number each row's.
+            Of pairs ``texts`` (rows, 2) uint64, a digest of each text. Where rows come in sets or
+            groups, ``set`` and ``group`` (rows,) number each row's.
             Roles other than test are prefixed: ``mismatched.prediction``.
         probe : mapping of arrays, or None
             The fitted probe with its standardisation; None, without a file, if nothing was fitted.

@@ -9,6 +9,7 @@ from src.errors import UserError
 from src.evaluation.metrics import metrics
 from src.evaluation.row_contrasts import (
     TaskLosses,
+    clustered_variance,
     deviance_contrast,
     row_clusters,
     spearman_contrast,
@@ -54,6 +55,29 @@ def test_groups_are_left_out_as_a_whole():
         np.repeat(repeated.clusters, 10),
     )  # fmt: skip
     assert deviance_contrast(often, "a", "b").error == pytest.approx(deviance_contrast(repeated, "a", "b").error)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pairs_that_share_a_text_depend_on_each_other(seed):
+    generator = np.random.default_rng(seed)
+    rows, influence = 120, generator.standard_normal(120)
+    texts = generator.integers(40, size=(rows, 2)).astype(np.uint64)
+    texts[:5, 1] = texts[:5, 0]  # a text beside itself
+    texts[10] = texts[11][::-1]  # the same two texts in the other order
+    effect = generator.standard_normal(40)
+    influence += effect[texts.astype(int)].sum(axis=1)  # so that the sum is no smaller than that of the rows
+    influence -= influence.mean()
+    share = np.array([[bool(set(one) & set(other)) for other in texts.tolist()] for one in texts.tolist()])
+    distinct = len({frozenset(each) for each in texts.tolist()})
+    by_hand = influence @ share @ influence * distinct / (distinct - 1)
+    assert clustered_variance(influence, texts) == pytest.approx(by_hand, rel=1e-9)
+    assert clustered_variance(influence, texts[:, ::-1]) == pytest.approx(by_hand, rel=1e-9)
+    alone = clustered_variance(influence, np.arange(rows, dtype=np.uint64))
+    assert clustered_variance(influence, texts) > alone
+    # Where texts that share cancel out, the rows alone count.
+    opposed = np.where(np.arange(rows) % 2, 1.0, -1.0)
+    chain = np.column_stack([np.arange(rows), np.arange(1, rows + 1)]).astype(np.uint64)
+    assert clustered_variance(opposed, chain) == pytest.approx(clustered_variance(opposed, np.arange(rows)))
 
 
 def test_folds_and_draws_add_to_the_error():

@@ -32,7 +32,7 @@ def test_a_bundle_holds_the_records_of_a_sweep(sweep, tmp_path):
     assert [each.result for each in again] == [each.result for each in found]
     for one, other in zip(found, again, strict=True):
         decision = {"decision"} if other.result.draws == 1 else set()
-        assert set(other.predictions) == set(FIELDS) - {"set", "group", "thresholded"} | decision
+        assert set(other.predictions) == set(FIELDS) - {"texts", "set", "group", "thresholded"} | decision
         for name, array in other.predictions.items():
             np.testing.assert_array_equal(array, one.predictions[name])
 

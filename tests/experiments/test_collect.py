@@ -7,7 +7,9 @@ import json
 import pytest
 
 from experiments import collect
+from experiments.bundles import read_records
 from experiments.manifest import MANIFEST
+from tests.helpers.records import LABELS, make_predictions, make_result
 
 
 def test_the_command_writes_the_bundle_and_the_manifest(sweep, tmp_path, capsys):
@@ -15,6 +17,19 @@ def test_the_command_writes_the_bundle_and_the_manifest(sweep, tmp_path, capsys)
     collect.main([f"sweep={sweep}", f"output={folder / 'poolings' / 'tiny'}", f"records={folder}"])
     assert "4 runs" in capsys.readouterr().out
     assert len(json.loads((folder / MANIFEST).read_text())["bundles"]["poolings/tiny"]["runs"]) == 4
+
+
+def test_the_command_leaves_the_rows_of_other_models_out(tmp_path, capsys):
+    models = {name: make_result(model=name, key=name[-1] * 64) for name in ("nsp-0", "nsp-1")}
+    for name, result in models.items():
+        result.write(tmp_path / "sweep" / name, make_predictions(LABELS, LABELS), None)
+    words = [f"sweep={tmp_path / 'sweep'}", f"output={tmp_path / 'bundle'}", f"records={tmp_path}"]
+    collect.main([*words, "rows=*-0"])
+    whole, sums = read_records(tmp_path / "bundle")
+    assert whole.predictions and whole.sums is None and not sums.predictions and sums.sums
+    with pytest.raises(SystemExit):
+        collect.main([*words, "rows=other"])
+    assert "nsp-0, nsp-1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

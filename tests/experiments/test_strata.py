@@ -14,6 +14,7 @@ from experiments.strata import (
     SIMILARITY,
     SINGLE,
     TOGETHER,
+    Answer,
     group_tasks,
     row_contrast,
     stratum_of,
@@ -172,3 +173,26 @@ def test_what_cannot_be_compared_is_refused():
         row_contrast({"cls": bare, "mean": records[2]}, "mean", "cls")
     with pytest.raises(UserError, match="different rows"):
         row_contrast({"cls": make_record("cr", "cls", first=5), "mean": records[2]}, "mean", "cls")
+
+
+def test_pairs_that_share_a_text_are_less_sure_in_a_contrast_and_in_a_claim():
+    def with_texts(record: Record, texts) -> Record:
+        return replace(record, predictions={**record.predictions, "texts": np.asarray(texts, dtype=np.uint64)})
+
+    found = make_tasks(["stsb", "rte"], classes=2, pairs=True)
+    alone = np.arange(2 * ROWS).reshape(2, ROWS).T
+    often = np.column_stack([np.arange(ROWS), np.full(ROWS, 500) + np.arange(ROWS) // 30])
+    order = np.argsort(row_contrast({each.result.pooling: each for each in found[:3]}, "mean", "cls").influence)
+    sharing = np.empty_like(often)
+    sharing[order] = often  # the rows of one text move the contrast alike
+    claims = {}
+    for name, texts in (("alone", alone), ("sharing", sharing)):
+        own = [with_texts(each, texts + 10_000 * (each.result.dataset == "rte")) for each in found]
+        (stratum,) = group_tasks(own, answer=lambda runs: Answer(True))
+        claims[name] = stratum.claims([("mean", "cls")])[0]
+        contrast = row_contrast(stratum.tasks["stsb"], "mean", "cls")
+        assert contrast.clusters.shape == (ROWS, 2)
+    plain = group_tasks(found, answer=lambda runs: Answer(True))[0].claims([("mean", "cls")])[0]
+    assert claims["alone"].value == claims["sharing"].value == plain.value
+    assert claims["alone"].error == pytest.approx(plain.error)
+    assert claims["sharing"].error > 1.5 * plain.error

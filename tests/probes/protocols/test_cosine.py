@@ -115,6 +115,9 @@ def test_rows_that_come_in_sets_are_scored_by_set(bert: Path, tmp_path: Path, pa
     finished.write(tmp_path / "out")
     (record,) = read_records(tmp_path / "out")
     assert (record.predictions["set"] == ids).all()
+    texts = record.predictions["texts"]
+    sentences = [test.text.to_pylist(), test.text_pair.to_pylist()]
+    assert texts.shape == (80, 2) and len(np.unique(texts)) == len({*sentences[0], *sentences[1]})
     assert record.result.metrics == metrics and "spearman news" in result_table(record.result).replace("_", " ")
 
 
