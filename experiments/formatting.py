@@ -26,18 +26,24 @@ def format_points(value: float | None, *, signed: bool = False) -> str:
 def format_interval(low: float | None, high: float | None, *, signed: bool = False) -> str:
     """Return an interval of fractions in points, empty if an end is undefined.
 
-    An end that would round to zero has two decimals if the interval excludes zero.
+    An end that would round to zero has as many decimals as show its first digit, if the interval
+    excludes zero.
 
-    >>> format_interval(-0.024, -0.0003, signed=True), format_interval(-0.024, 0.0003, signed=True)
-    ('[−2.4, −0.03]', '[−2.4, 0.0]')
+    >>> [format_interval(-0.024, high, signed=True) for high in (-0.0003, -0.00004, 0.0003)]
+    ['[−2.4, −0.03]', '[−2.4, −0.004]', '[−2.4, 0.0]']
     """
     if low is None or high is None:
         return ""
     ends = [format_points(end, signed=signed) for end in (low, high)]
     if low * high > 0:
-        fine = [f"{100 * end:{'+' * signed}.2f}".replace("-", "−") for end in (low, high)]
+        fine = [f"{100 * end:{'+' * signed}.{_decimals(100 * end)}f}".replace("-", "−") for end in (low, high)]
         ends = [exact if end == "0.0" else end for end, exact in zip(ends, fine, strict=True)]
     return f"[{', '.join(ends)}]"
+
+
+def _decimals(points: float) -> int:
+    """Return how many decimals show the first digit of a number that is not 0, two at least."""
+    return max(2, -int(f"{points:.0e}".partition("e")[2]))
 
 
 def format_score_points(score: Mapping[str, Any]) -> str:
