@@ -125,7 +125,7 @@ def compose_page(evidence: Evidence, figures: Mapping[str, str], tables: Mapping
         tables=tables,
         reading=tuple(
             part
-            for part in (apart(evidence), purpose(evidence), next_sentences(evidence), trust(evidence), READING)
+            for part in (trust(evidence), apart(evidence), purpose(evidence), next_sentences(evidence), READING)
             if part
         ),
     )

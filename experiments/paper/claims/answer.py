@@ -57,10 +57,10 @@ PLACES = {
 }
 READ = {TOGETHER: "[CLS] A [SEP] B [SEP], one vector"}
 READING = (  # below the answer
-    "Points are hundredths of D² (similarity: of Spearman's ρ); within 1 point a difference is not relevant. D² is "
-    "the share of a constant prediction's log-loss that the probe removes, like scikit-learn's `d2_log_loss_score` "
-    "(scores: R²). Brackets: 95 % intervals. Holm corrects verdicts, not intervals. Tasks that share texts are one "
-    "unit; *on these tasks* says nothing of others."
+    "**Reading the numbers.** Points are hundredths of D² (similarity: of Spearman's ρ); within 1 point a difference "
+    "is not relevant. D² is the share of a constant prediction's log-loss that the probe removes, like scikit-learn's "
+    "`d2_log_loss_score` (scores: R²). Brackets: 95 % intervals. Holm corrects verdicts, not intervals. Tasks that "
+    "share texts are one unit; *on these tasks* says nothing of others."
 )
 BASE_SHAPE = (12, 768)  # layers and width of BERT-base
 WORDS = {
@@ -190,7 +190,7 @@ def apart(evidence: Evidence) -> str:
         return ""
     repeated = "; without the scores, " + numbers[1] + f", {found[1].verdict}" if len(found) > 1 else ""
     return (
-        "Pairs can be read apart too: the mean of each text, as [u; v; |u − v|; u · v], four times as "
+        "**Pairs read apart.** The mean of each text, as [u; v; |u − v|; u · v], four times as "
         f"wide, is {found[0].verdict} than [CLS] of pairs read together, {numbers[0]}{repeated}."
     )
 
@@ -198,7 +198,7 @@ def apart(evidence: Evidence) -> str:
 def purpose(evidence: Evidence) -> str:
     """Return how the pooler does on what it was trained for; empty if it was not measured."""
     return " ".join(
-        f"In the pooler's own pre-training task, whether one passage follows another, {_words(each)}, "
+        f"**The pooler's own task.** In its pre-training task, whether one passage follows another, {_words(each)}, "
         f"{format_difference(each.difference)} points of accuracy under the same probe."
         for pairing, each in settings.coherence_contrasts(evidence, trained_model(evidence))
         if (pairing, each.task, each.a) == ("joint", settings.OWN_TASK, "pooler")
@@ -217,8 +217,9 @@ def trust(evidence: Evidence) -> str:
     helped = [each for each in against if each.verdict in (BETTER, SMALL_DIFFERENCE) and each.value > 0]
     if model == practice.TRAINED and against and not helped:
         parts.append("for single texts none of the three is shown to be better than with random weights")
-    size = "" if has_base(evidence) else f"{model} is small; "
-    return f"How far to trust it: {size}{' and '.join(parts)}. Other encoders may differ in size and in sign."
+    found = " and ".join(parts)
+    found = found[:1].upper() + found[1:] if has_base(evidence) else f"{model} is small; {found}"
+    return f"**How far to trust it.** {found}. Other encoders may differ in size and in sign."
 
 
 def other_encoders(evidence: Evidence) -> str:

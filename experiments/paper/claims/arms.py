@@ -123,45 +123,42 @@ def next_sentences(evidence: Evidence) -> str:
     ]
     if study is None or not found:
         return ""
+    named = [each for each in found if each.quantity.name in SHOWN]
+    undecided = all(each.verdict == INCONCLUSIVE for each in named)
     parts = [
-        f"{NAMES[pooling]} is " + join_names(_strata_shown([each for each in found if each.quantity.name == pooling]))
+        f"{NAMES[pooling]} "
+        + join_names(_strata_shown([each for each in named if each.quantity.name == pooling], undecided))
         for pooling in SHOWN
     ]
-    checks = [_learnt(study, arm) for arm in study.arms if arm != WORDS_ONLY]
-    named = [each for each in found if each.quantity.name in SHOWN]
-    undecided = "It could not be told. " if all(each.verdict == INCONCLUSIVE for each in named) else ""
+    labels = [label for label in study.labels if study.facts[label]["arm"] == NEXT_SENTENCES]
+    learnt = sum(study.learnt(label) is True for label in labels)
     return (
-        "What does next-sentence prediction do to [CLS] and the mean? Small encoders were trained alike with it "
-        f"(negatives from another document, as in bert-books) and without it, {len(study.seeds)} seeds each. "
-        f"{undecided}The difference that it makes, in points, with the error of seeds and units: {'; '.join(parts)}. "
-        f"Learnt, above {100 * LEARNT:g} % of held-out pairs: {'; '.join(checks)}."
+        f"**Next sentences in pre-training.** {'Their effect could not be told. ' * undecided}Small encoders were "
+        f"trained alike with next-sentence prediction and without it, {len(study.seeds)} seeds each ({learnt} of "
+        f"{len(labels)} learnt it). The difference that it makes, in points: {'; '.join(parts)}"
+        f"{'. All are inconclusive' * undecided}."
     )
 
 
-def _strata_shown(found: Sequence[SeedContrast]) -> list[str]:
-    """Return a contrast in each stratum, and without the regression tasks where its sign or verdict differs."""
+def _strata_shown(found: Sequence[SeedContrast], undecided: bool) -> list[str]:
+    """Return a contrast in each stratum, and without the regression tasks where the verdict differs."""
     shown = []
     for each in found:
         if each.regression:
-            above = int((each.values.mean(axis=1) > 0).sum())
-            size = f"{len(each.tasks)} tasks of {len(each.units)} units, above 0 in {above} of {len(each.seeds)} seeds"
-            shown.append(f"{_shown(each)} for {each.stratum}, {size}")
             repeated = [other for other in found if other.stratum == each.stratum and not other.regression]
+            size = f"{len(each.tasks)} tasks of {len(each.units)} units"
+            shown.append(f"{_shown(each, undecided)} for {each.stratum} ({size})")
             shown[-1] += "".join(
-                f" (classification tasks only: {_shown(other)})" for other in repeated if _differs(each, other)
+                f" (classification tasks only: {_shown(other, undecided)})"
+                for other in repeated
+                if other.verdict != each.verdict
             )
     return shown
 
 
-def _differs(one: SeedContrast, other: SeedContrast) -> bool:
-    """Return whether two contrasts have another sign or another verdict."""
-    values = [each.difference.value or 0.0 for each in (one, other)]
-    return one.verdict != other.verdict or values[0] * values[1] < 0
-
-
-def _shown(each: SeedContrast) -> str:
-    """Return a contrast with its interval and its verdict."""
-    return f"{format_difference(each.difference)} ({each.verdict})"
+def _shown(each: SeedContrast, undecided: bool) -> str:
+    """Return a contrast with its interval, and with its verdict unless all are inconclusive."""
+    return format_difference(each.difference) + f", {each.verdict}," * (not undecided)
 
 
 def _learnt(study: Study, arm: str) -> str:
@@ -188,8 +185,8 @@ def _trainings(study: Study) -> str:
 def _checks(evidence: Evidence, study: Study) -> str:
     """Return which arms learnt next sentences, or which conditions failed."""
     if study.name == "nsp":
-        failed = [label for label in study.facts if study.learnt(label) is False]
-        return f"Not learnt next sentences: {join_names(failed, 'no arm that was to')}."
+        learnt = [_learnt(study, arm) for arm in study.arms if arm != WORDS_ONLY]
+        return f"Next sentences learnt, above {100 * LEARNT:g} % of held-out pairs: {'; '.join(learnt)}."
     found = conditions(evidence, study)
     missing = [f"{each.what} ({each.label})" for each in found if each.held is None]
     held = sum(each.held is True for each in found)
@@ -212,7 +209,8 @@ def _scopes(found: list[SeedContrast]) -> str:
 
 def format_seed_contrast(each: SeedContrast) -> Number:
     """Return a contrast as a number; its size is tasks / units and seeds, p-values are after Holm."""
-    difference, size = each.difference, f"{len(each.tasks)} / {len(each.units)}, {len(each.seeds)} seeds"
+    difference, above = each.difference, int((each.values.mean(axis=1) > 0).sum())
+    size = f"{len(each.tasks)} / {len(each.units)}, {len(each.seeds)} seeds, {above} above 0"
     return Number(
         f"{each.stratum}: {each.quantity.name}, {each.quantity.arms}",
         format_points(difference.value, signed=True),

@@ -168,8 +168,10 @@ def test_the_page_says_what_next_sentences_do_once_all_trainings_are_there(tmp_p
     for pooling in ("cls", "mean"):
         value, _, low, high = by_hand(evidence, "nsp_other_document", "mlm", {pooling: 1.0})
         shown = [f"{100 * each:+.1f}".replace("-", "−") for each in (value, low, high)]
-        assert f"{shown[0]} [{shown[1]}, {shown[2]}] (inconclusive) for {SINGLE}" in said
-    assert "another document, 3 of 3 (70.0 to" in said and "same document, 0 of 3 (60.0 to" in said
+        assert f"{shown[0]} [{shown[1]}, {shown[2]}] for {SINGLE}" in said
+    assert "All are inconclusive" in said and "3 of 3 learnt it" in said
+    (claim,) = [each for each in claims(evidence) if each.numbers]
+    assert "another document, 3 of 3 (70.0 to" in claim.text and "same document, 0 of 3 (60.0 to" in claim.text
     write_facts(tmp_path / "some", "nsp", evidence.json("arms/nsp/arms.json")["arms"], planned=15)
     assert not next_sentences(Evidence(evidence.data, tmp_path / "some"))
     assert not next_sentences(Evidence({}, tmp_path / "none"))
