@@ -28,7 +28,6 @@ from src.errors import UserError
 
 NOMINAL = {"type-I error": 0.05, "coverage": 0.95, "false equivalence": 0.05}
 LIMITS = {"type-I error": (0.0, 0.06), "coverage": (0.93, 0.97), "false equivalence": (0.0, 0.06)}
-UNUSED = ("Student over tasks", "percentile over tasks")
 FIELDS = (
     *("quantity", "method", "metric", "rows", "setting", "nominal", "measured", "error", "trials", "within"),
     *("median_width", "note"),
@@ -54,7 +53,7 @@ def main(options: Options) -> None:
         raise UserError(f"output: no folder '{output.parent}'. Make it, or name another file.")
     rows = simulate(options.trials, options.seed, options.workers)
     write_csv(output, FIELDS, rows)
-    outside = [row["rows"] for row in rows if row["within"] == "no" and row["method"] not in UNUSED]
+    outside = [row["rows"] for row in rows if row["within"] == "no"]
     large = sum(count >= FEWEST_ROWS for count in outside)
     print_text(
         f"{len(rows)} rates in {output}; {len(outside)} outside their limits, {large} at {FEWEST_ROWS} rows or more"
@@ -108,17 +107,12 @@ def measure(number: int, trials: int, seed: int) -> list[dict[str, Any]]:
 
 def note(row: dict[str, Any]) -> str:
     """Return why a measured rate is outside its limits, and what that means."""
-    if row["method"] in UNUSED:
-        return "a form that was not chosen, for comparison"
     if row["within"] == "yes":
         return ""
     if row["quantity"] == "coverage" and row["measured"] > row["nominal"]:
         return "covers more than stated: errs to the safe side"
     if "skewed effects" in row["setting"]:
-        return (
-            "few tasks with skewed effects: no form tried covers as stated; "
-            "read the leave-one-task-out values beside it"
-        )
+        return "few units with skewed effects: Student's quantiles do not cover as stated"
     if row["rows"] < FEWEST_ROWS:
         return "few rows: contrasts of so few carry a flag"
     nearest = min(LIMITS[row["quantity"]], key=lambda limit: abs(limit - row["measured"]))

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy.special import stdtrit
 
 from experiments.benchmarks.populations import (
     Array,
     cohen_kappa,
     draw,
     draw_normal,
-    joint_table,
     round_to_fifths,
     table_with_difference,
     true_correlation_of_fifths,
@@ -23,10 +21,8 @@ from experiments.benchmarks.populations import (
 )
 from experiments.benchmarks.unit_simulations import unit_settings
 from src.evaluation.comparisons import compare
-from src.evaluation.contrasts import MARGIN, Task, resample_task
 from src.evaluation.differences import equivalent
 from src.evaluation.estimates import evaluate
-from src.evaluation.hierarchical import over_tasks
 from src.evaluation.proportions import kappa
 
 Outcomes = dict[tuple[str, str], float]  # whether true, or a width, by (quantity, method) of one trial
@@ -35,8 +31,6 @@ RESAMPLES = {"spearman": 500}  # fewer than DEFAULT_RESAMPLES
 DEFAULT_RESAMPLES = 1000
 CORRELATION = 0.75  # of the simulated predictions with their targets
 SETS = ((-0.6, 0.3), (-0.3, -0.5), (0.0, 0.0), (0.3, 0.5), (0.6, -0.3))  # means of targets and of predictions
-SIZES = (250, 277, 408, 872, 1043, 1500, 2000, 5463)  # rows of test splits in GLUE and SentEval, or close
-METRICS = ("accuracy", "mcc", "f1", "accuracy")  # of the tasks of a simulated benchmark, in turn
 
 
 @dataclass(frozen=True)
@@ -69,7 +63,7 @@ def simulations() -> list[Simulation]:
     for metric in ("pearson", "spearman"):
         found += target_simulations(metric)
     units = [Simulation(metric, rows, setting, trial, divisor=2) for metric, setting, rows, trial in unit_settings()]
-    return [*found, *benchmark_simulations(), *similarity_simulations(), *units]
+    return [*found, *similarity_simulations(), *units]
 
 
 def contains(low: float | None, truth: float, high: float | None) -> bool:
@@ -205,80 +199,3 @@ def _at_all_rows(
             return trial(generator, rows=rows)
 
         yield Simulation(metric, rows, setting, at, divisor)
-
-
-def draw_tasks(generator: np.random.Generator, effects: Array) -> list[Task]:
-    """Draw tasks with one metric each, in which a is better than b by `effects`, (tasks,).
-
-    Classes and errors are balanced, so that F1 is the accuracy and MCC twice the accuracy less one.
-    """
-    tasks = []
-    for place, effect in enumerate(effects):
-        metric = METRICS[place % len(METRICS)]
-        change = effect / 2 if metric == "mcc" else effect
-        cells = joint_table((0.5, 0.5), (0.8, 0.8), (0.8 - change,) * 2)
-        y, a, b = draw(generator, cells, SIZES[place % len(SIZES)])
-        tasks.append(Task(str(place), metric, 2, y, {"a": a, "b": b}, seed=int(generator.integers(2**31))))
-    return tasks
-
-
-def benchmark_simulations() -> Iterator[Simulation]:
-    """Yield simulations of the claim over tasks, with a true mean of zero or just the margin."""
-    settings = (
-        ("no task effects", 0.0, 0.0), ("normal effects", 0.015, 0.0), ("skewed effects", 0.015, 0.0),
-        ("normal effects", 0.003, MARGIN), ("normal effects", 0.015, MARGIN),
-    )  # fmt: skip
-    for tasks in (5, 8, 12):
-        for name, spread, mean in settings:
-            yield benchmark_simulation(tasks, name, spread, mean)
-    yield Simulation("mixed", SIZES[0], "8 tasks, effects of 6 points on two", conjunction_trial, divisor=2)
-    for tasks in (5, 8, 12):
-        for name in ("normal effects", "skewed effects"):
-            yield benchmark_simulation(tasks, name, 0.05, 0.0)
-
-
-def benchmark_simulation(tasks: int, name: str, spread: float, mean: float) -> Simulation:
-    """Return a simulation over tasks whose effects have this mean and standard deviation."""
-
-    def trial(generator: np.random.Generator) -> Outcomes:
-        gamma = (generator.gamma(1.5, size=tasks) - 1.5) / np.sqrt(1.5)
-        standard = gamma if name == "skewed effects" else generator.standard_normal(tasks)
-        return benchmark_outcomes(draw_tasks(generator, mean + spread * standard), mean)
-
-    setting = f"{tasks} tasks, {name}" + (f" of {100 * spread:g} points" if spread else "")
-    return Simulation("mixed", SIZES[0], setting + (", mean 1 point" if mean else ""), trial, divisor=2)
-
-
-def benchmark_outcomes(tasks: list[Task], mean: float) -> Outcomes:
-    """Return the outcomes of the claim over tasks and of two forms that the suite does not use."""
-    found = over_tasks(tasks, "a", "b", resamples=DEFAULT_RESAMPLES)
-    values = np.array(found.differences)
-    half = float(stdtrit(len(tasks) - 1, 0.975)) * values.std(ddof=1) / np.sqrt(len(tasks))
-    low, high = percentile_interval(tasks)
-    outcomes: Outcomes = {
-        ("coverage", "over_tasks"): found.low <= mean <= found.high,
-        ("coverage", "Student over tasks"): bool(abs(found.value - mean) <= half),
-        ("coverage", "percentile over tasks"): contains(low, mean, high),
-    }
-    if mean:
-        outcomes["false equivalence", "over_tasks"] = found.p_equivalence <= 0.05
-    else:
-        outcomes["type-I error", "over_tasks"] = found.p <= 0.05
-    return outcomes
-
-
-def percentile_interval(tasks: Sequence[Task]) -> tuple[float, float]:
-    """Return the plain percentile interval of the hierarchical bootstrap."""
-    rows = np.stack([resample_task(task, DEFAULT_RESAMPLES).resamples_of(0, 1) for task in tasks])
-    generator = np.random.default_rng(0)
-    drawn = generator.integers(len(tasks), size=(DEFAULT_RESAMPLES, len(tasks)))
-    means = rows[drawn, generator.integers(DEFAULT_RESAMPLES, size=drawn.shape)].mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def conjunction_trial(generator: np.random.Generator) -> Outcomes:
-    """Return whether more than the two tasks with a difference are shown to have one."""
-    tasks = draw_tasks(generator, np.repeat([0.0, 0.06], [6, 2]))
-    found = over_tasks(tasks, "a", "b", resamples=DEFAULT_RESAMPLES)
-    return {("type-I error", "partial conjunction"): found.at_least > 2}

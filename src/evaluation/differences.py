@@ -108,12 +108,9 @@ def p_equivalence(difference: Difference, margin: float) -> float | None:
     It is at most 0.05 exactly where the 90 % interval lies inside (-margin, margin).
     """
     _check_margin(margin)
-    return None if difference.interval is None else p_of_margin(difference.interval, margin)
-
-
-def p_of_margin(interval: Interval, margin: float) -> float:
-    """Return the larger p-value of the hypotheses "at most -margin" and "at least margin"."""
-    return max(one_sided(interval, -margin)[0], one_sided(interval, margin)[1])
+    if difference.interval is None:
+        return None
+    return max(one_sided(difference.interval, -margin)[0], one_sided(difference.interval, margin)[1])
 
 
 def smallest_margin(difference: Difference) -> float | None:

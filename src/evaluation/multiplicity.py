@@ -1,4 +1,4 @@
-"""Corrections for several tests: Holm, and partial conjunctions."""
+"""Holm's correction for several tests, within families."""
 
 from __future__ import annotations
 
@@ -55,28 +55,3 @@ def holm_within(pvalues: Sequence[float | None], families: Sequence[Hashable]) -
         for place, p in zip(places, holm([float(pvalues[place] or 0.0) for place in places]), strict=True):
             adjusted[place] = p
     return adjusted
-
-
-def partial_conjunction(pvalues: Sequence[float]) -> list[float]:
-    """Return the p-values of "at least k of the N effects exist", k = 1 .. N, from one each.
-
-    They are (N - k + 1) times the k-th smallest p-value, made monotone: Holm's adjusted p-values,
-    sorted. They hold jointly for all k, and for dependent p-values, as of tasks that share
-    sentences.
-
-    >>> [round(p, 6) for p in partial_conjunction([0.001, 0.2, 0.01])]
-    [0.003, 0.02, 0.2]
-
-    References
-    ----------
-    Benjamini and Heller (2008), Screening for partial conjunction hypotheses.
-    """
-    return sorted(holm(pvalues))
-
-
-def largest_conjunction(conjunction: Sequence[float], level: float = 0.05) -> int:
-    """Return the largest k that is shown at `level`, 0 where none is.
-
-    With confidence 1 - level, at least k effects exist.
-    """
-    return sum(p <= level for p in conjunction)

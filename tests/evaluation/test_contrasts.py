@@ -12,7 +12,6 @@ from src.errors import UserError
 from src.evaluation.comparisons import compare
 from src.evaluation.contrasts import MARGIN, contrasts, resample_task
 from src.evaluation.differences import NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE, VERDICTS, equivalent
-from src.evaluation.hierarchical import over_tasks
 from src.evaluation.proportions import kappa
 from tests.helpers.predictions import FAST, MIXED, PAIRS, make_task
 
@@ -102,16 +101,13 @@ def test_undefined_differences_stay_out_of_the_family():
     found = contrasts([flat], PAIRS[:2], resamples=FAST)
     assert found[0].p_holm is None and found[0].verdict == "inconclusive" and found[0].smallest_margin is None
     assert found[1].p_holm == found[1].difference.p
-    with pytest.raises(UserError, match="four: a against b"):
-        over_tasks([flat, task], "a", "b", resamples=FAST)
 
 
 def test_pairs_of_a_task_share_one_bootstrap():
     task = make_task("two", "f1")
     resample_task.cache_clear()
     contrasts([task], PAIRS, resamples=FAST)
-    over_tasks([task, make_task("one")], "a", "b", resamples=FAST)
-    assert resample_task.cache_info().misses == 2
+    assert resample_task.cache_info().misses == 1
 
 
 @pytest.mark.parametrize(
@@ -120,9 +116,6 @@ def test_pairs_of_a_task_share_one_bootstrap():
         (lambda: contrasts(MIXED, [("a", "x")]), "one: no run 'x'. Known: a, b, c"),
         (lambda: contrasts([make_task("bad", "f1", 3)], PAIRS), "bad: metric 'f1'"),
         (lambda: contrasts(MIXED[:1], PAIRS, margin=0), "margin is above 0"),
-        (lambda: over_tasks(MIXED[:1], "a", "b"), "at least two tasks"),
-        (lambda: over_tasks([make_task("error", "rmse", 0)] * 2, "a", "b", resamples=FAST), "unit"),
-        (lambda: over_tasks(MIXED[:2], "a", "b", margin=-1, resamples=FAST), "margin is above 0"),
     ],
 )
 def test_errors_name_the_task_and_the_problem(call, message):
@@ -134,6 +127,4 @@ def test_unequal_widths_are_flagged():
     task = replace(make_task("one"), widths={"a": 16, "b": 32, "c": 16})
     wider, equal = contrasts([task], [("a", "b"), ("a", "c")], resamples=FAST)
     assert "unequal widths" in wider.flag and equal.flag is None
-    tasks = [task, replace(make_task("two", seed=1), widths=task.widths)]
-    assert "32" in over_tasks(tasks, "a", "b", resamples=FAST).flag
-    assert over_tasks(tasks, "a", "c", resamples=FAST).flag is None
+    assert "32" in wider.flag

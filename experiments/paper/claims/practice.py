@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.benchmarks.calibration import LIMITS, UNUSED
+from experiments.benchmarks.calibration import LIMITS
 from experiments.formatting import format_points, join_names
 from experiments.paper.claims.sentences import (
     SWEEP,
@@ -18,7 +18,6 @@ from experiments.paper.claims.sentences import (
     no_claim,
 )
 from experiments.paper.evidence import PAIRS, Evidence, sort_tasks, task_place
-from experiments.paper.figures.calibration import RETIRED
 from experiments.paper.labels import by_model
 from experiments.paper.tables.cells import score_rows
 from experiments.paper.tables.table import Row
@@ -212,7 +211,7 @@ def _off_chance(result: Result) -> int:
 
 def calibration(evidence: Evidence) -> Claim:
     """Return the claim on the error rates of the statistics in simulation."""
-    rows = [row for row in evidence.csv("simulation.csv") if row["method"] not in (*UNUSED, RETIRED)]
+    rows = evidence.csv("simulation.csv")
     wide = [row for row in rows if int(row["rows"]) >= FEW_ROWS]
     outside = [row for row in wide if row["within"] != "yes"]
     wider = [row for row in outside if row["quantity"] == "coverage" and float(row["measured"]) > LIMITS["coverage"][1]]

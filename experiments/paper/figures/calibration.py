@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.benchmarks.calibration import LIMITS, NOMINAL, UNUSED
+from experiments.benchmarks.calibration import LIMITS, NOMINAL
 from experiments.benchmarks.unit_simulations import METHOD
 from experiments.paper.figures import drawing
 
@@ -23,7 +23,6 @@ number of test rows, or of units of tasks for claims over them. The line is what
 asked for from 250 rows on; crosses lie outside it, and simulation.csv says of each why."""
 WITHIN: dict[str, Any] = {"color": "black", "marker": "o", "markersize": 3, "label": "within what is asked for"}
 OUTSIDE: dict[str, Any] = {"color": "#D55E00", "marker": "X", "markersize": 4.5, "label": "outside"}
-RETIRED = "over_tasks"  # the bootstrap over tasks and rows, which no claim uses
 Row = dict[str, str]
 
 
@@ -31,7 +30,7 @@ Row = dict[str, str]
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a panel per quantity: test errors, coverage, false equivalence."""
     with (files / NEEDS[0]).open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["method"] not in (*UNUSED, RETIRED)]
+        rows = [row for row in csv.DictReader(file)]
     quantities = [name for name in NOMINAL if any(row["quantity"] == name for row in rows)]
     figure, axes = drawing.new_figure(drawing.WIDTH, 3.2, len(quantities))
     for axis, quantity in zip(axes[0], quantities, strict=True):
@@ -65,11 +64,8 @@ def _panel(axis: Axes, quantity: str, rows: Sequence[Row]) -> None:
 
 
 def _group(row: Row) -> tuple[int, str]:
-    """Return the order and the label of a row: by test rows, then by tasks, then by units of tasks."""
+    """Return the order and the label of a row: by test rows, then by units of tasks."""
     if row["method"] == METHOD:
         count = int(row["setting"].split()[0])
-        return 2 * 10**6 + count, f"{count} units"
-    if row["metric"] == "mixed":
-        count = int(row["setting"].split()[0])
-        return 10**6 + count, f"{count} tasks"
+        return 10**6 + count, f"{count} units"
     return int(row["rows"]), f"{int(row['rows']):,} rows"

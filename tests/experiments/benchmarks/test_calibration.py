@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import calibration, populations, simulations, unit_simulations
-from experiments.benchmarks.calibration import FIELDS, LIMITS, UNUSED, measure, note
-from experiments.benchmarks.simulations import ROWS, draw_tasks
+from experiments.benchmarks.calibration import FIELDS, LIMITS, measure, note
+from experiments.benchmarks.simulations import ROWS
 from src.evaluation.estimates import evaluate
 from src.evaluation.metrics import metrics
 from src.evaluation.proportions import kappa
@@ -65,19 +65,6 @@ def test_sets_have_the_computed_correlation(means: tuple[tuple[float, float], ..
         assert measured == pytest.approx(populations.true_spearman_of_sets(correlation, means), abs=0.006)
 
 
-def test_tasks_have_the_requested_effects(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulations, "SIZES", (100_000,))
-    for task in draw_tasks(np.random.default_rng(0), np.array([0.05, -0.04, 0.02, 0.0])):
-        a, b = (
-            evaluate(task.metric, task.labels, task.predictions[run], classes=2, resamples=20).value for run in "ab"
-        )
-        assert (
-            a is not None
-            and b is not None
-            and a - b == pytest.approx((0.05, -0.04, 0.02, 0.0)[int(task.name)], abs=0.012)
-        )
-
-
 def test_a_fast_run_keeps_the_rates_and_is_seeded() -> None:
     chosen = [
         number
@@ -97,7 +84,7 @@ def test_a_fast_run_keeps_the_rates_and_is_seeded() -> None:
 def test_the_command_writes_every_outcome(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    few = [one for one in simulations.simulations() if one.rows == 71 or one.setting.startswith("5 tasks, skewed")]
+    few = [one for one in simulations.simulations() if one.rows == 71 or one.setting.startswith("5 units, skewed")]
     monkeypatch.setattr(calibration, "simulations", lambda: few)
     calibration.main([f"output={tmp_path}/rates.csv", "trials=1"])
     rows = read(tmp_path / "rates.csv")
@@ -110,7 +97,6 @@ def test_the_command_writes_every_outcome(
         "macro_f1",
         "pearson",
         "spearman",
-        "mixed",
     }
     assert f"{len(rows)} rates" in "".join(capsys.readouterr())
 
@@ -133,12 +119,12 @@ def test_the_committed_rates_are_within_their_limits_or_say_why_not() -> None:
     rows = read(COMMITTED)
     assert list(rows[0]) == list(FIELDS) and {int(row["rows"]) for row in rows} >= set(ROWS)
     assert {(row["quantity"], row["method"]) for row in rows} >= {
-        ("type-I error", "McNemar mid-p"), ("type-I error", "paired bootstrap"), ("type-I error", "over_tasks"),
-        ("type-I error", "partial conjunction"), ("coverage", "Wilson"), ("coverage", "BCa"), ("coverage", "Newcombe"),
-        ("coverage", "paired bootstrap"), ("coverage", "kappa"), ("coverage", "over_tasks"), ("coverage", "units"),
+        ("type-I error", "McNemar mid-p"), ("type-I error", "paired bootstrap"), 
+        ("coverage", "Wilson"), ("coverage", "BCa"), ("coverage", "Newcombe"),
+        ("coverage", "paired bootstrap"), ("coverage", "kappa"), ("coverage", "units"),
         ("type-I error", "units"), ("false equivalence",
         "Newcombe"),
-        ("false equivalence", "paired bootstrap"), ("false equivalence", "over_tasks"),
+        ("false equivalence", "paired bootstrap"),
     }  # fmt: skip
     for row in rows:
         low, high = LIMITS[row["quantity"]]
@@ -150,7 +136,7 @@ def test_the_committed_rates_are_within_their_limits_or_say_why_not() -> None:
         spread = np.sqrt(measured * (1 - measured) / int(row["trials"]))
         assert float(row["error"]) == pytest.approx(spread, abs=1e-6) and int(row["trials"]) >= 1000
         safe = row["quantity"] == "coverage" and measured > high
-        if int(row["rows"]) >= 250 and row["within"] == "no" and not safe and row["method"] not in UNUSED:
+        if int(row["rows"]) >= 250 and row["within"] == "no" and not safe:
             assert row["note"] != "outside its limits"
 
 

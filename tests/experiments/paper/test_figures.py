@@ -188,7 +188,7 @@ def _simulation(name: str) -> str:
         for quantity, measured in (("coverage", 0.95), ("type-I error", 0.05), ("false equivalence", 0.08))
         for rows in (71, 250)
     ]
-    return _table([*rows, rows[0] | {"metric": "mixed", "method": "over_tasks", "setting": "5 tasks, normal effects"}])
+    return _table([*rows, rows[0] | {"metric": "D2", "method": "units", "setting": "5 units, normal effects"}])
 
 
 FILES = {
