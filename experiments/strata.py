@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,7 @@ def _losses_of_choice(record: Record) -> tuple[float, float, bool]:
     return loss, float(constant_losses(record.predictions["label"], label_constant(record)).mean()), True
 
 
-def row_contrast(records: Mapping[str, Record], a: str, b: str) -> RowContrast:
+def row_contrast(records: Mapping[str, Record], a: str, b: str, *, by_text: bool = True) -> RowContrast:
     """Return the contrast of two runs on one task, in D² or in Spearman's correlation.
 
     Parameters
@@ -123,6 +124,8 @@ def row_contrast(records: Mapping[str, Record], a: str, b: str) -> RowContrast:
     records : mapping
         Name of each run to its record.
     a, b : str
+    by_text : bool, default True
+        Whether pairs that share one text depend on each other, where a record has the digests of each.
 
     Raises
     ------
@@ -134,12 +137,11 @@ def row_contrast(records: Mapping[str, Record], a: str, b: str) -> RowContrast:
     result, predictions = first.result, first.predictions
     if not have_same_rows(predictions, records[b].predictions):
         raise UserError(f"{result.dataset}: {a} and {b} were scored on different rows. Run them again on the same.")
-    clusters, groups = clusters_of(predictions), count_groups(predictions)
+    clusters = clusters_of([records[a], records[b]], by_text=by_text)
     if stratum_of(result) == SIMILARITY:
         both = {name: records[name].predictions["prediction"] for name in (a, b)}
         sets = predictions.get("set")
-        found = spearman_contrast(result.dataset, predictions["label"], both, a, b, clusters, sets)
-        return replace(found, groups=groups)
+        return spearman_contrast(result.dataset, predictions["label"], both, a, b, clusters, sets)
     losses = {name: record_losses(records[name]) for name in (a, b)}
     if missing := [name for name, each in losses.items() if each is None]:
         raise UserError(
@@ -148,18 +150,14 @@ def row_contrast(records: Mapping[str, Record], a: str, b: str) -> RowContrast:
     kept = {name: each for name, each in losses.items() if each is not None}
     folds = predictions["fold"] if predictions["fold"].max(initial=-1) >= 0 else None
     task = TaskLosses(result.dataset, kept, record_constant(first), clusters, folds)
-    return replace(deviance_contrast(task, a, b), groups=groups)
+    return deviance_contrast(task, a, b)
 
 
-def clusters_of(predictions: Mapping[str, Array]) -> Array:
-    """Return the clusters of a record's rows; see `src.evaluation.row_contrasts.row_clusters`."""
-    return row_clusters(predictions["row"], predictions.get("group"), predictions.get("texts"))
-
-
-def count_groups(predictions: Mapping[str, Array]) -> int | None:
-    """Return the number of groups of a record's rows; None for rows without groups."""
-    groups = predictions.get("group")
-    return None if groups is None else len(np.unique(groups))
+def clusters_of(records: Sequence[Record], *, by_text: bool = True) -> Array:
+    """Return the clusters of the rows of runs on one task; see `src.evaluation.row_contrasts.row_clusters`."""
+    predictions = records[0].predictions
+    texts = next((each.predictions["texts"] for each in records if "texts" in each.predictions), None)
+    return row_clusters(predictions["row"], predictions.get("group"), texts if by_text else None)
 
 
 def explained(record: Record) -> RowContrast:
@@ -175,11 +173,11 @@ def explained(record: Record) -> RowContrast:
     if losses is None:
         raise UserError(f"{record.result.dataset}: the record holds no log-likelihoods, so it has no D². Run it again.")
     constant = record_constant(record)
-    clusters = clusters_of(predictions)
+    clusters = clusters_of([record])
     folds = predictions["fold"] if predictions["fold"].max(initial=-1) >= 0 else None
     both = {record.result.pooling_label: losses, "constant": constant}
     task = TaskLosses(record.result.dataset, both, constant, clusters, folds)
-    return replace(deviance_contrast(task, record.result.pooling_label, "constant"), groups=count_groups(predictions))
+    return deviance_contrast(task, record.result.pooling_label, "constant")
 
 
 def average_level(stratum: StratumTasks, name: str) -> float | None:
@@ -254,8 +252,14 @@ class StratumTasks:
     def _contrast(self, dataset: str, a: str, b: str) -> RowContrast:
         key = (dataset, a, b)
         if key not in self._contrasts:
-            self._contrasts[key] = row_contrast(self.tasks[dataset], a, b)
+            self._contrasts[key] = row_contrast(self.tasks[dataset], a, b, by_text=self._by_text)
         return self._contrasts[key]
+
+    @cached_property
+    def _by_text(self) -> bool:
+        """Whether every pair task knows each text: else a pair's digest is compared, since the two never agree."""
+        pairs = [runs.values() for runs in self.tasks.values() if has_pairs(next(iter(runs.values())).result)]
+        return all(any("texts" in each.predictions for each in runs) for runs in pairs)
 
     def repeated(self, pairs: Iterable[tuple[str, str]], *, margin: float = MARGIN) -> list[MeanContrast]:
         """Return the claims without the regression tasks; none where that leaves the tasks as they are, or none."""

@@ -112,12 +112,22 @@ def draw_noise(generator: np.random.Generator, variables: int, rows: int, texts:
     return np.sqrt(0.5) * noise + 0.5 * (of_texts[:, texts[:, 0]] + of_texts[:, texts[:, 1]])
 
 
-def draw_pairs(generator: np.random.Generator, rows: int) -> Array:
-    """Draw the numbers of the two texts of each row, (rows, 2) uint64: each text is in two rows on average."""
-    half = rows // 2
-    return np.column_stack([generator.integers(half, size=rows), half + generator.integers(half, size=rows)]).astype(
-        np.uint64
-    )
+def draw_pairs(generator: np.random.Generator, rows: int, firsts: int | None) -> Array:
+    """Draw the numbers of the two texts of each row, (rows, 2) uint64.
+
+    Parameters
+    ----------
+    firsts : int or None
+        So many texts are the first of all rows, as often as Zipf's law says, and each row has a second
+        text of its own; None: each text is in two rows on average.
+    """
+    if firsts is None:
+        half = rows // 2
+        first, second = generator.integers(half, size=rows), half + generator.integers(half, size=rows)
+    else:
+        share = 1 / np.arange(1, firsts + 1)
+        first, second = generator.choice(firsts, size=rows, p=share / share.sum()), firsts + np.arange(rows)
+    return np.column_stack([first, second]).astype(np.uint64)
 
 
 def cohen_kappa(shares: Array) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import product
 
 import numpy as np
 
@@ -20,6 +21,7 @@ SPREAD = 1.2  # standard deviation of a probe's decision values on the side of t
 SIGNAL, FLOOR = 0.9, 0.0  # their mean, where something is decoded and where nothing is
 SHARED = 0.95  # correlation of the two probes' decision values
 METHOD = "units"
+SHARING = {"each text in two": None, "ten first texts": 10, "a hundred first texts": 100}  # of pairs
 
 
 @dataclass(frozen=True)
@@ -155,17 +157,31 @@ def claim_outcomes(generator: np.random.Generator, population: Population) -> Ou
     return outcomes_of(claim.difference, truth, METHOD, claim.p_equivalence)
 
 
-def task_outcomes(
-    generator: np.random.Generator, rows: int, correlations: bool, *, shared_texts: bool = False
-) -> Outcomes:
+def task_outcomes(generator: np.random.Generator, rows: int, correlations: bool) -> Outcomes:
     """Return the outcomes of a contrast on one task, without a difference."""
-    texts = draw_pairs(generator, rows) if shared_texts else None
     one = (
-        draw_correlations(generator, "task", rows, 0.0, texts=texts)
+        draw_correlations(generator, "task", rows, 0.0)
         if correlations
-        else draw_losses(generator, "task", rows, 0.0, floor=False, texts=texts)
+        else draw_losses(generator, "task", rows, 0.0, floor=False)
     )
     return outcomes_of(one.difference, 0.0, "row influences", None)
+
+
+def pair_outcomes(
+    generator: np.random.Generator, rows: int, tasks: int, correlations: bool, firsts: int | None
+) -> Outcomes:
+    """Return the outcomes of a claim, without a difference, on tasks of pairs that share texts."""
+    found = []
+    for place in range(tasks):
+        texts = draw_pairs(generator, rows, firsts)
+        name = f"task {place}"
+        one = (
+            draw_correlations(generator, name, rows, 0.0, texts=texts)
+            if correlations
+            else draw_losses(generator, name, rows, 0.0, floor=False, texts=texts)
+        )
+        found.append(replace(one, clusters=one.clusters + np.uint64(10_000 * place)))
+    return outcomes_of(mean_over_units(found).difference, 0.0, "row influences", None)
 
 
 def unit_settings() -> Iterator[tuple[str, str, int, Callable[[np.random.Generator], Outcomes]]]:
@@ -183,14 +199,25 @@ def unit_settings() -> Iterator[tuple[str, str, int, Callable[[np.random.Generat
             return claim_outcomes(generator, population)
 
         yield "spearman" if population.correlations else "D2", setting, SIZES[0], claim
-    # Last, since the draws of a simulation depend on its place.
-    for correlations in (False, True):
-        for rows in (250, 872, 1500):
+    yield from pair_settings()
 
-            def pairs(generator: np.random.Generator, rows: int = rows, ranks: bool = correlations) -> Outcomes:
-                return task_outcomes(generator, rows, ranks, shared_texts=True)
 
-            yield "spearman" if correlations else "D2", "one task of pairs that share texts", rows, pairs
+def pair_settings() -> Iterator[tuple[str, str, int, Callable[[np.random.Generator], Outcomes]]]:
+    """Yield the simulations of pairs that share texts."""
+    for correlations, (name, firsts), tasks in product((False, True), SHARING.items(), (1, 2)):
+        for rows in (250, 872):
+
+            def trial(
+                generator: np.random.Generator,
+                rows: int = rows,
+                tasks: int = tasks,
+                ranks: bool = correlations,
+                firsts: int | None = firsts,
+            ) -> Outcomes:
+                return pair_outcomes(generator, rows, tasks, ranks, firsts)
+
+            setting = f"{'one task' if tasks == 1 else 'two tasks'} of pairs, {name}"
+            yield "spearman" if correlations else "D2", setting, rows, trial
 
 
 def populations() -> dict[str, Population]:

@@ -112,7 +112,7 @@ def _claim_lines(name: str, stratum: StratumTasks | None) -> list[Line]:
     if not claims:
         return []
     first = next(iter(claims.values()))
-    scope = first.scope.removeprefix("on these ").removeprefix("over ")
+    scope = first.scope.removeprefix("on these ").removeprefix("on this ").removeprefix("over ")
     if name == APART:  # its tasks have no lines of their own
         scope = join_names(first.tasks)
     level = average_level(stratum, "cls") if stratum else None

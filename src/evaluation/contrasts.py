@@ -16,6 +16,7 @@ from src.evaluation.metrics import Array, metrics
 from src.evaluation.multiplicity import family_of, holm_within
 from src.evaluation.proportions import kappa
 from src.evaluation.resampled_runs import ResampledRuns, resample_runs
+from src.evaluation.row_contrasts import Overlap
 from src.evaluation.samples import SPARSE, is_sparse
 
 MARGIN = 0.01  # 1 point of the task's metric, fixed beforehand
@@ -45,6 +46,8 @@ class Task:
         Regression: rows are resampled among those with an equal entry.
     groups : (rows,), or None
         Rows with an equal entry are resampled together.
+    texts : (rows, 2), or None
+        A digest of each text of pairs.
     widths : dict
         Name of a run to the dimensions of its features, where they are known.
     """
@@ -58,6 +61,7 @@ class Task:
     folds: int = 0
     strata: Array | None = None
     groups: Array | None = None
+    texts: Array | None = None
     widths: dict[str, int] = field(default_factory=dict)
 
 
@@ -215,6 +219,8 @@ def _flag(task: Task, a: str, b: str) -> str | None:
     reasons = []
     if task.groups is not None and len(np.unique(task.groups)) < FEW_GROUPS:
         reasons.append(f"fewer than {FEW_GROUPS} groups of rows")
+    if task.groups is None and task.texts is not None and Overlap(task.texts).independent < len(task.labels) / 2:
+        reasons.append("pairs share texts, which this test takes as independent")
     if len(task.labels) < FEW_ROWS:
         reasons.append(f"fewer than {FEW_ROWS} rows")
     if is_sparse(task.labels, np.concatenate([_predictions(task, a), _predictions(task, b)]), task.classes):

@@ -172,11 +172,12 @@ def student_difference(value: float, error: float, freedom: float, method: str) 
     value, error : float
         An error of 0 leaves the difference without an interval and without a p-value.
     freedom : float
-        Degrees of freedom; infinite for normal quantiles. With 0 there is no interval and no p-value.
+        Degrees of freedom; infinite for normal quantiles. With less than one there is no interval and no
+        p-value.
     method : str
     """
-    if not freedom > 0:
-        return Difference(value, None, None, None, None, None, f"{method}; there is one group, so no error")
+    if not freedom >= 1:
+        return Difference(value, None, None, None, None, None, f"{method}; with fewer than two there is no error")
     if not error > 0:
         return Difference(value, None, None, None, None, None, f"{method}; without a spread there is no error")
 

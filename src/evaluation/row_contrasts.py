@@ -51,8 +51,8 @@ class RowContrast:
         Standard error for new rows, at least 1 / rows.
     unit : str or None
         Equal for tasks that share texts; None for a task that shares none.
-    groups : int or None
-        Groups of rows, where rows come in groups.
+    independent : float
+        How many independent rows the rows are worth; see `Overlap.independent`.
     """
 
     task: str
@@ -62,21 +62,19 @@ class RowContrast:
     influence: Array
     clusters: Array
     error: float
+    independent: float
     unit: str | None = None
-    groups: int | None = None
 
     @property
     def difference(self) -> Difference:
-        """The contrast with its intervals and p-value: of rows by normal quantiles, of groups by Student's."""
+        """The contrast with its intervals and p-value."""
         return student_difference(self.value, self.error, *quantiles([self]))
 
 
 def quantiles(found: Sequence[RowContrast]) -> tuple[float, str]:
-    """Return the degrees of freedom of the rows' error of some tasks, infinite without groups, and its method."""
-    groups = [each.groups for each in found if each.groups is not None]
-    if not groups:
-        return np.inf, "error of the rows, normal quantiles"
-    return min(groups) - 1, f"error of the rows, Student's quantiles for {min(groups)} groups"
+    """Return the degrees of freedom of the rows' error of some tasks, and its method."""
+    least = min(each.independent for each in found)
+    return least - 1, f"error of the rows, Student's quantiles for {least:.4g} independent rows"
 
 
 def row_clusters(digests: Array, groups: Array | None = None, texts: Array | None = None) -> Array:
@@ -104,34 +102,72 @@ def row_clusters(digests: Array, groups: Array | None = None, texts: Array | Non
     return np.column_stack([least[place], least[place]])
 
 
-def clustered_variance(influence: Array, clusters: Array) -> float:
+class Overlap:
+    """Which rows share a cluster.
+
+    Parameters
+    ----------
+    clusters : (rows,) or (rows, 2)
+        See `row_clusters`.
+    """
+
+    def __init__(self, clusters: Array) -> None:
+        columns = clusters if clusters.ndim == 2 else np.column_stack([clusters, clusters])
+        values, place = np.unique(columns, return_inverse=True)
+        place, self._count = place.reshape(columns.shape), len(values)
+        self._first, self._second = place.min(axis=1), place.max(axis=1)
+        pairs, self._pair = np.unique(self._first * self._count + self._second, return_inverse=True)
+        self._two = pairs // self._count != pairs % self._count
+
+    def products(self, values: Array) -> tuple[float, float]:
+        """Return the sum of v_i v_j over all rows i and j that share a cluster, and over those that share all.
+
+        Parameters
+        ----------
+        values : (rows,)
+        """
+        alike = np.bincount(self._pair, weights=values) ** 2
+        two = self._first != self._second
+        sums = np.bincount(self._first, values, self._count) + np.bincount(self._second[two], values[two], self._count)
+        # Rows that share two clusters have been counted at both.
+        return float(sums @ sums - alike[self._two].sum()), float(alike.sum())
+
+    @property
+    def independent(self) -> float:
+        """How many independent rows the rows are worth: their number squared by that of the pairs that share.
+
+        Rows that share nothing are worth their number, groups of one size the number of groups.
+
+        >>> Overlap(np.array([1, 2, 3])).independent, Overlap(np.array([1, 1, 2, 2])).independent
+        (3.0, 2.0)
+        """
+        rows = len(self._first)
+        return rows**2 / self.products(np.ones(rows))[0]
+
+
+def small_sample_factor(independent: float) -> float:
+    """Return the factor of a variance of this many independent rows; see `Overlap.independent`."""
+    return independent / max(independent - 1, 1)
+
+
+def clustered_variance(influence: Array, overlap: Overlap) -> float:
     """Return the variance of a sum of influences, of which those that share a cluster may depend on each other.
 
-    It is the sum of e_i e_j over all i and j that share a cluster, times G / (G - 1) for G different
-    rows. That sum can come out too small, even negative. Then the rows that share both clusters count
-    alone.
+    It is the sum of e_i e_j over all rows i and j that share a cluster, times K / (K - 1) for K
+    independent rows. That sum can come out too small, even negative. Then the rows that share all
+    clusters count alone.
 
     Parameters
     ----------
     influence : (rows,)
         Already divided by the number of rows.
-    clusters : (rows,) or (rows, 2)
+    overlap : Overlap
 
     References
     ----------
     Aronow, Samii and Assenova (2015), Cluster-robust variance estimation for dyadic data.
     """
-    columns = clusters if clusters.ndim == 2 else np.column_stack([clusters, clusters])
-    values, place = np.unique(columns, return_inverse=True)
-    place, count = place.reshape(columns.shape), len(values)
-    first, second = place.min(axis=1), place.max(axis=1)
-    pairs, number = np.unique(first * count + second, return_inverse=True)
-    alike = np.bincount(number, weights=influence) ** 2  # of the rows with the same two clusters
-    two = first != second
-    sums = np.bincount(first, influence, count) + np.bincount(second[two], influence[two], count)
-    # Rows that share two clusters have been counted at both.
-    sharing = sums @ sums - alike[pairs // count != pairs % count].sum()
-    return float(max(sharing, alike.sum())) * len(alike) / max(len(alike) - 1, 1)
+    return max(overlap.products(influence)) * small_sample_factor(overlap.independent)
 
 
 def deviance_contrast(task: TaskLosses, a: str, b: str) -> RowContrast:
@@ -153,13 +189,15 @@ def deviance_contrast(task: TaskLosses, a: str, b: str) -> RowContrast:
     gain, rows = gains.mean(axis=0), len(task.constant)
     value = float(gain.sum() / total)
     influence = (gain - value * task.constant) * rows / total
-    variance = clustered_variance(influence / rows, task.clusters)
+    overlap = Overlap(task.clusters)
+    variance = clustered_variance(influence / rows, overlap)
     if task.folds is not None:
         variance = max(variance, _fold_variance(gain, task.constant, task.folds))
     if len(gains) > 1:
         by_draw = gains.sum(axis=1) / total
         variance += float(by_draw.var(ddof=1)) / len(gains)
-    return RowContrast(task.name, a, b, value, influence, task.clusters, max(variance**0.5, 1 / rows))
+    error = max(variance**0.5, 1 / rows)
+    return RowContrast(task.name, a, b, value, influence, task.clusters, error, overlap.independent)
 
 
 def _losses(task: TaskLosses, run: str) -> Array:
@@ -206,9 +244,9 @@ def spearman_contrast(
     if sets is not None:
         number = np.unique(sets, return_inverse=True)[1].ravel()
         influence = influence - (np.bincount(number, weights=influence) / np.bincount(number))[number]
-    rows = len(labels)
-    error = clustered_variance(influence / rows, clusters) ** 0.5
-    return RowContrast(name, a, b, values[0] - values[1], influence, clusters, max(error, 1 / rows))
+    rows, overlap = len(labels), Overlap(clusters)
+    error = max(clustered_variance(influence / rows, overlap) ** 0.5, 1 / rows)
+    return RowContrast(name, a, b, values[0] - values[1], influence, clusters, error, overlap.independent)
 
 
 def spearman_influence(x: Array, y: Array) -> Array:

@@ -11,7 +11,7 @@ from src.errors import UserError
 from src.evaluation.differences import Difference, p_equivalence, student_difference, verdict
 from src.evaluation.metrics import Array
 from src.evaluation.multiplicity import family_of, holm_within
-from src.evaluation.row_contrasts import RowContrast, clustered_variance, quantiles
+from src.evaluation.row_contrasts import Overlap, RowContrast, quantiles, small_sample_factor
 
 FEWEST_UNITS = 5  # of a claim about tasks in general
 MARGIN = 0.01  # 1 point of D² or of Spearman's correlation, fixed beforehand
@@ -62,8 +62,12 @@ class MeanContrast:
     @property
     def scope(self) -> str:
         """The tasks that the claim is about, in words."""
-        tasks = f"{len(self.tasks)} task{'s' * (len(self.tasks) != 1)}"
-        return f"over {tasks} of {len(self.units)} units" if self.is_general else f"on these {tasks}"
+        if len(self.tasks) == 1:
+            return "on this task"
+        units = f" of {len(self.units)} unit{'s' * (len(self.units) != 1)}"
+        if self.is_general:
+            return f"over {len(self.tasks)} tasks{units}"
+        return f"on these {len(self.tasks)} tasks{units if len(self.units) < len(self.tasks) else ''}"
 
     @property
     def verdict(self) -> str:
@@ -76,9 +80,8 @@ def mean_over_units(found: Sequence[RowContrast], *, margin: float = MARGIN) -> 
     """Return the mean over units of contrasts of the same two runs, one per task.
 
     A unit's value is the mean of its tasks. With `FEWEST_UNITS` units or more, the standard error is
-    the larger one of that of the units and that of the rows, with Student's quantiles. With fewer it
-    is that of the rows alone, with normal quantiles; where rows come in groups, with Student's for
-    the fewest groups of a task.
+    the larger one of that of the units and that of the rows. With fewer it is that of the rows alone.
+    Student's quantiles are those of the fewest independent rows of a task, or of the units.
 
     Raises
     ------
@@ -118,14 +121,16 @@ def mean_over_units(found: Sequence[RowContrast], *, margin: float = MARGIN) -> 
 
 
 def _rows_error(found: Sequence[RowContrast], weights: Array) -> float:
-    """Return the standard error of a weighted sum of tasks whose shared texts are resampled together."""
+    """Return the standard error of a weighted sum of tasks, of which some share texts."""
     parts = [
-        weight * each.influence / len(each.influence) for weight, each in zip(weights.tolist(), found, strict=True)
+        weight * small_sample_factor(each.independent) ** 0.5 * each.influence / len(each.influence)
+        for weight, each in zip(weights.tolist(), found, strict=True)
     ]
-    together = clustered_variance(np.concatenate(parts), np.concatenate([each.clusters for each in found]))
-    for weight, part, each in zip(weights.tolist(), parts, found, strict=True):  # folds, draws, rows that agree
-        together += max(0.0, (weight * each.error) ** 2 - clustered_variance(part, each.clusters))
-    return float(together**0.5)
+    sharing, alike = Overlap(np.concatenate([each.clusters for each in found])).products(np.concatenate(parts))
+    for weight, part, each in zip(weights.tolist(), parts, found, strict=True):
+        own, _ = Overlap(each.clusters).products(part)
+        sharing += max(0.0, (weight * each.error) ** 2 - own)  # folds, draws, rows that agree, the least error
+    return max(sharing, alike) ** 0.5
 
 
 def correct_claims(found: Sequence[MeanContrast]) -> list[MeanContrast]:

@@ -8,6 +8,7 @@ import pytest
 from src.errors import UserError
 from src.evaluation.metrics import metrics
 from src.evaluation.row_contrasts import (
+    Overlap,
     TaskLosses,
     clustered_variance,
     deviance_contrast,
@@ -68,16 +69,18 @@ def test_pairs_that_share_a_text_depend_on_each_other(seed):
     influence += effect[texts.astype(int)].sum(axis=1)  # so that the sum is no smaller than that of the rows
     influence -= influence.mean()
     share = np.array([[bool(set(one) & set(other)) for other in texts.tolist()] for one in texts.tolist()])
-    distinct = len({frozenset(each) for each in texts.tolist()})
-    by_hand = influence @ share @ influence * distinct / (distinct - 1)
-    assert clustered_variance(influence, texts) == pytest.approx(by_hand, rel=1e-9)
-    assert clustered_variance(influence, texts[:, ::-1]) == pytest.approx(by_hand, rel=1e-9)
-    alone = clustered_variance(influence, np.arange(rows, dtype=np.uint64))
-    assert clustered_variance(influence, texts) > alone
+    worth = rows**2 / share.sum()
+    by_hand = influence @ share @ influence * worth / (worth - 1)
+    assert Overlap(texts).independent == pytest.approx(worth)
+    assert clustered_variance(influence, Overlap(texts)) == pytest.approx(by_hand, rel=1e-9)
+    assert clustered_variance(influence, Overlap(texts[:, ::-1])) == pytest.approx(by_hand, rel=1e-9)
+    alone = clustered_variance(influence, Overlap(np.arange(rows, dtype=np.uint64)))
+    assert clustered_variance(influence, Overlap(texts)) > alone
     # Where texts that share cancel out, the rows alone count.
     opposed = np.where(np.arange(rows) % 2, 1.0, -1.0)
-    chain = np.column_stack([np.arange(rows), np.arange(1, rows + 1)]).astype(np.uint64)
-    assert clustered_variance(opposed, chain) == pytest.approx(clustered_variance(opposed, np.arange(rows)))
+    chain = Overlap(np.column_stack([np.arange(rows), np.arange(1, rows + 1)]).astype(np.uint64))
+    assert chain.products(opposed)[0] < chain.products(opposed)[1] == rows
+    assert clustered_variance(opposed, chain) == pytest.approx(rows * chain.independent / (chain.independent - 1))
 
 
 def test_folds_and_draws_add_to_the_error():

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from experiments.formatting import join_names
 from experiments.paper.claims import arms, ladder, practice, primary, settings, strata
-from experiments.paper.claims.sentences import NAMES, Claim, format_claim, format_difference, scope_of
+from experiments.paper.claims.sentences import NAMES, Claim, format_claim, format_difference
 from experiments.paper.evidence import PAIRS, Evidence
-from experiments.strata import SIMILARITY, SINGLE, TOGETHER, StratumTasks
+from experiments.strata import SIMILARITY, SINGLE, STRATA, TOGETHER, StratumTasks
 from experiments.style import LABELS
 from src.errors import UserError
 from src.evaluation.contrasts import Contrast
@@ -60,8 +60,9 @@ READING = (  # below the answer
     "**Reading the numbers.** Points are hundredths of D² (similarity: of Spearman's ρ); within 1 point a difference "
     "is not relevant. D² is the share of a constant prediction's log-loss that the probe removes, like scikit-learn's "
     "`d2_log_loss_score` (scores: R²). Brackets: 95 % intervals. Holm corrects verdicts, not intervals. Tasks that "
-    "share texts are one unit; *on these tasks* says nothing of others."
+    "share texts are one unit, and units count equally; *on these tasks* says nothing of others."
 )
+NEAR = (0.04, 0.06)  # p-values, after Holm, that are shown beside the verdict that hangs on them
 BASE_SHAPE = (12, 768)  # layers and width of BERT-base
 WORDS = {
     BETTER: "{a} is better than {b}",
@@ -126,7 +127,9 @@ def trained_model(evidence: Evidence) -> str:
 
 
 def _sentence(stratum: str, claim: MeanContrast) -> str:
-    number = f"{format_claim(claim)} points {scope_of(claim)}"
+    number = f"{format_claim(claim)} points {claim.scope}"
+    if claim.p is not None and NEAR[0] < claim.p < NEAR[1]:
+        number += f" (p {claim.p:.3g})"
     return f"{PLACES[stratum].capitalize()}: {_words(claim)}, {number}."
 
 
@@ -182,7 +185,7 @@ def apart(evidence: Evidence) -> str:
         return ""
     found = [claim for _, claim in settings.apart_against_together(evidence, model) if claim.b == "cls, joint"]
     numbers = [
-        f"{format_claim(claim)} points {scope_of(claim)}"
+        f"{format_claim(claim)} points {claim.scope}"
         + (f" ({join_names(claim.tasks)})" if len(claim.tasks) == 1 else "")
         for claim in found
     ]
@@ -209,14 +212,14 @@ def trust(evidence: Evidence) -> str:
     """Return how far an encoder as small as this one can be trusted: by a bag of words and by random weights."""
     model = trained_model(evidence)
     parts = [f"a bag of word pieces scores above all three on {practice.bag_count(evidence, model)} tasks that count"]
-    against = [
-        each
-        for stratum, each in practice.against_random(evidence)
-        if stratum == SINGLE and each.a.partition(",")[0] in MAIN_POOLINGS
-    ]
-    helped = [each for each in against if each.verdict in (BETTER, SMALL_DIFFERENCE) and each.value > 0]
-    if model == practice.TRAINED and against and not helped:
-        parts.append("for single texts none of the three is shown to be better than with random weights")
+    unaided: dict[str, list[str]] = {}
+    for stratum, each in practice.against_random(evidence):
+        pooling, gains = each.a.partition(",")[0], each.verdict in (BETTER, SMALL_DIFFERENCE) and each.value > 0
+        if stratum in STRATA and pooling in MAIN_POOLINGS and not gains:
+            unaided.setdefault(stratum, []).append(NAMES[pooling])
+    if model == practice.TRAINED and unaided:
+        where = [f"{stratum} ({join_names(poolings)})" for stratum, poolings in unaided.items()]
+        parts.append(f"no gain over random weights is shown for {join_names(where)}")
     found = " and ".join(parts)
     found = found[:1].upper() + found[1:] if has_base(evidence) else f"{model} is small; {found}"
     return f"**How far to trust it.** {found}. Other encoders may differ in size and in sign."

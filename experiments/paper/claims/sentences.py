@@ -79,11 +79,6 @@ def format_difference(difference: Difference) -> str:
     return f"{format_points(difference.value, signed=True)} {interval}"
 
 
-def scope_of(claim: MeanContrast) -> str:
-    """Return the tasks that a claim is about, in words."""
-    return claim.scope if len(claim.tasks) > 1 else "on this task"
-
-
 def claim_number(claim: MeanContrast, what: str) -> Number:
     """Return a difference over tasks as a number with its test.
 
@@ -121,10 +116,10 @@ def describe_claims(found: Sequence[tuple[str, MeanContrast]], pooler: str = "")
         alike = len({each.tasks for each in mine}) == 1
         named = [
             f"{style.pair_label(each.a, each.b, pooler)} {format_claim(each)}, {each.verdict}"
-            + ("" if alike else f" {scope_of(each)}")
+            + ("" if alike else f" {each.scope}")
             for each in mine
         ]
-        parts.append(f"{stratum}{f', {scope_of(mine[0])}' if alike else ''}: {'; '.join(named)}")
+        parts.append(f"{stratum}{f', {mine[0].scope}' if alike else ''}: {'; '.join(named)}")
     return ". ".join(parts)
 
 
