@@ -33,7 +33,7 @@ from src.storage.keys import content_key
 # Modules of src/evaluation that decide the results.
 METHOD = (
     *("bootstrap", "comparisons", "contrasts", "differences", "estimates", "metrics"),
-    *("multiplicity", "proportions", "resampled_runs", "samples"),
+    *("multiplicity", "proportions", "resampled_runs", "row_contrasts", "samples"),
 )
 SHORT = 20  # hexadecimal digits of a digest that are kept
 
@@ -139,7 +139,7 @@ def _unpack_contrast(values: Iterable[Any]) -> Contrast:
 
 def _task_identity(task: Task) -> dict[str, Any]:
     """Return all of a task that a result can depend on; the resamples of a run depend on all runs."""
-    arrays = {name: _array_identity(getattr(task, name)) for name in ("labels", "strata", "groups")}
+    arrays = {name: _array_identity(getattr(task, name)) for name in ("labels", "strata", "groups", "texts")}
     runs = [[name, _array_identity(each), task.widths.get(name)] for name, each in task.predictions.items()]
     settings = {name: getattr(task, name) for name in ("name", "metric", "classes", "seed", "folds")}
     return {**settings, **arrays, "runs": runs}

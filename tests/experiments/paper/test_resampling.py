@@ -96,6 +96,7 @@ def _flip(task: Task) -> Task:
         lambda task: replace(task, seed=1),
         lambda task: replace(task, labels=task.labels[::-1]),
         lambda task: replace(task, groups=np.arange(ROWS) // 2),
+        lambda task: replace(task, texts=np.zeros((ROWS, 2), dtype=np.uint64)),
         lambda task: replace(task, folds=5),
         lambda task: replace(task, metric="accuracy"),
         lambda task: replace(task, widths={"cls": 8, "mean": 16}),
