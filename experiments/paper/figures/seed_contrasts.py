@@ -1,4 +1,4 @@
-"""Draws contrasts that are paired by seed: a panel per stratum, a line per quantity."""
+"""Draws contrasts that are paired by seed: a panel per stratum, a line per quantity below its arms."""
 
 from __future__ import annotations
 
@@ -7,34 +7,65 @@ from typing import TYPE_CHECKING
 
 from experiments.paper.arms import SeedContrast
 from experiments.paper.figures import drawing
+from experiments.style import LABELS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INCH = 0.32  # of a line
+UNTRAINED, MINUS = " (untrained)", " − "  # in the arms of a quantity
+INCH = 0.21  # of a line
+ARMS = {  # as a reader knows them
+    "mlm": "masked words alone",
+    "nsp_other_document": "next sentences, other document",
+    "nsp_same_document": "next sentences, same document",
+}
 
 
 def draw_contrasts(found: Sequence[SeedContrast]) -> Figure:
     """Return a figure of all contrasts, each with its interval and a dot for each seed."""
     strata = list(dict.fromkeys(each.stratum for each in found))
-    lines = list(dict.fromkeys((each.quantity.arms, each.quantity.name) for each in found))
-    figure, axes = drawing.new_figure(drawing.WIDTH, 1.25 + INCH * len(lines), max(1, len(strata)), sharey=True)
+    lines: dict[str, list[str]] = {}
+    for each in found:
+        arms, name = _line(each)
+        if name not in lines.setdefault(arms, []):
+            lines[arms].append(name)
+    rows = [(arms, name) for arms, names in lines.items() for name in ("", *names)]
+    figure, axes = drawing.new_figure(drawing.WIDTH, 1.25 + INCH * len(rows), max(1, len(strata)), sharey=True)
     for axis, stratum in zip(axes[0], strata, strict=False):
         drawing.draw_margin(axis, horizontal=True)
         for each in found:
             if each.stratum == stratum:
-                _draw(axis, lines.index((each.quantity.arms, each.quantity.name)), each)
+                _draw(axis, rows.index(_line(each)), each)
         units, tasks = next((each.units, each.tasks) for each in found if each.stratum == stratum)
         axis.set_title(f"{stratum}\n{len(tasks)} tasks of {len(units)} units")
         axis.set_xlabel("difference, points of D²")
-    if lines:
-        axes[0, 0].set_yticks(range(len(lines)), [f"{name}\n{arms}" for arms, name in lines])
-        axes[0, 0].set_ylim(len(lines) - 0.5, -0.5)
+    if rows:
+        axes[0, 0].set_yticks(range(len(rows)), [_label(arms, name) for arms, name in rows])
+        for label, (_, name) in zip(axes[0, 0].get_yticklabels(), rows, strict=True):
+            label.set_fontweight("normal" if name else "bold")
+        axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
+        for axis in axes[0]:
+            axis.tick_params(axis="y", length=0)
         drawing.add_legend(figure, 3)
     else:
         drawing.write_no_data(axes[0, 0])
     return figure
+
+
+def _line(each: SeedContrast) -> tuple[str, str]:
+    """Return the arms and the name of a quantity; of two arms, that one is untrained stands at the name."""
+    arms, name = each.quantity.arms, each.quantity.name.replace("cls", LABELS["cls"])
+    marked = arms.endswith(UNTRAINED) and MINUS in arms
+    return (arms.removesuffix(UNTRAINED), f"{name} (second untrained)") if marked else (arms, name)
+
+
+def _label(arms: str, name: str) -> str:
+    """Return the label of a quantity; that of its arms, a line for each, where it has no name."""
+    if name:
+        return name
+    first, *others = (" ".join([ARMS.get(word, word) for word in arm.split(" ", 1)]) for arm in arms.split(MINUS))
+    return "\nless ".join([first, *others])
 
 
 def _draw(axis: Axes, line: int, contrast: SeedContrast) -> None:
