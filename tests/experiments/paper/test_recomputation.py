@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from scipy import stats
+from scipy import sparse, stats
 
 from experiments.manifest import RECORDS_DIR
 from experiments.paper.evidence import PAIRS, Evidence
@@ -83,13 +83,29 @@ def contrast_by_hand(first: Run, second: Run) -> tuple[float, float, np.ndarray]
     gain, constant = loss_by_hand(second) - loss_by_hand(first), constant_by_hand(first)
     value = gain.sum() / constant.sum()
     shares = (gain - value * constant) / constant.sum()
-    sums = sum_by(first["row"], shares)
-    variance = len(sums) / (len(sums) - 1) * np.sum(sums**2)
+    sharing = pairs_that_share(first)
+    variance = float(shares @ (sharing @ shares)) * factor_by_hand(first)
     folds = first["fold"]
     if folds.max() >= 0:
         of_folds = [gain[folds == each].sum() / constant[folds == each].sum() for each in np.unique(folds)]
         variance = max(variance, np.var(of_folds, ddof=1) / len(of_folds))
     return value, max(variance**0.5, 1 / len(gain)), shares
+
+
+def pairs_that_share(run: Run) -> sparse.csr_array:
+    """Which rows share a text, (rows, rows)."""
+    rows = len(run["row"])
+    texts = run.get("texts", run["row"].reshape(-1, 1))
+    _, number = np.unique(texts, return_inverse=True)
+    places = np.repeat(np.arange(rows), texts.shape[1])
+    holds = sparse.csr_array((np.ones(texts.size), (places, number.ravel())), shape=(rows, number.max() + 1))
+    return ((holds @ holds.T) > 0).astype(float)
+
+
+def factor_by_hand(run: Run) -> float:
+    """The factor of the variance of as many independent rows as the rows of a run are worth."""
+    worth = len(run["row"]) ** 2 / pairs_that_share(run).nnz
+    return worth / (worth - 1)
 
 
 def sum_by(keys: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -134,12 +150,11 @@ def test_the_claim_over_a_stratum_is_that_computed_by_hand(evidence: Evidence) -
             np.mean([each[name][0] for name in each if units[name] == unit]) for unit in dict.fromkeys(units.values())
         ]
         rows = np.concatenate([tasks[name][a]["row"] for name in each])
-        sums = sum_by(rows, np.concatenate([weights[name] * each[name][2] for name in each]))
-        variance = len(sums) / (len(sums) - 1) * np.sum(sums**2)
+        scaled = {name: weights[name] * factor_by_hand(tasks[name][a]) ** 0.5 * each[name][2] for name in each}
+        variance = np.sum(sum_by(rows, np.concatenate(list(scaled.values()))) ** 2)
         for name in each:  # what folds add to a task
-            own = sum_by(tasks[name][a]["row"], weights[name] * each[name][2])
-            plain = len(own) / (len(own) - 1) * np.sum(own**2)
-            variance += max(0.0, (weights[name] * each[name][1]) ** 2 - plain)
+            own = np.sum(sum_by(tasks[name][a]["row"], scaled[name]) ** 2)
+            variance += max(0.0, (weights[name] * each[name][1]) ** 2 - own)
         error = max(np.std(means, ddof=1) / count**0.5, variance**0.5)
         claim, student = claims[a, b], stats.t(count - 1)
         half = student.ppf(0.975) * error
