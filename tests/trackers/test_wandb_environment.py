@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import SENTENCES, write_csv
+from src import run
+from tests.conftest import SENTENCES, Ended, write_csv
 from tests.helpers.wandb import head, process, read, runs
 
 ABOUT = {
@@ -96,11 +98,12 @@ def test_runs_in_the_environments_folder_are_found_again(words: list[str], tmp_p
     ("name", "value"), [("WANDB_PROJECT", "a/b"), ("WANDB_ENTITY", "a b#c"), ("WANDB_PROJECT", "x" * 200)]
 )
 def test_a_name_in_the_environment_that_wandb_refuses_is_one_line(
-    words: list[str], tmp_path: Path, name: str, value: str
+    words: list[str], clean: pytest.MonkeyPatch, run_main: Callable[..., Ended], name: str, value: str
 ) -> None:
+    clean.setenv(name, value)
     for sweep in ([], ["-m", "pooling=cls,mean"]):
-        ended = process(tmp_path, *words, *sweep, **{name: value})
-        assert ended.returncode == 1 and name in ended.stderr and "Traceback" not in ended.stderr
+        ended = run_main(run.main, *words, *sweep)
+        assert ended.status == 1 and name in ended.err and "Traceback" not in ended.err
 
 
 def test_online_in_the_environment_alone_sends_nothing_and_is_reported(words: list[str], tmp_path: Path) -> None:

@@ -219,15 +219,9 @@ def test_measured_scores_of_the_embedded_model(shared: Path, store: Path, poolin
     assert 100 * finished.result.score["value"] == pytest.approx(expected, abs=0.06)
 
 
-@pytest.mark.parametrize(
-    ("task", "expected"),
-    [
-        ("dataset=sts13", 80.60),
-        ("dataset=stsb dataset.splits.test=test", 82.03),
-    ],
-)
-def test_published_scores(shared: Path, store: Path, task: str, expected: float) -> None:
-    """Published for this checkpoint by MTEB; the committed records hold those of the other years."""
+def test_a_published_score(shared: Path, store: Path) -> None:
+    """Published for this checkpoint by MTEB; the committed records hold those of the STS years."""
+    task, expected = "dataset=stsb dataset.splits.test=test", 82.03
     model = ["model=checkpoint", f"model.path={shared / 'models' / 'all-MiniLM-L6-v2'}", "pooling=mean"]
     prepared = prepare(shared_task(shared, store, *model, *task.split()))
     assert list(prepared.data.roles) == ["test"]
