@@ -117,6 +117,8 @@ def _read_bundle(folder: Path) -> list[Record]:
             entries = [parse_json(line) for line in file]
         with open_regular(folder / PREDICTIONS_FILE) as file:
             arrays = load(file.read())
+        if changed := [name for name, array in arrays.items() if _array_digest(array) != name]:
+            raise ValueError(f"{PREDICTIONS_FILE}: array {changed[0]} has changed")
     except (OSError, ValueError, KeyError, SafetensorError) as error:  # KeyError: a type that numpy lacks
         raise UserError(
             f"the records in {name} cannot be read: {flatten(error)}. Get them again from version control."
@@ -128,6 +130,8 @@ def _read_bundle(folder: Path) -> list[Record]:
         where = f"{name}/{RECORDS_FILE}, line {number}"
         try:
             result = Result.from_values(entry["record"], source=where)
+            if missing := sorted(set(entry["predictions"].values()) - arrays.keys()):
+                raise ValueError(f"{PREDICTIONS_FILE} has no array {missing[0]}")
             predictions = {field: _widen(arrays[digest], field) for field, digest in entry["predictions"].items()}
             sums = entry.get("sums")
             if sums is None:
@@ -184,7 +188,7 @@ def write_bundle(records: Sequence[Record], folder: Path) -> None:
         names = {}
         for name, array in sorted(_bundled(record).items()):
             kept = _narrow(array)
-            digest = hashlib.sha256(str((kept.dtype.str, kept.shape)).encode() + kept.tobytes()).hexdigest()[:16]
+            digest = _array_digest(kept)
             arrays[digest], names[name] = kept, digest
         entry = {"predictions": names, "record": json.loads(record.result.to_json())}
         if record.sums is not None:
@@ -193,6 +197,11 @@ def write_bundle(records: Sequence[Record], folder: Path) -> None:
     make_folder(folder)
     ordered = {digest: arrays[digest] for digest in sorted(arrays)}
     replace_files(folder, {PREDICTIONS_FILE: save(ordered), RECORDS_FILE: ("\n".join(lines) + "\n").encode()})
+
+
+def _array_digest(array: Array) -> str:
+    """Return the digest by which a bundle names an array."""
+    return hashlib.sha256(str((array.dtype.str, array.shape)).encode() + array.tobytes()).hexdigest()[:16]
 
 
 def _bundled(record: Record) -> Mapping[str, Array]:

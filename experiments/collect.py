@@ -14,6 +14,7 @@ from pathlib import Path
 
 from experiments.bundles import Record, read_records, write_bundle
 from experiments.cli import command
+from experiments.formatting import join_names
 from experiments.losses import without_rows
 from experiments.manifest import RECORDS_DIR, write_manifest
 from src.cli.messages import print_text
@@ -34,6 +35,8 @@ class Options:
 def main(options: Options) -> None:
     """Write a sweep's bundle, then the list of all bundles."""
     records = Path(options.records)
+    if not options.sweep and (options.output or options.rows != "*"):
+        raise UserError("sweep is not set, whose runs output= and rows= are about. Name its folder: sweep=FOLDER.")
     if options.sweep:
         if not options.output:
             raise UserError("output is not set. Name the bundle's folder: output=experiments/records/EXPERIMENT/MODEL.")
@@ -57,12 +60,12 @@ def with_rows_of(models: str, records: Sequence[Record]) -> list[Record]:
     Raises
     ------
     UserError
-        No record is of such a model.
+        No record with rows is of such a model.
     """
-    kept = {name for name in {record.result.model for record in records} if fnmatchcase(name, models)}
+    known = sorted({record.result.model for record in records if record.sums is None})
+    kept = {name for name in known if fnmatchcase(name, models)}
     if not kept:
-        known = ", ".join(sorted({record.result.model for record in records}))
-        raise UserError(f"rows={models} fits none of the models of the sweep: {known}.")
+        raise UserError(f"rows={models[:80]} fits no model whose runs have rows: {join_names(known)}.")
     return [record if record.result.model in kept else without_rows(record) for record in records]
 
 

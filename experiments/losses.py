@@ -63,7 +63,9 @@ def record_deviance(record: Record) -> float:
 
 
 def without_rows(record: Record) -> Record:
-    """Return a record with the sums that its D² needs in place of its rows."""
+    """Return a record with the sums that its D² needs in place of its rows; one without rows as it is."""
+    if record.sums is not None:
+        return record
     losses = record_losses(record)
     if losses is None:
         return replace(record, predictions={}, sums={})

@@ -126,6 +126,7 @@ def row_contrast(records: Mapping[str, Record], a: str, b: str, *, by_text: bool
     a, b : str
     by_text : bool, default True
         Whether pairs that share one text depend on each other, where a record has the digests of each.
+        Else pairs whose texts all agree do: digests of a pair and of a text never agree.
 
     Raises
     ------
@@ -252,14 +253,18 @@ class StratumTasks:
     def _contrast(self, dataset: str, a: str, b: str) -> RowContrast:
         key = (dataset, a, b)
         if key not in self._contrasts:
-            self._contrasts[key] = row_contrast(self.tasks[dataset], a, b, by_text=self._by_text)
+            self._contrasts[key] = row_contrast(self.tasks[dataset], a, b, by_text=not self.without_texts)
         return self._contrasts[key]
 
     @cached_property
-    def _by_text(self) -> bool:
-        """Whether every pair task knows each text: else a pair's digest is compared, since the two never agree."""
-        pairs = [runs.values() for runs in self.tasks.values() if has_pairs(next(iter(runs.values())).result)]
-        return all(any("texts" in each.predictions for each in runs) for runs in pairs)
+    def without_texts(self) -> tuple[str, ...]:
+        """The pair tasks, of no groups, whose records lack the digests of each text: made by an older version."""
+        return tuple(
+            name
+            for name, runs in self.tasks.items()
+            if any(has_pairs(each.result) and each.predictions for each in runs.values())
+            and not any({"texts", "group"} & each.predictions.keys() for each in runs.values())
+        )
 
     def repeated(self, pairs: Iterable[tuple[str, str]], *, margin: float = MARGIN) -> list[MeanContrast]:
         """Return the claims without the regression tasks; none where that leaves the tasks as they are, or none."""

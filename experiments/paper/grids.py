@@ -28,7 +28,7 @@ LEGEND = (
     "other tasks: the average D² of [CLS] (similarity: ρ), and the average differences to it, marked by their verdict "
     "against [CLS]; no mark: shown to be better (+) or worse (−). Const.: the best constant prediction. Bag: counts of "
     f"word pieces under the same probe, or their cosine. {ABOVE}: constant or bag is above all three, without a "
-    "test. Marks of a task take pairs that share a text as independent, averages do not. Intervals: in the figure, and "
+    "test. Marks of single tasks ignore that pairs share texts; averages allow for it. Intervals: in the figure, and "
     "in the tables of the appendices."
 )
 

@@ -50,6 +50,7 @@ class Setting:
     failed: dict[str, Answer] = field(default_factory=dict)
     reason: str = ""
     approximate: bool = False
+    without_texts: tuple[str, ...] = ()
     repeated: tuple[MeanContrast, ...] = ()  # without the regression tasks
     unequal: frozenset[tuple[str, str]] = frozenset()  # pairs whose features differ in width on a task
 
@@ -174,8 +175,9 @@ def _build_setting(
         return Setting(label, stratum, names, (), failed, flatten(error))
     unequal = frozenset(pair for pair in pairs if any(_differ(runs, *pair) for runs in tasks.values()))
     return Setting(
-        label, stratum, tuple(tasks), claims, failed, approximate=approximate, repeated=repeated, unequal=unequal
-    )
+        label, stratum, tuple(tasks), claims, failed, approximate=approximate, repeated=repeated, unequal=unequal,
+        without_texts=counted.without_texts,
+    )  # fmt: skip
 
 
 def _differ(runs: dict[str, Record], a: str, b: str) -> bool:
@@ -207,6 +209,11 @@ def describe_setting(setting: Setting) -> str:
         left_out = f" Left out, since too little is decoded at the last layer: {join_names(named)}."
     if setting.approximate:
         left_out += " The constant of older records is that of the test labels."
+    if setting.without_texts:
+        left_out += (
+            f" Records of {join_names(setting.without_texts)} do not tell which pairs share a text, so that pairs "
+            "count as independent and intervals may be too narrow: run them again."
+        )
     if not setting.claims:
         return f"No claim over tasks is made: {setting.reason.rstrip('.')}.{left_out}"
     described = _describe_main(setting, setting.claims)

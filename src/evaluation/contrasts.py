@@ -220,7 +220,7 @@ def _flag(task: Task, a: str, b: str) -> str | None:
     if task.groups is not None and len(np.unique(task.groups)) < FEW_GROUPS:
         reasons.append(f"fewer than {FEW_GROUPS} groups of rows")
     if task.groups is None and task.texts is not None and Overlap(task.texts).independent < len(task.labels) / 2:
-        reasons.append("pairs share texts, which this test takes as independent")
+        reasons.append("pairs share texts, which this test takes as independent, so its interval is too narrow")
     if len(task.labels) < FEW_ROWS:
         reasons.append(f"fewer than {FEW_ROWS} rows")
     if is_sparse(task.labels, np.concatenate([_predictions(task, a), _predictions(task, b)]), task.classes):

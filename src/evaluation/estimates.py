@@ -84,7 +84,7 @@ def evaluate(
         reason = constant if np.ptp(labels) else "the labels to be predicted are all equal"
         return Estimate(None, None, None, reason, "undefined")
     if groups is not None and len(sample.counts) < FEWEST_GROUPS:
-        reason = f"{len(sample.counts)} groups of rows, and {FEWEST_GROUPS} are needed for an interval"
+        reason = f"{len(sample.counts)} of the {FEWEST_GROUPS} groups of rows that an interval needs"
         return Estimate(value, None, None, reason, "no interval")
     if name == "accuracy" and len(predictions) == 1 and groups is None:
         return Estimate(value, *wilson(round(value * len(labels)), len(labels)), None, "Wilson" + note)

@@ -66,7 +66,7 @@ def _ratio(part: Array, whole: Array, otherwise: float = 0.0) -> Array:
 @metric(low=0.0)
 def accuracy(counts: Array) -> Array:
     """Return the share of rows predicted right."""
-    return np.trace(counts, axis1=-2, axis2=-1) / counts.sum(axis=(-2, -1))
+    return _ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum(axis=(-2, -1)), np.nan)
 
 
 @metric(low=0.0, most_classes=2)

@@ -129,7 +129,7 @@ class ResampledRuns:
             reason = "undefined: one side predicts one value for all rows, or the labels are all equal"
             return Difference(None, None, None, None, None, None, reason)
         if self.groups is not None and len(self.counts) < FEWEST_GROUPS:
-            reason = f"no interval: {len(self.counts)} groups of rows, and {FEWEST_GROUPS} are needed"
+            reason = f"no interval: {len(self.counts)} of the {FEWEST_GROUPS} groups of rows that it needs"
             return Difference(value, None, None, None, None, None, reason)
         counts, left_out, draws = self.counts, self.left_out[:, a] - self.left_out[:, b], len(by_draw)
         strata = self.strata

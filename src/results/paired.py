@@ -45,6 +45,6 @@ def make_task(result: Result, predictions: Mapping[str, Arrays], widths: Mapping
         folds=int(first["fold"].max(initial=-1)) + 1,
         strata=first.get("set"),
         groups=first.get("group"),
-        texts=first.get("texts"),
+        texts=next((arrays["texts"] for arrays in predictions.values() if "texts" in arrays), None),
         widths=dict(widths or {}),
     )

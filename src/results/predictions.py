@@ -9,11 +9,12 @@ if TYPE_CHECKING:
     import numpy as np
 
 PREDICTION_FIELDS = ("row", "fold", "label", "prediction", "decision")
+FURTHER_FIELDS = ("texts", "set", "group", "thresholded")  # of some runs
 Arrays = Mapping[str, "np.ndarray"]
 
 
 def check_predictions(arrays: Arrays, fields: Sequence[str] = PREDICTION_FIELDS) -> None:
-    """Check that every role has all fields, and each field as many rows as the role has digests.
+    """Check that every role has all fields, and each field of its arrays as many rows as the role has digests.
 
     Parameters
     ----------
@@ -33,7 +34,9 @@ def check_predictions(arrays: Arrays, fields: Sequence[str] = PREDICTION_FIELDS)
         if missing := [name for name in names if name not in arrays]:
             raise ValueError(f"predictions lack {', '.join(missing)}")
         rows = arrays[names[0]].size
-        if wrong := [name for name in names if rows not in arrays[name].shape[:2]]:
+        further = [f"{role}.{field}" if role else field for field in FURTHER_FIELDS]
+        there = [*names, *(name for name in further if name in arrays)]
+        if wrong := [name for name in there if rows not in arrays[name].shape[:2]]:
             raise ValueError(f"predictions: {', '.join(wrong)} not of {rows} rows")
 
 
@@ -60,7 +63,7 @@ def check_values(arrays: Arrays, classes: int) -> None:
             array.ndim != 1 or (field != "label" and array.dtype.kind not in "iu")
         ):
             raise ValueError(f"predictions: {name} is {array.dtype} of shape {array.shape}")
-        if field == "texts" and (array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu"):
+        if field == "texts" and (array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind != "u"):
             raise ValueError(f"predictions: {name} is {array.dtype} of shape {array.shape}")
         if field not in ("label", "prediction", "thresholded"):
             continue

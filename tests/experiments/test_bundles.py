@@ -160,3 +160,13 @@ def test_sums_that_are_no_losses_are_refused(tmp_path, sums):
     path.write_text(json.dumps(entry) + "\n")
     with pytest.raises(UserError, match=f"{RECORDS_FILE}, line 1"):
         read_records(tmp_path)
+
+
+def test_a_changed_byte_is_noticed(tmp_path):
+    write_bundle([Record("x", make_result(), make_predictions(LABELS, LABELS))], tmp_path)
+    path = tmp_path / PREDICTIONS_FILE
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="has changed"):
+        read_records(tmp_path)

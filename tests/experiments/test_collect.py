@@ -29,13 +29,21 @@ def test_the_command_leaves_the_rows_of_other_models_out(tmp_path, capsys):
     assert whole.predictions and whole.sums is None and not sums.predictions and sums.sums
     with pytest.raises(SystemExit):
         collect.main([*words, "rows=other"])
-    assert "nsp-0, nsp-1" in capsys.readouterr().err
+    assert "nsp-0 and nsp-1" in capsys.readouterr().err
+    again = [f"sweep={tmp_path / 'bundle'}", *words[1:]]  # a bundle collected again loses no sums
+    collect.main([*again, "rows=*-0"])
+    assert read_records(tmp_path / "bundle")[1].sums == sums.sums
+    with pytest.raises(SystemExit):
+        collect.main([*again, "rows=*-1"])
+    assert read_records(tmp_path / "bundle")[0].predictions and "nsp-1" not in capsys.readouterr().err.split(":")[-1]
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["sweep=nowhere"], "output is not set"),
+        (["output=x"], "sweep is not set"),
+        (["rows=*-0"], "sweep is not set"),
         (["sweep=nowhere", "output=x"], "holds no record"),
         (["records=nowhere"], "no such folder"),
         (["sweeps=x"], "did you mean"),

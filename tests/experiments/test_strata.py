@@ -196,3 +196,7 @@ def test_pairs_that_share_a_text_are_less_sure_in_a_contrast_and_in_a_claim():
     assert claims["alone"].value == claims["sharing"].value == plain.value
     assert claims["alone"].error == pytest.approx(plain.error)
     assert claims["sharing"].error > 1.5 * plain.error
+    (whole,) = group_tasks([with_texts(each, alone) for each in found], answer=lambda runs: Answer(True))
+    (part,) = group_tasks([*map(lambda each: with_texts(each, alone), found[:1]), *found[1:]],
+                          answer=lambda runs: Answer(True))  # fmt: skip
+    assert whole.without_texts == () and part.without_texts == ("rte",)

@@ -148,6 +148,24 @@ def test_written_files_are_read_back(tmp_path):
         assert np.array_equal(read[name], array)
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [
+        np.zeros((0, 2), dtype=np.uint64),
+        np.zeros((4, 2), dtype=np.uint64),
+        np.zeros((5, 3), dtype=np.uint64),
+        np.zeros(5, dtype=np.uint64),
+        np.zeros((5, 2)),
+    ],
+)
+def test_digests_of_texts_that_do_not_fit_the_rows_are_refused(tmp_path, texts):
+    from safetensors.numpy import save_file
+
+    save_file({**make_predictions(LABELS, LABELS), "texts": texts}, tmp_path / PREDICTIONS)
+    with pytest.raises(UserError, match="texts"):
+        read_predictions(tmp_path)
+
+
 def test_both_array_files_carry_the_key(tmp_path):
     from safetensors import safe_open
 

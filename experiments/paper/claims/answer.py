@@ -8,7 +8,7 @@ from experiments.formatting import join_names
 from experiments.paper.claims import arms, ladder, practice, primary, settings, strata
 from experiments.paper.claims.sentences import NAMES, Claim, format_claim, format_difference
 from experiments.paper.evidence import PAIRS, Evidence
-from experiments.strata import SIMILARITY, SINGLE, STRATA, TOGETHER, StratumTasks
+from experiments.strata import APART, SIMILARITY, SINGLE, STRATA, TOGETHER, StratumTasks
 from experiments.style import LABELS
 from src.errors import UserError
 from src.evaluation.contrasts import Contrast
@@ -59,8 +59,9 @@ READ = {TOGETHER: "[CLS] A [SEP] B [SEP], one vector"}
 READING = (  # below the answer
     "**Reading the numbers.** Points are hundredths of D² (similarity: of Spearman's ρ); within 1 point a difference "
     "is not relevant. D² is the share of a constant prediction's log-loss that the probe removes, like scikit-learn's "
-    "`d2_log_loss_score` (scores: R²). Brackets: 95 % intervals. Holm corrects verdicts, not intervals. Tasks that "
-    "share texts are one unit, and units count equally; *on these tasks* says nothing of others."
+    "`d2_log_loss_score` (scores: R²). Brackets: 95 % intervals. Verdicts are corrected for several tests (Holm), "
+    "intervals are not. Tasks that share texts are one unit, and units count equally; *on these tasks* says nothing "
+    "of others."
 )
 NEAR = (0.04, 0.06)  # p-values, after Holm, that are shown beside the verdict that hangs on them
 BASE_SHAPE = (12, 768)  # layers and width of BERT-base
@@ -148,10 +149,15 @@ def _missing(stratum: str, pair: tuple[str, str]) -> str:
 def lead(evidence: Evidence) -> str:
     """Return the text above the answer: the encoder that it is about, and the poolings that no test excludes."""
     model = trained_model(evidence)
-    parts = [part for part in map(_choice, evidence.strata(model)) if part]
+    apart_wins = any(claim.verdict == BETTER for claim in _apart_claims(evidence)[:1])
+    parts = [
+        part + " (better than together)" * (apart_wins and stratum.stratum == APART)
+        for stratum in evidence.strata(model)
+        if (part := _choice(stratum))
+    ]
     choice = (
-        f"take {'; '.join(parts)}. Each of [CLS], pooler and mean that is not named was shown to be below another of "
-        "them."
+        f"take {'; '.join(parts)}. Of [CLS], pooler and mean, each that is not named was shown to be worse "
+        "than another."
         if parts
         else "no claim."
     )
@@ -180,22 +186,23 @@ def _either(poolings: list[str]) -> str:
 
 def apart(evidence: Evidence) -> str:
     """Return how pairs read apart compare with pairs read together; empty if it was not measured."""
-    model = trained_model(evidence)
-    if f"pairs/{model}" not in evidence:
-        return ""
-    found = [claim for _, claim in settings.apart_against_together(evidence, model) if claim.b == "cls, joint"]
-    numbers = [
-        f"{format_claim(claim)} points {claim.scope}"
-        + (f" ({join_names(claim.tasks)})" if len(claim.tasks) == 1 else "")
-        for claim in found
-    ]
+    found = _apart_claims(evidence)
+    numbers = [f"{format_claim(claim)} points on {join_names(claim.tasks)}" for claim in found]
     if not found or found[0].verdict not in (BETTER, WORSE):
         return ""
-    repeated = "; without the scores, " + numbers[1] + f", {found[1].verdict}" if len(found) > 1 else ""
+    repeated = "; with classes only, " + numbers[1] + f", {found[1].verdict}" if len(found) > 1 else ""
     return (
         "**Pairs read apart.** The mean of each text, as [u; v; |u − v|; u · v], four times as "
         f"wide, is {found[0].verdict} than [CLS] of pairs read together, {numbers[0]}{repeated}."
     )
+
+
+def _apart_claims(evidence: Evidence) -> list[MeanContrast]:
+    """Return the mean of pairs read apart against [CLS] of pairs read together; without regression tasks second."""
+    model = trained_model(evidence)
+    if f"pairs/{model}" not in evidence:
+        return []
+    return [claim for _, claim in settings.apart_against_together(evidence, model) if claim.b == "cls, joint"]
 
 
 def purpose(evidence: Evidence) -> str:
@@ -222,7 +229,7 @@ def trust(evidence: Evidence) -> str:
         parts.append(f"no gain over random weights is shown for {join_names(where)}")
     found = " and ".join(parts)
     found = found[:1].upper() + found[1:] if has_base(evidence) else f"{model} is small; {found}"
-    return f"**How far to trust it.** {found}. Other encoders may differ in size and in sign."
+    return f"**How far to trust it.** {found}. In other encoders the order may be reversed."
 
 
 def other_encoders(evidence: Evidence) -> str:
