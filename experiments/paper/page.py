@@ -36,7 +36,8 @@ FIRST = "differences"  # the page's figure
 METHOD = (
     "**Read-out.** Each pooling gets one linear probe on frozen features; a held-out part of the training rows chooses "
     "its regularisation strength. **D²** = 1 − the probe's log-loss / that of the constant prediction, the class "
-    "frequencies of the training rows (for scores: squared errors, and the training rows' mean). It can be averaged "
+    "frequencies of the training rows, like scikit-learn's `d2_log_loss_score` (for scores: squared errors, and the "
+    "training rows' mean). It can be averaged "
     "over tasks; accuracies, correlations and F1 cannot. **A task counts** if the best of [CLS], pooler and mean "
     "removes at least 5 % of the constant's loss on the training rows that chose that strength; from the others too "
     "little is decoded. The mean is that of all vectors of the text, [CLS] and [SEP] among them, without padding. "

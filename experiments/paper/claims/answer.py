@@ -57,11 +57,10 @@ PLACES = {
 }
 READ = {TOGETHER: "[CLS] A [SEP] B [SEP], one vector"}
 READING = (  # below the answer
-    "**Reading the numbers.** Points are hundredths of D² (similarity: of Spearman's ρ); within 1 point a difference "
-    "is not relevant. D² is the share of a constant prediction's log-loss that the probe removes, like scikit-learn's "
-    "`d2_log_loss_score` (scores: R²). Brackets: 95 % intervals. Verdicts are corrected for several tests (Holm), "
-    "intervals are not. Tasks that share texts are one unit, and units count equally; *on these tasks* says nothing "
-    "of others."
+    "**Reading the numbers.** Points are hundredths of D² (similarity: Spearman's ρ); within 1 a difference is not "
+    "relevant. D² is the share of a constant prediction's log-loss that the probe removes (scores: R²). Brackets: 95 "
+    "%. Verdicts are corrected for several tests (Holm), intervals are not. Tasks that share texts are one unit, units "
+    "count equally; *on these tasks* says nothing of others."
 )
 NEAR = (0.04, 0.06)  # p-values, after Holm, that are shown beside the verdict that hangs on them
 BASE_SHAPE = (12, 768)  # layers and width of BERT-base
@@ -155,12 +154,7 @@ def lead(evidence: Evidence) -> str:
         for stratum in evidence.strata(model)
         if (part := _choice(stratum))
     ]
-    choice = (
-        f"take {'; '.join(parts)}. Of [CLS], pooler and mean, each that is not named was shown to be worse "
-        "than another."
-        if parts
-        else "no claim."
-    )
+    choice = f"take {'; '.join(parts)}. The others of the three were shown to be worse." if parts else "no claim."
     status = evidence.pooler_status(model)
     return f"For frozen **{model}** (pooler {status}), by a linear probe or (similarity) the cosine: {choice}"
 
