@@ -8,7 +8,7 @@ fraction.
 
 Trials of ranks and of several tasks are slower, and half as many. The bootstrap takes 1,000
 resamples here (500 for ranks) and 10,000 in use; fewer resamples only add noise. The command takes
-35 minutes of one core.
+50 minutes of one core.
 """
 
 from __future__ import annotations
