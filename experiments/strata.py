@@ -19,11 +19,11 @@ from src.evaluation.deviance import (
     decodes,
 )
 from src.evaluation.multiplicity import MAIN_POOLINGS
+from src.evaluation.overlap import row_clusters
 from src.evaluation.row_contrasts import (
     RowContrast,
     TaskLosses,
     deviance_contrast,
-    row_clusters,
     spearman_contrast,
 )
 from src.evaluation.units import MARGIN, MeanContrast, correct_claims, mean_over_units
@@ -155,7 +155,7 @@ def row_contrast(records: Mapping[str, Record], a: str, b: str, *, by_text: bool
 
 
 def clusters_of(records: Sequence[Record], *, by_text: bool = True) -> Array:
-    """Return the clusters of the rows of runs on one task; see `src.evaluation.row_contrasts.row_clusters`."""
+    """Return the clusters of the rows of runs on one task; see `src.evaluation.overlap.row_clusters`."""
     predictions = records[0].predictions
     texts = next((each.predictions["texts"] for each in records if "texts" in each.predictions), None)
     return row_clusters(predictions["row"], predictions.get("group"), texts if by_text else None)

@@ -33,7 +33,7 @@ from src.storage.keys import content_key
 # Modules of src/evaluation that decide the results.
 METHOD = (
     *("bootstrap", "comparisons", "contrasts", "differences", "estimates", "metrics"),
-    *("multiplicity", "proportions", "resampled_runs", "row_contrasts", "samples"),
+    *("multiplicity", "overlap", "proportions", "resampled_runs", "samples"),
 )
 SHORT = 20  # hexadecimal digits of a digest that are kept
 

@@ -14,9 +14,9 @@ from src.evaluation.comparisons import compare
 from src.evaluation.differences import Difference, p_equivalence, smallest_difference, smallest_margin, verdict
 from src.evaluation.metrics import Array, metrics
 from src.evaluation.multiplicity import family_of, holm_within
+from src.evaluation.overlap import Overlap
 from src.evaluation.proportions import kappa
 from src.evaluation.resampled_runs import ResampledRuns, resample_runs
-from src.evaluation.row_contrasts import Overlap
 from src.evaluation.samples import SPARSE, is_sparse
 
 MARGIN = 0.01  # 1 point of the task's metric, fixed beforehand

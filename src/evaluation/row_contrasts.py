@@ -10,6 +10,7 @@ import numpy as np
 from src.errors import UserError
 from src.evaluation.differences import Difference, student_difference
 from src.evaluation.metrics import Array, metrics
+from src.evaluation.overlap import Overlap, small_sample_factor
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,7 @@ class TaskLosses:
     constant : (rows,)
         See `src.evaluation.deviance.constant_losses`.
     clusters : (rows,) or (rows, 2)
-        Equal for rows that depend on each other, also in other tasks; see `row_clusters`.
+        Equal for rows that depend on each other, also in other tasks; see `src.evaluation.overlap.row_clusters`.
     folds : (rows,), or None
         The fold of each row in cross-validation.
     """
@@ -46,13 +47,13 @@ class RowContrast:
     influence : (rows,)
         How far a row moves the value: rows times its derivative by the row's weight. Its mean is 0.
     clusters : (rows,) or (rows, 2)
-        Equal for rows that depend on each other; see `row_clusters`.
+        Equal for rows that depend on each other; see `src.evaluation.overlap.row_clusters`.
     error : float
         Standard error for new rows, at least 1 / rows.
     unit : str or None
         Equal for tasks that share texts; None for a task that shares none.
-    independent : float
-        How many independent rows the rows are worth; see `Overlap.independent`.
+    overlap : Overlap
+        Of the rows of this task.
     """
 
     task: str
@@ -62,8 +63,13 @@ class RowContrast:
     influence: Array
     clusters: Array
     error: float
-    independent: float
+    overlap: Overlap
     unit: str | None = None
+
+    @property
+    def independent(self) -> float:
+        """How many independent rows the rows are worth; see `Overlap.independent`."""
+        return self.overlap.independent
 
     @property
     def difference(self) -> Difference:
@@ -75,79 +81,6 @@ def quantiles(found: Sequence[RowContrast]) -> tuple[float, str]:
     """Return the degrees of freedom of the rows' error of some tasks, and its method."""
     least = min(each.independent for each in found)
     return least - 1, f"error of the rows, Student's quantiles for {least:.4g} independent rows"
-
-
-def row_clusters(digests: Array, groups: Array | None = None, texts: Array | None = None) -> Array:
-    """Return the two clusters of each row, (rows, 2): rows that share one depend on each other.
-
-    They are the digests of a pair's texts. A row of one text has its digest twice, and a row of a group
-    the least digest of the group.
-
-    Parameters
-    ----------
-    digests : (rows,)
-        Of the texts of each row.
-    groups : (rows,), or None
-    texts : (rows, 2), or None
-        Of each text of a pair.
-
-    >>> row_clusters(np.array([5, 3, 9, 5]), np.array([0, 0, 1, 2]))[:, 0].tolist()
-    [3, 3, 9, 5]
-    """
-    if groups is None:
-        return np.column_stack([digests, digests]) if texts is None else np.asarray(texts)
-    place = np.unique(groups, return_inverse=True)[1].ravel()
-    least = np.full(place.max() + 1, np.iinfo(digests.dtype).max, dtype=digests.dtype)
-    np.minimum.at(least, place, digests)
-    return np.column_stack([least[place], least[place]])
-
-
-class Overlap:
-    """Which rows share a cluster.
-
-    Parameters
-    ----------
-    clusters : (rows,) or (rows, 2)
-        See `row_clusters`.
-    """
-
-    def __init__(self, clusters: Array) -> None:
-        columns = clusters if clusters.ndim == 2 else np.column_stack([clusters, clusters])
-        values, place = np.unique(columns, return_inverse=True)
-        place, self._count = place.reshape(columns.shape), len(values)
-        self._first, self._second = place.min(axis=1), place.max(axis=1)
-        pairs, self._pair = np.unique(self._first * self._count + self._second, return_inverse=True)
-        self._two = pairs // self._count != pairs % self._count
-
-    def products(self, values: Array) -> tuple[float, float]:
-        """Return the sum of v_i v_j over all rows i and j that share a cluster, and over those that share all.
-
-        Parameters
-        ----------
-        values : (rows,)
-        """
-        alike = np.bincount(self._pair, weights=values) ** 2
-        two = self._first != self._second
-        sums = np.bincount(self._first, values, self._count) + np.bincount(self._second[two], values[two], self._count)
-        # Rows that share two clusters have been counted at both.
-        return float(sums @ sums - alike[self._two].sum()), float(alike.sum())
-
-    @property
-    def independent(self) -> float:
-        """How many independent rows the rows are worth: their number squared by that of the pairs that share.
-
-        Rows that share nothing are worth their number, groups of one size the number of groups.
-
-        >>> Overlap(np.array([1, 2, 3])).independent, Overlap(np.array([1, 1, 2, 2])).independent
-        (3.0, 2.0)
-        """
-        rows = len(self._first)
-        return rows**2 / self.products(np.ones(rows))[0]
-
-
-def small_sample_factor(independent: float) -> float:
-    """Return the factor of a variance of this many independent rows; see `Overlap.independent`."""
-    return independent / max(independent - 1, 1)
 
 
 def clustered_variance(influence: Array, overlap: Overlap) -> float:
@@ -197,7 +130,7 @@ def deviance_contrast(task: TaskLosses, a: str, b: str) -> RowContrast:
         by_draw = gains.sum(axis=1) / total
         variance += float(by_draw.var(ddof=1)) / len(gains)
     error = max(variance**0.5, 1 / rows)
-    return RowContrast(task.name, a, b, value, influence, task.clusters, error, overlap.independent)
+    return RowContrast(task.name, a, b, value, influence, task.clusters, error, overlap)
 
 
 def _losses(task: TaskLosses, run: str) -> Array:
@@ -246,7 +179,7 @@ def spearman_contrast(
         influence = influence - (np.bincount(number, weights=influence) / np.bincount(number))[number]
     rows, overlap = len(labels), Overlap(clusters)
     error = max(clustered_variance(influence / rows, overlap) ** 0.5, 1 / rows)
-    return RowContrast(name, a, b, values[0] - values[1], influence, clusters, error, overlap.independent)
+    return RowContrast(name, a, b, values[0] - values[1], influence, clusters, error, overlap)
 
 
 def spearman_influence(x: Array, y: Array) -> Array:

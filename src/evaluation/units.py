@@ -11,7 +11,8 @@ from src.errors import UserError
 from src.evaluation.differences import Difference, p_equivalence, student_difference, verdict
 from src.evaluation.metrics import Array
 from src.evaluation.multiplicity import family_of, holm_within
-from src.evaluation.row_contrasts import Overlap, RowContrast, quantiles, small_sample_factor
+from src.evaluation.overlap import Overlap, small_sample_factor
+from src.evaluation.row_contrasts import RowContrast, quantiles
 
 FEWEST_UNITS = 5  # of a claim about tasks in general
 MARGIN = 0.01  # 1 point of D² or of Spearman's correlation, fixed beforehand
@@ -128,7 +129,7 @@ def _rows_error(found: Sequence[RowContrast], weights: Array) -> float:
     ]
     sharing, alike = Overlap(np.concatenate([each.clusters for each in found])).products(np.concatenate(parts))
     for weight, part, each in zip(weights.tolist(), parts, found, strict=True):
-        own, _ = Overlap(each.clusters).products(part)
+        own, _ = each.overlap.products(part)
         sharing += max(0.0, (weight * each.error) ** 2 - own)  # folds, draws, rows that agree, the least error
     return max(sharing, alike) ** 0.5
 

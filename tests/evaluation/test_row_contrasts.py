@@ -7,12 +7,11 @@ import pytest
 
 from src.errors import UserError
 from src.evaluation.metrics import metrics
+from src.evaluation.overlap import Overlap, row_clusters
 from src.evaluation.row_contrasts import (
-    Overlap,
     TaskLosses,
     clustered_variance,
     deviance_contrast,
-    row_clusters,
     spearman_contrast,
     spearman_influence,
 )

@@ -12,6 +12,7 @@ from scipy import special, stats
 from src.errors import UserError
 from src.evaluation.deviance import constant_losses, fold_constants, log_likelihoods
 from src.evaluation.differences import INCONCLUSIVE, VERDICTS
+from src.evaluation.overlap import Overlap
 from src.evaluation.row_contrasts import RowContrast, TaskLosses, deviance_contrast
 from src.evaluation.units import correct_claims, mean_over_units, seed_contrast
 
@@ -178,7 +179,8 @@ def test_shared_texts_count_once():
     texts = np.arange(100, dtype=np.uint64)
     error = float(np.sqrt(np.sum(influence**2) / 100**2 * 100 / 99))
     one, two = (
-        RowContrast(name, "a", "b", 0.02, influence, texts, error, 100, "sick") for name in ("sick_e", "sick_r")
+        RowContrast(name, "a", "b", 0.02, influence, texts, error, Overlap(texts), "sick")
+        for name in ("sick_e", "sick_r")
     )
     assert mean_over_units([one, two]).rows_error == pytest.approx(mean_over_units([one]).rows_error)
 
@@ -247,7 +249,8 @@ def test_a_text_in_all_pairs_leaves_no_error() -> None:
 
 
 def test_tasks_without_variance_are_not_certain():
-    flat = [RowContrast(f"task {place}", "a", "b", 0.0, np.zeros(71), np.arange(71) + 100 * place, 1 / 71, 71)
+    texts = np.arange(71)
+    flat = [RowContrast(f"task {place}", "a", "b", 0.0, np.zeros(71), texts + 100 * place, 1 / 71, Overlap(texts))
             for place in range(6)]  # fmt: skip
     found = mean_over_units(flat)
     assert found.value == 0 and found.error > 0 and found.verdict == INCONCLUSIVE
