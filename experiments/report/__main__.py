@@ -17,7 +17,7 @@ from experiments.cli import command, required
 from experiments.files import make_folder
 from experiments.report import plots
 from experiments.report.charts import report_charts
-from experiments.report.document import Report, compose
+from experiments.report.document import AGAIN, Report, compose
 from experiments.report.html import to_html
 from experiments.report.markdown import to_markdown
 from experiments.report.reading import read_sweeps
@@ -59,7 +59,7 @@ def main(options: Options) -> None:
     if report.predicted:
         print_text(f"predictions: {report.predicted.sentence}")
     if report.left_out:
-        print_text(f"left out: {len(report.left_out)}; the page says why")
+        print_text(f"left out: {len(report.left_out)}; the page says why. {AGAIN}")
     for each in (MARKDOWN, PAGE):
         print_text(str(output / each))
     if options.figures:

@@ -29,13 +29,14 @@ EXPLANATIONS = (
     "Over tasks the scale is D², the share of the constant's log-loss (scores: squared error) that a probe removes, in "
     "points. Tasks on which none of cls, pooler and mean beats the constant by 5 % at the last layer, on the rows that "
     "chose the penalty, are left out. Tasks that share texts are one unit; with fewer than five units a claim is about "
-    "these tasks alone.",
+    "these tasks alone. Claims over tasks allow for pairs that share a text, tests on one task do not.",
     "Of several layers one is chosen together with its pooling, by the loss on the rows that chose the penalty where "
     "all records hold it, else by the test score. Claims over tasks are made at the last layer.",
     "Where tests leave several, the preferred pooling is no random projection, takes fewer bytes per row, needs no "
     "pooler's weights, and then scores highest. Bytes are those of float32; all poolings come out of one forward pass, "
     "so the seconds are those of the probe or read-out.",
 )
+AGAIN = "Where a run failed or is damaged, the sweep's command makes it again."
 
 
 @dataclass(frozen=True)

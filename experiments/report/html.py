@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 
 from experiments.report.charts import claims_chart, part_charts
-from experiments.report.document import Part, Report, setting_prefix
+from experiments.report.document import AGAIN, Part, Report, setting_prefix
 from experiments.report.svg import draw, escape_html
 from experiments.report.tables import Cell, Table
 
@@ -65,7 +65,7 @@ def _body(report: Report) -> Iterable[str]:
     yield "</section>"
     yield from (_part(part, f"task-{place}") for place, part in enumerate(report.parts, 1))
     if report.left_out:
-        yield f"<section><h2>Left out</h2>{_list(report.left_out)}</section>"
+        yield f"<section><h2>Left out</h2><p>{AGAIN}</p>{_list(report.left_out)}</section>"
     yield f"<section><h2>How to read this</h2>{_list(report.reading)}</section>"
 
 

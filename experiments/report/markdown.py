@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from experiments.formatting import markdown_table
-from experiments.report.document import Report, setting_prefix
+from experiments.report.document import AGAIN, Report, setting_prefix
 from experiments.report.tables import Table
 from src.results.escaping import markdown
 
@@ -28,7 +28,7 @@ def to_markdown(report: Report) -> str:
         for table in filter(None, (part.by_layer, part.runs)):
             lines += [markdown(f"{table.caption}."), "", *_table(table), ""]
         lines += [*_list(part.notes), ""] if part.notes else []
-    lines += ["## Left out", "", *_list(report.left_out), ""] if report.left_out else []
+    lines += ["## Left out", "", AGAIN, "", *_list(report.left_out), ""] if report.left_out else []
     return "\n".join([*lines, "## How to read this", "", *_list(report.reading)]) + "\n"
 
 
