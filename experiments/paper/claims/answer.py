@@ -154,7 +154,11 @@ def lead(evidence: Evidence) -> str:
         for stratum in evidence.strata(model)
         if (part := _choice(stratum))
     ]
-    choice = f"take {'; '.join(parts)}. The others of the three were shown to be worse." if parts else "no claim."
+    choice = (
+        f"take {'; '.join(parts)}. The others were each shown to be worse than one of the three."
+        if parts
+        else "no claim."
+    )
     status = evidence.pooler_status(model)
     return f"For frozen **{model}** (pooler {status}), by a linear probe or (similarity) the cosine: {choice}"
 
