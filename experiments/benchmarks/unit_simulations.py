@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -121,6 +121,22 @@ def draw_correlations(
     return spearman_contrast(name, targets, dict(zip("ab", sides, strict=True)), "a", "b", clusters)
 
 
+def draw_contrast(
+    generator: np.random.Generator,
+    name: str,
+    rows: int,
+    effect: float,
+    correlations: bool,
+    *,
+    floor: bool = False,
+    texts: Array | None = None,
+) -> RowContrast:
+    """Draw a contrast in D², or in Spearman's correlation, which knows no floor."""
+    if correlations:
+        return draw_correlations(generator, name, rows, effect, texts=texts)
+    return draw_losses(generator, name, rows, effect, floor=floor, texts=texts)
+
+
 def draw_claim(generator: np.random.Generator, population: Population) -> tuple[list[RowContrast], float]:
     """Draw the contrasts of a claim's tasks, and the value that the claim is about.
 
@@ -129,8 +145,7 @@ def draw_claim(generator: np.random.Generator, population: Population) -> tuple[
     effects, found = population.effects(generator), []
     for place, (count, effect) in enumerate(zip(population.units, effects, strict=True)):
         rows, floor = SIZES[place % len(SIZES)], place >= len(effects) - population.floor
-        draw = draw_correlations if population.correlations else partial(draw_losses, floor=floor)
-        one = draw(generator, f"task {place}", rows, effect)
+        one = draw_contrast(generator, f"task {place}", rows, effect, population.correlations, floor=floor)
         offset = np.uint64(10_000 * place)
         for number in range(count):
             contrast = replace(one, task=f"task {place}.{number}", clusters=one.clusters + offset, unit=f"unit {place}")
@@ -159,11 +174,7 @@ def claim_outcomes(generator: np.random.Generator, population: Population) -> Ou
 
 def task_outcomes(generator: np.random.Generator, rows: int, correlations: bool) -> Outcomes:
     """Return the outcomes of a contrast on one task, without a difference."""
-    one = (
-        draw_correlations(generator, "task", rows, 0.0)
-        if correlations
-        else draw_losses(generator, "task", rows, 0.0, floor=False)
-    )
+    one = draw_contrast(generator, "task", rows, 0.0, correlations)
     return outcomes_of(one.difference, 0.0, "row influences", None)
 
 
@@ -174,12 +185,7 @@ def pair_outcomes(
     found = []
     for place in range(tasks):
         texts = draw_pairs(generator, rows, firsts)
-        name = f"task {place}"
-        one = (
-            draw_correlations(generator, name, rows, 0.0, texts=texts)
-            if correlations
-            else draw_losses(generator, name, rows, 0.0, floor=False, texts=texts)
-        )
+        one = draw_contrast(generator, f"task {place}", rows, 0.0, correlations, texts=texts)
         found.append(replace(one, clusters=one.clusters + np.uint64(10_000 * place)))
     return outcomes_of(mean_over_units(found).difference, 0.0, "row influences", None)
 

@@ -113,9 +113,7 @@ def _claim_lines(name: str, stratum: StratumTasks | None) -> list[Line]:
     if not claims:
         return []
     first = next(iter(claims.values()))
-    scope = first.scope.removeprefix("on these ").removeprefix("on this ").removeprefix("over ")
-    if name == APART:  # its tasks have no lines of their own
-        scope = join_names(first.tasks)
+    scope = join_names(first.tasks) if name == APART else first.size  # those tasks have no lines of their own
     level = average_level(stratum, "cls") if stratum else None
     cells = ["" if level is None else format_points(level)]
     for pooling in MAIN_POOLINGS[1:]:

@@ -41,6 +41,8 @@ class Setting:
         task that does not count to its `Answer`.
     reason : str
         Why there is no claim.
+    without_texts : tuple of str
+        Tasks of pairs whose records do not tell which share a text.
     """
 
     label: dict[str, str]
@@ -175,9 +177,16 @@ def _build_setting(
         return Setting(label, stratum, names, (), failed, flatten(error))
     unequal = frozenset(pair for pair in pairs if any(_differ(runs, *pair) for runs in tasks.values()))
     return Setting(
-        label, stratum, tuple(tasks), claims, failed, approximate=approximate, repeated=repeated, unequal=unequal,
+        label,
+        stratum,
+        tuple(tasks),
+        claims,
+        failed,
+        approximate=approximate,
         without_texts=counted.without_texts,
-    )  # fmt: skip
+        repeated=repeated,
+        unequal=unequal,
+    )
 
 
 def _differ(runs: dict[str, Record], a: str, b: str) -> bool:

@@ -61,14 +61,18 @@ class MeanContrast:
         return len(self.units) >= FEWEST_UNITS
 
     @property
+    def size(self) -> str:
+        """The number of tasks, and that of their units where it differs or the claim is about tasks in general."""
+        tasks = f"{len(self.tasks)} task{'s' * (len(self.tasks) != 1)}"
+        alike = len(self.units) == len(self.tasks) and not self.is_general
+        return tasks if alike else f"{tasks} of {len(self.units)} unit{'s' * (len(self.units) != 1)}"
+
+    @property
     def scope(self) -> str:
         """The tasks that the claim is about, in words."""
         if len(self.tasks) == 1:
             return "on this task"
-        units = f" of {len(self.units)} unit{'s' * (len(self.units) != 1)}"
-        if self.is_general:
-            return f"over {len(self.tasks)} tasks{units}"
-        return f"on these {len(self.tasks)} tasks{units if len(self.units) < len(self.tasks) else ''}"
+        return f"{'over' if self.is_general else 'on these'} {self.size}"
 
     @property
     def verdict(self) -> str:

@@ -30,12 +30,12 @@ def check_predictions(arrays: Arrays, fields: Sequence[str] = PREDICTION_FIELDS)
     """
     roles = {name.rpartition(".")[0] for name in arrays} | {""}
     for role in sorted(roles):
-        names = [f"{role}.{field}" if role else field for field in fields]
+        prefix = f"{role}." if role else ""
+        names = [prefix + field for field in fields]
         if missing := [name for name in names if name not in arrays]:
             raise ValueError(f"predictions lack {', '.join(missing)}")
         rows = arrays[names[0]].size
-        further = [f"{role}.{field}" if role else field for field in FURTHER_FIELDS]
-        there = [*names, *(name for name in further if name in arrays)]
+        there = [*names, *(prefix + field for field in FURTHER_FIELDS if prefix + field in arrays)]
         if wrong := [name for name in there if rows not in arrays[name].shape[:2]]:
             raise ValueError(f"predictions: {', '.join(wrong)} not of {rows} rows")
 

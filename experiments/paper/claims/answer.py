@@ -149,11 +149,8 @@ def lead(evidence: Evidence) -> str:
     """Return the text above the answer: the encoder that it is about, and the poolings that no test excludes."""
     model = trained_model(evidence)
     apart_wins = any(claim.verdict == BETTER for claim in _apart_claims(evidence)[:1])
-    parts = [
-        part + " (better than together)" * (apart_wins and stratum.stratum == APART)
-        for stratum in evidence.strata(model)
-        if (part := _choice(stratum))
-    ]
+    notes = READ | ({APART: "better than together"} if apart_wins else {})
+    parts = [part for stratum in evidence.strata(model) if (part := _choice(stratum, notes.get(stratum.stratum)))]
     choice = (
         f"take {'; '.join(parts)}. The others were each shown to be worse than one of the three."
         if parts
@@ -163,13 +160,13 @@ def lead(evidence: Evidence) -> str:
     return f"For frozen **{model}** (pooler {status}), by a linear probe or (similarity) the cosine: {choice}"
 
 
-def _choice(stratum: StratumTasks) -> str:
+def _choice(stratum: StratumTasks, note: str | None = None) -> str:
     """Return the poolings of a stratum that no verdict excludes, and those of its classifications if they differ."""
     claims, classified = stratum.claims(PAIRS), stratum.claims(PAIRS, regression=False)
     names, others = not_shown_worse(claims), not_shown_worse(classified)
     if not names:
         return ""
-    notes = [READ[stratum.stratum]] if stratum.stratum in READ else []
+    notes = [note] if note else []
     if others and others != names:
         tasks = classified[0].tasks
         kind = "the only classification task" if len(tasks) == 1 else "the classification tasks"

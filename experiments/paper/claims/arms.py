@@ -130,12 +130,10 @@ def next_sentences(evidence: Evidence) -> str:
         + join_names(_strata_shown([each for each in named if each.quantity.name == pooling], undecided))
         for pooling in SHOWN
     ]
-    labels = [label for label in study.labels if study.facts[label]["arm"] == NEXT_SENTENCES]
-    learnt = sum(study.learnt(label) is True for label in labels)
     return (
         f"**Next sentences in pre-training.** {'Their effect could not be told. ' * undecided}Small encoders were "
-        f"trained alike with next-sentence prediction and without it, {len(study.seeds)} seeds each ({learnt} of "
-        f"{len(labels)} learnt it). The difference that it makes, in points: {'; '.join(parts)}"
+        f"trained alike with next-sentence prediction and without it, {len(study.seeds)} seeds each "
+        f"({_learners(study, NEXT_SENTENCES)} learnt it). The difference that it makes, in points: {'; '.join(parts)}"
         f"{'. All are inconclusive' * undecided}."
     )
 
@@ -161,15 +159,19 @@ def _shown(each: SeedContrast, undecided: bool) -> str:
     return format_difference(each.difference) + f", {each.verdict}," * (not undecided)
 
 
+def _learners(study: Study, arm: str) -> str:
+    """Return by how many of an arm's trainings next sentences were learnt."""
+    learnt = [study.learnt(label) is True for label in study.labels if study.facts[label]["arm"] == arm]
+    return f"{sum(learnt)} of {len(learnt)}"
+
+
 def _learnt(study: Study, arm: str) -> str:
     """Return by how many trainings of an arm next sentences were learnt, and their held-out accuracies."""
-    labels = [label for label in study.labels if study.facts[label]["arm"] == arm]
-    known = [study.facts[label]["nsp_accuracy"] for label in labels]
+    known = [study.facts[label]["nsp_accuracy"] for label in study.labels if study.facts[label]["arm"] == arm]
     accuracies = [float(each) for each in known if each is not None]
     if not accuracies:
         return f"{NEGATIVES[arm]}, not measured"
-    learnt = sum(study.learnt(label) is True for label in labels)
-    return f"{NEGATIVES[arm]}, {learnt} of {len(labels)} ({100 * min(accuracies):.1f} to {100 * max(accuracies):.1f} %)"
+    return f"{NEGATIVES[arm]}, {_learners(study, arm)} ({100 * min(accuracies):.1f} to {100 * max(accuracies):.1f} %)"
 
 
 def _trainings(study: Study) -> str:
