@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,7 +20,7 @@ from experiments.manifest import RECORDS_DIR
 from experiments.paper.evidence import Evidence
 from experiments.paper.figures import registry
 from src.cli.messages import print_text
-from src.runtime.provenance import cores
+from src.runtime.threads import limit_threads
 
 
 @dataclass(frozen=True)
@@ -56,9 +54,8 @@ def build(output: Path, records: Path = RECORDS_DIR, *, store: Path | None = Non
         matplotlib is not installed, or a record is missing, has changed or has another schema
         version. Nothing is written then.
     """
-    from tqdm import tqdm
-
     from experiments.paper.blocks import base_hours
+    from experiments.paper.figures.parallel import drawing
     from experiments.paper.html import to_html
     from experiments.paper.markdown import to_markdown
     from experiments.paper.page import compose_page
@@ -67,23 +64,20 @@ def build(output: Path, records: Path = RECORDS_DIR, *, store: Path | None = Non
     from experiments.predictions import read_predictions
 
     registry.require_matplotlib()
-    evidence = Evidence.read(records)
-    figures = registry.drawable(evidence, records)
-    bar = tqdm(figures.items(), desc="figures", unit="figure", leave=False, disable=None)
-    processes = min(4, max(1, cores() - 1))
-    # Writing a figure takes as long as computing it, so other processes write.
-    with TemporaryDirectory() as place, ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        saving = [
-            pool.submit(registry.save, figure.draw(evidence, records), Path(place) / name) for name, figure in bar
-        ]
+    # Products of matrices are small here: threads that wait for one another cost more than they save.
+    with TemporaryDirectory() as place, limit_threads(1), drawing(records, Path(place)) as others:
+        evidence = Evidence.read(records)
+        figures = registry.drawable(evidence, records)
+        others.begin(figures)
         tables = all_tables(evidence)
         captions = {name: figure.CAPTION for name, figure in figures.items()}
         page = compose_page(evidence, captions, {table.name: table.caption for table in tables})
-        images = [path for each in saving for path in each.result()]
+        drawn = others.finish(evidence)
+        images = [path for each in drawn.values() for path in each.files]
         texts = {
             "report.md": to_markdown(page),
             "predictions.md": predictions_page(read_predictions(), base_hours(evidence)),
-            "report.html": to_html(page, {path.stem: path for path in images if path.suffix == ".png"}),
+            "report.html": to_html(page, {name: each.source for name, each in drawn.items()}),
         }
         earlier = earlier_files(output)
         for folder in ("figures", "tables"):

@@ -19,18 +19,17 @@ COLOURS = 64  # of an image
 RUN_LENGTHS = 3  # Z_RLE of zlib: its bytes do not depend on zlib's version
 
 
-def to_html(page: Page, images: Mapping[str, Path]) -> str:
+def to_html(page: Page, images: Mapping[str, str]) -> str:
     """Return the page as HTML.
 
     Parameters
     ----------
     page : Page
-    images : mapping of str to Path
-        The PNG file of each figure.
+    images : mapping of str to str
+        The address of each figure's image; see `embed`.
     """
-    sources = {name: embed(images[name]) for name in page.figures}
     style = (TEMPLATES / "paper.css").read_text(encoding="utf-8")
-    return compose_html(page.title, "\n".join(_body(page, sources)), style)
+    return compose_html(page.title, "\n".join(_body(page, images)), style)
 
 
 def embed(path: Path) -> str:

@@ -26,6 +26,7 @@ from src.evaluation.contrasts import MARGIN, Contrast, Task, contrasts
 from src.evaluation.differences import Difference
 from src.evaluation.estimates import Estimate, evaluate
 from src.evaluation.metrics import Array
+from src.runtime.threads import limit_threads
 from src.storage.atomic import replace_files
 from src.storage.files import DAMAGE, read_json
 from src.storage.keys import content_key
@@ -50,6 +51,15 @@ class Resampling:
     def __init__(self, stored: Mapping[str, Any] | None = None) -> None:
         self._stored = dict(stored or {})
         self._used: dict[str, Any] = {}
+
+    @property
+    def used(self) -> Mapping[str, Any]:
+        """The results that were asked for, by the digest of their inputs."""
+        return self._used
+
+    def add(self, used: Mapping[str, Any]) -> None:
+        """Count the results that another process asked for as asked for here."""
+        self._used.update(used)
 
     @classmethod
     def read(cls, records: Path) -> Resampling:
@@ -116,7 +126,10 @@ class Resampling:
         """Return the result for some inputs, computed if it is not stored."""
         key = content_key(inputs)[:SHORT]
         if key not in self._used:
-            self._used[key] = self._stored[key] if key in self._stored else json.loads(_compact(compute()))
+            if key not in self._stored:
+                with limit_threads():
+                    self._stored[key] = json.loads(_compact(compute()))
+            self._used[key] = self._stored[key]
         return self._used[key]
 
 

@@ -160,8 +160,8 @@ def test_the_html_page_loads_nothing_and_holds_its_figure(tmp_path: Path) -> Non
     picture = tmp_path / "figure.png"
     image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(picture)
     page = make_page()
-    text = html.to_html(page, {FIRST: picture})
-    assert text == html.to_html(page, {FIRST: picture})
+    text = html.to_html(page, {FIRST: html.embed(picture)})
+    assert text == html.to_html(page, {FIRST: html.embed(picture)})
     parser = Outside()
     parser.feed(text)
     assert parser.loaded and all(each.startswith("data:image/png;base64,") for each in parser.loaded)

@@ -53,6 +53,18 @@ def stored(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_results_that_other_processes_asked_for_are_kept() -> None:
+    mine, other = Resampling(), Resampling()
+    ask(other, TASKS[1:])
+    ask(mine, TASKS[:1])
+    both = Resampling()
+    ask(both, TASKS[1:])
+    ask(both, TASKS[:1])
+    assert mine.text() != both.text()
+    mine.add(other.used)
+    assert mine.text() == both.text()
+
+
 @pytest.fixture
 def frozen(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever resamples fails, once results are stored."""
