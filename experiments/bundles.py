@@ -42,7 +42,7 @@ class Record:
     Parameters
     ----------
     experiment : str
-        Name of the bundle's or the sweep's folder.
+        Name of the folder above the bundle, as ``poolings``; of a run that is in no bundle, that of the sweep or job.
     result : Result
     predictions : mapping of arrays
         ``row`` (rows,) uint64 digests, ``fold`` and ``label`` (rows,), ``prediction`` (rows,) or

@@ -2,7 +2,8 @@
 
 The command also writes the list of all bundles, ``manifest.json``; without ``sweep=`` it only
 writes the list. ``rows=`` names the models whose runs keep their test rows, with wildcards: runs of
-the others keep the sums of their losses, from which D² follows, but no contrast by row.
+the others keep the sums of their losses, from which D² follows, but no contrast by row. A bundle
+that holds runs of other settings is replaced with ``replace=true`` alone.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from experiments.bundles import Record, read_records, write_bundle
+from experiments.bundles import RECORDS_FILE, Record, read_records, write_bundle
 from experiments.cli import command
 from experiments.formatting import join_names
 from experiments.losses import without_rows
 from experiments.manifest import RECORDS_DIR, write_manifest
 from src.cli.messages import print_text
 from src.errors import UserError
+from src.results.groups import main_identity
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Options:
     sweep: str | None = None
     output: str | None = None
     rows: str = "*"
+    replace: bool = False
     records: str = str(RECORDS_DIR)
 
 
@@ -37,15 +40,41 @@ def main(options: Options) -> None:
     records = Path(options.records)
     if not options.sweep and (options.output or options.rows != "*"):
         raise UserError("sweep is not set, whose runs output= and rows= are about. Name its folder: sweep=FOLDER.")
-    if options.sweep:
-        if not options.output:
-            raise UserError("output is not set. Name the bundle's folder: output=experiments/records/EXPERIMENT/MODEL.")
+    if options.sweep and not options.output:
+        raise UserError("output is not set. Name the bundle's folder: output=experiments/records/EXPERIMENT/MODEL.")
+    inside = options.output is not None and Path(options.output).resolve().is_relative_to(records.resolve())
+    if not records.is_dir() and not inside:  # a bundle inside makes the folder
+        raise UserError(f"records={records}: there is no such folder.")
+    if options.sweep and options.output:
         found = with_rows_of(options.rows, read_records(Path(options.sweep)))
+        if not options.replace:
+            refuse_loss(found, Path(options.output))
         write_bundle(found, Path(options.output))
         print_text(f"{options.output}: {len(found)} runs")
-    if not records.is_dir():
-        raise UserError(f"records={records}: there is no such folder.")
     write_manifest(records)
+
+
+def refuse_loss(found: Sequence[Record], output: Path) -> None:
+    """Refuse to write records over a bundle that holds runs of other settings.
+
+    Raises
+    ------
+    UserError
+        The bundle holds such a run, or cannot be read.
+    """
+    if not (output / RECORDS_FILE).is_file():
+        return
+    lost = set(map(_settings, read_records(output))) - set(map(_settings, found))
+    if lost:
+        raise UserError(
+            f"output={output} holds {len(lost)} runs that the sweep has not, as {min(lost)}. They would be lost: name "
+            "another folder, or add replace=true."
+        )
+
+
+def _settings(record: Record) -> str:
+    named = main_identity(record.result) | {"pooling": record.result.pooling_label}
+    return " ".join(f"{name}={value}" for name, value in named.items())
 
 
 def with_rows_of(models: str, records: Sequence[Record]) -> list[Record]:

@@ -80,7 +80,11 @@ def task_answer(records: Sequence[Record]) -> Answer:
     """
     if any(stratum_of(record.result) == SIMILARITY for record in records):
         return Answer(True)
-    fitted = [record for record in records if record.result.probe in WITH_DEVIANCE and selection_loss(record.result)]
+    fitted = [
+        record
+        for record in records
+        if record.result.probe in WITH_DEVIANCE and selection_loss(record.result) is not None
+    ]
     if not fitted:
         raise UserError(
             f"{records[0].result.dataset}: whether it counts is decided by probe=logistic or probe=ridge, "

@@ -1,7 +1,7 @@
 """Build the paper: ``python -m experiments.paper [output=paper] [records=FOLDER]``.
 
-Draws every figure (PDF and PNG) and table (Markdown, LaTeX, CSV) and writes report.md and
-report.html, from the committed records alone. Equal records give equal bytes: no date, machine or
+Draws every figure (PDF and PNG) and table (Markdown, LaTeX, CSV) and writes report.md,
+report.html and predictions.md, from the committed records alone. Equal records give equal bytes: no date, machine or
 order of files enters them. Results of resampling are read from resampling.json beside the records;
 what is missing there is computed and added. Needs neither torch nor git, and writes nowhere else.
 """
@@ -22,6 +22,8 @@ from experiments.paper.figures import registry
 from src.cli.messages import print_text
 from src.runtime.threads import limit_threads
 
+PAGES = ("report.md", "report.html", "predictions.md")
+
 
 @dataclass(frozen=True)
 class Options:
@@ -35,11 +37,11 @@ class Options:
 def main(options: Options) -> None:
     """Build the paper."""
     written = build(Path(options.output), Path(options.records), store=Path(options.records))
-    print_text(f"{options.output}: report.md, report.html and {len(written) - 2} files of figures and tables")
+    print_text(f"{options.output}: {', '.join(PAGES)} and {len(written) - len(PAGES)} files of figures and tables")
 
 
 def build(output: Path, records: Path = RECORDS_DIR, *, store: Path | None = None) -> list[Path]:
-    """Write ``report.md``, ``report.html``, ``figures/`` and ``tables/`` into a folder, and return the files.
+    """Write the pages, ``figures/`` and ``tables/`` into a folder, and return the files.
 
     Parameters
     ----------
@@ -52,10 +54,10 @@ def build(output: Path, records: Path = RECORDS_DIR, *, store: Path | None = Non
     ------
     UserError
         matplotlib is not installed, or a record is missing, has changed or has another schema
-        version. Nothing is written then.
+        version. Nothing is written then. Or the results of resampling cannot be kept: all else is written.
     """
     from experiments.paper.blocks import base_hours
-    from experiments.paper.figures.parallel import drawing
+    from experiments.paper.figures.parallel import drawing_processes
     from experiments.paper.html import to_html
     from experiments.paper.markdown import to_markdown
     from experiments.paper.page import compose_page
@@ -65,7 +67,7 @@ def build(output: Path, records: Path = RECORDS_DIR, *, store: Path | None = Non
 
     registry.require_matplotlib()
     # Products of matrices are small here: threads that wait for one another cost more than they save.
-    with TemporaryDirectory() as place, limit_threads(1), drawing(records, Path(place)) as others:
+    with TemporaryDirectory() as place, limit_threads(1), drawing_processes(records, Path(place)) as others:
         evidence = Evidence.read(records)
         figures = registry.drawable(evidence, records)
         others.begin(figures)
@@ -88,9 +90,10 @@ def build(output: Path, records: Path = RECORDS_DIR, *, store: Path | None = Non
         written += [_write(output / "tables" / f"{table.name}.{kind}", text) for kind, text in contents.items()]
     for path in earlier - set(written):
         path.unlink(missing_ok=True)
+    written += [_write(output / name, texts[name]) for name in PAGES]
     if store is not None:
         evidence.resampling.write(store)
-    return [*(_write(output / name, text) for name, text in texts.items()), *written]
+    return written
 
 
 def earlier_files(output: Path) -> set[Path]:

@@ -34,18 +34,34 @@ LEARNT = 0.6  # held-out accuracy of next sentences above which fresh weights, o
 
 @dataclass(frozen=True)
 class Quantity:
-    """Holds a weighted sum of D² that is compared; its weights are by arm and pooling."""
+    """Holds a weighted sum of D² that is compared.
+
+    Attributes
+    ----------
+    name : str
+    arms : tuple of str
+        One arm, or two, of which the second is taken from the first.
+    weights : mapping of (str, str) to float
+        By arm and pooling.
+    untrained : str, optional
+        The arm whose pooler the sum reads though nothing trained it.
+    """
 
     name: str
-    arms: str
+    arms: tuple[str, ...]
     weights: Mapping[tuple[str, str], float]
+    untrained: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The arms in one line, an untrained one marked."""
+        return " − ".join(f"{arm} (untrained)" if arm == self.untrained else arm for arm in self.arms)
 
 
 def difference_of_arms(name: str, a: str, b: str, weights: Mapping[str, float], untrained: str) -> Quantity:
-    """Return a weighted sum of poolings of arm a less the same of arm b; `untrained` names the arm that is marked."""
+    """Return a weighted sum of poolings of arm a less the same of arm b; `untrained` names an arm."""
     signed = {(arm, pooling): sign * each for arm, sign in ((a, 1.0), (b, -1.0)) for pooling, each in weights.items()}
-    shown = [f"{arm} (untrained)" if arm == untrained and "pooler" in weights else arm for arm in (a, b)]
-    return Quantity(name, " − ".join(shown), signed)
+    return Quantity(name, (a, b), signed, untrained if untrained in (a, b) and "pooler" in weights else None)
 
 
 @dataclass(frozen=True)
@@ -85,6 +101,11 @@ class SeedRuns:
     labels : iterable of str
         The models.
     records : iterable of Record
+
+    Raises
+    ------
+    UserError
+        A record is of another model.
     """
 
     def __init__(self, name: str, labels: Iterable[str], records: Iterable[Record]) -> None:
@@ -93,6 +114,11 @@ class SeedRuns:
         self.arms = tuple(dict.fromkeys(label.rpartition("-")[0] for label in self.labels))
         self.records: dict[str, list[Record]] = {label: [] for label in self.labels}
         for record in records:
+            if record.result.model not in self.records:
+                raise UserError(
+                    f"{name}: the records hold {record.result.model}, which is none of its trainings: "
+                    f"{', '.join(self.labels)}. Collect both anew."
+                )
             self.records[record.result.model].append(record)
 
     @property
@@ -284,8 +310,8 @@ class PoolerStudy(SeedRuns):
         """The trained pooler less the random one, and each less [CLS], which is the same in both."""
         random, trained = ARMS
         within = [
-            Quantity("pooler − cls", shown, {(arm, "pooler"): 1.0, (arm, "cls"): -1.0})
-            for arm, shown in ((trained, trained), (random, f"{random} (untrained)"))
+            Quantity("pooler − cls", (arm,), {(arm, "pooler"): 1.0, (arm, "cls"): -1.0}, untrained)
+            for arm, untrained in ((trained, None), (random, random))
         ]
         return [[difference_of_arms("pooler", trained, random, {"pooler": 1.0}, random), *within]]
 
@@ -307,3 +333,8 @@ def studies(evidence: Evidence) -> list[Study]:
 def find_study(evidence: Evidence, name: str) -> Study:
     """Return a study of `NAMES`, the same instance for the same evidence."""
     return evidence.once(f"arms/{name}", lambda: Study(evidence, name))
+
+
+def find_pooler_study(evidence: Evidence, model: str) -> PoolerStudy:
+    """Return the study of an encoder's poolers, the same instance for the same evidence."""
+    return evidence.once(f"nsp_pooler/{model}", lambda: PoolerStudy(evidence, model))

@@ -57,8 +57,8 @@ def base_hours(evidence: Evidence) -> dict[str, float]:
     dict
         ``tokens`` are the word pieces of all tasks, ``rate`` the measured word pieces a second
         through BERT-base's shape, ``encode`` the hours of the forward passes on two cores.
-        ``probes`` are the hours of everything else, those of the narrower model in proportion to
-        the width. ``cpu`` is the sum.
+        ``probes`` are the hours of everything else, the ``measured`` ones of the narrower model in
+        proportion to each pooling's width. ``cpu`` is the sum of both.
     """
     records = [record.result for record in evidence[f"poolings/{BERT_PIECES}"]]
     tokens = sum({each.dataset: each.counts["tokens"] for each in records}.values())
@@ -68,7 +68,11 @@ def base_hours(evidence: Evidence) -> dict[str, float]:
         (each.timing["total"] - each.timing["encode"]) * BASE_WIDTH / each.counts["width"] for each in records
     )
     encode, probes = tokens / rate / 3600, rest / 3600
-    return {"tokens": tokens, "rate": rate, "encode": encode, "probes": probes, "cpu": encode + probes}
+    measured = math.fsum(each.timing["total"] - each.timing["encode"] for each in records) / 3600
+    return {
+        "tokens": tokens, "rate": rate, "encode": encode, "measured": measured, "probes": probes,
+        "cpu": encode + probes,
+    }  # fmt: skip
 
 
 def hours(evidence: Evidence) -> str:
@@ -77,8 +81,8 @@ def hours(evidence: Evidence) -> str:
     lines = wrap(
         f"`{BERT_BASE}` encodes {found['tokens'] / 1e6:.1f} million word pieces, as counted with BERT's vocabulary. At "
         f"the {found['rate']:,.0f} a second that {BASE}'s shape reached in the table above, its forward passes take "
-        f"{found['encode']:.1f} hours. The rest of such a sweep took {found['probes'] * 30:.0f} minutes at width 384, "
-        f"and takes {found['probes']:.1f} hours at width {BASE_WIDTH} in proportion."
+        f"{found['encode']:.1f} hours. The rest of such a sweep took {60 * found['measured']:.0f} minutes with "
+        f"`{BERT_PIECES}`, and takes {found['probes']:.1f} hours at width {BASE_WIDTH} in proportion."
     )
     return "\n".join(lines)
 

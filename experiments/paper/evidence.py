@@ -39,7 +39,7 @@ LADDER = {  # steps from [CLS] to the pooler, and a control
 }
 STRENGTHS = ("none", "weak", "tuned")  # of the ladder's penalty
 RESAMPLES = 10_000  # of a contrast
-FEWER = 1_000  # of one in Spearman's correlation
+FEWER = 1_000  # of a contrast of Spearman's correlations
 Label = Callable[[Result], str]
 T = TypeVar("T")
 
@@ -152,8 +152,13 @@ class Evidence(UserDict[str, Sequence[Record]]):
 
         Correlations of ranks, which take the longest, get fewer resamples.
         """
-        ranks = any(task.metric == "spearman" for task in tasks)
-        return self.resampling.contrasts(tasks, pairs, resamples=FEWER if ranks else RESAMPLES)
+        return [
+            contrast
+            for task in tasks
+            for contrast in self.resampling.contrasts(
+                [task], pairs, resamples=FEWER if task.metric == "spearman" else RESAMPLES
+            )
+        ]
 
     def answer(self, model: str, records: Sequence[Record]) -> Answer:
         """Return whether the task of some runs counts.

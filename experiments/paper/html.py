@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from experiments.paper.claims.sentences import Claim
+from experiments.paper.figures.saving import RUN_LENGTHS
 from experiments.paper.grids import Cell, Grid
 from experiments.paper.markdown import NUMBER_COLUMNS, number_cells
 from experiments.paper.page import COLUMNS, FIRST, Appendix, Page
@@ -16,7 +17,6 @@ from experiments.report.html import TEMPLATES, compose_html
 from experiments.report.svg import escape_html
 
 COLOURS = 64  # of an image
-RUN_LENGTHS = 3  # Z_RLE of zlib: its bytes do not depend on zlib's version
 
 
 def to_html(page: Page, images: Mapping[str, str]) -> str:

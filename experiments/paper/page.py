@@ -28,7 +28,6 @@ from experiments.paper.continued import within_trainings
 from experiments.paper.evidence import Evidence
 from experiments.paper.grids import LEGEND, Grid, pooler_note, similarity_grid, task_grid
 from experiments.paper.published import MTEB_NOTE, PUBLISHED_BASE, SBERT
-from experiments.strata import SINGLE
 from experiments.style import pair_label, pooling_label
 
 TITLE = "What [CLS], pooled_output and mean pooling are worth"
@@ -162,8 +161,8 @@ def limits(evidence: Evidence) -> list[str]:
         *([f"**Other training, other answer**: {beside}"] if (beside := trained_elsewhere(evidence)) else []),
         *([f"**One encoder**: the answer is about {trained_model(evidence)} alone. {others}"] if others else []),
         *([f"**Similarity depends on the scaling**: {scaled}"] if (scaled := scalings(evidence)) else []),
-        f"A **bag of word pieces** under the same probe scores above all three on {bag_counts(evidence)}."
-        f"{early_layers(evidence)}",
+        f"A **bag of word pieces** under the same probe scores above all three on {bag_counts(evidence)}.",
+        *([f"**The last layer** is not always the best: {early}."] if (early := early_layers(evidence)) else []),
     ]
 
 
@@ -192,24 +191,24 @@ def trained_elsewhere(evidence: Evidence) -> str:
 
 
 def early_layers(evidence: Evidence) -> str:
-    """Return which layer and pooling is best for single texts, where it is not the last layer."""
-    model = trained_model(evidence)
-    if f"layers/{model}" not in evidence:
-        return ""
-    for stratum in layer_strata(evidence, model):
-        means = layer_means(stratum)
-        if stratum.stratum == SINGLE and means:
+    """Return which layer and pooling is best in each encoder and stratum where it is not the last layer."""
+    parts, poolings = [], set()
+    for model in evidence.models_of("layers"):
+        for stratum in layer_strata(evidence, model):
+            means = layer_means(stratum)
+            if not means:
+                continue
             last = max(layer for layer, _ in means)
+            poolings |= {pooling_label(name, "") for _, name in means}
             (layer, pooling), best = max(means.items(), key=lambda item: item[1])
             if layer != last and (last, pooling) in means:
-                return (
-                    f" In {model} the best of {len(means)} pairs of a layer (0 to {last}) and a pooling "
-                    f"({join_names(sorted({pooling_label(name, '') for _, name in means}))}) for single texts is "
-                    f"{pooling_label(pooling, '')} of layer {layer}{' (word embeddings)' * (layer == 0)}: D² "
-                    f"{format_points(best)}, {format_points(means[last, pooling])} at the last layer, "
-                    f"{len(stratum.tasks)} tasks."
+                parts.append(
+                    f"{model}, {stratum.stratum} ({len(stratum.tasks)} tasks): {pooling_label(pooling, '')} of layer "
+                    f"{layer}{' (word embeddings)' * (layer == 0)} {format_points(best)}, of the last, {last}, "
+                    f"{format_points(means[last, pooling])}"
                 )
-    return ""
+    chosen = f"D² of the best layer and pooling (of {join_names(sorted(poolings))}), chosen on these rows: "
+    return chosen + "; ".join(parts) if parts else ""
 
 
 def bag_counts(evidence: Evidence) -> str:

@@ -125,7 +125,7 @@ def _first(evidence: Evidence) -> str:
 
 def _write_run(record: Record, folder: Path) -> Path:
     arrays = {**record.predictions, "decision": np.zeros(len(record.predictions["row"]), np.float32)}
-    record.result.write(folder, arrays, {})
+    record.result.write(folder, arrays, None)
     return folder
 
 

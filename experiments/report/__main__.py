@@ -1,6 +1,6 @@
 """Report on a sweep: ``python -m experiments.report records=FOLDER [output=FOLDER] [margin=0.01]``.
 
-Reads the records below a sweep's folder, or a committed bundle. Writes ``report.md`` and
+Reads the records below a sweep's folder, or a bundle (then with ``output=``). Writes ``report.md`` and
 ``report.html``, one page without further files, and its figures as PNG and PDF into
 ``report-figures/`` (``figures=false`` leaves them out, as does a missing matplotlib). The page states
 which pooling to use on each task, by how much it is better, and which differences the rows could
@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.bundles import RECORDS_FILE
 from experiments.cli import command, required
 from experiments.files import make_folder
 from experiments.report import plots
@@ -48,6 +49,10 @@ def main(options: Options) -> None:
             f"margin={options.margin}: an equivalence margin is a fraction above 0 and below 1; 0.01 is one point."
         )
     folder = Path(options.records)
+    if not options.output and (folder / RECORDS_FILE).is_file():
+        raise UserError(
+            f"records={folder} is a bundle, which holds records alone. Name a folder for the report: output=FOLDER."
+        )
     output = make_folder(Path(options.output)) if options.output else folder
     records, left_out = read_sweeps(folder)
     report = compose(records, left_out, margin=options.margin, predictions=options.predictions)

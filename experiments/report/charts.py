@@ -186,8 +186,8 @@ def claims_chart(setting: Setting, name: str) -> Chart:
     marks = []
     for claim in setting.claims:
         found, text = claim.difference, format_difference("accuracy", claim.difference)
-        assert found.low is not None and found.high is not None
-        value, low, high = (100 * each for each in (claim.value, found.low, found.high))
+        ends = (claim.value if end is None else end for end in (found.low, found.high))  # none: too few rows
+        value, low, high = (100 * each for each in (claim.value, *ends))
         marks.append(Mark(f"{claim.a} − {claim.b}", value, low, high, "", False, text))
     title = f"{setting.stratum.capitalize()}: difference {setting.claims[0].scope}, with 95 % intervals"
     unit = f"mean difference, points of {setting.scale}; right of 0 the first is better"

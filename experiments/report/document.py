@@ -33,7 +33,7 @@ EXPLANATIONS = (
     "Of several layers one is chosen together with its pooling, by the loss on the rows that chose the penalty where "
     "all records hold it, else by the test score. Claims over tasks are made at the last layer.",
     "Where tests leave several, the preferred pooling is no random projection, takes fewer bytes per row, needs no "
-    "pooler's weights, and then scores highest. Bytes are those of float32; all poolings come out of one forward pass, "
+    "pooler's weights, and then scores best. Bytes are those of float32; all poolings come out of one forward pass, "
     "so the seconds are those of the probe or read-out.",
 )
 AGAIN = "Where a run failed or is damaged, the sweep's command makes it again."

@@ -62,7 +62,7 @@ class LayerGroup:
         if self.highest[1] is self.chosen[1]:
             return ()
         return (
-            f"The highest test score is that of {_describe(self.highest)}; as the best of {self.scores} on these rows "
+            f"The best test score is that of {_describe(self.highest)}; as the best of {self.scores} on these rows "
             "it is an upper estimate.",
         )
 

@@ -202,8 +202,14 @@ def negate(difference: Difference) -> Difference:
     def minus(value: float | None) -> float | None:
         return None if value is None else -value
 
+    def interval(level: float) -> tuple[float, float]:
+        assert difference.interval is not None
+        low, high = difference.interval(level)
+        return -high, -low
+
     return replace(
         difference,
+        interval=interval if difference.interval else None,
         value=minus(difference.value),
         low=minus(difference.high),
         high=minus(difference.low),

@@ -161,7 +161,7 @@ def _p_cells(*values: float | None) -> tuple[Cell, ...]:
 
 
 def layers_table(group: LayerGroup, *, fails: bool) -> Table:
-    """Return the score of each pooling at each layer; the choice is marked unless the task `fails` to answer."""
+    """Return the score of each pooling at each layer; the choice is marked unless the task does not count (`fails`)."""
     metric = group.sections[0].metric
     names = style.sort_poolings(run.name for section in group.sections for run in section.runs)
     rows = []

@@ -190,7 +190,7 @@ def _trivial(section: Section, run: Run, *, above: str, nothing: str) -> list[st
     found = []
     if bag is not None and sign * (bag - run.value) > 0:
         scores = f"{format_value(metric, bag)} against {format_value(metric, run.value)}"
-        found.append(f"a bag of word pieces scores above {above} ({scores})")
+        found.append(f"a bag of word pieces scores better than {above} ({scores})")
     if constant is not None and (bound is None or sign * (bound - constant) <= 0):
         found.append(f"{nothing} shown to beat one constant answer ({format_value(metric, constant)})")
     return found
@@ -206,14 +206,14 @@ def _explain_choice(section: Section, use: Run, candidates: Sequence[Run]) -> li
         return []
     best = candidates[0]
     if use is best:
-        return [f"{use.name} scores highest, and nothing level with it is cheaper."]
+        return [f"{use.name} scores best, and nothing level with it is cheaper."]
     why = "it needs no pooler's weights"
     if best.is_random:
         why = f"{best.name} is a random projection, a control"
     elif use.bytes < best.bytes:
         why = f"it takes {use.bytes:,} bytes per row, not {best.bytes:,}"
     lead = format_difference(section.metric, section.difference(best.name, use.name))
-    return [f"{best.name} scores highest, {lead}; {use.name} because {why}."]
+    return [f"{best.name} scores best, {lead}; {use.name} because {why}."]
 
 
 def _explain_widths(section: Section) -> list[str]:

@@ -51,9 +51,8 @@ def compare(
             groups=groups,
         )  # fmt: skip
         return runs.difference(0, 1)
-    stacked = np.stack([np.asarray(pred_a), np.asarray(pred_b)])
-    labels, predictions = check_predictions(name, labels, stacked, classes)
-    correct_a, correct_b = predictions == labels
+    checked = (check_predictions(name, labels, each, classes) for each in (pred_a, pred_b))
+    correct_a, correct_b = (predictions[0] == true for true, predictions in checked)
     counts = paired_counts(correct_a, correct_b)
     return difference_from_interval(
         float(correct_a.mean() - correct_b.mean()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -63,6 +63,13 @@ class Task:
     groups: Array | None = None
     texts: Array | None = None
     widths: dict[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def shares_texts(self) -> bool:
+        """Whether pairs share so many texts that they are worth less than half as many independent rows."""
+        if self.groups is not None or self.texts is None:
+            return False
+        return Overlap(self.texts).independent < len(self.labels) / 2
 
 
 @dataclass(frozen=True)
@@ -219,7 +226,7 @@ def _flag(task: Task, a: str, b: str) -> str | None:
     reasons = []
     if task.groups is not None and len(np.unique(task.groups)) < FEW_GROUPS:
         reasons.append(f"fewer than {FEW_GROUPS} groups of rows")
-    if task.groups is None and task.texts is not None and Overlap(task.texts).independent < len(task.labels) / 2:
+    if task.shares_texts:
         reasons.append("pairs share texts, which this test takes as independent, so its interval is too narrow")
     if len(task.labels) < FEW_ROWS:
         reasons.append(f"fewer than {FEW_ROWS} rows")

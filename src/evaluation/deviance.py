@@ -10,6 +10,8 @@ from scipy.special import logsumexp
 from src.errors import UserError
 from src.evaluation.metrics import Array
 
+LEAST_GAIN = 0.05  # of the constant's loss, below which nothing counts as decoded
+
 
 def log_likelihoods(labels: Array, decisions: Array, classes: int) -> Array:
     """Return the log-likelihood of each row's label under a logistic probe, float64.
@@ -106,13 +108,12 @@ def deviance_explained(losses: Array, constant: Array) -> float:
     return float(1 - np.atleast_2d(losses).mean(axis=0).sum() / constant.sum())
 
 
-def decodes(losses: Sequence[tuple[float, float]], threshold: float = 0.05) -> bool:
-    """Return whether the best of some probes beats the constant by a share of the constant's loss.
+def decodes(losses: Sequence[tuple[float, float]]) -> bool:
+    """Return whether the best of some probes beats the constant by `LEAST_GAIN` of the constant's loss.
 
     Parameters
     ----------
     losses : sequence of (loss, loss of the constant)
         On the rows that chose the probe's penalty.
-    threshold : float
     """
-    return any(1 - loss / constant >= threshold for loss, constant in losses if constant > 0)
+    return any(1 - loss / constant >= LEAST_GAIN for loss, constant in losses if constant > 0)

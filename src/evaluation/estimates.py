@@ -17,7 +17,7 @@ class Estimate:
     """A metric's value with its 95 % interval.
 
     `value` is None where it is undefined, `low` and `high` are None where no interval is reliable;
-    `reason` then says why.
+    `reason` then says why; beside an interval it says what to keep in mind.
     """
 
     value: float | None

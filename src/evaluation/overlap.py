@@ -35,7 +35,7 @@ def row_clusters(digests: Array, groups: Array | None = None, texts: Array | Non
 
 
 class Overlap:
-    """Which rows share a cluster.
+    """Finds which rows share a cluster, and sums over those that do.
 
     Parameters
     ----------
@@ -66,7 +66,9 @@ class Overlap:
 
     @cached_property
     def independent(self) -> float:
-        """How many independent rows the rows are worth: their number squared by that of the pairs that share.
+        """How many independent rows the rows are worth: their number squared, over that of pairs that share a cluster.
+
+        A row is a pair with itself.
 
         Rows that share nothing are worth their number, groups of one size the number of groups.
 

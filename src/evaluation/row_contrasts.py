@@ -74,10 +74,10 @@ class RowContrast:
     @property
     def difference(self) -> Difference:
         """The contrast with its intervals and p-value."""
-        return student_difference(self.value, self.error, *quantiles([self]))
+        return student_difference(self.value, self.error, *degrees_of_freedom([self]))
 
 
-def quantiles(found: Sequence[RowContrast]) -> tuple[float, str]:
+def degrees_of_freedom(found: Sequence[RowContrast]) -> tuple[float, str]:
     """Return the degrees of freedom of the rows' error of some tasks, and its method."""
     least = min(each.independent for each in found)
     return least - 1, f"error of the rows, Student's quantiles for {least:.4g} independent rows"

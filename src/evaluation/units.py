@@ -12,7 +12,7 @@ from src.evaluation.differences import Difference, p_equivalence, student_differ
 from src.evaluation.metrics import Array
 from src.evaluation.multiplicity import family_of, holm_within
 from src.evaluation.overlap import Overlap, small_sample_factor
-from src.evaluation.row_contrasts import RowContrast, quantiles
+from src.evaluation.row_contrasts import RowContrast, degrees_of_freedom
 
 FEWEST_UNITS = 5  # of a claim about tasks in general
 MARGIN = 0.01  # 1 point of D² or of Spearman's correlation, fixed beforehand
@@ -101,7 +101,7 @@ def mean_over_units(found: Sequence[RowContrast], *, margin: float = MARGIN) -> 
     weights = 1 / (np.bincount(members)[members] * len(units))
     values = np.array([each.value for each in found])
     value, of_rows = float(weights @ values), _rows_error(found, weights)
-    error, (freedom, method) = of_rows, quantiles(found)
+    error, (freedom, method) = of_rows, degrees_of_freedom(found)
     if len(units) >= FEWEST_UNITS:
         means = np.bincount(members, weights=values) / np.bincount(members)
         error = max(of_rows, float(means.std(ddof=1)) / len(units) ** 0.5)
@@ -146,7 +146,7 @@ def correct_claims(found: Sequence[MeanContrast]) -> list[MeanContrast]:
     return [replace(each, p=own, p_equivalence=equal) for each, own, equal in zip(found, p, same, strict=True)]
 
 
-def seed_contrast(values: Array, method: str = "seeds and units") -> Difference:
+def seed_contrast(values: Array) -> Difference:
     """Return the mean of contrasts that are paired by seed, with the error of seeds and of units.
 
     The squared standard error is Var(means of seeds) / S + Var(means of units) / U. Student's
@@ -166,4 +166,4 @@ def seed_contrast(values: Array, method: str = "seeds and units") -> Difference:
         raise UserError(f"a contrast over seeds needs two seeds and two units at least, got {values.shape}.")
     seeds, units = values.shape
     variance = values.mean(axis=1).var(ddof=1) / seeds + values.mean(axis=0).var(ddof=1) / units
-    return student_difference(float(values.mean()), float(variance**0.5), min(seeds, units) - 1, method)
+    return student_difference(float(values.mean()), float(variance**0.5), min(seeds, units) - 1, "seeds and units")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from src.errors import UserError, flatten
 from src.results.display import result_table
-from src.results.result import PREDICTIONS, PROBE, RECORD, Result, write_record
+from src.results.result import ELSEWHERE, PREDICTIONS, PROBE, RECORD, Result, write_record
 from src.runtime.provenance import method_digest
 from src.storage.atomic import json_text, replace_files
 from src.storage.files import DAMAGE, open_regular, parse_json, read_json
@@ -86,9 +86,7 @@ class ResultCache:
             if PROBE not in contents:
                 (folder / PROBE).unlink(missing_ok=True)
         except OSError as error:
-            raise UserError(
-                f"cannot write the record into {folder}: {error.strerror}. Set hydra.sweep.dir to another folder."
-            ) from error
+            raise UserError(f"cannot write the record into {folder}: {error.strerror}. {ELSEWHERE}") from error
         return named
 
     def _read(self, key: str) -> tuple[Result, dict[str, bytes]] | None:

@@ -80,7 +80,7 @@ def result_lines(result: Result, *, width: int | None = None) -> str:
     indent = max(len(name) for name, _ in rows) + 2
     lines = [fold_text(f"{name:<{indent}}{text}", width, indent) for name, text in rows]
     if bag_scores_higher([result]):
-        lines.append(f"The bag of word pieces scores higher than {pooling_text(result)} here.")
+        lines.append(f"The bag of word pieces scores better than {pooling_text(result)} here.")
     lines += [fold_text(f"warning: {caution}", width, 2) for caution in cautions(result)]
     return "\n".join(lines)
 

@@ -14,7 +14,7 @@ Arrays = Mapping[str, "np.ndarray"]
 
 
 def check_predictions(arrays: Arrays, fields: Sequence[str] = PREDICTION_FIELDS) -> None:
-    """Check that every role has all fields, and each field of its arrays as many rows as the role has digests.
+    """Check that each role has every field, and that all its arrays have as many rows.
 
     Parameters
     ----------
@@ -53,7 +53,8 @@ def check_values(arrays: Arrays, classes: int) -> None:
     Raises
     ------
     ValueError
-        A row or fold is not a whole number, or a label or prediction is not finite or not a class.
+        An array has another shape or type, or a label or prediction is not finite or not a class. Decision
+        values are not looked at.
     """
     import numpy as np
 

@@ -37,14 +37,26 @@ class Result:
     ----------
     key : str
         Content key of everything that determines the numbers.
-    model, dataset, pooling, probe : str
+    schema : int
+        Version of these fields.
+    key : str
+        Digest of all that the record depends on.
+    model, dataset, pooling, probe, pairing : str
         Option names.
+    layer : int
+        0 is that of the embeddings.
+    seed, draws : int
+        Seed, and number of draws of the training rows.
     config : dict
         The rest of the identity; ``pooling.of`` are the parts of ``pooling=concat``.
     score : dict
         ``{metric, value, low, high}``: headline metric and its 95 % interval, as a fraction.
     metrics : dict
         ``{name: {value, low, high, reason}}``; an undefined value is None with a reason.
+    counts : dict
+        Rows by split, ``classes`` (0 for scores), ``width`` of the features, ``tokens`` and the like.
+    pooler : dict
+        ``status`` of the checkpoint's pooler, and what is known of it.
     baseline : dict
         Trivial scores on the headline metric: ``{name: value}`` or ``{name: {value, low, high}}``.
     chosen : dict
@@ -61,6 +73,8 @@ class Result:
         share of held-out rows that is wrong.
     timing : dict
         Seconds by phase, ``cache``, and after a hit the timing of the pass that made the features.
+    provenance : dict
+        Versions, device, threads, digests of texts and weights.
     """
 
     schema: int
@@ -169,6 +183,13 @@ class Result:
         folder : path
         predictions, probe, metadata
             As in `pack`.
+
+        Raises
+        ------
+        UserError
+            A file cannot be written.
+        ValueError, TypeError
+            As in `pack`.
         """
         write_record(Path(folder), self.pack(predictions, probe, metadata))
 
@@ -189,6 +210,11 @@ class Result:
             The fitted probe with its standardisation; None, without a file, if nothing was fitted.
         metadata : mapping of str to str, optional
             Written into both array files beside the record's key.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The predictions do not fit each other, or the record is not strict JSON; see `to_json`.
         """
         check_predictions(predictions)
         # One entry, because the library writes several in an order that changes from run to run.
@@ -204,6 +230,9 @@ _TYPES = {
     for name, kind in typing.get_type_hints(Result).items()
     if name in Result.FIELDS
 }
+
+
+ELSEWHERE = "Free the space, or name another folder: hydra.run.dir, or hydra.sweep.dir of a sweep."
 
 
 def write_record(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -227,9 +256,7 @@ def write_record(folder: Path, files: Mapping[str, bytes]) -> None:
         if PROBE not in files:
             (folder / PROBE).unlink(missing_ok=True)  # of an earlier record in this folder
     except OSError as error:
-        raise UserError(
-            f"cannot write the record into {folder}: {_reason(error)}. Set hydra.run.dir to another folder."
-        ) from error
+        raise UserError(f"cannot write the record into {folder}: {_reason(error)}. {ELSEWHERE}") from error
 
 
 def read_predictions(path: str | Path, result: Result | None = None) -> dict[str, np.ndarray]:

@@ -77,7 +77,7 @@ def bag_lines(comparison: Comparison) -> list[str]:
     if not titles:
         return []
     more = f" and {len(titles) - MAX_TITLES} more" * (len(titles) > MAX_TITLES)
-    return [f"The bag of word pieces scores higher than every pooling here: {', '.join(titles[:MAX_TITLES])}{more}"]
+    return [f"The bag of word pieces scores better than every pooling here: {', '.join(titles[:MAX_TITLES])}{more}"]
 
 
 def group_baselines(group: Group) -> list[str]:

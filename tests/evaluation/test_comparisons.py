@@ -54,6 +54,11 @@ def test_p_agrees_with_the_interval_for_sparse_classes():
     assert seen
 
 
+def test_predictions_of_other_rows_are_refused():
+    with pytest.raises(UserError, match="as many predictions as labels"):
+        compare("accuracy", np.zeros(4, int), np.zeros(4, int), np.zeros(3, int), classes=2)
+
+
 def test_pairing_narrows_the_interval():
     y, a, b = simulate_pair(600, 2, 0.8, 0.78, shared=0.95)
     turned = np.random.default_rng(0).permutation(600)

@@ -38,6 +38,21 @@ def test_the_command_leaves_the_rows_of_other_models_out(tmp_path, capsys):
     assert read_records(tmp_path / "bundle")[0].predictions and "nsp-1" not in capsys.readouterr().err.split(":")[-1]
 
 
+def test_runs_of_other_settings_are_replaced_only_when_asked(sweep, tmp_path, capsys):
+    words = [f"sweep={sweep}", f"output={tmp_path / 'bundle'}", f"records={tmp_path}"]
+    collect.main(words)
+    collect.main(words)  # the same settings, as of a sweep that ran again
+    other = make_result(model="another", key="a" * 64)
+    other.write(tmp_path / "other" / "0", make_predictions(LABELS, LABELS), None)
+    words[0] = f"sweep={tmp_path / 'other'}"
+    with pytest.raises(SystemExit):
+        collect.main(words)
+    assert "holds 4 runs that the sweep has not, as dataset=" in capsys.readouterr().err
+    assert len(read_records(tmp_path / "bundle")) == 4
+    collect.main([*words, "replace=true"])
+    assert [record.result.model for record in read_records(tmp_path / "bundle")] == ["another"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

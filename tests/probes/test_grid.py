@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,7 @@ from src.data.splits import RowSplitter, resample
 from src.errors import UserError
 from src.probes.fitter import ProbeFitter
 from src.probes.grid import HALF_DECADES, pick
-from src.probes.outcome import GridChoice
+from src.probes.outcome import GridChoice, ProbeOutcome
 from src.probes.settings import Rows
 from src.probes.solvers.estimators import LogisticRegression
 from tests.helpers.probes import fit, make, run, settings
@@ -32,7 +33,7 @@ def test_infinite_losses_are_ignored_and_refused_if_all_are_infinite():
         pick([np.nan, np.inf])
 
 
-def wide(shift: float = 0.0, rows: int = 400, noise: float = 1.0) -> Rows:
+def wide(shift: float = 0.0, rows: int = 240, noise: float = 1.0) -> Rows:
     return make(rows=rows, width=20, seed=int(shift), noise=noise)
 
 
@@ -41,14 +42,20 @@ def test_half_decades_span_the_limits():
     assert all(2.9 < one / next_one < 3.4 for one, next_one in pairwise(HALF_DECADES))
 
 
-@pytest.mark.parametrize("start", [[1e4, 3e3], [3e-7, 1e-7], [0.3, 0.1]])
-@pytest.mark.parametrize("options", [{}, {"selection": "folds", "folds": 3}, {"selection": "nested", "folds": 3}])
-def test_a_grid_goes_on_until_its_best_value_is_inside(start, options):
-    train = wide()
-    tests = {} if options.get("selection") == "nested" else {"test": wide(1)}
-    estimator = LogisticRegression(tolerance=1e-11)
-    whole = run(estimator, settings(alpha=HALF_DECADES), train, tests, **options)
-    found = run(estimator, settings(alpha=start), train, tests, extend_grid=True, **options)
+@functools.cache
+def over_half_decades(selection: str, grid: tuple[float, ...] = tuple(HALF_DECADES)) -> ProbeOutcome:
+    """The outcome on a grid, which goes on unless it is all there is."""
+    tests = {} if selection == "nested" else {"test": wide(1)}
+    chosen, extend = settings(alpha=list(grid)), len(grid) < len(HALF_DECADES)
+    return run(
+        LogisticRegression(tolerance=1e-11), chosen, wide(), tests, extend_grid=extend, selection=selection, folds=3
+    )
+
+
+@pytest.mark.parametrize("start", [(1e4, 3e3), (3e-7, 1e-7), (0.3, 0.1)])
+@pytest.mark.parametrize("selection", ["carve", "folds", "nested"])
+def test_a_grid_goes_on_until_its_best_value_is_inside(start, selection):
+    whole, found = over_half_decades(selection), over_half_decades(selection, start)
     values = [each["value"] for each in found.choice.grid]
     assert values == [each for each in HALF_DECADES if values[-1] <= each <= values[0]], "no gap"
     assert found.choice.value == whole.choice.value and found.choice.at_edge is None
@@ -58,7 +65,7 @@ def test_a_grid_goes_on_until_its_best_value_is_inside(start, options):
 
 
 def test_a_named_grid_is_taken_as_it_stands_and_its_ends_are_reported():
-    train = wide()
+    train = wide(rows=400)
     for grid, edge in (([1e4, 1e3], "low"), ([1e-6, 1e-7], "high")):
         choice = fit_grid(train, grid)
         assert [each["value"] for each in choice.grid] == grid and choice.at_edge == edge

@@ -69,7 +69,7 @@ def test_a_run_ends_with_its_score_its_baselines_and_its_seconds(width: int | No
         "miss",
     ):
         assert piece in flat
-    assert "scores higher" not in text
+    assert "scores better" not in text
 
 
 def test_a_bag_that_scores_higher_is_named() -> None:

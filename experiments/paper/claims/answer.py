@@ -16,7 +16,7 @@ from src.evaluation.differences import BETTER, INCONCLUSIVE, NO_RELEVANT_DIFFERE
 from src.evaluation.multiplicity import MAIN_POOLINGS
 from src.evaluation.units import MeanContrast
 
-CLAIMS: tuple[Callable[[Evidence], Claim | None], ...] = (  # in their order on the page; None: no records
+CLAIMS: tuple[Callable[[Evidence], Claim | None], ...] = (  # in their order on the page; None: no runs to speak of
     strata.by_stratum,
     primary.task_by_task,
     primary.values,

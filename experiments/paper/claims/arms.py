@@ -117,9 +117,7 @@ def next_sentences(evidence: Evidence) -> str:
     """Return what next-sentence prediction does to [CLS] and to the mean; empty before all trainings are there."""
     study = next((each for each in studies(evidence) if each.name == "nsp"), None)
     found = [
-        each
-        for each in (study.all_contrasts if study else ())
-        if each.quantity.arms == f"{NEXT_SENTENCES} − {WORDS_ONLY}"
+        each for each in (study.all_contrasts if study else ()) if each.quantity.arms == (NEXT_SENTENCES, WORDS_ONLY)
     ]
     if study is None or not found:
         return ""
@@ -214,7 +212,7 @@ def format_seed_contrast(each: SeedContrast) -> Number:
     difference, above = each.difference, int((each.values.mean(axis=1) > 0).sum())
     size = f"{len(each.tasks)} / {len(each.units)}, {len(each.seeds)} seeds, {above} above 0"
     return Number(
-        f"{each.stratum}: {each.quantity.name}, {each.quantity.arms}",
+        f"{each.stratum}: {each.quantity.name}, {each.quantity.label}",
         format_points(difference.value, signed=True),
         format_interval(difference.low, difference.high, signed=True),
         f"{size}; p {format_p_value(each.p)}, eq {format_p_value(each.p_equivalence)}",

@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments import style
 from experiments.formatting import join_names
-from experiments.paper.arms import LEARNT, PoolerStudy
+from experiments.paper.arms import LEARNT, find_pooler_study
 from experiments.paper.claims.arms import NO_CONTRAST, format_seed_contrast
 from experiments.paper.claims.sentences import SWEEP, Claim, about, claim_numbers, describe_claims, no_claim
 from experiments.paper.evidence import STRENGTHS, Evidence
@@ -48,7 +48,7 @@ def nsp_pooler(evidence: Evidence) -> Claim:
     """Return the claim on poolers that next-sentence prediction trained alone."""
     lines, numbers = [], []
     for model in evidence.models_of("nsp_pooler"):
-        study = PoolerStudy(evidence, model)
+        study = find_pooler_study(evidence, model)
         found = [each for each in study.all_contrasts if each.regression]
         numbers += [format_seed_contrast(each) for each in found]
         right = study.accuracies

@@ -19,7 +19,7 @@ NEEDS = ("along.csv", "bert-books-training.csv")
 CAPTION = """Snapshots of bert-books along its pre-training. Above: accuracy of its own
 next-sentence head on 1,024 held-out pairs, half of them consecutive. Below: probes on the frozen
 snapshots. Bars are 95 % intervals over rows, the dotted line chance or the best constant."""
-PAIRS = 1024  # held out, as experiments.pretrain counts them
+PAIRS = 1024  # held-out pairs of bert-books-training.csv
 Row = dict[str, str]
 
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 PLACE = 10
 NEEDS = ("cost/*.json", "poolings/*")
-CAPTION = """What a representation costs against what a probe explains: the mean D² of the tasks that can
-answer, with 95 % intervals over these tasks' test rows. Left: single texts, leaving the encoder
+CAPTION = """What a representation costs against what a probe explains: the mean D² of the tasks that
+count, with 95 % intervals over these tasks' test rows. Left: single texts, leaving the encoder
 early; seconds on one core for 1,000 rows (tokenising, the pass up to the layer, pooling), below them
 the quickest and the slowest repeat. Right: the pair tasks that count both together and apart,
 with seconds for 1,000 pairs and the bytes that a stored row takes in float32."""
@@ -44,7 +44,7 @@ def draw(data: drawing.Bundles, files: Path) -> Figure:
         costs = read_json(files / f"cost/{model}.json")
         measured = list(costs["tasks"].values())
         of_pairs = [each for each in measured if set(PAIRINGS) <= set(each["seconds"]["forward"])]
-        layers, pairs = single_texts(evidence, model), answering_pairs(evidence, model)
+        layers, pairs = single_texts(evidence, model), counted_pairs(evidence, model)
         of_texts = [each for each in measured if each not in of_pairs]
         if layers and of_texts:
             _layers(left, of_texts, layers)
@@ -104,7 +104,8 @@ def _pairs(axis: Axes, costs: Sequence[Mapping[str, Any]], records: Sequence[Rec
             mean_score(each for each in records if (each.result.pooling_label, each.result.pairing) == (pooling, name))
             for name in PAIRINGS
         ]
-        axis.plot([shift, 1 + shift], [drawing.percent(score["value"]) for score in scores], color=options["color"])
+        known = [(place + shift, score["value"]) for place, score in enumerate(scores) if score["value"] is not None]
+        axis.plot([place for place, _ in known], [drawing.percent(value) for _, value in known], color=options["color"])
         for place, score in enumerate(scores):
             drawing.draw_interval(axis, place + shift, score, **options)
     sizes = [costs[0]["bytes"][pairing]["cls"]["float32"] for pairing in PAIRINGS]
@@ -153,7 +154,7 @@ def single_texts(evidence: Evidence, model: str) -> list[Record]:
     ]
 
 
-def answering_pairs(evidence: Evidence, model: str) -> list[Record]:
+def counted_pairs(evidence: Evidence, model: str) -> list[Record]:
     """Return the runs on the real pairs that count both when read together and when read apart."""
     kept = [record for record in evidence.optional(f"pairs/{model}") if is_real(record.result)]
     strata = evidence.group(model, kept, by_pooling)

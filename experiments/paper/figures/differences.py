@@ -104,8 +104,9 @@ def _panel(axis: Axes, found: Sequence[Line], order: Sequence[str], status: str)
 
 def _mark(axis: Axes, height: float, line: Line, name: str, status: str) -> None:
     found = line.found[name]
-    assert found.value is not None and found.low is not None and found.high is not None
-    value, low, high = (_place(100 * each) for each in (found.value, found.low, found.high))
+    assert found.value is not None
+    ends = (found.value if end is None else end for end in (found.low, found.high))  # none: too few rows
+    value, low, high = (_place(100 * each) for each in (found.value, *ends))
     look = drawing.marker_style(name, status)
     look |= {"marker": "D" if line.is_mean else "o", "markersize": 6.5 if line.is_mean else 4.5}
     label = f"{style.pooling_label(name, status)} − [CLS]"

@@ -52,7 +52,6 @@ SETTINGS: dict[str, Any] = {
     "errorbar.capsize": 0,
     "pdf.fonttype": 3,
     "pdf.compression": 0,
-    "svg.hashsalt": "probes",
 }
 
 

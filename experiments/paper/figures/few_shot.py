@@ -33,7 +33,11 @@ def _curves(axis: Axes, records: Sequence[Record]) -> None:
     sizes = sorted({rows_per_class(record.result) for record in records})
     for pooling, shift, marks in layout.spread_poolings(records, 0.05):
         runs = sorted(
-            (record for record in records if record.result.pooling_label == pooling),
+            (
+                each
+                for each in records
+                if each.result.pooling_label == pooling and each.result.score["value"] is not None
+            ),
             key=lambda record: rows_per_class(record.result),
         )
         places = [drawing.log10(rows_per_class(record.result)) + shift for record in runs]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.paper.arms import PoolerStudy
+from experiments.paper.arms import find_pooler_study
 from experiments.paper.evidence import Evidence
 from experiments.paper.figures import drawing
 from experiments.paper.figures.seed_contrasts import draw_contrasts
@@ -25,5 +25,5 @@ is the margin of {100 * MARGIN:g} point. The random pooler is untrained."""
 @drawing.requires(NEEDS)
 def draw(data: drawing.Bundles, files: Path) -> Figure:
     """Draw a panel per stratum and a line per contrast."""
-    study = PoolerStudy(Evidence.of(data, files), "bert-books")
+    study = find_pooler_study(Evidence.of(data, files), "bert-books")
     return draw_contrasts([each for each in study.all_contrasts if each.regression])

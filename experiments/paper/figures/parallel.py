@@ -82,7 +82,7 @@ class Drawing:
 
 
 @contextmanager
-def drawing(records: Path, folder: Path) -> Iterator[Drawing]:
+def drawing_processes(records: Path, folder: Path) -> Iterator[Drawing]:
     """Start processes that draw figures from a folder of records into another folder."""
     processes = min(PROCESSES, max(1, cores() - 1))
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 150
-RUN_LENGTHS = 3  # Z_RLE of zlib
+RUN_LENGTHS = 3  # Z_RLE of zlib: its bytes do not depend on zlib's version
 
 
 def save(figure: Figure, path: Path, *, dpi: int = DPI) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from experiments.paper.arms import SeedContrast
+from experiments.paper.arms import Quantity, SeedContrast
 from experiments.paper.figures import drawing
 from experiments.style import LABELS
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-UNTRAINED, MINUS = " (untrained)", " − "  # in the arms of a quantity
 INCH = 0.21  # of a line
 ARMS = {  # as a reader knows them
     "mlm": "masked words alone",
@@ -27,21 +26,21 @@ def draw_contrasts(found: Sequence[SeedContrast]) -> Figure:
     strata = list(dict.fromkeys(each.stratum for each in found))
     lines: dict[str, list[str]] = {}
     for each in found:
-        arms, name = _line(each)
-        if name not in lines.setdefault(arms, []):
-            lines[arms].append(name)
-    rows = [(arms, name) for arms, names in lines.items() for name in ("", *names)]
+        names = lines.setdefault(_heading(each.quantity), [])
+        if _name(each.quantity) not in names:
+            names.append(_name(each.quantity))
+    rows = [(heading, name) for heading, names in lines.items() for name in ("", *names)]
     figure, axes = drawing.new_figure(drawing.WIDTH, 1.25 + INCH * len(rows), max(1, len(strata)), sharey=True)
     for axis, stratum in zip(axes[0], strata, strict=False):
         drawing.draw_margin(axis, horizontal=True)
         for each in found:
             if each.stratum == stratum:
-                _draw(axis, rows.index(_line(each)), each)
+                _draw(axis, rows.index((_heading(each.quantity), _name(each.quantity))), each)
         units, tasks = next((each.units, each.tasks) for each in found if each.stratum == stratum)
         axis.set_title(f"{stratum}\n{len(tasks)} tasks of {len(units)} units")
         axis.set_xlabel("difference, points of D²")
     if rows:
-        axes[0, 0].set_yticks(range(len(rows)), [_label(arms, name) for arms, name in rows])
+        axes[0, 0].set_yticks(range(len(rows)), [name or heading for heading, name in rows])
         for label, (_, name) in zip(axes[0, 0].get_yticklabels(), rows, strict=True):
             label.set_fontweight("normal" if name else "bold")
         axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
@@ -53,19 +52,18 @@ def draw_contrasts(found: Sequence[SeedContrast]) -> Figure:
     return figure
 
 
-def _line(each: SeedContrast) -> tuple[str, str]:
-    """Return the arms and the name of a quantity; of two arms, that one is untrained stands at the name."""
-    arms, name = each.quantity.arms, each.quantity.name.replace("cls", LABELS["cls"])
-    marked = arms.endswith(UNTRAINED) and MINUS in arms
-    return (arms.removesuffix(UNTRAINED), f"{name} (second untrained)") if marked else (arms, name)
+def _heading(quantity: Quantity) -> str:
+    """Return the arms of a quantity, a line for each."""
+    arms = [ARMS.get(arm, arm) for arm in quantity.arms]
+    return "\nless ".join(arms) if len(arms) > 1 else f"{arms[0]}{' (untrained)' * (quantity.untrained is not None)}"
 
 
-def _label(arms: str, name: str) -> str:
-    """Return the label of a quantity; that of its arms, a line for each, where it has no name."""
-    if name:
-        return name
-    first, *others = (" ".join([ARMS.get(word, word) for word in arm.split(" ", 1)]) for arm in arms.split(MINUS))
-    return "\nless ".join([first, *others])
+def _name(quantity: Quantity) -> str:
+    """Return the name of a quantity; of two arms, that one is untrained stands there."""
+    name = quantity.name.replace("cls", LABELS["cls"])
+    if len(quantity.arms) > 1 and quantity.untrained:
+        return f"{name} ({('first', 'second')[quantity.arms.index(quantity.untrained)]} untrained)"
+    return name
 
 
 def _draw(axis: Axes, line: int, contrast: SeedContrast) -> None:

@@ -35,7 +35,7 @@ def _task(axis: Axes, records: Sequence[Record]) -> None:
     drawing.draw_baselines(axis, records[0])
     for pooling, shift, options in layout.spread_poolings(records, 0.09):
         results = [each.result for each in records if each.result.pooling_label == pooling]
-        runs = {result.config["probe"]["features"]: result for result in results}
+        runs = {each.config["probe"]["features"]: each for each in results if each.score["value"] is not None}
         places = [number + shift for number, name in enumerate(SCALINGS) if name in runs]
         scores = [runs[name].score for name in SCALINGS if name in runs]
         axis.plot(places, [drawing.percent(score["value"]) for score in scores], color=options["color"], linewidth=0.7)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from experiments.formatting import format_interval, format_points
-from experiments.paper.arms import LEARNT, WORDS_ONLY, PoolerStudy, SeedContrast, Study, studies
+from experiments.paper.arms import LEARNT, WORDS_ONLY, SeedContrast, Study, find_pooler_study, studies
 from experiments.paper.continued import (
     CORRELATED,
     ORIGINAL,
@@ -47,7 +47,9 @@ def arms(evidence: Evidence) -> list[Table]:
 
 def nsp_pooler(evidence: Evidence) -> Table:
     """Return the contrasts of poolers that next-sentence prediction trained alone."""
-    lines = [each for model in evidence.models_of("nsp_pooler") for each in PoolerStudy(evidence, model).all_contrasts]
+    lines = [
+        each for model in evidence.models_of("nsp_pooler") for each in find_pooler_study(evidence, model).all_contrasts
+    ]
     return contrasts("nsp_pooler", POOLER_CAPTION, "encoder", lines)
 
 
@@ -57,7 +59,7 @@ def contrasts(name: str, caption: str, heading: str, lines: list[SeedContrast]) 
         (
             each.source,
             each.stratum + ("" if each.regression else ", without scores"),
-            each.quantity.arms,
+            each.quantity.label,
             each.quantity.name,
             format_points(each.difference.value, signed=True),
             format_interval(each.difference.low, each.difference.high, signed=True),
@@ -72,7 +74,7 @@ def contrasts(name: str, caption: str, heading: str, lines: list[SeedContrast]) 
         {
             heading: each.source,
             **{name: getattr(each, name) for name in ("stratum", "regression")},
-            "arms": each.quantity.arms,
+            "arms": each.quantity.label,
             "quantity": each.quantity.name,
             "difference": each.difference.value,
             **{name: getattr(each.difference, name) for name in ("low", "high", "low90", "high90")},

@@ -22,8 +22,9 @@ def draws(evidence: Evidence, model: str) -> Table:
         row["deviation"] = float(np.std(values, ddof=1)) if len(values) > 1 and None not in values else None
     cells = []
     for line, members in group_lines(rows, by_task).items():
-        runs = [members[pooling] for pooling in POOLINGS]
-        cells.append((*line, *(f"{format_points(run['value'])} ± {format_points(run['deviation'])}" for run in runs)))
+        runs = [members.get(pooling) for pooling in POOLINGS]
+        shown = (f"{format_points(run['value'])} ± {format_points(run['deviation'])}" if run else "" for run in runs)
+        cells.append((*line, *shown))
     caption = f"{model}: mean over ten resamples of the training rows and their standard deviation, in points."
     titles = (style.pooling_label(pooling, evidence.pooler_status(model)) for pooling in POOLINGS)
     return Table(f"draws-{model}", caption, ("task", *titles), cells, rows)

@@ -112,9 +112,7 @@ def by_hand(evidence: Evidence, a: str, b: str, weights: dict[str, float]) -> tu
 
 def test_a_contrast_between_arms_equals_one_by_hand(evidence: Evidence) -> None:
     (study,) = studies(evidence)
-    found = {
-        (each.quantity.arms.replace(" (untrained)", ""), each.quantity.name): each for each in study.contrasts(SINGLE)
-    }
+    found = {(" − ".join(each.quantity.arms), each.quantity.name): each for each in study.contrasts(SINGLE)}
     assert study.seeds == (0, 1, 2) and len(found) == 3 * len(QUANTITIES)
     for (a, b), quantity in (
         (("nsp_other_document", "mlm"), "pooler"),

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +268,17 @@ def test_no_label_is_cut_at_the_resolution_of_the_picture(name: str, tmp_path: P
     figure.set_dpi(registry.DPI)
     box = figure.get_tightbbox()
     assert box.x0 >= 0 and box.x1 <= drawing.WIDTH
+
+
+@pytest.mark.parametrize("name", ["few_shot", "similarity", "layers", "protocol", "draws"])
+def test_a_score_that_is_undefined_is_left_out(name: str, tmp_path: Path) -> None:
+    needs = records_of(name)
+    data = {need: bundle(need) for need in needs if is_bundle(need)}
+    for need, (first, *rest) in data.items():
+        undefined = {**first.result.score, "value": None, "low": None, "high": None}
+        data[need] = [replace(first, result=replace(first.result, score=undefined)), *rest]
+    figure = FIGURES[name].draw(data, tmp_path)
+    assert any(axis.lines for axis in figure.axes)
 
 
 def _digests(files: Sequence[Path]) -> list[str]:

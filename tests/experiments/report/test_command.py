@@ -33,13 +33,22 @@ def test_failed_jobs_are_listed_and_the_rest_is_reported(question: Path) -> None
 def test_runs_without_rows_are_left_out(question: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     records = read_records(question)
     write_bundle([records[0], *map(without_rows, records[1:])], tmp_path / "bundle")
-    main([f"records={tmp_path / 'bundle'}", "figures=false"])
+    words = [f"output={tmp_path / 'report'}", "figures=false"]
+    main([f"records={tmp_path / 'bundle'}", *words])
     assert "left out: 1;" in capsys.readouterr().out
-    assert f"{len(records) - 1} runs of" in (tmp_path / "bundle" / "report.md").read_text()
+    assert f"{len(records) - 1} runs of" in (tmp_path / "report" / "report.md").read_text()
     write_bundle(list(map(without_rows, records)), tmp_path / "none")
     with pytest.raises(SystemExit) as ended:
-        main([f"records={tmp_path / 'none'}", "figures=false"])
+        main([f"records={tmp_path / 'none'}", *words])
     assert ended.value.code == 1 and "holds no record" in capsys.readouterr().err
+
+
+def test_no_report_is_written_among_records(question: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_bundle(read_records(question), tmp_path / "bundle")
+    with pytest.raises(SystemExit) as ended:
+        main([f"records={tmp_path / 'bundle'}"])
+    assert ended.value.code == 1 and "output=" in capsys.readouterr().err
+    assert len(list((tmp_path / "bundle").iterdir())) == 2
 
 
 def test_the_command_says_that_jobs_are_left_out(question: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,7 +66,7 @@ def test_a_damaged_bundle_is_named_by_its_folder(
     Path("bundle").mkdir()
     Path("bundle", "records.jsonl").write_bytes(b"\xff\n")
     with pytest.raises(SystemExit):
-        main(["records=bundle"])
+        main(["records=bundle", "output=out"])
     assert "in bundle" in capsys.readouterr().err
 
 
@@ -74,7 +83,9 @@ def test_names_of_jobs_do_not_change_the_bytes(question: Path, tmp_path: Path) -
     for number, name in enumerate(("2", "0", "1")):
         shutil.copytree(question / name, tmp_path / "above" / "below" / str(number))
     write_bundle(read_records(question), tmp_path / "bundle")
-    assert first == again == written(tmp_path / "above") == written(tmp_path / "bundle")
+    assert first == again == written(tmp_path / "above")
+    main([f"records={tmp_path / 'bundle'}", f"output={tmp_path / 'out'}"])
+    assert first == tuple((tmp_path / "out" / name).read_text() for name in ("report.md", "report.html"))
 
 
 def test_only_the_two_files_are_written(question: Path, tmp_path: Path) -> None:

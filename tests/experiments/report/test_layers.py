@@ -53,7 +53,7 @@ def test_trivial_predictions_that_are_as_good_stand_in_the_verdict(tmp_path: Pat
     run(tmp_path, 1, {"cls": 1990, "mean": 1995}, {"cls": 0.4, "mean": 0.5}, baseline=baseline)
     run(tmp_path, 2, {"cls": 1000, "mean": 1990}, {"cls": 0.6, "mean": 0.5}, baseline=baseline)
     (sentence,) = (part.verdict.sentence for part in composed(tmp_path).parts)
-    assert sentence.startswith("Use cls at layer 1") and "bag of word pieces scores above it" in sentence
+    assert sentence.startswith("Use cls at layer 1") and "bag of word pieces scores better than it" in sentence
     assert "not shown to beat one constant answer (50.0)" in sentence
 
 

@@ -50,7 +50,7 @@ def test_an_inconclusive_verdict_names_the_smallest_difference(tmp_path: Path) -
     sweep(tmp_path, {"cls": missed(900), "pooler": missed(880, start=300)})
     verdict = composed(tmp_path).parts[0].verdict
     assert verdict.use == "cls" and verdict.sentence == "Use cls, inconclusive against pooler."
-    assert "pooler scores highest, +0.5" in verdict.more[0] and "needs no pooler's weights" in verdict.more[0]
+    assert "pooler scores best, +0.5" in verdict.more[0] and "needs no pooler's weights" in verdict.more[0]
     assert re.search(
         r"4,000 rows would show a true difference of \d\.\d points.*equivalence within \d\.\d points", verdict.more[1]
     )
@@ -62,7 +62,7 @@ def test_the_sentence_names_a_better_bag_of_words(question: Path) -> None:
             path.read_text().replace('"high": 0.8,', '"high": 0.95,').replace('"value": 0.7\n', '"value": 0.9\n')
         )
     assert sentences(question)[0].startswith(
-        "A bag of word pieces scores above every pooling (90.0 against 80.0); of the poolings, use mean: +5.0"
+        "A bag of word pieces scores better than every pooling (90.0 against 80.0); of the poolings, use mean: +5.0"
     )
 
 
@@ -190,7 +190,9 @@ def test_two_runs_of_one_pooling_have_distinct_names(question: Path) -> None:
     assert "mean (ffffff)" in names and "mean" not in names
 
 
-def with_decisions(folder: Path, dataset: str, strength: dict[str, float], **changes: Any) -> None:
+def with_decisions(
+    folder: Path, dataset: str, strength: dict[str, float], groups: np.ndarray | None = None, **changes: Any
+) -> None:
     """Add the runs of a task whose decision values point to the right class, as strongly as is said."""
     for pooling, size in strength.items():
         noise = np.random.default_rng(list(f"{dataset} {pooling}".encode())).standard_normal(MANY)
@@ -199,8 +201,30 @@ def with_decisions(folder: Path, dataset: str, strength: dict[str, float], **cha
         number = len(find_jobs(folder)) if folder.is_dir() else 0
         result = make_result(dataset=dataset, pooling=pooling, value=float(np.mean(predictions == TRUTH)), **changes)
         arrays = make_predictions(TRUTH, predictions) | {"decision": decisions}
+        arrays |= {} if groups is None else {"group": groups}
         result.write(folder / str(number), arrays, {"weight": np.zeros((1, 8))})
         write_status(folder / str(number), "done")
+
+
+def test_a_claim_whose_rows_are_worth_too_few_has_no_interval(tmp_path: Path) -> None:
+    chosen = {**make_result().chosen, "loss": 0.5, "constant_loss": 0.69, "constants": [[0.5, 0.5]]}
+    with_decisions(tmp_path, "task 0", {"cls": 0.6, "mean": 1.2}, chosen=chosen)
+    groups = (np.arange(MANY) < MANY // 10).astype(np.int64)  # one group is nearly all rows
+    with_decisions(tmp_path, "task 1", {"cls": 0.6, "mean": 1.2}, groups=groups, chosen=chosen)
+    made = composed(tmp_path)
+    ((setting, _, table),) = made.across
+    assert table is not None and setting.claims[0].difference.low is None
+    assert setting.claims[0].verdict == "inconclusive"
+    for page in (to_html(made), to_markdown(made)):
+        assert "mean − cls" in page
+
+
+def test_a_task_that_is_solved_counts(tmp_path: Path) -> None:
+    chosen = {**make_result().chosen, "loss": 0.0, "constant_loss": 0.69, "constants": [[0.5, 0.5]]}
+    for task in range(2):
+        with_decisions(tmp_path, f"task {task}", {"cls": 5.0, "mean": 6.0}, chosen=chosen)
+    ((setting, *_),) = composed(tmp_path).across
+    assert setting.tasks == ("task 0", "task 1")
 
 
 def test_claims_over_tasks_are_made_on_the_tasks_that_can_answer(tmp_path: Path) -> None:
