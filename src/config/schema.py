@@ -13,6 +13,7 @@ TASKS = ("classification", "regression")
 PAIRINGS = ("joint", "separate")
 SELECTIONS = ("carve", "development", "folds", "nested")
 SCALINGS = ("none", "standardise", "l2")
+DISTANCE_SCALINGS = ("none", "centre", "standardise", "whiten")  # where distances are compared: cosine, knn
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")  # of probe=cosine
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("float32", "bfloat16", "float16", "mixed", "tf32")

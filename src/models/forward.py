@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from src.models import hidden_states
 from src.models.bert_forward import BertForward, is_bert_like
-from src.models.kernels import VERSION, can_pack, convert_linear_layers, has_bfloat16_units
+from src.models.kernels import VERSION, can_pack, convert_linear_layers, has_units
 from src.models.options import EncodingOptions
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PRODUCTS = {"float32": "float32", "tf32": "float32", "mixed": "bfloat16"}  # dtype of products and attention
+UNITS = {"mixed": "bf16", "bfloat16": "bf16", "float16": "fp16"}  # of a CPU, without which a dtype is slow
 
 
 class LibraryForward:
@@ -76,11 +77,14 @@ def choose_forward(model: Any, options: EncodingOptions, device: str) -> tuple[B
     """
     import torch
 
+    units = UNITS.get(options.dtype)
+    if units and device == "cpu" and not has_units(units):
+        log.warning(
+            "runtime.dtype=%s: this CPU has no %s units, so that it takes longer than float32", options.dtype, units
+        )
     if options.dtype not in PRODUCTS:
         return LibraryForward(model), "plain"
     dtype = getattr(torch, PRODUCTS[options.dtype])
-    if options.dtype == "mixed" and device == "cpu" and not has_bfloat16_units():
-        log.warning("runtime.dtype=mixed: this CPU has no bfloat16 units, so that it takes longer than float32")
     rows = options.token_budget if can_pack(device, dtype) else None
     name = f"{'plain' if rows is None else 'packed'}-{VERSION}"
     if options.attention in (None, "sdpa") and is_bert_like(model):

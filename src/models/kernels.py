@@ -27,14 +27,14 @@ def can_pack(device: str, dtype: Any) -> bool:
         return False
     if not all(hasattr(torch.ops.mkldnn, name) for name in (LINEAR, PACK)):
         return False
-    return dtype == torch.float32 or has_bfloat16_units()
+    return dtype == torch.float32 or has_units("bf16")
 
 
-def has_bfloat16_units() -> bool:
-    """Return whether this CPU has instructions for products in bfloat16."""
+def has_units(kind: str) -> bool:
+    """Return whether this CPU has instructions for products in half precision, of kind ``bf16`` or ``fp16``."""
     import torch
 
-    return any(bool(found) for name, found in torch.cpu.get_capabilities().items() if "bf16" in name)
+    return any(bool(found) for name, found in torch.cpu.get_capabilities().items() if kind in name)
 
 
 def gelu_algorithm(activation: Any) -> str | None:

@@ -187,6 +187,17 @@ def test_mixed_works_without_bfloat16_units_and_warns_once(
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["runtime.dtype=mixed"]
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_without_its_units_is_warned_of(
+    dtype: str, make_uneven: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for units in ({}, {"avx512_bf16": True, "avx512_fp16": True}):
+        caplog.clear()
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda units=units: units)
+        load_encoder(make_uneven(), dtype=dtype)
+        assert len(caplog.records) == (not units)
+
+
 def test_mixed_refuses_a_model_whose_residual_would_be_rounded(make_uneven: Callable[..., Path]) -> None:
     with pytest.raises(UserError, match=r"runtime\.dtype=float32"):
         load_encoder(make_uneven("Electra", embedding_size=8), dtype="mixed")

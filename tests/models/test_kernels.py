@@ -52,13 +52,14 @@ def test_weights_are_not_packed_on_an_accelerator() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"), [({"avx512_bf16": True}, True), ({"avx2": True, "amx_bf16": False}, False)]
+    ("found", "expected"),
+    [({"avx512_bf16": True}, True), ({"avx2": True, "amx_bf16": False}, False), ({"avx512_fp16": True}, False)],
 )
-def test_bfloat16_units_are_those_that_the_processor_names(
+def test_units_are_those_that_the_processor_names(
     found: dict[str, Any], expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
-    assert kernels.has_bfloat16_units() is expected
+    assert kernels.has_units("bf16") is expected
 
 
 def test_converted_layers_compute_in_the_dtype_and_spare_the_pooler() -> None:

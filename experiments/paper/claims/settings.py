@@ -21,6 +21,7 @@ from experiments.paper.evidence import PAIRS, Evidence, is_real
 from experiments.paper.labels import by_pairing, by_pooling, layer_and_pooling, rows_per_class
 from experiments.strata import StratumTasks, average_level
 from experiments.tasks import paired_tasks
+from src.config.schema import DISTANCE_SCALINGS
 from src.evaluation.contrasts import Contrast
 from src.evaluation.differences import BETTER, WORSE
 from src.evaluation.multiplicity import MAIN_POOLINGS
@@ -28,7 +29,6 @@ from src.evaluation.units import MeanContrast
 from src.results.result import Result
 
 PROTOCOLS = ("logistic", "senteval", "mteb")
-SCALINGS = ("none", "centre", "standardise", "whiten")
 OWN_TASK = "book_coherence"  # passages of books that the encoder never saw
 RECIPES = "pairs, apart against together"
 
@@ -63,10 +63,10 @@ def similarity(evidence: Evidence) -> Claim:
     """Return the claim on the cosine of two texts, by the scaling of their vectors."""
     lines, numbers = [], []
     for model in evidence.models_of("similarity"):
-        for scaling in SCALINGS:
+        for scaling in DISTANCE_SCALINGS:
             found = evidence.claims(model, [f"similarity/{model}"], by_pooling, PAIRS, keep=_has_scaling(scaling))
             numbers += claim_numbers(found, f"{model}, scaling {scaling}, ", evidence.pooler_status(model))
-            if scaling in (SCALINGS[0], SCALINGS[-1]) and found:
+            if scaling in (DISTANCE_SCALINGS[0], DISTANCE_SCALINGS[-1]) and found:
                 lines.append(
                     f"**{model}**, scaling {scaling}: {describe_claims(found, evidence.pooler_status(model))}."
                 )
@@ -82,7 +82,7 @@ def similarity(evidence: Evidence) -> Claim:
 
 def whitened(evidence: Evidence, model: str) -> list[tuple[str, MeanContrast]]:
     """Return the pooler and the mean against [CLS] by the cosine of whitened vectors."""
-    keep = _has_scaling(SCALINGS[-1])
+    keep = _has_scaling(DISTANCE_SCALINGS[-1])
     found = evidence.claims(model, [f"similarity/{model}"], by_pooling, PAIRS, keep=keep)
     return [(stratum, each) for stratum, each in found if each.b == "cls"]
 

@@ -15,6 +15,7 @@ from experiments.paper.figures import drawing, layout
 from experiments.paper.labels import by_pooling, layer_and_pooling
 from experiments.strata import APART, SINGLE, TOGETHER, explained
 from experiments.units import task_units
+from src.config.schema import PAIRINGS
 from src.evaluation.units import mean_over_units
 from src.storage.files import read_json
 
@@ -31,7 +32,6 @@ count, with 95 % intervals over these tasks' test rows. Left: single texts, leav
 early; seconds on one core for 1,000 rows (tokenising, the pass up to the layer, pooling), below them
 the quickest and the slowest repeat. Right: the pair tasks that count both together and apart,
 with seconds for 1,000 pairs and the bytes that a stored row takes in float32."""
-PAIRINGS = ("joint", "separate")
 
 
 @drawing.requires(NEEDS)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.paper.figures import drawing, layout
+from src.config.schema import PAIRINGS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +21,6 @@ CAPTION = """Scores on tasks of two texts, encoded jointly ([CLS] A [SEP] B [SEP
 separately (u, v, |u − v| and u v of two vectors, four times as wide), with 95 % intervals over test
 rows. book_coherence: does a segment of a book follow the other? Broken lines are the trivial
 baselines. Each panel has its own scale."""
-PAIRINGS = ("joint", "separate")
 
 
 @drawing.requires(NEEDS)

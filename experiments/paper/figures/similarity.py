@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.paper.figures import drawing, layout
+from src.config.schema import DISTANCE_SCALINGS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 PLACE = 11
 NEEDS = ("similarity/*",)
-SCALINGS = ("none", "centre", "standardise", "whiten")
 CAPTION = """Read-out without a fit: Spearman's correlation of the cosine of two texts, which are
 encoded apart, with the gold scores, with 95 % intervals over test rows (of the STS years, resampled
 within sets). From left to right the vectors as they are, centred, standardised and whitened by the
@@ -36,9 +36,11 @@ def _task(axis: Axes, records: Sequence[Record]) -> None:
     for pooling, shift, options in layout.spread_poolings(records, 0.09):
         results = [each.result for each in records if each.result.pooling_label == pooling]
         runs = {each.config["probe"]["features"]: each for each in results if each.score["value"] is not None}
-        places = [number + shift for number, name in enumerate(SCALINGS) if name in runs]
-        scores = [runs[name].score for name in SCALINGS if name in runs]
+        places = [number + shift for number, name in enumerate(DISTANCE_SCALINGS) if name in runs]
+        scores = [runs[name].score for name in DISTANCE_SCALINGS if name in runs]
         axis.plot(places, [drawing.percent(score["value"]) for score in scores], color=options["color"], linewidth=0.7)
         for place, score in zip(places, scores, strict=True):
             drawing.draw_interval(axis, place, score, **options)
-    axis.set_xticks(range(len(SCALINGS)), [name.replace("standardise", "stand.") for name in SCALINGS])
+    axis.set_xticks(
+        range(len(DISTANCE_SCALINGS)), [name.replace("standardise", "stand.") for name in DISTANCE_SCALINGS]
+    )

@@ -11,6 +11,7 @@ from experiments.paper.evidence import Evidence
 from experiments.paper.labels import rows_per_class
 from experiments.paper.tables.cells import model_cell, score_rows, task_cell
 from experiments.paper.tables.table import Row, Table
+from src.config.schema import DISTANCE_SCALINGS
 from src.evaluation.multiplicity import MAIN_POOLINGS
 
 POOLINGS = ("cls", "pooler", "mean", "max")
@@ -106,10 +107,9 @@ def pairs(evidence: Evidence, model: str) -> Table:
 
 def similarity(evidence: Evidence, model: str) -> Table:
     """Return the correlations of the cosine with the gold scores, by the scaling of the vectors."""
-    scalings = ("none", "centre", "standardise", "whiten")
     records = sorted(
         evidence[f"similarity/{model}"],
-        key=lambda each: (each.result.dataset, scalings.index(each.result.config["probe"]["features"])),
+        key=lambda each: (each.result.dataset, DISTANCE_SCALINGS.index(each.result.config["probe"]["features"])),
     )
     poolings = [name for name in style.LABELS if any(record.result.pooling_label == name for record in records)]
     caption = (

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 
-from src.config.schema import DatasetConfig, ProbeConfig
+from src.config.schema import DISTANCE_SCALINGS, DatasetConfig, ProbeConfig
 from src.data.dataset import Dataset
 from src.errors import UserError
 from src.features.vectors import all_rows_equal
@@ -35,7 +35,7 @@ class Cosine(Protocol):
     """
 
     FITTED: ClassVar[bool] = False
-    SCALINGS: ClassVar[tuple[str, ...]] = ("none", "centre", "standardise", "whiten")
+    SCALINGS: ClassVar[tuple[str, ...]] = DISTANCE_SCALINGS
 
     def pairing(self, requested: str | None, has_pairs: bool) -> str:
         """Return ``separate``; raise a UserError for single texts and for an explicit ``joint``."""

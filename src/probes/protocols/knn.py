@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from src.config.schema import DatasetConfig, ProbeConfig
+from src.config.schema import DISTANCE_SCALINGS, DatasetConfig, ProbeConfig
 from src.data.splits import RowSplitter, resample
 from src.errors import UserError
 from src.probes.fitted import Prediction
@@ -41,7 +41,7 @@ class NearestNeighbours(Protocol):
     would be all training vectors.
     """
 
-    SCALINGS: ClassVar[tuple[str, ...]] = ("none", "centre", "standardise", "whiten")
+    SCALINGS: ClassVar[tuple[str, ...]] = DISTANCE_SCALINGS
 
     def check_config(self, probe: ProbeConfig, dataset: DatasetConfig, draws: int) -> None:
         """Check that no estimator and no similarity is named; raise a UserError."""
