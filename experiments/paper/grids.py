@@ -24,12 +24,12 @@ LEGEND = (
     "**Bold**: the best of [CLS], pooler and mean. A mark is a score's verdict against the best, in that metric: "
     f"{MARKS[INCONCLUSIVE]} inconclusive, {MARKS[NO_RELEVANT_DIFFERENCE]} no relevant difference (shown to be within 1 "
     f"point), {MARKS[SMALL_DIFFERENCE]} small difference (real, within 1 point); no mark: shown to be worse. "
-    "Grey (in Markdown: struck out): too little is decoded, so the task is in no average. Lines in italics, over the "
-    "other tasks: the average D² of [CLS] (similarity: ρ), and the average differences to it, marked by their verdict "
-    "against [CLS]; no mark: shown to be better (+) or worse (−). Const.: the best constant prediction. Bag: counts of "
-    f"word pieces under the same probe, or their cosine. {ABOVE}: constant or bag is above all three, without a "
-    "test. Marks of single tasks ignore that pairs share texts; averages allow for it. Intervals: in the figure, and "
-    "in the tables of the appendices."
+    "Grey (in Markdown: struck out): under 5 % of the constant's loss is decoded, whatever the score, so the task is "
+    "in no average. Lines in italics, over the other tasks: the average D² of [CLS] (similarity: ρ), and the average "
+    "differences to it, marked by their verdict against [CLS]; no mark: shown to be better (+) or worse (−). Const.: "
+    f"the best constant prediction. Bag: counts of word pieces under the same probe, or their cosine. {ABOVE}: "
+    "constant or bag is above all three, without a test. Marks of single tasks ignore that pairs share texts; averages "
+    "allow for it. Intervals: in the figure, and in the tables of the appendices."
 )
 
 

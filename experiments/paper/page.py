@@ -161,7 +161,8 @@ def limits(evidence: Evidence) -> list[str]:
         *([f"**Other training, other answer**: {beside}"] if (beside := trained_elsewhere(evidence)) else []),
         *([f"**One encoder**: the answer is about {trained_model(evidence)} alone. {others}"] if others else []),
         *([f"**Similarity depends on the scaling**: {scaled}"] if (scaled := scalings(evidence)) else []),
-        f"A **bag of word pieces** under the same probe scores above all three on {bag_counts(evidence)}.",
+        "A **bag of word pieces** under the same probe scores above all three, without a test, on "
+        f"{bag_counts(evidence)}.",
         *([f"**The last layer** is not always the best: {early}."] if (early := early_layers(evidence)) else []),
     ]
 
@@ -184,9 +185,9 @@ def trained_elsewhere(evidence: Evidence) -> str:
         return ""
     failed = failed_conditions(evidence, study)
     return (
-        "all-MiniLM-L6-v2 was trained further on books, by masked words with and without next sentences, which train "
-        f"its pooler. In points, with the marks of the tables (none: shown), seed 0: {found}."
-        + (f" A condition set beforehand failed, its limit is in the appendix: {failed}." if failed else "")
+        "all-MiniLM-L6-v2 was trained further on books, by masked words, with and without next sentences, which "
+        f"alone train its pooler. In points, with the marks of the tables (none: shown), seed 0: {found}."
+        + (f" Read this with care, since a condition set beforehand failed: {failed}." if failed else "")
     )
 
 

@@ -110,8 +110,7 @@ def _inconclusive(section: Section, use: Run) -> list[str]:
 def _recommend(section: Section, use: Run) -> str:
     """Return the clause that recommends a run and compares it with the others."""
     parts = _comparisons(section, use)
-    only_inconclusive = len(_inconclusive(section, use)) == len(section.scored) - 1
-    return f"use {use.name}{', ' if only_inconclusive else ': '}{'; '.join(parts)}"
+    return f"use {use.name}{', ' if parts[0].startswith('inconclusive') else ': '}{'; '.join(parts)}"
 
 
 def _comparisons(section: Section, use: Run) -> list[str]:
@@ -137,8 +136,12 @@ def _comparisons(section: Section, use: Run) -> list[str]:
     if same := verdicts.get(NO_RELEVANT_DIFFERENCE):
         parts.append(f"no relevant difference, within {margin}, from {_some_names(same)}")
     if inconclusive := verdicts.get(INCONCLUSIVE):
-        parts.append(f"inconclusive against {_some_names(inconclusive)}")
-        if len(parts) == 1:
+        untested = [name for name in inconclusive if section.difference(use.name, name).p is None]
+        if tested := [name for name in inconclusive if name not in untested]:
+            parts.append(f"inconclusive against {_some_names(tested)}")
+        if untested:
+            parts.append(f"these rows allow no test against {_some_names(untested)}")
+        if not (better or worse or near or same):
             return parts
     return [*parts, *_compare_pooler(section, use.name)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from experiments.formatting import join_names
+from experiments.formatting import format_points, join_names
 from experiments.paper.claims import arms, ladder, practice, primary, settings, strata
 from experiments.paper.claims.sentences import NAMES, Claim, format_claim, format_difference
 from experiments.paper.evidence import PAIRS, Evidence
@@ -57,13 +57,14 @@ PLACES = {
 }
 READ = {TOGETHER: "[CLS] A [SEP] B [SEP], one vector"}
 READING = (  # below the answer
-    "**Reading the numbers.** Points are hundredths of D² (similarity: Spearman's ρ); within 1 a difference is not "
-    "relevant. D² is the share of a constant prediction's log-loss that the probe removes (scores: R²). Brackets: 95 "
-    "%. Verdicts are corrected for several tests (Holm), intervals are not. Tasks that share texts are one unit, units "
-    "count equally; *on these tasks* says nothing of others."
+    "**Reading the numbers.** Points are hundredths of D² (similarity: Spearman's ρ); a difference within 1 is not "
+    "relevant, better and worse are of any size that is shown. D² is the share of a constant prediction's log-loss "
+    "that the probe removes (scores: R²). Brackets: 95 %. Verdicts are corrected for several tests (Holm), intervals "
+    "are not. Tasks that share texts are one unit, units count equally; *on these tasks* says nothing of others."
 )
 NEAR = (0.04, 0.06)  # p-values, after Holm, that are shown beside the verdict that hangs on them
 BASE_SHAPE = (12, 768)  # layers and width of BERT-base
+SHOWN = (BETTER, WORSE, SMALL_DIFFERENCE)  # verdicts that there is a difference
 WORDS = {
     BETTER: "{a} is better than {b}",
     WORSE: "{a} is worse than {b}",
@@ -129,7 +130,7 @@ def trained_model(evidence: Evidence) -> str:
 def _sentence(stratum: str, claim: MeanContrast) -> str:
     number = f"{format_claim(claim)} points {claim.scope}"
     if claim.p is not None and NEAR[0] < claim.p < NEAR[1]:
-        number += f" (p {claim.p:.3g})"
+        number += f" (p {claim.p:.3g}, corrected)"
     return f"{PLACES[stratum].capitalize()}: {_words(claim)}, {number}."
 
 
@@ -151,13 +152,40 @@ def lead(evidence: Evidence) -> str:
     apart_wins = any(claim.verdict == BETTER for claim in _apart_claims(evidence)[:1])
     notes = READ | ({APART: "better than together"} if apart_wins else {})
     parts = [part for stratum in evidence.strata(model) if (part := _choice(stratum, notes.get(stratum.stratum)))]
-    choice = (
-        f"take {'; '.join(parts)}. The others were each shown to be worse than one of the three."
-        if parts
-        else "no claim."
-    )
+    choice = f"take {'; '.join(parts)}. {_closing(evidence, model)}" if parts else "no claim."
     status = evidence.pooler_status(model)
     return f"For frozen **{model}** (pooler {status}), by a linear probe or (similarity) the cosine: {choice}"
+
+
+def _closing(evidence: Evidence, model: str) -> str:
+    """Return what was shown of the poolings that are not taken, and where the pooler is better than [CLS]."""
+    claims = [found for stratum in evidence.strata(model) if (found := stratum.claims(PAIRS))]
+    text = "In each case the other two are shown to be worse."
+    if not all(map(_all_below_one, claims)):
+        text = "The others are each shown to be worse than one of the three."
+    if any(_gains(each) for found in claims for each in found):
+        return text
+    tasks = [each for each in evidence.contrasts(model) if (each.a, each.b) == ("pooler", "cls")]
+    gains = [each.task for each in tasks if _gains(each)]
+    places = (
+        f"on {len(gains)} of {len(tasks)} tasks ({join_names(gains)})" if gains else f"on none of {len(tasks)} tasks"
+    )
+    return f"{text} The pooler is shown to be better than [CLS] in no average, and {places}."
+
+
+def _gains(found: Contrast | MeanContrast) -> bool:
+    """Return whether the pooler is shown to be better than [CLS]."""
+    shown = found.verdict in (BETTER, SMALL_DIFFERENCE) and (found.difference.value or 0) > 0
+    return shown and (found.a, found.b) == ("pooler", "cls")
+
+
+def _all_below_one(claims: list[MeanContrast]) -> bool:
+    """Return whether one pooling is left that each of the others is shown to be worse than."""
+    left = not_shown_worse(claims)
+    shown = {
+        each.b if each.value > 0 else each.a for each in claims if each.verdict in SHOWN and left[0] in (each.a, each.b)
+    }
+    return len(left) == 1 and shown == {name for each in claims for name in (each.a, each.b)} - {*left}
 
 
 def _choice(stratum: StratumTasks, note: str | None = None) -> str:
@@ -169,7 +197,7 @@ def _choice(stratum: StratumTasks, note: str | None = None) -> str:
     notes = [note] if note else []
     if others and others != names:
         tasks = classified[0].tasks
-        kind = "the only classification task" if len(tasks) == 1 else "the classification tasks"
+        kind = "the only classification task that counts" if len(tasks) == 1 else "the classification tasks that count"
         notes.append(f"but {_either(others)} in D² on {join_names(tasks)}, {kind}")
     remark = f" ({'; '.join(notes)})" if notes else ""
     return f"{_either(names)} for {stratum.stratum}{remark}"
@@ -185,10 +213,13 @@ def apart(evidence: Evidence) -> str:
     numbers = [f"{format_claim(claim)} points on {join_names(claim.tasks)}" for claim in found]
     if not found or found[0].verdict not in (BETTER, WORSE):
         return ""
-    repeated = "; with classes only, " + numbers[1] + f", {found[1].verdict}" if len(found) > 1 else ""
+    repeated = "; of classes alone, " + numbers[1] + f", {found[1].verdict}" if len(found) > 1 else ""
+    values = [settings.recipe_level(evidence, trained_model(evidence), each) for each in (found[0].a, found[0].b)]
+    known = [format_points(value) for value in values if value is not None]
+    levels = f" (D² {' and '.join(known)})" if len(known) == len(values) else ""
     return (
         "**Pairs read apart.** The mean of each text, as [u; v; |u − v|; u · v], four times as "
-        f"wide, is {found[0].verdict} than [CLS] of pairs read together, {numbers[0]}{repeated}."
+        f"wide, is {found[0].verdict} than [CLS] of pairs read together, {numbers[0]}{levels}{repeated}."
     )
 
 
@@ -213,7 +244,10 @@ def purpose(evidence: Evidence) -> str:
 def trust(evidence: Evidence) -> str:
     """Return how far an encoder as small as this one can be trusted: by a bag of words and by random weights."""
     model = trained_model(evidence)
-    parts = [f"a bag of word pieces scores above all three on {practice.bag_count(evidence, model)} tasks that count"]
+    parts = [
+        "a bag of word pieces scores above all three, without a test, on "
+        f"{practice.bag_count(evidence, model)} tasks that count"
+    ]
     unaided: dict[str, list[str]] = {}
     for stratum, each in practice.against_random(evidence):
         pooling, gains = each.a.partition(",")[0], each.verdict in (BETTER, SMALL_DIFFERENCE) and each.value > 0
@@ -224,7 +258,7 @@ def trust(evidence: Evidence) -> str:
         parts.append(f"no gain over random weights is shown for {join_names(where)}")
     found = " and ".join(parts)
     found = found[:1].upper() + found[1:] if has_base(evidence) else f"{model} is small; {found}"
-    return f"**How far to trust it.** {found}. In other encoders the order may be reversed."
+    return f"**How far to trust it.** {found}. In other encoders the order may differ."
 
 
 def other_encoders(evidence: Evidence) -> str:
@@ -233,7 +267,7 @@ def other_encoders(evidence: Evidence) -> str:
     for model in evidence.models:
         claims = {stratum.stratum: stratum.claims(PAIRS) for stratum in evidence.strata(model)}
         parts = [
-            f"{format_claim(each)} for {stratum} ({each.verdict})"
+            f"{format_claim(each)} for {stratum} ({_verdict(each)})"
             for stratum, pair in SENTENCES
             for each in claims.get(stratum, ())
             if pair == (each.a, each.b) == ("mean", "cls")
@@ -243,9 +277,16 @@ def other_encoders(evidence: Evidence) -> str:
     return " ".join(found)
 
 
+def _verdict(claim: MeanContrast) -> str:
+    """Return a claim's verdict; that correction alone makes it inconclusive is said."""
+    low, high = claim.difference.low, claim.difference.high
+    beside_zero = low is not None and high is not None and not low <= 0 <= high
+    return f"{claim.verdict} once corrected" if claim.verdict == INCONCLUSIVE and beside_zero else claim.verdict
+
+
 def not_shown_worse(claims: list[MeanContrast]) -> list[str]:
     """Return those of cls, pooler and mean that no verdict places below another."""
-    shown = [each for each in claims if each.verdict in (BETTER, WORSE, SMALL_DIFFERENCE)]
+    shown = [each for each in claims if each.verdict in SHOWN]
     lesser = {each.b if each.value > 0 else each.a for each in shown}
     compared = {name for each in claims for name in (each.a, each.b)}
     return [name for name in MAIN_POOLINGS if name in compared - lesser]

@@ -106,11 +106,16 @@ def _shown_within(study: Study, within: Within) -> Iterator[tuple[str, str, list
 
 
 def failed_conditions(evidence: Evidence, study: Study) -> str:
-    """Return the conditions that failed, each with the number of trainings in which it did; empty if none did."""
+    """Return the conditions that failed, each with its bound and the trainings in which it did; empty if none did."""
     found = conditions(evidence, study)
-    failed = Counter(each.what for each in found if each.held is False)
+    failed = Counter((each.what, each.bound) for each in found if each.held is False)
     of = Counter(each.what for each in found if each.held is not None)
-    return join_names([f"{what} (in {number} of {of[what]} trainings)" for what, number in failed.items()])
+    return join_names(
+        [
+            f"{what} is below {format_points(bound, signed=bound < 0)} in {number} of {of[what]} trainings"
+            for (what, bound), number in failed.items()
+        ]
+    )
 
 
 def next_sentences(evidence: Evidence) -> str:

@@ -58,6 +58,13 @@ def apart_against_together(evidence: Evidence, model: str) -> list[tuple[str, Me
     return evidence.claims(model, [f"pairs/{model}"], by_pairing, recipes, stratum=RECIPES, repeated=True)
 
 
+def recipe_level(evidence: Evidence, model: str, recipe: str) -> float | None:
+    """Return the mean D² of a recipe, as ``cls, joint``, over the tasks of `apart_against_together`."""
+    kept = [each for each in evidence[f"pairs/{model}"] if is_real(each.result)]
+    found = evidence.group(model, kept, by_pairing, RECIPES)
+    return average_level(found[0], recipe) if found else None
+
+
 @about("similarity")
 def similarity(evidence: Evidence) -> Claim:
     """Return the claim on the cosine of two texts, by the scaling of their vectors."""

@@ -77,6 +77,23 @@ def test_a_pooling_is_not_excluded_by_an_inconclusive_verdict(claim) -> None:
     assert not_shown_worse([replace(better, difference=replace(better.difference, value=-0.05))]) == ["cls"]
 
 
+def test_the_others_are_below_one_pooling_only_where_each_is_shown_to_be(claim) -> None:
+    mean_cls = replace(claim, difference=replace(claim.difference, value=0.05), p=0.01, p_equivalence=0.9)
+    mean_pooler, pooler_cls = replace(mean_cls, b="pooler"), replace(mean_cls, a="pooler", p=0.3)
+    assert answer._all_below_one([mean_cls, mean_pooler, pooler_cls])
+    assert not answer._all_below_one([mean_cls, replace(mean_pooler, p=0.3), pooler_cls])  # two are left
+    below = replace(pooler_cls, p=0.01, difference=replace(claim.difference, value=-0.05))
+    assert not answer._all_below_one([mean_cls, replace(mean_pooler, p=0.3), below])  # the pooler is below [CLS] alone
+
+
+@pytest.mark.parametrize(("p", "gains"), [(0.01, True), (0.3, False)])
+def test_the_page_says_where_the_pooler_gains(claim, p: float, gains: bool) -> None:
+    of_mean = replace(claim, difference=replace(claim.difference, value=0.05), p=p, p_equivalence=0.9)
+    assert answer._gains(replace(of_mean, a="pooler")) == gains
+    assert not answer._gains(of_mean)
+    assert not answer._gains(replace(of_mean, a="pooler", difference=replace(claim.difference, value=-0.05)))
+
+
 class Stratum:
     """A stratum whose claims over classifications may differ from those over all tasks."""
 

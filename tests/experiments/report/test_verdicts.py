@@ -56,6 +56,16 @@ def test_an_inconclusive_verdict_names_the_smallest_difference(tmp_path: Path) -
     )
 
 
+def test_too_few_groups_are_said_to_allow_no_test(tmp_path: Path) -> None:
+    for number, (pooling, predictions) in enumerate({"cls": missed(900), "mean": missed(300)}.items()):
+        result = make_result(pooling=pooling, value=float(np.mean(predictions == TRUTH)))
+        arrays = make_predictions(TRUTH, predictions) | {"group": np.arange(MANY) % 3}
+        result.write(tmp_path / str(number), arrays, {"weight": np.zeros((1, 8))})
+        write_status(tmp_path / str(number), "done")
+    (sentence,) = sentences(tmp_path)
+    assert "no test against" in sentence and "inconclusive" not in sentence
+
+
 def test_the_sentence_names_a_better_bag_of_words(question: Path) -> None:
     for path in question.glob(f"*/{RECORD}"):
         path.write_text(
