@@ -21,11 +21,11 @@ from experiments.paper.claims.answer import (
     trust,
 )
 from experiments.paper.claims.arms import failed_conditions, next_sentences, summarise_within
-from experiments.paper.claims.practice import FINETUNED, bag_count
+from experiments.paper.claims.practice import bag_count, describe_tuned
 from experiments.paper.claims.sentences import Claim, format_claim
 from experiments.paper.claims.settings import layer_means, layer_strata, whitened
 from experiments.paper.continued import within_trainings
-from experiments.paper.evidence import Evidence
+from experiments.paper.evidence import PAIRS, Evidence
 from experiments.paper.grids import LEGEND, Grid, pooler_note, similarity_grid, task_grid
 from experiments.paper.published import MTEB_NOTE, PUBLISHED_BASE, SBERT
 from experiments.style import pair_label, pooling_label
@@ -151,13 +151,14 @@ def limits(evidence: Evidence) -> list[str]:
     for model in evidence.models:
         result = evidence[f"poolings/{model}"][0].result
         shapes.append(f"{model} has {result.layer} layers of width {result.counts['width']}")
-    others = other_encoders(evidence)
+    others, tuned = other_encoders(evidence), describe_tuned(evidence, PAIRS[:2])
     measured = has_base(evidence)
     size = "Frozen encoders" if measured else "Small, frozen encoders"
     base = "" if measured else f" BERT-base is untested; `{BERT_BASE}` tests it. {PUBLISHED_BASE}"
     return [
-        f"**{size}**, **English** texts: {join_names(shapes)}.{base} Fine-tuning can move any of this, and is "
-        f"{'a control in an appendix' if FINETUNED in evidence else 'not measured'}.",
+        f"**{size}**, **English** texts: {join_names(shapes)}.{base}"
+        f"{'' if tuned else ' Fine-tuning can move any of this, and is not measured.'}",
+        *([f"**Fine-tuning** can move any of this. {tuned}"] if tuned else []),
         *([f"**Other training, other answer**: {beside}"] if (beside := trained_elsewhere(evidence)) else []),
         *([f"**One encoder**: the answer is about {trained_model(evidence)} alone. {others}"] if others else []),
         *([f"**Similarity depends on the scaling**: {scaled}"] if (scaled := scalings(evidence)) else []),

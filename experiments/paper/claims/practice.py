@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from experiments.benchmarks.calibration import LIMITS
@@ -36,21 +38,28 @@ def finetuning(evidence: Evidence) -> Claim | None:
     """Return the claim on fine-tuned encoders; None if there are no records of it."""
     if FINETUNED not in evidence:
         return None
-    tasks = evidence.tasks(FINETUNED, pooling=MAIN_POOLINGS)
-    tuned = _contrasts(evidence, tasks)
+    tuned = _contrasts(evidence, evidence.tasks(FINETUNED, pooling=MAIN_POOLINGS))
     numbers = [contrast_number(each, f"tuned, {each.task}: {pair_label(each.a, each.b)}") for each in tuned]
-    described = [f"{pair_label(a, b)}: {describe_tasks(tuned, a, b)}" for a, b in PAIRS]
-    results = [record.result for record in evidence[FINETUNED]]
-    rows, seeds = max(result.counts["train"] for result in results), results[0].draws
-    text = (
-        f"All weights tuned on at most {rows:,} training rows of {len(tasks)} tasks, {seeds} seeds; task by task, "
-        f"each in its own metric. {'. '.join(described)}. The frozen probes beside them had all rows."
-    )
+    text = f"{describe_tuned(evidence, PAIRS)} The frozen probes beside them had all rows."
     command = (
         "python -m experiments.studies.finetune rows=1500 rate=0.0001,0.0003,0.001 seeds=0,1,2,3,4 "
         "dataset=sst2,sst_fine,trec,tweet_offensive,stsb,sick_e data_root=FOLDER output=FOLDER"
     )
     return Claim("If you fine-tune", text, numbers, command, ["figures/finetune", "tables/finetune"])
+
+
+def describe_tuned(evidence: Evidence, pairs: Sequence[tuple[str, str]]) -> str:
+    """Return what the tests of fine-tuned encoders show of some pairs; empty if there are no records of them."""
+    if FINETUNED not in evidence:
+        return ""
+    tasks = evidence.tasks(FINETUNED, pooling=MAIN_POOLINGS)
+    tuned, results = _contrasts(evidence, tasks), [record.result for record in evidence[FINETUNED]]
+    described = [f"{pair_label(a, b)}: {describe_tasks(tuned, a, b)}" for a, b in pairs]
+    rows, seeds = max(result.counts["train"] for result in results), results[0].draws
+    return (
+        f"All weights tuned on at most {rows:,} training rows of {len(tasks)} tasks, {seeds} seeds; task by task, "
+        f"each in its own metric. {'. '.join(described)}."
+    )
 
 
 def _contrasts(evidence: Evidence, tasks: list[Task]) -> list[Contrast]:
