@@ -182,10 +182,10 @@ def _gains(found: Contrast | MeanContrast) -> bool:
 def _all_below_one(claims: list[MeanContrast]) -> bool:
     """Return whether one pooling is left that each of the others is shown to be worse than."""
     left = not_shown_worse(claims)
-    shown = {
-        each.b if each.value > 0 else each.a for each in claims if each.verdict in SHOWN and left[0] in (each.a, each.b)
-    }
-    return len(left) == 1 and shown == {name for each in claims for name in (each.a, each.b)} - {*left}
+    if len(left) != 1:
+        return False
+    found = [each for each in claims if each.verdict in SHOWN and left[0] in (each.a, each.b)]
+    return {each.b if each.value > 0 else each.a for each in found} == {*MAIN_POOLINGS} - {*left}
 
 
 def _choice(stratum: StratumTasks, note: str | None = None) -> str:
@@ -213,7 +213,7 @@ def apart(evidence: Evidence) -> str:
     numbers = [f"{format_claim(claim)} points on {join_names(claim.tasks)}" for claim in found]
     if not found or found[0].verdict not in (BETTER, WORSE):
         return ""
-    repeated = "; of classes alone, " + numbers[1] + f", {found[1].verdict}" if len(found) > 1 else ""
+    repeated = "; classification alone, " + numbers[1] + f", {found[1].verdict}" if len(found) > 1 else ""
     values = [settings.recipe_level(evidence, trained_model(evidence), each) for each in (found[0].a, found[0].b)]
     known = [format_points(value) for value in values if value is not None]
     levels = f" (D² {' and '.join(known)})" if len(known) == len(values) else ""

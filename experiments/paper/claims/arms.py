@@ -112,7 +112,7 @@ def failed_conditions(evidence: Evidence, study: Study) -> str:
     of = Counter(each.what for each in found if each.held is not None)
     return join_names(
         [
-            f"{what} is below {format_points(bound, signed=bound < 0)} in {number} of {of[what]} trainings"
+            f"{what} misses its bound, {format_points(bound, signed=bound < 0)}, in {number} of {of[what]} trainings"
             for (what, bound), number in failed.items()
         ]
     )

@@ -11,7 +11,8 @@ from experiments.paper.claims.arms import NO_CONTRAST, format_seed_contrast
 from experiments.paper.claims.sentences import SWEEP, Claim, about, claim_numbers, describe_claims, no_claim
 from experiments.paper.evidence import STRENGTHS, Evidence
 from experiments.paper.labels import by_pooling
-from src.evaluation.differences import BETTER, SMALL_DIFFERENCE, WORSE
+from src.evaluation.differences import BETTER, NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE, WORSE
+from src.evaluation.units import MARGIN
 
 CKA = ("pooler", "random_pooler", "mean")  # compared with [CLS]
 BESIDE = ("cls+pooler", "cls+random_pooler", "cls+mean")
@@ -108,8 +109,10 @@ def precision(evidence: Evidence) -> Claim:
             lines.append(no_claim(model))
             continue
         shown = [(stratum, each) for stratum, each in found if each.verdict in (BETTER, WORSE, SMALL_DIFFERENCE)]
+        within = sum(each.verdict in (NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE) for _, each in found)
         lines.append(
-            f"**{model}**: {len(shown)} of {len(found)} comparisons with float32 show a difference"
+            f"**{model}**: {within} of {len(found)} comparisons with float32 are shown to lie within "
+            f"{100 * MARGIN:g} point; {len(shown) or 'none'} of {len(found)} show{'s' * (len(shown) < 2)} a difference"
             + (f": {describe_claims(shown, evidence.pooler_status(model))}." if shown else ".")
         )
     see = ["figures/precision", "tables/precision"]

@@ -43,6 +43,7 @@ SETTINGS: dict[str, Any] = {
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
     "axes.axisbelow": True,
+    "axes.titley": 1.0,  # no ticks are above a panel, so nothing has to be searched for them
     "grid.color": PALE,
     "grid.linewidth": 0.5,
     "xtick.major.width": 0.6,

@@ -37,6 +37,10 @@ def save(figure: Figure, path: Path, *, dpi: int = DPI) -> list[Path]:
     files = [path.with_name(f"{path.name}.{kind}") for kind in ("pdf", "png")]
     with drawing.project_style():
         resolution = figure.get_dpi()
+        for axes in figure.axes:
+            for axis in (axes.xaxis, axes.yaxis):
+                if not axis.label.get_text():
+                    axis.set_label_coords(0, 0)  # else a place is searched for it at each drawing
         figure.set_dpi(dpi)  # of the PNG, whose hinted text is wider than that of other resolutions
         if engine := figure.get_layout_engine():
             engine.execute(figure)

@@ -52,8 +52,8 @@ def panels(tasks: Mapping[str, Sequence[Record]]) -> Figure:
                 **drawing.marker_style(pooling, status),
             )
         axis.set_title(title)
-        axis.set_yticks(range(len(names)), [style.pooling_label(name, status) for name in names])
         axis.tick_params(axis="y", length=0)
+    axes[0, 0].set_yticks(range(len(names)), [style.pooling_label(name, status) for name in names])  # of all panels
     axes[0, 0].invert_yaxis()
     layout.label_columns(axes, "score × 100")
     drawing.add_legend(figure)
