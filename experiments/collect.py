@@ -3,11 +3,12 @@
 The command also writes the list of all bundles, ``manifest.json``; without ``sweep=`` it only
 writes the list. ``rows=`` names the models whose runs keep their test rows, with wildcards: runs of
 the others keep the sums of their losses, from which D² follows, but no contrast by row. A bundle
-that holds runs of other settings is replaced with ``replace=true`` alone.
+that holds other runs, or their rows, is replaced only with ``replace=true``.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -19,8 +20,8 @@ from experiments.formatting import join_names
 from experiments.losses import without_rows
 from experiments.manifest import RECORDS_DIR, write_manifest
 from src.cli.messages import print_text
-from src.errors import UserError
-from src.results.groups import main_identity
+from src.errors import UserError, flatten
+from src.results.groups import main_identity, other_identity
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,10 @@ class Options:
 def main(options: Options) -> None:
     """Write a sweep's bundle, then the list of all bundles."""
     records = Path(options.records)
-    if not options.sweep and (options.output or options.rows != "*"):
-        raise UserError("sweep is not set, whose runs output= and rows= are about. Name its folder: sweep=FOLDER.")
+    if not options.sweep and (options.output or options.rows != "*" or options.replace):
+        raise UserError(
+            "sweep is not set, whose runs output=, rows= and replace= are about. Name its folder: sweep=FOLDER."
+        )
     if options.sweep and not options.output:
         raise UserError("output is not set. Name the bundle's folder: output=experiments/records/EXPERIMENT/MODEL.")
     inside = options.output is not None and Path(options.output).resolve().is_relative_to(records.resolve())
@@ -55,7 +58,7 @@ def main(options: Options) -> None:
 
 
 def refuse_loss(found: Sequence[Record], output: Path) -> None:
-    """Refuse to write records over a bundle that holds runs of other settings.
+    """Refuse to write records over a bundle that holds more: runs of other settings, or test rows.
 
     Raises
     ------
@@ -64,17 +67,24 @@ def refuse_loss(found: Sequence[Record], output: Path) -> None:
     """
     if not (output / RECORDS_FILE).is_file():
         return
-    lost = set(map(_settings, read_records(output))) - set(map(_settings, found))
+    try:
+        there = read_records(output)
+    except UserError as error:
+        raise UserError(f"{flatten(error)} Or add replace=true, which writes a new bundle in its place.") from error
+    with_rows = {_settings(each): each.sums is None for each in found}
+    lost = [each for each in there if with_rows.get(_settings(each)) not in (True, each.sums is None)]
     if lost:
+        example = main_identity(lost[0].result) | {"pooling": lost[0].result.pooling_label}
+        named = " ".join(f"{name}={value}" for name, value in example.items())
         raise UserError(
-            f"output={output} holds {len(lost)} runs that the sweep has not, as {min(lost)}. They would be lost: name "
-            "another folder, or add replace=true."
+            f"output={output} holds {len(lost)} runs that the sweep has not, or not with their rows, as {named}. They "
+            "would be lost: name another folder, or add replace=true."
         )
 
 
 def _settings(record: Record) -> str:
-    named = main_identity(record.result) | {"pooling": record.result.pooling_label}
-    return " ".join(f"{name}={value}" for name, value in named.items())
+    result = record.result
+    return json.dumps([main_identity(result), other_identity(result), result.pooling_label], sort_keys=True)
 
 
 def with_rows_of(models: str, records: Sequence[Record]) -> list[Record]:

@@ -54,7 +54,8 @@ def build(output: Path, records: Path = RECORDS_DIR, *, store: Path | None = Non
     ------
     UserError
         matplotlib is not installed, or a record is missing, has changed or has another schema
-        version. Nothing is written then. Or the results of resampling cannot be kept: all else is written.
+        version: nothing is written then. Or the results of resampling cannot be kept, once all else is
+        written.
     """
     from experiments.paper.blocks import base_hours
     from experiments.paper.figures.parallel import drawing_processes

@@ -117,7 +117,7 @@ class SeedRuns:
             if record.result.model not in self.records:
                 raise UserError(
                     f"{name}: the records hold {record.result.model}, which is none of its trainings: "
-                    f"{', '.join(self.labels)}. Collect both anew."
+                    f"{', '.join(self.labels)}. Collect its records, and write arms.json, anew."
                 )
             self.records[record.result.model].append(record)
 

@@ -37,12 +37,13 @@ def limits(evidence: Evidence) -> str:
     measured = has_base(evidence)
     text = (
         f"**What this does not show.** Encoders are {'' if measured else 'small, '}frozen and English. "
-        f"{other_encoders(evidence)} A bag of word pieces scores above all three on {bag_counts(evidence)}."
+        f"{other_encoders(evidence)} A bag of word pieces scores above all three (no test) on "
+        f"{bag_counts(evidence)}."
     )
     if not measured:
         found = base_hours(evidence)
         text += (
-            f" {BASE} is not measured here, only [predicted](paper/predictions.md). `{BERT_BASE}` measures it, in "
+            f" {BASE} is only [predicted](paper/predictions.md). `{BERT_BASE}` measures it, in "
             f"about {found['cpu']:.1f} hours on two CPU cores, or {found['probes']:.1f} with a GPU "
             "([estimates](docs/speed.md#hours-for-bert-base))."
         )

@@ -164,7 +164,7 @@ def limits(evidence: Evidence) -> list[str]:
         *([f"**Similarity depends on the scaling**: {scaled}"] if (scaled := scalings(evidence)) else []),
         "A **bag of word pieces** under the same probe scores above all three, without a test, on "
         f"{bag_counts(evidence)}.",
-        *([f"**The last layer** is not always the best: {early}."] if (early := early_layers(evidence)) else []),
+        *([f"**The last layer** does not always score best: {early}."] if (early := early_layers(evidence)) else []),
     ]
 
 
@@ -203,13 +203,15 @@ def early_layers(evidence: Evidence) -> str:
             last = max(layer for layer, _ in means)
             poolings |= {pooling_label(name, "") for _, name in means}
             (layer, pooling), best = max(means.items(), key=lambda item: item[1])
-            if layer != last and (last, pooling) in means:
+            at_last = {name: value for (of, name), value in means.items() if of == last}
+            named = max(at_last, key=lambda name: at_last[name])
+            if layer != last:
                 parts.append(
                     f"{model}, {stratum.stratum} ({len(stratum.tasks)} tasks): {pooling_label(pooling, '')} of layer "
-                    f"{layer}{' (word embeddings)' * (layer == 0)} {format_points(best)}, of the last, {last}, "
-                    f"{format_points(means[last, pooling])}"
+                    f"{layer}{' (word embeddings)' * (layer == 0)} {format_points(best)}, of the last ({last}) "
+                    f"{pooling_label(named, '')} {format_points(at_last[named])}"
                 )
-    chosen = f"D² of the best layer and pooling (of {join_names(sorted(poolings))}), chosen on these rows: "
+    chosen = f"D² of the best layer and pooling (of {join_names(sorted(poolings))}), chosen on these rows, no test: "
     return chosen + "; ".join(parts) if parts else ""
 
 

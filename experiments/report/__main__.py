@@ -49,9 +49,9 @@ def main(options: Options) -> None:
             f"margin={options.margin}: an equivalence margin is a fraction above 0 and below 1; 0.01 is one point."
         )
     folder = Path(options.records)
-    if not options.output and (folder / RECORDS_FILE).is_file():
+    if not options.output and next(folder.rglob(RECORDS_FILE), None):
         raise UserError(
-            f"records={folder} is a bundle, which holds records alone. Name a folder for the report: output=FOLDER."
+            f"records={folder} holds bundles, which are for records alone. Name a folder for the report: output=FOLDER."
         )
     output = make_folder(Path(options.output)) if options.output else folder
     records, left_out = read_sweeps(folder)

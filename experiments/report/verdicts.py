@@ -110,7 +110,8 @@ def _inconclusive(section: Section, use: Run) -> list[str]:
 def _recommend(section: Section, use: Run) -> str:
     """Return the clause that recommends a run and compares it with the others."""
     parts = _comparisons(section, use)
-    return f"use {use.name}{', ' if parts[0].startswith('inconclusive') else ': '}{'; '.join(parts)}"
+    untold = parts[0].startswith(("inconclusive", "not testable"))
+    return f"use {use.name}{', ' if untold else ': '}{'; '.join(parts)}"
 
 
 def _comparisons(section: Section, use: Run) -> list[str]:
@@ -136,14 +137,20 @@ def _comparisons(section: Section, use: Run) -> list[str]:
     if same := verdicts.get(NO_RELEVANT_DIFFERENCE):
         parts.append(f"no relevant difference, within {margin}, from {_some_names(same)}")
     if inconclusive := verdicts.get(INCONCLUSIVE):
-        untested = [name for name in inconclusive if section.difference(use.name, name).p is None]
+        untested = [name for name in inconclusive if not _has_test(section, use.name, name)]
         if tested := [name for name in inconclusive if name not in untested]:
             parts.append(f"inconclusive against {_some_names(tested)}")
         if untested:
-            parts.append(f"these rows allow no test against {_some_names(untested)}")
+            parts.append(f"not testable against {_some_names(untested)} on these rows")
         if not (better or worse or near or same):
             return parts
     return [*parts, *_compare_pooler(section, use.name)]
+
+
+def _has_test(section: Section, a: str, b: str) -> bool:
+    """Return whether the rows allow a test or an interval of two runs; fewer groups than five do not."""
+    found = section.difference(a, b)
+    return found.p is not None or found.low is not None
 
 
 def _first_names(names: Sequence[str]) -> list[str]:
@@ -173,7 +180,8 @@ def _compare_pooler(section: Section, use: str) -> list[str]:
         return [f"between cls and pooler {found}, within {format_margin(section.metric, section.margin)}"]
     if found == INCONCLUSIVE:
         mentioned = section.verdict(use, "cls") == section.verdict(use, "pooler") == INCONCLUSIVE
-        return [] if mentioned else ["cls against pooler inconclusive"]
+        words = "inconclusive" if _has_test(section, "cls", "pooler") else "not testable"
+        return [] if mentioned else [f"cls against pooler {words}"]
     a, b = ("cls", "pooler") if found == BETTER else ("pooler", "cls")
     return [f"{a} {_format_gain(section, a, b)} {b}"]
 

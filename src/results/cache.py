@@ -50,7 +50,8 @@ class ResultCache:
         names = _folder_names(key)
         try:
             with self._store.open(*names, create=True):
-                write_record(self._store.path.joinpath(*names), {**files, DIGESTS: json_text(_digests(files)).encode()})
+                all_files = {**files, DIGESTS: json_text(_digests(files)).encode()}
+                write_record(self._store.path.joinpath(*names), all_files, advice="")
         except (UserError, OSError) as error:
             log.warning("this run's record is not kept in the store: %s", flatten(error))
 

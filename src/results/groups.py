@@ -56,7 +56,7 @@ def main_identity(result: Result) -> dict[str, str]:
 
 def other_identity(result: Result) -> dict[str, str]:
     """Return the rest of the identity by dotted name, without the pooling's own settings and what a grid chose."""
-    chosen = {f"probe.{name}" for name in result.config.get("probe", {}).get("grid") or ()}
+    chosen = {f"probe.{name}" for name in (result.config.get("probe") or {}).get("grid") or ()}
     leaves = _leaves(result.config, "")
     return {name: value for name, value in leaves if name.split(".")[0] != "pooling" and name not in chosen}
 

@@ -39,8 +39,6 @@ class Result:
         Content key of everything that determines the numbers.
     schema : int
         Version of these fields.
-    key : str
-        Digest of all that the record depends on.
     model, dataset, pooling, probe, pairing : str
         Option names.
     layer : int
@@ -232,10 +230,10 @@ _TYPES = {
 }
 
 
-ELSEWHERE = "Free the space, or name another folder: hydra.run.dir, or hydra.sweep.dir of a sweep."
+ELSEWHERE = "Name another folder: hydra.run.dir, or hydra.sweep.dir of a sweep."
 
 
-def write_record(folder: Path, files: Mapping[str, bytes]) -> None:
+def write_record(folder: Path, files: Mapping[str, bytes], *, advice: str = ELSEWHERE) -> None:
     """Write a record's files in their order, so that a record which exists has its arrays.
 
     Parameters
@@ -244,6 +242,8 @@ def write_record(folder: Path, files: Mapping[str, bytes]) -> None:
         Created if it is missing. A record in it is replaced, with its probe; on a full disk it is kept.
     files : mapping of str to bytes
         As `Result.pack` returns them.
+    advice : str
+        What the error adds.
 
     Raises
     ------
@@ -256,7 +256,7 @@ def write_record(folder: Path, files: Mapping[str, bytes]) -> None:
         if PROBE not in files:
             (folder / PROBE).unlink(missing_ok=True)  # of an earlier record in this folder
     except OSError as error:
-        raise UserError(f"cannot write the record into {folder}: {_reason(error)}. {ELSEWHERE}") from error
+        raise UserError(f"cannot write the record into {folder}: {_reason(error)}. {advice}".rstrip()) from error
 
 
 def read_predictions(path: str | Path, result: Result | None = None) -> dict[str, np.ndarray]:

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from experiments import collect
-from experiments.bundles import read_records
+from experiments.bundles import RECORDS_FILE, read_records, write_bundle
+from experiments.losses import without_rows
 from experiments.manifest import MANIFEST
 from tests.helpers.records import LABELS, make_predictions, make_result
 
@@ -47,10 +48,32 @@ def test_runs_of_other_settings_are_replaced_only_when_asked(sweep, tmp_path, ca
     words[0] = f"sweep={tmp_path / 'other'}"
     with pytest.raises(SystemExit):
         collect.main(words)
-    assert "holds 4 runs that the sweep has not, as dataset=" in capsys.readouterr().err
+    assert "replace=true" in capsys.readouterr().err
     assert len(read_records(tmp_path / "bundle")) == 4
     collect.main([*words, "replace=true"])
     assert [record.result.model for record in read_records(tmp_path / "bundle")] == ["another"]
+
+
+def test_runs_that_differ_in_a_setting_or_in_their_rows_are_kept(tmp_path, capsys):
+    for number, strength in enumerate((0.1, 0.2)):
+        probe = {"features": "standardise", "penalty": strength}
+        result = make_result(key=f"{number}" * 64, config={"model": {"weights": "aa"}, "probe": probe})
+        result.write(tmp_path / f"{strength}" / "0", make_predictions(LABELS, LABELS), None)
+        result.write(tmp_path / "both" / str(number), make_predictions(LABELS, LABELS), None)
+    words = [f"output={tmp_path / 'bundle'}", f"records={tmp_path}"]
+    collect.main([f"sweep={tmp_path / 'both'}", *words])
+    before = (tmp_path / "bundle" / RECORDS_FILE).read_bytes()
+    write_bundle(list(map(without_rows, read_records(tmp_path / "both"))), tmp_path / "sums")
+    for sweep in ("0.1", "sums"):
+        with pytest.raises(SystemExit):
+            collect.main([f"sweep={tmp_path / sweep}", *words])
+        assert (tmp_path / "bundle" / RECORDS_FILE).read_bytes() == before
+    (tmp_path / "bundle" / RECORDS_FILE).write_text("{torn")
+    with pytest.raises(SystemExit):
+        collect.main([f"sweep={tmp_path / 'both'}", *words])
+    assert "replace=true" in capsys.readouterr().err
+    collect.main([f"sweep={tmp_path / 'both'}", *words, "replace=true"])
+    assert (tmp_path / "bundle" / RECORDS_FILE).read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -59,6 +82,7 @@ def test_runs_of_other_settings_are_replaced_only_when_asked(sweep, tmp_path, ca
         (["sweep=nowhere"], "output is not set"),
         (["output=x"], "sweep is not set"),
         (["rows=*-0"], "sweep is not set"),
+        (["replace=true"], "sweep is not set"),
         (["sweep=nowhere", "output=x"], "holds no record"),
         (["records=nowhere"], "no such folder"),
         (["sweeps=x"], "did you mean"),

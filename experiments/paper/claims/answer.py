@@ -159,18 +159,22 @@ def lead(evidence: Evidence) -> str:
 
 def _closing(evidence: Evidence, model: str) -> str:
     """Return what was shown of the poolings that are not taken, and where the pooler is better than [CLS]."""
-    claims = [found for stratum in evidence.strata(model) if (found := stratum.claims(PAIRS))]
+    strata = evidence.strata(model)
+    claims = [found for stratum in strata if (found := stratum.claims(PAIRS))]
+    classified = [found for stratum in strata if (found := stratum.claims(PAIRS, regression=False))]
     text = "In each case the other two are shown to be worse."
-    if not all(map(_all_below_one, claims)):
+    if not all(map(_all_below_one, [*claims, *classified])):
         text = "The others are each shown to be worse than one of the three."
     if any(_gains(each) for found in claims for each in found):
         return text
-    tasks = [each for each in evidence.contrasts(model) if (each.a, each.b) == ("pooler", "cls")]
-    gains = [each.task for each in tasks if _gains(each)]
-    places = (
-        f"on {len(gains)} of {len(tasks)} tasks ({join_names(gains)})" if gains else f"on none of {len(tasks)} tasks"
-    )
-    return f"{text} The pooler is shown to be better than [CLS] in no average, and {places}."
+    results = [record.result for record in evidence[f"poolings/{model}"]]
+    counted = {result.dataset for result in results if evidence.counts(model, result)}
+    tasks = [each for each in evidence.contrasts(model) if each.task in counted]
+    tasks += evidence.similarity_contrasts(model) if f"similarity/{model}" in evidence else []
+    tasks = [each for each in tasks if (each.a, each.b) == ("pooler", "cls")]
+    gains = sum(map(_gains, tasks))
+    places = f"{gains or 'none'} of {len(tasks)} tasks that count"
+    return f"{text} The pooler is shown to be better than [CLS] in no average, and on {places}."
 
 
 def _gains(found: Contrast | MeanContrast) -> bool:

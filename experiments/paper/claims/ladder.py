@@ -116,7 +116,11 @@ def precision(evidence: Evidence) -> Claim:
             + (f": {describe_claims(shown, evidence.pooler_status(model))}." if shown else ".")
         )
     see = ["figures/precision", "tables/precision"]
-    return Claim("Half precision", " ".join(lines), numbers, SWEEP.format("precision"), see)
+    results = [record.result for model in evidence.models_of("precision") for record in evidence[f"precision/{model}"]]
+    dtypes = ",".join(dict.fromkeys(result.config["runtime"]["dtype"] for result in results))
+    tasks = ",".join(dict.fromkeys(result.dataset for result in results))
+    command = f"{SWEEP.format('precision')} runtime.dtype={dtypes} dataset={tasks}"
+    return Claim("Half precision", " ".join(lines), numbers, command, see)
 
 
 @about("diagnostics")

@@ -57,8 +57,8 @@ def describe_tuned(evidence: Evidence, pairs: Sequence[tuple[str, str]]) -> str:
     described = [f"{pair_label(a, b)}: {describe_tasks(tuned, a, b)}" for a, b in pairs]
     rows, seeds = max(result.counts["train"] for result in results), results[0].draws
     return (
-        f"All weights tuned on at most {rows:,} training rows of {len(tasks)} tasks, {seeds} seeds; task by task, "
-        f"each in its own metric. {'. '.join(described)}."
+        f"{TRAINED}, all weights tuned on at most {rows:,} training rows of {len(tasks)} tasks, {seeds} seeds; "
+        f"task by task, each in its own metric. {'. '.join(described)}."
     )
 
 

@@ -40,7 +40,7 @@ class Drawn:
 
 
 class Drawing:
-    """Figures that other processes draw. Each reads the records itself, which takes less time than to send figures.
+    """Figures that other processes draw. Each reads the records itself: figures take longer to send.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def _draw_own(name: str, records: Path, folder: Path) -> Drawn:
 
 
 def _read(records: Path) -> None:
-    """Read the records of later figures; an error is that of the first figure."""
+    """Read the records for later figures. An error is kept in the job; the first figure raises it again."""
     _read_once(records)
 
 

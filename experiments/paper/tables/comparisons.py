@@ -67,8 +67,8 @@ def precision(evidence: Evidence) -> Table:
         for stratum, claim in evidence.precision(model, repeated=True)
     ]
     caption = (
-        "Half precision (encoder and pooling) against float32, over the tasks of experiment=precision that "
-        "count, in points of D²; Holm over all of a stratum, a second family."
+        "Half precision (encoder and pooling) against float32, over the tasks that count of those "
+        "that were run, in points of D²; Holm over all of a stratum, a second family."
     )
     return _claims("precision", caption, ("model", "stratum"), found, _statuses(evidence))
 

@@ -63,7 +63,7 @@ def test_too_few_groups_are_said_to_allow_no_test(tmp_path: Path) -> None:
         result.write(tmp_path / str(number), arrays, {"weight": np.zeros((1, 8))})
         write_status(tmp_path / str(number), "done")
     (sentence,) = sentences(tmp_path)
-    assert "no test against" in sentence and "inconclusive" not in sentence
+    assert "not testable against" in sentence and "inconclusive" not in sentence
 
 
 def test_the_sentence_names_a_better_bag_of_words(question: Path) -> None:
