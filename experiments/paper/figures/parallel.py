@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from experiments.paper.evidence import Evidence
@@ -45,20 +47,36 @@ class Drawing:
     Parameters
     ----------
     pool : ProcessPoolExecutor
+    processes : int
+        Of the pool.
     records, folder : Path
         Of the records, and of the files.
     """
 
-    def __init__(self, pool: ProcessPoolExecutor, records: Path, folder: Path) -> None:
-        self._pool = pool
+    def __init__(self, pool: ProcessPoolExecutor, processes: int, records: Path, folder: Path) -> None:
+        self._pool, self._processes = pool, processes
         self._records, self._folder = records, folder
+        self._names: list[str] = []
+        self._waiting: deque[str] = deque()
         self._jobs: dict[str, Future[Drawn]] = {}
+        self._lock = Lock()
         pool.submit(_read, records)  # a process begins to read while this one does
 
     def begin(self, names: Iterable[str]) -> None:
         """Begin to draw these figures."""
-        for name in names:
-            self._jobs[name] = self._pool.submit(_draw_own, name, self._records, self._folder)
+        self._names = list(names)
+        self._waiting.extend(self._names)
+        for _ in range(self._processes):
+            self._submit_next()
+
+    def _submit_next(self, _: object = None) -> None:
+        """Give the next figure to a process that is free; what waits in the pool, this process could not draw."""
+        with self._lock:
+            if not self._waiting:
+                return
+            name = self._waiting.popleft()
+            job = self._jobs[name] = self._pool.submit(_draw_own, name, self._records, self._folder)
+        job.add_done_callback(self._submit_next)
 
     def finish(self, evidence: Evidence) -> dict[str, Drawn]:
         """Draw what no other process has begun, wait for the rest, and return all figures by name.
@@ -67,18 +85,27 @@ class Drawing:
         """
         from tqdm import tqdm
 
-        with tqdm(total=len(self._jobs), desc="figures", unit="figure", leave=False, disable=None) as bar:
-            for job in self._jobs.values():
-                job.add_done_callback(lambda _: bar.update())  # of a cancelled one too, which is drawn at once
-            own = {
-                name: draw(name, evidence, self._records, self._folder)
-                for name, job in reversed(self._jobs.items())
-                if job.cancel()
-            }
-            drawn = {name: own[name] if name in own else job.result() for name, job in self._jobs.items()}
+        own: dict[str, Drawn] = {}
+        with tqdm(total=len(self._names), desc="figures", unit="figure", leave=False, disable=None) as bar:
+            while name := self._take_last():
+                own[name] = draw(name, evidence, self._records, self._folder)
+                bar.update(len(own) + sum(job.done() for job in list(self._jobs.values())) - bar.n)
+            drawn = {}
+            for name in self._names:
+                drawn[name] = own[name] if name in own else self._jobs[name].result()
+                bar.update(max(0, len(drawn) - bar.n))
         for each in drawn.values():
             evidence.resampling.add(each.resampled)
         return drawn
+
+    def _take_last(self) -> str | None:
+        with self._lock:
+            return self._waiting.pop() if self._waiting else None
+
+    def stop(self) -> None:
+        """Begin no further figure."""
+        with self._lock:
+            self._waiting.clear()
 
 
 @contextmanager
@@ -86,9 +113,11 @@ def drawing_processes(records: Path, folder: Path) -> Iterator[Drawing]:
     """Start processes that draw figures from a folder of records into another folder."""
     processes = min(PROCESSES, max(1, cores() - 1))
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        drawing = Drawing(pool, processes, records, folder)
         try:
-            yield Drawing(pool, records, folder)
+            yield drawing
         finally:
+            drawing.stop()
             pool.shutdown(cancel_futures=True)
 
 
