@@ -72,10 +72,14 @@ def read_records(folder: Path) -> list[Record]:
     return sorted(found, key=_sort_key)
 
 
-def _sort_key(record: Record) -> tuple[Any, ...]:
-    result = record.result
+def _sort_key(record: Record) -> tuple[str, ...]:
+    return (*run_settings(record.result), record.result.key)
+
+
+def run_settings(result: Result) -> tuple[str, ...]:
+    """Return what tells a run from others, whatever its numbers: its identity with the pooling."""
     rest = json.dumps(other_identity(result), sort_keys=True)
-    return (*main_identity(result).values(), result.pooling_label, rest, result.key)
+    return (*main_identity(result).values(), result.pooling_label, rest)
 
 
 def _read_runs(folder: Path) -> list[Record]:

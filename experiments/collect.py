@@ -8,20 +8,19 @@ that holds other runs, or their rows, is replaced only with ``replace=true``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from experiments.bundles import RECORDS_FILE, Record, read_records, write_bundle
+from experiments.bundles import RECORDS_FILE, Record, read_records, run_settings, write_bundle
 from experiments.cli import command
 from experiments.formatting import join_names
 from experiments.losses import without_rows
 from experiments.manifest import RECORDS_DIR, write_manifest
 from src.cli.messages import print_text
 from src.errors import UserError, flatten
-from src.results.groups import main_identity, other_identity
+from src.results.groups import main_identity
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,8 @@ def refuse_loss(found: Sequence[Record], output: Path) -> None:
         there = read_records(output)
     except UserError as error:
         raise UserError(f"{flatten(error)} Or add replace=true, which writes a new bundle in its place.") from error
-    with_rows = {_settings(each): each.sums is None for each in found}
-    lost = [each for each in there if with_rows.get(_settings(each)) not in (True, each.sums is None)]
+    with_rows = {run_settings(each.result): each.sums is None for each in found}
+    lost = [each for each in there if with_rows.get(run_settings(each.result)) not in (True, each.sums is None)]
     if lost:
         example = main_identity(lost[0].result) | {"pooling": lost[0].result.pooling_label}
         named = " ".join(f"{name}={value}" for name, value in example.items())
@@ -80,11 +79,6 @@ def refuse_loss(found: Sequence[Record], output: Path) -> None:
             f"output={output} holds {len(lost)} runs that the sweep has not, or not with their rows, as {named}. They "
             "would be lost: name another folder, or add replace=true."
         )
-
-
-def _settings(record: Record) -> str:
-    result = record.result
-    return json.dumps([main_identity(result), other_identity(result), result.pooling_label], sort_keys=True)
 
 
 def with_rows_of(models: str, records: Sequence[Record]) -> list[Record]:

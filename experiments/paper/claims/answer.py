@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from experiments.formatting import format_points, join_names
 from experiments.paper.claims import arms, ladder, practice, primary, settings, strata
-from experiments.paper.claims.sentences import NAMES, Claim, format_claim, format_difference
+from experiments.paper.claims.sentences import NAMES, SHOWN, Claim, format_claim, format_difference
 from experiments.paper.evidence import PAIRS, Evidence
 from experiments.strata import APART, SIMILARITY, SINGLE, STRATA, TOGETHER, StratumTasks
 from experiments.style import LABELS
@@ -64,7 +64,6 @@ READING = (  # below the answer
 )
 NEAR = (0.04, 0.06)  # p-values, after Holm, that are shown beside the verdict that hangs on them
 BASE_SHAPE = (12, 768)  # layers and width of BERT-base
-SHOWN = (BETTER, WORSE, SMALL_DIFFERENCE)  # verdicts that there is a difference
 WORDS = {
     BETTER: "{a} is better than {b}",
     WORSE: "{a} is worse than {b}",
@@ -179,8 +178,12 @@ def _closing(evidence: Evidence, model: str) -> str:
 
 def _gains(found: Contrast | MeanContrast) -> bool:
     """Return whether the pooler is shown to be better than [CLS]."""
-    shown = found.verdict in (BETTER, SMALL_DIFFERENCE) and (found.difference.value or 0) > 0
-    return shown and (found.a, found.b) == ("pooler", "cls")
+    return _is_gain(found) and (found.a, found.b) == ("pooler", "cls")
+
+
+def _is_gain(found: Contrast | MeanContrast) -> bool:
+    """Return whether a is shown to be better than b."""
+    return found.verdict in SHOWN and (found.difference.value or 0) > 0
 
 
 def _all_below_one(claims: list[MeanContrast]) -> bool:
@@ -254,8 +257,8 @@ def trust(evidence: Evidence) -> str:
     ]
     unaided: dict[str, list[str]] = {}
     for stratum, each in practice.against_random(evidence):
-        pooling, gains = each.a.partition(",")[0], each.verdict in (BETTER, SMALL_DIFFERENCE) and each.value > 0
-        if stratum in STRATA and pooling in MAIN_POOLINGS and not gains:
+        pooling = each.a.partition(",")[0]
+        if stratum in STRATA and pooling in MAIN_POOLINGS and not _is_gain(each):
             unaided.setdefault(stratum, []).append(NAMES[pooling])
     if model == practice.TRAINED and unaided:
         where = [f"{stratum} ({join_names(poolings)})" for stratum, poolings in unaided.items()]

@@ -8,10 +8,10 @@ from experiments import style
 from experiments.formatting import join_names
 from experiments.paper.arms import LEARNT, find_pooler_study
 from experiments.paper.claims.arms import NO_CONTRAST, format_seed_contrast
-from experiments.paper.claims.sentences import SWEEP, Claim, about, claim_numbers, describe_claims, no_claim
+from experiments.paper.claims.sentences import SHOWN, SWEEP, Claim, about, claim_numbers, describe_claims, no_claim
 from experiments.paper.evidence import STRENGTHS, Evidence
 from experiments.paper.labels import by_pooling
-from src.evaluation.differences import BETTER, NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE, WORSE
+from src.evaluation.differences import NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE
 from src.evaluation.units import MARGIN
 
 CKA = ("pooler", "random_pooler", "mean")  # compared with [CLS]
@@ -108,7 +108,7 @@ def precision(evidence: Evidence) -> Claim:
         if not found:
             lines.append(no_claim(model))
             continue
-        shown = [(stratum, each) for stratum, each in found if each.verdict in (BETTER, WORSE, SMALL_DIFFERENCE)]
+        shown = [(stratum, each) for stratum, each in found if each.verdict in SHOWN]
         within = sum(each.verdict in (NO_RELEVANT_DIFFERENCE, SMALL_DIFFERENCE) for _, each in found)
         lines.append(
             f"**{model}**: {within} of {len(found)} comparisons with float32 are shown to lie within "

@@ -38,8 +38,7 @@ def finetuning(evidence: Evidence) -> Claim | None:
     """Return the claim on fine-tuned encoders; None if there are no records of it."""
     if FINETUNED not in evidence:
         return None
-    tuned = _contrasts(evidence, evidence.tasks(FINETUNED, pooling=MAIN_POOLINGS))
-    numbers = [contrast_number(each, f"tuned, {each.task}: {pair_label(each.a, each.b)}") for each in tuned]
+    numbers = [contrast_number(each, f"tuned, {each.task}: {pair_label(each.a, each.b)}") for each in _tuned(evidence)]
     text = f"{describe_tuned(evidence, PAIRS)} The frozen probes beside them had all rows."
     command = (
         "python -m experiments.studies.finetune rows=1500 rate=0.0001,0.0003,0.001 seeds=0,1,2,3,4 "
@@ -52,14 +51,19 @@ def describe_tuned(evidence: Evidence, pairs: Sequence[tuple[str, str]]) -> str:
     """Return what the tests of fine-tuned encoders show of some pairs; empty if there are no records of them."""
     if FINETUNED not in evidence:
         return ""
-    tasks = evidence.tasks(FINETUNED, pooling=MAIN_POOLINGS)
-    tuned, results = _contrasts(evidence, tasks), [record.result for record in evidence[FINETUNED]]
+    tuned, results = _tuned(evidence), [record.result for record in evidence[FINETUNED]]
+    tasks = {each.task for each in tuned}
     described = [f"{pair_label(a, b)}: {describe_tasks(tuned, a, b)}" for a, b in pairs]
     rows, seeds = max(result.counts["train"] for result in results), results[0].draws
     return (
         f"{TRAINED}, all weights tuned on at most {rows:,} training rows of {len(tasks)} tasks, {seeds} seeds; "
         f"task by task, each in its own metric. {'. '.join(described)}."
     )
+
+
+def _tuned(evidence: Evidence) -> list[Contrast]:
+    """Return the contrasts of fine-tuned encoders, computed once."""
+    return evidence.once(FINETUNED, lambda: _contrasts(evidence, evidence.tasks(FINETUNED, pooling=MAIN_POOLINGS)))
 
 
 def _contrasts(evidence: Evidence, tasks: list[Task]) -> list[Contrast]:

@@ -24,6 +24,7 @@ from src.evaluation.units import MeanContrast
 from src.results.display import format_p_value
 
 NAMES = {"cls": "[CLS]", "pooler": "the pooler", "mean": "the mean"}  # in sentences
+SHOWN = (BETTER, WORSE, SMALL_DIFFERENCE)  # verdicts that there is a difference
 SWEEP = "python -m src.run -m +experiment={} data_root=FOLDER"
 SECOND = "₂"  # marks the corrected p-values of the second family
 

@@ -85,18 +85,17 @@ class Drawing:
         """
         from tqdm import tqdm
 
-        own: dict[str, Drawn] = {}
+        drawn: dict[str, Drawn] = {}
         with tqdm(total=len(self._names), desc="figures", unit="figure", leave=False, disable=None) as bar:
             while name := self._take_last():
-                own[name] = draw(name, evidence, self._records, self._folder)
-                bar.update(len(own) + sum(job.done() for job in list(self._jobs.values())) - bar.n)
-            drawn = {}
-            for name in self._names:
-                drawn[name] = own[name] if name in own else self._jobs[name].result()
-                bar.update(max(0, len(drawn) - bar.n))
+                drawn[name] = draw(name, evidence, self._records, self._folder)
+                bar.update()
+            for name, job in self._jobs.items():
+                drawn[name] = job.result()
+                bar.update()
         for each in drawn.values():
             evidence.resampling.add(each.resampled)
-        return drawn
+        return {name: drawn[name] for name in self._names}
 
     def _take_last(self) -> str | None:
         with self._lock:
@@ -123,13 +122,13 @@ def drawing_processes(records: Path, folder: Path) -> Iterator[Drawing]:
 
 def draw(name: str, evidence: Evidence, records: Path, folder: Path) -> Drawn:
     """Draw one figure and write its files into a folder."""
-    with limit_threads(1):  # its products are small, and threads that wait for one another cost more
-        pdf, png = registry.save(registry.FIGURES[name].draw(evidence, records), folder / name)
-        return Drawn([pdf, png], embed(png), evidence.resampling.used)
+    pdf, png = registry.save(registry.FIGURES[name].draw(evidence, records), folder / name)
+    return Drawn([pdf, png], embed(png), evidence.resampling.used)
 
 
 def _draw_own(name: str, records: Path, folder: Path) -> Drawn:
-    return draw(name, _read_once(records), records, folder)
+    with limit_threads(1):  # as the process that builds the page
+        return draw(name, _read_once(records), records, folder)
 
 
 def _read(records: Path) -> None:
@@ -139,5 +138,4 @@ def _read(records: Path) -> None:
 
 @functools.cache
 def _read_once(records: Path) -> Evidence:
-    with limit_threads(1):
-        return Evidence.read(records)
+    return Evidence.read(records)
