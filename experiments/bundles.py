@@ -68,8 +68,13 @@ def read_records(folder: Path) -> list[Record]:
     UserError
         There is no record, a job failed, a file is damaged, or a record has another schema version.
     """
-    found = _read_bundle(folder) if (folder / RECORDS_FILE).is_file() else _read_runs(folder)
+    found = _read_bundle(folder) if is_bundle(folder) else _read_runs(folder)
     return sorted(found, key=_sort_key)
+
+
+def is_bundle(folder: Path) -> bool:
+    """Return whether a folder holds the records of a bundle."""
+    return (folder / RECORDS_FILE).is_file()
 
 
 def _sort_key(record: Record) -> tuple[str, ...]:

@@ -8,12 +8,21 @@ that holds other runs, or their rows, is replaced only with ``replace=true``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from experiments.bundles import RECORDS_FILE, Record, read_records, run_settings, write_bundle
+from experiments.bundles import (
+    PREDICTIONS_FILE,
+    RECORDS_FILE,
+    Record,
+    is_bundle,
+    read_records,
+    run_settings,
+    write_bundle,
+)
 from experiments.cli import command
 from experiments.formatting import join_names
 from experiments.losses import without_rows
@@ -49,6 +58,8 @@ def main(options: Options) -> None:
         raise UserError(f"records={records}: there is no such folder.")
     if options.sweep and options.output:
         found = with_rows_of(options.rows, read_records(Path(options.sweep)))
+        if not is_bundle(Path(options.sweep)) and Path(options.output).resolve() == Path(options.sweep).resolve():
+            raise UserError(f"output={options.output} is the sweep's folder. Name one for the bundle alone.")
         if not options.replace:
             refuse_loss(found, Path(options.output))
         write_bundle(found, Path(options.output))
@@ -64,9 +75,11 @@ def refuse_loss(found: Sequence[Record], output: Path) -> None:
     UserError
         The bundle holds such a run, or cannot be read.
     """
-    if not (output / RECORDS_FILE).is_file():
+    if not any(os.path.lexists(output / name) for name in (RECORDS_FILE, PREDICTIONS_FILE)):
         return
     try:
+        if not is_bundle(output):
+            raise UserError(f"output={output}: its {RECORDS_FILE} is missing, or no file. Get it again.")
         there = read_records(output)
     except UserError as error:
         raise UserError(f"{flatten(error)} Or add replace=true, which writes a new bundle in its place.") from error

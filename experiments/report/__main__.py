@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.bundles import RECORDS_FILE
+from experiments.bundles import RECORDS_FILE, is_bundle
 from experiments.cli import command, required
 from experiments.files import make_folder
 from experiments.report import plots
@@ -53,6 +53,8 @@ def main(options: Options) -> None:
         raise UserError(
             f"records={folder} holds bundles, which are for records alone. Name a folder for the report: output=FOLDER."
         )
+    if options.output and is_bundle(Path(options.output)):
+        raise UserError(f"output={options.output} is a bundle, which is for records alone. Name another folder.")
     output = make_folder(Path(options.output)) if options.output else folder
     records, left_out = read_sweeps(folder)
     report = compose(records, left_out, margin=options.margin, predictions=options.predictions)

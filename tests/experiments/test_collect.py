@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
 from experiments import collect
-from experiments.bundles import RECORDS_FILE, read_records, write_bundle
+from experiments.bundles import PREDICTIONS_FILE, RECORDS_FILE, read_records, write_bundle
 from experiments.losses import without_rows
 from experiments.manifest import MANIFEST
 from tests.helpers.records import LABELS, make_predictions, make_result
@@ -74,6 +75,28 @@ def test_runs_that_differ_in_a_setting_or_in_their_rows_are_kept(tmp_path, capsy
     assert "replace=true" in capsys.readouterr().err
     collect.main([f"sweep={tmp_path / 'both'}", *words, "replace=true"])
     assert (tmp_path / "bundle" / RECORDS_FILE).read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["missing", "link", "pipe"])
+def test_a_bundle_without_a_readable_list_is_kept(kind, sweep, tmp_path, capsys):
+    words = [f"sweep={sweep}", f"output={tmp_path / 'bundle'}", f"records={tmp_path}"]
+    collect.main(words)
+    before = (tmp_path / "bundle" / PREDICTIONS_FILE).read_bytes()
+    path = tmp_path / "bundle" / RECORDS_FILE
+    path.unlink()
+    if kind != "missing":
+        path.symlink_to(tmp_path / "nowhere") if kind == "link" else os.mkfifo(path)
+    with pytest.raises(SystemExit) as ended:
+        collect.main([f"sweep={sweep}", *words[1:]])
+    assert ended.value.code == 1 and "replace=true" in capsys.readouterr().err
+    assert (tmp_path / "bundle" / PREDICTIONS_FILE).read_bytes() == before
+
+
+def test_no_bundle_is_written_among_jobs(sweep, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        collect.main([f"sweep={sweep}", f"output={sweep}", f"records={tmp_path}"])
+    assert ended.value.code == 1 and "sweep's folder" in capsys.readouterr().err
+    assert not list(sweep.glob("records.jsonl"))
 
 
 @pytest.mark.parametrize(

@@ -45,9 +45,13 @@ def test_runs_without_rows_are_left_out(question: Path, tmp_path: Path, capsys: 
 
 def test_no_report_is_written_among_records(question: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_bundle(read_records(question), tmp_path / "bundle")
-    for folder in (tmp_path / "bundle", tmp_path):
+    for words in (
+        [f"records={tmp_path / 'bundle'}"],
+        [f"records={tmp_path}"],
+        ["records=x", f"output={tmp_path / 'bundle'}"],
+    ):
         with pytest.raises(SystemExit) as ended:
-            main([f"records={folder}"])
+            main(words)
         assert ended.value.code == 1 and "output=" in capsys.readouterr().err
     assert len(list((tmp_path / "bundle").iterdir())) == 2 and not list(tmp_path.glob("report*"))
 
